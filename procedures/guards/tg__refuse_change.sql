@@ -1,0 +1,24 @@
+-- tg__refuse_change: a fact, once written, is neither changed nor removed.
+--
+-- It stands on every insert-only table and is enabled ALWAYS, so that it also
+-- holds for a superuser and under session_replication_role = replica.
+-- Raises: SP101 the row is a fact.
+
+create or replace function payout.tg__refuse_change()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception '% on %.% is refused', lower(tg_op), tg_table_schema, tg_table_name
+        using
+            errcode = 'SP101',
+            detail = format('%s.%s holds facts.', tg_table_schema, tg_table_name),
+            hint = 'Facts are only added; a correction is a new fact.',
+            schema = tg_table_schema,
+            table = tg_table_name;
+end
+$$;
+comment on function payout.tg__refuse_change() is
+    'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';

@@ -1,0 +1,34 @@
+-- tg_holds__release_once: a hold is placed, later released, and otherwise never changed.
+--
+-- Raises: SP104 anything but the first release.
+
+create or replace function payout.tg_holds__release_once()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if old.released_at is not null
+        or (new.hold_id, new.scope, new.subject, new.reason, new.placed_by, new.placed_at)
+            is distinct from
+            (old.hold_id, old.scope, old.subject, old.reason, old.placed_by, old.placed_at)
+    then
+        raise exception 'hold % can only be released, once', old.hold_id
+            using
+                errcode = 'SP104',
+                hint = 'Place another hold.',
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    return new;
+end
+$$;
+comment on function payout.tg_holds__release_once() is
+    'Trigger: the only change of a hold is its first release (SP104).';
+
+create or replace trigger _500_release_once
+    before update on payout.holds
+    for each row
+    execute function payout.tg_holds__release_once();
+alter table payout.holds enable always trigger _500_release_once;

@@ -1,0 +1,44 @@
+-- tg_settlements__refuse_frozen: a settlement is edited while pending, never once complete.
+--
+-- An update that changes nothing passes, so that completing twice is harmless.
+-- Raises: SP102 the settlement is complete.
+
+create or replace function payout.tg_settlements__refuse_frozen()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if old.state = 'complete' and (tg_op = 'DELETE' or new is distinct from old) then
+        raise exception 'settlement % is complete and cannot be changed', old.settlement_id
+            using
+                errcode = 'SP102',
+                detail = 'Its payouts were scheduled from exactly this content.',
+                hint = 'Record a correction as another settlement.',
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    if new.settlement_id <> old.settlement_id then
+        raise exception 'settlement % cannot be renamed', old.settlement_id
+            using
+                errcode = 'SP102',
+                hint = 'Delete the pending settlement and insert another.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                column = 'settlement_id';
+    end if;
+    return new;
+end
+$$;
+comment on function payout.tg_settlements__refuse_frozen() is
+    'Trigger: refuses changes to a complete settlement (SP102).';
+
+create or replace trigger _500_refuse_frozen
+    before update or delete on payout.settlements
+    for each row
+    execute function payout.tg_settlements__refuse_frozen();
+alter table payout.settlements enable always trigger _500_refuse_frozen;

@@ -1,0 +1,78 @@
+-- tg_transfer_states__check_progress: attempts and keys only ever count up.
+--
+-- A row starts as scheduled and is never handed to another transfer. A claim,
+-- and nothing else, counts one attempt up. A new key comes only with the move
+-- failed -> scheduled, takes the next number, and must have its reason in
+-- key_generations. An old key is never sent again because its number never
+-- comes back, and the time of its first send is never forgotten.
+-- Raises: SP103 the change would go back.
+
+create or replace function payout.tg_transfer_states__check_progress()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_problem text;
+begin
+    if tg_op = 'INSERT' then
+        v_problem := 'a transfer starts as scheduled, with its first key and no attempt';
+    elsif new.payout_transfer_id <> old.payout_transfer_id then
+        v_problem := 'progress belongs to one transfer';
+    elsif new.state = 'in_flight' and old.state <> 'in_flight'
+        and new.attempt <> old.attempt + 1 then
+        v_problem := 'a claim counts the attempt up by one';
+    elsif new.attempt <> old.attempt
+        and not (new.state = 'in_flight' and old.state <> 'in_flight') then
+        v_problem := 'only a claim counts attempts';
+    elsif new.generation <> old.generation
+        and not (old.state = 'failed' and new.generation = old.generation + 1) then
+        v_problem := 'a new key takes the next number and only after a decline';
+    elsif old.state = 'failed' and new.state = 'scheduled' and not exists (
+        select from payout.key_generations as k
+        where k.payout_transfer_id = new.payout_transfer_id
+            and k.generation = new.generation
+            and new.generation = old.generation + 1
+    ) then
+        v_problem := 'a new key needs its row in payout.key_generations first';
+    elsif new.generation = old.generation and old.first_sent_at is not null
+        and new.first_sent_at is distinct from old.first_sent_at then
+        v_problem := 'the first send under a key is a fact';
+    end if;
+
+    if v_problem is not null then
+        raise exception 'transfer %: %', new.payout_transfer_id, v_problem
+            using
+                errcode = 'SP103',
+                detail = format(
+                    'State %s, generation %s, attempt %s was asked for.',
+                    new.state, new.generation, new.attempt),
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    return new;
+end
+$$;
+comment on function payout.tg_transfer_states__check_progress() is
+    'Trigger: attempt and generation never go back, a new key has its evidence (SP103).';
+
+create or replace trigger _510_check_start
+    before insert on payout.transfer_states
+    for each row
+    when (new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
+        or new.first_sent_at is not null)
+    execute function payout.tg_transfer_states__check_progress();
+alter table payout.transfer_states enable always trigger _510_check_start;
+
+create or replace trigger _511_check_progress
+    before update on payout.transfer_states
+    for each row
+    when (old.payout_transfer_id <> new.payout_transfer_id
+        or old.attempt <> new.attempt
+        or old.generation <> new.generation
+        or (new.state = 'in_flight' and old.state <> 'in_flight' and new.attempt <> old.attempt + 1)
+        or (new.state = 'scheduled' and old.state <> 'scheduled')
+        or (old.first_sent_at is distinct from new.first_sent_at))
+    execute function payout.tg_transfer_states__check_progress();
+alter table payout.transfer_states enable always trigger _511_check_progress;

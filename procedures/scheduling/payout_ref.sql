@@ -1,0 +1,22 @@
+-- payout_ref: the business identity of one transfer.
+--
+-- A hash, so that it is short and shows nobody's name, over texts that carry
+-- their lengths, so that no two identities are written alike. Never a serial:
+-- a promoted standby hands out serials again.
+
+create or replace function payout.payout_ref(
+    p_settlement_id text, p_payee_id text, p_source_transaction text
+)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'payout_' || left(encode(sha256(convert_to(
+        octet_length(p_settlement_id)::text || ':' || p_settlement_id
+        || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
+        || ',' || coalesce(p_source_transaction, ''),
+        'UTF8')), 'hex'), 40)
+$$;
+comment on function payout.payout_ref(text, text, text) is
+    'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';

@@ -1,0 +1,2508 @@
+--
+-- PostgreSQL database dump
+--
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET transaction_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: payout; Type: SCHEMA; Schema: -; Owner: -
+--
+
+CREATE SCHEMA payout;
+
+
+--
+-- Name: SCHEMA payout; Type: COMMENT; Schema: -; Owner: -
+--
+
+COMMENT ON SCHEMA payout IS 'Private: tables, guards and the functions behind payout_api. The queue is only a doorbell; these tables are the truth.';
+
+
+--
+-- Name: payout_api; Type: SCHEMA; Schema: -; Owner: -
+--
+
+CREATE SCHEMA payout_api;
+
+
+--
+-- Name: SCHEMA payout_api; Type: COMMENT; Schema: -; Owner: -
+--
+
+COMMENT ON SCHEMA payout_api IS 'Everything that may be called: by the application, the worker, operators and auditors.';
+
+
+--
+-- Name: currency_code; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.currency_code AS text
+	CONSTRAINT currency_is_three_lower_case_letters CHECK ((VALUE ~ '^[a-z]{3}$'::text));
+
+
+--
+-- Name: DOMAIN currency_code; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.currency_code IS 'ISO 4217 code in lower case, as Stripe writes it.';
+
+
+--
+-- Name: external_id; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.external_id AS text
+	CONSTRAINT id_has_no_blank_at_its_ends CHECK ((VALUE !~ '^\s|\s$'::text))
+	CONSTRAINT id_has_no_control_characters CHECK ((VALUE !~ '[\x01-\x1f\x7f-\x9f]'::text))
+	CONSTRAINT id_is_1_to_200_characters CHECK (((length(VALUE) >= 1) AND (length(VALUE) <= 200)))
+	CONSTRAINT id_is_in_unicode_normal_form_c CHECK ((VALUE IS NFC NORMALIZED));
+
+
+--
+-- Name: DOMAIN external_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.external_id IS 'A name given outside of the engine (settlement, payee, line): compared byte for byte, sent to Stripe as metadata, hence short and in one spelling only.';
+
+
+--
+-- Name: clock(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.clock() RETURNS timestamp with time zone
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select clock_timestamp()
+$$;
+
+
+--
+-- Name: FUNCTION clock(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.clock() IS 'Now, by the database''s clock, not frozen per transaction.';
+
+
+--
+-- Name: payout_ref(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'payout_' || left(encode(sha256(convert_to(
+        octet_length(p_settlement_id)::text || ':' || p_settlement_id
+        || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
+        || ',' || coalesce(p_source_transaction, ''),
+        'UTF8')), 'hex'), 40)
+$$;
+
+
+--
+-- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
+
+
+--
+-- Name: tg__refuse_change(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg__refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception '% on %.% is refused', lower(tg_op), tg_table_schema, tg_table_name
+        using
+            errcode = 'SP101',
+            detail = format('%s.%s holds facts.', tg_table_schema, tg_table_name),
+            hint = 'Facts are only added; a correction is a new fact.',
+            schema = tg_table_schema,
+            table = tg_table_name;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg__refuse_change(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg__refuse_change() IS 'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
+
+
+--
+-- Name: tg_holds__release_once(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_holds__release_once() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if old.released_at is not null
+        or (new.hold_id, new.scope, new.subject, new.reason, new.placed_by, new.placed_at)
+            is distinct from
+            (old.hold_id, old.scope, old.subject, old.reason, old.placed_by, old.placed_at)
+    then
+        raise exception 'hold % can only be released, once', old.hold_id
+            using
+                errcode = 'SP104',
+                hint = 'Place another hold.',
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_holds__release_once(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_holds__release_once() IS 'Trigger: the only change of a hold is its first release (SP104).';
+
+
+--
+-- Name: tg_settlement_lines__refuse_frozen(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_settlement_lines__refuse_frozen() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_settlement_id text;
+begin
+    perform
+    from payout.settlements as s
+    where s.settlement_id in (select c.settlement_id from changed as c)
+    order by s.settlement_id
+    for share;
+
+    select j.settlement_id into v_settlement_id
+    from payout.payout_jobs as j
+    where j.settlement_id in (select c.settlement_id from changed as c)
+    limit 1;
+
+    if found then
+        raise exception 'settlement % is complete: its lines cannot be changed', v_settlement_id
+            using
+                errcode = 'SP102',
+                detail = format('%s of a line came after its payouts were scheduled.', lower(tg_op)),
+                hint = 'Record a correction as another settlement.',
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    return null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_settlement_lines__refuse_frozen(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_settlement_lines__refuse_frozen() IS 'Trigger: refuses lines of a settlement that has been scheduled (SP102).';
+
+
+--
+-- Name: tg_settlements__refuse_frozen(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_settlements__refuse_frozen() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if old.state = 'complete' and (tg_op = 'DELETE' or new is distinct from old) then
+        raise exception 'settlement % is complete and cannot be changed', old.settlement_id
+            using
+                errcode = 'SP102',
+                detail = 'Its payouts were scheduled from exactly this content.',
+                hint = 'Record a correction as another settlement.',
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    if new.settlement_id <> old.settlement_id then
+        raise exception 'settlement % cannot be renamed', old.settlement_id
+            using
+                errcode = 'SP102',
+                hint = 'Delete the pending settlement and insert another.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                column = 'settlement_id';
+    end if;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_settlements__refuse_frozen(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_settlements__refuse_frozen() IS 'Trigger: refuses changes to a complete settlement (SP102).';
+
+
+--
+-- Name: tg_transfer_states__check_progress(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_transfer_states__check_progress() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_problem text;
+begin
+    if tg_op = 'INSERT' then
+        v_problem := 'a transfer starts as scheduled, with its first key and no attempt';
+    elsif new.payout_transfer_id <> old.payout_transfer_id then
+        v_problem := 'progress belongs to one transfer';
+    elsif new.state = 'in_flight' and old.state <> 'in_flight'
+        and new.attempt <> old.attempt + 1 then
+        v_problem := 'a claim counts the attempt up by one';
+    elsif new.attempt <> old.attempt
+        and not (new.state = 'in_flight' and old.state <> 'in_flight') then
+        v_problem := 'only a claim counts attempts';
+    elsif new.generation <> old.generation
+        and not (old.state = 'failed' and new.generation = old.generation + 1) then
+        v_problem := 'a new key takes the next number and only after a decline';
+    elsif old.state = 'failed' and new.state = 'scheduled' and not exists (
+        select from payout.key_generations as k
+        where k.payout_transfer_id = new.payout_transfer_id
+            and k.generation = new.generation
+            and new.generation = old.generation + 1
+    ) then
+        v_problem := 'a new key needs its row in payout.key_generations first';
+    elsif new.generation = old.generation and old.first_sent_at is not null
+        and new.first_sent_at is distinct from old.first_sent_at then
+        v_problem := 'the first send under a key is a fact';
+    end if;
+
+    if v_problem is not null then
+        raise exception 'transfer %: %', new.payout_transfer_id, v_problem
+            using
+                errcode = 'SP103',
+                detail = format(
+                    'State %s, generation %s, attempt %s was asked for.',
+                    new.state, new.generation, new.attempt),
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__check_progress(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_transfer_states__check_progress() IS 'Trigger: attempt and generation never go back, a new key has its evidence (SP103).';
+
+
+--
+-- Name: tg_transfer_states__check_transition(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_transfer_states__check_transition() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if not exists (
+        select from payout.state_edges as e
+        where e.from_state = old.state
+            and e.to_state = new.state
+    ) then
+        raise exception 'transfer cannot move from % to %', old.state, new.state
+            using
+                errcode = 'SP201',
+                detail = format('Transfer %s is %s.', old.payout_transfer_id, old.state),
+                hint = 'payout.state_edges lists the moves that exist.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                column = 'state';
+    end if;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__check_transition(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_transfer_states__check_transition() IS 'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
+
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: currencies; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.currencies (
+    currency payout.currency_code NOT NULL,
+    minor_digits smallint NOT NULL,
+    amount_step integer DEFAULT 1 NOT NULL,
+    largest_amount_minor bigint DEFAULT 99999999 NOT NULL,
+    CONSTRAINT amount_step_is_a_power_of_ten CHECK ((amount_step = ANY (ARRAY[1, 10, 100]))),
+    CONSTRAINT largest_amount_is_positive CHECK ((largest_amount_minor > 0)),
+    CONSTRAINT minor_digits_are_0_2_or_3 CHECK ((minor_digits = ANY (ARRAY[0, 2, 3])))
+);
+
+
+--
+-- Name: TABLE currencies; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.currencies IS 'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies).';
+
+
+--
+-- Name: COLUMN currencies.minor_digits; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.currencies.minor_digits IS 'Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.';
+
+
+--
+-- Name: COLUMN currencies.amount_step; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.currencies.amount_step IS 'An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.';
+
+
+--
+-- Name: COLUMN currencies.largest_amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.currencies.largest_amount_minor IS 'The most that one transfer may carry, in minor units.';
+
+
+--
+-- Name: discrepancies; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.discrepancies (
+    discrepancy_id bigint NOT NULL,
+    kind text NOT NULL,
+    payout_transfer_id bigint,
+    stripe_transfer_id text,
+    ours jsonb DEFAULT '{}'::jsonb NOT NULL,
+    theirs jsonb DEFAULT '{}'::jsonb NOT NULL,
+    advice text NOT NULL,
+    found_at timestamp with time zone DEFAULT now() NOT NULL,
+    resolved_at timestamp with time zone,
+    resolved_by text,
+    resolution text,
+    CONSTRAINT resolution_is_whole CHECK ((((resolved_at IS NULL) = (resolved_by IS NULL)) AND ((resolved_at IS NULL) = (resolution IS NULL))))
+);
+
+
+--
+-- Name: TABLE discrepancies; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.discrepancies IS 'Where Stripe and these books disagree: what each side says and what to do. Never deleted.';
+
+
+--
+-- Name: discrepancies_discrepancy_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.discrepancies ALTER COLUMN discrepancy_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.discrepancies_discrepancy_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: engine_settings; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.engine_settings (
+    is_single_row boolean DEFAULT true NOT NULL,
+    lease_for interval DEFAULT '00:00:30'::interval NOT NULL,
+    http_deadline_for interval DEFAULT '00:00:20'::interval NOT NULL,
+    send_window_for interval DEFAULT '20:00:00'::interval NOT NULL,
+    attempt_drain_for interval DEFAULT '00:15:00'::interval NOT NULL,
+    max_tries integer DEFAULT 50 NOT NULL,
+    max_generations integer DEFAULT 30 NOT NULL,
+    largest_claim integer DEFAULT 1000 NOT NULL,
+    transfers_per_doorbell integer DEFAULT 100 NOT NULL,
+    ring_again_after interval DEFAULT '00:00:05'::interval NOT NULL,
+    is_livemode boolean,
+    CONSTRAINT attempts_drain_after_the_deadline CHECK ((attempt_drain_for >= http_deadline_for)),
+    CONSTRAINT bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (largest_claim > 0) AND (transfers_per_doorbell > 0) AND (ring_again_after >= '00:00:00'::interval))),
+    CONSTRAINT lease_outlasts_the_http_deadline CHECK (((http_deadline_for > '00:00:00'::interval) AND (lease_for > http_deadline_for))),
+    CONSTRAINT send_window_ends_before_stripe_forgets_the_key CHECK (((send_window_for > '00:00:00'::interval) AND (send_window_for <= '23:00:00'::interval))),
+    CONSTRAINT there_is_one_row CHECK (is_single_row)
+);
+
+
+--
+-- Name: TABLE engine_settings; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.engine_settings IS 'The engine''s numbers, in one row.';
+
+
+--
+-- Name: COLUMN engine_settings.lease_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.lease_for IS 'How long a claim holds a transfer.';
+
+
+--
+-- Name: COLUMN engine_settings.http_deadline_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.http_deadline_for IS 'Total time for one call to Stripe; a send begins no later than the lease minus this.';
+
+
+--
+-- Name: COLUMN engine_settings.send_window_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.send_window_for IS 'How long after its first use a key may be sent; Stripe forgets keys after 24 hours.';
+
+
+--
+-- Name: COLUMN engine_settings.attempt_drain_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.attempt_drain_for IS 'How long after its lease an attempt that nobody reported on still counts as open.';
+
+
+--
+-- Name: COLUMN engine_settings.max_tries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.max_tries IS 'Counted tries under one key before a person is asked.';
+
+
+--
+-- Name: COLUMN engine_settings.max_generations; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.max_generations IS 'Keys that one transfer may ever use.';
+
+
+--
+-- Name: COLUMN engine_settings.largest_claim; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.largest_claim IS 'Most transfers that one claim hands out.';
+
+
+--
+-- Name: COLUMN engine_settings.transfers_per_doorbell; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.transfers_per_doorbell IS 'One queue job rings for this many transfers, so that several workers share a settlement.';
+
+
+--
+-- Name: COLUMN engine_settings.ring_again_after; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.ring_again_after IS 'A transfer due for longer than this without a bell in the queue is rung for again.';
+
+
+--
+-- Name: COLUMN engine_settings.is_livemode; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.is_livemode IS 'The Stripe mode that answers must have; null: not fixed yet.';
+
+
+--
+-- Name: holds; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.holds (
+    hold_id bigint NOT NULL,
+    scope text NOT NULL,
+    subject text,
+    reason text NOT NULL,
+    placed_by text DEFAULT SESSION_USER NOT NULL,
+    placed_at timestamp with time zone DEFAULT now() NOT NULL,
+    released_by text,
+    released_at timestamp with time zone,
+    release_reason text,
+    CONSTRAINT only_the_engine_has_no_subject CHECK (((scope = 'engine'::text) = (subject IS NULL))),
+    CONSTRAINT reason_is_given CHECK ((length(btrim(reason)) > 0)),
+    CONSTRAINT release_is_whole CHECK ((((released_at IS NULL) = (released_by IS NULL)) AND ((released_at IS NULL) = (release_reason IS NULL)))),
+    CONSTRAINT scope_is_known CHECK ((scope = ANY (ARRAY['engine'::text, 'currency'::text, 'payee'::text, 'settlement'::text])))
+);
+
+
+--
+-- Name: TABLE holds; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.holds IS 'What is not to be sent for now: nothing at all, a currency, a payee or a settlement.';
+
+
+--
+-- Name: holds_hold_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.holds ALTER COLUMN hold_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.holds_hold_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: key_generations; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.key_generations (
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    reason text NOT NULL,
+    evidence_observation_id bigint NOT NULL,
+    opened_by text DEFAULT SESSION_USER NOT NULL,
+    opened_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT first_key_needs_no_reason CHECK ((generation >= 2))
+);
+
+
+--
+-- Name: TABLE key_generations; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.key_generations IS 'Why a second idempotency key was ever allowed for a transfer, and on what evidence (rule K).';
+
+
+--
+-- Name: COLUMN key_generations.evidence_observation_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.key_generations.evidence_observation_id IS 'The accepted decline, saved under the former key, that closed the former generation.';
+
+
+--
+-- Name: ledger_accounts; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.ledger_accounts (
+    account text NOT NULL,
+    is_per_payee boolean NOT NULL,
+    meaning text NOT NULL
+);
+
+
+--
+-- Name: TABLE ledger_accounts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.ledger_accounts IS 'The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.';
+
+
+--
+-- Name: ledger_entries; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.ledger_entries (
+    ledger_entry_id bigint NOT NULL,
+    payout_transfer_id bigint NOT NULL,
+    kind text NOT NULL,
+    generation integer NOT NULL,
+    debit_account text NOT NULL,
+    credit_account text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency payout.currency_code NOT NULL,
+    stripe_reversal_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT accounts_fit_the_kind CHECK (
+CASE kind
+    WHEN 'obligation'::text THEN ((debit_account = 'settlement_funds'::text) AND (credit_account ~~ 'payable:_%'::text))
+    WHEN 'reserve'::text THEN ((debit_account ~~ 'payable:_%'::text) AND (credit_account = 'in_flight'::text))
+    WHEN 'paid'::text THEN ((debit_account = 'in_flight'::text) AND (credit_account = 'stripe_balance'::text))
+    WHEN 'release'::text THEN ((debit_account = 'in_flight'::text) AND (credit_account ~~ 'payable:_%'::text))
+    WHEN 'reversal'::text THEN ((debit_account = 'stripe_balance'::text) AND (credit_account ~~ 'payable:_%'::text))
+    ELSE false
+END),
+    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
+    CONSTRAINT obligation_is_of_the_first_generation CHECK (((kind <> 'obligation'::text) OR (generation = 1))),
+    CONSTRAINT only_reversals_name_a_reversal CHECK (((kind = 'reversal'::text) = (stripe_reversal_id IS NOT NULL)))
+);
+
+
+--
+-- Name: TABLE ledger_entries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.ledger_entries IS 'Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.';
+
+
+--
+-- Name: COLUMN ledger_entries.kind; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.kind IS 'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee''s account here; reversal: Stripe took it back.';
+
+
+--
+-- Name: COLUMN ledger_entries.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.amount_minor IS 'In minor units of currency, always positive.';
+
+
+--
+-- Name: COLUMN ledger_entries.stripe_reversal_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.stripe_reversal_id IS 'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
+
+
+--
+-- Name: ledger_entries_ledger_entry_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.ledger_entries ALTER COLUMN ledger_entry_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.ledger_entries_ledger_entry_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: operator_actions; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.operator_actions (
+    operator_action_id bigint NOT NULL,
+    action text NOT NULL,
+    subject text,
+    reason text NOT NULL,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    acted_by text DEFAULT SESSION_USER NOT NULL,
+    acted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT reason_is_given CHECK ((length(btrim(reason)) > 0))
+);
+
+
+--
+-- Name: TABLE operator_actions; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.operator_actions IS 'Who told the engine what, and why; also what the engine stopped by itself.';
+
+
+--
+-- Name: operator_actions_operator_action_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.operator_actions ALTER COLUMN operator_action_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.operator_actions_operator_action_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: payee_accounts; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.payee_accounts (
+    payee_account_id bigint NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    stripe_account_id text NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    recorded_by text DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT stripe_account_id_looks_like_one CHECK ((stripe_account_id ~ '^acct_[A-Za-z0-9_]{1,250}$'::text))
+);
+
+
+--
+-- Name: TABLE payee_accounts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.payee_accounts IS 'Which Stripe account a payee is paid to, as history: the newest row counts for settlements completed from then on; transfers already scheduled keep the account they were given.';
+
+
+--
+-- Name: payee_accounts_payee_account_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.payee_accounts ALTER COLUMN payee_account_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.payee_accounts_payee_account_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: payees; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.payees (
+    payee_id payout.external_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+
+--
+-- Name: TABLE payees; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.payees IS 'Who can be owed money. Never changed, never deleted.';
+
+
+--
+-- Name: payout_jobs; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.payout_jobs (
+    payout_job_id bigint NOT NULL,
+    settlement_id payout.external_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+
+--
+-- Name: TABLE payout_jobs; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.payout_jobs IS 'One row for each completed settlement: its payout was scheduled.';
+
+
+--
+-- Name: payout_jobs_payout_job_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.payout_jobs ALTER COLUMN payout_job_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.payout_jobs_payout_job_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: payout_transfers; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.payout_transfers (
+    payout_transfer_id bigint NOT NULL,
+    payout_job_id bigint NOT NULL,
+    settlement_id payout.external_id NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    source_transaction text,
+    destination text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency payout.currency_code NOT NULL,
+    payout_ref text NOT NULL,
+    request jsonb NOT NULL,
+    request_sha256 bytea GENERATED ALWAYS AS (sha256((replace((request)::text, '\'::text, '\\'::text))::bytea)) STORED NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
+    CONSTRAINT destination_is_a_stripe_account CHECK ((destination ~ '^acct_'::text)),
+    CONSTRAINT payout_ref_is_derived CHECK ((payout_ref = payout.payout_ref((settlement_id)::text, (payee_id)::text, source_transaction))),
+    CONSTRAINT request_says_what_the_row_says CHECK (((((request ->> 'amount'::text))::bigint = amount_minor) AND ((request ->> 'currency'::text) = (currency)::text) AND ((request ->> 'destination'::text) = destination) AND (NOT ((request ->> 'source_transaction'::text) IS DISTINCT FROM source_transaction)) AND ((request #>> '{metadata,payout_ref}'::text[]) = payout_ref) AND ((request #>> '{metadata,settlement_id}'::text[]) = (settlement_id)::text) AND ((request #>> '{metadata,payee_id}'::text[]) = (payee_id)::text)))
+);
+
+
+--
+-- Name: TABLE payout_transfers; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.payout_transfers IS 'One Stripe transfer that is owed: who, how much, to which account, and the request as it will be sent, frozen when the settlement was completed.';
+
+
+--
+-- Name: COLUMN payout_transfers.payout_ref; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.payout_ref IS 'Business identity: payout.payout_ref(settlement, payee, source_transaction). The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
+
+
+--
+-- Name: COLUMN payout_transfers.request; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.request IS 'Parameters of POST /v1/transfers, sent exactly as they stand here.';
+
+
+--
+-- Name: COLUMN payout_transfers.request_sha256; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.request_sha256 IS 'Digest of request, made by the database.';
+
+
+--
+-- Name: payout_transfers_payout_transfer_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.payout_transfers ALTER COLUMN payout_transfer_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.payout_transfers_payout_transfer_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: reconcile_runs; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.reconcile_runs (
+    reconcile_run_id bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    created_from timestamp with time zone NOT NULL,
+    created_until timestamp with time zone NOT NULL,
+    next_cursor text,
+    transfers_seen bigint DEFAULT 0 NOT NULL,
+    discrepancies_found bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT counts_are_not_negative CHECK (((transfers_seen >= 0) AND (discrepancies_found >= 0))),
+    CONSTRAINT window_is_in_order CHECK ((created_from < created_until))
+);
+
+
+--
+-- Name: TABLE reconcile_runs; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.reconcile_runs IS 'One comparison of Stripe''s list of transfers with these books, and how far it has come.';
+
+
+--
+-- Name: COLUMN reconcile_runs.next_cursor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.next_cursor IS 'Stripe transfer id after which the next page starts; null: from the newest.';
+
+
+--
+-- Name: reconcile_runs_reconcile_run_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.reconcile_runs ALTER COLUMN reconcile_run_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.reconcile_runs_reconcile_run_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: settlement_lines; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.settlement_lines (
+    settlement_id payout.external_id NOT NULL,
+    line_id payout.external_id NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    amount_minor bigint NOT NULL,
+    source_transaction text,
+    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
+    CONSTRAINT source_transaction_looks_like_one CHECK ((source_transaction ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]{1,240}$'::text))
+);
+
+
+--
+-- Name: TABLE settlement_lines; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.settlement_lines IS 'What a settlement owes to whom. Lines of one payee and source_transaction become one transfer.';
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.amount_minor IS 'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.source_transaction IS 'Stripe charge that funds the line; null: the platform''s available balance.';
+
+
+--
+-- Name: settlements; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.settlements (
+    settlement_id payout.external_id NOT NULL,
+    currency payout.currency_code NOT NULL,
+    total_minor bigint NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    pay_after timestamp with time zone,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT metadata_is_an_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT pay_after_is_a_moment CHECK (isfinite(pay_after)),
+    CONSTRAINT settlement_is_pending_or_complete CHECK ((state = ANY (ARRAY['pending'::text, 'complete'::text]))),
+    CONSTRAINT total_is_positive CHECK ((total_minor > 0))
+);
+
+
+--
+-- Name: TABLE settlements; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.settlements IS 'What the marketplace settled with its payees. Editable while pending, frozen once complete; completing it schedules its payouts in the same transaction.';
+
+
+--
+-- Name: COLUMN settlements.total_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.total_minor IS 'Sum of the lines in minor units of the currency; the commit fails if they differ.';
+
+
+--
+-- Name: COLUMN settlements.pay_after; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.pay_after IS 'Nothing is sent before this time; null: at once.';
+
+
+--
+-- Name: COLUMN settlements.metadata; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.metadata IS 'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
+
+
+--
+-- Name: state_edges; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.state_edges (
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    why text NOT NULL,
+    CONSTRAINT edge_leads_elsewhere CHECK ((from_state <> to_state))
+);
+
+
+--
+-- Name: TABLE state_edges; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.state_edges IS 'The only moves a transfer may make; a guard on transfer_states holds everybody to them.';
+
+
+--
+-- Name: states; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.states (
+    state text NOT NULL,
+    is_final boolean NOT NULL,
+    whose_turn text NOT NULL,
+    meaning text NOT NULL,
+    CONSTRAINT turn_is_of_a_known_party CHECK ((whose_turn = ANY (ARRAY['engine'::text, 'stripe'::text, 'operator'::text, 'nobody'::text])))
+);
+
+
+--
+-- Name: TABLE states; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.states IS 'The states of a transfer, each with its meaning.';
+
+
+--
+-- Name: COLUMN states.is_final; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.states.is_final IS 'True when no move leads out of the state.';
+
+
+--
+-- Name: COLUMN states.whose_turn; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.states.whose_turn IS 'Who acts next while a transfer stands here.';
+
+
+--
+-- Name: stripe_error_rules; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.stripe_error_rules (
+    error_rule_id integer NOT NULL,
+    signal text NOT NULL,
+    http_status_from integer,
+    http_status_to integer,
+    error_type text,
+    error_code text,
+    is_replayed boolean,
+    should_retry text,
+    is_rate_limited boolean,
+    reaction text NOT NULL,
+    is_saved boolean DEFAULT false NOT NULL,
+    is_alarm boolean DEFAULT false NOT NULL,
+    wait_at_least interval DEFAULT '00:00:00'::interval NOT NULL,
+    wait_base interval DEFAULT '00:00:01'::interval NOT NULL,
+    wait_cap interval DEFAULT '00:15:00'::interval NOT NULL,
+    reason text NOT NULL,
+    advice text NOT NULL,
+    CONSTRAINT only_a_decline_is_saved CHECK (((reaction = ANY (ARRAY['decline'::text, 'decline_until_funded'::text])) = is_saved)),
+    CONSTRAINT reaction_is_known CHECK ((reaction = ANY (ARRAY['retry'::text, 'decline'::text, 'decline_until_funded'::text, 'refuse'::text, 'unknown'::text, 'park'::text, 'pause'::text]))),
+    CONSTRAINT should_retry_is_stripes_header CHECK ((should_retry = ANY (ARRAY['true'::text, 'false'::text]))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text]))),
+    CONSTRAINT status_range_is_whole CHECK ((((http_status_from IS NULL) = (http_status_to IS NULL)) AND (http_status_from <= http_status_to))),
+    CONSTRAINT waits_are_in_order CHECK (((wait_at_least >= '00:00:00'::interval) AND (wait_base > '00:00:00'::interval) AND (wait_cap >= wait_base)))
+);
+
+
+--
+-- Name: TABLE stripe_error_rules; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.stripe_error_rules IS 'What an answer that is no success means, as data: the first rule in order of its id that fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
+
+
+--
+-- Name: COLUMN stripe_error_rules.should_retry; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.should_retry IS 'Stripe-Should-Retry; null fits any.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.is_rate_limited; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.is_rate_limited IS 'Whether Stripe-Rate-Limited-Reason came with the answer; null fits both.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.reaction; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.reaction IS 'retry: surely not executed, same key; decline: saved under the key, money back to the payee; decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person; pause: hold the whole engine, costs no try.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.is_saved; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.is_saved IS 'Stripe answers the same to every later request with this key.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.wait_at_least; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.wait_at_least IS 'Floor of the wait before the next step.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.advice; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.advice IS 'What a person can do, shown beside the reason.';
+
+
+--
+-- Name: transfer_attempts; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_attempts (
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    attempt integer NOT NULL,
+    worker text NOT NULL,
+    claimed_at timestamp with time zone NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    CONSTRAINT lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
+);
+
+
+--
+-- Name: TABLE transfer_attempts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_attempts IS 'Every claim, committed before anything is sent under it.';
+
+
+--
+-- Name: COLUMN transfer_attempts.worker; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_attempts.worker IS 'The name the claiming process gave itself.';
+
+
+--
+-- Name: transfer_observations; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_observations (
+    observation_id bigint NOT NULL,
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    attempt integer NOT NULL,
+    signal text NOT NULL,
+    verdict text NOT NULL,
+    moved_to text,
+    reason text,
+    error_rule_id integer,
+    http_status integer,
+    error_type text,
+    error_code text,
+    is_replayed boolean,
+    stripe_transfer_id text,
+    stripe_request_id text,
+    facts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    observed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT http_status_is_one CHECK (((http_status >= 100) AND (http_status <= 599))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
+    CONSTRAINT verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
+);
+
+
+--
+-- Name: TABLE transfer_observations; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_observations IS 'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
+
+
+--
+-- Name: COLUMN transfer_observations.signal; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.signal IS 'What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired.';
+
+
+--
+-- Name: COLUMN transfer_observations.verdict; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.verdict IS 'ok: it counted; already: known before; stale: too late to count; alarm: a person must look.';
+
+
+--
+-- Name: COLUMN transfer_observations.moved_to; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.moved_to IS 'The state it led to; null: no move.';
+
+
+--
+-- Name: COLUMN transfer_observations.facts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.facts IS 'The rest of what the worker reported.';
+
+
+--
+-- Name: transfer_observations_observation_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.transfer_observations ALTER COLUMN observation_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.transfer_observations_observation_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: transfer_states; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_states (
+    payout_transfer_id bigint NOT NULL,
+    state text DEFAULT 'scheduled'::text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    stripe_transfer_id text,
+    first_sent_at timestamp with time zone,
+    tries integer DEFAULT 0 NOT NULL,
+    has_unknown_send boolean DEFAULT false NOT NULL,
+    reason text,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT attempt_counts_from_zero CHECK ((attempt >= 0)),
+    CONSTRAINT generation_counts_from_one CHECK ((generation >= 1)),
+    CONSTRAINT only_in_flight_has_a_lease CHECK (((state = 'in_flight'::text) = (lease_until IS NOT NULL))),
+    CONSTRAINT paid_names_its_transfer CHECK (((state = 'paid'::text) = (stripe_transfer_id IS NOT NULL))),
+    CONSTRAINT parked_and_failed_say_why CHECK (((state <> ALL (ARRAY['parked'::text, 'failed'::text])) OR (reason IS NOT NULL))),
+    CONSTRAINT resting_has_no_next_attempt CHECK (((state <> ALL (ARRAY['in_flight'::text, 'parked'::text, 'paid'::text, 'cancelled'::text])) OR (next_attempt_at IS NULL))),
+    CONSTRAINT state_is_known CHECK ((state = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text, 'failed'::text, 'paid'::text, 'cancelled'::text]))),
+    CONSTRAINT tries_count_from_zero CHECK ((tries >= 0)),
+    CONSTRAINT waiting_names_its_next_attempt CHECK (((state <> ALL (ARRAY['scheduled'::text, 'retry_wait'::text, 'unknown'::text])) OR (next_attempt_at IS NOT NULL)))
+)
+WITH (fillfactor='70');
+
+
+--
+-- Name: TABLE transfer_states; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_states IS 'How far each transfer has come: the one table that changes while money moves. It can be rebuilt from attempts, observations and key generations.';
+
+
+--
+-- Name: COLUMN transfer_states.generation; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.generation IS 'Which idempotency key counts: payout_ref plus this number.';
+
+
+--
+-- Name: COLUMN transfer_states.attempt; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.attempt IS 'Number of the newest claim, over all generations; with generation the fence for reports.';
+
+
+--
+-- Name: COLUMN transfer_states.lease_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.lease_until IS 'Until when the claiming worker alone may talk to Stripe about this transfer.';
+
+
+--
+-- Name: COLUMN transfer_states.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.next_attempt_at IS 'When the engine acts next by itself; null: it does not.';
+
+
+--
+-- Name: COLUMN transfer_states.first_sent_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.first_sent_at IS 'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
+
+
+--
+-- Name: COLUMN transfer_states.tries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.tries IS 'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
+
+
+--
+-- Name: COLUMN transfer_states.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.has_unknown_send IS 'True when some send of this generation may have been executed: then `surely not executed` about a later one settles nothing.';
+
+
+--
+-- Name: COLUMN transfer_states.reason; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.reason IS 'Why it stands here, in one short phrase.';
+
+
+--
+-- Name: error_codes; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.error_codes AS
+ SELECT sqlstate,
+    meaning,
+    reaction
+   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text)) c(sqlstate, meaning, reaction);
+
+
+--
+-- Name: VIEW error_codes; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.error_codes IS 'SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
+
+
+--
+-- Name: currencies currencies_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.currencies
+    ADD CONSTRAINT currencies_pkey PRIMARY KEY (currency);
+
+
+--
+-- Name: discrepancies discrepancies_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.discrepancies
+    ADD CONSTRAINT discrepancies_pkey PRIMARY KEY (discrepancy_id);
+
+
+--
+-- Name: engine_settings engine_settings_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.engine_settings
+    ADD CONSTRAINT engine_settings_pkey PRIMARY KEY (is_single_row);
+
+
+--
+-- Name: holds holds_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.holds
+    ADD CONSTRAINT holds_pkey PRIMARY KEY (hold_id);
+
+
+--
+-- Name: key_generations key_generations_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.key_generations
+    ADD CONSTRAINT key_generations_pkey PRIMARY KEY (payout_transfer_id, generation);
+
+
+--
+-- Name: ledger_accounts ledger_accounts_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.ledger_accounts
+    ADD CONSTRAINT ledger_accounts_pkey PRIMARY KEY (account);
+
+
+--
+-- Name: ledger_entries ledger_entries_payout_transfer_id_kind_generation_reversal_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.ledger_entries
+    ADD CONSTRAINT ledger_entries_payout_transfer_id_kind_generation_reversal_key UNIQUE NULLS NOT DISTINCT (payout_transfer_id, kind, generation, stripe_reversal_id);
+
+
+--
+-- Name: ledger_entries ledger_entries_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.ledger_entries
+    ADD CONSTRAINT ledger_entries_pkey PRIMARY KEY (ledger_entry_id);
+
+
+--
+-- Name: operator_actions operator_actions_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.operator_actions
+    ADD CONSTRAINT operator_actions_pkey PRIMARY KEY (operator_action_id);
+
+
+--
+-- Name: payee_accounts payee_accounts_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payee_accounts
+    ADD CONSTRAINT payee_accounts_pkey PRIMARY KEY (payee_account_id);
+
+
+--
+-- Name: payees payees_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payees
+    ADD CONSTRAINT payees_pkey PRIMARY KEY (payee_id);
+
+
+--
+-- Name: payout_jobs payout_jobs_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_jobs
+    ADD CONSTRAINT payout_jobs_pkey PRIMARY KEY (payout_job_id);
+
+
+--
+-- Name: payout_jobs payout_jobs_settlement_id_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_jobs
+    ADD CONSTRAINT payout_jobs_settlement_id_key UNIQUE (settlement_id);
+
+
+--
+-- Name: payout_transfers payout_transfers_payout_ref_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_payout_ref_key UNIQUE (payout_ref);
+
+
+--
+-- Name: payout_transfers payout_transfers_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_pkey PRIMARY KEY (payout_transfer_id);
+
+
+--
+-- Name: payout_transfers payout_transfers_settlement_id_payee_id_source_transaction_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_settlement_id_payee_id_source_transaction_key UNIQUE NULLS NOT DISTINCT (settlement_id, payee_id, source_transaction);
+
+
+--
+-- Name: reconcile_runs reconcile_runs_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.reconcile_runs
+    ADD CONSTRAINT reconcile_runs_pkey PRIMARY KEY (reconcile_run_id);
+
+
+--
+-- Name: settlement_lines settlement_lines_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.settlement_lines
+    ADD CONSTRAINT settlement_lines_pkey PRIMARY KEY (settlement_id, line_id);
+
+
+--
+-- Name: settlements settlements_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.settlements
+    ADD CONSTRAINT settlements_pkey PRIMARY KEY (settlement_id);
+
+
+--
+-- Name: state_edges state_edges_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.state_edges
+    ADD CONSTRAINT state_edges_pkey PRIMARY KEY (from_state, to_state);
+
+
+--
+-- Name: states states_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.states
+    ADD CONSTRAINT states_pkey PRIMARY KEY (state);
+
+
+--
+-- Name: stripe_error_rules stripe_error_rules_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.stripe_error_rules
+    ADD CONSTRAINT stripe_error_rules_pkey PRIMARY KEY (error_rule_id);
+
+
+--
+-- Name: transfer_attempts transfer_attempts_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_attempts
+    ADD CONSTRAINT transfer_attempts_pkey PRIMARY KEY (payout_transfer_id, attempt);
+
+
+--
+-- Name: transfer_observations transfer_observations_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_observations
+    ADD CONSTRAINT transfer_observations_pkey PRIMARY KEY (observation_id);
+
+
+--
+-- Name: transfer_states transfer_states_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_states
+    ADD CONSTRAINT transfer_states_pkey PRIMARY KEY (payout_transfer_id);
+
+
+--
+-- Name: transfer_states transfer_states_stripe_transfer_id_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_states
+    ADD CONSTRAINT transfer_states_stripe_transfer_id_key UNIQUE (stripe_transfer_id);
+
+
+--
+-- Name: discrepancies_open_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX discrepancies_open_idx ON payout.discrepancies USING btree (found_at) WHERE (resolved_at IS NULL);
+
+
+--
+-- Name: holds_scope_subject_open_key; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE UNIQUE INDEX holds_scope_subject_open_key ON payout.holds USING btree (scope, subject) NULLS NOT DISTINCT WHERE (released_at IS NULL);
+
+
+--
+-- Name: ledger_entries_created_at_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX ledger_entries_created_at_idx ON payout.ledger_entries USING brin (created_at);
+
+
+--
+-- Name: payee_accounts_payee_id_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX payee_accounts_payee_id_idx ON payout.payee_accounts USING btree (payee_id, payee_account_id DESC) INCLUDE (stripe_account_id);
+
+
+--
+-- Name: transfer_observations_payout_transfer_id_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_observations_payout_transfer_id_idx ON payout.transfer_observations USING btree (payout_transfer_id, attempt);
+
+
+--
+-- Name: transfer_states_lease_until_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_states_lease_until_idx ON payout.transfer_states USING btree (lease_until) WHERE (lease_until IS NOT NULL);
+
+
+--
+-- Name: transfer_states_next_attempt_at_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_states_next_attempt_at_idx ON payout.transfer_states USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
+
+
+--
+-- Name: transfer_states _500_check_transition; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_check_transition BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION payout.tg_transfer_states__check_transition();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _500_check_transition;
+
+
+--
+-- Name: currencies _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.currencies FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.currencies ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: key_generations _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.key_generations FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.key_generations ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: ledger_accounts _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.ledger_accounts FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.ledger_accounts ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: ledger_entries _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.ledger_entries FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.ledger_entries ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: operator_actions _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.operator_actions FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.operator_actions ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: payee_accounts _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.payee_accounts FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payee_accounts ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: payees _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.payees FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payees ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: payout_jobs _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.payout_jobs FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payout_jobs ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: payout_transfers _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.payout_transfers FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payout_transfers ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: state_edges _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.state_edges FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.state_edges ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: states _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.states FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.states ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: transfer_attempts _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.transfer_attempts FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_attempts ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: transfer_observations _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.transfer_observations FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_observations ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: discrepancies _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.discrepancies FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.discrepancies ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: engine_settings _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.engine_settings FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.engine_settings ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: holds _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.holds FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: reconcile_runs _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.reconcile_runs FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.reconcile_runs ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: transfer_states _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.transfer_states FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: settlements _500_refuse_frozen; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_frozen BEFORE DELETE OR UPDATE ON payout.settlements FOR EACH ROW EXECUTE FUNCTION payout.tg_settlements__refuse_frozen();
+
+ALTER TABLE payout.settlements ENABLE ALWAYS TRIGGER _500_refuse_frozen;
+
+
+--
+-- Name: currencies _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.currencies FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.currencies ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: discrepancies _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.discrepancies FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.discrepancies ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: engine_settings _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.engine_settings FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.engine_settings ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: holds _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.holds FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: key_generations _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.key_generations FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.key_generations ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: ledger_accounts _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.ledger_accounts ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: ledger_entries _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.ledger_entries ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: operator_actions _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.operator_actions FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.operator_actions ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: payee_accounts _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.payee_accounts FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payee_accounts ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: payees _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.payees FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payees ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: payout_jobs _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.payout_jobs FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payout_jobs ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: payout_transfers _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.payout_transfers FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payout_transfers ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: reconcile_runs _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.reconcile_runs FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.reconcile_runs ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: settlement_lines _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.settlement_lines FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.settlement_lines ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: settlements _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.settlements FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.settlements ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: state_edges _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.state_edges FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.state_edges ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: states _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.states FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.states ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: stripe_error_rules _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.stripe_error_rules FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.stripe_error_rules ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: transfer_attempts _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.transfer_attempts FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_attempts ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: transfer_observations _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.transfer_observations FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_observations ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: transfer_states _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.transfer_states FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: holds _500_release_once; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_release_once BEFORE UPDATE ON payout.holds FOR EACH ROW EXECUTE FUNCTION payout.tg_holds__release_once();
+
+ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_release_once;
+
+
+--
+-- Name: transfer_states _510_check_start; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _510_check_start BEFORE INSERT ON payout.transfer_states FOR EACH ROW WHEN (((new.state <> 'scheduled'::text) OR (new.generation <> 1) OR (new.attempt <> 0) OR (new.first_sent_at IS NOT NULL))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _510_check_start;
+
+
+--
+-- Name: transfer_states _511_check_progress; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _511_check_progress BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN (((old.payout_transfer_id <> new.payout_transfer_id) OR (old.attempt <> new.attempt) OR (old.generation <> new.generation) OR ((new.state = 'in_flight'::text) AND (old.state <> 'in_flight'::text) AND (new.attempt <> (old.attempt + 1))) OR ((new.state = 'scheduled'::text) AND (old.state <> 'scheduled'::text)) OR (old.first_sent_at IS DISTINCT FROM new.first_sent_at))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _511_check_progress;
+
+
+--
+-- Name: settlement_lines _900_refuse_frozen_insert; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _900_refuse_frozen_insert AFTER INSERT ON payout.settlement_lines REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen();
+
+
+--
+-- Name: settlement_lines _901_refuse_frozen_update_from; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _901_refuse_frozen_update_from AFTER UPDATE ON payout.settlement_lines REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen();
+
+ALTER TABLE payout.settlement_lines ENABLE ALWAYS TRIGGER _901_refuse_frozen_update_from;
+
+
+--
+-- Name: settlement_lines _902_refuse_frozen_update_to; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _902_refuse_frozen_update_to AFTER UPDATE ON payout.settlement_lines REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen();
+
+ALTER TABLE payout.settlement_lines ENABLE ALWAYS TRIGGER _902_refuse_frozen_update_to;
+
+
+--
+-- Name: settlement_lines _903_refuse_frozen_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _903_refuse_frozen_delete AFTER DELETE ON payout.settlement_lines REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen();
+
+ALTER TABLE payout.settlement_lines ENABLE ALWAYS TRIGGER _903_refuse_frozen_delete;
+
+
+--
+-- Name: discrepancies discrepancies_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.discrepancies
+    ADD CONSTRAINT discrepancies_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: key_generations key_generations_evidence_observation_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.key_generations
+    ADD CONSTRAINT key_generations_evidence_observation_id_fkey FOREIGN KEY (evidence_observation_id) REFERENCES payout.transfer_observations(observation_id);
+
+
+--
+-- Name: key_generations key_generations_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.key_generations
+    ADD CONSTRAINT key_generations_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: ledger_entries ledger_entries_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.ledger_entries
+    ADD CONSTRAINT ledger_entries_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: payee_accounts payee_accounts_payee_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payee_accounts
+    ADD CONSTRAINT payee_accounts_payee_id_fkey FOREIGN KEY (payee_id) REFERENCES payout.payees(payee_id);
+
+
+--
+-- Name: payout_jobs payout_jobs_settlement_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_jobs
+    ADD CONSTRAINT payout_jobs_settlement_id_fkey FOREIGN KEY (settlement_id) REFERENCES payout.settlements(settlement_id);
+
+
+--
+-- Name: payout_transfers payout_transfers_payee_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_payee_id_fkey FOREIGN KEY (payee_id) REFERENCES payout.payees(payee_id);
+
+
+--
+-- Name: payout_transfers payout_transfers_payout_job_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_payout_job_id_fkey FOREIGN KEY (payout_job_id) REFERENCES payout.payout_jobs(payout_job_id);
+
+
+--
+-- Name: settlement_lines settlement_lines_settlement_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.settlement_lines
+    ADD CONSTRAINT settlement_lines_settlement_id_fkey FOREIGN KEY (settlement_id) REFERENCES payout.settlements(settlement_id) DEFERRABLE INITIALLY DEFERRED;
+
+
+--
+-- Name: state_edges state_edges_from_state_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.state_edges
+    ADD CONSTRAINT state_edges_from_state_fkey FOREIGN KEY (from_state) REFERENCES payout.states(state);
+
+
+--
+-- Name: state_edges state_edges_to_state_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.state_edges
+    ADD CONSTRAINT state_edges_to_state_fkey FOREIGN KEY (to_state) REFERENCES payout.states(state);
+
+
+--
+-- Name: transfer_attempts transfer_attempts_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_attempts
+    ADD CONSTRAINT transfer_attempts_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: transfer_observations transfer_observations_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_observations
+    ADD CONSTRAINT transfer_observations_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: transfer_states transfer_states_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_states
+    ADD CONSTRAINT transfer_states_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: SCHEMA payout; Type: ACL; Schema: -; Owner: -
+--
+
+GRANT USAGE ON SCHEMA payout TO payout_app;
+GRANT USAGE ON SCHEMA payout TO payout_operator;
+GRANT USAGE ON SCHEMA payout TO payout_auditor;
+
+
+--
+-- Name: SCHEMA payout_api; Type: ACL; Schema: -; Owner: -
+--
+
+GRANT USAGE ON SCHEMA payout_api TO payout_app;
+GRANT USAGE ON SCHEMA payout_api TO payout_worker;
+GRANT USAGE ON SCHEMA payout_api TO payout_operator;
+GRANT USAGE ON SCHEMA payout_api TO payout_auditor;
+
+
+--
+-- Name: FUNCTION clock(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.clock() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg__refuse_change(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg__refuse_change() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_holds__release_once(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_holds__release_once() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_settlement_lines__refuse_frozen(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_settlement_lines__refuse_frozen() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_settlements__refuse_frozen(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_settlements__refuse_frozen() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__check_progress(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_progress() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__check_transition(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_transition() FROM PUBLIC;
+
+
+--
+-- Name: TABLE currencies; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.currencies TO payout_operator;
+GRANT SELECT ON TABLE payout.currencies TO payout_auditor;
+
+
+--
+-- Name: TABLE discrepancies; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.discrepancies TO payout_operator;
+GRANT SELECT ON TABLE payout.discrepancies TO payout_auditor;
+
+
+--
+-- Name: TABLE engine_settings; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.engine_settings TO payout_operator;
+GRANT SELECT ON TABLE payout.engine_settings TO payout_auditor;
+
+
+--
+-- Name: TABLE holds; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.holds TO payout_operator;
+GRANT SELECT ON TABLE payout.holds TO payout_auditor;
+
+
+--
+-- Name: TABLE key_generations; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.key_generations TO payout_operator;
+GRANT SELECT ON TABLE payout.key_generations TO payout_auditor;
+
+
+--
+-- Name: TABLE ledger_accounts; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.ledger_accounts TO payout_operator;
+GRANT SELECT ON TABLE payout.ledger_accounts TO payout_auditor;
+
+
+--
+-- Name: TABLE ledger_entries; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.ledger_entries TO payout_operator;
+GRANT SELECT ON TABLE payout.ledger_entries TO payout_auditor;
+
+
+--
+-- Name: TABLE operator_actions; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.operator_actions TO payout_operator;
+GRANT SELECT ON TABLE payout.operator_actions TO payout_auditor;
+
+
+--
+-- Name: TABLE payee_accounts; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.payee_accounts TO payout_operator;
+GRANT SELECT ON TABLE payout.payee_accounts TO payout_auditor;
+
+
+--
+-- Name: TABLE payees; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.payees TO payout_operator;
+GRANT SELECT ON TABLE payout.payees TO payout_auditor;
+
+
+--
+-- Name: TABLE payout_jobs; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.payout_jobs TO payout_operator;
+GRANT SELECT ON TABLE payout.payout_jobs TO payout_auditor;
+
+
+--
+-- Name: TABLE payout_transfers; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.payout_transfers TO payout_operator;
+GRANT SELECT ON TABLE payout.payout_transfers TO payout_auditor;
+
+
+--
+-- Name: TABLE reconcile_runs; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.reconcile_runs TO payout_operator;
+GRANT SELECT ON TABLE payout.reconcile_runs TO payout_auditor;
+
+
+--
+-- Name: TABLE settlement_lines; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT,DELETE ON TABLE payout.settlement_lines TO payout_app;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_operator;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_auditor;
+
+
+--
+-- Name: COLUMN settlement_lines.settlement_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(settlement_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.line_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(line_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.payee_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(payee_id),UPDATE(payee_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(amount_minor),UPDATE(amount_minor) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(source_transaction),UPDATE(source_transaction) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: TABLE settlements; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.settlements TO payout_app;
+GRANT SELECT ON TABLE payout.settlements TO payout_operator;
+GRANT SELECT ON TABLE payout.settlements TO payout_auditor;
+
+
+--
+-- Name: COLUMN settlements.settlement_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(settlement_id) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.currency; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(currency),UPDATE(currency) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.total_minor; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(total_minor),UPDATE(total_minor) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.state; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(state),UPDATE(state) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.pay_after; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(pay_after),UPDATE(pay_after) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.metadata; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(metadata),UPDATE(metadata) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: TABLE state_edges; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.state_edges TO payout_operator;
+GRANT SELECT ON TABLE payout.state_edges TO payout_auditor;
+
+
+--
+-- Name: TABLE states; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.states TO payout_operator;
+GRANT SELECT ON TABLE payout.states TO payout_auditor;
+
+
+--
+-- Name: TABLE stripe_error_rules; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_operator;
+GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_auditor;
+
+
+--
+-- Name: TABLE transfer_attempts; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_auditor;
+
+
+--
+-- Name: TABLE transfer_observations; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_observations TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_observations TO payout_auditor;
+
+
+--
+-- Name: TABLE transfer_states; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_states TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_states TO payout_auditor;
+
+
+--
+-- Name: TABLE error_codes; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.error_codes TO payout_app;
+GRANT SELECT ON TABLE payout_api.error_codes TO payout_worker;
+GRANT SELECT ON TABLE payout_api.error_codes TO payout_operator;
+GRANT SELECT ON TABLE payout_api.error_codes TO payout_auditor;
+
+
+--
+-- PostgreSQL database dump complete
+--
+

@@ -1,0 +1,16 @@
+-- error_codes: every error the engine raises by itself, with what the caller does about it.
+
+create or replace view payout_api.error_codes as
+select c.sqlstate, c.meaning, c.reaction
+from (values
+    ('SP101', 'a fact may not be changed or removed', 'stop and alert'),
+    ('SP102', 'a complete settlement may not be changed', 'stop and alert'),
+    ('SP103', 'attempts and keys of a transfer only count up', 'stop and alert'),
+    ('SP104', 'a hold can only be released, once', 'stop and alert'),
+    ('SP201', 'the transfer is in a state that knows no such move', 'finish quietly')
+) as c (sqlstate, meaning, reaction);
+comment on view payout_api.error_codes is
+    'SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish '
+    'quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
+grant select on payout_api.error_codes to
+    payout_app, payout_worker, payout_operator, payout_auditor;
