@@ -72,6 +72,12 @@ create domain payout.currency_code as text
     constraint currency_is_three_lower_case_letters check (value ~ '^[a-z]{3}$');
 comment on domain payout.currency_code is 'ISO 4217 code in lower case, as Stripe writes it.';
 
+-- A foreign key to payout.states would lock the same few rows in every transaction.
+create domain payout.transfer_state as text
+    constraint state_is_known check (value in (
+        'scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked', 'failed', 'paid', 'cancelled'));
+comment on domain payout.transfer_state is 'A state out of payout.states.';
+
 -- Lists -----------------------------------------------------------------------------------------
 
 create table payout.currencies (
@@ -148,6 +154,7 @@ comment on table payout.state_edges is
 insert into payout.state_edges (from_state, to_state, why) values
     ('scheduled', 'in_flight', 'claimed by a worker'),
     ('scheduled', 'cancelled', 'withdrawn before any attempt'),
+    ('scheduled', 'parked', 'Stripe reported a success under another key'),
     ('retry_wait', 'in_flight', 'claimed again, same key'),
     ('retry_wait', 'paid', 'a late success'),
     ('retry_wait', 'parked', 'an answer that contradicts the row, or the key is too old to be sent'),
@@ -248,6 +255,14 @@ comment on column payout.settlement_lines.amount_minor is
 comment on column payout.settlement_lines.source_transaction is
     'Stripe charge that funds the line; null: the platform''s available balance.';
 
+create table payout.lines_ahead (
+    settlement_id payout.external_id not null,
+    constraint lines_ahead_pkey primary key (settlement_id)
+);
+comment on table payout.lines_ahead is
+    'Settlements whose lines came first, while their transaction runs; empty for everybody else. '
+    'At commit each is checked: the settlement must be of the same transaction or still pending.';
+
 -- What the engine makes of it -----------------------------------------------------------------------
 
 create table payout.payout_jobs (
@@ -285,20 +300,13 @@ create table payout.payout_transfers (
     constraint payout_transfers_payee_id_fkey
         foreign key (payee_id) references payout.payees (payee_id),
     constraint amount_is_positive check (amount_minor > 0),
-    constraint destination_is_a_stripe_account check (destination ~ '^acct_'),
-    constraint request_says_what_the_row_says check (
-        (request ->> 'amount')::bigint = amount_minor
-        and request ->> 'currency' = currency
-        and request ->> 'destination' = destination
-        and request ->> 'source_transaction' is not distinct from source_transaction
-        and request #>> '{metadata,payout_ref}' = payout_ref
-        and request #>> '{metadata,settlement_id}' = settlement_id
-        and request #>> '{metadata,payee_id}' = payee_id
-    )
+    constraint destination_is_a_stripe_account check (destination ~ '^acct_')
 );
 comment on table payout.payout_transfers is
     'One Stripe transfer that is owed: who, how much, to which account, and the request as it will '
     'be sent, frozen when the settlement was completed.';
+comment on column payout.payout_transfers.amount_minor is
+    'Sum of the lines it pays, in minor units of currency.';
 comment on column payout.payout_transfers.payout_ref is
     'Business identity: payout.payout_ref(settlement, payee, source_transaction). '
     'The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
@@ -308,7 +316,7 @@ comment on column payout.payout_transfers.request_sha256 is 'Digest of request, 
 
 create table payout.transfer_states (
     payout_transfer_id bigint not null,
-    state text not null default 'scheduled',
+    state payout.transfer_state not null default 'scheduled',
     generation integer not null default 1,
     attempt integer not null default 0,
     lease_until timestamptz,
@@ -318,17 +326,18 @@ create table payout.transfer_states (
     tries integer not null default 0,
     has_unknown_send boolean not null default false,
     reason text,
+    doorbell_id bigint,
     changed_at timestamptz not null default now(),
     constraint transfer_states_pkey primary key (payout_transfer_id),
     constraint transfer_states_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint transfer_states_stripe_transfer_id_key unique (stripe_transfer_id),
-    constraint state_is_known check (state in (
-        'scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked', 'failed', 'paid', 'cancelled')),
     constraint generation_counts_from_one check (generation >= 1),
     constraint attempt_counts_from_zero check (attempt >= 0),
     constraint tries_count_from_zero check (tries >= 0),
+    constraint cancelled_was_never_attempted check (state <> 'cancelled' or attempt = 0),
     constraint only_in_flight_has_a_lease check ((state = 'in_flight') = (lease_until is not null)),
+    constraint in_flight_has_been_sent check (state <> 'in_flight' or first_sent_at is not null),
     constraint paid_names_its_transfer check ((state = 'paid') = (stripe_transfer_id is not null)),
     constraint waiting_names_its_next_attempt
         check (state not in ('scheduled', 'retry_wait', 'unknown') or next_attempt_at is not null),
@@ -356,8 +365,14 @@ comment on column payout.transfer_states.has_unknown_send is
     'True when some send of this generation may have been executed: then `surely not executed` '
     'about a later one settles nothing.';
 comment on column payout.transfer_states.reason is 'Why it stands here, in one short phrase.';
+comment on column payout.transfer_states.doorbell_id is
+    'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be '
+    'emptied at any time.';
 create index transfer_states_next_attempt_at_idx
     on payout.transfer_states (next_attempt_at) where next_attempt_at is not null;
+create index transfer_states_next_attempt_at_again_idx
+    on payout.transfer_states (next_attempt_at)
+    where next_attempt_at is not null and state in ('retry_wait', 'unknown', 'failed');
 create index transfer_states_lease_until_idx
     on payout.transfer_states (lease_until) where lease_until is not null;
 
@@ -375,6 +390,8 @@ create table payout.transfer_attempts (
 );
 comment on table payout.transfer_attempts is
     'Every claim, committed before anything is sent under it.';
+comment on column payout.transfer_attempts.lease_until is
+    'Until when this claim held the transfer, unless it was reported before.';
 comment on column payout.transfer_attempts.worker is 'The name the claiming process gave itself.';
 
 create table payout.transfer_observations (
@@ -384,7 +401,7 @@ create table payout.transfer_observations (
     attempt integer not null,
     signal text not null,
     verdict text not null,
-    moved_to text,
+    moved_to payout.transfer_state,
     reason text,
     error_rule_id integer,
     http_status integer,
@@ -401,7 +418,7 @@ create table payout.transfer_observations (
     constraint signal_is_known check (signal in (
         'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired')),
     constraint verdict_is_known check (verdict in ('ok', 'already', 'stale', 'alarm')),
-    constraint http_status_is_one check (http_status between 100 and 599)
+    constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
 comment on table payout.transfer_observations is
     'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
@@ -453,13 +470,6 @@ create table payout.ledger_entries (
     constraint ledger_entries_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint amount_is_positive check (amount_minor > 0),
-    constraint accounts_fit_the_kind check (case kind
-        when 'obligation' then debit_account = 'settlement_funds' and credit_account like 'payable:_%'
-        when 'reserve' then debit_account like 'payable:_%' and credit_account = 'in_flight'
-        when 'paid' then debit_account = 'in_flight' and credit_account = 'stripe_balance'
-        when 'release' then debit_account = 'in_flight' and credit_account like 'payable:_%'
-        when 'reversal' then debit_account = 'stripe_balance' and credit_account like 'payable:_%'
-        else false end),
     constraint only_reversals_name_a_reversal
         check ((kind = 'reversal') = (stripe_reversal_id is not null)),
     constraint obligation_is_of_the_first_generation check (kind <> 'obligation' or generation = 1)
@@ -473,6 +483,8 @@ comment on column payout.ledger_entries.kind is
     'payee''s account here; reversal: Stripe took it back.';
 comment on column payout.ledger_entries.stripe_reversal_id is
     'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
+create unique index ledger_entries_stripe_reversal_id_key
+    on payout.ledger_entries (stripe_reversal_id) where stripe_reversal_id is not null;
 create index ledger_entries_created_at_idx on payout.ledger_entries using brin (created_at);
 
 -- Reactions, people, findings -------------------------------------------------------------------------
@@ -496,8 +508,8 @@ create table payout.stripe_error_rules (
     reason text not null,
     advice text not null,
     constraint stripe_error_rules_pkey primary key (error_rule_id),
-    constraint signal_is_known
-        check (signal in ('response', 'unreadable', 'no_response', 'not_sent')),
+    constraint signal_is_known check (signal in (
+        'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired')),
     constraint status_range_is_whole check (
         (http_status_from is null) = (http_status_to is null) and http_status_from <= http_status_to),
     constraint should_retry_is_stripes_header check (should_retry in ('true', 'false')),
@@ -641,6 +653,9 @@ create table payout.reconcile_runs (
 );
 comment on table payout.reconcile_runs is
     'One comparison of Stripe''s list of transfers with these books, and how far it has come.';
+comment on column payout.reconcile_runs.created_from is
+    'The run compares transfers that Stripe created from this time on.';
+comment on column payout.reconcile_runs.created_until is 'And before this time.';
 comment on column payout.reconcile_runs.next_cursor is
     'Stripe transfer id after which the next page starts; null: from the newest.';
 
@@ -654,6 +669,31 @@ grant insert (settlement_id, line_id, payee_id, amount_minor, source_transaction
     on payout.settlement_lines to payout_app;
 grant select on payout.settlements, payout.settlement_lines to payout_app;
 grant select on all tables in schema payout to payout_operator, payout_auditor;
+
+-- frozen: procedures/guards/refuse_late_lines.sql a20fdddeea0a
+-- refuse_late_lines: the one error for lines that come after their settlement was scheduled.
+--
+-- Raises: SP102, always.
+
+create or replace function payout.refuse_late_lines(p_settlement_id text)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'settlement % is complete: its lines cannot be changed', p_settlement_id
+        using
+            errcode = 'SP102',
+            detail = 'Its payouts were scheduled from exactly the lines it had.',
+            hint = 'Record a correction as another settlement.',
+            schema = 'payout',
+            table = 'settlement_lines';
+end
+$$;
+comment on function payout.refuse_late_lines(text) is
+    'Raises SP102 for a line that came too late.';
+-- end frozen: procedures/guards/refuse_late_lines.sql
 
 -- frozen: procedures/guards/tg__refuse_change.sql 9c802d81fb35
 -- tg__refuse_change: a fact, once written, is neither changed nor removed.
@@ -719,12 +759,72 @@ create or replace trigger _500_release_once
 alter table payout.holds enable always trigger _500_release_once;
 -- end frozen: procedures/guards/tg_holds__release_once.sql
 
--- frozen: procedures/guards/tg_settlement_lines__refuse_frozen.sql 1777dc19e341
+-- frozen: procedures/guards/tg_lines_ahead__check_settlement.sql b2f1c48d985c
+-- tg_lines_ahead__check_settlement: lines that came before their settlement belong to it.
+--
+-- At commit: the settlement may by then have been written by somebody else, who
+-- scheduled it without these lines. A snapshot too old to show it cannot tell.
+-- Definer: the application may write lines, but not read payout_jobs.
+-- Raises: SP102 it was scheduled without the lines; SP402 repeat the transaction.
+
+create or replace function payout.tg_lines_ahead__check_settlement()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_settlement payout.settlements;
+begin
+    delete from payout.lines_ahead as a where a.settlement_id = new.settlement_id;
+
+    -- Written, so that whoever completes it with an older snapshot fails.
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = new.settlement_id
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = new.settlement_id;
+    if not found then
+        raise exception 'settlement % was written by another transaction', new.settlement_id
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the transaction.';
+    end if;
+
+    if exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
+        and v_settlement.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = new.settlement_id
+        ) then
+        perform payout.refuse_late_lines(new.settlement_id);
+    end if;
+    return null;
+end
+$$;
+comment on function payout.tg_lines_ahead__check_settlement() is
+    'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102).';
+
+drop trigger if exists _900_check_settlement on payout.lines_ahead;
+create constraint trigger _900_check_settlement
+    after insert on payout.lines_ahead
+    deferrable initially deferred
+    for each row
+    execute function payout.tg_lines_ahead__check_settlement();
+-- end frozen: procedures/guards/tg_lines_ahead__check_settlement.sql
+
+-- frozen: procedures/guards/tg_settlement_lines__refuse_frozen.sql e41748ab4c26
 -- tg_settlement_lines__refuse_frozen: lines are frozen once their settlement is scheduled.
 --
 -- Not once it is complete: within one transaction the settlement may come
--- before its lines. The share lock makes a line and the scheduling of its
--- settlement wait for each other, so that no line slips in unseen.
+-- before its lines, or after them (then lines_ahead is looked at once more at
+-- commit). A line of a pending settlement writes that row, so that whoever
+-- completes it with an older snapshot fails (40001) instead of missing the line.
 -- Definer: the application may write lines, but not read payout_jobs.
 -- Raises: SP102 the settlement has been scheduled.
 
@@ -736,27 +836,40 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_settlement_id text;
+    v_settlement_ids text[] := array(select distinct c.settlement_id from changed as c);
+    v_found integer;
+    v_frozen_id text;
 begin
     perform
     from payout.settlements as s
-    where s.settlement_id in (select c.settlement_id from changed as c)
+    where s.settlement_id = any (v_settlement_ids)
     order by s.settlement_id
-    for share;
+    for no key update;
+    get diagnostics v_found = row_count;
 
-    select j.settlement_id into v_settlement_id
+    if v_found < cardinality(v_settlement_ids) then
+        insert into payout.lines_ahead (settlement_id)
+        select i.settlement_id
+        from unnest(v_settlement_ids) as i (settlement_id)
+        where not exists (
+            select from payout.settlements as s where s.settlement_id = i.settlement_id
+        )
+        order by i.settlement_id
+        on conflict do nothing;
+    end if;
+
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = any (v_settlement_ids)
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    select j.settlement_id into v_frozen_id
     from payout.payout_jobs as j
-    where j.settlement_id in (select c.settlement_id from changed as c)
+    where j.settlement_id = any (v_settlement_ids)
     limit 1;
-
     if found then
-        raise exception 'settlement % is complete: its lines cannot be changed', v_settlement_id
-            using
-                errcode = 'SP102',
-                detail = format('%s of a line came after its payouts were scheduled.', lower(tg_op)),
-                hint = 'Record a correction as another settlement.',
-                schema = tg_table_schema,
-                table = tg_table_name;
+        perform payout.refuse_late_lines(v_frozen_id);
     end if;
     return null;
 end
@@ -792,10 +905,10 @@ create or replace trigger _903_refuse_frozen_delete
 alter table payout.settlement_lines enable always trigger _903_refuse_frozen_delete;
 -- end frozen: procedures/guards/tg_settlement_lines__refuse_frozen.sql
 
--- frozen: procedures/guards/tg_settlements__refuse_frozen.sql b1e4d9252665
+-- frozen: procedures/guards/tg_settlements__refuse_frozen.sql e41914f958cc
 -- tg_settlements__refuse_frozen: a settlement is edited while pending, never once complete.
 --
--- An update that changes nothing passes, so that completing twice is harmless.
+-- An update that changes nothing, to the byte, passes: completing twice is harmless.
 -- Raises: SP102 the settlement is complete.
 
 create or replace function payout.tg_settlements__refuse_frozen()
@@ -805,7 +918,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if old.state = 'complete' and (tg_op = 'DELETE' or new is distinct from old) then
+    if old.state = 'complete' and (tg_op = 'DELETE' or new operator(pg_catalog.*<>) old) then
         raise exception 'settlement % is complete and cannot be changed', old.settlement_id
             using
                 errcode = 'SP102',
@@ -839,14 +952,15 @@ create or replace trigger _500_refuse_frozen
 alter table payout.settlements enable always trigger _500_refuse_frozen;
 -- end frozen: procedures/guards/tg_settlements__refuse_frozen.sql
 
--- frozen: procedures/guards/tg_transfer_states__check_progress.sql 361c01a541d6
+-- frozen: procedures/guards/tg_transfer_states__check_progress.sql ca59cd1f6ad7
 -- tg_transfer_states__check_progress: attempts and keys only ever count up.
 --
 -- A row starts as scheduled and is never handed to another transfer. A claim,
 -- and nothing else, counts one attempt up. A new key comes only with the move
 -- failed -> scheduled, takes the next number, and must have its reason in
 -- key_generations. An old key is never sent again because its number never
--- comes back, and the time of its first send is never forgotten.
+-- comes back, and neither the time of its first send nor that a send ended
+-- unknown is ever forgotten. A paid row does not change at all.
 -- Raises: SP103 the change would go back.
 
 create or replace function payout.tg_transfer_states__check_progress()
@@ -869,7 +983,8 @@ begin
         and not (new.state = 'in_flight' and old.state <> 'in_flight') then
         v_problem := 'only a claim counts attempts';
     elsif new.generation <> old.generation
-        and not (old.state = 'failed' and new.generation = old.generation + 1) then
+        and not (old.state = 'failed' and new.state = 'scheduled'
+            and new.generation = old.generation + 1) then
         v_problem := 'a new key takes the next number and only after a decline';
     elsif old.state = 'failed' and new.state = 'scheduled' and not exists (
         select from payout.key_generations as k
@@ -881,6 +996,10 @@ begin
     elsif new.generation = old.generation and old.first_sent_at is not null
         and new.first_sent_at is distinct from old.first_sent_at then
         v_problem := 'the first send under a key is a fact';
+    elsif new.generation = old.generation and old.has_unknown_send and not new.has_unknown_send then
+        v_problem := 'a send whose outcome is unknown stays so under its key';
+    elsif old.state = 'paid' then
+        v_problem := 'what is paid is paid';
     end if;
 
     if v_problem is not null then
@@ -905,7 +1024,6 @@ create or replace trigger _510_check_start
     when (new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
         or new.first_sent_at is not null)
     execute function payout.tg_transfer_states__check_progress();
-alter table payout.transfer_states enable always trigger _510_check_start;
 
 create or replace trigger _511_check_progress
     before update on payout.transfer_states
@@ -915,7 +1033,9 @@ create or replace trigger _511_check_progress
         or old.generation <> new.generation
         or (new.state = 'in_flight' and old.state <> 'in_flight' and new.attempt <> old.attempt + 1)
         or (new.state = 'scheduled' and old.state <> 'scheduled')
-        or (old.first_sent_at is distinct from new.first_sent_at))
+        or old.first_sent_at is distinct from new.first_sent_at
+        or old.has_unknown_send
+        or old.state = 'paid')
     execute function payout.tg_transfer_states__check_progress();
 alter table payout.transfer_states enable always trigger _511_check_progress;
 -- end frozen: procedures/guards/tg_transfer_states__check_progress.sql
@@ -963,7 +1083,7 @@ create or replace trigger _500_check_transition
 alter table payout.transfer_states enable always trigger _500_check_transition;
 -- end frozen: procedures/guards/tg_transfer_states__check_transition.sql
 
--- frozen: procedures/scheduling/clock.sql e25e3edb69c8
+-- frozen: procedures/scheduling/clock.sql d04f9970373c
 -- clock: the one place that asks what time it is.
 --
 -- The clock of the database decides every lease, wait and key age; the worker
@@ -971,16 +1091,18 @@ alter table payout.transfer_states enable always trigger _500_check_transition;
 
 create or replace function payout.clock()
 returns timestamptz
-language sql
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select clock_timestamp()
+begin
+    return clock_timestamp();
+end
 $$;
 comment on function payout.clock() is 'Now, by the database''s clock, not frozen per transaction.';
 -- end frozen: procedures/scheduling/clock.sql
 
--- frozen: procedures/scheduling/payout_ref.sql 31463f3f503d
+-- frozen: procedures/scheduling/payout_ref.sql 51b08e7da455
 -- payout_ref: the business identity of one transfer.
 --
 -- A hash, so that it is short and shows nobody's name, over texts that carry
@@ -991,21 +1113,87 @@ create or replace function payout.payout_ref(
     p_settlement_id text, p_payee_id text, p_source_transaction text
 )
 returns text
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'payout_' || left(encode(sha256(convert_to(
+begin
+    return 'payout_' || left(encode(sha256(convert_to(
         octet_length(p_settlement_id)::text || ':' || p_settlement_id
         || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
         || ',' || coalesce(p_source_transaction, ''),
-        'UTF8')), 'hex'), 40)
+        'UTF8')), 'hex'), 40);
+end
 $$;
 comment on function payout.payout_ref(text, text, text) is
     'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
 -- end frozen: procedures/scheduling/payout_ref.sql
 
--- frozen: sql/error_codes.sql bbf70c384b0d
+-- frozen: procedures/scheduling/request_fits.sql a78ba7a7a817
+-- request_fits: the frozen request says nothing else than the row it stands in.
+
+create or replace function payout.request_fits(
+    p_request jsonb,
+    p_amount_minor bigint,
+    p_currency text,
+    p_destination text,
+    p_payout_ref text,
+    p_settlement_id text,
+    p_payee_id text,
+    p_source_transaction text
+)
+returns boolean
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(
+        p_request ->> 'amount' = p_amount_minor::text
+        and p_request ->> 'currency' = p_currency
+        and p_request ->> 'destination' = p_destination
+        and p_request ->> 'source_transaction' is not distinct from p_source_transaction
+        and p_request -> 'metadata' @> jsonb_build_object(
+            'payout_ref', p_payout_ref, 'settlement_id', p_settlement_id, 'payee_id', p_payee_id),
+        false);
+end
+$$;
+comment on function payout.request_fits(jsonb, bigint, text, text, text, text, text, text) is
+    'True when amount, currency, destination, source and metadata of a request are those given.';
+-- end frozen: procedures/scheduling/request_fits.sql
+
+-- frozen: procedures/ledger/accounts_fit.sql 47dbfa49ad6c
+-- accounts_fit: which account each kind of movement debits and which it credits.
+--
+-- A function, not a check spelled out in the table: Postgres reads the text of
+-- a check anew for each statement, which cost more than the insert itself.
+
+create or replace function payout.accounts_fit(
+    p_kind text, p_debit_account text, p_credit_account text
+)
+returns boolean
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case p_kind
+        when 'obligation' then
+            p_debit_account = 'settlement_funds' and p_credit_account like 'payable:_%'
+        when 'reserve' then p_debit_account like 'payable:_%' and p_credit_account = 'in_flight'
+        when 'paid' then p_debit_account = 'in_flight' and p_credit_account = 'stripe_balance'
+        when 'release' then p_debit_account = 'in_flight' and p_credit_account like 'payable:_%'
+        when 'reversal' then
+            p_debit_account = 'stripe_balance' and p_credit_account like 'payable:_%'
+        else false
+    end;
+end
+$$;
+comment on function payout.accounts_fit(text, text, text) is
+    'True when a ledger entry of this kind moves money between the accounts that it should.';
+-- end frozen: procedures/ledger/accounts_fit.sql
+
+-- frozen: sql/error_codes.sql b193eb8f0c5b
 -- error_codes: every error the engine raises by itself, with what the caller does about it.
 
 create or replace view payout_api.error_codes as
@@ -1015,7 +1203,8 @@ from (values
     ('SP102', 'a complete settlement may not be changed', 'stop and alert'),
     ('SP103', 'attempts and keys of a transfer only count up', 'stop and alert'),
     ('SP104', 'a hold can only be released, once', 'stop and alert'),
-    ('SP201', 'the transfer is in a state that knows no such move', 'finish quietly')
+    ('SP201', 'the transfer is in a state that knows no such move', 'finish quietly'),
+    ('SP402', 'another transaction came first: repeat this one', 'try later')
 ) as c (sqlstate, meaning, reaction);
 comment on view payout_api.error_codes is
     'SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish '
@@ -1026,6 +1215,12 @@ grant select on payout_api.error_codes to
 
 alter table payout.payout_transfers add constraint payout_ref_is_derived
     check (payout_ref = payout.payout_ref(settlement_id, payee_id, source_transaction));
+alter table payout.payout_transfers add constraint request_says_what_the_row_says
+    check (payout.request_fits(
+        request, amount_minor, currency, destination, payout_ref, settlement_id, payee_id,
+        source_transaction));
+alter table payout.ledger_entries add constraint accounts_fit_the_kind
+    check (payout.accounts_fit(kind, debit_account, credit_account));
 
 -- Facts are refused every change, tables that move are refused removal: for everybody, always.
 do $$

@@ -7,7 +7,8 @@ from (values
     ('SP102', 'a complete settlement may not be changed', 'stop and alert'),
     ('SP103', 'attempts and keys of a transfer only count up', 'stop and alert'),
     ('SP104', 'a hold can only be released, once', 'stop and alert'),
-    ('SP201', 'the transfer is in a state that knows no such move', 'finish quietly')
+    ('SP201', 'the transfer is in a state that knows no such move', 'finish quietly'),
+    ('SP402', 'another transaction came first: repeat this one', 'try later')
 ) as c (sqlstate, meaning, reaction);
 comment on view payout_api.error_codes is
     'SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish '

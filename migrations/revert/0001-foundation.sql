@@ -17,6 +17,14 @@ $$;
 drop view if exists payout_api.error_codes;
 -- end dropped: sql/error_codes.sql
 
+-- dropped: procedures/ledger/accounts_fit.sql
+drop function if exists payout.accounts_fit(text, text, text);
+-- end dropped: procedures/ledger/accounts_fit.sql
+
+-- dropped: procedures/scheduling/request_fits.sql
+drop function if exists payout.request_fits(jsonb, bigint, text, text, text, text, text, text);
+-- end dropped: procedures/scheduling/request_fits.sql
+
 -- dropped: procedures/scheduling/payout_ref.sql
 drop function if exists payout.payout_ref(text, text, text);
 -- end dropped: procedures/scheduling/payout_ref.sql
@@ -49,6 +57,11 @@ drop trigger if exists _900_refuse_frozen_insert on payout.settlement_lines;
 drop function if exists payout.tg_settlement_lines__refuse_frozen();
 -- end dropped: procedures/guards/tg_settlement_lines__refuse_frozen.sql
 
+-- dropped: procedures/guards/tg_lines_ahead__check_settlement.sql
+drop trigger if exists _900_check_settlement on payout.lines_ahead;
+drop function if exists payout.tg_lines_ahead__check_settlement();
+-- end dropped: procedures/guards/tg_lines_ahead__check_settlement.sql
+
 -- dropped: procedures/guards/tg_holds__release_once.sql
 drop trigger if exists _500_release_once on payout.holds;
 drop function if exists payout.tg_holds__release_once();
@@ -57,3 +70,7 @@ drop function if exists payout.tg_holds__release_once();
 -- dropped: procedures/guards/tg__refuse_change.sql
 drop function if exists payout.tg__refuse_change();
 -- end dropped: procedures/guards/tg__refuse_change.sql
+
+-- dropped: procedures/guards/refuse_late_lines.sql
+drop function if exists payout.refuse_late_lines(text);
+-- end dropped: procedures/guards/refuse_late_lines.sql

@@ -1,5 +1,9 @@
 -- Verify 0001-foundation: each query fails if what it names is missing.
 
+-- exists: procedures/guards/refuse_late_lines.sql
+select 'payout.refuse_late_lines(text)'::regprocedure;
+-- end exists: procedures/guards/refuse_late_lines.sql
+
 -- exists: procedures/guards/tg__refuse_change.sql
 select 'payout.tg__refuse_change()'::regprocedure;
 -- end exists: procedures/guards/tg__refuse_change.sql
@@ -9,6 +13,12 @@ select 'payout.tg_holds__release_once()'::regprocedure;
 select 1 / count(*) from pg_trigger
 where tgrelid = 'payout.holds'::regclass and tgname = '_500_release_once';
 -- end exists: procedures/guards/tg_holds__release_once.sql
+
+-- exists: procedures/guards/tg_lines_ahead__check_settlement.sql
+select 'payout.tg_lines_ahead__check_settlement()'::regprocedure;
+select 1 / count(*) from pg_trigger
+where tgrelid = 'payout.lines_ahead'::regclass and tgname = '_900_check_settlement';
+-- end exists: procedures/guards/tg_lines_ahead__check_settlement.sql
 
 -- exists: procedures/guards/tg_settlement_lines__refuse_frozen.sql
 select 'payout.tg_settlement_lines__refuse_frozen()'::regprocedure;
@@ -49,6 +59,14 @@ select 'payout.clock()'::regprocedure;
 -- exists: procedures/scheduling/payout_ref.sql
 select 'payout.payout_ref(text, text, text)'::regprocedure;
 -- end exists: procedures/scheduling/payout_ref.sql
+
+-- exists: procedures/scheduling/request_fits.sql
+select 'payout.request_fits(jsonb, bigint, text, text, text, text, text, text)'::regprocedure;
+-- end exists: procedures/scheduling/request_fits.sql
+
+-- exists: procedures/ledger/accounts_fit.sql
+select 'payout.accounts_fit(text, text, text)'::regprocedure;
+-- end exists: procedures/ledger/accounts_fit.sql
 
 -- exists: sql/error_codes.sql
 select 'payout_api.error_codes'::regclass;

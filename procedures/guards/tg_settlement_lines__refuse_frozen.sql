@@ -1,8 +1,9 @@
 -- tg_settlement_lines__refuse_frozen: lines are frozen once their settlement is scheduled.
 --
 -- Not once it is complete: within one transaction the settlement may come
--- before its lines. The share lock makes a line and the scheduling of its
--- settlement wait for each other, so that no line slips in unseen.
+-- before its lines, or after them (then lines_ahead is looked at once more at
+-- commit). A line of a pending settlement writes that row, so that whoever
+-- completes it with an older snapshot fails (40001) instead of missing the line.
 -- Definer: the application may write lines, but not read payout_jobs.
 -- Raises: SP102 the settlement has been scheduled.
 
@@ -14,27 +15,40 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_settlement_id text;
+    v_settlement_ids text[] := array(select distinct c.settlement_id from changed as c);
+    v_found integer;
+    v_frozen_id text;
 begin
     perform
     from payout.settlements as s
-    where s.settlement_id in (select c.settlement_id from changed as c)
+    where s.settlement_id = any (v_settlement_ids)
     order by s.settlement_id
-    for share;
+    for no key update;
+    get diagnostics v_found = row_count;
 
-    select j.settlement_id into v_settlement_id
+    if v_found < cardinality(v_settlement_ids) then
+        insert into payout.lines_ahead (settlement_id)
+        select i.settlement_id
+        from unnest(v_settlement_ids) as i (settlement_id)
+        where not exists (
+            select from payout.settlements as s where s.settlement_id = i.settlement_id
+        )
+        order by i.settlement_id
+        on conflict do nothing;
+    end if;
+
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = any (v_settlement_ids)
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    select j.settlement_id into v_frozen_id
     from payout.payout_jobs as j
-    where j.settlement_id in (select c.settlement_id from changed as c)
+    where j.settlement_id = any (v_settlement_ids)
     limit 1;
-
     if found then
-        raise exception 'settlement % is complete: its lines cannot be changed', v_settlement_id
-            using
-                errcode = 'SP102',
-                detail = format('%s of a line came after its payouts were scheduled.', lower(tg_op)),
-                hint = 'Record a correction as another settlement.',
-                schema = tg_table_schema,
-                table = tg_table_name;
+        perform payout.refuse_late_lines(v_frozen_id);
     end if;
     return null;
 end

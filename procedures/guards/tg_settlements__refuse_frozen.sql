@@ -1,6 +1,6 @@
 -- tg_settlements__refuse_frozen: a settlement is edited while pending, never once complete.
 --
--- An update that changes nothing passes, so that completing twice is harmless.
+-- An update that changes nothing, to the byte, passes: completing twice is harmless.
 -- Raises: SP102 the settlement is complete.
 
 create or replace function payout.tg_settlements__refuse_frozen()
@@ -10,7 +10,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if old.state = 'complete' and (tg_op = 'DELETE' or new is distinct from old) then
+    if old.state = 'complete' and (tg_op = 'DELETE' or new operator(pg_catalog.*<>) old) then
         raise exception 'settlement % is complete and cannot be changed', old.settlement_id
             using
                 errcode = 'SP102',

@@ -4,7 +4,8 @@
 -- and nothing else, counts one attempt up. A new key comes only with the move
 -- failed -> scheduled, takes the next number, and must have its reason in
 -- key_generations. An old key is never sent again because its number never
--- comes back, and the time of its first send is never forgotten.
+-- comes back, and neither the time of its first send nor that a send ended
+-- unknown is ever forgotten. A paid row does not change at all.
 -- Raises: SP103 the change would go back.
 
 create or replace function payout.tg_transfer_states__check_progress()
@@ -27,7 +28,8 @@ begin
         and not (new.state = 'in_flight' and old.state <> 'in_flight') then
         v_problem := 'only a claim counts attempts';
     elsif new.generation <> old.generation
-        and not (old.state = 'failed' and new.generation = old.generation + 1) then
+        and not (old.state = 'failed' and new.state = 'scheduled'
+            and new.generation = old.generation + 1) then
         v_problem := 'a new key takes the next number and only after a decline';
     elsif old.state = 'failed' and new.state = 'scheduled' and not exists (
         select from payout.key_generations as k
@@ -39,6 +41,10 @@ begin
     elsif new.generation = old.generation and old.first_sent_at is not null
         and new.first_sent_at is distinct from old.first_sent_at then
         v_problem := 'the first send under a key is a fact';
+    elsif new.generation = old.generation and old.has_unknown_send and not new.has_unknown_send then
+        v_problem := 'a send whose outcome is unknown stays so under its key';
+    elsif old.state = 'paid' then
+        v_problem := 'what is paid is paid';
     end if;
 
     if v_problem is not null then
@@ -63,7 +69,6 @@ create or replace trigger _510_check_start
     when (new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
         or new.first_sent_at is not null)
     execute function payout.tg_transfer_states__check_progress();
-alter table payout.transfer_states enable always trigger _510_check_start;
 
 create or replace trigger _511_check_progress
     before update on payout.transfer_states
@@ -73,6 +78,8 @@ create or replace trigger _511_check_progress
         or old.generation <> new.generation
         or (new.state = 'in_flight' and old.state <> 'in_flight' and new.attempt <> old.attempt + 1)
         or (new.state = 'scheduled' and old.state <> 'scheduled')
-        or (old.first_sent_at is distinct from new.first_sent_at))
+        or old.first_sent_at is distinct from new.first_sent_at
+        or old.has_unknown_send
+        or old.state = 'paid')
     execute function payout.tg_transfer_states__check_progress();
 alter table payout.transfer_states enable always trigger _511_check_progress;

@@ -5,10 +5,12 @@
 
 create or replace function payout.clock()
 returns timestamptz
-language sql
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select clock_timestamp()
+begin
+    return clock_timestamp();
+end
 $$;
 comment on function payout.clock() is 'Now, by the database''s clock, not frozen per transaction.';

@@ -8,15 +8,17 @@ create or replace function payout.payout_ref(
     p_settlement_id text, p_payee_id text, p_source_transaction text
 )
 returns text
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'payout_' || left(encode(sha256(convert_to(
+begin
+    return 'payout_' || left(encode(sha256(convert_to(
         octet_length(p_settlement_id)::text || ':' || p_settlement_id
         || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
         || ',' || coalesce(p_source_transaction, ''),
-        'UTF8')), 'hex'), 40)
+        'UTF8')), 'hex'), 40);
+end
 $$;
 comment on function payout.payout_ref(text, text, text) is
     'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';

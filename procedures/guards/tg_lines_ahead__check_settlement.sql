@@ -1,0 +1,56 @@
+-- tg_lines_ahead__check_settlement: lines that came before their settlement belong to it.
+--
+-- At commit: the settlement may by then have been written by somebody else, who
+-- scheduled it without these lines. A snapshot too old to show it cannot tell.
+-- Definer: the application may write lines, but not read payout_jobs.
+-- Raises: SP102 it was scheduled without the lines; SP402 repeat the transaction.
+
+create or replace function payout.tg_lines_ahead__check_settlement()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_settlement payout.settlements;
+begin
+    delete from payout.lines_ahead as a where a.settlement_id = new.settlement_id;
+
+    -- Written, so that whoever completes it with an older snapshot fails.
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = new.settlement_id
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = new.settlement_id;
+    if not found then
+        raise exception 'settlement % was written by another transaction', new.settlement_id
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the transaction.';
+    end if;
+
+    if exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
+        and v_settlement.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = new.settlement_id
+        ) then
+        perform payout.refuse_late_lines(new.settlement_id);
+    end if;
+    return null;
+end
+$$;
+comment on function payout.tg_lines_ahead__check_settlement() is
+    'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102).';
+
+drop trigger if exists _900_check_settlement on payout.lines_ahead;
+create constraint trigger _900_check_settlement
+    after insert on payout.lines_ahead
+    deferrable initially deferred
+    for each row
+    execute function payout.tg_lines_ahead__check_settlement();
