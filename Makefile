@@ -1,0 +1,65 @@
+# What can be done here. Only Python 3.11 or newer and make are needed; every target makes the
+# .venv it runs in, out of requirements.lock.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+
+# squawk's rules are made for tables in use. Not followed here: counters and numbers of digits are
+# bounded by checks and need no bigint; the domains hold texts whose rules do not change; a function
+# is dropped where its signature changes, by the migration that makes the new one.
+SQUAWK := squawk --assume-in-transaction --pg-version 15.0 --exclude \
+    prefer-bigint-over-int,prefer-bigint-over-smallint,ban-create-domain-with-constraint,ban-drop-function
+
+.PHONY: help demo test lint migration snapshot freeze lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+demo: .venv/ready ## pay a few hundred settlements, kill a worker, reconcile (KEEP=1 leaves it running)
+	@$(BIN)/payout-engine demo $(if $(KEEP),--keep)
+
+test: .venv/ready ## run the whole suite (on DATABASE_URL when it is set; ARGS="-k name")
+	@$(RUN) pytest --numprocesses logical --maxprocesses 8 --dist worksteal $(ARGS)
+
+lint: .venv/ready ## check style and types of the Python, house rules and safety of the SQL
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy $(wildcard sandbox tools worker bench)
+	@$(RUN) tools.house_check
+	@$(BIN)/$(SQUAWK) $(filter-out %.rollback.sql,$(wildcard migrations/*.sql))
+
+migration: .venv/ready ## write migrations/NAME out of what changed (name=0002-add-cancel why="...")
+	@$(RUN) tools.write_migration $(name) $(if $(why),--why "$(why)") $(if $(only),--only $(only))
+
+snapshot: .venv/ready ## write schema.snapshot.sql
+	@$(RUN) tools.snapshot
+
+freeze: .venv/ready ## list today's migrations as released; they never change again
+	@$(RUN) tools.frozen
+
+# Needs the program uv. One lock for all platforms and every Python from 3.11 on.
+lock: ## write requirements.lock anew out of pyproject.toml
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	    --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --output-file requirements.lock pyproject.toml
+
+clean: ## remove the .venv and all caches
+	@rm -rf .venv build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+.venv/packages: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or \
+	    sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ...")'
+	@echo "Making .venv: installing what requirements.lock lists (a minute or so)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/ready: .venv/packages pyproject.toml
+	@echo "Installing payout-engine itself into .venv"
+	@$(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	    --editable .
+	@touch $@

@@ -1,0 +1,236 @@
+"""One database server for a whole run of the tests, and a fresh database of its own for each test.
+
+The server is an embedded one, or the one that DATABASE_URL names (as a superuser). All migrations
+are applied once, to a template; each test works in a clone of it, under the engine's real roles.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote, urlencode
+
+import psycopg
+import pytest
+from psycopg import sql
+from pytest_postgresql import factories
+
+from sandbox.embedded_postgres import EmbeddedPostgres
+from tools import migrate
+
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+ROLES: Final = ("payout_owner", "payout_app", "payout_worker", "payout_operator", "payout_auditor")
+# The workers of pytest-xdist inherit these from the process that starts them.
+SERVER: Final = "PAYOUT_TEST_SERVER"
+RUN: Final = os.environ.setdefault("PAYOUT_TEST_RUN", secrets.token_hex(4))
+PASSWORD: Final = os.environ.setdefault("PAYOUT_TEST_PASSWORD", secrets.token_hex(16))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """The server of this run; its attributes are those that pytest-postgresql reads."""
+
+    host: str
+    port: int
+    user: str
+    password: str | None
+    maintenance_dbname: str
+    template_dbname: str = f"payout_{RUN}"
+    options: str = ""
+
+    def uri(self, database: str, *, user: str | None = None, password: str | None = None) -> str:
+        """Return the libpq URI of a database, as superuser unless a `user` is named."""
+        parameters = {"host": self.host, "port": self.port, "user": user or self.user}
+        if secret := password if user else self.password:
+            parameters["password"] = secret
+        return f"postgresql:///{quote(database, safe='')}?{urlencode(parameters)}"
+
+    def connect(self) -> Connection:
+        """Connect as superuser to the database from which others are made and dropped."""
+        return psycopg.connect(self.uri(self.maintenance_dbname), autocommit=True)
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """Hold the lock under which migrations run: roles belong to the whole server."""
+        with self.connect() as connection:
+            connection.execute("select pg_advisory_lock(hashtext('payout-engine tests'))")
+            yield connection
+
+
+def install(conninfo: str) -> None:
+    """Bring an empty database to the state in which the engine runs, as `migrate` does."""
+    migrate.apply_all(conninfo, ROOT)
+
+
+def login_name(role: str, person: int = 1) -> str:
+    """Return the login that acts as one of several members of a group role."""
+    return role.replace("payout_", "payout_test_") + (f"_{person}" if person > 1 else "")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find or start the server, in the one process that starts the others."""
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    if given := os.environ.get("DATABASE_URL"):
+        os.environ[SERVER] = given
+        try:
+            with _server().connect() as connection:
+                is_superuser = connection.execute("show is_superuser").fetchone() == ("on",)
+        except psycopg.OperationalError as error:
+            raise pytest.UsageError(f"DATABASE_URL: {error}") from None
+        if not is_superuser:
+            raise pytest.UsageError("DATABASE_URL: the tests need a superuser of the server")
+        config.add_cleanup(_clean_up)
+    else:
+        server = EmbeddedPostgres.start()
+        config.add_cleanup(server.stop)
+        os.environ[SERVER] = server.uri("postgres")
+
+
+def pytest_report_header() -> str:
+    """Name the server that is tested against."""
+    if SERVER not in os.environ:
+        return "postgres: none, tests are only collected"
+    kind = "named by DATABASE_URL" if os.environ.get("DATABASE_URL") else "embedded"
+    with _server().connect() as connection:
+        return f"postgres: {connection.info.parameter_status('server_version')}, {kind}"
+
+
+@pytest.fixture(scope="session")
+def server() -> Server:
+    """The server, with the template database installed; the first to ask installs it."""
+    server = _server()
+    with server.migrating() as connection:
+        found = connection.execute(
+            "select from pg_database where datname = %s", [server.template_dbname]
+        )
+        if found.rowcount == 0:
+            name = sql.Identifier(server.template_dbname)
+            connection.execute(sql.SQL("create database {}").format(name))
+            try:
+                install(server.uri(server.template_dbname))
+                _create_logins(connection)
+            except BaseException:
+                _drop_database(connection, server.template_dbname)
+                raise
+    return server
+
+
+postgresql_noproc = factories.postgresql_noproc(dbname=f"payout_{RUN}_", depends_on="server")
+postgresql = factories.postgresql("postgresql_noproc")
+
+
+@pytest.fixture
+def database(server: Server, postgresql: Connection) -> str:
+    """The name of the test's own database; PL/pgSQL is stricter in it than by default."""
+    name = postgresql.info.dbname
+    postgresql.autocommit = True
+    postgresql.execute(
+        sql.SQL("alter database {} set plpgsql.extra_errors = 'all'").format(sql.Identifier(name))
+    )
+    return name
+
+
+@pytest.fixture
+def dsn(server: Server, database: str) -> Callable[..., str]:
+    """Give the libpq URI of the test's database: ``dsn("payout_worker")``, ``dsn()``.
+
+    Without a role it is the superuser's. ``person=2`` is another login in the same role.
+    """
+
+    def give(role: str | None = None, *, person: int = 1) -> str:
+        if role is None:
+            return server.uri(database)
+        return server.uri(database, user=login_name(role, person), password=PASSWORD)
+
+    return give
+
+
+@pytest.fixture
+def connect(dsn: Callable[..., str]) -> Iterator[Callable[..., Connection]]:
+    """Open autocommit connections, with the arguments of `dsn`; closed when the test ends."""
+    with ExitStack() as stack:
+
+        def open_connection(role: str | None = None, *, person: int = 1) -> Connection:
+            connection = psycopg.connect(dsn(role, person=person), autocommit=True)
+            return stack.enter_context(connection)
+
+        yield open_connection
+
+
+@pytest.fixture
+def db(connect: Callable[..., Connection]) -> Connection:
+    """A superuser's autocommit connection to the test's database."""
+    return connect()
+
+
+@pytest.fixture
+def empty_database() -> Iterator[Callable[[], str]]:
+    """Make further databases, with nothing in them; each call gives the libpq URI of one."""
+    server = _server()
+    names: list[str] = []
+
+    def create() -> str:
+        names.append(f"payout_{RUN}_{secrets.token_hex(4)}")
+        with server.connect() as connection:
+            name = sql.Identifier(names[-1])
+            connection.execute(sql.SQL("create database {} template template0").format(name))
+        return server.uri(names[-1])
+
+    yield create
+    with server.connect() as connection:
+        for name in names:
+            _drop_database(connection, name)
+
+
+def _server() -> Server:
+    with psycopg.connect(os.environ[SERVER]) as connection:
+        info = connection.info
+        return Server(
+            host=info.host,
+            port=info.port,
+            user=info.user,
+            password=info.password or None,
+            maintenance_dbname=info.dbname,
+        )
+
+
+def _clean_up() -> None:
+    """Leave no database and no login of this run behind on a server that stays."""
+    server = _server()
+    with server.connect() as connection:
+        _drop_database(connection, server.template_dbname)
+        for role in ROLES:
+            for person in (1, 2):
+                login = sql.Identifier(login_name(role, person))
+                connection.execute(sql.SQL("drop role if exists {}").format(login))
+
+
+def _create_logins(connection: Connection) -> None:
+    """Create two logins in each of the engine's group roles, with the password of this run."""
+    for role in ROLES:
+        for person in (1, 2):
+            names = {
+                "login": sql.Identifier(login_name(role, person)),
+                "role": sql.Identifier(role),
+                "password": sql.Literal(PASSWORD),
+            }
+            for statement in (
+                "drop role if exists {login}",
+                "create role {login} login password {password}",
+                "grant {role} to {login}",
+            ):
+                connection.execute(sql.SQL(statement).format(**names))
+
+
+def _drop_database(connection: Connection, name: str) -> None:
+    connection.execute(
+        sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+    )

@@ -1,0 +1,317 @@
+"""The embedded server starts from nothing, survives what tests do to it and leaves nothing behind.
+
+Every test that looks at the system after the fact asks about its own server only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sandbox import embedded_postgres
+from sandbox.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HOLD_A_SERVER = """
+import sys
+from sandbox.embedded_postgres import EmbeddedPostgres
+server = EmbeddedPostgres.start()
+print(server.pid, server.data_directory.parent, flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres.start() as server:
+        yield server
+
+
+def ask(server: EmbeddedPostgres, query: str) -> object:
+    with psycopg.connect(server.uri()) as connection:
+        row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.01)
+
+
+def process_state(pid: int) -> str | None:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return None
+
+
+def is_running(pid: int) -> bool:
+    return process_state(pid) not in (None, "Z")
+
+
+def test_it_runs_postgres_18_and_answers_on_loopback(server: EmbeddedPostgres) -> None:
+    assert str(ask(server, "show server_version")).startswith("18.")
+    assert ask(server, "select host(inet_server_addr())") == "127.0.0.1"
+    assert ask(server, "show listen_addresses") == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("fsync", "on"),
+        ("synchronous_commit", "on"),
+        ("full_page_writes", "on"),
+        ("autovacuum", "on"),
+        ("max_connections", "200"),
+        ("shared_buffers", "128MB"),
+        ("server_encoding", "UTF8"),
+        ("unix_socket_directories", ""),
+    ],
+)
+def test_its_settings_are_those_the_engine_demands(
+    server: EmbeddedPostgres, setting: str, value: str
+) -> None:
+    assert ask(server, f"show {setting}") == value
+
+
+def test_text_sorts_by_code_point(server: EmbeddedPostgres) -> None:
+    assert ask(server, "select 'Z' < 'a'") is True
+    assert ask(server, "select upper('\u00e4')") == "\u00c4"
+
+
+def test_the_environment_leads_the_wheels_psql_to_the_server(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPORT", "1")
+    monkeypatch.setenv("PGOPTIONS", "--no-such-option=1")
+    result = subprocess.run(
+        [server.bin("psql"), "-XAtc", "select current_user"],
+        env=server.env,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout == "postgres\n"
+
+
+def test_the_uri_names_database_and_user(server: EmbeddedPostgres) -> None:
+    assert server.uri("my db") == f"postgresql://postgres@127.0.0.1:{server.port}/my%20db"
+    assert server.uri("a", user="app/1") == f"postgresql://app%2F1@127.0.0.1:{server.port}/a"
+
+
+def test_an_unknown_program_is_refused(server: EmbeddedPostgres) -> None:
+    with pytest.raises(EmbeddedPostgresError, match="the wheel has no program mysql"):
+        server.bin("mysql")
+
+
+def test_an_unknown_version_is_refused() -> None:
+    with pytest.raises(EmbeddedPostgresError, match="the wheel has no PostgreSQL 9"):
+        EmbeddedPostgres.start(major=9)
+
+
+def test_a_refused_setting_shows_the_log_and_leaves_nothing_behind() -> None:
+    with pytest.raises(EmbeddedPostgresError, match="no_such_setting"):
+        EmbeddedPostgres.start(settings={"no_such_setting": "1"})
+
+
+def test_a_port_that_somebody_takes_first_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    free_port = embedded_postgres._free_port
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        ports = iter([taken.getsockname()[1], free_port()])
+        monkeypatch.setattr(embedded_postgres, "_free_port", lambda: next(ports))
+        with EmbeddedPostgres.start() as server:
+            assert server.port != taken.getsockname()[1]
+            assert "Address already in use" in server.log()
+
+
+def test_without_shared_memory_the_data_is_on_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    may_access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: str(path) != "/dev/shm" and may_access(path, mode)
+    )
+    # Closed to others: of no use to root, who runs the server as somebody else.
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with EmbeddedPostgres.start() as server:
+        assert Path("/dev/shm") not in server.data_directory.parents
+        assert (tmp_path in server.data_directory.parents) is (os.geteuid() != 0)
+        assert ask(server, "show fsync") == "on"
+
+
+def test_without_room_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_postgres, "ROOM_IN_BYTES", 1 << 60)
+    with pytest.raises(EmbeddedPostgresError, match="no temporary directory is writable, has room"):
+        EmbeddedPostgres.start()
+
+
+def test_two_servers_are_different_clusters_on_different_ports(server: EmbeddedPostgres) -> None:
+    identifier = "select system_identifier from pg_control_system()"
+    with EmbeddedPostgres.start(settings={"max_connections": "20"}) as other:
+        assert other.port != server.port
+        assert ask(other, identifier) != ask(server, identifier)
+        assert ask(other, "show max_connections") == "20"
+
+
+def test_postgres_16_starts_too() -> None:
+    with EmbeddedPostgres.start(major=16) as server:
+        assert str(ask(server, "show server_version")).startswith("16.")
+
+
+@pytest.mark.parametrize("how", ["stop_fast", "kill_immediately", "kill_hard"])
+def test_committed_rows_survive_each_way_to_stop(how: str) -> None:
+    with EmbeddedPostgres.start() as server:
+        with psycopg.connect(server.uri()) as connection:
+            connection.execute("create table kept as select 7 as value")
+        port = server.port
+        # A session that stays open must not keep the server from stopping.
+        with psycopg.connect(server.uri()):
+            getattr(server, how)()
+            with pytest.raises(psycopg.OperationalError, match="Connection refused"):
+                ask(server, "select 1")
+            server.restart()
+            assert server.port == port
+            assert ask(server, "select value from kept") == 7
+
+
+def test_the_pid_of_a_stopped_server_is_refused() -> None:
+    with EmbeddedPostgres.start() as server:
+        server.stop_fast()
+        with pytest.raises(EmbeddedPostgresError, match="the embedded server is not running"):
+            _ = server.pid
+
+
+def test_a_frozen_server_stands_still_until_the_thaw() -> None:
+    with (
+        EmbeddedPostgres.start() as server,
+        psycopg.connect(server.uri(), autocommit=True) as connection,
+    ):
+        processes = [server.pid, connection.info.backend_pid]
+        server.freeze()
+        wait_until(lambda: [process_state(pid) for pid in processes] == ["T", "T"])
+        server.thaw()
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_a_frozen_server_stops_as_well() -> None:
+    with EmbeddedPostgres.start() as server:
+        pid = server.pid
+        server.freeze()
+    assert not is_running(pid)
+
+
+@pytest.mark.parametrize("how", ["stop_fast", "kill_immediately", "kill_hard", "stop"])
+def test_no_shared_memory_is_left_behind(how: str) -> None:
+    server = EmbeddedPostgres.start()
+    mapped = Path(f"/proc/{server.pid}/maps").read_text()
+    segments = [Path(path) for path in re.findall(r"/dev/shm/PostgreSQL\S+", mapped)]
+    assert segments
+    getattr(server, how)()
+    server.stop()
+    assert [segment for segment in segments if segment.exists()] == []
+
+
+def test_stop_removes_data_and_process_and_may_be_repeated() -> None:
+    server = EmbeddedPostgres.start()
+    pid, directory = server.pid, server.data_directory.parent
+    server.stop()
+    server.stop()
+    assert not is_running(pid)
+    assert not directory.exists()
+
+
+def test_the_data_directory_is_closed_to_others(server: EmbeddedPostgres) -> None:
+    directory = server.data_directory.parent
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(server.data_directory.stat().st_mode) == 0o700
+
+
+def test_a_start_changes_no_directory_above_its_own(server: EmbeddedPostgres) -> None:
+    wheel = Path(server.bin("postgres"))
+    above = [*server.data_directory.parent.parents, *wheel.parents]
+    before = [(path.stat().st_mode, path.stat().st_uid) for path in above]
+    with EmbeddedPostgres.start():
+        assert [(path.stat().st_mode, path.stat().st_uid) for path in above] == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user to run the server as")
+def test_root_runs_the_server_as_an_unprivileged_user(server: EmbeddedPostgres) -> None:
+    assert Path(f"/proc/{server.pid}").stat().st_uid != 0
+
+
+@pytest.fixture
+def holder() -> Iterator[subprocess.Popen[str]]:
+    """Another Python process that holds a server until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_A_SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        start_new_session=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def held_server(holder: subprocess.Popen[str]) -> tuple[int, Path]:
+    assert holder.stdout is not None
+    pid, directory = holder.stdout.readline().split()
+    assert is_running(int(pid))
+    return int(pid), Path(directory)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_server_outlives_a_parent_that_was_killed(
+    holder: subprocess.Popen[str], how: signal.Signals
+) -> None:
+    pid, directory = held_server(holder)
+    # To the whole group, as Ctrl-C in a terminal does.
+    os.killpg(holder.pid, how)
+    holder.wait()
+    wait_until(lambda: not is_running(pid) and not directory.exists())
+
+
+def test_no_server_outlives_a_parent_that_ends_without_stopping_it(
+    holder: subprocess.Popen[str],
+) -> None:
+    pid, directory = held_server(holder)
+    holder.communicate(input="\n")
+    assert holder.returncode == 0
+    assert not is_running(pid)
+    assert not directory.exists()
+
+
+def test_a_forked_child_that_ends_leaves_the_parents_server_alone() -> None:
+    script = HOLD_A_SERVER + (
+        "import os, time\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    sys.exit()\n"
+        "os.waitpid(child, 0)\n"
+        "import psycopg\n"
+        "psycopg.connect(server.uri()).close()\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        cwd=CHECKOUT,
+    )

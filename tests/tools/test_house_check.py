@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools import house_check
+
+CANCEL = """\
+-- cancel: withdraw a thing.
+--
+-- Raises: SP301 unknown thing.
+
+create or replace function payout_api.cancel(p_thing_id bigint)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_name text;
+begin
+    delete from payout.things as t
+    where t.thing_id = p_thing_id
+    returning t.name into v_name;
+
+    if not found then
+        raise exception 'thing % does not exist', p_thing_id
+            using errcode = 'SP301';
+    end if;
+end
+$$;
+comment on function payout_api.cancel(bigint) is 'Withdraws a thing. SP301 when there is none.';
+revoke execute on function payout_api.cancel(bigint) from public;
+grant execute on function payout_api.cancel(bigint) to payout_operator;
+"""
+GUARD = """\
+-- tg_things__check: a thing has a name.
+
+create or replace function payout.tg_things__check()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return new;
+end
+$$;
+comment on function payout.tg_things__check() is 'Trigger: refuses a thing without a name.';
+
+create or replace trigger _500_check
+    before insert on payout.things
+    for each row
+    execute function payout.tg_things__check();
+"""
+OVERVIEW = """\
+-- overview: all things.
+
+create or replace view payout_api.overview as
+select t.name from payout.things as t;
+comment on view payout_api.overview is 'All things.';
+"""
+CODES = """\
+-- error_codes: what the engine raises.
+
+create or replace view payout_api.error_codes as
+select c.sqlstate, c.meaning
+from (values
+    ('SP301', 'no such thing')
+) as c (sqlstate, meaning);
+comment on view payout_api.error_codes is 'Every error.';
+"""
+GOOD = {
+    "procedures/api/operator/cancel.sql": CANCEL,
+    "procedures/guards/tg_things__check.sql": GUARD,
+    "sql/views/overview.sql": OVERVIEW,
+    "sql/error_codes.sql": CODES,
+}
+
+
+@pytest.mark.parametrize("path", GOOD)
+def test_a_file_in_house_style_has_no_findings(path: str) -> None:
+    assert house_check.check_file(path, GOOD[path], {"SP301"}) == []
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "line", "message"),
+    [
+        (
+            "-- cancel: withdraw a thing.\n",
+            "-- Withdraws a thing.\n",
+            1,
+            "the first line is not '-- cancel: one sentence.'",
+        ),
+        ("-- Raises: SP301 unknown thing.", "-- " + "x" * 98, 3, "the line has 101 characters"),
+        ("returns void\n", "returns void \n", 6, "a tab, or blanks at the end of the line"),
+        ("returns void\n", "RETURNS void\n", 6, "RETURNS is not in lower case"),
+        ("    if not found then", "    IF not found then", 19, "IF is not in lower case"),
+        ("payout_api.cancel(p", "payout_api.withdraw(p", 5, "is in a file of another name"),
+        ("payout_api.cancel(p", "cancel(p", 5, "the function cancel is created without a schema"),
+        ("payout_api.cancel(p", "payout.cancel(p", 5, "is in the wrong folder for the schema"),
+        ("create or replace", "create", 5, "'create function' instead of 'create or replace"),
+        (
+            "(p_thing_id bigint)",
+            "(thing_id bigint)",
+            5,
+            "parameter thing_id does not start with p_",
+        ),
+        ("language plpgsql", "language plperl", 5, "the language is plperl, not sql or plpgsql"),
+        ("volatile\n", "", 5, "does not say whether it is volatile, stable or immutable"),
+        (
+            "volatile\nsecurity definer\n",
+            "security definer\nvolatile\n",
+            5,
+            "the attributes stand in another order: language, security, volatility, set, as",
+        ),
+        (
+            "set search_path = pg_catalog, pg_temp\n",
+            "",
+            5,
+            "payout_api.cancel needs 'set search_path = pg_catalog, pg_temp'",
+        ),
+        ("= pg_catalog, pg_temp", "= ''", 5, "needs 'set search_path = pg_catalog, pg_temp'"),
+        ("= pg_catalog, pg_temp", "= pg_catalog", 5, "needs 'set search_path"),
+        ("    v_name text;", "    name text;", 13, "the variable name does not start with v_"),
+        (
+            "    v_name text;\n",
+            "    v_name text;\n"
+            + "".join(f"    v_{number} integer := 1;\n" for number in range(6)),
+            11,
+            "7 variables, 6 may be",
+        ),
+        ("begin\n", "begin\n" + "    perform 1;\n" * 50, 11, "the body has 62 lines, 60 may be"),
+        (
+            "    end if;\n",
+            "    end if;\nexception when others then\n    null;\n",
+            23,
+            "'when others' hides every bug: name the condition",
+        ),
+        (
+            "    end if;\n",
+            "    end if;\n    execute 'vacuum';\n",
+            23,
+            "'execute' runs SQL that no check can read",
+        ),
+        ("\n            using errcode = 'SP301'", "", 20, "'raise exception' without an errcode"),
+        ("'SP301'", "'P0001'", 20, "the errcode 'P0001' is not a literal of class SP"),
+        ("'SP301'", "v_name", 20, "the errcode v_name is not a literal of class SP"),
+        ("'SP301'", "'SP399'", 21, "SP399 is not listed in sql/error_codes.sql"),
+        (
+            "comment on function payout_api.cancel(bigint) is",
+            "\ncomment on function payout_api.cancel(bigint) is",
+            24,
+            "'comment on function' does not stand directly under the function",
+        ),
+        (
+            "revoke execute on function payout_api.cancel(bigint) from public;\n",
+            "",
+            5,
+            "'revoke execute on function payout_api.cancel from public' is missing",
+        ),
+        (
+            "grant execute on function payout_api.cancel(bigint) to payout_operator;\n",
+            "",
+            5,
+            "payout_api.cancel is granted to nobody",
+        ),
+        ("returns void", "returns void void", 6, "syntax error"),
+    ],
+)
+def test_a_function_out_of_style_is_found(was: str, becomes: str, line: int, message: str) -> None:
+    assert CANCEL.count(was) >= 1
+    text = CANCEL.replace(was, becomes, 1)
+
+    findings = house_check.check_file("procedures/api/operator/cancel.sql", text, {"SP301"})
+
+    assert [each for each in findings if each.line == line and message in each.message], findings
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "line", "message"),
+    [
+        ("trigger _500_check", "trigger check_name", 15, "check_name is not named _NNN_rule"),
+        ("create or replace trigger", "create trigger", 15, "instead of 'create or replace trig"),
+        ("on payout.things", "on things", 15, "the table of _500_check has no schema"),
+        ("-- tg_things__check: a", "-- tg_things__check: SP101 a", 1, "SP101 is not listed"),
+    ],
+)
+def test_a_guard_out_of_style_is_found(was: str, becomes: str, line: int, message: str) -> None:
+    text = GUARD.replace(was, becomes, 1)
+
+    findings = house_check.check_file("procedures/guards/tg_things__check.sql", text, {"SP301"})
+
+    assert [(each.line, message in each.message) for each in findings] == [(line, True)]
+
+
+def test_a_definer_outside_of_payout_api_is_found_unless_it_is_a_trigger_function() -> None:
+    definer = GUARD.replace("volatile\n", "volatile\nsecurity definer\n")
+    private = definer.split("\ncreate or replace trigger")[0].replace("tg_things__check", "names")
+
+    guard = house_check.check_file("procedures/guards/tg_things__check.sql", definer, set())
+    other = house_check.check_file("procedures/guards/names.sql", private, set())
+
+    assert guard == []
+    assert [each.message for each in other] == [
+        "payout.names is security definer outside of payout_api"
+    ]
+
+
+def test_only_what_writes_to_the_queue_has_its_schema_in_the_path() -> None:
+    text = GUARD.split("\ncreate or replace trigger")[0].replace(
+        "= pg_catalog, pg_temp", "= pg_catalog, procrastinate, pg_temp"
+    )
+
+    bell = house_check.check_file("procedures/doorbell/tg_things__check.sql", text, set())
+    guard = house_check.check_file("procedures/guards/tg_things__check.sql", text, set())
+
+    assert bell == []
+    assert [each.message for each in guard] == [
+        "payout.tg_things__check needs 'set search_path = pg_catalog, pg_temp'"
+    ]
+
+
+def test_two_functions_in_a_file_are_found() -> None:
+    second = CANCEL.split("\n\n", 1)[1]
+
+    findings = house_check.check_file(
+        "procedures/api/operator/cancel.sql", CANCEL + second, {"SP301"}
+    )
+
+    assert [str(each) for each in findings] == [
+        "procedures/api/operator/cancel.sql:1: a file defines one function, this one 2"
+    ]
+
+
+def test_a_file_without_its_view_is_found() -> None:
+    findings = house_check.check_file("sql/views/overview.sql", "-- overview: all.\n", set())
+
+    assert [each.message for each in findings] == ["a file defines one view, this one 0"]
+
+
+def test_a_listed_code_that_nothing_raises_is_found(tmp_path: Path) -> None:
+    files = GOOD | {
+        "sql/error_codes.sql": CODES.replace(
+            "    ('SP301'", "    ('SP401', 'not now'),\n    ('SP301'"
+        )
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+
+    findings = house_check.check_tree(tmp_path)
+
+    assert [str(each) for each in findings] == ["sql/error_codes.sql:6: no function raises SP401"]
+
+
+def test_the_command_prints_each_finding_and_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sql/views").mkdir(parents=True)
+    (tmp_path / "sql/views/overview.sql").write_text(OVERVIEW.replace("or replace ", ""))
+    monkeypatch.setattr("sys.argv", ["house_check", "--root", str(tmp_path)])
+
+    assert house_check.main() == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "sql/views/overview.sql:3: 'create view' instead of 'create or replace view'",
+        "house check: 1 files, 1 findings",
+    ]

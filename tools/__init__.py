@@ -1,0 +1,1 @@
+"""Commands for developers: migrations, the schema snapshot, the house check."""

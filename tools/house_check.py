@@ -1,0 +1,347 @@
+"""Holds procedures/ and sql/views/ to the style of this project, beyond what a linter knows.
+
+It reads the files with PostgreSQL's own parser and scanner (pglast) and prints one line for each
+finding: file, line, what is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pglast import ast
+from pglast.enums import ObjectType
+from pglast.parser import scan
+
+from tools import frozen, sql_objects
+from tools.frozen import MigrationError
+from tools.sql_objects import OUTPUT_MODES, qualified_name, render
+
+ERROR_CODES: Final = "sql/error_codes.sql"
+LISTED_CODE: Final = re.compile(r"^\s*\('(SP\d{3})',", flags=re.MULTILINE)
+LONGEST_LINE: Final = 100
+LONGEST_BODY: Final = 60
+MOST_VARIABLES: Final = 6
+PINNED_PATH: Final = ("pg_catalog", "pg_temp")
+# procrastinate's functions and triggers name their tables bare, so what writes to the queue has its
+# schema in the path.
+QUEUE_FOLDER: Final = "procedures/doorbell/"
+QUEUE_PATH: Final = ("pg_catalog", "procrastinate", "pg_temp")
+ATTRIBUTE_ORDER: Final = ("language", "volatility", "strict", "security", "set", "as")
+
+
+class Finding(NamedTuple):
+    """One departure from the house style."""
+
+    path: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """A token outside of comments; `text` is its spelling, `line` counts from 1."""
+
+    text: str
+    line: int
+    is_name: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """A file, its statements, and where they start."""
+
+    path: str
+    text: str
+    statements: tuple[ast.RawStmt, ...]
+
+    @property
+    def stem(self) -> str:
+        """The name that the file's function or view must have."""
+        return Path(self.path).stem
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the file belongs to sql/ and therefore defines a view."""
+        return self.path.startswith("sql/")
+
+    @property
+    def main(self) -> ast.RawStmt | None:
+        """The first statement of the kind that the file exists for."""
+        kind = ast.ViewStmt if self.is_view else ast.CreateFunctionStmt
+        return next((each for each in self.statements if isinstance(each.stmt, kind)), None)
+
+    def line(self, offset: int) -> int:
+        """Return the line of a character."""
+        return self.text.count("\n", 0, offset) + 1
+
+    def start(self, statement: ast.RawStmt) -> int:
+        """Return the line on which a statement starts, comments before it not counted."""
+        offset = statement.stmt_location or 0
+        for token in scan(self.text[offset:]):
+            if not token.name.endswith("COMMENT"):
+                return self.line(offset + token.start)
+        return self.line(offset)
+
+    def found(self, line: int, message: str) -> Finding:
+        """Return a finding in this file."""
+        return Finding(self.path, line, message)
+
+
+def check_tree(root: Path) -> list[Finding]:
+    """Return every finding under `root`, by file and line."""
+    files = frozen.source_files(root)
+    codes = set(LISTED_CODE.findall(files.get(ERROR_CODES, "")))
+    findings: list[Finding] = []
+    for path, text in files.items():
+        findings += check_file(path, text, codes)
+    raised = {code for path, text in files.items() if path != ERROR_CODES for code in _codes(text)}
+    for number, line in enumerate(files.get(ERROR_CODES, "").splitlines(), start=1):
+        listed = LISTED_CODE.match(line)
+        if listed and listed[1] not in raised:
+            findings.append(Finding(ERROR_CODES, number, f"no function raises {listed[1]}"))
+    return sorted(findings)
+
+
+def check_file(path: str, text: str, codes: set[str]) -> list[Finding]:
+    """Return the findings in one file; `codes` are the SQLSTATEs that may be raised."""
+    try:
+        statements = sql_objects.parse(path, text)
+    except MigrationError as error:
+        _, line, message = str(error).split(":", 2)
+        return [Finding(path, int(line), message.strip())]
+    file = SourceFile(path=path, text=text, statements=statements)
+    findings = [*_check_text(file), *_check_main(file), *_check_triggers(file)]
+    if path != ERROR_CODES:
+        findings += [
+            file.found(line, f"{code} is not listed in {ERROR_CODES}")
+            for code, line in _codes(text).items()
+            if code not in codes
+        ]
+    if file.main is not None and isinstance(file.main.stmt, ast.CreateFunctionStmt):
+        findings += _check_function(file, file.main.stmt)
+    return findings
+
+
+def _check_text(file: SourceFile) -> Iterator[Finding]:
+    if not re.match(rf"-- {re.escape(file.stem)}: \S.*\.\n", file.text):
+        yield file.found(1, f"the first line is not '-- {file.stem}: one sentence.'")
+    for number, line in enumerate(file.text.splitlines(), start=1):
+        if len(line) > LONGEST_LINE:
+            yield file.found(number, f"the line has {len(line)} characters, {LONGEST_LINE} may be")
+        if "\t" in line or line != line.rstrip():
+            yield file.found(number, "a tab, or blanks at the end of the line")
+    for word in _words(file.text):
+        if word.is_name and word.text != word.text.lower():
+            yield file.found(word.line, f"{word.text} is not in lower case")
+
+
+def _check_main(file: SourceFile) -> Iterator[Finding]:
+    kind = "view" if file.is_view else "function"
+    main = file.main
+    mains = [each for each in file.statements if isinstance(each.stmt, type(main and main.stmt))]
+    if main is None or len(mains) != 1:
+        yield file.found(1, f"a file defines one {kind}, this one {len(mains) if main else 0}")
+        return
+    statement = main.stmt
+    line = file.start(main)
+    assert isinstance(statement, ast.CreateFunctionStmt | ast.ViewStmt)
+    name = (
+        qualified_name(statement.funcname)
+        if isinstance(statement, ast.CreateFunctionStmt)
+        else render(statement.view)
+    )
+    schema, _, bare = name.rpartition(".")
+    if bare != file.stem:
+        yield file.found(line, f"the {kind} {bare} is in a file of another name")
+    if not schema:
+        yield file.found(line, f"the {kind} {bare} is created without a schema")
+    elif (schema == "payout_api") != (file.is_view or file.path.startswith("procedures/api/")):
+        yield file.found(line, f"{name} is in the wrong folder for the schema {schema}")
+    if not statement.replace:
+        yield file.found(line, f"'create {kind}' instead of 'create or replace {kind}'")
+    yield from _check_comment(file, main, kind)
+
+
+def _check_comment(file: SourceFile, main: ast.RawStmt, kind: str) -> Iterator[Finding]:
+    position = file.statements.index(main)
+    after = file.statements[position + 1] if position + 1 < len(file.statements) else None
+    wanted = ObjectType.OBJECT_VIEW if kind == "view" else ObjectType.OBJECT_FUNCTION
+    line = file.line((main.stmt_location or 0) + (main.stmt_len or 0))
+    if (
+        after is None
+        or not isinstance(after.stmt, ast.CommentStmt)
+        or after.stmt.objtype != wanted
+        or file.start(after) != line + 1
+    ):
+        yield file.found(line, f"'comment on {kind}' does not stand directly under the {kind}")
+
+
+def _check_triggers(file: SourceFile) -> Iterator[Finding]:
+    for statement in file.statements:
+        if not isinstance(statement.stmt, ast.CreateTrigStmt):
+            continue
+        trigger, line = statement.stmt, file.start(statement)
+        if not re.fullmatch(r"_\d{3}_[a-z_]+", trigger.trigname or ""):
+            yield file.found(line, f"the trigger {trigger.trigname} is not named _NNN_rule")
+        # PostgreSQL has no `create or replace constraint trigger`.
+        if not trigger.replace and not trigger.isconstraint:
+            yield file.found(line, "'create trigger' instead of 'create or replace trigger'")
+        if not trigger.relation or not trigger.relation.schemaname:
+            yield file.found(line, f"the table of {trigger.trigname} has no schema")
+
+
+def _check_function(file: SourceFile, function: ast.CreateFunctionStmt) -> Iterator[Finding]:
+    assert file.main is not None
+    name = qualified_name(function.funcname)
+    line = file.start(file.main)
+    options = {option.defname: option for option in function.options or ()}
+    language = options["language"].arg.sval if "language" in options else None
+    if language not in ("sql", "plpgsql"):
+        yield file.found(line, f"the language is {language}, not sql or plpgsql")
+    if "volatility" not in options:
+        yield file.found(line, f"{name} does not say whether it is volatile, stable or immutable")
+    order = [each.defname for each in function.options or () if each.defname in ATTRIBUTE_ORDER]
+    if order != sorted(order, key=ATTRIBUTE_ORDER.index):
+        yield file.found(line, f"the attributes stand in another order: {', '.join(order)}")
+    yield from _check_security(file, name, options, line)
+    for parameter in function.parameters or ():
+        is_input = parameter.mode not in OUTPUT_MODES
+        if is_input and not (parameter.name or "").startswith("p_"):
+            yield file.found(line, f"the parameter {parameter.name} does not start with p_")
+    if "as" in options:
+        body = options["as"].arg[0].sval
+        line = file.line(file.text.index(body, file.main.stmt_location or 0))
+        yield from _check_body(file, body, line, language)
+
+
+def _check_security(
+    file: SourceFile, name: str, options: Mapping[str, ast.DefElem], line: int
+) -> Iterator[Finding]:
+    setting = options["set"].arg if "set" in options else None
+    path = (
+        tuple(each.val.sval for each in setting.args or ())
+        if isinstance(setting, ast.VariableSetStmt) and setting.name == "search_path"
+        else ()
+    )
+    is_queue_path = path == QUEUE_PATH and file.path.startswith(QUEUE_FOLDER)
+    if path != PINNED_PATH and not is_queue_path:
+        yield file.found(line, f"{name} needs 'set search_path = {', '.join(PINNED_PATH)}'")
+    security = options["security"].arg if "security" in options else None
+    is_definer = isinstance(security, ast.Boolean) and security.boolval
+    is_api = name.startswith("payout_api.")
+    if is_definer and not is_api and not file.stem.startswith("tg_"):
+        yield file.found(line, f"{name} is security definer outside of payout_api")
+    rights = [each.stmt for each in file.statements if isinstance(each.stmt, ast.GrantStmt)]
+    is_closed = any(
+        not each.is_grant and "from public" in render(each) and f"{name} (" in render(each)
+        for each in rights
+    )
+    if is_api and not is_closed:
+        yield file.found(line, f"'revoke execute on function {name} from public' is missing")
+    if is_api and not any(each.is_grant for each in rights):
+        yield file.found(line, f"{name} is granted to nobody")
+
+
+def _check_body(
+    file: SourceFile, body: str, first_line: int, language: str | None
+) -> Iterator[Finding]:
+    length = len(body.strip("\n").splitlines())
+    if length > LONGEST_BODY:
+        yield file.found(first_line, f"the body has {length} lines, {LONGEST_BODY} may be")
+    words = [*_words(body, first_line=first_line)]
+    for word in words:
+        if word.is_name and word.text != word.text.lower():
+            yield file.found(word.line, f"{word.text} is not in lower case")
+    if language == "plpgsql":
+        yield from _check_statements(file, words)
+        yield from _check_variables(file, words, first_line)
+
+
+def _check_statements(file: SourceFile, words: list[Word]) -> Iterator[Finding]:
+    """Look for what PL/pgSQL must not do: swallow everything, build SQL, raise without a code."""
+    texts = [word.text for word in words]
+    for position, word in enumerate(words):
+        match texts[position : position + 2]:
+            case ["when", "others"]:
+                yield file.found(word.line, "'when others' hides every bug: name the condition")
+            case ["execute", _]:
+                yield file.found(word.line, "'execute' runs SQL that no check can read")
+            case ["raise", "exception"]:
+                statement = texts[position : texts.index(";", position)]
+                yield from _check_raise(file, statement, word.line)
+
+
+def _check_raise(file: SourceFile, statement: list[str], line: int) -> Iterator[Finding]:
+    pairs = zip(statement, statement[1:], statement[2:], strict=False)
+    code = next((value for name, sign, value in pairs if (name, sign) == ("errcode", "=")), None)
+    if code is None:
+        yield file.found(line, "'raise exception' without an errcode")
+    elif not re.fullmatch(r"'SP\d{3}'", code):
+        yield file.found(line, f"the errcode {code} is not a literal of class SP")
+
+
+def _check_variables(file: SourceFile, words: list[Word], first_line: int) -> Iterator[Finding]:
+    names: list[Word] = []
+    is_declaring = starts_declaration = False
+    for word in words:
+        if word.text in ("declare", "begin"):
+            is_declaring = starts_declaration = word.text == "declare"
+            continue
+        if is_declaring and starts_declaration:
+            names.append(word)
+        starts_declaration = word.text == ";"
+    for name in names:
+        if not name.text.startswith("v_"):
+            yield file.found(name.line, f"the variable {name.text} does not start with v_")
+    if len(names) > MOST_VARIABLES:
+        yield file.found(first_line, f"{len(names)} variables, {MOST_VARIABLES} may be")
+
+
+def _codes(text: str) -> dict[str, int]:
+    """Return each SQLSTATE of class SP that a file names, with the line of its first mention."""
+    codes: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        for code in re.findall(r"\bSP\d{3}\b", line):
+            codes.setdefault(code, number)
+    return codes
+
+
+def _words(text: str, *, first_line: int = 1) -> Iterator[Word]:
+    for token in scan(text):
+        if not token.name.endswith("COMMENT"):
+            spelling = text[token.start : token.end + 1]
+            yield Word(
+                text=spelling,
+                line=first_line + text.count("\n", 0, token.start),
+                is_name=spelling[0].isalpha() and not spelling.endswith("'"),
+            )
+
+
+def main() -> int:
+    """Print what departs from the house style; 1 when there is anything."""
+    parser = argparse.ArgumentParser(description="Check procedures/ and sql/ for house style.")
+    parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
+    root: Path = parser.parse_args().root
+    try:
+        findings = check_tree(root)
+    except MigrationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for finding in findings:
+        print(finding)
+    count = len(frozen.source_files(root))
+    print(f"house check: {count} files, {len(findings)} findings")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
