@@ -76,14 +76,61 @@ COMMENT ON DOMAIN payout.external_id IS 'A name given outside of the engine (set
 
 
 --
+-- Name: transfer_state; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.transfer_state AS text
+	CONSTRAINT state_is_known CHECK ((VALUE = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text, 'failed'::text, 'paid'::text, 'cancelled'::text])));
+
+
+--
+-- Name: DOMAIN transfer_state; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.transfer_state IS 'A state out of payout.states.';
+
+
+--
+-- Name: accounts_fit(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return case p_kind
+        when 'obligation' then
+            p_debit_account = 'settlement_funds' and p_credit_account like 'payable:_%'
+        when 'reserve' then p_debit_account like 'payable:_%' and p_credit_account = 'in_flight'
+        when 'paid' then p_debit_account = 'in_flight' and p_credit_account = 'stripe_balance'
+        when 'release' then p_debit_account = 'in_flight' and p_credit_account like 'payable:_%'
+        when 'reversal' then
+            p_debit_account = 'stripe_balance' and p_credit_account like 'payable:_%'
+        else false
+    end;
+end
+$$;
+
+
+--
+-- Name: FUNCTION accounts_fit(p_kind text, p_debit_account text, p_credit_account text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) IS 'True when a ledger entry of this kind moves money between the accounts that it should.';
+
+
+--
 -- Name: clock(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
 CREATE FUNCTION payout.clock() RETURNS timestamp with time zone
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select clock_timestamp()
+begin
+    return clock_timestamp();
+end
 $$;
 
 
@@ -99,14 +146,16 @@ COMMENT ON FUNCTION payout.clock() IS 'Now, by the database''s clock, not frozen
 --
 
 CREATE FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select 'payout_' || left(encode(sha256(convert_to(
+begin
+    return 'payout_' || left(encode(sha256(convert_to(
         octet_length(p_settlement_id)::text || ':' || p_settlement_id
         || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
         || ',' || coalesce(p_source_transaction, ''),
-        'UTF8')), 'hex'), 40)
+        'UTF8')), 'hex'), 40);
+end
 $$;
 
 
@@ -115,6 +164,61 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
+
+
+--
+-- Name: refuse_late_lines(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_late_lines(p_settlement_id text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception 'settlement % is complete: its lines cannot be changed', p_settlement_id
+        using
+            errcode = 'SP102',
+            detail = 'Its payouts were scheduled from exactly the lines it had.',
+            hint = 'Record a correction as another settlement.',
+            schema = 'payout',
+            table = 'settlement_lines';
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_late_lines(p_settlement_id text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_late_lines(p_settlement_id text) IS 'Raises SP102 for a line that came too late.';
+
+
+--
+-- Name: request_fits(jsonb, bigint, text, text, text, text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return coalesce(
+        p_request ->> 'amount' = p_amount_minor::text
+        and p_request ->> 'currency' = p_currency
+        and p_request ->> 'destination' = p_destination
+        and p_request ->> 'source_transaction' is not distinct from p_source_transaction
+        and p_request -> 'metadata' @> jsonb_build_object(
+            'payout_ref', p_payout_ref, 'settlement_id', p_settlement_id, 'payee_id', p_payee_id),
+        false);
+end
+$$;
+
+
+--
+-- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'True when amount, currency, destination, source and metadata of a request are those given.';
 
 
 --
@@ -178,6 +282,56 @@ COMMENT ON FUNCTION payout.tg_holds__release_once() IS 'Trigger: the only change
 
 
 --
+-- Name: tg_lines_ahead__check_settlement(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_lines_ahead__check_settlement() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_settlement payout.settlements;
+begin
+    delete from payout.lines_ahead as a where a.settlement_id = new.settlement_id;
+
+    -- Written, so that whoever completes it with an older snapshot fails.
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = new.settlement_id
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = new.settlement_id;
+    if not found then
+        raise exception 'settlement % was written by another transaction', new.settlement_id
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the transaction.';
+    end if;
+
+    if exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
+        and v_settlement.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = new.settlement_id
+        ) then
+        perform payout.refuse_late_lines(new.settlement_id);
+    end if;
+    return null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_lines_ahead__check_settlement(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_lines_ahead__check_settlement() IS 'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102).';
+
+
+--
 -- Name: tg_settlement_lines__refuse_frozen(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -186,27 +340,40 @@ CREATE FUNCTION payout.tg_settlement_lines__refuse_frozen() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    v_settlement_id text;
+    v_settlement_ids text[] := array(select distinct c.settlement_id from changed as c);
+    v_found integer;
+    v_frozen_id text;
 begin
     perform
     from payout.settlements as s
-    where s.settlement_id in (select c.settlement_id from changed as c)
+    where s.settlement_id = any (v_settlement_ids)
     order by s.settlement_id
-    for share;
+    for no key update;
+    get diagnostics v_found = row_count;
 
-    select j.settlement_id into v_settlement_id
+    if v_found < cardinality(v_settlement_ids) then
+        insert into payout.lines_ahead (settlement_id)
+        select i.settlement_id
+        from unnest(v_settlement_ids) as i (settlement_id)
+        where not exists (
+            select from payout.settlements as s where s.settlement_id = i.settlement_id
+        )
+        order by i.settlement_id
+        on conflict do nothing;
+    end if;
+
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = any (v_settlement_ids)
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    select j.settlement_id into v_frozen_id
     from payout.payout_jobs as j
-    where j.settlement_id in (select c.settlement_id from changed as c)
+    where j.settlement_id = any (v_settlement_ids)
     limit 1;
-
     if found then
-        raise exception 'settlement % is complete: its lines cannot be changed', v_settlement_id
-            using
-                errcode = 'SP102',
-                detail = format('%s of a line came after its payouts were scheduled.', lower(tg_op)),
-                hint = 'Record a correction as another settlement.',
-                schema = tg_table_schema,
-                table = tg_table_name;
+        perform payout.refuse_late_lines(v_frozen_id);
     end if;
     return null;
 end
@@ -229,7 +396,7 @@ CREATE FUNCTION payout.tg_settlements__refuse_frozen() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-    if old.state = 'complete' and (tg_op = 'DELETE' or new is distinct from old) then
+    if old.state = 'complete' and (tg_op = 'DELETE' or new operator(pg_catalog.*<>) old) then
         raise exception 'settlement % is complete and cannot be changed', old.settlement_id
             using
                 errcode = 'SP102',
@@ -284,7 +451,8 @@ begin
         and not (new.state = 'in_flight' and old.state <> 'in_flight') then
         v_problem := 'only a claim counts attempts';
     elsif new.generation <> old.generation
-        and not (old.state = 'failed' and new.generation = old.generation + 1) then
+        and not (old.state = 'failed' and new.state = 'scheduled'
+            and new.generation = old.generation + 1) then
         v_problem := 'a new key takes the next number and only after a decline';
     elsif old.state = 'failed' and new.state = 'scheduled' and not exists (
         select from payout.key_generations as k
@@ -296,6 +464,10 @@ begin
     elsif new.generation = old.generation and old.first_sent_at is not null
         and new.first_sent_at is distinct from old.first_sent_at then
         v_problem := 'the first send under a key is a fact';
+    elsif new.generation = old.generation and old.has_unknown_send and not new.has_unknown_send then
+        v_problem := 'a send whose outcome is unknown stays so under its key';
+    elsif old.state = 'paid' then
+        v_problem := 'what is paid is paid';
     end if;
 
     if v_problem is not null then
@@ -648,15 +820,7 @@ CREATE TABLE payout.ledger_entries (
     currency payout.currency_code NOT NULL,
     stripe_reversal_id text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT accounts_fit_the_kind CHECK (
-CASE kind
-    WHEN 'obligation'::text THEN ((debit_account = 'settlement_funds'::text) AND (credit_account ~~ 'payable:_%'::text))
-    WHEN 'reserve'::text THEN ((debit_account ~~ 'payable:_%'::text) AND (credit_account = 'in_flight'::text))
-    WHEN 'paid'::text THEN ((debit_account = 'in_flight'::text) AND (credit_account = 'stripe_balance'::text))
-    WHEN 'release'::text THEN ((debit_account = 'in_flight'::text) AND (credit_account ~~ 'payable:_%'::text))
-    WHEN 'reversal'::text THEN ((debit_account = 'stripe_balance'::text) AND (credit_account ~~ 'payable:_%'::text))
-    ELSE false
-END),
+    CONSTRAINT accounts_fit_the_kind CHECK (payout.accounts_fit(kind, debit_account, credit_account)),
     CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
     CONSTRAINT obligation_is_of_the_first_generation CHECK (((kind <> 'obligation'::text) OR (generation = 1))),
     CONSTRAINT only_reversals_name_a_reversal CHECK (((kind = 'reversal'::text) = (stripe_reversal_id IS NOT NULL)))
@@ -703,6 +867,22 @@ ALTER TABLE payout.ledger_entries ALTER COLUMN ledger_entry_id ADD GENERATED ALW
     NO MAXVALUE
     CACHE 1
 );
+
+
+--
+-- Name: lines_ahead; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.lines_ahead (
+    settlement_id payout.external_id NOT NULL
+);
+
+
+--
+-- Name: TABLE lines_ahead; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.lines_ahead IS 'Settlements whose lines came first, while their transaction runs; empty for everybody else. At commit each is checked: the settlement must be of the same transaction or still pending.';
 
 
 --
@@ -846,7 +1026,7 @@ CREATE TABLE payout.payout_transfers (
     CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
     CONSTRAINT destination_is_a_stripe_account CHECK ((destination ~ '^acct_'::text)),
     CONSTRAINT payout_ref_is_derived CHECK ((payout_ref = payout.payout_ref((settlement_id)::text, (payee_id)::text, source_transaction))),
-    CONSTRAINT request_says_what_the_row_says CHECK (((((request ->> 'amount'::text))::bigint = amount_minor) AND ((request ->> 'currency'::text) = (currency)::text) AND ((request ->> 'destination'::text) = destination) AND (NOT ((request ->> 'source_transaction'::text) IS DISTINCT FROM source_transaction)) AND ((request #>> '{metadata,payout_ref}'::text[]) = payout_ref) AND ((request #>> '{metadata,settlement_id}'::text[]) = (settlement_id)::text) AND ((request #>> '{metadata,payee_id}'::text[]) = (payee_id)::text)))
+    CONSTRAINT request_says_what_the_row_says CHECK (payout.request_fits(request, amount_minor, (currency)::text, destination, payout_ref, (settlement_id)::text, (payee_id)::text, source_transaction))
 );
 
 
@@ -855,6 +1035,13 @@ CREATE TABLE payout.payout_transfers (
 --
 
 COMMENT ON TABLE payout.payout_transfers IS 'One Stripe transfer that is owed: who, how much, to which account, and the request as it will be sent, frozen when the settlement was completed.';
+
+
+--
+-- Name: COLUMN payout_transfers.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.amount_minor IS 'Sum of the lines it pays, in minor units of currency.';
 
 
 --
@@ -915,6 +1102,20 @@ CREATE TABLE payout.reconcile_runs (
 --
 
 COMMENT ON TABLE payout.reconcile_runs IS 'One comparison of Stripe''s list of transfers with these books, and how far it has come.';
+
+
+--
+-- Name: COLUMN reconcile_runs.created_from; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.created_from IS 'The run compares transfers that Stripe created from this time on.';
+
+
+--
+-- Name: COLUMN reconcile_runs.created_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.created_until IS 'And before this time.';
 
 
 --
@@ -1099,7 +1300,7 @@ CREATE TABLE payout.stripe_error_rules (
     CONSTRAINT only_a_decline_is_saved CHECK (((reaction = ANY (ARRAY['decline'::text, 'decline_until_funded'::text])) = is_saved)),
     CONSTRAINT reaction_is_known CHECK ((reaction = ANY (ARRAY['retry'::text, 'decline'::text, 'decline_until_funded'::text, 'refuse'::text, 'unknown'::text, 'park'::text, 'pause'::text]))),
     CONSTRAINT should_retry_is_stripes_header CHECK ((should_retry = ANY (ARRAY['true'::text, 'false'::text]))),
-    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text]))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
     CONSTRAINT status_range_is_whole CHECK ((((http_status_from IS NULL) = (http_status_to IS NULL)) AND (http_status_from <= http_status_to))),
     CONSTRAINT waits_are_in_order CHECK (((wait_at_least >= '00:00:00'::interval) AND (wait_base > '00:00:00'::interval) AND (wait_cap >= wait_base)))
 );
@@ -1184,6 +1385,13 @@ COMMENT ON COLUMN payout.transfer_attempts.worker IS 'The name the claiming proc
 
 
 --
+-- Name: COLUMN transfer_attempts.lease_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_attempts.lease_until IS 'Until when this claim held the transfer, unless it was reported before.';
+
+
+--
 -- Name: transfer_observations; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -1194,7 +1402,7 @@ CREATE TABLE payout.transfer_observations (
     attempt integer NOT NULL,
     signal text NOT NULL,
     verdict text NOT NULL,
-    moved_to text,
+    moved_to payout.transfer_state,
     reason text,
     error_rule_id integer,
     http_status integer,
@@ -1205,7 +1413,7 @@ CREATE TABLE payout.transfer_observations (
     stripe_request_id text,
     facts jsonb DEFAULT '{}'::jsonb NOT NULL,
     observed_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT http_status_is_one CHECK (((http_status >= 100) AND (http_status <= 599))),
+    CONSTRAINT http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999))),
     CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
     CONSTRAINT verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
 );
@@ -1266,7 +1474,7 @@ ALTER TABLE payout.transfer_observations ALTER COLUMN observation_id ADD GENERAT
 
 CREATE TABLE payout.transfer_states (
     payout_transfer_id bigint NOT NULL,
-    state text DEFAULT 'scheduled'::text NOT NULL,
+    state payout.transfer_state DEFAULT 'scheduled'::text NOT NULL,
     generation integer DEFAULT 1 NOT NULL,
     attempt integer DEFAULT 0 NOT NULL,
     lease_until timestamp with time zone,
@@ -1276,16 +1484,18 @@ CREATE TABLE payout.transfer_states (
     tries integer DEFAULT 0 NOT NULL,
     has_unknown_send boolean DEFAULT false NOT NULL,
     reason text,
+    doorbell_id bigint,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT attempt_counts_from_zero CHECK ((attempt >= 0)),
+    CONSTRAINT cancelled_was_never_attempted CHECK ((((state)::text <> 'cancelled'::text) OR (attempt = 0))),
     CONSTRAINT generation_counts_from_one CHECK ((generation >= 1)),
-    CONSTRAINT only_in_flight_has_a_lease CHECK (((state = 'in_flight'::text) = (lease_until IS NOT NULL))),
-    CONSTRAINT paid_names_its_transfer CHECK (((state = 'paid'::text) = (stripe_transfer_id IS NOT NULL))),
-    CONSTRAINT parked_and_failed_say_why CHECK (((state <> ALL (ARRAY['parked'::text, 'failed'::text])) OR (reason IS NOT NULL))),
-    CONSTRAINT resting_has_no_next_attempt CHECK (((state <> ALL (ARRAY['in_flight'::text, 'parked'::text, 'paid'::text, 'cancelled'::text])) OR (next_attempt_at IS NULL))),
-    CONSTRAINT state_is_known CHECK ((state = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text, 'failed'::text, 'paid'::text, 'cancelled'::text]))),
+    CONSTRAINT in_flight_has_been_sent CHECK ((((state)::text <> 'in_flight'::text) OR (first_sent_at IS NOT NULL))),
+    CONSTRAINT only_in_flight_has_a_lease CHECK ((((state)::text = 'in_flight'::text) = (lease_until IS NOT NULL))),
+    CONSTRAINT paid_names_its_transfer CHECK ((((state)::text = 'paid'::text) = (stripe_transfer_id IS NOT NULL))),
+    CONSTRAINT parked_and_failed_say_why CHECK ((((state)::text <> ALL (ARRAY['parked'::text, 'failed'::text])) OR (reason IS NOT NULL))),
+    CONSTRAINT resting_has_no_next_attempt CHECK ((((state)::text <> ALL (ARRAY['in_flight'::text, 'parked'::text, 'paid'::text, 'cancelled'::text])) OR (next_attempt_at IS NULL))),
     CONSTRAINT tries_count_from_zero CHECK ((tries >= 0)),
-    CONSTRAINT waiting_names_its_next_attempt CHECK (((state <> ALL (ARRAY['scheduled'::text, 'retry_wait'::text, 'unknown'::text])) OR (next_attempt_at IS NOT NULL)))
+    CONSTRAINT waiting_names_its_next_attempt CHECK ((((state)::text <> ALL (ARRAY['scheduled'::text, 'retry_wait'::text, 'unknown'::text])) OR (next_attempt_at IS NOT NULL)))
 )
 WITH (fillfactor='70');
 
@@ -1354,6 +1564,13 @@ COMMENT ON COLUMN payout.transfer_states.reason IS 'Why it stands here, in one s
 
 
 --
+-- Name: COLUMN transfer_states.doorbell_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.doorbell_id IS 'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be emptied at any time.';
+
+
+--
 -- Name: error_codes; Type: VIEW; Schema: payout_api; Owner: -
 --
 
@@ -1361,7 +1578,7 @@ CREATE VIEW payout_api.error_codes AS
  SELECT sqlstate,
     meaning,
     reaction
-   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text)) c(sqlstate, meaning, reaction);
+   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text)) c(sqlstate, meaning, reaction);
 
 
 --
@@ -1433,6 +1650,14 @@ ALTER TABLE ONLY payout.ledger_entries
 
 ALTER TABLE ONLY payout.ledger_entries
     ADD CONSTRAINT ledger_entries_pkey PRIMARY KEY (ledger_entry_id);
+
+
+--
+-- Name: lines_ahead lines_ahead_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.lines_ahead
+    ADD CONSTRAINT lines_ahead_pkey PRIMARY KEY (settlement_id);
 
 
 --
@@ -1601,6 +1826,13 @@ CREATE INDEX ledger_entries_created_at_idx ON payout.ledger_entries USING brin (
 
 
 --
+-- Name: ledger_entries_stripe_reversal_id_key; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE UNIQUE INDEX ledger_entries_stripe_reversal_id_key ON payout.ledger_entries USING btree (stripe_reversal_id) WHERE (stripe_reversal_id IS NOT NULL);
+
+
+--
 -- Name: payee_accounts_payee_id_idx; Type: INDEX; Schema: payout; Owner: -
 --
 
@@ -1622,6 +1854,13 @@ CREATE INDEX transfer_states_lease_until_idx ON payout.transfer_states USING btr
 
 
 --
+-- Name: transfer_states_next_attempt_at_again_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_states_next_attempt_at_again_idx ON payout.transfer_states USING btree (next_attempt_at) WHERE ((next_attempt_at IS NOT NULL) AND ((state)::text = ANY (ARRAY['retry_wait'::text, 'unknown'::text, 'failed'::text])));
+
+
+--
 -- Name: transfer_states_next_attempt_at_idx; Type: INDEX; Schema: payout; Owner: -
 --
 
@@ -1632,7 +1871,7 @@ CREATE INDEX transfer_states_next_attempt_at_idx ON payout.transfer_states USING
 -- Name: transfer_states _500_check_transition; Type: TRIGGER; Schema: payout; Owner: -
 --
 
-CREATE TRIGGER _500_check_transition BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION payout.tg_transfer_states__check_transition();
+CREATE TRIGGER _500_check_transition BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN (((old.state)::text IS DISTINCT FROM (new.state)::text)) EXECUTE FUNCTION payout.tg_transfer_states__check_transition();
 
 ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _500_check_transition;
 
@@ -1872,6 +2111,15 @@ ALTER TABLE payout.ledger_entries ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 
 
 --
+-- Name: lines_ahead _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.lines_ahead FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.lines_ahead ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
 -- Name: operator_actions _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
 --
 
@@ -2010,18 +2258,23 @@ ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_release_once;
 -- Name: transfer_states _510_check_start; Type: TRIGGER; Schema: payout; Owner: -
 --
 
-CREATE TRIGGER _510_check_start BEFORE INSERT ON payout.transfer_states FOR EACH ROW WHEN (((new.state <> 'scheduled'::text) OR (new.generation <> 1) OR (new.attempt <> 0) OR (new.first_sent_at IS NOT NULL))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
-
-ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _510_check_start;
+CREATE TRIGGER _510_check_start BEFORE INSERT ON payout.transfer_states FOR EACH ROW WHEN ((((new.state)::text <> 'scheduled'::text) OR (new.generation <> 1) OR (new.attempt <> 0) OR (new.first_sent_at IS NOT NULL))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
 
 
 --
 -- Name: transfer_states _511_check_progress; Type: TRIGGER; Schema: payout; Owner: -
 --
 
-CREATE TRIGGER _511_check_progress BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN (((old.payout_transfer_id <> new.payout_transfer_id) OR (old.attempt <> new.attempt) OR (old.generation <> new.generation) OR ((new.state = 'in_flight'::text) AND (old.state <> 'in_flight'::text) AND (new.attempt <> (old.attempt + 1))) OR ((new.state = 'scheduled'::text) AND (old.state <> 'scheduled'::text)) OR (old.first_sent_at IS DISTINCT FROM new.first_sent_at))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
+CREATE TRIGGER _511_check_progress BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN (((old.payout_transfer_id <> new.payout_transfer_id) OR (old.attempt <> new.attempt) OR (old.generation <> new.generation) OR (((new.state)::text = 'in_flight'::text) AND ((old.state)::text <> 'in_flight'::text) AND (new.attempt <> (old.attempt + 1))) OR (((new.state)::text = 'scheduled'::text) AND ((old.state)::text <> 'scheduled'::text)) OR (old.first_sent_at IS DISTINCT FROM new.first_sent_at) OR old.has_unknown_send OR ((old.state)::text = 'paid'::text))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
 
 ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _511_check_progress;
+
+
+--
+-- Name: lines_ahead _900_check_settlement; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE CONSTRAINT TRIGGER _900_check_settlement AFTER INSERT ON payout.lines_ahead DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION payout.tg_lines_ahead__check_settlement();
 
 
 --
@@ -2190,6 +2443,13 @@ GRANT USAGE ON SCHEMA payout_api TO payout_auditor;
 
 
 --
+-- Name: FUNCTION accounts_fit(p_kind text, p_debit_account text, p_credit_account text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION clock(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -2204,6 +2464,20 @@ REVOKE ALL ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, 
 
 
 --
+-- Name: FUNCTION refuse_late_lines(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_late_lines(p_settlement_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION tg__refuse_change(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -2215,6 +2489,13 @@ REVOKE ALL ON FUNCTION payout.tg__refuse_change() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.tg_holds__release_once() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_lines_ahead__check_settlement(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_lines_ahead__check_settlement() FROM PUBLIC;
 
 
 --
@@ -2299,6 +2580,14 @@ GRANT SELECT ON TABLE payout.ledger_accounts TO payout_auditor;
 
 GRANT SELECT ON TABLE payout.ledger_entries TO payout_operator;
 GRANT SELECT ON TABLE payout.ledger_entries TO payout_auditor;
+
+
+--
+-- Name: TABLE lines_ahead; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.lines_ahead TO payout_operator;
+GRANT SELECT ON TABLE payout.lines_ahead TO payout_auditor;
 
 
 --

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from yoyo import get_backend, read_migrations
+
+from sandbox.embedded_postgres import EmbeddedPostgres
+from tests.conftest import ROOT, Connection, Server
+from tools import frozen, migrate, snapshot
+
+Sqitch: TypeAlias = Callable[..., None]
+
+LIBPQ_VARIABLES: Final = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+}
+
+
+@pytest.fixture
+def migrating(server: Server) -> Iterator[None]:
+    """Wait until no other test migrates."""
+    with server.migrating():
+        yield
+
+
+def dump(uri: str) -> str:
+    with psycopg.connect(uri) as connection:
+        found = connection.execute(
+            "select from pg_namespace where nspname = any(%s)", [[*snapshot.SCHEMAS]]
+        )
+        # pg_dump refuses to dump a schema that does not exist.
+        if found.rowcount == 0:
+            return ""
+    return snapshot.dump(uri, pg_dump=EmbeddedPostgres().bin("pg_dump"))
+
+
+def make_sqitch(home: Path, uri: str) -> Sqitch:
+    """Give a function that runs sqitch on a database, with nobody's settings but the project's."""
+    parameters = conninfo_to_dict(uri)
+    environment = {LIBPQ_VARIABLES[name]: str(value) for name, value in parameters.items()}
+    environment |= {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "LC_ALL": "C.UTF-8",
+        "PSQL": shutil.which("psql") or EmbeddedPostgres().bin("psql"),
+        "SQITCH_FULLNAME": "Test",
+        "SQITCH_EMAIL": "test@localhost",
+    }
+
+    def run(*arguments: str) -> None:
+        command = ["sqitch", *arguments, f"db:pg:{parameters['dbname']}"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
+
+
+def test_the_snapshot_is_what_the_migrations_make() -> None:
+    text = (ROOT / snapshot.SNAPSHOT).read_text(encoding="utf-8")
+
+    assert snapshot.snapshot(ROOT) == text, "run make snapshot"
+
+
+@pytest.mark.usefixtures("migrating")
+def test_every_rollback_restores_the_schema_before_its_migration(
+    empty_database: Callable[[], str],
+) -> None:
+    uri = empty_database()
+    migrations = read_migrations(str(ROOT / "migrations"))
+    with get_backend(migrate.yoyo_uri(uri)) as backend:
+        dumps = [dump(uri)]
+        for migration in backend.to_apply(migrations):
+            backend.apply_one(migration)
+            dumps.append(dump(uri))
+
+        whole = dumps.pop()
+        for migration in backend.to_rollback(migrations):
+            backend.rollback_one(migration)
+            assert dump(uri) == dumps.pop(), f"after the rollback of {migration.id}"
+
+    assert migrate.apply_all(uri, ROOT) == frozen.migration_names(ROOT)
+    assert dump(uri) == whole
+    assert migrate.apply_all(uri, ROOT) == []
+
+
+@pytest.mark.usefixtures("migrating")
+@pytest.mark.skipif(shutil.which("sqitch") is None, reason="sqitch is not on the PATH")
+def test_sqitch_makes_of_the_same_files_what_yoyo_makes(
+    empty_database: Callable[[], str], tmp_path: Path
+) -> None:
+    by_yoyo, by_sqitch = empty_database(), empty_database()
+    nothing = dump(by_sqitch)
+    migrate.apply_all(by_yoyo, ROOT)
+    sqitch = make_sqitch(tmp_path, by_sqitch)
+
+    sqitch("deploy")
+    sqitch("verify")
+    assert dump(by_sqitch) == dump(by_yoyo)
+
+    sqitch("revert", "-y")
+    assert dump(by_sqitch) == nothing
+
+    sqitch("deploy")
+    assert dump(by_sqitch) == dump(by_yoyo)
+
+
+def test_the_body_of_every_function_is_valid(db: Connection) -> None:
+    """Migrations do not look into bodies, so that functions may come in any order."""
+    functions = db.execute(
+        """
+        select p.oid, p.oid::regprocedure::text, l.lanvalidator::regproc::text
+        from pg_proc as p
+        join pg_language as l on l.oid = p.prolang
+        where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        """
+    ).fetchall()
+
+    broken: list[str] = []
+    for oid, name, validator in functions:
+        try:
+            db.execute(f"select {validator}(%s)", [oid])
+        except psycopg.Error as error:
+            broken.append(f"{name}: {error}")
+    assert functions
+    assert broken == []
+
+
+def test_plpgsql_check_finds_nothing(db: Connection) -> None:
+    available = "select from pg_available_extensions where name = 'plpgsql_check'"
+    if db.execute(available).rowcount == 0:
+        pytest.skip("the server has no plpgsql_check (Debian: postgresql-15-plpgsql-check)")
+    db.execute("create extension plpgsql_check")
+
+    findings = db.execute(
+        """
+        select concat_ws(' ',
+            c.functionid, 'on ' || t.relation, 'line ' || c.lineno, c.level, c.sqlstate,
+            c.message, c.detail, c.hint, c.query)
+        from pg_proc as p
+        join pg_language as l on l.oid = p.prolang and l.lanname = 'plpgsql'
+        left join lateral (
+            select distinct g.tgrelid::regclass as relation, g.tgoldtable, g.tgnewtable
+            from pg_trigger as g
+            where g.tgfoid = p.oid and not g.tgisinternal
+        ) as t on true
+        cross join lateral plpgsql_check_function_tb(
+            p.oid,
+            coalesce(t.relation, 0),
+            oldtable => t.tgoldtable,
+            newtable => t.tgnewtable,
+            all_warnings => true
+        ) as c
+        where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        """
+    ).fetchall()
+
+    assert not findings, "\n".join(finding for (finding,) in findings)

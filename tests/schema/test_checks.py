@@ -1,0 +1,435 @@
+"""Every check of the schema takes what is right up to the boundary and refuses what is beyond."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pytest
+from psycopg import sql
+
+from tests.conftest import Connection
+from tests.schema import rows
+from tests.schema.refusals import Refusal, check_refusal, refusal, refusal_of
+
+Changes = Mapping[str, object]
+MOST: Final = 2**63 - 1
+OPENED: Final = "2030-01-01 00:00:00Z"
+CLOSED: Final[Changes] = {"released_at": OPENED, "released_by": "a", "release_reason": "b"}
+RESOLVED: Final[Changes] = {"resolved_at": OPENED, "resolved_by": "a", "resolution": "b"}
+WAITING: Final = ("scheduled", "retry_wait", "unknown")
+RESTING: Final = ("parked", "paid", "cancelled")
+
+
+def without(changes: Changes, column: str) -> Changes:
+    return {name: value for name, value in changes.items() if name != column}
+
+
+def state_row(state: str, **changes: object) -> Changes:
+    return {"state": state, **rows.COMPANIONS[state], **changes}
+
+
+# For each check: changes to a row that is accepted, each of which the check refuses.
+REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
+    ("currencies", "minor_digits_are_0_2_or_3"): [{"minor_digits": n} for n in (-1, 1, 4)],
+    ("currencies", "amount_step_is_a_power_of_ten"): [{"amount_step": n} for n in (0, 5, 1000)],
+    ("currencies", "largest_amount_is_positive"): [{"largest_amount_minor": n} for n in (-1, 0)],
+    ("states", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}, {"whose_turn": ""}],
+    ("state_edges", "edge_leads_elsewhere"): [{"from_state": "paid", "to_state": "paid"}],
+    ("payee_accounts", "stripe_account_id_looks_like_one"): [
+        {"stripe_account_id": text}
+        for text in ("", "acct_", "acct_1 ", "acct_1\n", "acct_é", "cus_1", "ACCT_1")
+    ]
+    + [{"stripe_account_id": "acct_" + 251 * "1"}],
+    ("settlements", "total_is_positive"): [{"total_minor": n} for n in (-1, 0)],
+    ("settlements", "settlement_is_pending_or_complete"): [
+        {"state": text} for text in ("", "Complete", "paid")
+    ],
+    ("settlements", "pay_after_is_a_moment"): [
+        {"pay_after": text} for text in ("infinity", "-infinity")
+    ],
+    ("settlements", "metadata_is_an_object"): [
+        {"metadata": text} for text in ("[]", "null", '"a"', "1")
+    ],
+    ("settlement_lines", "amount_is_positive"): [{"amount_minor": n} for n in (-1, 0)],
+    ("settlement_lines", "source_transaction_looks_like_one"): [
+        {"source_transaction": text} for text in ("", "ch", "ch_", "_1", "ch_1 ", "ch-1", "ch_1\n")
+    ]
+    + [{"source_transaction": "ch_" + 241 * "1"}],
+    ("payout_transfers", "amount_is_positive"): [{"amount_minor": n} for n in (-1, 0)],
+    ("payout_transfers", "destination_is_a_stripe_account"): [
+        {"destination": text} for text in ("", "cus_1", "1")
+    ],
+    ("payout_transfers", "payout_ref_is_derived"): [
+        {"payout_ref": "payout_" + 40 * "0"},
+        {"settlement_id": "set_2"},
+        {"source_transaction": "ch_1"},
+    ],
+    ("transfer_states", "generation_counts_from_one"): [{"generation": n} for n in (-1, 0)],
+    ("transfer_states", "attempt_counts_from_zero"): [{"attempt": -1}],
+    ("transfer_states", "tries_count_from_zero"): [{"tries": -1}],
+    ("transfer_states", "cancelled_was_never_attempted"): [
+        state_row("cancelled", next_attempt_at=None, attempt=1)
+    ],
+    ("transfer_states", "only_in_flight_has_a_lease"): [
+        state_row("in_flight", next_attempt_at=None, lease_until=None),
+        *(state_row(state, lease_until=OPENED) for state in WAITING),
+    ],
+    ("transfer_states", "in_flight_has_been_sent"): [
+        state_row("in_flight", next_attempt_at=None, first_sent_at=None)
+    ],
+    ("transfer_states", "paid_names_its_transfer"): [
+        state_row("paid", next_attempt_at=None, stripe_transfer_id=None),
+        *(state_row(state, stripe_transfer_id="tr_1") for state in (*WAITING, "parked", "failed")),
+    ],
+    ("transfer_states", "waiting_names_its_next_attempt"): [
+        state_row(state, next_attempt_at=None) for state in WAITING
+    ],
+    ("transfer_states", "resting_has_no_next_attempt"): [
+        state_row(state, next_attempt_at=OPENED) for state in (*RESTING, "in_flight")
+    ],
+    ("transfer_states", "parked_and_failed_say_why"): [
+        state_row(state, next_attempt_at=None, reason=None) for state in ("parked", "failed")
+    ],
+    ("transfer_attempts", "lease_ends_after_the_claim"): [
+        {"claimed_at": OPENED, "lease_until": OPENED},
+        {"claimed_at": OPENED, "lease_until": "2029-12-31 23:59:59Z"},
+    ],
+    ("transfer_observations", "signal_is_known"): [{"signal": "guess"}, {"signal": ""}],
+    ("transfer_observations", "verdict_is_known"): [{"verdict": "maybe"}, {"verdict": ""}],
+    ("transfer_observations", "http_status_has_three_digits"): [
+        {"http_status": n} for n in (-1, 1000)
+    ],
+    ("key_generations", "first_key_needs_no_reason"): [{"generation": n} for n in (-1, 0, 1)],
+    ("ledger_entries", "amount_is_positive"): [{"amount_minor": n} for n in (-1, 0)],
+    ("ledger_entries", "accounts_fit_the_kind"): [
+        *(
+            {"kind": kind, "debit_account": credit, "credit_account": debit}
+            for kind, (debit, credit) in rows.ACCOUNTS.items()
+        ),
+        *(
+            {"kind": kind, "debit_account": debit, "credit_account": credit}
+            for kind in rows.ACCOUNTS
+            for other, (debit, credit) in rows.ACCOUNTS.items()
+            if other != kind
+        ),
+        {"kind": "obligation", "debit_account": "settlement_funds", "credit_account": "payable:"},
+        {"kind": "obligation", "debit_account": "settlement_funds", "credit_account": "payable"},
+        {"kind": "release", "debit_account": "in_flight", "credit_account": "payablex"},
+        {"kind": "paid", "debit_account": "in_flight", "credit_account": "in_flight"},
+        {"kind": "gift"},
+        {"kind": ""},
+    ],
+    ("ledger_entries", "only_reversals_name_a_reversal"): [
+        {"stripe_reversal_id": "trr_1"},
+        {
+            "kind": "reversal",
+            "debit_account": "stripe_balance",
+            "credit_account": "payable:seller_1",
+            "stripe_reversal_id": None,
+        },
+    ],
+    ("ledger_entries", "obligation_is_of_the_first_generation"): [
+        {
+            "kind": "obligation",
+            "debit_account": "settlement_funds",
+            "credit_account": "payable:seller_1",
+            "generation": 2,
+        }
+    ],
+    ("stripe_error_rules", "signal_is_known"): [{"signal": "guess"}, {"signal": ""}],
+    ("stripe_error_rules", "status_range_is_whole"): [
+        {"http_status_from": 400, "http_status_to": None},
+        {"http_status_from": None, "http_status_to": 400},
+        {"http_status_from": 401, "http_status_to": 400},
+    ],
+    ("stripe_error_rules", "should_retry_is_stripes_header"): [{"should_retry": "yes"}],
+    ("stripe_error_rules", "reaction_is_known"): [{"reaction": "ignore"}, {"reaction": ""}],
+    ("stripe_error_rules", "only_a_decline_is_saved"): [
+        {"reaction": "decline", "is_saved": False},
+        {"reaction": "decline_until_funded", "is_saved": False},
+        *(
+            {"reaction": reaction, "is_saved": True}
+            for reaction in ("retry", "refuse", "unknown", "park", "pause")
+        ),
+    ],
+    ("stripe_error_rules", "waits_are_in_order"): [
+        {"wait_at_least": "-1 second"},
+        {"wait_base": "0"},
+        {"wait_base": "2 seconds", "wait_cap": "1 second"},
+    ],
+    ("engine_settings", "there_is_one_row"): [{"is_single_row": False}],
+    ("engine_settings", "lease_outlasts_the_http_deadline"): [
+        {"lease_for": "20 seconds"},
+        {"http_deadline_for": "30 seconds"},
+        {"http_deadline_for": "0"},
+    ],
+    ("engine_settings", "send_window_ends_before_stripe_forgets_the_key"): [
+        {"send_window_for": text} for text in ("0", "23 hours 1 microsecond", "1 day")
+    ],
+    ("engine_settings", "attempts_drain_after_the_deadline"): [{"attempt_drain_for": "19 seconds"}],
+    ("engine_settings", "bounds_are_positive"): [
+        {"max_tries": 0},
+        {"max_generations": 0},
+        {"largest_claim": 0},
+        {"transfers_per_doorbell": 0},
+        {"ring_again_after": "-1 second"},
+    ],
+    ("operator_actions", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
+    ("holds", "scope_is_known"): [{"scope": "bank"}, {"scope": ""}],
+    ("holds", "only_the_engine_has_no_subject"): [
+        {"scope": "engine", "subject": rows.PAYEE},
+        {"scope": "payee", "subject": None},
+    ],
+    ("holds", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
+    ("holds", "release_is_whole"): [without(CLOSED, column) for column in CLOSED],
+    ("discrepancies", "resolution_is_whole"): [without(RESOLVED, column) for column in RESOLVED],
+    ("reconcile_runs", "window_is_in_order"): [
+        {"created_from": OPENED, "created_until": OPENED},
+        {"created_from": OPENED, "created_until": "2029-12-31Z"},
+    ],
+    ("reconcile_runs", "counts_are_not_negative"): [
+        {"transfers_seen": -1},
+        {"discrepancies_found": -1},
+    ],
+}
+REQUEST: Final = ("payout_transfers", "request_says_what_the_row_says")
+
+# Changes to a row that is accepted, after which it still is.
+ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
+    "currencies": [
+        {"minor_digits": 0},
+        {"minor_digits": 3, "amount_step": 10},
+        {"amount_step": 100},
+        {"largest_amount_minor": 1},
+    ],
+    "payee_accounts": [{"stripe_account_id": "acct_" + 250 * "1"}],
+    "settlements": [
+        {"total_minor": MOST},
+        {"pay_after": OPENED},
+        {"pay_after": None},
+        {"metadata": '{"order": "1"}'},
+    ],
+    "settlement_lines": [
+        {"amount_minor": MOST},
+        {"source_transaction": "py_1"},
+        {"source_transaction": "ch_" + 240 * "1"},
+    ],
+    "transfer_states": [
+        state_row("failed", next_attempt_at=None),
+        state_row("failed", next_attempt_at=OPENED),
+        *(state_row(state, next_attempt_at=None) for state in (*RESTING, "in_flight")),
+        *(state_row(state) for state in WAITING),
+    ],
+    "transfer_observations": [
+        {"http_status": 0},
+        {"http_status": 999},
+        {"http_status": None},
+        *(
+            {"signal": signal}
+            for signal in ("unreadable", "no_response", "not_sent", "lease_expired", "key_expired")
+        ),
+        *({"verdict": verdict} for verdict in ("already", "stale", "alarm")),
+    ],
+    "ledger_entries": [
+        {"amount_minor": MOST},
+        {"kind": "release", "credit_account": "payable:'; drop table payees; --"},
+    ],
+    "stripe_error_rules": [
+        {"reaction": "decline", "is_saved": True},
+        {"http_status_from": 400, "http_status_to": 400},
+        {"should_retry": "false"},
+        {"wait_base": "1 second", "wait_cap": "1 second"},
+    ],
+    "engine_settings": [
+        {"send_window_for": "23 hours"},
+        {"lease_for": "20.000001 seconds"},
+        {"attempt_drain_for": "20 seconds"},
+        {"ring_again_after": "0"},
+        {"is_livemode": True},
+    ],
+    "holds": [{"scope": "engine", "subject": None}, CLOSED],
+    "discrepancies": [RESOLVED],
+}
+
+
+def base_row(db: Connection, table: str, payout_transfer_id: int) -> rows.Row:
+    """Return a row that the table takes, and make room for it."""
+    if table == "transfer_states":
+        # Its guards let no row start half-way; here only the checks are asked.
+        db.execute("alter table payout.transfer_states disable trigger user")
+        db.execute("delete from payout.transfer_states")
+        return {"payout_transfer_id": payout_transfer_id, **rows.COMPANIONS["scheduled"]}
+    if table == "engine_settings":
+        db.execute("alter table payout.engine_settings disable trigger user")
+        db.execute("delete from payout.engine_settings")
+        return {"is_single_row": True}
+    if table == "settlement_lines":
+        rows.add_settlement(db, "set_pending", state="pending")
+    return rows.valid_row(db, table, payout_transfer_id)
+
+
+def insertion(db: Connection, table: str, row: Mapping[str, Any]) -> Refusal | None:
+    return refusal_of(db, lambda: rows.insert(db, table, row))
+
+
+def test_every_check_of_the_schema_is_tried_here(db: Connection) -> None:
+    found = db.execute(
+        """
+        select c.relname::text, k.conname::text
+        from pg_constraint as k
+        join pg_class as c on c.oid = k.conrelid
+        where k.connamespace = 'payout'::regnamespace and k.contype = 'c'
+        """
+    )
+    assert set(found) == REFUSED.keys() | {REQUEST}
+
+
+@pytest.mark.parametrize("table", sorted({table for table, _ in REFUSED}))
+def test_a_check_refuses_what_it_names_and_nothing_else_in(db: Connection, table: str) -> None:
+    row = base_row(db, table, rows.add_transfer(db))
+
+    accepted = [{}, *ACCEPTED.get(table, [])]
+    assert [
+        changes for changes in accepted if insertion(db, table, {**row, **changes}) is not None
+    ] == []
+
+    attempts = [
+        (constraint, changes)
+        for (owner, constraint), cases in REFUSED.items()
+        for changes in cases
+        if owner == table
+    ]
+    assert [
+        (constraint, changes, insertion(db, table, {**row, **changes}))
+        for constraint, changes in attempts
+    ] == [
+        (constraint, changes, check_refusal(table, constraint)) for constraint, changes in attempts
+    ]
+
+
+def test_a_frozen_request_says_what_its_row_says(db: Connection) -> None:
+    payout_transfer_id = rows.add_transfer(db)
+    row = base_row(db, "payout_transfers", payout_transfer_id)
+    request = row["request"]
+    metadata = request["metadata"]
+    from_a_charge = rows.transfer_row(db, payee_id=rows.OTHER_PAYEE, source_transaction="ch_1")
+    wrong = [
+        *({**request, name: value} for name, value in [("amount", 1501), ("currency", "eur")]),
+        {**request, "destination": "acct_2"},
+        {**request, "source_transaction": "ch_1"},
+        *({**request, "metadata": {**metadata, name: "another"}} for name in metadata),
+        # What is missing is wrong too, not merely unknown.
+        *(without(request, name) for name in ("amount", "currency", "destination", "metadata")),
+        *({**request, "metadata": without(metadata, name)} for name in metadata),
+        {},
+        [],
+    ]
+
+    assert insertion(db, "payout_transfers", row) is None
+    assert insertion(db, "payout_transfers", from_a_charge) is None
+    refused = check_refusal(*REQUEST)
+    attempts = [{**row, "request": content} for content in wrong] + [
+        {**from_a_charge, "request": without(from_a_charge["request"], "source_transaction")},
+        {**from_a_charge, "request": {**from_a_charge["request"], "source_transaction": "ch_2"}},
+    ]
+    assert [
+        (attempt["request"], insertion(db, "payout_transfers", attempt)) for attempt in attempts
+    ] == [(attempt["request"], refused) for attempt in attempts]
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        ("set_1", "seller_1", None),
+        ("set_1", "seller_1", "ch_1"),
+        ("set_1,8:seller_1", "x", None),
+        ("Übertrag 9", "売り手", None),
+    ],
+)
+def test_a_payout_ref_is_a_hash_of_texts_that_carry_their_lengths(
+    db: Connection, identity: tuple[str, str, str | None]
+) -> None:
+    settlement_id, payee_id, source_transaction = identity
+    lengths = [len(text.encode()) for text in (settlement_id, payee_id)]
+    written = f"{lengths[0]}:{settlement_id},{lengths[1]}:{payee_id},{source_transaction or ''}"
+
+    assert rows.payout_ref(db, settlement_id, payee_id, source_transaction) == (
+        "payout_" + hashlib.sha256(written.encode()).hexdigest()[:40]
+    )
+
+
+def test_every_column_but_these_must_be_filled(db: Connection) -> None:
+    found = db.execute(
+        """
+        select c.relname || '.' || a.attname
+        from pg_class as c
+        join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where c.relnamespace = 'payout'::regnamespace and c.relkind in ('r', 'p')
+            and not a.attnotnull
+        """
+    )
+    assert {name for (name,) in found} == {
+        "discrepancies.payout_transfer_id",
+        "discrepancies.resolution",
+        "discrepancies.resolved_at",
+        "discrepancies.resolved_by",
+        "discrepancies.stripe_transfer_id",
+        "engine_settings.is_livemode",
+        "holds.release_reason",
+        "holds.released_at",
+        "holds.released_by",
+        "holds.subject",
+        "ledger_entries.stripe_reversal_id",
+        "operator_actions.subject",
+        "payout_transfers.source_transaction",
+        "reconcile_runs.finished_at",
+        "reconcile_runs.next_cursor",
+        "settlement_lines.source_transaction",
+        "settlements.pay_after",
+        "stripe_error_rules.error_code",
+        "stripe_error_rules.error_type",
+        "stripe_error_rules.http_status_from",
+        "stripe_error_rules.http_status_to",
+        "stripe_error_rules.is_rate_limited",
+        "stripe_error_rules.is_replayed",
+        "stripe_error_rules.should_retry",
+        "transfer_observations.error_code",
+        "transfer_observations.error_rule_id",
+        "transfer_observations.error_type",
+        "transfer_observations.http_status",
+        "transfer_observations.is_replayed",
+        "transfer_observations.moved_to",
+        "transfer_observations.reason",
+        "transfer_observations.stripe_request_id",
+        "transfer_observations.stripe_transfer_id",
+        "transfer_states.doorbell_id",
+        "transfer_states.first_sent_at",
+        "transfer_states.lease_until",
+        "transfer_states.next_attempt_at",
+        "transfer_states.reason",
+        "transfer_states.stripe_transfer_id",
+    }
+
+
+@pytest.mark.parametrize("table", ["stripe_error_rules", "engine_settings", "settlements"])
+def test_a_check_also_holds_when_a_row_is_changed(db: Connection, table: str) -> None:
+    rows.add_one_of_each(db)
+    rows.add_settlement(db, "set_pending", state="pending")
+    where = sql.SQL("where state = 'pending'" if table == "settlements" else "")
+    attempts = [
+        (constraint, column, value)
+        for (owner, constraint), cases in REFUSED.items()
+        for changes in cases
+        for column, value in changes.items()
+        if owner == table and len(changes) == 1
+    ]
+    statements = {
+        (constraint, column, value): sql.SQL("update {} set {} = {} {}").format(
+            sql.Identifier("payout", table), sql.Identifier(column), sql.Literal(value), where
+        )
+        for constraint, column, value in attempts
+    }
+    for (constraint, *_), statement in statements.items():
+        assert refusal(db, statement) == check_refusal(table, constraint)

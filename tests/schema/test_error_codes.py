@@ -1,0 +1,64 @@
+"""The list of errors that callers rely on is the list of errors that are raised."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pytest
+
+from tests.conftest import ROOT, Connection
+
+# Every program that uses transactions knows what to do about these.
+OF_THE_STANDARD: Final = {"40001"}
+REACTIONS: Final = {
+    "SP1": "stop and alert",
+    "SP2": "finish quietly",
+    "SP3": "correct the call",
+    "SP4": "try later",
+}
+
+
+def raised() -> set[str]:
+    """Return every SQLSTATE of ours that a file under procedures/ raises."""
+    files = sorted((ROOT / "procedures").rglob("*.sql"))
+    found = {
+        code for file in files for code in re.findall(r"errcode\s*=\s*'(\w+)'", file.read_text())
+    }
+    return found - OF_THE_STANDARD
+
+
+def test_the_list_has_exactly_the_codes_that_functions_raise(db: Connection) -> None:
+    listed = [code for (code,) in db.execute("select sqlstate from payout_api.error_codes")]
+
+    assert len(listed) == len(set(listed))
+    assert set(listed) == raised()
+
+
+def test_every_code_is_of_our_class() -> None:
+    # Class SP: Postgres and the standard use no code of it, and psycopg knows none.
+    assert [code for code in raised() if not re.fullmatch(r"SP[1-4]\d\d", code)] == []
+
+
+def test_every_exception_has_a_code() -> None:
+    for file in sorted((ROOT / "procedures").rglob("*.sql")):
+        text = file.read_text()
+        statements = re.findall(r"^ *raise exception\b[^;]*;", text, flags=re.MULTILINE)
+        assert [statement for statement in statements if "errcode = '" not in statement] == []
+
+
+def test_the_third_character_says_what_the_caller_does(db: Connection) -> None:
+    listed = db.execute("select sqlstate, reaction, meaning from payout_api.error_codes").fetchall()
+
+    for code, reaction, meaning in listed:
+        assert (code, reaction) == (code, REACTIONS[code[:3]])
+        assert meaning == meaning.strip() != ""
+
+
+@pytest.mark.parametrize("code", sorted(raised()))
+def test_the_header_of_a_file_names_the_code_it_raises(code: str) -> None:
+    for file in sorted((ROOT / "procedures").rglob("*.sql")):
+        text = file.read_text()
+        header, _, body = text.partition("\ncreate or replace ")
+        if f"errcode = '{code}'" in body:
+            assert code in header, f"{file.relative_to(ROOT)} raises {code}"

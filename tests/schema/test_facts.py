@@ -1,0 +1,227 @@
+"""A fact, once written, is neither changed nor removed, whoever tries and however."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import pytest
+from psycopg import sql
+
+from tests.conftest import Connection
+from tests.schema import rows
+from tests.schema.refusals import Refusal, refusal
+
+# The tables that may be changed; in every other table of the schema a row is a fact.
+EDITED: Final = {"settlements", "settlement_lines"}
+MOVING: Final = {
+    "transfer_states",
+    "holds",
+    "discrepancies",
+    "reconcile_runs",
+    "engine_settings",
+}
+RULES: Final = {"stripe_error_rules"}
+# Holds rows only while a transaction runs, see test_frozen_settlements.py.
+PASSING: Final = {"lines_ahead"}
+FACTS: Final = (
+    "currencies",
+    "key_generations",
+    "ledger_accounts",
+    "ledger_entries",
+    "operator_actions",
+    "payee_accounts",
+    "payees",
+    "payout_jobs",
+    "payout_transfers",
+    "state_edges",
+    "states",
+    "transfer_attempts",
+    "transfer_observations",
+)
+WAYS: Final[Mapping[str, str]] = {
+    "update": "update {table} set {column} = {column}",
+    "delete": "delete from {table}",
+    "truncate": "truncate {table} cascade",
+    "insert on conflict update": """
+        insert into {table} ({columns}) overriding system value
+        select {columns} from {table}
+        on conflict on constraint {key} do update set {column} = excluded.{column}
+        """,
+    "merge update": """
+        merge into {table} as t using {table} as s on {same}
+        when matched then update set {column} = s.{column}
+        """,
+    "merge delete": """
+        merge into {table} as t using {table} as s on {same}
+        when matched then delete
+        """,
+}
+# What a trigger calls the operation, where the way is not called so itself.
+OPERATION: Final[Mapping[str, str]] = {
+    "insert on conflict update": "update",
+    "merge update": "update",
+    "merge delete": "delete",
+}
+
+
+def statement(db: Connection, table: str, way: str) -> sql.Composed:
+    """Write the statement that would change or remove every row of a table."""
+    found = db.execute(
+        """
+        select
+            array(
+                select a.attname::text from pg_attribute as a
+                where a.attrelid = c.conrelid and a.attnum > 0 and not a.attisdropped
+                    and a.attgenerated = ''
+                order by a.attnum),
+            array(
+                select a.attname::text from pg_attribute as a
+                where a.attrelid = c.conrelid and a.attnum = any (c.conkey)),
+            (
+                select a.attname::text from pg_attribute as a
+                where a.attrelid = c.conrelid and a.attnum > 0 and not a.attisdropped
+                    and a.attgenerated = '' and a.attidentity = ''
+                order by a.attnum desc
+                limit 1),
+            c.conname::text
+        from pg_constraint as c
+        where c.conrelid = format('payout.%%I', %s::text)::regclass and c.contype = 'p'
+        """,
+        [table],
+    ).fetchone()
+    assert found is not None
+    columns, key_columns, column, key = found
+    same = (sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in key_columns)
+    return sql.SQL(WAYS[way]).format(
+        table=sql.Identifier("payout", table),
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        column=sql.Identifier(column),
+        key=sql.Identifier(key),
+        same=sql.SQL(" and ").join(same),
+    )
+
+
+def refused_by_guard(table: str, way: str) -> Refusal:
+    return Refusal("SP101", f"{OPERATION.get(way, way)} on payout.{table} is refused")
+
+
+def refused_by_table_privilege(table: str, way: str) -> Refusal:
+    return Refusal("42501", f"permission denied for table {table}")
+
+
+def refused_by_schema_privilege(table: str, way: str) -> Refusal:
+    return Refusal("42501", "permission denied for schema payout")
+
+
+def test_every_table_is_either_insert_only_or_named_as_one_that_changes(db: Connection) -> None:
+    tables = db.execute(
+        "select relname from pg_class where relnamespace = 'payout'::regnamespace "
+        "and relkind in ('r', 'p')"
+    )
+    assert {name for (name,) in tables} == (set(FACTS) | EDITED | MOVING | RULES | PASSING)
+
+
+@pytest.mark.parametrize(
+    ("role", "is_replica", "expected"),
+    [
+        pytest.param("payout_app", False, refused_by_table_privilege, id="the_application"),
+        pytest.param("payout_worker", False, refused_by_schema_privilege, id="a_worker"),
+        pytest.param("payout_operator", False, refused_by_table_privilege, id="an_operator"),
+        pytest.param("payout_auditor", False, refused_by_table_privilege, id="an_auditor"),
+        pytest.param("payout_owner", False, refused_by_guard, id="the_owner"),
+        pytest.param(None, False, refused_by_guard, id="a_superuser"),
+        pytest.param(None, True, refused_by_guard, id="a_superuser_posing_as_a_replica"),
+    ],
+)
+def test_a_fact_is_neither_changed_nor_removed_by(
+    db: Connection,
+    connect: Callable[..., Connection],
+    role: str | None,
+    is_replica: bool,
+    expected: Callable[[str, str], Refusal],
+) -> None:
+    rows.add_one_of_each(db)
+    attacker = connect(role)
+    if is_replica:
+        attacker.execute("set session_replication_role = replica")
+
+    attempts = {(table, way): statement(db, table, way) for table in FACTS for way in WAYS}
+
+    assert {attempt: refusal(attacker, attempts[attempt]) for attempt in attempts} == {
+        (table, way): expected(table, way) for table, way in attempts
+    }
+
+
+@pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])
+def test_what_moves_is_never_removed(db: Connection, is_replica: bool) -> None:
+    rows.add_one_of_each(db)
+    if is_replica:
+        db.execute("set session_replication_role = replica")
+
+    for table in MOVING:
+        for way in ("delete", "merge delete"):
+            assert refusal(db, statement(db, table, way)) == refused_by_guard(table, way)
+
+
+@pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])
+def test_no_table_is_ever_truncated(db: Connection, is_replica: bool) -> None:
+    rows.add_one_of_each(db)
+    if is_replica:
+        db.execute("set session_replication_role = replica")
+
+    for table in sorted(EDITED | MOVING | RULES | PASSING):
+        assert refusal(db, statement(db, table, "truncate")) == refused_by_guard(table, "truncate")
+
+
+def test_a_cascade_from_another_table_does_not_remove_a_fact(db: Connection) -> None:
+    rows.add_one_of_each(db)
+
+    def delete_by_cascade(table: str) -> Refusal | None:
+        with db.transaction(force_rollback=True):
+            (column,) = db.execute(
+                """
+                select a.attname::text
+                from pg_constraint as c
+                join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+                where c.conrelid = format('payout.%%I', %s::text)::regclass and c.contype = 'p'
+                """,
+                [table],
+            ).fetchone() or ("",)
+            names = {"table": sql.Identifier("payout", table), "column": sql.Identifier(column)}
+            for preparation in (
+                "create table public.parent as select distinct {column} from {table}",
+                "alter table public.parent add primary key ({column})",
+                "alter table {table} add foreign key ({column}) references public.parent "
+                "on delete cascade",
+            ):
+                db.execute(sql.SQL(preparation).format(**names))
+            return refusal(db, "delete from public.parent")
+
+    refusals = {table: delete_by_cascade(table) for table in FACTS}
+
+    assert refusals == {table: refused_by_guard(table, "delete") for table in FACTS}
+
+
+@pytest.mark.parametrize(
+    "role", ["payout_app", "payout_worker", "payout_operator", "payout_auditor", "payout_owner"]
+)
+def test_only_a_superuser_can_pose_as_a_replica(
+    connect: Callable[..., Connection], role: str
+) -> None:
+    assert refusal(connect(role), "set session_replication_role = replica") == Refusal(
+        "42501", 'permission denied to set parameter "session_replication_role"'
+    )
+
+
+def test_the_digest_of_a_request_is_made_by_the_database(db: Connection) -> None:
+    rows.add_transfer(db, "set_\\134 'é' \"1\"")
+
+    assert refusal(
+        db, "update payout.payout_transfers set request_sha256 = sha256('another')"
+    ) == Refusal("428C9", 'column "request_sha256" can only be updated to DEFAULT')
+    digests = db.execute(
+        "select request_sha256 = sha256(convert_to(request::text, 'UTF8')) "
+        "from payout.payout_transfers"
+    )
+    assert digests.fetchall() == [(True,)]

@@ -1,0 +1,99 @@
+"""Nothing refers to what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from tests.conftest import Connection
+from tests.schema import rows
+from tests.schema.refusals import Refusal, refusal, refusal_of
+
+# For each foreign key: its table and the changes that make a good row refer to nothing.
+ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
+    "discrepancies_payout_transfer_id_fkey": ("discrepancies", {"payout_transfer_id": 0}),
+    "key_generations_evidence_observation_id_fkey": (
+        "key_generations",
+        {"evidence_observation_id": 0},
+    ),
+    "key_generations_payout_transfer_id_fkey": ("key_generations", {"payout_transfer_id": 0}),
+    "ledger_entries_payout_transfer_id_fkey": ("ledger_entries", {"payout_transfer_id": 0}),
+    "payee_accounts_payee_id_fkey": ("payee_accounts", {"payee_id": "nobody"}),
+    "payout_jobs_settlement_id_fkey": ("payout_jobs", {"settlement_id": "set_9"}),
+    "payout_transfers_payee_id_fkey": ("payout_transfers", {"payee_id": "nobody"}),
+    "payout_transfers_payout_job_id_fkey": ("payout_transfers", {"payout_job_id": 0}),
+    "settlement_lines_settlement_id_fkey": ("settlement_lines", {"settlement_id": "set_9"}),
+    "state_edges_from_state_fkey": ("state_edges", {"from_state": "lost"}),
+    "state_edges_to_state_fkey": ("state_edges", {"to_state": "lost"}),
+    "transfer_attempts_payout_transfer_id_fkey": ("transfer_attempts", {"payout_transfer_id": 0}),
+    "transfer_observations_payout_transfer_id_fkey": (
+        "transfer_observations",
+        {"payout_transfer_id": 0},
+    ),
+    "transfer_states_payout_transfer_id_fkey": ("transfer_states", {"payout_transfer_id": 0}),
+}
+
+
+def orphan(db: Connection, table: str, changes: Mapping[str, object]) -> rows.Row:
+    payout_transfer_id = rows.add_transfer(db)
+    if table == "payout_transfers" and "payee_id" in changes:
+        return rows.transfer_row(db, payee_id=str(changes["payee_id"]))
+    if table == "payout_jobs":
+        return dict(changes)
+    if table == "transfer_states":
+        return {**rows.COMPANIONS["scheduled"], **changes}
+    return {**rows.valid_row(db, table, payout_transfer_id), **changes}
+
+
+def test_every_foreign_key_of_the_schema_is_tried_here(db: Connection) -> None:
+    found = db.execute(
+        "select conname::text from pg_constraint "
+        "where connamespace = 'payout'::regnamespace and contype = 'f'"
+    )
+    assert {name for (name,) in found} == ORPHANS.keys()
+
+
+def test_nothing_refers_to_what_is_not_there(db: Connection) -> None:
+    def add(table: str, changes: Mapping[str, object]) -> None:
+        rows.insert(db, table, orphan(db, table, changes))
+        db.execute("set constraints payout.settlement_lines_settlement_id_fkey immediate")
+
+    assert {
+        constraint: refusal_of(db, partial(add, table, changes))
+        for constraint, (table, changes) in ORPHANS.items()
+    } == {
+        constraint: Refusal(
+            "23503",
+            f'insert or update on table "{table}" violates foreign key constraint "{constraint}"',
+            constraint,
+        )
+        for constraint, (table, _) in ORPHANS.items()
+    }
+
+
+def test_a_line_may_come_before_its_settlement_within_a_transaction(db: Connection) -> None:
+    line = {"settlement_id": "set_1", "line_id": "1", "payee_id": "seller_1", "amount_minor": 1}
+    settlement = {"settlement_id": "set_1", "currency": "usd", "total_minor": 1}
+
+    with db.transaction():
+        rows.insert(db, "settlement_lines", line)
+        rows.insert(db, "settlements", settlement)
+
+    assert db.execute("select count(*) from payout.settlement_lines").fetchone() == (1,)
+
+
+def test_a_pending_settlement_with_lines_is_not_deleted(db: Connection) -> None:
+    rows.add_settlement(db, "set_1", state="pending")
+
+    def delete_and_check() -> None:
+        db.execute("delete from payout.settlements")
+        db.execute("set constraints payout.settlement_lines_settlement_id_fkey immediate")
+
+    assert refusal_of(db, delete_and_check) == Refusal(
+        "23503",
+        'update or delete on table "settlements" violates foreign key constraint '
+        '"settlement_lines_settlement_id_fkey" on table "settlement_lines"',
+        "settlement_lines_settlement_id_fkey",
+    )
+    assert refusal(db, "delete from payout.settlement_lines") is None

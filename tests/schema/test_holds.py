@@ -1,0 +1,43 @@
+"""A hold is placed, later released, and otherwise never changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Connection
+from tests.schema import rows
+from tests.schema.refusals import Refusal, refusal
+
+RELEASE = (
+    "update payout.holds set released_at = now(), released_by = 'ada', release_reason = 'funded'"
+)
+REFUSED = Refusal("SP104", "hold 1 can only be released, once")
+
+
+@pytest.fixture(params=[False, True], ids=["as_usual", "posing_as_a_replica"])
+def superuser(db: Connection, request: pytest.FixtureRequest) -> Connection:
+    """A superuser's connection to a database with one open hold."""
+    rows.insert(db, "holds", {"scope": "payee", "subject": rows.PAYEE, "reason": "a test"})
+    if request.param:
+        db.execute("set session_replication_role = replica")
+    return db
+
+
+def test_a_hold_is_released_once(superuser: Connection) -> None:
+    assert superuser.execute(RELEASE).rowcount == 1
+    assert refusal(superuser, RELEASE) == REFUSED
+    reopen = "update payout.holds set released_at = null, released_by = null, release_reason = null"
+    assert refusal(superuser, reopen) == REFUSED
+
+
+def test_nothing_else_of_a_hold_is_changed(superuser: Connection) -> None:
+    for assignment in (
+        "scope = 'settlement'",
+        "subject = 'seller_2'",
+        "scope = 'engine', subject = null",
+        "reason = 'another'",
+        "placed_by = 'ada'",
+        "placed_at = placed_at - interval '1 day'",
+    ):
+        assert refusal(superuser, f"update payout.holds set {assignment}") == REFUSED
+        assert refusal(superuser, f"{RELEASE}, {assignment}") == REFUSED

@@ -1,0 +1,59 @@
+"""The lists that come with the schema: currencies, accounts, settings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from tests.conftest import Connection
+
+# docs.stripe.com/currencies, said again here.
+WITHOUT_DECIMALS: Final = {
+    *("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga"),
+    *("pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"),
+}
+WITH_THREE_DECIMALS: Final = {"bhd", "jod", "kwd", "omr", "tnd"}
+
+
+def test_currencies_are_counted_as_stripe_counts_them(db: Connection) -> None:
+    found = db.execute(
+        "select currency, minor_digits, amount_step, largest_amount_minor from payout.currencies"
+    ).fetchall()
+    digits = {currency: minor_digits for currency, minor_digits, _, _ in found}
+    steps = {currency: step for currency, _, step, _ in found}
+    largest = {currency: amount for currency, _, _, amount in found}
+
+    assert {currency for currency in digits if digits[currency] == 0} == WITHOUT_DECIMALS
+    assert {currency for currency in digits if digits[currency] == 3} == WITH_THREE_DECIMALS
+    assert {currency for currency in steps if steps[currency] == 10} == WITH_THREE_DECIMALS
+    # Two decimals for the sake of old programs, but only whole units.
+    assert {currency for currency in steps if steps[currency] == 100} == {"isk", "ugx"}
+    assert {currency for currency in largest if largest[currency] != 99_999_999} == {"idr"}
+    assert {"usd", "eur", "gbp", "chf", "jpy"} <= digits.keys()
+
+
+def test_the_accounts_of_the_ledger_are_those_that_its_entries_use(db: Connection) -> None:
+    found = db.execute("select account, is_per_payee from payout.ledger_accounts").fetchall()
+
+    assert dict(found) == {
+        "settlement_funds": False,
+        "payable": True,
+        "in_flight": False,
+        "stripe_balance": False,
+    }
+
+
+def test_the_settings_start_as_the_design_fixes_them(db: Connection) -> None:
+    found = db.execute(
+        "select lease_for, http_deadline_for, send_window_for, attempt_drain_for, is_livemode "
+        "from payout.engine_settings"
+    )
+    assert found.fetchall() == [
+        (
+            timedelta(seconds=30),
+            timedelta(seconds=20),
+            timedelta(hours=20),
+            timedelta(minutes=15),
+            None,
+        )
+    ]

@@ -1,0 +1,252 @@
+"""Nobody but the owner writes a table, save what the application may write of settlements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from tests.conftest import Connection, Server
+from tests.schema import rows
+from tests.schema.refusals import Refusal, refusal
+
+ROLES: Final = (
+    "payout_owner",
+    "payout_app",
+    "payout_worker",
+    "payout_operator",
+    "payout_auditor",
+)
+# Every right to write a table of ours that somebody else than its owner has.
+WRITES: Final = {
+    *(
+        ("payout_app", privilege, "settlements", column)
+        for privilege in ("INSERT", "UPDATE")
+        for column in ("currency", "total_minor", "state", "pay_after", "metadata")
+    ),
+    ("payout_app", "INSERT", "settlements", "settlement_id"),
+    *(
+        ("payout_app", privilege, "settlement_lines", column)
+        for privilege in ("INSERT", "UPDATE")
+        for column in ("payee_id", "amount_minor", "source_transaction")
+    ),
+    ("payout_app", "INSERT", "settlement_lines", "settlement_id"),
+    ("payout_app", "INSERT", "settlement_lines", "line_id"),
+    ("payout_app", "DELETE", "settlement_lines", None),
+}
+OURS: Final = "('payout'::regnamespace, 'payout_api'::regnamespace)"
+
+
+def granted(db: Connection) -> set[tuple[str, str, str, str | None]]:
+    """Return grantee, privilege, relation and column of every grant but the owner's own."""
+    found = db.execute(
+        f"""
+        select coalesce(r.rolname::text, 'public'), a.privilege_type, g.relation, g.attribute
+        from (
+            select c.relname::text as relation, null as attribute, c.relowner, c.relacl as acl
+            from pg_class as c
+            where c.relnamespace in {OURS}
+            union all
+            select c.relname::text, att.attname::text, c.relowner, att.attacl
+            from pg_class as c
+            join pg_attribute as att on att.attrelid = c.oid
+            where c.relnamespace in {OURS}
+        ) as g
+        cross join lateral aclexplode(g.acl) as a
+        left join pg_roles as r on r.oid = a.grantee
+        where a.grantee <> g.relowner
+        """
+    )
+    return set(found)
+
+
+def test_the_group_roles_cannot_log_in_and_have_no_powers(db: Connection) -> None:
+    found = db.execute(
+        """
+        select r.rolname::text
+        from pg_roles as r
+        where r.rolname = any (%s)
+            and not (r.rolcanlogin or r.rolsuper or r.rolcreatedb or r.rolcreaterole
+                or r.rolreplication or r.rolbypassrls)
+            and r.rolconfig is null
+        """,
+        [list(ROLES)],
+    )
+    assert {name for (name,) in found} == set(ROLES)
+    memberships = db.execute(
+        "select count(*) from pg_auth_members "
+        "where member in (select oid from pg_roles where rolname = any (%s))",
+        [list(ROLES)],
+    )
+    assert memberships.fetchone() == (0,)
+
+
+def test_nobody_but_the_owner_writes_a_table_save_the_application_its_settlements(
+    db: Connection,
+) -> None:
+    assert {grant for grant in granted(db) if grant[1] != "SELECT"} == WRITES
+
+
+def test_public_and_the_worker_read_no_table(db: Connection) -> None:
+    tables = {
+        name
+        for (name,) in db.execute(
+            "select relname::text from pg_class where relnamespace = 'payout'::regnamespace"
+        )
+    }
+    readers: dict[str, set[str]] = {}
+    for grantee, privilege, relation, _ in granted(db):
+        if privilege == "SELECT" and relation in tables:
+            readers.setdefault(grantee, set()).add(relation)
+
+    assert readers.keys() == {"payout_app", "payout_operator", "payout_auditor"}
+    assert readers["payout_app"] == {"settlements", "settlement_lines"}
+
+
+def test_everything_of_ours_belongs_to_the_owner(db: Connection) -> None:
+    found = db.execute(
+        f"""
+        select distinct o.kind, pg_get_userbyid(o.owner)::text
+        from (
+            select 'schema' as kind, nspowner as owner from pg_namespace where oid in {OURS}
+            union all select 'relation', relowner from pg_class where relnamespace in {OURS}
+            union all select 'function', proowner from pg_proc where pronamespace in {OURS}
+            union all select 'type', typowner from pg_type where typnamespace in {OURS}
+        ) as o
+        """
+    )
+    assert set(found) == {
+        (kind, "payout_owner") for kind in ("schema", "relation", "function", "type")
+    }
+
+
+def test_only_the_owner_creates_in_our_schemas(db: Connection) -> None:
+    found = db.execute(
+        f"""
+        select n.nspname::text, coalesce(r.rolname::text, 'public'), a.privilege_type
+        from pg_namespace as n
+        cross join lateral aclexplode(n.nspacl) as a
+        left join pg_roles as r on r.oid = a.grantee
+        where n.oid in {OURS} and a.grantee <> n.nspowner
+        """
+    )
+    assert set(found) == {
+        *(("payout_api", role, "USAGE") for role in ROLES if role != "payout_owner"),
+        *(("payout", f"payout_{name}", "USAGE") for name in ("app", "operator", "auditor")),
+    }
+
+
+def test_public_may_execute_no_function_of_ours(
+    db: Connection, connect: Callable[..., Connection]
+) -> None:
+    found = db.execute(
+        f"""
+        select p.oid::regprocedure::text
+        from pg_proc as p
+        cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+        where p.pronamespace in {OURS} and a.grantee = 0 and a.privilege_type = 'EXECUTE'
+        """
+    )
+    assert found.fetchall() == []
+    # Nor one that is made later.
+    owner = connect("payout_owner")
+    owner.execute("set role payout_owner")
+    owner.execute("create function payout_api.later() returns int return 1")
+    assert refusal(connect("payout_auditor"), "select payout_api.later()") == Refusal(
+        "42501", "permission denied for function later"
+    )
+
+
+def test_public_may_create_no_temporary_objects(db: Connection, server: Server) -> None:
+    # A clone does not take over the privileges of the database it is cloned from.
+    found = db.execute(
+        "select has_database_privilege('public', %s, 'TEMPORARY')", [server.template_dbname]
+    )
+    assert found.fetchone() == (False,)
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_operator"])
+def test_nobody_becomes_the_owner(connect: Callable[..., Connection], role: str) -> None:
+    assert refusal(connect(role), "set role payout_owner") == Refusal(
+        "42501", 'permission denied to set role "payout_owner"'
+    )
+
+
+def test_the_application_forges_neither_times_nor_names_of_others(
+    db: Connection, connect: Callable[..., Connection]
+) -> None:
+    rows.add_settlement(db, state="pending")
+    app = connect("payout_app")
+    denied = "permission denied for table"
+
+    for statement, table in (
+        (
+            "insert into payout.settlements (settlement_id, currency, total_minor, created_at) "
+            "values ('set_2', 'usd', 1, '2020-01-01')",
+            "settlements",
+        ),
+        ("update payout.settlements set created_at = '2020-01-01'", "settlements"),
+        ("update payout.settlements set settlement_id = 'set_2'", "settlements"),
+        ("delete from payout.settlements", "settlements"),
+        ("update payout.settlement_lines set settlement_id = 'set_2'", "settlement_lines"),
+        ("update payout.settlement_lines set line_id = '2'", "settlement_lines"),
+        ("truncate payout.settlement_lines", "settlement_lines"),
+        ("insert into payout.payees (payee_id) values ('seller_9')", "payees"),
+        (
+            "insert into payout.payout_jobs (payout_job_id, settlement_id) "
+            "overriding system value values (99, 'set_1')",
+            "payout_jobs",
+        ),
+        ("select from payout.payout_transfers", "payout_transfers"),
+    ):
+        assert refusal(app, statement) == Refusal("42501", f"{denied} {table}")
+    assert refusal(app, "drop table payout.settlements") == Refusal(
+        "42501", "must be owner of table settlements"
+    )
+    assert refusal(app, "alter table payout.settlements disable trigger all") == Refusal(
+        "42501", "must be owner of table settlements"
+    )
+    assert refusal(app, "create table payout.mine ()") == Refusal(
+        "42501", "permission denied for schema payout"
+    )
+
+
+def test_the_worker_sees_no_table_at_all(connect: Callable[..., Connection]) -> None:
+    worker = connect("payout_worker")
+
+    for table in ("settlements", "payout_transfers", "transfer_states", "ledger_entries"):
+        for statement in (f"select from payout.{table}", f"delete from payout.{table}"):
+            assert refusal(worker, statement) == Refusal(
+                "42501", "permission denied for schema payout"
+            )
+
+
+def test_the_auditor_and_the_operator_read_every_table(
+    db: Connection, connect: Callable[..., Connection]
+) -> None:
+    tables = db.execute(
+        "select oid::regclass::text from pg_class "
+        "where relnamespace = 'payout'::regnamespace and relkind = 'r'"
+    ).fetchall()
+
+    for role in ("payout_auditor", "payout_operator"):
+        reader = connect(role)
+        for (table,) in tables:
+            assert refusal(reader, f"select from {table}") is None
+
+
+def test_the_application_and_the_worker_read_no_view_but_the_list_of_errors(
+    db: Connection,
+) -> None:
+    # A view reads with its owner's rights, so that it could hand out a private table.
+    found = db.execute(
+        """
+        select distinct c.relname::text
+        from pg_class as c
+        cross join lateral aclexplode(c.relacl) as a
+        where c.relnamespace = 'payout_api'::regnamespace and c.relkind = 'v'
+            and a.grantee in (0, 'payout_app'::regrole, 'payout_worker'::regrole)
+        """
+    )
+    assert found.fetchall() == [("error_codes",)]
