@@ -62,7 +62,9 @@ set local role payout_owner;
 create domain payout.external_id as text
     constraint id_is_1_to_200_characters check (length(value) between 1 and 200)
     constraint id_has_no_control_characters check (value !~ '[\x01-\x1f\x7f-\x9f]')
-    constraint id_has_no_blank_at_its_ends check (value !~ '^\s|\s$')
+    constraint id_has_no_blank_at_its_ends check (
+        value !~ '^[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
+        and value !~ '[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$')
     constraint id_is_in_unicode_normal_form_c check (value is nfc normalized);
 comment on domain payout.external_id is
     'A name given outside of the engine (settlement, payee, line): compared byte for byte, sent to '

@@ -8,6 +8,17 @@ from (values
     ('SP103', 'attempts and keys of a transfer only count up', 'stop and alert'),
     ('SP104', 'a hold can only be released, once', 'stop and alert'),
     ('SP201', 'the transfer is in a state that knows no such move', 'finish quietly'),
+    ('SP202', 'the settlement is still pending', 'finish quietly'),
+    ('SP301', 'a line names an unknown payee', 'correct the call'),
+    ('SP302', 'a line names a payee without a Stripe account', 'correct the call'),
+    ('SP303', 'the lines do not add up to the total', 'correct the call'),
+    ('SP304', 'a transfer is larger than Stripe takes', 'correct the call'),
+    ('SP305', 'the currency is not supported', 'correct the call'),
+    ('SP306', 'the amount is no multiple of the currency''s step', 'correct the call'),
+    ('SP307', 'the settlement exists with other content', 'correct the call'),
+    ('SP308', 'the metadata is beyond what Stripe takes', 'correct the call'),
+    ('SP309', 'the lines are malformed', 'correct the call'),
+    ('SP310', 'no such settlement, transfer, job or hold', 'correct the call'),
     ('SP402', 'another transaction came first: repeat this one', 'try later')
 ) as c (sqlstate, meaning, reaction);
 comment on view payout_api.error_codes is

@@ -68,10 +68,6 @@ select 'payout.request_fits(jsonb, bigint, text, text, text, text, text, text)':
 select 'payout.accounts_fit(text, text, text)'::regprocedure;
 -- end exists: procedures/ledger/accounts_fit.sql
 
--- exists: sql/error_codes.sql
-select 'payout_api.error_codes'::regclass;
--- end exists: sql/error_codes.sql
-
 select settlement_id, currency, total_minor, state from payout.settlements where false;
 select settlement_id, line_id, payee_id, amount_minor from payout.settlement_lines where false;
 select payout_transfer_id, payout_ref, request, request_sha256 from payout.payout_transfers where false;

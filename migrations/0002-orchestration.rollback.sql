@@ -1,0 +1,1 @@
+revert/0002-orchestration.sql

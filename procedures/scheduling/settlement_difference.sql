@@ -1,0 +1,34 @@
+-- settlement_difference: in what a stored settlement differs from one that is told again.
+
+create or replace function payout.settlement_difference(
+    p_settlement payout.settlements,
+    p_currency text,
+    p_lines payout.settlement_lines[],
+    p_pay_after timestamptz,
+    p_metadata jsonb
+)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select concat_ws(', ',
+        case when p_settlement.currency <> p_currency then 'currency' end,
+        case when p_settlement.pay_after is distinct from p_pay_after then 'pay_after' end,
+        case when p_settlement.metadata <> p_metadata then 'metadata' end,
+        (
+            select 'line ' || coalesce(o.line_id, n.line_id)
+            from (
+                select l.*
+                from payout.settlement_lines as l
+                where l.settlement_id = p_settlement.settlement_id
+            ) as o
+            full join unnest(p_lines) as n on n.line_id = o.line_id
+            where o is distinct from n
+            order by coalesce(o.line_id, n.line_id)
+            limit 1
+        ))
+$$;
+comment on function payout.settlement_difference(
+    payout.settlements, text, payout.settlement_lines[], timestamptz, jsonb
+) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';

@@ -1,0 +1,35 @@
+-- tg_settlements__schedule_payout_job: a settlement that commits as complete has its payouts.
+--
+-- Deferred to the commit, so that settlement and lines may come in any order.
+-- It stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
+-- Definer: the application may write settlements, but no jobs or transfers.
+-- Raises: what schedule_payout_job raises; the commit then fails as a whole.
+
+create or replace function payout.tg_settlements__schedule_payout_job()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- It may have been scheduled or deleted again since the event was queued.
+    if exists (select from payout.settlements as s where s.settlement_id = new.settlement_id)
+        and not exists (
+            select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+        ) then
+        perform payout.schedule_payout_job(new.settlement_id);
+    end if;
+    return null;
+end
+$$;
+comment on function payout.tg_settlements__schedule_payout_job() is
+    'Trigger: schedules the payouts of a settlement when it commits as complete.';
+
+drop trigger if exists _900_schedule_payout_job on payout.settlements;
+create constraint trigger _900_schedule_payout_job
+    after insert or update on payout.settlements
+    deferrable initially deferred
+    for each row
+    when (new.state = 'complete')
+    execute function payout.tg_settlements__schedule_payout_job();
