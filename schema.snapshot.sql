@@ -62,7 +62,7 @@ COMMENT ON DOMAIN payout.currency_code IS 'ISO 4217 code in lower case, as Strip
 --
 
 CREATE DOMAIN payout.external_id AS text
-	CONSTRAINT id_has_no_blank_at_its_ends CHECK ((VALUE !~ '^\s|\s$'::text))
+	CONSTRAINT id_has_no_blank_at_its_ends CHECK (((VALUE !~ '^[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'::text) AND (VALUE !~ '[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$'::text)))
 	CONSTRAINT id_has_no_control_characters CHECK ((VALUE !~ '[\x01-\x1f\x7f-\x9f]'::text))
 	CONSTRAINT id_is_1_to_200_characters CHECK (((length(VALUE) >= 1) AND (length(VALUE) <= 200)))
 	CONSTRAINT id_is_in_unicode_normal_form_c CHECK ((VALUE IS NFC NORMALIZED));
@@ -120,6 +120,107 @@ $$;
 COMMENT ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) IS 'True when a ledger entry of this kind moves money between the accounts that it should.';
 
 
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: settlements; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.settlements (
+    settlement_id payout.external_id NOT NULL,
+    currency payout.currency_code NOT NULL,
+    total_minor bigint NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    pay_after timestamp with time zone,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT metadata_is_an_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT pay_after_is_a_moment CHECK (isfinite(pay_after)),
+    CONSTRAINT settlement_is_pending_or_complete CHECK ((state = ANY (ARRAY['pending'::text, 'complete'::text]))),
+    CONSTRAINT total_is_positive CHECK ((total_minor > 0))
+);
+
+
+--
+-- Name: TABLE settlements; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.settlements IS 'What the marketplace settled with its payees. Editable while pending, frozen once complete; completing it schedules its payouts in the same transaction.';
+
+
+--
+-- Name: COLUMN settlements.total_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.total_minor IS 'Sum of the lines in minor units of the currency; the commit fails if they differ.';
+
+
+--
+-- Name: COLUMN settlements.pay_after; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.pay_after IS 'Nothing is sent before this time; null: at once.';
+
+
+--
+-- Name: COLUMN settlements.metadata; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.metadata IS 'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
+
+
+--
+-- Name: check_settlement(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_settlement(p_settlement payout.settlements) RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_lines_minor numeric;
+    v_transfers integer;
+    v_has_problem boolean;
+begin
+    select
+        sum(o.amount_minor), count(*),
+        bool_or(
+            o.amount_minor > c.largest_amount_minor
+            or o.amount_minor % c.amount_step <> 0
+            or not exists (
+                select from payout.payee_accounts as a where a.payee_id = o.payee_id
+            ))
+    into v_lines_minor, v_transfers, v_has_problem
+    from (
+        select l.payee_id, sum(l.amount_minor) as amount_minor
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    ) as o
+    join payout.currencies as c on c.currency = p_settlement.currency;
+
+    if v_has_problem is not false
+        or v_lines_minor is distinct from p_settlement.total_minor
+        or p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_header(p_settlement);
+        perform payout.refuse_bad_total(p_settlement);
+        perform payout.refuse_bad_payees(p_settlement.settlement_id);
+        perform payout.refuse_bad_amounts(p_settlement.settlement_id, p_settlement.currency);
+    end if;
+    return v_transfers;
+end
+$$;
+
+
+--
+-- Name: FUNCTION check_settlement(p_settlement payout.settlements); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_settlement(p_settlement payout.settlements) IS 'Refuses a settlement that cannot be paid out (SP301 to SP306, SP308); returns how many transfers it makes.';
+
+
 --
 -- Name: clock(); Type: FUNCTION; Schema: payout; Owner: -
 --
@@ -139,6 +240,112 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.clock() IS 'Now, by the database''s clock, not frozen per transaction.';
+
+
+--
+-- Name: create_transfers(payout.settlements, bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    with owed as (
+        select
+            l.payee_id,
+            l.source_transaction,
+            sum(l.amount_minor)::bigint as amount_minor,
+            payout.payout_ref(p_settlement.settlement_id, l.payee_id, l.source_transaction)
+                as payout_ref
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    ), transfers as (
+        insert into payout.payout_transfers (
+            payout_job_id, settlement_id, payee_id, source_transaction, destination,
+            amount_minor, currency, payout_ref, request)
+        select
+            p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
+            a.stripe_account_id, o.amount_minor, p_settlement.currency, o.payout_ref,
+            payout.transfer_request(
+                o.payout_ref, p_settlement, o.payee_id, a.stripe_account_id,
+                o.amount_minor, o.source_transaction)
+        from owed as o
+        cross join lateral (
+            select pa.stripe_account_id
+            from payout.payee_accounts as pa
+            where pa.payee_id = o.payee_id
+            order by pa.payee_account_id desc
+            limit 1
+        ) as a
+        order by o.payee_id, o.source_transaction
+        returning payout_transfer_id, payee_id, amount_minor, currency
+    ), states as (
+        insert into payout.transfer_states (payout_transfer_id, next_attempt_at)
+        select t.payout_transfer_id, coalesce(p_settlement.pay_after, now())
+        from transfers as t
+    )
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
+    select
+        t.payout_transfer_id, e.kind, 1, e.debit_account, e.credit_account, t.amount_minor,
+        t.currency
+    from transfers as t
+    cross join lateral (values
+        ('obligation', 'settlement_funds', 'payable:' || t.payee_id),
+        ('reserve', 'payable:' || t.payee_id, 'in_flight')
+    ) as e (kind, debit_account, credit_account)
+    order by t.payout_transfer_id, e.kind;
+end
+$$;
+
+
+--
+-- Name: FUNCTION create_transfers(p_settlement payout.settlements, p_payout_job_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) IS 'Writes the transfers of a settlement, their progress rows, and obligation and reserve.';
+
+
+--
+-- Name: metadata_problem(jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.metadata_problem(p_metadata jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select case
+        when p_metadata = '{}' then null
+        when jsonb_typeof(p_metadata) <> 'object' then 'is not an object'
+        when (select count(*) from jsonb_object_keys(p_metadata)) > 47 then 'has over 47 keys'
+        else (
+            select c.problem
+            from jsonb_each(p_metadata) as m
+            cross join lateral (select case
+                when m.key in ('payout_ref', 'settlement_id', 'payee_id')
+                    then format('key %s is reserved', m.key)
+                when length(m.key) not between 1 and 40
+                    then format('key %s is not 1 to 40 characters long', left(m.key, 60))
+                when m.key ~ '[][]' then format('key %s has a square bracket', m.key)
+                when jsonb_typeof(m.value) <> 'string' then format('value of %s is not text', m.key)
+                when length(m.value #>> '{}') not between 1 and 500
+                    then format('value of %s is not 1 to 500 characters long', m.key)
+            end) as c (problem)
+            where c.problem is not null
+            order by m.key
+            limit 1
+        )
+    end
+$$;
+
+
+--
+-- Name: FUNCTION metadata_problem(p_metadata jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.metadata_problem(p_metadata jsonb) IS 'Why Stripe would refuse this metadata beside our own three keys; null when it would not.';
 
 
 --
@@ -164,6 +371,268 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
+
+
+--
+-- Name: settlement_lines; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.settlement_lines (
+    settlement_id payout.external_id NOT NULL,
+    line_id payout.external_id NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    amount_minor bigint NOT NULL,
+    source_transaction text,
+    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
+    CONSTRAINT source_transaction_looks_like_one CHECK ((source_transaction ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]{1,240}$'::text))
+);
+
+
+--
+-- Name: TABLE settlement_lines; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.settlement_lines IS 'What a settlement owes to whom. Lines of one payee and source_transaction become one transfer.';
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.amount_minor IS 'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.source_transaction IS 'Stripe charge that funds the line; null: the platform''s available balance.';
+
+
+--
+-- Name: read_lines(text, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) RETURNS SETOF payout.settlement_lines
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    v_problem text;
+begin
+    if p_lines is null or jsonb_typeof(p_lines) <> 'array' or p_lines = '[]' then
+        v_problem := 'p_lines is not an array with at least one line';
+    else
+        select format('line %s of p_lines %s', e.position, c.problem) into v_problem
+        from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        cross join lateral (select case
+            when jsonb_typeof(e.line) <> 'object' then 'is not an object'
+            when jsonb_typeof(e.line -> 'line_id') is distinct from 'string'
+                then 'has no text line_id'
+            when jsonb_typeof(e.line -> 'payee_id') is distinct from 'string'
+                then 'has no text payee_id'
+            when jsonb_typeof(e.line -> 'amount_minor') is distinct from 'number'
+                or e.line ->> 'amount_minor' !~ '^-?[0-9]{1,18}$'
+                then 'has no whole number amount_minor'
+            when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
+                not in ('string', 'null')
+                then 'has a source_transaction that is not text'
+            when e.line - array['line_id', 'payee_id', 'amount_minor', 'source_transaction'] <> '{}'
+                then 'has a key that is none of line_id, payee_id, amount_minor, source_transaction'
+        end) as c (problem)
+        where c.problem is not null
+        order by e.position
+        limit 1;
+    end if;
+
+    if v_problem is not null then
+        raise exception '%', v_problem
+            using
+                errcode = 'SP309',
+                hint = 'A line is {"line_id":"1","payee_id":"seller_1","amount_minor":700}.';
+    end if;
+
+    return query
+    select p_settlement_id::payout.external_id, l.line_id::payout.external_id,
+        l.payee_id::payout.external_id, l.amount_minor, l.source_transaction
+    from jsonb_to_recordset(p_lines) as l (
+        line_id text, payee_id text, amount_minor bigint, source_transaction text);
+end
+$_$;
+
+
+--
+-- Name: FUNCTION read_lines(p_settlement_id text, p_lines jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) IS 'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
+
+
+--
+-- Name: refuse_bad_amounts(text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_amounts(p_settlement_id text, p_currency text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_transfer record;
+begin
+    select l.payee_id, sum(l.amount_minor) as amount_minor, c.largest_amount_minor, c.amount_step
+    into v_transfer
+    from payout.settlement_lines as l
+    join payout.currencies as c on c.currency = p_currency
+    where l.settlement_id = p_settlement_id
+    group by l.payee_id, l.source_transaction, c.largest_amount_minor, c.amount_step
+    having sum(l.amount_minor) > c.largest_amount_minor or sum(l.amount_minor) % c.amount_step <> 0
+    order by l.payee_id
+    limit 1;
+
+    if not found then
+        return;
+    end if;
+    if v_transfer.amount_minor > v_transfer.largest_amount_minor then
+        raise exception 'settlement %, payee %: % is more than one transfer can carry (% %)',
+            p_settlement_id, v_transfer.payee_id, v_transfer.amount_minor,
+            v_transfer.largest_amount_minor, p_currency
+            using
+                errcode = 'SP304',
+                hint = 'Split it over several settlements.';
+    end if;
+    raise exception 'settlement %, payee %: % is not a multiple of % as Stripe asks for %',
+        p_settlement_id, v_transfer.payee_id, v_transfer.amount_minor,
+        v_transfer.amount_step, p_currency
+        using
+            errcode = 'SP306',
+            hint = 'payout.currencies.amount_step says which amounts a currency knows.';
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_amounts(p_settlement_id text, p_currency text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_amounts(p_settlement_id text, p_currency text) IS 'Refuses a settlement with a transfer too large (SP304) or off the currency''s step (SP306).';
+
+
+--
+-- Name: refuse_bad_header(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_header(p_settlement payout.settlements) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_problem text := payout.metadata_problem(p_settlement.metadata);
+begin
+    if not exists (
+        select from payout.currencies as c where c.currency = p_settlement.currency
+    ) then
+        raise exception 'settlement %: currency % is not supported',
+            p_settlement.settlement_id, p_settlement.currency
+            using
+                errcode = 'SP305',
+                hint = 'payout.currencies lists those that Stripe transfers.';
+    end if;
+    if v_problem is not null then
+        raise exception 'settlement %: metadata %', p_settlement.settlement_id, v_problem
+            using
+                errcode = 'SP308',
+                hint = 'Stripe takes 50 keys of 40 characters, text values of 500; three are ours.';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_header(p_settlement payout.settlements); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_header(p_settlement payout.settlements) IS 'Refuses a settlement for its currency (SP305) or metadata (SP308).';
+
+
+--
+-- Name: refuse_bad_payees(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_payees(p_settlement_id text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_line record;
+begin
+    select l.line_id, l.payee_id, p.payee_id is not null as is_registered into v_line
+    from payout.settlement_lines as l
+    left join payout.payees as p on p.payee_id = l.payee_id
+    where l.settlement_id = p_settlement_id
+        and not exists (
+            select from payout.payee_accounts as a where a.payee_id = l.payee_id
+        )
+    order by l.line_id
+    limit 1;
+
+    if not found then
+        return;
+    end if;
+    if not v_line.is_registered then
+        raise exception 'settlement %, line %: payee % is unknown',
+            p_settlement_id, v_line.line_id, v_line.payee_id
+            using
+                errcode = 'SP301',
+                hint = 'Call payout_api.register_payee first.';
+    end if;
+    raise exception 'settlement %, line %: payee % has no Stripe account',
+        p_settlement_id, v_line.line_id, v_line.payee_id
+        using
+            errcode = 'SP302',
+            hint = 'Call payout_api.register_payee with p_stripe_account_id first.';
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_payees(p_settlement_id text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_payees(p_settlement_id text) IS 'Refuses a settlement with a payee that is unknown (SP301) or has no Stripe account (SP302).';
+
+
+--
+-- Name: refuse_bad_total(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_total(p_settlement payout.settlements) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_lines_minor numeric;
+begin
+    select coalesce(sum(l.amount_minor), 0) into v_lines_minor
+    from payout.settlement_lines as l
+    where l.settlement_id = p_settlement.settlement_id;
+
+    if v_lines_minor <> p_settlement.total_minor then
+        raise exception 'settlement %: lines add up to %, total_minor is %, difference %',
+            p_settlement.settlement_id, v_lines_minor, p_settlement.total_minor,
+            p_settlement.total_minor - v_lines_minor
+            using
+                errcode = 'SP303',
+                hint = 'Insert every line in the transaction that completes the settlement.';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_total(p_settlement payout.settlements); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_total(p_settlement payout.settlements) IS 'Refuses a settlement whose lines do not add up (SP303), naming the difference.';
 
 
 --
@@ -219,6 +688,97 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'True when amount, currency, destination, source and metadata of a request are those given.';
+
+
+--
+-- Name: schedule_payout_job(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.schedule_payout_job(p_settlement_id text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_settlement payout.settlements;
+    v_payout_job_id bigint;
+begin
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = p_settlement_id
+    for update;
+
+    if not found then
+        raise exception 'settlement % does not exist', p_settlement_id
+            using errcode = 'SP310';
+    end if;
+
+    select j.payout_job_id into v_payout_job_id
+    from payout.payout_jobs as j
+    where j.settlement_id = p_settlement_id;
+
+    if found then
+        return v_payout_job_id;
+    end if;
+
+    if v_settlement.state <> 'complete' then
+        raise exception 'settlement % is still pending', p_settlement_id
+            using
+                errcode = 'SP202',
+                hint = 'Set its state to complete; that schedules its payouts.';
+    end if;
+
+    perform payout.check_settlement(v_settlement);
+
+    insert into payout.payout_jobs (settlement_id)
+    values (p_settlement_id)
+    returning payout_job_id into v_payout_job_id;
+
+    perform payout.create_transfers(v_settlement, v_payout_job_id);
+
+    return v_payout_job_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION schedule_payout_job(p_settlement_id text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.schedule_payout_job(p_settlement_id text) IS 'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable.';
+
+
+--
+-- Name: settlement_difference(payout.settlements, text, payout.settlement_lines[], timestamp with time zone, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select concat_ws(', ',
+        case when p_settlement.currency <> p_currency then 'currency' end,
+        case when p_settlement.pay_after is distinct from p_pay_after then 'pay_after' end,
+        case when p_settlement.metadata <> p_metadata then 'metadata' end,
+        (
+            select 'line ' || coalesce(o.line_id, n.line_id)
+            from (
+                select l.*
+                from payout.settlement_lines as l
+                where l.settlement_id = p_settlement.settlement_id
+            ) as o
+            full join unnest(p_lines) as n on n.line_id = o.line_id
+            where o is distinct from n
+            order by coalesce(o.line_id, n.line_id)
+            limit 1
+        ))
+$$;
+
+
+--
+-- Name: FUNCTION settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb) IS 'Names the parts that differ, for lines the first one; empty when nothing differs.';
 
 
 --
@@ -430,6 +990,34 @@ COMMENT ON FUNCTION payout.tg_settlements__refuse_frozen() IS 'Trigger: refuses 
 
 
 --
+-- Name: tg_settlements__schedule_payout_job(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_settlements__schedule_payout_job() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    -- It may have been scheduled or deleted again since the event was queued.
+    if exists (select from payout.settlements as s where s.settlement_id = new.settlement_id)
+        and not exists (
+            select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+        ) then
+        perform payout.schedule_payout_job(new.settlement_id);
+    end if;
+    return null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_settlements__schedule_payout_job(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_settlements__schedule_payout_job() IS 'Trigger: schedules the payouts of a settlement when it commits as complete.';
+
+
+--
 -- Name: tg_transfer_states__check_progress(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -527,9 +1115,140 @@ $$;
 COMMENT ON FUNCTION payout.tg_transfer_states__check_transition() IS 'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
 
 
-SET default_tablespace = '';
+--
+-- Name: transfer_request(text, payout.settlements, text, text, bigint, text); Type: FUNCTION; Schema: payout; Owner: -
+--
 
-SET default_table_access_method = heap;
+CREATE FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return jsonb_build_object(
+        'amount', p_amount_minor,
+        'currency', p_settlement.currency,
+        'destination', p_destination,
+        'metadata', p_settlement.metadata || jsonb_build_object(
+            'payout_ref', p_payout_ref,
+            'settlement_id', p_settlement.settlement_id,
+            'payee_id', p_payee_id)
+    ) || case
+        when p_source_transaction is null then jsonb_build_object('transfer_group', p_payout_ref)
+        else jsonb_build_object('source_transaction', p_source_transaction)
+    end;
+end
+$$;
+
+
+--
+-- Name: FUNCTION transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) IS 'The request that pays one payee, as it is frozen in payout_transfers and sent to Stripe.';
+
+
+--
+-- Name: complete_settlement(text, text, jsonb, timestamp with time zone, jsonb); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT '{}'::jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_settlement payout.settlements;
+    v_lines payout.settlement_lines[] := array(
+        select l from payout.read_lines(p_settlement_id, p_lines) as l);
+    v_difference text;
+begin
+    insert into payout.settlements (
+        settlement_id, currency, total_minor, state, pay_after, metadata)
+    select p_settlement_id, p_currency, sum(l.amount_minor), 'complete', p_pay_after, p_metadata
+    from unnest(v_lines) as l
+    on conflict (settlement_id) do nothing;
+
+    if found then
+        insert into payout.settlement_lines
+        select l.* from unnest(v_lines) as l;
+        return payout.schedule_payout_job(p_settlement_id);
+    end if;
+
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = p_settlement_id
+    for update;
+
+    v_difference := payout.settlement_difference(
+        v_settlement, p_currency, v_lines, p_pay_after, p_metadata);
+    if v_difference <> '' then
+        raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
+            using
+                errcode = 'SP307',
+                detail = format('The settlement is %s.', v_settlement.state),
+                hint = 'Repeat a settlement unchanged, or give another one its own id.';
+    end if;
+
+    update payout.settlements as s
+    set state = 'complete'
+    where s.settlement_id = p_settlement_id
+        and s.state = 'pending';
+
+    return payout.schedule_payout_job(p_settlement_id);
+end
+$$;
+
+
+--
+-- Name: FUNCTION complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) IS 'Records a settlement with its lines and schedules its payouts; returns the payout_job_id. Safe to repeat with the same content; amounts are in minor units of the currency.';
+
+
+--
+-- Name: register_payee(text, text); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_current text;
+begin
+    insert into payout.payees (payee_id)
+    values (p_payee_id)
+    on conflict (payee_id) do nothing;
+
+    if p_stripe_account_id is null then
+        return;
+    end if;
+
+    perform
+    from payout.payees as p
+    where p.payee_id = p_payee_id
+    for no key update;
+
+    select a.stripe_account_id into v_current
+    from payout.payee_accounts as a
+    where a.payee_id = p_payee_id
+    order by a.payee_account_id desc
+    limit 1;
+
+    if v_current is distinct from p_stripe_account_id then
+        insert into payout.payee_accounts (payee_id, stripe_account_id)
+        values (p_payee_id, p_stripe_account_id);
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION register_payee(p_payee_id text, p_stripe_account_id text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) IS 'Registers a payee; with an account, records it as the one to pay from now on. Repeatable; transfers already scheduled keep their account.';
+
 
 --
 -- Name: currencies; Type: TABLE; Schema: payout; Owner: -
@@ -1140,89 +1859,6 @@ ALTER TABLE payout.reconcile_runs ALTER COLUMN reconcile_run_id ADD GENERATED AL
 
 
 --
--- Name: settlement_lines; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.settlement_lines (
-    settlement_id payout.external_id NOT NULL,
-    line_id payout.external_id NOT NULL,
-    payee_id payout.external_id NOT NULL,
-    amount_minor bigint NOT NULL,
-    source_transaction text,
-    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
-    CONSTRAINT source_transaction_looks_like_one CHECK ((source_transaction ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]{1,240}$'::text))
-);
-
-
---
--- Name: TABLE settlement_lines; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.settlement_lines IS 'What a settlement owes to whom. Lines of one payee and source_transaction become one transfer.';
-
-
---
--- Name: COLUMN settlement_lines.amount_minor; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlement_lines.amount_minor IS 'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
-
-
---
--- Name: COLUMN settlement_lines.source_transaction; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlement_lines.source_transaction IS 'Stripe charge that funds the line; null: the platform''s available balance.';
-
-
---
--- Name: settlements; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.settlements (
-    settlement_id payout.external_id NOT NULL,
-    currency payout.currency_code NOT NULL,
-    total_minor bigint NOT NULL,
-    state text DEFAULT 'pending'::text NOT NULL,
-    pay_after timestamp with time zone,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT metadata_is_an_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
-    CONSTRAINT pay_after_is_a_moment CHECK (isfinite(pay_after)),
-    CONSTRAINT settlement_is_pending_or_complete CHECK ((state = ANY (ARRAY['pending'::text, 'complete'::text]))),
-    CONSTRAINT total_is_positive CHECK ((total_minor > 0))
-);
-
-
---
--- Name: TABLE settlements; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.settlements IS 'What the marketplace settled with its payees. Editable while pending, frozen once complete; completing it schedules its payouts in the same transaction.';
-
-
---
--- Name: COLUMN settlements.total_minor; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlements.total_minor IS 'Sum of the lines in minor units of the currency; the commit fails if they differ.';
-
-
---
--- Name: COLUMN settlements.pay_after; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlements.pay_after IS 'Nothing is sent before this time; null: at once.';
-
-
---
--- Name: COLUMN settlements.metadata; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlements.metadata IS 'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
-
-
---
 -- Name: state_edges; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -1578,7 +2214,7 @@ CREATE VIEW payout_api.error_codes AS
  SELECT sqlstate,
     meaning,
     reaction
-   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text)) c(sqlstate, meaning, reaction);
+   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text)) c(sqlstate, meaning, reaction);
 
 
 --
@@ -1586,6 +2222,62 @@ CREATE VIEW payout_api.error_codes AS
 --
 
 COMMENT ON VIEW payout_api.error_codes IS 'SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
+
+
+--
+-- Name: ledger_balances; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.ledger_balances AS
+ SELECT account,
+    currency,
+    (sum(debit_minor))::bigint AS debit_minor,
+    (sum(credit_minor))::bigint AS credit_minor,
+    ((sum(credit_minor) - sum(debit_minor)))::bigint AS balance_minor
+   FROM ( SELECT e.debit_account AS account,
+            e.currency,
+            e.amount_minor AS debit_minor,
+            0 AS credit_minor
+           FROM payout.ledger_entries e
+        UNION ALL
+         SELECT e.credit_account,
+            e.currency,
+            0,
+            e.amount_minor
+           FROM payout.ledger_entries e) m
+  GROUP BY account, currency;
+
+
+--
+-- Name: VIEW ledger_balances; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.ledger_balances IS 'Credit minus debit of every account and currency, in minor units. payable:<payee> is what is owed and not being sent, in_flight what is being sent, stripe_balance what Stripe has moved.';
+
+
+--
+-- Name: trial_balance; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.trial_balance AS
+ SELECT currency,
+    (sum(debit_minor))::bigint AS debit_minor,
+    (sum(credit_minor))::bigint AS credit_minor,
+    (sum(balance_minor))::bigint AS difference_minor,
+    (COALESCE(sum(balance_minor) FILTER (WHERE (account = 'in_flight'::text)), (0)::numeric))::bigint AS in_flight_minor,
+    ( SELECT (COALESCE(sum(t.amount_minor), (0)::numeric))::bigint AS "coalesce"
+           FROM (payout.transfer_states s
+             JOIN payout.payout_transfers t ON ((t.payout_transfer_id = s.payout_transfer_id)))
+          WHERE (((t.currency)::text = (b.currency)::text) AND ((s.state)::text = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text])))) AS open_transfers_minor
+   FROM payout_api.ledger_balances b
+  GROUP BY currency;
+
+
+--
+-- Name: VIEW trial_balance; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.trial_balance IS 'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 
 
 --
@@ -2285,6 +2977,13 @@ CREATE TRIGGER _900_refuse_frozen_insert AFTER INSERT ON payout.settlement_lines
 
 
 --
+-- Name: settlements _900_schedule_payout_job; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE CONSTRAINT TRIGGER _900_schedule_payout_job AFTER INSERT OR UPDATE ON payout.settlements DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.state = 'complete'::text)) EXECUTE FUNCTION payout.tg_settlements__schedule_payout_job();
+
+
+--
 -- Name: settlement_lines _901_refuse_frozen_update_from; Type: TRIGGER; Schema: payout; Owner: -
 --
 
@@ -2450,6 +3149,64 @@ REVOKE ALL ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_
 
 
 --
+-- Name: TABLE settlements; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.settlements TO payout_app;
+GRANT SELECT ON TABLE payout.settlements TO payout_operator;
+GRANT SELECT ON TABLE payout.settlements TO payout_auditor;
+
+
+--
+-- Name: COLUMN settlements.settlement_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(settlement_id) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.currency; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(currency),UPDATE(currency) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.total_minor; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(total_minor),UPDATE(total_minor) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.state; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(state),UPDATE(state) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.pay_after; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(pay_after),UPDATE(pay_after) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.metadata; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(metadata),UPDATE(metadata) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: FUNCTION check_settlement(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_settlement(p_settlement payout.settlements) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION clock(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -2457,10 +3214,103 @@ REVOKE ALL ON FUNCTION payout.clock() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION create_transfers(p_settlement payout.settlements, p_payout_job_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION metadata_problem(p_metadata jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.metadata_problem(p_metadata jsonb) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: TABLE settlement_lines; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT,DELETE ON TABLE payout.settlement_lines TO payout_app;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_operator;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_auditor;
+
+
+--
+-- Name: COLUMN settlement_lines.settlement_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(settlement_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.line_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(line_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.payee_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(payee_id),UPDATE(payee_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(amount_minor),UPDATE(amount_minor) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(source_transaction),UPDATE(source_transaction) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: FUNCTION read_lines(p_settlement_id text, p_lines jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_amounts(p_settlement_id text, p_currency text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_amounts(p_settlement_id text, p_currency text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_header(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_header(p_settlement payout.settlements) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_payees(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_payees(p_settlement_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_total(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_total(p_settlement payout.settlements) FROM PUBLIC;
 
 
 --
@@ -2475,6 +3325,20 @@ REVOKE ALL ON FUNCTION payout.refuse_late_lines(p_settlement_id text) FROM PUBLI
 --
 
 REVOKE ALL ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION schedule_payout_job(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.schedule_payout_job(p_settlement_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb) FROM PUBLIC;
 
 
 --
@@ -2513,6 +3377,13 @@ REVOKE ALL ON FUNCTION payout.tg_settlements__refuse_frozen() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION tg_settlements__schedule_payout_job(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_settlements__schedule_payout_job() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION tg_transfer_states__check_progress(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -2524,6 +3395,30 @@ REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_progress() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_transition() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) TO payout_app;
+
+
+--
+-- Name: FUNCTION register_payee(p_payee_id text, p_stripe_account_id text); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) TO payout_app;
+GRANT ALL ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) TO payout_operator;
 
 
 --
@@ -2639,101 +3534,6 @@ GRANT SELECT ON TABLE payout.reconcile_runs TO payout_auditor;
 
 
 --
--- Name: TABLE settlement_lines; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT,DELETE ON TABLE payout.settlement_lines TO payout_app;
-GRANT SELECT ON TABLE payout.settlement_lines TO payout_operator;
-GRANT SELECT ON TABLE payout.settlement_lines TO payout_auditor;
-
-
---
--- Name: COLUMN settlement_lines.settlement_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(settlement_id) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.line_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(line_id) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.payee_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(payee_id),UPDATE(payee_id) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.amount_minor; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(amount_minor),UPDATE(amount_minor) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.source_transaction; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(source_transaction),UPDATE(source_transaction) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: TABLE settlements; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.settlements TO payout_app;
-GRANT SELECT ON TABLE payout.settlements TO payout_operator;
-GRANT SELECT ON TABLE payout.settlements TO payout_auditor;
-
-
---
--- Name: COLUMN settlements.settlement_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(settlement_id) ON TABLE payout.settlements TO payout_app;
-
-
---
--- Name: COLUMN settlements.currency; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(currency),UPDATE(currency) ON TABLE payout.settlements TO payout_app;
-
-
---
--- Name: COLUMN settlements.total_minor; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(total_minor),UPDATE(total_minor) ON TABLE payout.settlements TO payout_app;
-
-
---
--- Name: COLUMN settlements.state; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(state),UPDATE(state) ON TABLE payout.settlements TO payout_app;
-
-
---
--- Name: COLUMN settlements.pay_after; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(pay_after),UPDATE(pay_after) ON TABLE payout.settlements TO payout_app;
-
-
---
--- Name: COLUMN settlements.metadata; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(metadata),UPDATE(metadata) ON TABLE payout.settlements TO payout_app;
-
-
---
 -- Name: TABLE state_edges; Type: ACL; Schema: payout; Owner: -
 --
 
@@ -2789,6 +3589,22 @@ GRANT SELECT ON TABLE payout_api.error_codes TO payout_app;
 GRANT SELECT ON TABLE payout_api.error_codes TO payout_worker;
 GRANT SELECT ON TABLE payout_api.error_codes TO payout_operator;
 GRANT SELECT ON TABLE payout_api.error_codes TO payout_auditor;
+
+
+--
+-- Name: TABLE ledger_balances; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.ledger_balances TO payout_operator;
+GRANT SELECT ON TABLE payout_api.ledger_balances TO payout_auditor;
+
+
+--
+-- Name: TABLE trial_balance; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.trial_balance TO payout_operator;
+GRANT SELECT ON TABLE payout_api.trial_balance TO payout_auditor;
 
 
 --

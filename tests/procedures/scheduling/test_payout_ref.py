@@ -1,0 +1,71 @@
+"""The payout_ref is who a transfer is at Stripe: it must never change and never collide."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import product
+from typing import Final
+
+from tests.conftest import Connection
+
+# Changing these texts would pay everybody again under new idempotency keys.
+GOLDEN: Final = {
+    ("set_1", "seller_1", None): "payout_6999ed3822c3c0d172a9f480d5fddba72cd5099f",
+    ("set_1", "seller_1", "ch_1"): "payout_7f35fc1714320415922d3703c7918aa4c16fa270",
+    ("注文-42", "café", None): "payout_e4fc4f8df2d54e4c17ceb2b0b82185697c73b260",
+}
+# Texts that run into each other, their lengths or the separators when put side by side.
+TRICKY: Final = [
+    "a",
+    "b",
+    "a:b",
+    "b:c",
+    ":",
+    ",",
+    "a,",
+    ",a",
+    "a,1:b",
+    "1:a",
+    "1:a,1:b",
+    "é",
+    "a,1:b,",
+    "-",
+]
+SOURCES: Final = [None, "ch_1", "py_1", "ch_1a"]
+
+
+def payout_ref(
+    db: Connection, settlement_id: str, payee_id: str, source_transaction: str | None
+) -> str:
+    row = db.execute(
+        "select payout.payout_ref(%s, %s, %s)", [settlement_id, payee_id, source_transaction]
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def test_it_is_the_same_for_ever(db: Connection) -> None:
+    assert {identity: payout_ref(db, *identity) for identity in GOLDEN} == GOLDEN
+
+
+def test_it_is_a_hash_of_the_three_texts_with_their_lengths(db: Connection) -> None:
+    identity = "9:注文-42,5:café,ch_1"
+
+    assert payout_ref(db, "注文-42", "café", "ch_1") == (
+        "payout_" + hashlib.sha256(identity.encode()).hexdigest()[:40]
+    )
+
+
+def test_no_two_identities_share_one(db: Connection) -> None:
+    identities = list(product(TRICKY, TRICKY, SOURCES))
+
+    refs = {payout_ref(db, *identity) for identity in identities}
+
+    assert len(refs) == len(identities)
+
+
+def test_it_fits_into_a_key_and_names_nobody(db: Connection) -> None:
+    ref = payout_ref(db, "s" * 200, "someone@example.com", "ch_" + "x" * 240)
+
+    assert len(ref) == 47
+    assert "someone" not in ref
