@@ -820,7 +820,7 @@ create constraint trigger _900_check_settlement
     execute function payout.tg_lines_ahead__check_settlement();
 -- end frozen: procedures/guards/tg_lines_ahead__check_settlement.sql
 
--- frozen: procedures/guards/tg_settlement_lines__refuse_frozen.sql e41748ab4c26
+-- frozen: procedures/guards/tg_settlement_lines__refuse_frozen.sql 0c949788ed7c
 -- tg_settlement_lines__refuse_frozen: lines are frozen once their settlement is scheduled.
 --
 -- Not once it is complete: within one transaction the settlement may come
@@ -836,9 +836,11 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
-    v_settlement_ids text[] := array(select distinct c.settlement_id from changed as c);
+    v_settlement_ids text[] := array(
+        select distinct c.settlement_id::text from changed as c);
     v_found integer;
     v_frozen_id text;
 begin
@@ -851,7 +853,7 @@ begin
 
     if v_found < cardinality(v_settlement_ids) then
         insert into payout.lines_ahead (settlement_id)
-        select i.settlement_id
+        select i.settlement_id::payout.external_id
         from unnest(v_settlement_ids) as i (settlement_id)
         where not exists (
             select from payout.settlements as s where s.settlement_id = i.settlement_id
@@ -866,9 +868,17 @@ begin
         and s.state = 'pending'
         and s.xmin <> pg_current_xact_id()::xid;
 
-    select j.settlement_id into v_frozen_id
+    -- With immediate constraints the very statement that inserts both has scheduled
+    -- the settlement by now; it did so with these lines if they add up.
+    select j.settlement_id::text into v_frozen_id
     from payout.payout_jobs as j
+    join payout.settlements as s on s.settlement_id = j.settlement_id
     where j.settlement_id = any (v_settlement_ids)
+        and (tg_op <> 'INSERT' or s.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = j.settlement_id
+        ))
     limit 1;
     if found then
         perform payout.refuse_late_lines(v_frozen_id);

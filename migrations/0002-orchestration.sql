@@ -7,7 +7,7 @@ set local check_function_bodies = off;
 
 set local role payout_owner;
 
--- frozen: procedures/scheduling/check_settlement.sql e296812742d4
+-- frozen: procedures/scheduling/check_settlement.sql f55d0b3c2a17
 -- check_settlement: whether a complete settlement can be paid out as it stands.
 --
 -- One look at the lines; only when something is wrong do the refuse functions
@@ -20,6 +20,7 @@ returns integer
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
     v_lines_minor numeric;
@@ -27,7 +28,7 @@ declare
     v_has_problem boolean;
 begin
     select
-        sum(o.amount_minor), count(*),
+        sum(o.amount_minor), count(*)::integer,
         bool_or(
             o.amount_minor > c.largest_amount_minor
             or o.amount_minor % c.amount_step <> 0
@@ -59,7 +60,7 @@ comment on function payout.check_settlement(payout.settlements) is
     'transfers it makes.';
 -- end frozen: procedures/scheduling/check_settlement.sql
 
--- frozen: procedures/scheduling/create_transfers.sql 644df43d51d4
+-- frozen: procedures/scheduling/create_transfers.sql 5623788b256c
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
@@ -72,6 +73,7 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 begin
     with owed as (
@@ -165,7 +167,7 @@ comment on function payout.metadata_problem(jsonb) is
     'Why Stripe would refuse this metadata beside our own three keys; null when it would not.';
 -- end frozen: procedures/scheduling/metadata_problem.sql
 
--- frozen: procedures/scheduling/read_lines.sql 3f88d3b23aa4
+-- frozen: procedures/scheduling/read_lines.sql bda55c596437
 -- read_lines: the lines of a settlement out of the JSON that complete_settlement takes.
 --
 -- Raises: SP309 not an array of such objects, naming the element.
@@ -183,7 +185,11 @@ begin
         v_problem := 'p_lines is not an array with at least one line';
     else
         select format('line %s of p_lines %s', e.position, c.problem) into v_problem
-        from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        from (
+            select e.line, e.position,
+                row_number() over (partition by e.line ->> 'line_id' order by e.position) as nth
+            from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        ) as e
         cross join lateral (select case
             when jsonb_typeof(e.line) <> 'object' then 'is not an object'
             when jsonb_typeof(e.line -> 'line_id') is distinct from 'string'
@@ -198,6 +204,7 @@ begin
                 then 'has a source_transaction that is not text'
             when e.line - array['line_id', 'payee_id', 'amount_minor', 'source_transaction'] <> '{}'
                 then 'has a key that is none of line_id, payee_id, amount_minor, source_transaction'
+            when e.nth > 1 then format('repeats the line_id %s', e.line ->> 'line_id')
         end) as c (problem)
         where c.problem is not null
         order by e.position
@@ -553,7 +560,7 @@ comment on function payout.transfer_request(
 ) is 'The request that pays one payee, as it is frozen in payout_transfers and sent to Stripe.';
 -- end frozen: procedures/scheduling/transfer_request.sql
 
--- frozen: procedures/api/app/complete_settlement.sql eaf4944a27a9
+-- frozen: procedures/api/app/complete_settlement.sql c26f68c186d8
 -- complete_settlement: record a whole settlement and schedule its payouts, in one call.
 --
 -- Called by: the application, or a trigger on a settlement table it already has.
@@ -580,6 +587,9 @@ declare
         select l from payout.read_lines(p_settlement_id, p_lines) as l);
     v_difference text;
 begin
+    -- The caller may have made all constraints immediate; the lines come after.
+    set constraints payout._900_schedule_payout_job deferred;
+
     insert into payout.settlements (
         settlement_id, currency, total_minor, state, pay_after, metadata)
     select p_settlement_id, p_currency, sum(l.amount_minor), 'complete', p_pay_after, p_metadata

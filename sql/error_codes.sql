@@ -19,6 +19,10 @@ from (values
     ('SP308', 'the metadata is beyond what Stripe takes', 'correct the call'),
     ('SP309', 'the lines are malformed', 'correct the call'),
     ('SP310', 'no such settlement, transfer, job or hold', 'correct the call'),
+    ('SP311', 'a claim of more or fewer transfers than one claim hands out', 'correct the call'),
+    ('SP312', 'the reported outcomes are malformed', 'correct the call'),
+    ('SP313', 'a hold or release without what it needs', 'correct the call'),
+    ('SP401', 'the server may lose what it commits, so nothing is handed out', 'try later'),
     ('SP402', 'another transaction came first: repeat this one', 'try later')
 ) as c (sqlstate, meaning, reaction);
 comment on view payout_api.error_codes is

@@ -58,10 +58,6 @@ select 'payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb)'::
 select 'payout_api.register_payee(text, text)'::regprocedure;
 -- end exists: procedures/api/app/register_payee.sql
 
--- exists: sql/error_codes.sql
-select 'payout_api.error_codes'::regclass;
--- end exists: sql/error_codes.sql
-
 -- exists: sql/views/ledger_balances.sql
 select 'payout_api.ledger_balances'::regclass;
 -- end exists: sql/views/ledger_balances.sql

@@ -13,9 +13,11 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
-    v_settlement_ids text[] := array(select distinct c.settlement_id from changed as c);
+    v_settlement_ids text[] := array(
+        select distinct c.settlement_id::text from changed as c);
     v_found integer;
     v_frozen_id text;
 begin
@@ -28,7 +30,7 @@ begin
 
     if v_found < cardinality(v_settlement_ids) then
         insert into payout.lines_ahead (settlement_id)
-        select i.settlement_id
+        select i.settlement_id::payout.external_id
         from unnest(v_settlement_ids) as i (settlement_id)
         where not exists (
             select from payout.settlements as s where s.settlement_id = i.settlement_id
@@ -43,9 +45,17 @@ begin
         and s.state = 'pending'
         and s.xmin <> pg_current_xact_id()::xid;
 
-    select j.settlement_id into v_frozen_id
+    -- With immediate constraints the very statement that inserts both has scheduled
+    -- the settlement by now; it did so with these lines if they add up.
+    select j.settlement_id::text into v_frozen_id
     from payout.payout_jobs as j
+    join payout.settlements as s on s.settlement_id = j.settlement_id
     where j.settlement_id = any (v_settlement_ids)
+        and (tg_op <> 'INSERT' or s.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = j.settlement_id
+        ))
     limit 1;
     if found then
         perform payout.refuse_late_lines(v_frozen_id);

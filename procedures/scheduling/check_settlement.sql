@@ -10,6 +10,7 @@ returns integer
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
     v_lines_minor numeric;
@@ -17,7 +18,7 @@ declare
     v_has_problem boolean;
 begin
     select
-        sum(o.amount_minor), count(*),
+        sum(o.amount_minor), count(*)::integer,
         bool_or(
             o.amount_minor > c.largest_amount_minor
             or o.amount_minor % c.amount_step <> 0

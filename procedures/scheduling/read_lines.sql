@@ -15,7 +15,11 @@ begin
         v_problem := 'p_lines is not an array with at least one line';
     else
         select format('line %s of p_lines %s', e.position, c.problem) into v_problem
-        from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        from (
+            select e.line, e.position,
+                row_number() over (partition by e.line ->> 'line_id' order by e.position) as nth
+            from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        ) as e
         cross join lateral (select case
             when jsonb_typeof(e.line) <> 'object' then 'is not an object'
             when jsonb_typeof(e.line -> 'line_id') is distinct from 'string'
@@ -30,6 +34,7 @@ begin
                 then 'has a source_transaction that is not text'
             when e.line - array['line_id', 'payee_id', 'amount_minor', 'source_transaction'] <> '{}'
                 then 'has a key that is none of line_id, payee_id, amount_minor, source_transaction'
+            when e.nth > 1 then format('repeats the line_id %s', e.line ->> 'line_id')
         end) as c (problem)
         where c.problem is not null
         order by e.position

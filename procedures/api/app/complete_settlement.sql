@@ -24,6 +24,9 @@ declare
         select l from payout.read_lines(p_settlement_id, p_lines) as l);
     v_difference text;
 begin
+    -- The caller may have made all constraints immediate; the lines come after.
+    set constraints payout._900_schedule_payout_job deferred;
+
     insert into payout.settlements (
         settlement_id, currency, total_minor, state, pay_after, metadata)
     select p_settlement_id, p_currency, sum(l.amount_minor), 'complete', p_pay_after, p_metadata

@@ -1,0 +1,1 @@
+revert/0003-money-movement.sql

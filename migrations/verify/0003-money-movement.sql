@@ -1,0 +1,121 @@
+-- Verify 0003-money-movement: each query fails if what it names is missing.
+
+-- exists: procedures/api/operator/hold.sql
+select 'payout_api.hold(text, text, text)'::regprocedure;
+-- end exists: procedures/api/operator/hold.sql
+
+-- exists: procedures/api/operator/release_hold.sql
+select 'payout_api.release_hold(bigint, text)'::regprocedure;
+-- end exists: procedures/api/operator/release_hold.sql
+
+-- exists: procedures/api/worker/claim_transfers.sql
+select 'payout_api.claim_transfers(text, integer, bigint)'::regprocedure;
+-- end exists: procedures/api/worker/claim_transfers.sql
+
+-- exists: procedures/api/worker/report_outcomes.sql
+select 'payout_api.report_outcomes(jsonb)'::regprocedure;
+-- end exists: procedures/api/worker/report_outcomes.sql
+
+-- exists: procedures/api/worker/sweep.sql
+select 'payout_api.sweep(integer)'::regprocedure;
+-- end exists: procedures/api/worker/sweep.sql
+
+-- exists: procedures/execution/answers_request.sql
+select 'payout.answers_request(payout.outcome, payout.payout_transfers)'::regprocedure;
+-- end exists: procedures/execution/answers_request.sql
+
+-- exists: procedures/execution/backoff.sql
+select 'payout.backoff(payout.stripe_error_rules, integer)'::regprocedure;
+-- end exists: procedures/execution/backoff.sql
+
+-- exists: procedures/execution/expire_leases.sql
+select 'payout.expire_leases(timestamptz, integer)'::regprocedure;
+-- end exists: procedures/execution/expire_leases.sql
+
+-- exists: procedures/execution/held_subjects.sql
+select 'payout.held_subjects(text)'::regprocedure;
+-- end exists: procedures/execution/held_subjects.sql
+
+-- exists: procedures/execution/is_only_send.sql
+select 'payout.is_only_send(payout.transfer_states)'::regprocedure;
+-- end exists: procedures/execution/is_only_send.sql
+
+-- exists: procedures/execution/judge_decline.sql
+select 'payout.judge_decline(payout.judgement, payout.stripe_error_rules, payout.transfer_states, payout.engine_settings)'::regprocedure;
+-- end exists: procedures/execution/judge_decline.sql
+
+-- exists: procedures/execution/judge_failure.sql
+select 'payout.judge_failure(payout.outcome, payout.transfer_states, payout.engine_settings)'::regprocedure;
+-- end exists: procedures/execution/judge_failure.sql
+
+-- exists: procedures/execution/judge_outcome.sql
+select 'payout.judge_outcome(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings)'::regprocedure;
+-- end exists: procedures/execution/judge_outcome.sql
+
+-- exists: procedures/execution/judge_success.sql
+select 'payout.judge_success(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings)'::regprocedure;
+-- end exists: procedures/execution/judge_success.sql
+
+-- exists: procedures/execution/lock_due_transfers.sql
+select 'payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint)'::regprocedure;
+-- end exists: procedures/execution/lock_due_transfers.sql
+
+-- exists: procedures/execution/match_error_rule.sql
+select 'payout.match_error_rule(payout.outcome)'::regprocedure;
+-- end exists: procedures/execution/match_error_rule.sql
+
+-- exists: procedures/execution/other_attempts_drain_at.sql
+select 'payout.other_attempts_drain_at(payout.transfer_states)'::regprocedure;
+-- end exists: procedures/execution/other_attempts_drain_at.sql
+
+-- exists: procedures/execution/park_expired_keys.sql
+select 'payout.park_expired_keys(timestamptz, integer)'::regprocedure;
+-- end exists: procedures/execution/park_expired_keys.sql
+
+-- exists: procedures/execution/place_hold.sql
+select 'payout.place_hold(text, text, text)'::regprocedure;
+-- end exists: procedures/execution/place_hold.sql
+
+-- exists: procedures/execution/raise_alarm.sql
+select 'payout.raise_alarm(payout.outcome, payout.judgement)'::regprocedure;
+-- end exists: procedures/execution/raise_alarm.sql
+
+-- exists: procedures/execution/read_outcomes.sql
+select 'payout.read_outcomes(jsonb)'::regprocedure;
+-- end exists: procedures/execution/read_outcomes.sql
+
+-- exists: procedures/execution/record_outcomes.sql
+select 'payout.record_outcomes(payout.outcome[])'::regprocedure;
+-- end exists: procedures/execution/record_outcomes.sql
+
+-- exists: procedures/execution/record_unknown_transfers.sql
+select 'payout.record_unknown_transfers(payout.outcome[])'::regprocedure;
+-- end exists: procedures/execution/record_unknown_transfers.sql
+
+-- exists: procedures/execution/refuse_unsafe_server.sql
+select 'payout.refuse_unsafe_server()'::regprocedure;
+-- end exists: procedures/execution/refuse_unsafe_server.sql
+
+-- exists: procedures/execution/remaining_facts.sql
+select 'payout.remaining_facts(payout.outcome)'::regprocedure;
+-- end exists: procedures/execution/remaining_facts.sql
+
+-- exists: procedures/execution/reopen_declined.sql
+select 'payout.reopen_declined(timestamptz, integer)'::regprocedure;
+-- end exists: procedures/execution/reopen_declined.sql
+
+-- exists: procedures/execution/saved_decline.sql
+select 'payout.saved_decline(payout.transfer_states)'::regprocedure;
+-- end exists: procedures/execution/saved_decline.sql
+
+-- exists: sql/error_codes.sql
+select 'payout_api.error_codes'::regclass;
+-- end exists: sql/error_codes.sql
+
+-- exists: sql/views/overview.sql
+select 'payout_api.overview'::regclass;
+-- end exists: sql/views/overview.sql
+
+-- exists: sql/views/unpaid.sql
+select 'payout_api.unpaid'::regclass;
+-- end exists: sql/views/unpaid.sql

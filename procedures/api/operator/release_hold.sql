@@ -1,0 +1,57 @@
+-- release_hold: let what was held be sent again.
+--
+-- Called by: operator.
+-- Safe to repeat: releasing a released hold changes nothing.
+-- Locks: the hold's row.
+-- Raises: SP310 unknown hold; SP313 no reason.
+
+create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
+returns payout.holds
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_hold payout.holds;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot release hold % without a reason', p_hold_id
+            using
+                errcode = 'SP313',
+                hint = 'Say what was done about it.';
+    end if;
+
+    select * into v_hold
+    from payout.holds as h
+    where h.hold_id = p_hold_id
+    for update;
+
+    if not found then
+        raise exception 'hold % does not exist', p_hold_id
+            using
+                errcode = 'SP310',
+                hint = 'select * from payout.holds where released_at is null';
+    end if;
+
+    if v_hold.released_at is not null then
+        return v_hold;
+    end if;
+
+    update payout.holds as h
+    set released_at = payout.clock(),
+        released_by = session_user,
+        release_reason = p_reason
+    where h.hold_id = p_hold_id
+    returning * into v_hold;
+
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('release', concat_ws(' ', v_hold.scope, v_hold.subject), p_reason,
+        jsonb_build_object('hold_id', p_hold_id));
+    return v_hold;
+end
+$$;
+comment on function payout_api.release_hold(bigint, text) is
+    'Releases a hold with a reason; the sweep then rings for what is due. Safe to repeat.';
+revoke execute on function payout_api.release_hold(bigint, text) from public;
+grant execute on function payout_api.release_hold(bigint, text) to payout_operator;

@@ -1,0 +1,82 @@
+-- claim_transfers: hand a worker the transfers that are due, each under a lease.
+--
+-- Called by: worker. One call serves many transfers; nobody waits for anybody.
+-- Not handed out: what is on hold, and what was first sent under its key longer
+-- ago than the send window, because Stripe may have forgotten the key.
+-- Raises: SP401 a server that may lose the claim; SP311 a limit out of range.
+
+create or replace function payout_api.claim_transfers(
+    p_worker text, p_limit integer default 100, p_payout_job_id bigint default null
+)
+returns table (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    idempotency_key text,
+    request jsonb,
+    lease_seconds double precision,
+    deadline_seconds double precision
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+    v_settings payout.engine_settings;
+    v_now timestamptz := payout.clock();
+begin
+    perform payout.refuse_unsafe_server();
+    select * into strict v_settings from payout.engine_settings;
+
+    if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
+        raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),
+            coalesce(p_worker, 'nobody')
+            using
+                errcode = 'SP311',
+                hint = format('Name the worker, ask for 1 to %s.', v_settings.largest_claim);
+    end if;
+
+    if exists (
+        select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+    ) then
+        return;
+    end if;
+
+    return query
+    with claimed as (
+        update payout.transfer_states as s
+        set state = 'in_flight',
+            attempt = s.attempt + 1,
+            lease_until = v_now + v_settings.lease_for,
+            next_attempt_at = null,
+            first_sent_at = coalesce(s.first_sent_at, v_now),
+            changed_at = v_now
+        from payout.lock_due_transfers(
+            v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d
+        where s.payout_transfer_id = d.payout_transfer_id
+        returning s.*
+    ), opened as (
+        insert into payout.transfer_attempts (
+            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until
+        from claimed as c
+    )
+    select
+        c.payout_transfer_id, c.generation, c.attempt,
+        t.payout_ref || ':' || c.generation,
+        t.request,
+        extract(epoch from v_settings.lease_for)::double precision,
+        extract(epoch from v_settings.http_deadline_for)::double precision
+    from claimed as c
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
+end
+$$;
+comment on function payout_api.claim_transfers(text, integer, bigint) is
+    'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
+    'empty while the engine is on hold. Seconds count from before the call.';
+revoke execute on function payout_api.claim_transfers(text, integer, bigint) from public;
+grant execute on function payout_api.claim_transfers(text, integer, bigint) to payout_worker;

@@ -1,0 +1,61 @@
+-- report_outcomes: take what workers saw of Stripe, decide what it means, keep the books.
+--
+-- Called by: worker. One call serves many transfers.
+-- Safe to repeat: a report that was taken before answers `already`.
+-- Locks: the transfers' progress rows, in id order.
+-- Raises: SP312 malformed outcomes; then nothing of the call is taken.
+
+create or replace function payout_api.report_outcomes(p_outcomes jsonb)
+returns table (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    verdict text,
+    state text
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+    v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
+    v_turns bigint[];
+    v_known integer;
+begin
+    perform
+    from payout.transfer_states as s
+    where s.payout_transfer_id = any (array(
+        select o.payout_transfer_id from unnest(v_outcomes) as o))
+    order by s.payout_transfer_id
+    for update;
+    get diagnostics v_known = row_count;
+
+    -- Two outcomes of one transfer are judged one after the other.
+    v_turns := array(
+        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
+        from unnest(v_outcomes) with ordinality as o
+        order by o.ordinality);
+
+    for v_turn in 1 .. (
+        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
+    ) loop
+        return query
+        select * from payout.record_outcomes(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where v_turns[i] = v_turn));
+    end loop;
+
+    if v_known < (select count(distinct o.payout_transfer_id) from unnest(v_outcomes) as o) then
+        return query
+        select * from payout.record_unknown_transfers(v_outcomes);
+    end if;
+end
+$$;
+comment on function payout_api.report_outcomes(jsonb) is
+    'Takes an array of payout.outcome objects; answers ok, already, stale or alarm and the state '
+    'for each. Every outcome is stored, whatever the answer.';
+revoke execute on function payout_api.report_outcomes(jsonb) from public;
+grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;

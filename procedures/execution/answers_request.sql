@@ -1,0 +1,24 @@
+-- answers_request: whether an answer is the very transfer that was asked for.
+
+create or replace function payout.answers_request(
+    p_outcome payout.outcome, p_transfer payout.payout_transfers
+)
+returns boolean
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(
+        p_outcome.object = 'transfer'
+        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]{1,250}$'
+        and p_outcome.amount_minor = p_transfer.amount_minor
+        and p_outcome.currency = p_transfer.currency
+        and p_outcome.destination = p_transfer.destination
+        and p_outcome.payout_ref = p_transfer.payout_ref
+        and p_outcome.is_livemode is not null,
+        false);
+end
+$$;
+comment on function payout.answers_request(payout.outcome, payout.payout_transfers) is
+    'True when object, id, amount, currency, destination, mode and payout_ref are those asked for.';

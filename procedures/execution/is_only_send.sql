@@ -1,0 +1,23 @@
+-- is_only_send: whether every other attempt under the key was surely never executed.
+--
+-- A refusal that Stripe does not save says nothing of another send. Only one
+-- that never left, or was turned away at the door (401, 403, 429), is surely
+-- without effect; a 409 speaks of a send that is being executed.
+
+create or replace function payout.is_only_send(p_state payout.transfer_states)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select not p_state.has_unknown_send and not exists (
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_state.payout_transfer_id
+            and o.generation = p_state.generation
+            and o.attempt <> p_state.attempt
+            and o.signal <> 'not_sent'
+            and coalesce(o.http_status, 0) not in (401, 403, 429)
+    )
+$$;
+comment on function payout.is_only_send(payout.transfer_states) is
+    'True when no attempt but the newest can have had an effect under the current key.';

@@ -1,0 +1,49 @@
+-- judge_decline: Stripe refused the newest attempt, for good under this key.
+--
+-- It settles the transfer, but not while another attempt may still be on its
+-- way; and a refusal that Stripe does not save only when nothing else was sent.
+
+create or replace function payout.judge_decline(
+    p_judgement payout.judgement,
+    p_rule payout.stripe_error_rules,
+    p_state payout.transfer_states,
+    p_settings payout.engine_settings
+)
+returns payout.judgement
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_judgement payout.judgement := p_judgement;
+    v_others_drain_at timestamptz := payout.other_attempts_drain_at(p_state);
+    v_may_have_another_key boolean := p_rule.reaction = 'decline_until_funded'
+        and p_state.generation < p_settings.max_generations;
+begin
+    if v_others_drain_at > payout.clock() then
+        v_judgement.to_state := 'unknown';
+        v_judgement.reason := 'declined_while_another_attempt_is_open';
+        v_judgement.next_attempt_at := v_others_drain_at;
+        return v_judgement;
+    end if;
+
+    if p_rule.reaction = 'refuse' and not payout.is_only_send(p_state) then
+        v_judgement.to_state := 'parked';
+        v_judgement.next_attempt_at := null;
+        return v_judgement;
+    end if;
+
+    v_judgement.to_state := 'failed';
+    if not v_may_have_another_key then
+        v_judgement.next_attempt_at := null;
+    end if;
+    if p_rule.reaction = 'decline_until_funded' and not v_may_have_another_key then
+        v_judgement.reason := 'keys_used_up_' || p_rule.reason;
+        v_judgement.is_alarm := true;
+    end if;
+    return v_judgement;
+end
+$$;
+comment on function payout.judge_decline(
+    payout.judgement, payout.stripe_error_rules, payout.transfer_states, payout.engine_settings
+) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';

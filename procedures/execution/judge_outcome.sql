@@ -1,0 +1,55 @@
+-- judge_outcome: what one outcome means for its transfer, as both stand now.
+--
+-- A success is a fact whatever the attempt. Anything else counts only from the
+-- newest attempt while it is in flight: the fence against zombies.
+
+create or replace function payout.judge_outcome(
+    p_outcome payout.outcome,
+    p_state payout.transfer_states,
+    p_transfer payout.payout_transfers,
+    p_settings payout.engine_settings
+)
+returns payout.judgement
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_judgement payout.judgement;
+begin
+    -- Serials are handed out again after a promotion, keys are not.
+    if p_outcome.idempotency_key <> p_transfer.payout_ref || ':' || p_outcome.generation then
+        v_judgement.verdict := 'alarm';
+        v_judgement.reason := 'report_of_another_transfer';
+        v_judgement.is_alarm := true;
+        return v_judgement;
+    end if;
+
+    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+        return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+    end if;
+
+    if p_state.state = 'in_flight'
+        and p_state.generation = p_outcome.generation
+        and p_state.attempt = p_outcome.attempt then
+        return payout.judge_failure(p_outcome, p_state, p_settings);
+    end if;
+
+    v_judgement.verdict := case
+        when exists (
+            select from payout.transfer_observations as o
+            where o.payout_transfer_id = p_outcome.payout_transfer_id
+                and o.attempt = p_outcome.attempt
+                and o.generation = p_outcome.generation
+                and o.signal = p_outcome.signal
+                and o.verdict = 'ok'
+        ) then 'already'
+        else 'stale'
+    end;
+    v_judgement.is_alarm := false;
+    return v_judgement;
+end
+$$;
+comment on function payout.judge_outcome(
+    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+) is 'Verdict, next state and reason for one reported outcome; changes nothing.';

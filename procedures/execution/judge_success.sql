@@ -1,0 +1,61 @@
+-- judge_success: Stripe says that it made a transfer.
+--
+-- It counts when it is the transfer that was asked for, under the key that is
+-- current, whatever the attempt. Everything else is an alarm: stored, a person
+-- is called, and nothing more is sent for this transfer meanwhile.
+
+create or replace function payout.judge_success(
+    p_outcome payout.outcome,
+    p_state payout.transfer_states,
+    p_transfer payout.payout_transfers,
+    p_settings payout.engine_settings
+)
+returns payout.judgement
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_judgement payout.judgement;
+begin
+    v_judgement.reason := case
+        when not payout.answers_request(p_outcome, p_transfer)
+            or p_outcome.is_livemode <> p_settings.is_livemode then 'answer_contradicts_request'
+        when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
+        when p_state.state = 'paid' then 'second_transfer_at_stripe'
+        when p_outcome.generation <> p_state.generation
+            or p_state.state in ('scheduled', 'failed', 'cancelled')
+            then 'success_under_closed_key'
+        when exists (
+            select from payout.transfer_states as s
+            where s.stripe_transfer_id = p_outcome.stripe_transfer_id
+        ) then 'stripe_id_of_another_transfer'
+    end;
+
+    if v_judgement.reason is null then
+        v_judgement.verdict := 'ok';
+        v_judgement.to_state := 'paid';
+    elsif v_judgement.reason = 'known' or exists (
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_outcome.payout_transfer_id
+            and o.attempt = p_outcome.attempt
+            and o.generation = p_outcome.generation
+            and o.verdict = 'alarm'
+            and o.stripe_transfer_id is not distinct from p_outcome.stripe_transfer_id
+    ) then
+        v_judgement.verdict := 'already';
+        v_judgement.reason := null;
+    else
+        v_judgement.verdict := 'alarm';
+        v_judgement.is_alarm := true;
+        if p_state.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown') then
+            v_judgement.to_state := 'parked';
+            v_judgement.leaves_unknown := true;
+        end if;
+    end if;
+    return v_judgement;
+end
+$$;
+comment on function payout.judge_success(
+    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+) is 'Judges a 2xx answer: paid, already known, or an alarm that parks what is still open.';

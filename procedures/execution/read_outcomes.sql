@@ -1,0 +1,59 @@
+-- read_outcomes: reported outcomes out of the JSON that a worker sends.
+--
+-- What names the attempt must be right. Of the rest, which comes from the
+-- network, a part of the wrong type is dropped: the outcome still counts, and a
+-- success without its amount contradicts its request.
+-- Raises: SP312 not an array of outcomes, naming the element.
+
+create or replace function payout.read_outcomes(p_outcomes jsonb)
+returns payout.outcome[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_problem text;
+begin
+    if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
+        v_problem := 'p_outcomes is not an array';
+    else
+        select format('outcome %s %s', e.position, c.problem) into v_problem
+        from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
+        cross join lateral (select case
+            when jsonb_typeof(e.outcome) <> 'object' then 'is not an object'
+            when coalesce(e.outcome ->> 'payout_transfer_id', '') !~ '^[0-9]{1,18}$'
+                then 'has no whole number payout_transfer_id'
+            when coalesce(e.outcome ->> 'generation', '') !~ '^[0-9]{1,9}$'
+                then 'has no whole number generation'
+            when coalesce(e.outcome ->> 'attempt', '') !~ '^[0-9]{1,9}$'
+                then 'has no whole number attempt'
+            when coalesce(e.outcome ->> 'signal', '') not in (
+                'response', 'unreadable', 'no_response', 'not_sent')
+                then 'has no signal out of response, unreadable, no_response, not_sent'
+        end) as c (problem)
+        where c.problem is not null
+        order by e.position
+        limit 1;
+    end if;
+    if v_problem is not null then
+        raise exception '%', v_problem
+            using
+                errcode = 'SP312',
+                hint = 'comment on type payout.outcome says what an outcome is.';
+    end if;
+
+    return array(
+        select jsonb_populate_record(null::payout.outcome, e.outcome - array(
+            select f.key
+            from jsonb_each_text(e.outcome) as f
+            where (f.key = 'http_status' and f.value !~ '^[0-9]{3}$')
+                or (f.key in ('amount_minor', 'amount_reversed_minor')
+                    and f.value !~ '^-?[0-9]{1,18}$')
+                or (f.key = 'retry_after_seconds' and f.value !~ '^[0-9]{1,9}([.][0-9]{1,9})?$')
+                or (f.key in ('is_replayed', 'is_livemode') and f.value not in ('true', 'false'))))
+        from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
+        order by e.position);
+end
+$$;
+comment on function payout.read_outcomes(jsonb) is
+    'Reported outcomes in the order they came; SP312 when one cannot be read.';

@@ -1,0 +1,82 @@
+-- record_outcomes: judge outcomes of different transfers and write what follows.
+--
+-- Called by: report_outcomes, which holds the locks on their progress rows.
+
+create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
+returns table (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    verdict text,
+    state text
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+    return query
+    with judged as materialized (
+        select o as outcome, j as judgement, o.*, j.*, s.generation as current_generation,
+            s.state as former_state, t.amount_minor as owed_minor, t.currency as owed_currency,
+            t.payee_id
+        from unnest(p_outcomes) as o
+        join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
+        join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
+        cross join lateral payout.judge_outcome(
+            o, s, t, (select e from payout.engine_settings as e)) as j
+        order by o.payout_transfer_id
+    ), observed as (
+        insert into payout.transfer_observations (
+            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+            error_rule_id, http_status, error_type, error_code, is_replayed, stripe_transfer_id,
+            stripe_request_id, facts)
+        select
+            j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
+            j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
+            j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome)
+        from judged as j
+    ), moved as (
+        update payout.transfer_states as s
+        set state = j.to_state,
+            lease_until = null,
+            next_attempt_at = case when j.to_state <> 'paid' then j.next_attempt_at end,
+            stripe_transfer_id = case when j.to_state = 'paid' then j.stripe_transfer_id end,
+            tries = s.tries + coalesce(j.counts_as_try, false)::integer,
+            has_unknown_send = s.has_unknown_send or coalesce(j.leaves_unknown, false),
+            reason = j.reason,
+            changed_at = payout.clock()
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
+    ), stopped as (
+        -- Rule K must not open a new key behind an alarm's back.
+        update payout.transfer_states as s
+        set next_attempt_at = null
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id and j.former_state = 'failed'
+            and j.is_alarm and j.reason <> 'report_of_another_transfer'
+    ), booked as (
+        insert into payout.ledger_entries (
+            payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
+            currency)
+        select j.payout_transfer_id, case j.to_state when 'paid' then 'paid' else 'release' end,
+            j.current_generation, 'in_flight',
+            case j.to_state when 'paid' then 'stripe_balance' else 'payable:' || j.payee_id end,
+            j.owed_minor, j.owed_currency
+        from judged as j where j.to_state in ('paid', 'failed')
+    ), called as (
+        select count(payout.raise_alarm(j.outcome, j.judgement)) as alarms
+        from judged as j where j.is_alarm
+    )
+    select j.payout_transfer_id, j.generation, j.attempt, j.verdict,
+        coalesce(j.to_state, j.former_state::text)
+    from judged as j
+    -- Named in a condition because a query that nobody asks is not run.
+    where (select c.alarms from called as c) >= 0;
+end
+$$;
+comment on function payout.record_outcomes(payout.outcome[]) is
+    'Stores outcomes with their judgement, moves the transfers, books paid and released money.';

@@ -1,0 +1,16 @@
+-- remaining_facts: the parts of an outcome that have no column of their own.
+
+create or replace function payout.remaining_facts(p_outcome payout.outcome)
+returns jsonb
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
+        'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'signal', 'http_status',
+        'error_type', 'error_code', 'is_replayed', 'stripe_transfer_id', 'stripe_request_id']);
+end
+$$;
+comment on function payout.remaining_facts(payout.outcome) is
+    'What transfer_observations.facts keeps of an outcome; absent parts are left out.';

@@ -1,0 +1,63 @@
+-- reopen_declined: give transfers that were declined for lack of funds a new key when due.
+--
+-- Rule K, first case: the former key ended in a decline that Stripe has saved,
+-- no other attempt was open (judge_failure saw to it), and no key of this
+-- transfer ever saw a success. The decline is the evidence, named by the row.
+
+create or replace function payout.reopen_declined(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+    v_ids bigint[];
+begin
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        cross join payout.engine_settings as e
+        where s.next_attempt_at <= p_now
+            and s.state = 'failed'
+            and s.generation < e.max_generations
+            and payout.saved_decline(s) is not null
+            and not exists (
+                select from payout.transfer_observations as o
+                where o.payout_transfer_id = s.payout_transfer_id
+                    and o.stripe_transfer_id is not null
+            )
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked);
+
+    insert into payout.key_generations (
+        payout_transfer_id, generation, reason, evidence_observation_id)
+    select s.payout_transfer_id, s.generation + 1, s.reason, payout.saved_decline(s)
+    from payout.transfer_states as s
+    where s.payout_transfer_id = any (v_ids);
+
+    with reopened as (
+        update payout.transfer_states as s
+        set state = 'scheduled',
+            generation = s.generation + 1,
+            first_sent_at = null,
+            tries = 0,
+            has_unknown_send = false,
+            reason = null,
+            changed_at = p_now
+        where s.payout_transfer_id = any (v_ids)
+        returning s.payout_transfer_id, s.generation
+    )
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
+    select r.payout_transfer_id, 'reserve', r.generation, 'payable:' || t.payee_id, 'in_flight',
+        t.amount_minor, t.currency
+    from reopened as r
+    join payout.payout_transfers as t on t.payout_transfer_id = r.payout_transfer_id;
+
+    return cardinality(v_ids);
+end
+$$;
+comment on function payout.reopen_declined(timestamptz, integer) is
+    'Opens the next key for up to p_limit declined transfers that are due; returns how many.';

@@ -1,0 +1,19 @@
+-- saved_decline: the evidence that a transfer's present key will only ever be declined.
+
+create or replace function payout.saved_decline(p_state payout.transfer_states)
+returns bigint
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select max(o.observation_id)
+    from payout.transfer_observations as o
+    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+    where o.payout_transfer_id = p_state.payout_transfer_id
+        and o.generation = p_state.generation
+        and o.verdict = 'ok'
+        and o.moved_to = 'failed'
+        and r.is_saved
+$$;
+comment on function payout.saved_decline(payout.transfer_states) is
+    'The accepted decline that Stripe saved under the current key; null: there is none.';

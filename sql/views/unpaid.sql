@@ -1,0 +1,56 @@
+-- unpaid: every transfer that is not paid, why, and what happens next.
+
+create or replace view payout_api.unpaid as
+select
+    t.payout_transfer_id,
+    t.settlement_id,
+    t.payee_id,
+    t.destination,
+    t.amount_minor,
+    t.currency,
+    s.state,
+    coalesce(s.reason, st.meaning) as reason,
+    s.changed_at as since,
+    case
+        when h.hold_id is not null then 'operator'
+        when s.state = 'failed' and s.next_attempt_at is not null then 'engine'
+        else st.whose_turn
+    end as whose_turn,
+    s.next_attempt_at,
+    case
+        when h.hold_id is not null
+            then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
+        else coalesce(r.advice, st.meaning)
+    end as advice,
+    t.payout_ref,
+    s.generation,
+    s.attempt
+from payout.transfer_states as s
+join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+join payout.states as st on st.state = s.state
+left join lateral (
+    select o.error_rule_id
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = s.payout_transfer_id
+        and o.moved_to is not null
+    order by o.observation_id desc
+    limit 1
+) as o on true
+left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+left join lateral (
+    select h.hold_id, h.reason
+    from payout.holds as h
+    where h.released_at is null
+        and (h.scope = 'engine' or h.subject = case h.scope
+            when 'currency' then t.currency::text
+            when 'payee' then t.payee_id::text
+            when 'settlement' then t.settlement_id::text
+        end)
+    order by h.hold_id
+    limit 1
+) as h on true
+where s.state <> 'paid';
+comment on view payout_api.unpaid is
+    'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
+    'the engine acts next by itself, and what a person can do.';
+grant select on payout_api.unpaid to payout_operator, payout_auditor;
