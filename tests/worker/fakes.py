@@ -1,0 +1,166 @@
+"""What the worker's tests put in place of the database, and a server that says what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.database import Database, Row
+from worker.stripe_payout_adapter import Order, Outcome, StripePayoutAdapter
+
+CANARY = "sk_test_canary0123456789"
+
+
+def make_order(number: int = 1, **changes: object) -> Order:
+    """Return an order as `claim_transfers` hands it out."""
+    payout_ref = f"payout_{number}"
+    return {
+        "payout_transfer_id": number,
+        "generation": 1,
+        "attempt": 1,
+        "idempotency_key": f"{payout_ref}:1",
+        "request": {
+            "amount": 1500,
+            "currency": "usd",
+            "destination": "acct_1",
+            "transfer_group": payout_ref,
+            "metadata": {
+                "payout_ref": payout_ref,
+                "settlement_id": "set_1",
+                "payee_id": "seller_1",
+            },
+        },
+        "lease_seconds": 30.0,
+        "deadline_seconds": 20.0,
+        **changes,
+    }
+
+
+class FakeDatabase(Database):
+    """Hands out orders and takes reports, as the payout functions do; remembers every call.
+
+    `on_claim` and `on_report` are awaited first and may raise.
+    """
+
+    def __init__(self, orders: int = 0) -> None:
+        self.due = [make_order(number) for number in range(1, orders + 1)]
+        self.claims: list[Row] = []
+        self.reports: list[list[Outcome]] = []
+        self.is_quiet = asyncio.Event()
+        """Set once every order that was claimed has been reported."""
+        self.on_claim: Callable[[], Any] | None = None
+        self.on_report: Callable[[list[Outcome]], Any] | None = None
+        self._open = 0
+
+    @property
+    def reported(self) -> list[Outcome]:
+        return list(itertools.chain.from_iterable(self.reports))
+
+    async def call(
+        self, function: str, *, patience_seconds: float = 0, **arguments: Any
+    ) -> list[Row]:
+        if function == "claim_transfers":
+            return await self._claim(arguments)
+        assert function == "report_outcomes"
+        assert patience_seconds > 60
+        return await self._report(arguments["p_outcomes"].obj)
+
+    async def _claim(self, arguments: Row) -> list[Order]:
+        self.claims.append(arguments)
+        await asyncio.sleep(0)
+        if self.on_claim is not None:
+            await self.on_claim()
+        limit = arguments["p_limit"]
+        assert limit > 0
+        orders, self.due = self.due[:limit], self.due[limit:]
+        self._open += len(orders)
+        return orders
+
+    async def _report(self, outcomes: list[Outcome]) -> list[Row]:
+        await asyncio.sleep(0)
+        if self.on_report is not None:
+            await self.on_report(outcomes)
+        self.reports.append(outcomes)
+        self._open -= len(outcomes)
+        if not self._open and not self.due:
+            self.is_quiet.set()
+        names = ("payout_transfer_id", "generation", "attempt")
+        return [
+            {name: outcome[name] for name in names} | {"verdict": "ok", "state": "paid"}
+            for outcome in outcomes
+        ]
+
+
+class FakeAdapter(StripePayoutAdapter):
+    """Answers each order at once, or when `gate` is set; counts what is under way."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.under_way = 0
+        self.most_under_way = 0
+        self.claimed_at: list[float] = []
+
+    async def send(self, order: Order, *, claimed_at: float) -> Outcome:
+        self.claimed_at.append(claimed_at)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        signal = "response"
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            signal = "no_response"
+        self.under_way -= 1
+        names = ("payout_transfer_id", "generation", "attempt")
+        return {name: order[name] for name in names} | {"signal": signal, "http_status": 200}
+
+
+@dataclass
+class RawServer:
+    """A server on loopback that reads, then writes the bytes it was given and closes."""
+
+    port: int
+    received: list[bytes] = field(default_factory=list)
+    """What came over each connection, in the order of their acceptance."""
+
+
+@asynccontextmanager
+async def raw_server(
+    answer: bytes = b"", *, tls: ssl.SSLContext | None = None, abort: bool = False
+) -> AsyncIterator[RawServer]:
+    """Run a `RawServer`; it answers when the headers are there, or aborts at the first bytes."""
+    state = RawServer(port=0)
+    connections: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
+        number = len(state.received)
+        state.received.append(b"")
+        with contextlib.suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                state.received[number] += chunk
+                if abort:
+                    writer.transport.abort()
+                if answer and b"\r\n\r\n" in state.received[number]:
+                    writer.write(answer)
+                    break
+            writer.close()
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    state.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield state
+        await asyncio.gather(*filter(None, connections))
+
+
+def http_answer(body: bytes, *, status: str = "200 OK", headers: str = "") -> bytes:
+    """Return the bytes of an HTTP answer with a JSON content type."""
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

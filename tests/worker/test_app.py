@@ -1,0 +1,242 @@
+"""The worker as a process: it pays what is rung for, outlives the database, and leaves in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from sandbox.embedded_postgres import EmbeddedPostgres
+from sandbox.stripe_double import Gate, StripeDouble
+from tests.worker.fakes import CANARY
+from worker import cli
+
+Connection = psycopg.Connection[Any]
+ROOT = Path(__file__).resolve().parents[2]
+OURS = [sys.executable, "-m", "worker.cli", "worker"]
+PLAIN = [sys.executable, "-m", "procrastinate", "--app=worker.app.app", "worker"]
+SETTLE = """
+select payout_api.register_payee(p_payee_id => 'seller_1', p_stripe_account_id => 'acct_1');
+select payout_api.complete_settlement(
+    p_settlement_id => %s, p_currency => 'usd',
+    p_lines => '[{"line_id": "1", "payee_id": "seller_1", "amount_minor": 1500}]')
+"""
+
+
+@pytest.fixture
+def double() -> Iterator[StripeDouble]:
+    with StripeDouble.in_thread() as double:
+        yield double
+
+
+@pytest.fixture
+def uri(empty_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
+    uri = empty_database()
+    install(uri, monkeypatch)
+    return uri
+
+
+def install(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("DATABASE_URL", uri)
+        assert cli.main(["migrate"]) == 0
+
+
+@contextmanager
+def running(command: list[str], uri: str, double: StripeDouble) -> Iterator[subprocess.Popen[str]]:
+    """Run a worker; if the test leaves it running, it is killed."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": uri,
+        "STRIPE_API_KEY": CANARY,
+        "STRIPE_API_BASE": double.url,
+    }
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def settle(uri: str, settlement_id: str) -> None:
+    with psycopg.connect(uri) as connection:
+        for statement in SETTLE.split(";\n"):
+            parameters = [settlement_id] if "%s" in statement else None
+            connection.execute(statement.encode(), parameters)
+
+
+def wait_until_paid(uri: str, count: int, *, seconds: float = 30) -> None:
+    """Return when so many transfers are paid."""
+    query = "select count(*) from payout.transfer_states where state = 'paid'"
+    deadline = time.monotonic() + seconds
+    with psycopg.connect(uri, autocommit=True) as connection:
+        while (found := connection.execute(query).fetchone()) != (count,):
+            assert time.monotonic() < deadline, f"paid: {found}"
+            time.sleep(0.02)
+
+
+def bells(uri: str) -> int:
+    query = "select from procrastinate.procrastinate_jobs where task_name = 'payout.execute'"
+    with psycopg.connect(uri) as connection:
+        return connection.execute(query).rowcount
+
+
+def open_transactions(uri: str) -> list[Any]:
+    query = (
+        "select application_name from pg_stat_activity"
+        " where datname = current_database() and state like 'idle in transaction%'"
+    )
+    with psycopg.connect(uri) as connection:
+        return connection.execute(query).fetchall()
+
+
+def wait_for_log(process: subprocess.Popen[str], text: str) -> None:
+    """Read the worker's log until a line has this in it."""
+    assert process.stderr is not None
+    while text not in (line := process.stderr.readline()):
+        assert line, f"the worker ended without {text!r}"
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+    """End a worker with SIGTERM and return its log."""
+    process.send_signal(signal.SIGTERM)
+    log = process.communicate(timeout=30)[1]
+    assert process.returncode == 0
+    assert CANARY not in log
+    assert "Traceback" not in log
+    return log
+
+
+@pytest.mark.parametrize(
+    "command",
+    [OURS, [*OURS, "--log-level", "DEBUG"], PLAIN],
+    ids=["payout-engine", "debug", "procrastinate"],
+)
+def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
+    command: list[str], uri: str, double: StripeDouble
+) -> None:
+    with running(command, uri, double) as process:
+        settle(uri, "set_1")
+        wait_until_paid(uri, 1)
+        settle(uri, "set_2")
+        wait_until_paid(uri, 2)
+        stop(process)
+    assert len(double.transfers()) == 2
+    assert bells(uri) == 0
+
+
+def test_a_request_under_way_is_finished_and_reported_before_the_worker_leaves(
+    uri: str, double: StripeDouble
+) -> None:
+    gate = Gate()
+    double.inject("answer_delayed", hold_after=gate)
+    with running(OURS, uri, double) as process:
+        settle(uri, "set_1")
+        gate.wait_until_reached()
+        process.send_signal(signal.SIGTERM)
+        wait_for_log(process, "finishing what is under way")
+        settle(uri, "set_2")
+        assert open_transactions(uri) == []
+        gate.open()
+        assert process.wait(timeout=30) == 0
+    with psycopg.connect(uri) as connection:
+        rows = connection.execute(
+            "select t.settlement_id, s.state from payout.transfer_states as s"
+            " join payout.payout_transfers as t using (payout_transfer_id) order by 1"
+        ).fetchall()
+    assert rows == [("set_1", "paid"), ("set_2", "scheduled")]
+
+
+def test_a_second_signal_ends_the_worker_at_once(uri: str, double: StripeDouble) -> None:
+    gate = Gate()
+    double.inject("answer_delayed", hold_after=gate)
+    with running(OURS, uri, double) as process:
+        settle(uri, "set_1")
+        gate.wait_until_reached()
+        process.send_signal(signal.SIGTERM)
+        wait_for_log(process, "finishing what is under way")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 128 + signal.SIGTERM
+        gate.open()
+
+
+def test_the_sweep_alone_pays_when_the_queue_has_lost_its_bells(
+    uri: str, double: StripeDouble
+) -> None:
+    settle(uri, "set_1")
+    with psycopg.connect(uri) as connection:
+        connection.execute("truncate procrastinate.procrastinate_jobs cascade")
+    with running(OURS, uri, double) as process:
+        wait_until_paid(uri, 1)
+        stop(process)
+    assert len(double.transfers()) == 1
+
+
+def test_a_worker_outlives_a_restart_of_the_database_with_an_answer_in_hand(
+    double: StripeDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    double.inject("answer_delayed", hold_after=gate)
+    with EmbeddedPostgres.start() as server:
+        uri = server.uri()
+        install(uri, monkeypatch)
+        with running(OURS, uri, double) as process:
+            settle(uri, "set_1")
+            gate.wait_until_reached()
+            server.kill_immediately()
+            gate.open()
+            double.wait_for_requests(1, where=lambda request: request.status == 200)
+            wait_for_log(process, "report_outcomes fails, to be repeated")
+            wait_for_log(process, "the queue's worker")
+            server.restart()
+            settle(uri, "set_2")
+            wait_until_paid(uri, 2, seconds=15)
+            stop(process)
+    assert len(double.requests) == 2
+
+
+def test_a_worker_that_was_stopped_and_continued_lives_on_and_sends_nothing_twice(
+    uri: str, double: StripeDouble
+) -> None:
+    gate = Gate()
+    double.inject("answer_delayed", hold_after=gate)
+    with running(OURS, uri, double) as process:
+        settle(uri, "set_1")
+        gate.wait_until_reached()
+        process.send_signal(signal.SIGSTOP)
+        gate.open()
+        process.send_signal(signal.SIGCONT)
+        wait_until_paid(uri, 1)
+        stop(process)
+    assert len(double.requests) == 1
+
+
+def test_importing_the_app_needs_no_environment() -> None:
+    code = "import worker.app, worker.tasks; print(sorted(worker.app.app.tasks))"
+    environment = {"PATH": os.environ["PATH"]}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert "payout.execute" in run.stdout
+    assert "payout.sweep" in run.stdout
+
+
+def test_the_plain_command_says_what_is_missing() -> None:
+    environment = {"PATH": os.environ["PATH"]}
+    run = subprocess.run(PLAIN, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "DATABASE_URL is not set" in run.stderr
+    assert "Traceback" not in run.stderr

@@ -1,0 +1,208 @@
+"""`call` reaches the payout functions and nothing else, and outlives what passes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from sandbox.embedded_postgres import EmbeddedPostgres
+from tools.migrate import apply_all
+from worker import errors
+from worker.database import (
+    Database,
+    apply_queue_grants,
+    apply_queue_schema,
+    connection_string,
+)
+
+Connection = psycopg.Connection[Any]
+ROOT = Path(__file__).resolve().parents[2]
+PROBES = """
+create schema payout_api;
+create sequence payout_api.calls;
+create function payout_api.add(p_left integer, p_right integer) returns table (sum integer)
+    language sql as 'select p_left + p_right';
+create function payout_api.fail_until(p_call integer, p_sqlstate text)
+    returns table (call bigint) language plpgsql as $$
+declare
+    v_call bigint := nextval('payout_api.calls');
+begin
+    if v_call < p_call then
+        raise exception 'not yet' using errcode = p_sqlstate;
+    end if;
+    return query select v_call;
+end $$;
+create function payout_api.setting(p_name text) returns table (value text)
+    language sql as 'select current_setting(p_name)';
+create function payout_api.pid() returns table (pid integer)
+    language sql as 'select pg_backend_pid()';
+"""
+
+
+@pytest.fixture
+def probes(empty_database: Callable[[], str]) -> str:
+    """The URI of a database with functions to probe `call` with."""
+    uri = empty_database()
+    with psycopg.connect(uri) as connection:
+        connection.execute(PROBES.encode())
+    return uri
+
+
+def call(uri: str, function: str, **arguments: Any) -> list[dict[str, Any]]:
+    async def main() -> list[dict[str, Any]]:
+        async with Database(uri) as database:
+            return await database.call(function, **arguments)
+
+    return asyncio.run(main())
+
+
+def test_a_function_is_called_with_named_arguments(probes: str) -> None:
+    assert call(probes, "add", p_right=2, p_left=1) == [{"sum": 3}]
+
+
+def test_names_are_quoted_and_values_are_bound(probes: str) -> None:
+    with pytest.raises(psycopg.errors.UndefinedFunction):
+        call(probes, "add(1, 2); drop schema payout_api cascade; --")
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        call(probes, "add", p_left="1); drop schema payout_api cascade; --", p_right=2)
+
+
+def test_the_session_is_durable_and_bounded_whatever_the_database_says(probes: str) -> None:
+    with psycopg.connect(probes, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f'alter database "{name}" set synchronous_commit = off'.encode())
+    assert call(probes, "setting", p_name="synchronous_commit") == [{"value": "on"}]
+    assert call(probes, "setting", p_name="statement_timeout") == [{"value": "15s"}]
+
+
+def test_a_peer_that_vanishes_is_noticed_within_seconds() -> None:
+    parameters = conninfo.conninfo_to_dict(connection_string("postgresql://u@h/d"))
+    assert parameters.items() >= {
+        ("connect_timeout", "5"),
+        ("keepalives_idle", "5"),
+        ("keepalives_interval", "2"),
+        ("keepalives_count", "3"),
+        ("tcp_user_timeout", "10000"),
+    }
+
+
+def test_what_the_url_says_itself_is_kept() -> None:
+    given = "postgresql://u@h/d?connect_timeout=60&application_name=mine&options=-c%20jit%3Doff"
+    parameters = conninfo.conninfo_to_dict(connection_string(given, search_path="procrastinate"))
+    assert parameters["connect_timeout"] == "60"
+    assert parameters["application_name"] == "mine"
+    assert parameters["options"] == (
+        "-c jit=off -c statement_timeout=15s -c search_path=procrastinate"
+    )
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57014", "SP401"])
+def test_with_patience_a_call_is_repeated_after_what_passes(probes: str, sqlstate: str) -> None:
+    rows = call(probes, "fail_until", patience_seconds=30, p_call=3, p_sqlstate=sqlstate)
+    assert rows == [{"call": 3}]
+
+
+def test_without_patience_a_call_is_made_once(probes: str) -> None:
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        call(probes, "fail_until", p_call=3, p_sqlstate="40001")
+    assert call(probes, "fail_until", p_call=2, p_sqlstate="40001") == [{"call": 2}]
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [
+        ("SP101", errors.InvariantTouched),
+        ("SP201", errors.WrongState),
+        ("SP312", errors.BadArgument),
+        ("23505", psycopg.errors.UniqueViolation),
+    ],
+)
+def test_what_does_not_pass_is_raised_at_once_whatever_the_patience(
+    probes: str, sqlstate: str, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match="not yet"):
+        call(probes, "fail_until", patience_seconds=60, p_call=9, p_sqlstate=sqlstate)
+
+
+def test_a_connection_that_was_cut_is_replaced(probes: str) -> None:
+    async def main() -> None:
+        async with Database(probes) as database:
+            [before] = await database.call("pid")
+            with psycopg.connect(probes, autocommit=True) as other:
+                other.execute("select pg_terminate_backend(%s)", [before["pid"]])
+            [after] = await database.call("pid", patience_seconds=30)
+            assert after != before
+
+    asyncio.run(main())
+
+
+def test_a_call_with_patience_outlives_a_restart_of_the_server() -> None:
+    async def main(server: EmbeddedPostgres) -> None:
+        async with Database(server.uri()) as database:
+            assert await database.call("add", p_left=1, p_right=2) == [{"sum": 3}]
+            await asyncio.to_thread(server.kill_immediately)
+            calling = asyncio.create_task(
+                database.call("add", patience_seconds=120, p_left=2, p_right=2)
+            )
+            await asyncio.sleep(1)
+            assert not calling.done()
+            await asyncio.to_thread(server.restart)
+            began_at = time.monotonic()
+            assert await calling == [{"sum": 4}]
+            assert time.monotonic() - began_at < 10
+
+    with EmbeddedPostgres.start() as server:
+        with psycopg.connect(server.uri()) as connection:
+            connection.execute(PROBES.encode())
+        asyncio.run(main(server))
+
+
+# The queue's schema.
+
+
+@pytest.fixture
+def bare(empty_database: Callable[[], str]) -> Iterator[Connection]:
+    with psycopg.connect(empty_database(), autocommit=True) as connection:
+        yield connection
+
+
+def dsn_of(connection: Connection) -> str:
+    return connection.info.dsn
+
+
+def test_the_queue_is_installed_once_in_a_schema_of_its_own(bare: Connection) -> None:
+    uri = dsn_of(bare)
+    assert apply_queue_schema(uri) is True
+    assert apply_queue_schema(uri) is False
+    rows = bare.execute("select schemaname from pg_tables where tablename ~ '^procrastinate_'")
+    assert {row[0] for row in rows} == {"procrastinate"}
+
+
+def test_a_queue_of_another_version_is_refused(bare: Connection) -> None:
+    uri = dsn_of(bare)
+    apply_queue_schema(uri)
+    bare.execute("drop function procrastinate.procrastinate_fetch_job_v2")
+    with pytest.raises(errors.QueueSchemaError, match="it lacks procrastinate_fetch_job_v2; apply"):
+        apply_queue_schema(uri)
+
+
+def test_our_roles_may_use_the_queue_and_nobody_else_may(bare: Connection) -> None:
+    uri = dsn_of(bare)
+    apply_queue_schema(uri)
+    apply_all(uri, ROOT)
+    apply_queue_grants(uri)
+    apply_queue_grants(uri)
+    fetch = "procrastinate.procrastinate_fetch_job_v2(varchar[], bigint)"
+    rows = bare.execute(
+        "select rolname from pg_roles where rolname in ('payout_worker', 'payout_app')"
+        " and has_function_privilege(oid, %s, 'execute')",
+        [fetch],
+    )
+    assert {row[0] for row in rows} == {"payout_worker"}

@@ -1,0 +1,308 @@
+"""The pump keeps its slots full, claims no more than it can send, and leaves nothing unreported."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from sandbox.stripe_double import Gate, StripeDouble
+from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase
+from worker.errors import NotNow
+from worker.pump import Pump
+from worker.reporter import Reporter
+from worker.stripe_payout_adapter import StripePayoutAdapter
+
+
+def make_pump(database: FakeDatabase, adapter: Any, **options: Any) -> Pump:
+    return Pump(
+        database=database,
+        adapter=adapter,
+        reporter=Reporter(database=database),
+        worker="test",
+        **options,
+    )
+
+
+def numbers(database: FakeDatabase) -> list[int]:
+    return sorted(outcome["payout_transfer_id"] for outcome in database.reported)
+
+
+def test_everything_that_is_due_is_sent_once_and_reported_once() -> None:
+    async def main() -> None:
+        database = FakeDatabase(orders=250)
+        async with (
+            StripeDouble() as double,
+            StripePayoutAdapter(api_key=CANARY, api_base=double.url) as adapter,
+            make_pump(database, adapter) as pump,
+        ):
+            await pump.drain()
+            await database.is_quiet.wait()
+            assert len(double.transfers()) == 250
+        assert numbers(database) == list(range(1, 251))
+        assert {outcome["signal"] for outcome in database.reported} == {"response"}
+        assert len(database.reports) < 50
+
+    asyncio.run(main())
+
+
+def test_no_more_is_under_way_than_there_are_slots() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=100), FakeAdapter()
+        adapter.gate.clear()
+        async with make_pump(database, adapter, max_in_flight=8) as pump:
+            await pump.drain(seconds=0.2)
+            assert adapter.under_way == 8
+            assert len(database.due) == 92
+            adapter.gate.set()
+            await database.is_quiet.wait()
+        assert adapter.most_under_way == 8
+        assert all(0 < claim["p_limit"] <= 2 for claim in database.claims)
+
+    asyncio.run(main())
+
+
+def test_a_slot_is_filled_again_while_others_are_still_under_way() -> None:
+    async def main() -> None:
+        gate = Gate()
+        database = FakeDatabase(orders=60)
+        async with (
+            StripeDouble() as double,
+            StripePayoutAdapter(api_key=CANARY, api_base=double.url) as adapter,
+            make_pump(database, adapter, max_in_flight=4) as pump,
+        ):
+            double.inject("answer_delayed", payout_ref="payout_1", hold_after=gate)
+            await pump.drain()
+            while len(database.reported) < 59:
+                await asyncio.sleep(0.001)
+            assert 1 not in numbers(database)
+            gate.open()
+            await database.is_quiet.wait()
+
+    asyncio.run(main())
+
+
+def test_a_bell_returns_when_everything_is_claimed_though_answers_are_missing() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=3), FakeAdapter()
+        adapter.gate.clear()
+        async with make_pump(database, adapter) as pump:
+            await asyncio.wait_for(pump.drain(), timeout=5)
+            assert adapter.under_way == 3
+            assert database.reports == []
+            adapter.gate.set()
+        assert numbers(database) == [1, 2, 3]
+
+    asyncio.run(main())
+
+
+def test_a_bell_is_bounded_and_the_pump_goes_on_without_it() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=9), FakeAdapter()
+        adapter.gate.clear()
+        async with make_pump(database, adapter, max_in_flight=4) as pump:
+            await pump.drain(seconds=0.1)
+            assert database.due
+            adapter.gate.set()
+            await database.is_quiet.wait()
+        assert len(database.reported) == 9
+
+    asyncio.run(main())
+
+
+def test_a_bell_is_answered_only_by_a_claim_that_began_after_it_rang() -> None:
+    async def main() -> None:
+        database = FakeDatabase()
+        claims = [(asyncio.Event(), asyncio.Event()) for _ in range(2)]
+
+        async def on_claim() -> None:
+            entered, may_leave = claims[len(database.claims) - 1]
+            entered.set()
+            await may_leave.wait()
+
+        database.on_claim = on_claim
+        async with make_pump(database, FakeAdapter()) as pump:
+            first = asyncio.create_task(pump.drain())
+            await claims[0][0].wait()
+            second = asyncio.create_task(pump.drain())
+            claims[0][1].set()
+            await first
+            await claims[1][0].wait()
+            assert not second.done()
+            claims[1][1].set()
+            await second
+        assert len(database.claims) == 2
+
+    asyncio.run(main())
+
+
+def test_the_lease_is_counted_from_before_the_claim() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=1), FakeAdapter()
+        now = 100.0
+
+        async def on_claim() -> None:
+            nonlocal now
+            now += 45.0
+
+        database.on_claim = on_claim
+        async with make_pump(database, adapter, clock=lambda: now) as pump:
+            await pump.drain()
+        assert adapter.claimed_at == [100.0]
+
+    asyncio.run(main())
+
+
+def test_a_claim_that_came_back_too_late_is_not_sent() -> None:
+    async def main() -> None:
+        database = FakeDatabase(orders=3)
+        now = 100.0
+
+        async def on_claim() -> None:
+            nonlocal now
+            now += 45.0
+
+        database.on_claim = on_claim
+        async with (
+            StripeDouble() as double,
+            StripePayoutAdapter(api_key=CANARY, api_base=double.url, clock=lambda: now) as adapter,
+            make_pump(database, adapter, clock=lambda: now) as pump,
+        ):
+            await pump.drain()
+            await database.is_quiet.wait()
+            assert double.requests == []
+        assert {outcome["signal"] for outcome in database.reported} == {"not_sent"}
+
+    asyncio.run(main())
+
+
+def test_one_claim_fails_and_the_next_serves_the_bell() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=5), FakeAdapter()
+        failures = [ConnectionError("gone"), ValueError("odd")]
+
+        async def on_claim() -> None:
+            if failures:
+                raise failures.pop()
+
+        database.on_claim = on_claim
+        async with make_pump(database, adapter) as pump:
+            await pump.drain()
+            await database.is_quiet.wait()
+        assert len(database.reported) == 5
+
+    asyncio.run(main())
+
+
+def test_a_refusal_for_now_is_not_insisted_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        database = FakeDatabase(orders=1)
+
+        async def on_claim() -> None:
+            raise NotNow(psycopg.OperationalError())
+
+        database.on_claim = on_claim
+        async with make_pump(database, FakeAdapter()) as pump:
+            await asyncio.wait_for(pump.drain(), timeout=5)
+            await asyncio.sleep(0)
+            assert len(database.claims) == 1
+            database.on_claim = None
+            await pump.drain()
+            await database.is_quiet.wait()
+
+    asyncio.run(main())
+    assert "nothing is claimed now" in caplog.text
+
+
+def test_no_claim_is_made_while_as_many_outcomes_as_slots_wait_for_the_database() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=100), FakeAdapter()
+        recovered = asyncio.Event()
+
+        async def on_report(outcomes: list[Any]) -> None:
+            await recovered.wait()
+
+        database.on_report = on_report
+        async with make_pump(database, adapter, max_in_flight=8) as pump:
+            await pump.drain(seconds=0.2)
+            assert 8 <= 100 - len(database.due) <= 10
+            recovered.set()
+            await database.is_quiet.wait()
+        assert len(database.reported) == 100
+
+    asyncio.run(main())
+
+
+def test_one_payout_job_is_carried_to_its_end() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=30), FakeAdapter()
+        async with make_pump(database, adapter, max_in_flight=8) as pump:
+            await pump.execute(7)
+            assert len(database.reported) == 30
+        assert {claim["p_payout_job_id"] for claim in database.claims} == {7}
+
+    asyncio.run(main())
+
+
+def test_closing_claims_no_more_but_finishes_and_reports_what_is_under_way() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=20), FakeAdapter()
+        adapter.gate.clear()
+        async with make_pump(database, adapter, max_in_flight=4) as pump:
+            bell = asyncio.create_task(pump.drain())
+            while adapter.under_way < 4:
+                await asyncio.sleep(0)
+            closing = asyncio.create_task(pump.close())
+            await bell
+            adapter.gate.set()
+            await closing
+        assert numbers(database) == [1, 2, 3, 4]
+        assert len(database.due) == 16
+
+    asyncio.run(main())
+
+
+def test_what_does_not_finish_within_the_grace_is_reported_as_unknown() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=2), FakeAdapter()
+        adapter.gate.clear()
+        async with make_pump(database, adapter) as pump:
+            await pump.drain()
+            began_at = time.monotonic()
+            await pump.close(grace_seconds=0.2)
+            assert time.monotonic() - began_at < 5
+        assert [outcome["signal"] for outcome in database.reported] == ["no_response"] * 2
+
+    asyncio.run(main())
+
+
+def test_a_stopped_pump_answers_bells_at_once_and_claims_nothing() -> None:
+    async def main() -> None:
+        database = FakeDatabase(orders=1)
+        async with make_pump(database, FakeAdapter()) as pump:
+            pump.stop()
+            await asyncio.wait_for(pump.drain(), timeout=1)
+        assert database.claims == []
+
+    asyncio.run(main())
+
+
+def test_an_order_of_an_unknown_shape_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        database = FakeDatabase(orders=2)
+        del database.due[0]["deadline_seconds"]
+        async with (
+            StripeDouble() as double,
+            StripePayoutAdapter(api_key=CANARY, api_base=double.url) as adapter,
+            make_pump(database, adapter) as pump,
+        ):
+            await pump.drain()
+            while not database.reported:
+                await asyncio.sleep(0.001)
+        assert numbers(database) == [2]
+        assert "an order could not be carried out" in caplog.text
+
+    asyncio.run(main())

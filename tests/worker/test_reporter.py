@@ -1,0 +1,216 @@
+"""Every outcome reaches the database: with others, again after a failure, plain if need be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors as sqlstates
+
+from tests.worker.fakes import FakeDatabase
+from worker import reporter as reporter_module
+from worker.reporter import Reporter, describe, log_reported
+from worker.stripe_payout_adapter import Outcome
+
+
+def make_outcome(number: int, **changes: object) -> Outcome:
+    return {
+        "payout_transfer_id": number,
+        "generation": 1,
+        "attempt": 1,
+        "signal": "response",
+        "http_status": 200,
+        "stripe_transfer_id": f"tr_{number}",
+        **changes,
+    }
+
+
+def report(database: FakeDatabase, outcomes: list[Outcome]) -> Reporter:
+    """Report these outcomes, and return when nothing is left to report."""
+
+    async def main() -> Reporter:
+        reporter = Reporter(database=database)
+        for outcome in outcomes:
+            reporter.add(outcome)
+        await reporter.flush()
+        return reporter
+
+    return asyncio.run(main())
+
+
+def refuse(error: Exception, *, times: int = 10**9, numbers: set[int] | None = None) -> Any:
+    """Return an `on_report` that raises, for calls that have one of these transfers in them."""
+    left = times
+
+    async def on_report(outcomes: list[Outcome]) -> None:
+        nonlocal left
+        met = {outcome["payout_transfer_id"] for outcome in outcomes}
+        if left and (numbers is None or met & numbers):
+            left -= 1
+            raise error
+
+    return on_report
+
+
+def test_outcomes_that_fall_together_share_one_call() -> None:
+    database = FakeDatabase()
+    reporter = report(database, [make_outcome(number) for number in range(40)])
+    assert [len(outcomes) for outcomes in database.reports] == [40]
+    assert reporter.unreported == 0
+
+
+def test_what_comes_while_a_report_is_under_way_shares_the_next() -> None:
+    async def main() -> None:
+        database = FakeDatabase()
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def on_report(outcomes: list[Outcome]) -> None:
+            entered.set()
+            await leave.wait()
+
+        database.on_report = on_report
+        reporter = Reporter(database=database)
+        reporter.add(make_outcome(1))
+        await entered.wait()
+        for number in (2, 3, 4):
+            reporter.add(make_outcome(number))
+        assert reporter.unreported == 4
+        leave.set()
+        await reporter.flush()
+        assert [len(outcomes) for outcomes in database.reports] == [1, 3]
+
+    asyncio.run(main())
+
+
+def test_a_large_heap_is_reported_in_bounded_calls() -> None:
+    database = FakeDatabase()
+    report(database, [make_outcome(number) for number in range(1201)])
+    assert [len(outcomes) for outcomes in database.reports] == [500, 500, 201]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [sqlstates.UntranslatableCharacter("x"), sqlstates.CheckViolation("x"), TypeError("x")],
+)
+def test_an_outcome_that_is_refused_is_reported_plainly_and_holds_up_no_other(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = FakeDatabase()
+
+    async def on_report(outcomes: list[Outcome]) -> None:
+        if any(outcome.get("stripe_transfer_id") == "tr_2" for outcome in outcomes):
+            raise error
+
+    database.on_report = on_report
+    reporter = report(database, [make_outcome(number) for number in (1, 2, 3)])
+    assert database.reports == [
+        [make_outcome(1)],
+        [
+            {
+                "payout_transfer_id": 2,
+                "generation": 1,
+                "attempt": 1,
+                "signal": "unreadable",
+                "http_status": 200,
+            }
+        ],
+        [make_outcome(3)],
+    ]
+    assert reporter.unreported == 0
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "transfer 2 (generation 1, attempt 1)" in record.message
+
+
+@pytest.mark.parametrize("signal", ["not_sent", "no_response"])
+def test_the_plain_form_claims_no_answer_where_there_was_none(signal: str) -> None:
+    database = FakeDatabase()
+    database.on_report = refuse(psycopg.DataError("NUL"), times=1)
+    outcome = {
+        "payout_transfer_id": 1,
+        "generation": 1,
+        "attempt": 1,
+        "signal": signal,
+        "detail": "\0",
+    }
+    report(database, [outcome])
+    del outcome["detail"]
+    assert database.reported == [outcome]
+
+
+def test_an_outcome_that_is_refused_even_plainly_is_given_up_and_called_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database = FakeDatabase()
+    database.on_report = refuse(psycopg.DataError("no"), numbers={2})
+    reporter = report(database, [make_outcome(1), make_outcome(2)])
+    assert [outcome["payout_transfer_id"] for outcome in database.reported] == [1]
+    assert reporter.unreported == 0
+    assert "given up" in caplog.text
+
+
+def test_an_outcome_refused_for_another_reason_is_kept_and_reported_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reporter_module, "REFUSED_AGAIN_AFTER_SECONDS", 0.01)
+
+    async def main() -> None:
+        database = FakeDatabase()
+        database.on_report = refuse(sqlstates.InsufficientPrivilege("no"), times=2, numbers={1})
+        reporter = Reporter(database=database)
+        database._open = 1
+        reporter.add(make_outcome(1))
+        await database.is_quiet.wait()
+        assert database.reported == [make_outcome(1)]
+
+    asyncio.run(main())
+
+
+def test_closing_gives_up_after_its_time_and_says_how_many_are_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        database = FakeDatabase()
+
+        async def on_report(outcomes: list[Outcome]) -> None:
+            await asyncio.Event().wait()
+
+        database.on_report = on_report
+        reporter = Reporter(database=database)
+        reporter.add(make_outcome(1))
+        await reporter.close(seconds=0.1)
+
+    asyncio.run(main())
+    assert "1 outcomes could not be reported" in caplog.text
+
+
+def test_a_teller_that_fails_loses_no_outcome() -> None:
+    async def main() -> None:
+        def on_reported(outcome: Outcome, row: object) -> None:
+            raise BrokenPipeError
+
+        database = FakeDatabase()
+        reporter = Reporter(database=database, on_reported=on_reported)
+        for number in range(600):
+            reporter.add(make_outcome(number))
+        await reporter.flush()
+        assert len(database.reported) == 600
+        assert reporter.unreported == 0
+
+    asyncio.run(main())
+
+
+def test_an_alarm_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    log_reported(make_outcome(7), {"verdict": "alarm", "state": "parked"})
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.message == (
+        "transfer 7 (generation 1, attempt 1): response 200 tr_7 -> alarm, parked"
+    )
+
+
+def test_what_is_logged_has_no_line_breaks() -> None:
+    told = describe(make_outcome(1, stripe_transfer_id=None, detail="a\nb"))
+    assert "\n" not in told

@@ -1,0 +1,85 @@
+"""Settings are read once, and what is wrong with them is said in a sentence without the secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.worker.fakes import CANARY
+from worker.settings import Settings, SettingsError
+
+GOOD = {"DATABASE_URL": "postgresql://u:hidden@localhost/db", "STRIPE_API_KEY": CANARY}
+
+
+def test_a_database_and_a_key_are_enough() -> None:
+    settings = Settings.read(GOOD)
+    assert settings.database_url == GOOD["DATABASE_URL"]
+    assert settings.stripe_api_key == CANARY
+    assert settings.stripe_api_base == "https://api.stripe.com"
+    assert (settings.max_in_flight, settings.claim_limit) == (100, 100)
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(Settings.read(GOOD))
+    assert CANARY not in shown
+    assert "hidden" not in shown
+
+
+@pytest.mark.parametrize(
+    ("key", "mode"),
+    [
+        ("sk_test_abc", "test"),
+        ("rk_live_abc", "live"),
+        ("sk_org_live_abc", "live"),
+        ("sk_abc", "?"),
+    ],
+)
+def test_the_mode_of_a_key_is_read_from_its_prefix(key: str, mode: str) -> None:
+    assert Settings.read({**GOOD, "STRIPE_API_KEY": key}).key_mode == mode.replace("?", "unknown")
+
+
+def test_the_key_may_lie_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{CANARY}\n")
+    environment = {"DATABASE_URL": "postgresql:///db", "STRIPE_API_KEY_FILE": str(file)}
+    assert Settings.read(environment).stripe_api_key == CANARY
+
+
+@pytest.mark.parametrize(
+    "base",
+    ["https://stripe.example/", "http://127.0.0.1:8080", "http://localhost", "http://[::1]:1"],
+)
+def test_stripe_may_be_elsewhere_but_unencrypted_only_on_loopback(base: str) -> None:
+    settings = Settings.read({**GOOD, "STRIPE_API_BASE": base})
+    assert settings.stripe_api_base == base.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"DATABASE_URL": ""}, "DATABASE_URL is not set: set it to a libpq URI"),
+        ({"STRIPE_API_KEY": ""}, "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both"),
+        (
+            {"STRIPE_API_KEY_FILE": "/key"},
+            "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both",
+        ),
+        (
+            {"STRIPE_API_KEY": "", "STRIPE_API_KEY_FILE": "/no/such/file"},
+            r"STRIPE_API_KEY_FILE \(/no/such/file\) cannot be read: No such file",
+        ),
+        ({"STRIPE_API_KEY": "pk_test_public"}, "those begin with sk_ or rk_"),
+        ({"STRIPE_API_KEY": f"{CANARY}\r\nHost: x"}, "not a secret or restricted key"),
+        ({"STRIPE_API_BASE": "http://stripe.example"}, "STRIPE_API_BASE must be an https address"),
+        ({"STRIPE_API_BASE": "http://127.0.0.1.evil"}, "STRIPE_API_BASE must be an https address"),
+        ({"STRIPE_API_BASE": "api.stripe.com"}, "STRIPE_API_BASE must be an https address"),
+        ({"PAYOUT_MAX_IN_FLIGHT": "0"}, "PAYOUT_MAX_IN_FLIGHT must be a whole number from 1"),
+        ({"PAYOUT_MAX_IN_FLIGHT": "1.5"}, "PAYOUT_MAX_IN_FLIGHT must be a whole number from 1"),
+        ({"PAYOUT_CLAIM_LIMIT": "many"}, "PAYOUT_CLAIM_LIMIT must be a whole number from 1"),
+    ],
+)
+def test_what_is_wrong_is_named(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        Settings.read({**GOOD, **changes})
+    assert CANARY not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None

@@ -1,0 +1,594 @@
+"""The adapter sends each order at most once, and says no more than it knows of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
+from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
+from worker.stripe_payout_adapter import StripePayoutAdapter, Unreadable, boot_seconds
+
+Outcome = dict[str, Any]
+ANSWER = {
+    "id": "tr_1",
+    "object": "transfer",
+    "amount": 1500,
+    "amount_reversed": 0,
+    "currency": "usd",
+    "destination": "acct_1",
+    "livemode": False,
+    "metadata": {"payout_ref": "payout_1"},
+}
+
+
+def run(test: Callable[[StripeDouble, StripePayoutAdapter], Awaitable[None]]) -> None:
+    """Run a test with a double and an adapter that speaks to it."""
+
+    async def main() -> None:
+        async with (
+            StripeDouble() as double,
+            StripePayoutAdapter(api_key=CANARY, api_base=double.url) as adapter,
+        ):
+            await test(double, adapter)
+
+    asyncio.run(main())
+
+
+@asynccontextmanager
+async def adapter_for(base: str, **options: Any) -> AsyncIterator[StripePayoutAdapter]:
+    async with StripePayoutAdapter(api_key=CANARY, api_base=base, **options) as adapter:
+        yield adapter
+
+
+async def send(adapter: StripePayoutAdapter, **changes: object) -> Outcome:
+    outcome = await adapter.send(make_order(**changes), claimed_at=boot_seconds())  # type: ignore[arg-type]
+    assert CANARY not in repr(outcome)
+    assert json.loads(json.dumps(outcome)) == outcome
+    return outcome
+
+
+def send_to(answer: bytes, **changes: object) -> Outcome:
+    """Return the outcome of an order whose request is answered by these bytes."""
+
+    async def main() -> Outcome:
+        async with (
+            raw_server(answer) as server,
+            adapter_for(f"http://127.0.0.1:{server.port}") as adapter,
+        ):
+            return await send(adapter, **changes)
+
+    return asyncio.run(main())
+
+
+# What was answered.
+
+
+def test_a_paid_transfer_is_reported_with_all_that_stripe_said_of_it() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        outcome = await send(adapter)
+        [transfer] = double.transfers()
+        request_id = outcome.pop("stripe_request_id")
+        assert request_id.startswith("req_")
+        assert outcome == {
+            "payout_transfer_id": 1,
+            "generation": 1,
+            "attempt": 1,
+            "idempotency_key": "payout_1:1",
+            "signal": "response",
+            "http_status": 200,
+            "is_replayed": False,
+            "should_retry": None,
+            "rate_limited_reason": None,
+            "retry_after_seconds": None,
+            "error_type": None,
+            "error_code": None,
+            "error_message": None,
+            "error_param": None,
+            "object": "transfer",
+            "stripe_transfer_id": transfer["id"],
+            "amount_minor": 1500,
+            "currency": "usd",
+            "destination": "acct_1",
+            "is_livemode": False,
+            "payout_ref": "payout_1",
+            "amount_reversed_minor": 0,
+        }
+
+    run(test)
+
+
+def test_the_same_order_sent_again_is_replayed_and_moves_no_money() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        first, second = await send(adapter), await send(adapter, attempt=2)
+        assert (first["is_replayed"], second["is_replayed"]) == (False, True)
+        assert first["stripe_transfer_id"] == second["stripe_transfer_id"]
+        assert len(double.transfers()) == 1
+
+    run(test)
+
+
+def test_the_request_is_the_one_of_the_order_and_the_key_is_its_header() -> None:
+    async def main() -> None:
+        async with (
+            raw_server(http_answer(json.dumps(ANSWER).encode())) as server,
+            adapter_for(f"http://127.0.0.1:{server.port}") as adapter,
+        ):
+            await send(adapter)
+        head, _, body = server.received[0].partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        assert lines[0] == "POST /v1/transfers HTTP/1.1"
+        assert "Idempotency-Key: payout_1:1" in lines
+        assert f"Authorization: Bearer {CANARY}" in lines
+        assert "Accept-Encoding: identity" in lines
+        assert head.count(CANARY.encode()) == 1
+        assert not any("telemetry" in line.lower() for line in lines)
+        assert body == (
+            b"amount=1500&currency=usd&destination=acct_1&transfer_group=payout_1"
+            b"&metadata[payout_ref]=payout_1&metadata[settlement_id]=set_1"
+            b"&metadata[payee_id]=seller_1"
+        )
+
+    asyncio.run(main())
+
+
+def test_a_decline_is_reported_with_its_codes() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        double.set_balance(currency="usd", available_minor=0)
+        outcome = await send(adapter)
+        assert (outcome["signal"], outcome["http_status"]) == ("response", 400)
+        assert outcome["error_type"] == "invalid_request_error"
+        assert outcome["error_code"] == "balance_insufficient"
+        assert "insufficient funds" in outcome["error_message"]
+        assert outcome["stripe_transfer_id"] is None
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ("rate_limited", 429, "rate_limit"),
+        ("lock_timeout", 429, "lock_timeout"),
+        ("key_in_use", 409, "idempotency_key_in_use"),
+        ("unauthorized", 401, None),
+        ("key_expired", 401, "api_key_expired"),
+        ("forbidden", 403, None),
+        ("server_error", 500, None),
+        ("unavailable", 503, None),
+    ],
+)
+def test_an_error_of_any_status_is_a_response_and_is_not_sent_again(
+    fault: str, status: int, code: str | None
+) -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        double.inject(fault, times=None)
+        outcome = await send(adapter)
+        assert (outcome["signal"], outcome["http_status"]) == ("response", status)
+        assert outcome["error_code"] == code
+        assert outcome["error_message"]
+        assert len(double.requests) == 1
+
+    run(test)
+
+
+def test_the_headers_that_steer_a_retry_are_reported() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        steering = {
+            "Stripe-Rate-Limited-Reason": "endpoint-rate",
+            "Stripe-Should-Retry": "true",
+            "Retry-After": "7",
+        }
+        double.inject("rate_limited", headers=steering)
+        outcome = await send(adapter)
+        assert outcome["rate_limited_reason"] == "endpoint-rate"
+        assert outcome["should_retry"] == "true"
+        assert outcome["retry_after_seconds"] == 7
+
+    run(test)
+
+
+@pytest.mark.parametrize("value", ["Wed, 21 Oct 2026 07:28:00 GMT", "-1", "1e9", "nan", "²", ""])
+def test_a_retry_after_that_is_no_number_of_seconds_is_unknown(value: str) -> None:
+    answer = http_answer(b"{}", status="429 Slow", headers=f"Retry-After: {value}\r\n")
+    assert send_to(answer)["retry_after_seconds"] is None
+
+
+def test_values_of_another_type_than_agreed_are_unknown() -> None:
+    strange = {
+        "id": ["tr_1"],
+        "object": None,
+        "amount": True,
+        "amount_reversed": 2**63,
+        "currency": 840,
+        "livemode": "false",
+        "metadata": [],
+        "error": "gone",
+    }
+    outcome = send_to(http_answer(json.dumps(ANSWER | strange).encode()))
+    assert outcome["signal"] == "response"
+    unknown = {name for name, value in outcome.items() if value is None}
+    assert unknown >= {
+        "stripe_transfer_id",
+        "object",
+        "amount_minor",
+        "amount_reversed_minor",
+        "currency",
+        "is_livemode",
+        "payout_ref",
+        "error_code",
+    }
+    assert send_to(http_answer(b'{"amount": 1500.0}'))["amount_minor"] is None
+
+
+def test_strings_are_made_fit_for_the_database() -> None:
+    strange = {"id": "tr\0_1", "currency": "\ud800usd", "destination": "a" * 100_000}
+    outcome = send_to(http_answer(json.dumps(ANSWER | strange).encode()))
+    assert outcome["stripe_transfer_id"] == "tr_1"
+    assert outcome["currency"] == "?usd"
+    assert outcome["destination"] == "a" * 500
+
+
+# What is unreadable: a status came, and no whole JSON object with it.
+
+
+@pytest.mark.parametrize(
+    ("fault", "detail"),
+    [
+        ("answer_cut", "Unreadable: the body did not come whole: ClientPayloadError"),
+        ("not_json", "Unreadable: the body is not JSON: JSONDecodeError"),
+        ("html_answer", "Unreadable: the body is text/html, not application/json"),
+        ("bad_gateway", "Unreadable: the body is text/html, not application/json"),
+        ("empty_answer", "Unreadable: the body is not JSON: JSONDecodeError"),
+        ("huge_answer", "Unreadable: the body did not come whole: Unreadable: the body is larger"),
+        ("gzip_bomb", "Unreadable: the body is not JSON: UnicodeDecodeError"),
+        ("redirected", "Unreadable: a redirect, and none is followed"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_unreadable(fault: str, detail: str) -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        double.inject(fault)
+        outcome = await send(adapter)
+        assert outcome["signal"] == "unreadable"
+        assert outcome["detail"].startswith(detail)
+        assert outcome["http_status"] in (200, 302, 502)
+        assert "stripe_transfer_id" not in outcome
+        assert (await send(adapter))["signal"] == "response"
+
+    run(test)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"tr_1"', b"1" * 5000, b"[" * 50_000, b"\xff"])
+def test_json_that_is_no_object_is_unreadable(body: bytes) -> None:
+    assert send_to(http_answer(body))["signal"] == "unreadable"
+
+
+def test_a_body_that_trickles_is_unreadable_when_the_deadline_is_over() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        double.inject("answer_trickles", byte_seconds=0.1)
+        outcome = await send(adapter, deadline_seconds=1.5)
+        assert outcome["signal"] == "unreadable"
+        assert outcome["detail"] == "Unreadable: the body did not come whole: TimeoutError"
+
+    run(test)
+
+
+def test_a_redirect_is_not_followed_so_that_the_secret_goes_nowhere_else() -> None:
+    async def main() -> None:
+        async with raw_server() as elsewhere:
+            location = f"Location: http://127.0.0.1:{elsewhere.port}/v1/transfers\r\n"
+            for status in ("301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"):
+                redirect = http_answer(b"{}", status=status, headers=location)
+                async with (
+                    raw_server(redirect) as server,
+                    adapter_for(f"http://127.0.0.1:{server.port}") as adapter,
+                ):
+                    outcome = await send(adapter)
+                assert outcome["signal"] == "unreadable"
+            assert elsewhere.received == []
+
+    asyncio.run(main())
+
+
+# What got no answer: bytes may have left.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "reset_before_effect",
+        "close_before_effect",
+        "hang_before_effect",
+        "answer_reset",
+        "answer_lost",
+        "answer_hangs",
+    ],
+)
+def test_a_request_without_an_answer_is_unknown_whether_or_not_money_moved(fault: str) -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        double.inject(fault)
+        outcome = await send(adapter, deadline_seconds=1.5 if "hang" in fault else 20.0)
+        assert outcome["signal"] == "no_response"
+        assert outcome["detail"]
+        assert set(outcome) == {
+            "payout_transfer_id",
+            "generation",
+            "attempt",
+            "idempotency_key",
+            "signal",
+            "detail",
+        }
+        assert len(double.requests) == 1
+
+    run(test)
+
+
+def test_a_server_that_closes_in_the_middle_of_the_request_leaves_it_unknown() -> None:
+    async def main() -> None:
+        async with (
+            raw_server(abort=True) as server,
+            adapter_for(f"http://127.0.0.1:{server.port}") as adapter,
+        ):
+            outcome = await send(adapter, request={"description": "a" * 900_000})
+            assert outcome["signal"] == "no_response"
+            assert 0 < len(server.received[0]) < 900_000
+
+    asyncio.run(main())
+
+
+def test_a_send_that_is_cancelled_still_says_what_is_known() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        gate = Gate()
+        double.inject("answer_delayed", hold_after=gate)
+        sending = asyncio.create_task(send(adapter))
+        await asyncio.to_thread(gate.wait_until_reached)
+        sending.cancel()
+        outcome = await sending
+        assert (outcome["signal"], outcome["detail"]) == ("no_response", "CancelledError")
+        gate.open()
+
+    run(test)
+
+
+# What was not sent.
+
+
+def test_a_refused_connection_is_not_sent() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+
+        async def main() -> None:
+            async with adapter_for(f"http://127.0.0.1:{port}") as adapter:
+                outcome = await send(adapter)
+            assert outcome["signal"] == "not_sent"
+            assert outcome["detail"].startswith("ClientConnectorError: Cannot connect to host")
+            assert "http_status" not in outcome
+
+        asyncio.run(main())
+
+
+def test_a_name_that_does_not_resolve_is_not_sent() -> None:
+    async def main() -> None:
+        async with adapter_for("https://stripe.invalid") as adapter:
+            outcome = await send(adapter)
+        assert outcome["signal"] == "not_sent"
+        assert outcome["detail"].startswith("ClientConnectorDNSError")
+
+    asyncio.run(main())
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_sent_to() -> None:
+    async def main() -> None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
+        async with (
+            raw_server(tls=tls) as server,
+            adapter_for(f"https://localhost:{server.port}") as adapter,
+        ):
+            outcome = await send(adapter)
+        assert outcome["signal"] == "not_sent"
+        assert outcome["detail"].startswith("ClientConnectorCertificateError")
+        assert server.received == []
+
+    asyncio.run(main())
+
+
+def test_a_server_that_speaks_no_tls_is_not_sent_to() -> None:
+    async def main() -> None:
+        async with (
+            raw_server(b"no\r\n\r\n") as server,
+            adapter_for(f"https://localhost:{server.port}") as adapter,
+        ):
+            outcome = await send(adapter, deadline_seconds=1.0)
+        assert outcome["signal"] == "not_sent"
+        assert CANARY.encode() not in b"".join(server.received)
+
+    asyncio.run(main())
+
+
+def test_an_order_without_a_key_is_not_sent_because_the_sdk_would_invent_one() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        for nothing in ("", None):
+            outcome = await send(adapter, idempotency_key=nothing)
+            assert outcome["signal"] == "not_sent"
+            assert outcome["detail"] == "ValueError: the order has no idempotency key"
+        assert double.requests == []
+
+    run(test)
+
+
+def test_a_key_that_is_no_header_is_not_sent() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        outcome = await send(adapter, idempotency_key="a\r\nStripe-Account: acct_2")
+        assert outcome["signal"] == "not_sent"
+        assert double.requests == []
+
+    run(test)
+
+
+def test_a_lease_that_leaves_no_time_for_the_deadline_is_not_sent() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        too_late = await adapter.send(make_order(), claimed_at=boot_seconds() - 10.0)
+        assert too_late["signal"] == "not_sent"
+        assert too_late["detail"].startswith("LeaseTooOld: too late to begin by 0.")
+        assert double.requests == []
+        in_time = await adapter.send(make_order(), claimed_at=boot_seconds() - 9.0)
+        assert in_time["signal"] == "response"
+
+    run(test)
+
+
+def test_a_process_that_was_stopped_after_it_connected_sends_nothing() -> None:
+    """The clock jumps once the connection stands: so it does for SIGSTOP and SIGCONT."""
+
+    async def main() -> None:
+        now = boot_seconds()
+        async with raw_server() as server:
+            base = f"http://127.0.0.1:{server.port}"
+            async with adapter_for(base, clock=lambda: now + 3600) as adapter:
+                outcome = await adapter.send(make_order(), claimed_at=now)
+        assert outcome["signal"] == "not_sent"
+        assert outcome["detail"] == "LeaseTooOld: too late to begin by 3590.0 s"
+        assert server.received == [b""]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_reused", [False, True])
+def test_the_lease_is_checked_before_the_first_byte_of_the_request(is_reused: bool) -> None:
+    """Proves what the adapter relies on in aiohttp: headers wait for the body's first write."""
+
+    async def main() -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(5)
+        connections: list[socket.socket] = []
+        seen: list[str] = []
+
+        def clock() -> float:
+            if not connections:
+                connections.append(listener.accept()[0])
+            connections[0].setblocking(False)
+            try:
+                seen.append(repr(connections[0].recv(1)))
+            except BlockingIOError:
+                seen.append("nothing")
+            return math.inf if not is_reused or len(seen) == 2 else 0.0
+
+        port = listener.getsockname()[1]
+        async with adapter_for(f"http://127.0.0.1:{port}", clock=clock) as adapter:
+            sending = asyncio.create_task(adapter.send(make_order(), claimed_at=0.0))
+            if is_reused:
+                while not connections:
+                    await asyncio.sleep(0)
+                loop = asyncio.get_running_loop()
+                await loop.sock_recv(connections[0], 65536)
+                await loop.sock_sendall(connections[0], http_answer(b"{}"))
+                assert (await sending)["signal"] == "response"
+                sending = asyncio.create_task(adapter.send(make_order(), claimed_at=0.0))
+            assert (await sending)["signal"] == "not_sent"
+        assert seen == ["nothing"] * (2 if is_reused else 1)
+        for connection in connections:
+            assert connection.recv(1) == b""
+            connection.close()
+        listener.close()
+
+    asyncio.run(main())
+
+
+# What must not happen on the way.
+
+
+def test_the_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        async with raw_server() as proxy:
+            for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+                monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+                monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{proxy.port}")
+            assert (await send(adapter))["signal"] == "response"
+            assert proxy.received == []
+
+    run(test)
+
+
+def test_cookies_are_not_kept() -> None:
+    async def main() -> None:
+        cookie = "Set-Cookie: session=1; Path=/\r\nConnection: close\r\n"
+        async with (
+            raw_server(http_answer(b"{}", headers=cookie)) as server,
+            adapter_for(f"http://localhost:{server.port}") as adapter,
+        ):
+            await send(adapter)
+            await send(adapter)
+        assert len(server.received) == 2
+        assert b"cookie" not in server.received[1].lower()
+
+    asyncio.run(main())
+
+
+def test_a_secret_that_comes_back_is_struck_out() -> None:
+    error = {"error": {"message": f"No such key: {CANARY}", "code": CANARY}}
+    outcome = send_to(http_answer(json.dumps(error).encode(), status="401 Unauthorized"))
+    assert outcome["error_message"] == "No such key: ***"
+    assert outcome["error_code"] == "***"
+
+
+def test_requests_share_connections_and_stay_within_the_limit() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        async with adapter_for(double.url, max_in_flight=3) as narrow:
+            orders = [make_order(number) for number in range(12)]
+            sends = [narrow.send(order, claimed_at=boot_seconds()) for order in orders]
+            outcomes = await asyncio.gather(*sends)
+        assert {outcome["signal"] for outcome in outcomes} == {"response"}
+        assert len({request.connection for request in double.requests}) <= 3
+
+    run(test)
+
+
+def test_the_money_arrives_once_when_a_late_answer_is_sent_for_again() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        gate = Gate()
+        double.inject("slow", hold_before=gate, execution_seconds=0.0)
+        late = await send(adapter, deadline_seconds=1.5)
+        paid = await send(adapter, attempt=2)
+        gate.open()
+        again = await send(adapter, attempt=3)
+        assert [late["signal"], paid["signal"], again["signal"]] == [
+            "no_response",
+            "response",
+            "response",
+        ]
+        assert len(double.effects("payout_1")) == 1
+
+    run(test)
+
+
+# Whose key it is.
+
+
+def test_the_account_of_the_key_is_known() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        assert (await adapter.account_id()).startswith("acct_")
+        request: RecordedRequest = double.requests[0]
+        assert (request.method, request.path) == ("GET", "/v1/account")
+
+    run(test)
+
+
+def test_a_key_that_stripe_does_not_take_is_told_without_the_key() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        double.revoke_key(api_key=CANARY)
+        with pytest.raises(Unreadable, match=r"HTTP status 401: Invalid API Key") as caught:
+            await adapter.account_id()
+        assert CANARY not in str(caught.value)
+
+    run(test)

@@ -1,0 +1,166 @@
+"""The command `payout-engine`: migrate, worker, doctor, demo, execute.
+
+What a user can get wrong is answered with a sentence and exit code 2, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from yoyo.exceptions import LockTimeout
+
+from tools.frozen import MigrationError
+from tools.migrate import apply_all
+from worker import logs
+from worker.app import run_until_stopped
+from worker.database import (
+    Database,
+    Row,
+    apply_queue_grants,
+    apply_queue_schema,
+    connection_string,
+)
+from worker.engine import open_engine
+from worker.errors import PayoutError, QueueSchemaError, redact, tell
+from worker.reporter import describe
+from worker.settings import Settings, SettingsError, database_url
+from worker.stripe_payout_adapter import Outcome, StripePayoutAdapter
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+EXPECTED: Final = (
+    SettingsError,
+    PayoutError,
+    QueueSchemaError,
+    MigrationError,
+    LockTimeout,
+    psycopg.Error,
+)
+
+
+def migrate(options: argparse.Namespace) -> int:
+    """bring the database to this version: the queue's schema, ours, the grants"""
+    url = database_url(os.environ)
+    is_new = apply_queue_schema(url)
+    print(f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}")
+    for name in apply_all(url, ROOT):
+        print(f"migration: {name} applied")
+    apply_queue_grants(url)
+    print("the database is up to date")
+    return 0
+
+
+def worker(options: argparse.Namespace) -> int:
+    """carry payouts until SIGTERM or Ctrl-C"""
+    settings = Settings.read(os.environ)
+    lines = logs.start(options.log_level)
+    asyncio.run(run_until_stopped(settings))
+    logs.finish(lines)
+    os._exit(0)  # an ordinary exit would wait for a log that nobody reads
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """check the installation; exit code 1 if anything is not as it should be"""
+    return asyncio.run(_doctor(_settings_that_connect()))
+
+
+async def _doctor(settings: Settings) -> int:
+    print(", ".join(f"{name} {version(name)}" for name in ("stripe", "procrastinate", "psycopg")))
+    key = {"check_name": "Stripe key", "is_ok": True, "detail": f"{settings.key_mode} mode"}
+    checks = [key, await _check_stripe(settings)]
+    async with Database(settings.database_url) as database:
+        checks += await database.call("doctor")
+    width = max(len(check["check_name"]) for check in checks)
+    for check in checks:
+        mark = "ok  " if check["is_ok"] else "FAIL"
+        print(mark, f"{check['check_name']:{width}}", check["detail"])
+        if not check["is_ok"] and check.get("hint"):
+            print(" " * 4, " " * width, check["hint"])
+    return 0 if all(check["is_ok"] for check in checks) else 1
+
+
+async def _check_stripe(settings: Settings) -> Row:
+    check: Row = {"check_name": "Stripe answers", "is_ok": True}
+    adapter = StripePayoutAdapter(
+        api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
+    )
+    try:
+        async with adapter:
+            account = await adapter.account_id()
+    except Exception as error:
+        hint = "See STRIPE_API_KEY and STRIPE_API_BASE."
+        return check | {"is_ok": False, "detail": tell(error), "hint": hint}
+    return check | {"detail": f"account {account} at {settings.stripe_api_base}"}
+
+
+def demo(options: argparse.Namespace) -> int:
+    """show the engine at work, with a database and a Stripe of its own"""
+    arguments = ["--keep"] if options.keep else []
+    code: int = importlib.import_module("sandbox.demo").main(arguments)
+    return code
+
+
+def execute(options: argparse.Namespace) -> int:
+    """carry what is due of one payout job now, and tell what happened"""
+    return asyncio.run(_execute(_settings_that_connect(), options.payout_job_id))
+
+
+async def _execute(settings: Settings, payout_job_id: int) -> int:
+    carried = 0
+
+    def tell(outcome: Outcome, row: Row) -> None:
+        nonlocal carried
+        carried += 1
+        print(f"{describe(outcome)} -> {row.get('verdict')}, {row.get('state')}")
+
+    async with open_engine(settings, on_reported=tell) as engine:
+        await engine.pump.execute(payout_job_id)
+    if not carried:
+        print(f"nothing of payout job {payout_job_id} is due")
+    return 0
+
+
+def _settings_that_connect() -> Settings:
+    """Read the settings; a database that is not there is told at once, by psycopg's own error."""
+    settings = Settings.read(os.environ)
+    psycopg.connect(connection_string(settings.database_url)).close()
+    return settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="payout-engine")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+        command.set_defaults(run=run)
+        return command
+
+    add(migrate)
+    levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
+    add(worker).add_argument("--log-level", choices=levels, default="INFO")
+    add(doctor)
+    add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
+    add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=int)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except EXPECTED as error:
+        print("payout-engine:", *redact(str(error)).split(), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""The parts of the worker put together, and what runs beside the queue: sweep and watchdog.
+
+The queue only wakes the pump; where the queue fails, the sweep does it, a few seconds later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from worker import errors
+from worker.database import Database, Row, worker_name
+from worker.pump import Pump
+from worker.reporter import Reporter
+from worker.settings import Settings
+from worker.stripe_payout_adapter import Outcome, StripePayoutAdapter
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = (2.0, 5.0)
+TICK_SECONDS: Final = 1.0
+HANGING_TICKS: Final = 25
+EXIT_HANGING: Final = 70
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What the tasks of the queue work with."""
+
+    database: Database
+    pump: Pump
+
+    async def sweep(self) -> None:
+        """Close leases that ran out and ring for what is due; then look for it at once."""
+        for swept in await self.database.call("sweep"):
+            if any(swept.values()):
+                counts = ", ".join(f"{name} {count}" for name, count in swept.items() if count)
+                logger.info("swept: %s", counts)
+        self.pump.ring()
+
+    async def sweep_for_ever(self) -> None:
+        """Sweep every few seconds, whatever happens."""
+        while True:
+            try:
+                await self.sweep()
+            except Exception as error:
+                logger.warning("a sweep failed: %s", errors.tell(error))
+            await asyncio.sleep(random.uniform(*SWEEP_SECONDS))
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: Settings, *, on_reported: Callable[[Outcome, Row], None] | None = None
+) -> AsyncIterator[Engine]:
+    """Put an engine together; leaving it is a graceful stop, of about 25 seconds at most."""
+    async with (
+        Database(settings.database_url) as database,
+        StripePayoutAdapter(
+            api_key=settings.stripe_api_key,
+            api_base=settings.stripe_api_base,
+            max_in_flight=settings.max_in_flight,
+        ) as adapter,
+        Pump(
+            database=database,
+            adapter=adapter,
+            reporter=Reporter(database=database, on_reported=on_reported),
+            worker=worker_name(),
+            max_in_flight=settings.max_in_flight,
+            claim_limit=settings.claim_limit,
+        ) as pump,
+    ):
+        yield Engine(database=database, pump=pump)
+
+
+@asynccontextmanager
+async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
+    """Open an engine that also sweeps, and is watched."""
+    async with open_engine(settings) as engine:
+        sweeping = asyncio.create_task(engine.sweep_for_ever())
+        is_over = watch(asyncio.get_running_loop())
+        try:
+            yield engine
+        finally:
+            is_over.set()
+            sweeping.cancel()
+
+
+def watch(loop: asyncio.AbstractEventLoop) -> threading.Event:
+    """Start a thread that ends the process if its event loop hangs; set the event to end it.
+
+    It counts its own ticks and reads no clock: a process that was stopped and continued has missed
+    one at most, and lives on to refuse what it may no longer send and to report the rest.
+    """
+    is_over = threading.Event()
+    unanswered = 0
+
+    def answer() -> None:
+        nonlocal unanswered
+        unanswered = 0
+
+    def ask() -> None:
+        nonlocal unanswered
+        while not is_over.wait(TICK_SECONDS):
+            unanswered += 1
+            if unanswered > HANGING_TICKS:
+                os._exit(EXIT_HANGING)
+            loop.call_soon_threadsafe(answer)
+
+    threading.Thread(target=ask, name="watchdog", daemon=True).start()
+    return is_over

@@ -1,0 +1,109 @@
+"""What the environment tells the worker: where the database and Stripe are, and its limits.
+
+Everything is checked here, once; the key and the database's password never show in a `repr`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+STRIPE_API_BASE = "https://api.stripe.com"
+SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names it and says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that a worker needs to know before it starts."""
+
+    database_url: str = field(repr=False)
+    stripe_api_key: str = field(repr=False)
+    stripe_api_base: str = STRIPE_API_BASE
+    max_in_flight: int = 100
+    """Requests to Stripe under way at once, in this process."""
+    claim_limit: int = 100
+    """Transfers that one claim may take, at most."""
+
+    @property
+    def key_mode(self) -> str:
+        """`live`, `test`, or `unknown` for a key whose prefix does not say."""
+        found = re.search(r"_(live|test)_", self.stripe_api_key)
+        return found[1] if found else "unknown"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """Read and check every setting. Raises SettingsError for the first that is wrong."""
+        return cls(
+            database_url=database_url(environment),
+            stripe_api_key=_stripe_api_key(environment),
+            stripe_api_base=_stripe_api_base(environment),
+            max_in_flight=_count(environment, "PAYOUT_MAX_IN_FLIGHT"),
+            claim_limit=_count(environment, "PAYOUT_CLAIM_LIMIT"),
+        )
+
+
+def database_url(environment: Mapping[str, str]) -> str:
+    """Return DATABASE_URL. Raises SettingsError if it is missing."""
+    url = environment.get("DATABASE_URL", "").strip()
+    if not url:
+        raise SettingsError(
+            "DATABASE_URL is not set: set it to a libpq URI, for example "
+            "postgresql://payouts@localhost:5432/shop"
+        )
+    return url
+
+
+def _stripe_api_key(environment: Mapping[str, str]) -> str:
+    key = environment.get("STRIPE_API_KEY", "").strip()
+    file = environment.get("STRIPE_API_KEY_FILE", "").strip()
+    if bool(key) == bool(file):
+        raise SettingsError(
+            "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both: a secret or restricted "
+            "key of the platform account (of test mode, to try it), or a file that holds it"
+        )
+    if file:
+        try:
+            key = Path(file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            raise SettingsError(f"STRIPE_API_KEY_FILE ({file}) cannot be read: {reason}") from None
+    if not SECRET_KEY.fullmatch(key):
+        raise SettingsError(
+            "the Stripe key is not a secret or restricted key: those begin with sk_ or rk_; "
+            "find it in Stripe's dashboard under Developers, API keys"
+        )
+    return key
+
+
+def _stripe_api_base(environment: Mapping[str, str]) -> str:
+    base = environment.get("STRIPE_API_BASE", "").strip().rstrip("/") or STRIPE_API_BASE
+    parts = urlsplit(base)
+    host = parts.hostname or ""
+    if (parts.scheme == "https" and host) or (parts.scheme == "http" and _is_loopback(host)):
+        return base
+    raise SettingsError(
+        "STRIPE_API_BASE must be an https address (plain http only on this machine's loopback), "
+        f"for example {STRIPE_API_BASE}"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _count(environment: Mapping[str, str], name: str) -> int:
+    text = environment.get(name, "").strip() or "100"
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise SettingsError(f"{name} must be a whole number from 1 to 9999")
+    return int(text)
