@@ -76,6 +76,69 @@ COMMENT ON DOMAIN payout.external_id IS 'A name given outside of the engine (set
 
 
 --
+-- Name: judgement; Type: TYPE; Schema: payout; Owner: -
+--
+
+CREATE TYPE payout.judgement AS (
+	verdict text,
+	to_state text,
+	reason text,
+	error_rule_id integer,
+	next_attempt_at timestamp with time zone,
+	counts_as_try boolean,
+	leaves_unknown boolean,
+	is_alarm boolean,
+	pauses_engine boolean
+);
+
+
+--
+-- Name: TYPE judgement; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TYPE payout.judgement IS 'What one outcome means for its transfer.';
+
+
+--
+-- Name: outcome; Type: TYPE; Schema: payout; Owner: -
+--
+
+CREATE TYPE payout.outcome AS (
+	payout_transfer_id bigint,
+	generation integer,
+	attempt integer,
+	idempotency_key text,
+	signal text,
+	detail text,
+	http_status integer,
+	stripe_request_id text,
+	is_replayed boolean,
+	should_retry text,
+	rate_limited_reason text,
+	retry_after_seconds numeric,
+	error_type text,
+	error_code text,
+	error_message text,
+	error_param text,
+	object text,
+	stripe_transfer_id text,
+	amount_minor bigint,
+	currency text,
+	destination text,
+	is_livemode boolean,
+	payout_ref text,
+	amount_reversed_minor bigint
+);
+
+
+--
+-- Name: TYPE outcome; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TYPE payout.outcome IS 'What a worker saw of one attempt: the elements of the array that report_outcomes takes.';
+
+
+--
 -- Name: transfer_state; Type: DOMAIN; Schema: payout; Owner: -
 --
 
@@ -120,9 +183,254 @@ $$;
 COMMENT ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) IS 'True when a ledger entry of this kind moves money between the accounts that it should.';
 
 
+--
+-- Name: payout_ref(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return 'payout_' || left(encode(sha256(convert_to(
+        octet_length(p_settlement_id)::text || ':' || p_settlement_id
+        || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
+        || ',' || coalesce(p_source_transaction, ''),
+        'UTF8')), 'hex'), 40);
+end
+$$;
+
+
+--
+-- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
+
+
+--
+-- Name: request_fits(jsonb, bigint, text, text, text, text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return coalesce(
+        p_request ->> 'amount' = p_amount_minor::text
+        and p_request ->> 'currency' = p_currency
+        and p_request ->> 'destination' = p_destination
+        and p_request ->> 'source_transaction' is not distinct from p_source_transaction
+        and p_request -> 'metadata' @> jsonb_build_object(
+            'payout_ref', p_payout_ref, 'settlement_id', p_settlement_id, 'payee_id', p_payee_id),
+        false);
+end
+$$;
+
+
+--
+-- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'True when amount, currency, destination, source and metadata of a request are those given.';
+
+
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
+
+--
+-- Name: payout_transfers; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.payout_transfers (
+    payout_transfer_id bigint NOT NULL,
+    payout_job_id bigint NOT NULL,
+    settlement_id payout.external_id NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    source_transaction text,
+    destination text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency payout.currency_code NOT NULL,
+    payout_ref text NOT NULL,
+    request jsonb NOT NULL,
+    request_sha256 bytea GENERATED ALWAYS AS (sha256((replace((request)::text, '\'::text, '\\'::text))::bytea)) STORED NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
+    CONSTRAINT destination_is_a_stripe_account CHECK ((destination ~ '^acct_'::text)),
+    CONSTRAINT payout_ref_is_derived CHECK ((payout_ref = payout.payout_ref((settlement_id)::text, (payee_id)::text, source_transaction))),
+    CONSTRAINT request_says_what_the_row_says CHECK (payout.request_fits(request, amount_minor, (currency)::text, destination, payout_ref, (settlement_id)::text, (payee_id)::text, source_transaction))
+);
+
+
+--
+-- Name: TABLE payout_transfers; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.payout_transfers IS 'One Stripe transfer that is owed: who, how much, to which account, and the request as it will be sent, frozen when the settlement was completed.';
+
+
+--
+-- Name: COLUMN payout_transfers.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.amount_minor IS 'Sum of the lines it pays, in minor units of currency.';
+
+
+--
+-- Name: COLUMN payout_transfers.payout_ref; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.payout_ref IS 'Business identity: payout.payout_ref(settlement, payee, source_transaction). The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
+
+
+--
+-- Name: COLUMN payout_transfers.request; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.request IS 'Parameters of POST /v1/transfers, sent exactly as they stand here.';
+
+
+--
+-- Name: COLUMN payout_transfers.request_sha256; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.request_sha256 IS 'Digest of request, made by the database.';
+
+
+--
+-- Name: answers_request(payout.outcome, payout.payout_transfers); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+    return coalesce(
+        p_outcome.object = 'transfer'
+        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]{1,250}$'
+        and p_outcome.amount_minor = p_transfer.amount_minor
+        and p_outcome.currency = p_transfer.currency
+        and p_outcome.destination = p_transfer.destination
+        and p_outcome.payout_ref = p_transfer.payout_ref
+        and p_outcome.is_livemode is not null,
+        false);
+end
+$_$;
+
+
+--
+-- Name: FUNCTION answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers) IS 'True when object, id, amount, currency, destination, mode and payout_ref are those asked for.';
+
+
+--
+-- Name: stripe_error_rules; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.stripe_error_rules (
+    error_rule_id integer NOT NULL,
+    signal text NOT NULL,
+    http_status_from integer,
+    http_status_to integer,
+    error_type text,
+    error_code text,
+    is_replayed boolean,
+    should_retry text,
+    is_rate_limited boolean,
+    reaction text NOT NULL,
+    is_saved boolean DEFAULT false NOT NULL,
+    is_alarm boolean DEFAULT false NOT NULL,
+    wait_at_least interval DEFAULT '00:00:00'::interval NOT NULL,
+    wait_base interval DEFAULT '00:00:01'::interval NOT NULL,
+    wait_cap interval DEFAULT '00:15:00'::interval NOT NULL,
+    reason text NOT NULL,
+    advice text NOT NULL,
+    CONSTRAINT only_a_decline_is_saved CHECK (((reaction = ANY (ARRAY['decline'::text, 'decline_until_funded'::text])) = is_saved)),
+    CONSTRAINT reaction_is_known CHECK ((reaction = ANY (ARRAY['retry'::text, 'decline'::text, 'decline_until_funded'::text, 'refuse'::text, 'unknown'::text, 'park'::text, 'pause'::text]))),
+    CONSTRAINT should_retry_is_stripes_header CHECK ((should_retry = ANY (ARRAY['true'::text, 'false'::text]))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
+    CONSTRAINT status_range_is_whole CHECK ((((http_status_from IS NULL) = (http_status_to IS NULL)) AND (http_status_from <= http_status_to))),
+    CONSTRAINT waits_are_in_order CHECK (((wait_at_least >= '00:00:00'::interval) AND (wait_base > '00:00:00'::interval) AND (wait_cap >= wait_base)))
+);
+
+
+--
+-- Name: TABLE stripe_error_rules; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.stripe_error_rules IS 'What an answer that is no success means, as data: the first rule in order of its id that fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
+
+
+--
+-- Name: COLUMN stripe_error_rules.should_retry; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.should_retry IS 'Stripe-Should-Retry; null fits any.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.is_rate_limited; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.is_rate_limited IS 'Whether Stripe-Rate-Limited-Reason came with the answer; null fits both.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.reaction; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.reaction IS 'retry: surely not executed, same key; decline: saved under the key, money back to the payee; decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person; pause: hold the whole engine, costs no try.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.is_saved; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.is_saved IS 'Stripe answers the same to every later request with this key.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.wait_at_least; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.wait_at_least IS 'Floor of the wait before the next step.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.advice; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.advice IS 'What a person can do, shown beside the reason.';
+
+
+--
+-- Name: backoff(payout.stripe_error_rules, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) RETURNS interval
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return coalesce(
+        p_rule.wait_at_least
+            + random() * least(p_rule.wait_cap, p_rule.wait_base * 2 ^ least(p_tries, 30)),
+        interval '5 minutes');
+end
+$$;
+
+
+--
+-- Name: FUNCTION backoff(p_rule payout.stripe_error_rules, p_tries integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) IS 'The rule''s floor plus a random part of its base, doubled for each earlier try up to its cap.';
+
 
 --
 -- Name: settlements; Type: TABLE; Schema: payout; Owner: -
@@ -178,6 +486,7 @@ COMMENT ON COLUMN payout.settlements.metadata IS 'Text values copied into the me
 CREATE FUNCTION payout.check_settlement(p_settlement payout.settlements) RETURNS integer
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
     v_lines_minor numeric;
@@ -185,7 +494,7 @@ declare
     v_has_problem boolean;
 begin
     select
-        sum(o.amount_minor), count(*),
+        sum(o.amount_minor), count(*)::integer,
         bool_or(
             o.amount_minor > c.largest_amount_minor
             or o.amount_minor % c.amount_step <> 0
@@ -249,6 +558,7 @@ COMMENT ON FUNCTION payout.clock() IS 'Now, by the database''s clock, not frozen
 CREATE FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 begin
     with owed as (
@@ -309,6 +619,608 @@ COMMENT ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_p
 
 
 --
+-- Name: expire_leases(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_parked integer;
+    v_expired integer;
+begin
+    with expired as (
+        select s.payout_transfer_id, s.generation, s.attempt,
+            case
+                when s.lease_until > p_now then 'clock_was_set_back'
+                when s.tries + 1 >= e.max_tries then 'tries_used_up_worker_did_not_report'
+                else 'worker_did_not_report'
+            end as reason
+        from payout.transfer_states as s
+        cross join payout.engine_settings as e
+        where s.lease_until < p_now or s.lease_until > p_now + 2 * e.lease_for
+        order by s.lease_until
+        limit p_limit
+        for update of s skip locked
+    ), judged as (
+        select x.*, case x.reason when 'worker_did_not_report' then 'unknown' else 'parked' end
+            as to_state
+        from expired as x
+    ), observed as (
+        insert into payout.transfer_observations (
+            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+            error_rule_id)
+        select j.payout_transfer_id, j.generation, j.attempt, 'lease_expired', 'ok', j.to_state,
+            j.reason, r.error_rule_id
+        from judged as j
+        left join payout.stripe_error_rules as r on r.signal = 'lease_expired'
+    ), moved as (
+        update payout.transfer_states as s
+        set state = j.to_state,
+            lease_until = null,
+            next_attempt_at = case j.to_state when 'unknown' then p_now end,
+            tries = s.tries + 1,
+            has_unknown_send = true,
+            reason = j.reason,
+            changed_at = p_now
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id
+        returning s.state
+    )
+    select (count(*) filter (where m.state = 'parked'))::integer, count(*)::integer
+    into v_parked, v_expired
+    from moved as m;
+
+    if v_parked > 0 then
+        perform pg_notify('payout_alarms', 'transfers_parked');
+    end if;
+    return v_expired;
+end
+$$;
+
+
+--
+-- Name: FUNCTION expire_leases(p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) IS 'Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries are used up. Returns how many.';
+
+
+--
+-- Name: held_subjects(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.held_subjects(p_scope text) RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select array(
+        select h.subject
+        from payout.holds as h
+        where h.scope = p_scope
+            and h.released_at is null)
+$$;
+
+
+--
+-- Name: FUNCTION held_subjects(p_scope text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.held_subjects(p_scope text) IS 'The currencies, payees or settlements with an open hold.';
+
+
+--
+-- Name: transfer_states; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_states (
+    payout_transfer_id bigint NOT NULL,
+    state payout.transfer_state DEFAULT 'scheduled'::text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    stripe_transfer_id text,
+    first_sent_at timestamp with time zone,
+    tries integer DEFAULT 0 NOT NULL,
+    has_unknown_send boolean DEFAULT false NOT NULL,
+    reason text,
+    doorbell_id bigint,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT attempt_counts_from_zero CHECK ((attempt >= 0)),
+    CONSTRAINT cancelled_was_never_attempted CHECK ((((state)::text <> 'cancelled'::text) OR (attempt = 0))),
+    CONSTRAINT generation_counts_from_one CHECK ((generation >= 1)),
+    CONSTRAINT in_flight_has_been_sent CHECK ((((state)::text <> 'in_flight'::text) OR (first_sent_at IS NOT NULL))),
+    CONSTRAINT only_in_flight_has_a_lease CHECK ((((state)::text = 'in_flight'::text) = (lease_until IS NOT NULL))),
+    CONSTRAINT paid_names_its_transfer CHECK ((((state)::text = 'paid'::text) = (stripe_transfer_id IS NOT NULL))),
+    CONSTRAINT parked_and_failed_say_why CHECK ((((state)::text <> ALL (ARRAY['parked'::text, 'failed'::text])) OR (reason IS NOT NULL))),
+    CONSTRAINT resting_has_no_next_attempt CHECK ((((state)::text <> ALL (ARRAY['in_flight'::text, 'parked'::text, 'paid'::text, 'cancelled'::text])) OR (next_attempt_at IS NULL))),
+    CONSTRAINT tries_count_from_zero CHECK ((tries >= 0)),
+    CONSTRAINT waiting_names_its_next_attempt CHECK ((((state)::text <> ALL (ARRAY['scheduled'::text, 'retry_wait'::text, 'unknown'::text])) OR (next_attempt_at IS NOT NULL)))
+)
+WITH (fillfactor='70');
+
+
+--
+-- Name: TABLE transfer_states; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_states IS 'How far each transfer has come: the one table that changes while money moves. It can be rebuilt from attempts, observations and key generations.';
+
+
+--
+-- Name: COLUMN transfer_states.generation; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.generation IS 'Which idempotency key counts: payout_ref plus this number.';
+
+
+--
+-- Name: COLUMN transfer_states.attempt; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.attempt IS 'Number of the newest claim, over all generations; with generation the fence for reports.';
+
+
+--
+-- Name: COLUMN transfer_states.lease_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.lease_until IS 'Until when the claiming worker alone may talk to Stripe about this transfer.';
+
+
+--
+-- Name: COLUMN transfer_states.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.next_attempt_at IS 'When the engine acts next by itself; null: it does not.';
+
+
+--
+-- Name: COLUMN transfer_states.first_sent_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.first_sent_at IS 'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
+
+
+--
+-- Name: COLUMN transfer_states.tries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.tries IS 'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
+
+
+--
+-- Name: COLUMN transfer_states.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.has_unknown_send IS 'True when some send of this generation may have been executed: then `surely not executed` about a later one settles nothing.';
+
+
+--
+-- Name: COLUMN transfer_states.reason; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.reason IS 'Why it stands here, in one short phrase.';
+
+
+--
+-- Name: COLUMN transfer_states.doorbell_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.doorbell_id IS 'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be emptied at any time.';
+
+
+--
+-- Name: is_only_send(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.is_only_send(p_state payout.transfer_states) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select not p_state.has_unknown_send and not exists (
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_state.payout_transfer_id
+            and o.generation = p_state.generation
+            and o.attempt <> p_state.attempt
+            and o.signal <> 'not_sent'
+            and coalesce(o.http_status, 0) not in (401, 403, 429)
+    )
+$$;
+
+
+--
+-- Name: FUNCTION is_only_send(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.is_only_send(p_state payout.transfer_states) IS 'True when no attempt but the newest can have had an effect under the current key.';
+
+
+--
+-- Name: engine_settings; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.engine_settings (
+    is_single_row boolean DEFAULT true NOT NULL,
+    lease_for interval DEFAULT '00:00:30'::interval NOT NULL,
+    http_deadline_for interval DEFAULT '00:00:20'::interval NOT NULL,
+    send_window_for interval DEFAULT '20:00:00'::interval NOT NULL,
+    attempt_drain_for interval DEFAULT '00:15:00'::interval NOT NULL,
+    max_tries integer DEFAULT 50 NOT NULL,
+    max_generations integer DEFAULT 30 NOT NULL,
+    largest_claim integer DEFAULT 1000 NOT NULL,
+    transfers_per_doorbell integer DEFAULT 100 NOT NULL,
+    ring_again_after interval DEFAULT '00:00:05'::interval NOT NULL,
+    is_livemode boolean,
+    CONSTRAINT attempts_drain_after_the_deadline CHECK ((attempt_drain_for >= http_deadline_for)),
+    CONSTRAINT bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (largest_claim > 0) AND (transfers_per_doorbell > 0) AND (ring_again_after >= '00:00:00'::interval))),
+    CONSTRAINT lease_outlasts_the_http_deadline CHECK (((http_deadline_for > '00:00:00'::interval) AND (lease_for > http_deadline_for))),
+    CONSTRAINT send_window_ends_before_stripe_forgets_the_key CHECK (((send_window_for > '00:00:00'::interval) AND (send_window_for <= '23:00:00'::interval))),
+    CONSTRAINT there_is_one_row CHECK (is_single_row)
+);
+
+
+--
+-- Name: TABLE engine_settings; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.engine_settings IS 'The engine''s numbers, in one row.';
+
+
+--
+-- Name: COLUMN engine_settings.lease_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.lease_for IS 'How long a claim holds a transfer.';
+
+
+--
+-- Name: COLUMN engine_settings.http_deadline_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.http_deadline_for IS 'Total time for one call to Stripe; a send begins no later than the lease minus this.';
+
+
+--
+-- Name: COLUMN engine_settings.send_window_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.send_window_for IS 'How long after its first use a key may be sent; Stripe forgets keys after 24 hours.';
+
+
+--
+-- Name: COLUMN engine_settings.attempt_drain_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.attempt_drain_for IS 'How long after its lease an attempt that nobody reported on still counts as open.';
+
+
+--
+-- Name: COLUMN engine_settings.max_tries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.max_tries IS 'Counted tries under one key before a person is asked.';
+
+
+--
+-- Name: COLUMN engine_settings.max_generations; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.max_generations IS 'Keys that one transfer may ever use.';
+
+
+--
+-- Name: COLUMN engine_settings.largest_claim; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.largest_claim IS 'Most transfers that one claim hands out.';
+
+
+--
+-- Name: COLUMN engine_settings.transfers_per_doorbell; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.transfers_per_doorbell IS 'One queue job rings for this many transfers, so that several workers share a settlement.';
+
+
+--
+-- Name: COLUMN engine_settings.ring_again_after; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.ring_again_after IS 'A transfer due for longer than this without a bell in the queue is rung for again.';
+
+
+--
+-- Name: COLUMN engine_settings.is_livemode; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.is_livemode IS 'The Stripe mode that answers must have; null: not fixed yet.';
+
+
+--
+-- Name: judge_decline(payout.judgement, payout.stripe_error_rules, payout.transfer_states, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement := p_judgement;
+    v_others_drain_at timestamptz := payout.other_attempts_drain_at(p_state);
+    v_may_have_another_key boolean := p_rule.reaction = 'decline_until_funded'
+        and p_state.generation < p_settings.max_generations;
+begin
+    if v_others_drain_at > payout.clock() then
+        v_judgement.to_state := 'unknown';
+        v_judgement.reason := 'declined_while_another_attempt_is_open';
+        v_judgement.next_attempt_at := v_others_drain_at;
+        return v_judgement;
+    end if;
+
+    if p_rule.reaction = 'refuse' and not payout.is_only_send(p_state) then
+        v_judgement.to_state := 'parked';
+        v_judgement.next_attempt_at := null;
+        return v_judgement;
+    end if;
+
+    v_judgement.to_state := 'failed';
+    if not v_may_have_another_key then
+        v_judgement.next_attempt_at := null;
+    end if;
+    if p_rule.reaction = 'decline_until_funded' and not v_may_have_another_key then
+        v_judgement.reason := 'keys_used_up_' || p_rule.reason;
+        v_judgement.is_alarm := true;
+    end if;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings) IS 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
+
+
+--
+-- Name: judge_failure(payout.outcome, payout.transfer_states, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement;
+    v_rule payout.stripe_error_rules := payout.match_error_rule(p_outcome);
+begin
+    v_judgement.verdict := 'ok';
+    v_judgement.error_rule_id := v_rule.error_rule_id;
+    v_judgement.reason := coalesce(v_rule.reason, 'unmapped_answer');
+    v_judgement.is_alarm := coalesce(v_rule.is_alarm, true);
+    v_judgement.pauses_engine := v_rule.reaction = 'pause';
+    v_judgement.counts_as_try := v_rule.reaction is distinct from 'pause';
+    v_judgement.leaves_unknown := coalesce(v_rule.reaction in ('unknown', 'park'), true);
+    v_judgement.next_attempt_at := payout.clock() + greatest(
+        payout.backoff(v_rule, p_state.tries + p_state.generation - 1),
+        make_interval(
+            secs => greatest(least(coalesce(p_outcome.retry_after_seconds, 0), 3600), 0)));
+
+    if v_rule.reaction in ('decline', 'decline_until_funded', 'refuse') then
+        return payout.judge_decline(v_judgement, v_rule, p_state, p_settings);
+    elsif v_rule.reaction = 'park' then
+        v_judgement.to_state := 'parked';
+        v_judgement.next_attempt_at := null;
+    elsif v_judgement.counts_as_try and p_state.tries + 1 >= p_settings.max_tries then
+        v_judgement.to_state := 'parked';
+        v_judgement.next_attempt_at := null;
+        v_judgement.reason := 'tries_used_up_' || v_judgement.reason;
+        v_judgement.is_alarm := true;
+    elsif v_rule.reaction in ('retry', 'pause') and not p_state.has_unknown_send then
+        v_judgement.to_state := 'retry_wait';
+    else
+        v_judgement.to_state := 'unknown';
+    end if;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) IS 'Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, parked, or as judge_decline says.';
+
+
+--
+-- Name: judge_outcome(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement;
+begin
+    -- Serials are handed out again after a promotion, keys are not.
+    if p_outcome.idempotency_key <> p_transfer.payout_ref || ':' || p_outcome.generation then
+        v_judgement.verdict := 'alarm';
+        v_judgement.reason := 'report_of_another_transfer';
+        v_judgement.is_alarm := true;
+        return v_judgement;
+    end if;
+
+    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+        return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+    end if;
+
+    if p_state.state = 'in_flight'
+        and p_state.generation = p_outcome.generation
+        and p_state.attempt = p_outcome.attempt then
+        return payout.judge_failure(p_outcome, p_state, p_settings);
+    end if;
+
+    v_judgement.verdict := case
+        when exists (
+            select from payout.transfer_observations as o
+            where o.payout_transfer_id = p_outcome.payout_transfer_id
+                and o.attempt = p_outcome.attempt
+                and o.generation = p_outcome.generation
+                and o.signal = p_outcome.signal
+                and o.verdict = 'ok'
+        ) then 'already'
+        else 'stale'
+    end;
+    v_judgement.is_alarm := false;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) IS 'Verdict, next state and reason for one reported outcome; changes nothing.';
+
+
+--
+-- Name: judge_success(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement;
+begin
+    v_judgement.reason := case
+        when not payout.answers_request(p_outcome, p_transfer)
+            or p_outcome.is_livemode <> p_settings.is_livemode then 'answer_contradicts_request'
+        when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
+        when p_state.state = 'paid' then 'second_transfer_at_stripe'
+        when p_outcome.generation <> p_state.generation
+            or p_state.state in ('scheduled', 'failed', 'cancelled')
+            then 'success_under_closed_key'
+        when exists (
+            select from payout.transfer_states as s
+            where s.stripe_transfer_id = p_outcome.stripe_transfer_id
+        ) then 'stripe_id_of_another_transfer'
+    end;
+
+    if v_judgement.reason is null then
+        v_judgement.verdict := 'ok';
+        v_judgement.to_state := 'paid';
+    elsif v_judgement.reason = 'known' or exists (
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_outcome.payout_transfer_id
+            and o.attempt = p_outcome.attempt
+            and o.generation = p_outcome.generation
+            and o.verdict = 'alarm'
+            and o.stripe_transfer_id is not distinct from p_outcome.stripe_transfer_id
+    ) then
+        v_judgement.verdict := 'already';
+        v_judgement.reason := null;
+    else
+        v_judgement.verdict := 'alarm';
+        v_judgement.is_alarm := true;
+        if p_state.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown') then
+            v_judgement.to_state := 'parked';
+            v_judgement.leaves_unknown := true;
+        end if;
+    end if;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) IS 'Judges a 2xx answer: paid, already known, or an alarm that parks what is still open.';
+
+
+--
+-- Name: lock_due_transfers(timestamp with time zone, timestamp with time zone, integer, bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint) RETURNS TABLE(payout_transfer_id bigint, doorbell_id bigint)
+    LANGUAGE plpgsql ROWS 20
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+begin
+    return query
+    select s.payout_transfer_id, s.doorbell_id
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.next_attempt_at <= p_now
+        and s.state in ('scheduled', 'retry_wait', 'unknown')
+        and (s.first_sent_at is null
+            or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
+        and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
+        and not case
+            when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
+            when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
+            else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
+        end
+    order by s.next_attempt_at
+    limit p_limit
+    for update of s skip locked;
+end
+$$;
+
+
+--
+-- Name: FUNCTION lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint) IS 'Locks and returns up to p_limit due transfers that are not on hold and whose key is young enough to be sent.';
+
+
+--
+-- Name: match_error_rule(payout.outcome); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.match_error_rule(p_outcome payout.outcome) RETURNS payout.stripe_error_rules
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select r
+    from payout.stripe_error_rules as r
+    where r.signal = p_outcome.signal
+        and (r.http_status_from is null
+            or p_outcome.http_status between r.http_status_from and r.http_status_to)
+        and (r.error_type is null or r.error_type = p_outcome.error_type)
+        and (r.error_code is null or r.error_code = p_outcome.error_code)
+        and (r.is_replayed is null or r.is_replayed = coalesce(p_outcome.is_replayed, false))
+        and (r.should_retry is null or r.should_retry = p_outcome.should_retry)
+        and (r.is_rate_limited is null
+            or r.is_rate_limited = (p_outcome.rate_limited_reason is not null))
+    order by r.error_rule_id
+    limit 1
+$$;
+
+
+--
+-- Name: FUNCTION match_error_rule(p_outcome payout.outcome); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.match_error_rule(p_outcome payout.outcome) IS 'The rule that says what an outcome without success means; the last rule of a signal fits all.';
+
+
+--
 -- Name: metadata_problem(jsonb); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -349,28 +1261,185 @@ COMMENT ON FUNCTION payout.metadata_problem(p_metadata jsonb) IS 'Why Stripe wou
 
 
 --
--- Name: payout_ref(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+-- Name: other_attempts_drain_at(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
 --
 
-CREATE FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
+CREATE FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_states) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+    select max(a.lease_until + e.attempt_drain_for)
+    from payout.transfer_attempts as a
+    cross join payout.engine_settings as e
+    where a.payout_transfer_id = p_state.payout_transfer_id
+        and a.generation = p_state.generation
+        and a.attempt <> p_state.attempt
+        and not exists (
+            select from payout.transfer_observations as o
+            where o.payout_transfer_id = a.payout_transfer_id
+                and o.generation = a.generation
+                and o.attempt = a.attempt
+                and o.signal not in ('lease_expired', 'key_expired')
+        )
+$$;
+
+
+--
+-- Name: FUNCTION other_attempts_drain_at(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_states) IS 'When the last unreported other attempt of the current key counts as over; null: none is open.';
+
+
+--
+-- Name: park_expired_keys(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_parked integer;
 begin
-    return 'payout_' || left(encode(sha256(convert_to(
-        octet_length(p_settlement_id)::text || ':' || p_settlement_id
-        || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
-        || ',' || coalesce(p_source_transaction, ''),
-        'UTF8')), 'hex'), 40);
+    with expired as (
+        select s.payout_transfer_id, s.generation, s.attempt,
+            case when s.first_sent_at > p_now then 'clock_was_set_back' else 'key_too_old_to_send'
+            end as reason
+        from payout.transfer_states as s
+        cross join payout.engine_settings as e
+        where s.next_attempt_at is not null
+            and s.state in ('retry_wait', 'unknown')
+            and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
+                or s.first_sent_at > p_now)
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked
+    ), observed as (
+        insert into payout.transfer_observations (
+            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+            error_rule_id)
+        select x.payout_transfer_id, x.generation, x.attempt, 'key_expired', 'ok', 'parked',
+            x.reason, r.error_rule_id
+        from expired as x
+        left join payout.stripe_error_rules as r on r.signal = 'key_expired'
+    ), moved as (
+        update payout.transfer_states as s
+        set state = 'parked',
+            next_attempt_at = null,
+            reason = x.reason,
+            changed_at = p_now
+        from expired as x
+        where s.payout_transfer_id = x.payout_transfer_id
+        returning 1
+    )
+    select count(*)::integer into v_parked from moved;
+
+    if v_parked > 0 then
+        perform pg_notify('payout_alarms', 'transfers_parked');
+    end if;
+    return v_parked;
 end
 $$;
 
 
 --
--- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION park_expired_keys(p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
+COMMENT ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) IS 'Parks up to p_limit transfers whose key is older than the send window, or of unknown age. Returns how many.';
+
+
+--
+-- Name: place_hold(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_hold_id bigint;
+begin
+    insert into payout.holds (scope, subject, reason)
+    values (p_scope, p_subject, p_reason)
+    on conflict do nothing
+    returning hold_id into v_hold_id;
+
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
+            jsonb_build_object('hold_id', v_hold_id));
+        return v_hold_id;
+    end if;
+
+    select h.hold_id into v_hold_id
+    from payout.holds as h
+    where h.scope = p_scope
+        and h.subject is not distinct from p_subject
+        and h.released_at is null;
+    return v_hold_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION place_hold(p_scope text, p_subject text, p_reason text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) IS 'Places a hold unless there is one, notes it in operator_actions, returns its hold_id.';
+
+
+--
+-- Name: raise_alarm(payout.outcome, payout.judgement); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_transfer payout.payout_transfers;
+begin
+    perform pg_notify('payout_alarms', p_judgement.reason);
+
+    if p_judgement.pauses_engine then
+        perform payout.place_hold('engine', null, p_judgement.reason);
+    end if;
+
+    if p_judgement.verdict <> 'alarm' and p_judgement.to_state is distinct from 'parked' then
+        return p_judgement.reason;
+    end if;
+
+    select * into strict v_transfer
+    from payout.payout_transfers as t
+    where t.payout_transfer_id = p_outcome.payout_transfer_id;
+
+    insert into payout.discrepancies (
+        kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice)
+    values (
+        p_judgement.reason, v_transfer.payout_transfer_id, p_outcome.stripe_transfer_id,
+        v_transfer.request, jsonb_strip_nulls(to_jsonb(p_outcome)),
+        coalesce(
+            (select r.advice from payout.stripe_error_rules as r
+                where r.error_rule_id = p_judgement.error_rule_id),
+            'Look the payout_ref up at Stripe and compare; nothing of this settlement is sent '
+            'until its hold is released.'));
+
+    if p_judgement.verdict = 'alarm' then
+        perform payout.place_hold('settlement', v_transfer.settlement_id, p_judgement.reason);
+    end if;
+    return p_judgement.reason;
+end
+$$;
+
+
+--
+-- Name: FUNCTION raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) IS 'Notifies channel payout_alarms, records a discrepancy, holds the settlement or the engine; returns the reason.';
 
 
 --
@@ -424,7 +1493,11 @@ begin
         v_problem := 'p_lines is not an array with at least one line';
     else
         select format('line %s of p_lines %s', e.position, c.problem) into v_problem
-        from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        from (
+            select e.line, e.position,
+                row_number() over (partition by e.line ->> 'line_id' order by e.position) as nth
+            from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        ) as e
         cross join lateral (select case
             when jsonb_typeof(e.line) <> 'object' then 'is not an object'
             when jsonb_typeof(e.line -> 'line_id') is distinct from 'string'
@@ -439,6 +1512,7 @@ begin
                 then 'has a source_transaction that is not text'
             when e.line - array['line_id', 'payee_id', 'amount_minor', 'source_transaction'] <> '{}'
                 then 'has a key that is none of line_id, payee_id, amount_minor, source_transaction'
+            when e.nth > 1 then format('repeats the line_id %s', e.line ->> 'line_id')
         end) as c (problem)
         where c.problem is not null
         order by e.position
@@ -466,6 +1540,189 @@ $_$;
 --
 
 COMMENT ON FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) IS 'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
+
+
+--
+-- Name: read_outcomes(jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.read_outcomes(p_outcomes jsonb) RETURNS payout.outcome[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    v_problem text;
+begin
+    if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
+        v_problem := 'p_outcomes is not an array';
+    else
+        select format('outcome %s %s', e.position, c.problem) into v_problem
+        from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
+        cross join lateral (select case
+            when jsonb_typeof(e.outcome) <> 'object' then 'is not an object'
+            when coalesce(e.outcome ->> 'payout_transfer_id', '') !~ '^[0-9]{1,18}$'
+                then 'has no whole number payout_transfer_id'
+            when coalesce(e.outcome ->> 'generation', '') !~ '^[0-9]{1,9}$'
+                then 'has no whole number generation'
+            when coalesce(e.outcome ->> 'attempt', '') !~ '^[0-9]{1,9}$'
+                then 'has no whole number attempt'
+            when coalesce(e.outcome ->> 'signal', '') not in (
+                'response', 'unreadable', 'no_response', 'not_sent')
+                then 'has no signal out of response, unreadable, no_response, not_sent'
+        end) as c (problem)
+        where c.problem is not null
+        order by e.position
+        limit 1;
+    end if;
+    if v_problem is not null then
+        raise exception '%', v_problem
+            using
+                errcode = 'SP312',
+                hint = 'comment on type payout.outcome says what an outcome is.';
+    end if;
+
+    return array(
+        select jsonb_populate_record(null::payout.outcome, e.outcome - array(
+            select f.key
+            from jsonb_each_text(e.outcome) as f
+            where (f.key = 'http_status' and f.value !~ '^[0-9]{3}$')
+                or (f.key in ('amount_minor', 'amount_reversed_minor')
+                    and f.value !~ '^-?[0-9]{1,18}$')
+                or (f.key = 'retry_after_seconds' and f.value !~ '^[0-9]{1,9}([.][0-9]{1,9})?$')
+                or (f.key in ('is_replayed', 'is_livemode') and f.value not in ('true', 'false'))))
+        from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
+        order by e.position);
+end
+$_$;
+
+
+--
+-- Name: FUNCTION read_outcomes(p_outcomes jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.read_outcomes(p_outcomes jsonb) IS 'Reported outcomes in the order they came; SP312 when one cannot be read.';
+
+
+--
+-- Name: record_outcomes(payout.outcome[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.record_outcomes(p_outcomes payout.outcome[]) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+begin
+    return query
+    with judged as materialized (
+        select o as outcome, j as judgement, o.*, j.*, s.generation as current_generation,
+            s.state as former_state, t.amount_minor as owed_minor, t.currency as owed_currency,
+            t.payee_id
+        from unnest(p_outcomes) as o
+        join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
+        join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
+        cross join lateral payout.judge_outcome(
+            o, s, t, (select e from payout.engine_settings as e)) as j
+        order by o.payout_transfer_id
+    ), observed as (
+        insert into payout.transfer_observations (
+            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+            error_rule_id, http_status, error_type, error_code, is_replayed, stripe_transfer_id,
+            stripe_request_id, facts)
+        select
+            j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
+            j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
+            j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome)
+        from judged as j
+    ), moved as (
+        update payout.transfer_states as s
+        set state = j.to_state,
+            lease_until = null,
+            next_attempt_at = case when j.to_state <> 'paid' then j.next_attempt_at end,
+            stripe_transfer_id = case when j.to_state = 'paid' then j.stripe_transfer_id end,
+            tries = s.tries + coalesce(j.counts_as_try, false)::integer,
+            has_unknown_send = s.has_unknown_send or coalesce(j.leaves_unknown, false),
+            reason = j.reason,
+            changed_at = payout.clock()
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
+    ), stopped as (
+        -- Rule K must not open a new key behind an alarm's back.
+        update payout.transfer_states as s
+        set next_attempt_at = null
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id and j.former_state = 'failed'
+            and j.is_alarm and j.reason <> 'report_of_another_transfer'
+    ), booked as (
+        insert into payout.ledger_entries (
+            payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
+            currency)
+        select j.payout_transfer_id, case j.to_state when 'paid' then 'paid' else 'release' end,
+            j.current_generation, 'in_flight',
+            case j.to_state when 'paid' then 'stripe_balance' else 'payable:' || j.payee_id end,
+            j.owed_minor, j.owed_currency
+        from judged as j where j.to_state in ('paid', 'failed')
+    ), called as (
+        select count(payout.raise_alarm(j.outcome, j.judgement)) as alarms
+        from judged as j where j.is_alarm
+    )
+    select j.payout_transfer_id, j.generation, j.attempt, j.verdict,
+        coalesce(j.to_state, j.former_state::text)
+    from judged as j
+    -- Named in a condition because a query that nobody asks is not run.
+    where (select c.alarms from called as c) >= 0;
+end
+$$;
+
+
+--
+-- Name: FUNCTION record_outcomes(p_outcomes payout.outcome[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.record_outcomes(p_outcomes payout.outcome[]) IS 'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
+
+
+--
+-- Name: record_unknown_transfers(payout.outcome[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.record_unknown_transfers(p_outcomes payout.outcome[]) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return query
+    with recorded as (
+        insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
+        select 'report_of_unknown_transfer', o.stripe_transfer_id, jsonb_strip_nulls(to_jsonb(o)),
+            'This database does not know the transfer: was it restored or promoted? Look the '
+            'payout_ref up at Stripe before anything is sent.'
+        from unnest(p_outcomes) as o
+        where not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = o.payout_transfer_id
+        )
+        returning theirs
+    )
+    select
+        (r.theirs ->> 'payout_transfer_id')::bigint, (r.theirs ->> 'generation')::integer,
+        (r.theirs ->> 'attempt')::integer, 'alarm', null::text
+    from recorded as r;
+
+    if found then
+        perform pg_notify('payout_alarms', 'report_of_unknown_transfer');
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION record_unknown_transfers(p_outcomes payout.outcome[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.record_unknown_transfers(p_outcomes payout.outcome[]) IS 'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
 
 
 --
@@ -663,31 +1920,152 @@ COMMENT ON FUNCTION payout.refuse_late_lines(p_settlement_id text) IS 'Raises SP
 
 
 --
--- Name: request_fits(jsonb, bigint, text, text, text, text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+-- Name: refuse_unsafe_server(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
-CREATE FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
+CREATE FUNCTION payout.refuse_unsafe_server() RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+    v_problem text;
 begin
-    return coalesce(
-        p_request ->> 'amount' = p_amount_minor::text
-        and p_request ->> 'currency' = p_currency
-        and p_request ->> 'destination' = p_destination
-        and p_request ->> 'source_transaction' is not distinct from p_source_transaction
-        and p_request -> 'metadata' @> jsonb_build_object(
-            'payout_ref', p_payout_ref, 'settlement_id', p_settlement_id, 'payee_id', p_payee_id),
-        false);
+    v_problem := case
+        when pg_is_in_recovery() then 'the server is in recovery'
+        when current_setting('fsync') = 'off' then 'fsync is off'
+        when current_setting('synchronous_commit') in ('off', 'local')
+            then 'synchronous_commit is ' || current_setting('synchronous_commit')
+    end;
+    if v_problem is not null then
+        raise exception 'no transfer is handed out while %', v_problem
+            using
+                errcode = 'SP401',
+                hint = 'A claim must be as durable as the transfer it allows.';
+    end if;
 end
 $$;
 
 
 --
--- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION refuse_unsafe_server(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'True when amount, currency, destination, source and metadata of a request are those given.';
+COMMENT ON FUNCTION payout.refuse_unsafe_server() IS 'Refuses to go on when a commit could be lost: recovery, fsync or synchronous_commit off.';
+
+
+--
+-- Name: remaining_facts(payout.outcome); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.remaining_facts(p_outcome payout.outcome) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
+        'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'signal', 'http_status',
+        'error_type', 'error_code', 'is_replayed', 'stripe_transfer_id', 'stripe_request_id']);
+end
+$$;
+
+
+--
+-- Name: FUNCTION remaining_facts(p_outcome payout.outcome); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.remaining_facts(p_outcome payout.outcome) IS 'What transfer_observations.facts keeps of an outcome; absent parts are left out.';
+
+
+--
+-- Name: reopen_declined(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_ids bigint[];
+begin
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        cross join payout.engine_settings as e
+        where s.next_attempt_at <= p_now
+            and s.state = 'failed'
+            and s.generation < e.max_generations
+            and payout.saved_decline(s) is not null
+            and not exists (
+                select from payout.transfer_observations as o
+                where o.payout_transfer_id = s.payout_transfer_id
+                    and o.stripe_transfer_id is not null
+            )
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked);
+
+    insert into payout.key_generations (
+        payout_transfer_id, generation, reason, evidence_observation_id)
+    select s.payout_transfer_id, s.generation + 1, s.reason, payout.saved_decline(s)
+    from payout.transfer_states as s
+    where s.payout_transfer_id = any (v_ids);
+
+    with reopened as (
+        update payout.transfer_states as s
+        set state = 'scheduled',
+            generation = s.generation + 1,
+            first_sent_at = null,
+            tries = 0,
+            has_unknown_send = false,
+            reason = null,
+            changed_at = p_now
+        where s.payout_transfer_id = any (v_ids)
+        returning s.payout_transfer_id, s.generation
+    )
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
+    select r.payout_transfer_id, 'reserve', r.generation, 'payable:' || t.payee_id, 'in_flight',
+        t.amount_minor, t.currency
+    from reopened as r
+    join payout.payout_transfers as t on t.payout_transfer_id = r.payout_transfer_id;
+
+    return cardinality(v_ids);
+end
+$$;
+
+
+--
+-- Name: FUNCTION reopen_declined(p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) IS 'Opens the next key for up to p_limit declined transfers that are due; returns how many.';
+
+
+--
+-- Name: saved_decline(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.saved_decline(p_state payout.transfer_states) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select max(o.observation_id)
+    from payout.transfer_observations as o
+    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+    where o.payout_transfer_id = p_state.payout_transfer_id
+        and o.generation = p_state.generation
+        and o.verdict = 'ok'
+        and o.moved_to = 'failed'
+        and r.is_saved
+$$;
+
+
+--
+-- Name: FUNCTION saved_decline(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.saved_decline(p_state payout.transfer_states) IS 'The accepted decline that Stripe saved under the current key; null: there is none.';
 
 
 --
@@ -898,9 +2276,11 @@ COMMENT ON FUNCTION payout.tg_lines_ahead__check_settlement() IS 'Trigger: at co
 CREATE FUNCTION payout.tg_settlement_lines__refuse_frozen() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
-    v_settlement_ids text[] := array(select distinct c.settlement_id from changed as c);
+    v_settlement_ids text[] := array(
+        select distinct c.settlement_id::text from changed as c);
     v_found integer;
     v_frozen_id text;
 begin
@@ -913,7 +2293,7 @@ begin
 
     if v_found < cardinality(v_settlement_ids) then
         insert into payout.lines_ahead (settlement_id)
-        select i.settlement_id
+        select i.settlement_id::payout.external_id
         from unnest(v_settlement_ids) as i (settlement_id)
         where not exists (
             select from payout.settlements as s where s.settlement_id = i.settlement_id
@@ -928,9 +2308,17 @@ begin
         and s.state = 'pending'
         and s.xmin <> pg_current_xact_id()::xid;
 
-    select j.settlement_id into v_frozen_id
+    -- With immediate constraints the very statement that inserts both has scheduled
+    -- the settlement by now; it did so with these lines if they add up.
+    select j.settlement_id::text into v_frozen_id
     from payout.payout_jobs as j
+    join payout.settlements as s on s.settlement_id = j.settlement_id
     where j.settlement_id = any (v_settlement_ids)
+        and (tg_op <> 'INSERT' or s.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = j.settlement_id
+        ))
     limit 1;
     if found then
         perform payout.refuse_late_lines(v_frozen_id);
@@ -1148,6 +2536,76 @@ COMMENT ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payo
 
 
 --
+-- Name: claim_transfers(text, integer, bigint); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, request jsonb, lease_seconds double precision, deadline_seconds double precision)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+declare
+    v_settings payout.engine_settings;
+    v_now timestamptz := payout.clock();
+begin
+    perform payout.refuse_unsafe_server();
+    select * into strict v_settings from payout.engine_settings;
+
+    if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
+        raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),
+            coalesce(p_worker, 'nobody')
+            using
+                errcode = 'SP311',
+                hint = format('Name the worker, ask for 1 to %s.', v_settings.largest_claim);
+    end if;
+
+    if exists (
+        select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+    ) then
+        return;
+    end if;
+
+    return query
+    with claimed as (
+        update payout.transfer_states as s
+        set state = 'in_flight',
+            attempt = s.attempt + 1,
+            lease_until = v_now + v_settings.lease_for,
+            next_attempt_at = null,
+            first_sent_at = coalesce(s.first_sent_at, v_now),
+            changed_at = v_now
+        from payout.lock_due_transfers(
+            v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d
+        where s.payout_transfer_id = d.payout_transfer_id
+        returning s.*
+    ), opened as (
+        insert into payout.transfer_attempts (
+            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until
+        from claimed as c
+    )
+    select
+        c.payout_transfer_id, c.generation, c.attempt,
+        t.payout_ref || ':' || c.generation,
+        t.request,
+        extract(epoch from v_settings.lease_for)::double precision,
+        extract(epoch from v_settings.http_deadline_for)::double precision
+    from claimed as c
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint) IS 'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine is on hold. Seconds count from before the call.';
+
+
+--
 -- Name: complete_settlement(text, text, jsonb, timestamp with time zone, jsonb); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
@@ -1161,6 +2619,9 @@ declare
         select l from payout.read_lines(p_settlement_id, p_lines) as l);
     v_difference text;
 begin
+    -- The caller may have made all constraints immediate; the lines come after.
+    set constraints payout._900_schedule_payout_job deferred;
+
     insert into payout.settlements (
         settlement_id, currency, total_minor, state, pay_after, metadata)
     select p_settlement_id, p_currency, sum(l.amount_minor), 'complete', p_pay_after, p_metadata
@@ -1206,6 +2667,51 @@ COMMENT ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_curre
 
 
 --
+-- Name: hold(text, text, text); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_exists boolean;
+begin
+    if p_scope is null or p_scope not in ('engine', 'currency', 'payee', 'settlement')
+        or (p_scope = 'engine') <> (p_subject is null)
+        or coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot hold % % for reason %', coalesce(p_scope, 'null'),
+            coalesce(p_subject, 'without subject'), coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP313',
+                hint = 'Scopes: engine (no subject), currency, payee, settlement; give a reason.';
+    end if;
+    v_exists := case p_scope
+        when 'engine' then true
+        when 'currency' then exists (
+            select from payout.currencies as c where c.currency = p_subject)
+        when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
+        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
+    end;
+    if not v_exists then
+        raise exception 'there is no % % to hold', p_scope, p_subject
+            using
+                errcode = 'SP310',
+                hint = 'Currencies are written in lower case; look for the exact id.';
+    end if;
+    return payout.place_hold(p_scope, p_subject, p_reason);
+end
+$$;
+
+
+--
+-- Name: FUNCTION hold(p_scope text, p_reason text, p_subject text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) IS 'Stops new sends of a scope (engine, currency, payee, settlement) until the hold is released.';
+
+
+--
 -- Name: register_payee(text, text); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
@@ -1248,6 +2754,177 @@ $$;
 --
 
 COMMENT ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) IS 'Registers a payee; with an account, records it as the one to pay from now on. Repeatable; transfers already scheduled keep their account.';
+
+
+--
+-- Name: holds; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.holds (
+    hold_id bigint NOT NULL,
+    scope text NOT NULL,
+    subject text,
+    reason text NOT NULL,
+    placed_by text DEFAULT SESSION_USER NOT NULL,
+    placed_at timestamp with time zone DEFAULT now() NOT NULL,
+    released_by text,
+    released_at timestamp with time zone,
+    release_reason text,
+    CONSTRAINT only_the_engine_has_no_subject CHECK (((scope = 'engine'::text) = (subject IS NULL))),
+    CONSTRAINT reason_is_given CHECK ((length(btrim(reason)) > 0)),
+    CONSTRAINT release_is_whole CHECK ((((released_at IS NULL) = (released_by IS NULL)) AND ((released_at IS NULL) = (release_reason IS NULL)))),
+    CONSTRAINT scope_is_known CHECK ((scope = ANY (ARRAY['engine'::text, 'currency'::text, 'payee'::text, 'settlement'::text])))
+);
+
+
+--
+-- Name: TABLE holds; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.holds IS 'What is not to be sent for now: nothing at all, a currency, a payee or a settlement.';
+
+
+--
+-- Name: release_hold(bigint, text); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) RETURNS payout.holds
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_hold payout.holds;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot release hold % without a reason', p_hold_id
+            using
+                errcode = 'SP313',
+                hint = 'Say what was done about it.';
+    end if;
+
+    select * into v_hold
+    from payout.holds as h
+    where h.hold_id = p_hold_id
+    for update;
+
+    if not found then
+        raise exception 'hold % does not exist', p_hold_id
+            using
+                errcode = 'SP310',
+                hint = 'select * from payout.holds where released_at is null';
+    end if;
+
+    if v_hold.released_at is not null then
+        return v_hold;
+    end if;
+
+    update payout.holds as h
+    set released_at = payout.clock(),
+        released_by = session_user,
+        release_reason = p_reason
+    where h.hold_id = p_hold_id
+    returning * into v_hold;
+
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('release', concat_ws(' ', v_hold.scope, v_hold.subject), p_reason,
+        jsonb_build_object('hold_id', p_hold_id));
+    return v_hold;
+end
+$$;
+
+
+--
+-- Name: FUNCTION release_hold(p_hold_id bigint, p_reason text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) IS 'Releases a hold with a reason; the sweep then rings for what is due. Safe to repeat.';
+
+
+--
+-- Name: report_outcomes(jsonb); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.report_outcomes(p_outcomes jsonb) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
+    v_turns bigint[];
+    v_known integer;
+begin
+    perform
+    from payout.transfer_states as s
+    where s.payout_transfer_id = any (array(
+        select o.payout_transfer_id from unnest(v_outcomes) as o))
+    order by s.payout_transfer_id
+    for update;
+    get diagnostics v_known = row_count;
+
+    -- Two outcomes of one transfer are judged one after the other.
+    v_turns := array(
+        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
+        from unnest(v_outcomes) with ordinality as o
+        order by o.ordinality);
+
+    for v_turn in 1 .. (
+        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
+    ) loop
+        return query
+        select * from payout.record_outcomes(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where v_turns[i] = v_turn));
+    end loop;
+
+    if v_known < (select count(distinct o.payout_transfer_id) from unnest(v_outcomes) as o) then
+        return query
+        select * from payout.record_unknown_transfers(v_outcomes);
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION report_outcomes(p_outcomes jsonb); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) IS 'Takes an array of payout.outcome objects; answers ok, already, stale or alarm and the state for each. Every outcome is stored, whatever the answer.';
+
+
+--
+-- Name: sweep(integer); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.sweep(p_limit integer DEFAULT 1000) RETURNS TABLE(leases_expired integer, transfers_parked integer, transfers_reopened integer, doorbells_rung integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_now timestamptz := payout.clock();
+begin
+    if p_limit is null or p_limit < 1 then
+        raise exception 'sweep of % transfers', coalesce(p_limit::text, 'null')
+            using
+                errcode = 'SP311',
+                hint = 'Give a limit of at least 1, or none.';
+    end if;
+    return query
+    select
+        payout.expire_leases(v_now, p_limit),
+        payout.park_expired_keys(v_now, p_limit),
+        payout.reopen_declined(v_now, p_limit),
+        0;  -- there is no queue yet
+end
+$$;
+
+
+--
+-- Name: FUNCTION sweep(p_limit integer); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.sweep(p_limit integer) IS 'Closes leases that ran out, parks what is too old to send, opens new keys where rule K allows; up to p_limit of each. Returns how many.';
 
 
 --
@@ -1332,135 +3009,6 @@ ALTER TABLE payout.discrepancies ALTER COLUMN discrepancy_id ADD GENERATED ALWAY
     NO MAXVALUE
     CACHE 1
 );
-
-
---
--- Name: engine_settings; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.engine_settings (
-    is_single_row boolean DEFAULT true NOT NULL,
-    lease_for interval DEFAULT '00:00:30'::interval NOT NULL,
-    http_deadline_for interval DEFAULT '00:00:20'::interval NOT NULL,
-    send_window_for interval DEFAULT '20:00:00'::interval NOT NULL,
-    attempt_drain_for interval DEFAULT '00:15:00'::interval NOT NULL,
-    max_tries integer DEFAULT 50 NOT NULL,
-    max_generations integer DEFAULT 30 NOT NULL,
-    largest_claim integer DEFAULT 1000 NOT NULL,
-    transfers_per_doorbell integer DEFAULT 100 NOT NULL,
-    ring_again_after interval DEFAULT '00:00:05'::interval NOT NULL,
-    is_livemode boolean,
-    CONSTRAINT attempts_drain_after_the_deadline CHECK ((attempt_drain_for >= http_deadline_for)),
-    CONSTRAINT bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (largest_claim > 0) AND (transfers_per_doorbell > 0) AND (ring_again_after >= '00:00:00'::interval))),
-    CONSTRAINT lease_outlasts_the_http_deadline CHECK (((http_deadline_for > '00:00:00'::interval) AND (lease_for > http_deadline_for))),
-    CONSTRAINT send_window_ends_before_stripe_forgets_the_key CHECK (((send_window_for > '00:00:00'::interval) AND (send_window_for <= '23:00:00'::interval))),
-    CONSTRAINT there_is_one_row CHECK (is_single_row)
-);
-
-
---
--- Name: TABLE engine_settings; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.engine_settings IS 'The engine''s numbers, in one row.';
-
-
---
--- Name: COLUMN engine_settings.lease_for; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.lease_for IS 'How long a claim holds a transfer.';
-
-
---
--- Name: COLUMN engine_settings.http_deadline_for; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.http_deadline_for IS 'Total time for one call to Stripe; a send begins no later than the lease minus this.';
-
-
---
--- Name: COLUMN engine_settings.send_window_for; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.send_window_for IS 'How long after its first use a key may be sent; Stripe forgets keys after 24 hours.';
-
-
---
--- Name: COLUMN engine_settings.attempt_drain_for; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.attempt_drain_for IS 'How long after its lease an attempt that nobody reported on still counts as open.';
-
-
---
--- Name: COLUMN engine_settings.max_tries; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.max_tries IS 'Counted tries under one key before a person is asked.';
-
-
---
--- Name: COLUMN engine_settings.max_generations; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.max_generations IS 'Keys that one transfer may ever use.';
-
-
---
--- Name: COLUMN engine_settings.largest_claim; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.largest_claim IS 'Most transfers that one claim hands out.';
-
-
---
--- Name: COLUMN engine_settings.transfers_per_doorbell; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.transfers_per_doorbell IS 'One queue job rings for this many transfers, so that several workers share a settlement.';
-
-
---
--- Name: COLUMN engine_settings.ring_again_after; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.ring_again_after IS 'A transfer due for longer than this without a bell in the queue is rung for again.';
-
-
---
--- Name: COLUMN engine_settings.is_livemode; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.engine_settings.is_livemode IS 'The Stripe mode that answers must have; null: not fixed yet.';
-
-
---
--- Name: holds; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.holds (
-    hold_id bigint NOT NULL,
-    scope text NOT NULL,
-    subject text,
-    reason text NOT NULL,
-    placed_by text DEFAULT SESSION_USER NOT NULL,
-    placed_at timestamp with time zone DEFAULT now() NOT NULL,
-    released_by text,
-    released_at timestamp with time zone,
-    release_reason text,
-    CONSTRAINT only_the_engine_has_no_subject CHECK (((scope = 'engine'::text) = (subject IS NULL))),
-    CONSTRAINT reason_is_given CHECK ((length(btrim(reason)) > 0)),
-    CONSTRAINT release_is_whole CHECK ((((released_at IS NULL) = (released_by IS NULL)) AND ((released_at IS NULL) = (release_reason IS NULL)))),
-    CONSTRAINT scope_is_known CHECK ((scope = ANY (ARRAY['engine'::text, 'currency'::text, 'payee'::text, 'settlement'::text])))
-);
-
-
---
--- Name: TABLE holds; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.holds IS 'What is not to be sent for now: nothing at all, a currency, a payee or a settlement.';
 
 
 --
@@ -1726,65 +3274,6 @@ ALTER TABLE payout.payout_jobs ALTER COLUMN payout_job_id ADD GENERATED ALWAYS A
 
 
 --
--- Name: payout_transfers; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.payout_transfers (
-    payout_transfer_id bigint NOT NULL,
-    payout_job_id bigint NOT NULL,
-    settlement_id payout.external_id NOT NULL,
-    payee_id payout.external_id NOT NULL,
-    source_transaction text,
-    destination text NOT NULL,
-    amount_minor bigint NOT NULL,
-    currency payout.currency_code NOT NULL,
-    payout_ref text NOT NULL,
-    request jsonb NOT NULL,
-    request_sha256 bytea GENERATED ALWAYS AS (sha256((replace((request)::text, '\'::text, '\\'::text))::bytea)) STORED NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
-    CONSTRAINT destination_is_a_stripe_account CHECK ((destination ~ '^acct_'::text)),
-    CONSTRAINT payout_ref_is_derived CHECK ((payout_ref = payout.payout_ref((settlement_id)::text, (payee_id)::text, source_transaction))),
-    CONSTRAINT request_says_what_the_row_says CHECK (payout.request_fits(request, amount_minor, (currency)::text, destination, payout_ref, (settlement_id)::text, (payee_id)::text, source_transaction))
-);
-
-
---
--- Name: TABLE payout_transfers; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.payout_transfers IS 'One Stripe transfer that is owed: who, how much, to which account, and the request as it will be sent, frozen when the settlement was completed.';
-
-
---
--- Name: COLUMN payout_transfers.amount_minor; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.payout_transfers.amount_minor IS 'Sum of the lines it pays, in minor units of currency.';
-
-
---
--- Name: COLUMN payout_transfers.payout_ref; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.payout_transfers.payout_ref IS 'Business identity: payout.payout_ref(settlement, payee, source_transaction). The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
-
-
---
--- Name: COLUMN payout_transfers.request; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.payout_transfers.request IS 'Parameters of POST /v1/transfers, sent exactly as they stand here.';
-
-
---
--- Name: COLUMN payout_transfers.request_sha256; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.payout_transfers.request_sha256 IS 'Digest of request, made by the database.';
-
-
---
 -- Name: payout_transfers_payout_transfer_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
 --
 
@@ -1912,86 +3401,6 @@ COMMENT ON COLUMN payout.states.whose_turn IS 'Who acts next while a transfer st
 
 
 --
--- Name: stripe_error_rules; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.stripe_error_rules (
-    error_rule_id integer NOT NULL,
-    signal text NOT NULL,
-    http_status_from integer,
-    http_status_to integer,
-    error_type text,
-    error_code text,
-    is_replayed boolean,
-    should_retry text,
-    is_rate_limited boolean,
-    reaction text NOT NULL,
-    is_saved boolean DEFAULT false NOT NULL,
-    is_alarm boolean DEFAULT false NOT NULL,
-    wait_at_least interval DEFAULT '00:00:00'::interval NOT NULL,
-    wait_base interval DEFAULT '00:00:01'::interval NOT NULL,
-    wait_cap interval DEFAULT '00:15:00'::interval NOT NULL,
-    reason text NOT NULL,
-    advice text NOT NULL,
-    CONSTRAINT only_a_decline_is_saved CHECK (((reaction = ANY (ARRAY['decline'::text, 'decline_until_funded'::text])) = is_saved)),
-    CONSTRAINT reaction_is_known CHECK ((reaction = ANY (ARRAY['retry'::text, 'decline'::text, 'decline_until_funded'::text, 'refuse'::text, 'unknown'::text, 'park'::text, 'pause'::text]))),
-    CONSTRAINT should_retry_is_stripes_header CHECK ((should_retry = ANY (ARRAY['true'::text, 'false'::text]))),
-    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
-    CONSTRAINT status_range_is_whole CHECK ((((http_status_from IS NULL) = (http_status_to IS NULL)) AND (http_status_from <= http_status_to))),
-    CONSTRAINT waits_are_in_order CHECK (((wait_at_least >= '00:00:00'::interval) AND (wait_base > '00:00:00'::interval) AND (wait_cap >= wait_base)))
-);
-
-
---
--- Name: TABLE stripe_error_rules; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.stripe_error_rules IS 'What an answer that is no success means, as data: the first rule in order of its id that fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
-
-
---
--- Name: COLUMN stripe_error_rules.should_retry; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.stripe_error_rules.should_retry IS 'Stripe-Should-Retry; null fits any.';
-
-
---
--- Name: COLUMN stripe_error_rules.is_rate_limited; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.stripe_error_rules.is_rate_limited IS 'Whether Stripe-Rate-Limited-Reason came with the answer; null fits both.';
-
-
---
--- Name: COLUMN stripe_error_rules.reaction; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.stripe_error_rules.reaction IS 'retry: surely not executed, same key; decline: saved under the key, money back to the payee; decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person; pause: hold the whole engine, costs no try.';
-
-
---
--- Name: COLUMN stripe_error_rules.is_saved; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.stripe_error_rules.is_saved IS 'Stripe answers the same to every later request with this key.';
-
-
---
--- Name: COLUMN stripe_error_rules.wait_at_least; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.stripe_error_rules.wait_at_least IS 'Floor of the wait before the next step.';
-
-
---
--- Name: COLUMN stripe_error_rules.advice; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.stripe_error_rules.advice IS 'What a person can do, shown beside the reason.';
-
-
---
 -- Name: transfer_attempts; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -2105,108 +3514,6 @@ ALTER TABLE payout.transfer_observations ALTER COLUMN observation_id ADD GENERAT
 
 
 --
--- Name: transfer_states; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.transfer_states (
-    payout_transfer_id bigint NOT NULL,
-    state payout.transfer_state DEFAULT 'scheduled'::text NOT NULL,
-    generation integer DEFAULT 1 NOT NULL,
-    attempt integer DEFAULT 0 NOT NULL,
-    lease_until timestamp with time zone,
-    next_attempt_at timestamp with time zone,
-    stripe_transfer_id text,
-    first_sent_at timestamp with time zone,
-    tries integer DEFAULT 0 NOT NULL,
-    has_unknown_send boolean DEFAULT false NOT NULL,
-    reason text,
-    doorbell_id bigint,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT attempt_counts_from_zero CHECK ((attempt >= 0)),
-    CONSTRAINT cancelled_was_never_attempted CHECK ((((state)::text <> 'cancelled'::text) OR (attempt = 0))),
-    CONSTRAINT generation_counts_from_one CHECK ((generation >= 1)),
-    CONSTRAINT in_flight_has_been_sent CHECK ((((state)::text <> 'in_flight'::text) OR (first_sent_at IS NOT NULL))),
-    CONSTRAINT only_in_flight_has_a_lease CHECK ((((state)::text = 'in_flight'::text) = (lease_until IS NOT NULL))),
-    CONSTRAINT paid_names_its_transfer CHECK ((((state)::text = 'paid'::text) = (stripe_transfer_id IS NOT NULL))),
-    CONSTRAINT parked_and_failed_say_why CHECK ((((state)::text <> ALL (ARRAY['parked'::text, 'failed'::text])) OR (reason IS NOT NULL))),
-    CONSTRAINT resting_has_no_next_attempt CHECK ((((state)::text <> ALL (ARRAY['in_flight'::text, 'parked'::text, 'paid'::text, 'cancelled'::text])) OR (next_attempt_at IS NULL))),
-    CONSTRAINT tries_count_from_zero CHECK ((tries >= 0)),
-    CONSTRAINT waiting_names_its_next_attempt CHECK ((((state)::text <> ALL (ARRAY['scheduled'::text, 'retry_wait'::text, 'unknown'::text])) OR (next_attempt_at IS NOT NULL)))
-)
-WITH (fillfactor='70');
-
-
---
--- Name: TABLE transfer_states; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.transfer_states IS 'How far each transfer has come: the one table that changes while money moves. It can be rebuilt from attempts, observations and key generations.';
-
-
---
--- Name: COLUMN transfer_states.generation; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.generation IS 'Which idempotency key counts: payout_ref plus this number.';
-
-
---
--- Name: COLUMN transfer_states.attempt; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.attempt IS 'Number of the newest claim, over all generations; with generation the fence for reports.';
-
-
---
--- Name: COLUMN transfer_states.lease_until; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.lease_until IS 'Until when the claiming worker alone may talk to Stripe about this transfer.';
-
-
---
--- Name: COLUMN transfer_states.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.next_attempt_at IS 'When the engine acts next by itself; null: it does not.';
-
-
---
--- Name: COLUMN transfer_states.first_sent_at; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.first_sent_at IS 'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
-
-
---
--- Name: COLUMN transfer_states.tries; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.tries IS 'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
-
-
---
--- Name: COLUMN transfer_states.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.has_unknown_send IS 'True when some send of this generation may have been executed: then `surely not executed` about a later one settles nothing.';
-
-
---
--- Name: COLUMN transfer_states.reason; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.reason IS 'Why it stands here, in one short phrase.';
-
-
---
--- Name: COLUMN transfer_states.doorbell_id; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.doorbell_id IS 'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be emptied at any time.';
-
-
---
 -- Name: error_codes; Type: VIEW; Schema: payout_api; Owner: -
 --
 
@@ -2214,7 +3521,7 @@ CREATE VIEW payout_api.error_codes AS
  SELECT sqlstate,
     meaning,
     reaction
-   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text)) c(sqlstate, meaning, reaction);
+   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold or release without what it needs'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text)) c(sqlstate, meaning, reaction);
 
 
 --
@@ -2256,6 +3563,29 @@ COMMENT ON VIEW payout_api.ledger_balances IS 'Credit minus debit of every accou
 
 
 --
+-- Name: overview; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.overview AS
+ SELECT s.state,
+    t.currency,
+    count(*) AS transfers,
+    (sum(t.amount_minor))::bigint AS amount_minor,
+    min(s.changed_at) AS oldest_since,
+    min(s.next_attempt_at) AS next_attempt_at
+   FROM (payout.transfer_states s
+     JOIN payout.payout_transfers t ON ((t.payout_transfer_id = s.payout_transfer_id)))
+  GROUP BY s.state, t.currency;
+
+
+--
+-- Name: VIEW overview; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.overview IS 'Transfers by state and currency; amounts in minor units.';
+
+
+--
 -- Name: trial_balance; Type: VIEW; Schema: payout_api; Owner: -
 --
 
@@ -2278,6 +3608,64 @@ CREATE VIEW payout_api.trial_balance AS
 --
 
 COMMENT ON VIEW payout_api.trial_balance IS 'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
+
+
+--
+-- Name: unpaid; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.unpaid AS
+ SELECT t.payout_transfer_id,
+    t.settlement_id,
+    t.payee_id,
+    t.destination,
+    t.amount_minor,
+    t.currency,
+    s.state,
+    COALESCE(s.reason, st.meaning) AS reason,
+    s.changed_at AS since,
+        CASE
+            WHEN (h.hold_id IS NOT NULL) THEN 'operator'::text
+            WHEN (((s.state)::text = 'failed'::text) AND (s.next_attempt_at IS NOT NULL)) THEN 'engine'::text
+            ELSE st.whose_turn
+        END AS whose_turn,
+    s.next_attempt_at,
+        CASE
+            WHEN (h.hold_id IS NOT NULL) THEN format('On hold (%s): payout_api.release_hold(%s, reason).'::text, h.reason, h.hold_id)
+            ELSE COALESCE(r.advice, st.meaning)
+        END AS advice,
+    t.payout_ref,
+    s.generation,
+    s.attempt
+   FROM (((((payout.transfer_states s
+     JOIN payout.payout_transfers t ON ((t.payout_transfer_id = s.payout_transfer_id)))
+     JOIN payout.states st ON ((st.state = (s.state)::text)))
+     LEFT JOIN LATERAL ( SELECT o_1.error_rule_id
+           FROM payout.transfer_observations o_1
+          WHERE ((o_1.payout_transfer_id = s.payout_transfer_id) AND (o_1.moved_to IS NOT NULL))
+          ORDER BY o_1.observation_id DESC
+         LIMIT 1) o ON (true))
+     LEFT JOIN payout.stripe_error_rules r ON ((r.error_rule_id = o.error_rule_id)))
+     LEFT JOIN LATERAL ( SELECT h_1.hold_id,
+            h_1.reason
+           FROM payout.holds h_1
+          WHERE ((h_1.released_at IS NULL) AND ((h_1.scope = 'engine'::text) OR (h_1.subject =
+                CASE h_1.scope
+                    WHEN 'currency'::text THEN (t.currency)::text
+                    WHEN 'payee'::text THEN (t.payee_id)::text
+                    WHEN 'settlement'::text THEN (t.settlement_id)::text
+                    ELSE NULL::text
+                END)))
+          ORDER BY h_1.hold_id
+         LIMIT 1) h ON (true))
+  WHERE ((s.state)::text <> 'paid'::text);
+
+
+--
+-- Name: VIEW unpaid; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.unpaid IS 'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when the engine acts next by itself, and what a person can do.';
 
 
 --
@@ -3149,6 +4537,50 @@ REVOKE ALL ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_
 
 
 --
+-- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: TABLE payout_transfers; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.payout_transfers TO payout_operator;
+GRANT SELECT ON TABLE payout.payout_transfers TO payout_auditor;
+
+
+--
+-- Name: FUNCTION answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers) FROM PUBLIC;
+
+
+--
+-- Name: TABLE stripe_error_rules; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_operator;
+GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_auditor;
+
+
+--
+-- Name: FUNCTION backoff(p_rule payout.stripe_error_rules, p_tries integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) FROM PUBLIC;
+
+
+--
 -- Name: TABLE settlements; Type: ACL; Schema: payout; Owner: -
 --
 
@@ -3221,6 +4653,85 @@ REVOKE ALL ON FUNCTION payout.create_transfers(p_settlement payout.settlements, 
 
 
 --
+-- Name: FUNCTION expire_leases(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION held_subjects(p_scope text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.held_subjects(p_scope text) FROM PUBLIC;
+
+
+--
+-- Name: TABLE transfer_states; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_states TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_states TO payout_auditor;
+
+
+--
+-- Name: FUNCTION is_only_send(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.is_only_send(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: TABLE engine_settings; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.engine_settings TO payout_operator;
+GRANT SELECT ON TABLE payout.engine_settings TO payout_auditor;
+
+
+--
+-- Name: FUNCTION judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION match_error_rule(p_outcome payout.outcome); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.match_error_rule(p_outcome payout.outcome) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION metadata_problem(p_metadata jsonb); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -3228,10 +4739,31 @@ REVOKE ALL ON FUNCTION payout.metadata_problem(p_metadata jsonb) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION other_attempts_drain_at(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION park_expired_keys(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION place_hold(p_scope text, p_subject text, p_reason text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) FROM PUBLIC;
 
 
 --
@@ -3286,6 +4818,27 @@ REVOKE ALL ON FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) FR
 
 
 --
+-- Name: FUNCTION read_outcomes(p_outcomes jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.read_outcomes(p_outcomes jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION record_outcomes(p_outcomes payout.outcome[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.record_outcomes(p_outcomes payout.outcome[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION record_unknown_transfers(p_outcomes payout.outcome[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.record_unknown_transfers(p_outcomes payout.outcome[]) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION refuse_bad_amounts(p_settlement_id text, p_currency text); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -3321,10 +4874,31 @@ REVOKE ALL ON FUNCTION payout.refuse_late_lines(p_settlement_id text) FROM PUBLI
 
 
 --
--- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION refuse_unsafe_server(); Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.refuse_unsafe_server() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION remaining_facts(p_outcome payout.outcome); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.remaining_facts(p_outcome payout.outcome) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION reopen_declined(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION saved_decline(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.saved_decline(p_state payout.transfer_states) FROM PUBLIC;
 
 
 --
@@ -3405,11 +4979,27 @@ REVOKE ALL ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement p
 
 
 --
+-- Name: FUNCTION claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint) TO payout_worker;
+
+
+--
 -- Name: FUNCTION complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb); Type: ACL; Schema: payout_api; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) TO payout_app;
+
+
+--
+-- Name: FUNCTION hold(p_scope text, p_reason text, p_subject text); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) TO payout_operator;
 
 
 --
@@ -3419,6 +5009,39 @@ GRANT ALL ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_cur
 REVOKE ALL ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) TO payout_app;
 GRANT ALL ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) TO payout_operator;
+
+
+--
+-- Name: TABLE holds; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.holds TO payout_operator;
+GRANT SELECT ON TABLE payout.holds TO payout_auditor;
+
+
+--
+-- Name: FUNCTION release_hold(p_hold_id bigint, p_reason text); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) TO payout_operator;
+
+
+--
+-- Name: FUNCTION report_outcomes(p_outcomes jsonb); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) TO payout_worker;
+
+
+--
+-- Name: FUNCTION sweep(p_limit integer); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.sweep(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.sweep(p_limit integer) TO payout_worker;
+GRANT ALL ON FUNCTION payout_api.sweep(p_limit integer) TO payout_operator;
 
 
 --
@@ -3435,22 +5058,6 @@ GRANT SELECT ON TABLE payout.currencies TO payout_auditor;
 
 GRANT SELECT ON TABLE payout.discrepancies TO payout_operator;
 GRANT SELECT ON TABLE payout.discrepancies TO payout_auditor;
-
-
---
--- Name: TABLE engine_settings; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.engine_settings TO payout_operator;
-GRANT SELECT ON TABLE payout.engine_settings TO payout_auditor;
-
-
---
--- Name: TABLE holds; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.holds TO payout_operator;
-GRANT SELECT ON TABLE payout.holds TO payout_auditor;
 
 
 --
@@ -3518,14 +5125,6 @@ GRANT SELECT ON TABLE payout.payout_jobs TO payout_auditor;
 
 
 --
--- Name: TABLE payout_transfers; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.payout_transfers TO payout_operator;
-GRANT SELECT ON TABLE payout.payout_transfers TO payout_auditor;
-
-
---
 -- Name: TABLE reconcile_runs; Type: ACL; Schema: payout; Owner: -
 --
 
@@ -3550,14 +5149,6 @@ GRANT SELECT ON TABLE payout.states TO payout_auditor;
 
 
 --
--- Name: TABLE stripe_error_rules; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_operator;
-GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_auditor;
-
-
---
 -- Name: TABLE transfer_attempts; Type: ACL; Schema: payout; Owner: -
 --
 
@@ -3571,14 +5162,6 @@ GRANT SELECT ON TABLE payout.transfer_attempts TO payout_auditor;
 
 GRANT SELECT ON TABLE payout.transfer_observations TO payout_operator;
 GRANT SELECT ON TABLE payout.transfer_observations TO payout_auditor;
-
-
---
--- Name: TABLE transfer_states; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.transfer_states TO payout_operator;
-GRANT SELECT ON TABLE payout.transfer_states TO payout_auditor;
 
 
 --
@@ -3600,11 +5183,27 @@ GRANT SELECT ON TABLE payout_api.ledger_balances TO payout_auditor;
 
 
 --
+-- Name: TABLE overview; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.overview TO payout_operator;
+GRANT SELECT ON TABLE payout_api.overview TO payout_auditor;
+
+
+--
 -- Name: TABLE trial_balance; Type: ACL; Schema: payout_api; Owner: -
 --
 
 GRANT SELECT ON TABLE payout_api.trial_balance TO payout_operator;
 GRANT SELECT ON TABLE payout_api.trial_balance TO payout_auditor;
+
+
+--
+-- Name: TABLE unpaid; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.unpaid TO payout_operator;
+GRANT SELECT ON TABLE payout_api.unpaid TO payout_auditor;
 
 
 --

@@ -22,6 +22,7 @@ from pytest_postgresql import factories
 
 from sandbox.embedded_postgres import EmbeddedPostgres
 from tools import migrate
+from worker.database import apply_queue_grants, apply_queue_schema
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -66,7 +67,9 @@ class Server:
 
 def install(conninfo: str) -> None:
     """Bring an empty database to the state in which the engine runs, as `migrate` does."""
+    apply_queue_schema(conninfo)
     migrate.apply_all(conninfo, ROOT)
+    apply_queue_grants(conninfo)
 
 
 def login_name(role: str, person: int = 1) -> str:
@@ -89,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError("DATABASE_URL: the tests need a superuser of the server")
         config.add_cleanup(_clean_up)
     else:
-        server = EmbeddedPostgres.start()
+        server = EmbeddedPostgres.start(settings={"max_prepared_transactions": "20"})
         config.add_cleanup(server.stop)
         os.environ[SERVER] = server.uri("postgres")
 

@@ -203,7 +203,8 @@ def _check_function(file: SourceFile, function: ast.CreateFunctionStmt) -> Itera
     assert file.main is not None
     name = qualified_name(function.funcname)
     line = file.start(file.main)
-    options = {option.defname: option for option in function.options or ()}
+    # Several settings may be set; the search_path is the first of them.
+    options = {option.defname: option for option in reversed(function.options or ())}
     language = options["language"].arg.sval if "language" in options else None
     if language not in ("sql", "plpgsql"):
         yield file.found(line, f"the language is {language}, not sql or plpgsql")

@@ -182,6 +182,44 @@ def test_who_calls_second_with_other_content_is_refused(
     )
 
 
+def test_who_calls_during_an_edit_is_told_how_the_settlement_became(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    insert_settlement(first, "set_1", LINES, state="pending")
+
+    first.execute("begin")
+    # The sum stays the same: only the comparison can tell.
+    first.execute("update payout.settlement_lines set payee_id = 'seller_1' where line_id = '2'")
+    waiting = background.submit(refused, complete, second, "set_1", LINES)
+    wait_until_blocked(db, second)
+    first.execute("commit")
+
+    assert waiting.result() == Refusal(
+        "SP307", "settlement set_1 exists with other content: line 2"
+    )
+    assert jobs(db) == []
+
+
+def test_two_that_schedule_a_settlement_without_its_job_get_the_same_one(
+    db: Connection, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    register(db, "seller_1", "seller_2")
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")
+        insert_settlement(db, "set_1", LINES)
+    first, second = connect("payout_owner"), connect("payout_owner", person=2)
+    schedule = "select payout.schedule_payout_job('set_1')"
+
+    first.execute("begin")
+    made = first.execute(schedule).fetchall()
+    waiting = background.submit(second.execute, schedule)
+    wait_until_blocked(db, second)
+    first.execute("commit")
+
+    assert waiting.result().fetchall() == made
+    assert jobs(db) == ["set_1"]
+
+
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 @pytest.mark.parametrize("act", [call, update])
 def test_who_comes_second_with_an_older_snapshot_has_to_try_again(

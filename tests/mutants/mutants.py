@@ -1,0 +1,710 @@
+"""The engine with one rule broken, once for each rule, and the probe that has to notice.
+
+A mutant is a piece of a function replaced by another, or a statement that undoes something of the
+schema. The text it replaces must be there exactly once: a mutant that has become void is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.conftest import ROOT, Connection
+from tests.mutants import probes
+from tests.procedures.engine import Engine
+
+
+class Edit(NamedTuple):
+    """A piece of a file under `procedures/`, and what stands there instead."""
+
+    file: str
+    old: str
+    new: str
+
+
+def edited(*edits: Edit) -> str:
+    """Return what the files of the edits say once these are made."""
+    sources: dict[str, str] = {}
+    for file, old, new in edits:
+        source = sources.get(file) or (ROOT / "procedures" / file).read_text(encoding="utf-8")
+        found = source.count(old)
+        assert found == 1, f"{file} has {old!r} {found} times"
+        sources[file] = source.replace(old, new)
+    return "\n".join(sources.values())
+
+
+class Mutant(NamedTuple):
+    """A broken rule: how it is broken, and by which probe that is seen."""
+
+    name: str
+    changes: tuple[Edit | str, ...]
+    probe: probes.Probe
+
+    def apply(self, connection: Connection) -> None:
+        """Break the rule in the connection's database."""
+        connection.execute(edited(*(edit for edit in self.changes if isinstance(edit, Edit))))
+        for statement in self.changes:
+            if isinstance(statement, str):
+                connection.execute(statement)
+
+
+class ConcurrentMutant(NamedTuple):
+    """A broken rule that only shows between connections."""
+
+    name: str
+    edit: Edit
+    probe: Callable[[Engine, Callable[..., Connection]], None]
+
+
+CLAIM = "api/worker/claim_transfers.sql"
+DUE = "execution/lock_due_transfers.sql"
+OUTCOME = "execution/judge_outcome.sql"
+SUCCESS = "execution/judge_success.sql"
+FAILURE = "execution/judge_failure.sql"
+DECLINE = "execution/judge_decline.sql"
+RECORD = "execution/record_outcomes.sql"
+REOPEN = "execution/reopen_declined.sql"
+EXPIRE = "execution/expire_leases.sql"
+PARK = "execution/park_expired_keys.sql"
+ANSWERS = "execution/answers_request.sql"
+SAVED = "execution/saved_decline.sql"
+PROGRESS = "guards/tg_transfer_states__check_progress.sql"
+SCHEDULE = "scheduling/schedule_payout_job.sql"
+KEY = "t.payout_ref || ':' || c.generation"
+
+MUTANTS = [
+    # The key
+    Mutant(
+        "a key for each attempt",
+        (Edit(CLAIM, KEY, "t.payout_ref || ':' || c.attempt"),),
+        probes.every_attempt_has_the_same_key_and_request,
+    ),
+    Mutant(
+        "a key out of a serial",
+        (Edit(CLAIM, KEY, "'transfer_' || c.payout_transfer_id || ':' || c.generation"),),
+        probes.the_key_is_the_identity_of_the_business,
+    ),
+    Mutant(
+        "a random key",
+        (Edit(CLAIM, KEY, "gen_random_uuid()::text"),),
+        probes.every_attempt_has_the_same_key_and_request,
+    ),
+    Mutant(
+        "a key without its generation",
+        (Edit(CLAIM, KEY, "t.payout_ref"),),
+        probes.the_key_is_the_identity_of_the_business,
+    ),
+    Mutant(
+        "an identity without the settlement",
+        (
+            Edit(
+                "scheduling/payout_ref.sql",
+                "octet_length(p_settlement_id)::text || ':' || p_settlement_id",
+                "''",
+            ),
+        ),
+        probes.no_two_transfers_share_a_key,
+    ),
+    Mutant(
+        "an identity without the payee",
+        (
+            Edit(
+                "scheduling/payout_ref.sql",
+                "octet_length(p_payee_id)::text || ':' || p_payee_id",
+                "''",
+            ),
+        ),
+        probes.no_two_transfers_share_a_key,
+    ),
+    Mutant(
+        "no payout_ref in the metadata",
+        (Edit("scheduling/transfer_request.sql", "'payout_ref', p_payout_ref,", ""),),
+        probes.the_request_names_the_transfer_to_stripe,
+    ),
+    Mutant(
+        "something volatile in the request",
+        (
+            Edit(
+                "scheduling/transfer_request.sql",
+                "'payout_ref', p_payout_ref,",
+                "'payout_ref', p_payout_ref, 'at', clock_timestamp(),",
+            ),
+        ),
+        probes.the_request_names_the_transfer_to_stripe,
+    ),
+    # The fence
+    Mutant(
+        "no fence by attempt",
+        (Edit(OUTCOME, "and p_state.attempt = p_outcome.attempt then", "then"),),
+        probes.a_zombie_of_an_earlier_attempt_changes_nothing,
+    ),
+    Mutant(
+        "no fence by generation",
+        (Edit(OUTCOME, "and p_state.generation = p_outcome.generation\n", "\n"),),
+        probes.attempt_and_key_must_both_be_current,
+    ),
+    Mutant(
+        "no fence",
+        (
+            Edit(
+                OUTCOME,
+                "and p_state.generation = p_outcome.generation\n"
+                "        and p_state.attempt = p_outcome.attempt then",
+                "then",
+            ),
+        ),
+        probes.a_zombie_of_a_closed_key_never_touches_the_next_one,
+    ),
+    Mutant(
+        "no fence by lease",
+        (Edit(OUTCOME, "if p_state.state = 'in_flight'\n", "if true\n"),),
+        probes.a_failure_that_comes_after_its_lease_changes_nothing,
+    ),
+    Mutant(
+        "no fence by key",
+        (Edit(OUTCOME, "if p_outcome.idempotency_key <>", "if null::text <>"),),
+        probes.a_report_of_another_transfer_changes_nothing,
+    ),
+    Mutant(
+        "a late success dropped as stale",
+        (
+            Edit(
+                OUTCOME,
+                "between 200 and 299 then",
+                "between 200 and 299 and p_state.attempt = p_outcome.attempt then",
+            ),
+        ),
+        probes.a_late_success_is_not_lost,
+    ),
+    Mutant(
+        "a report that may not be repeated",
+        (
+            Edit(
+                SUCCESS,
+                "when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'",
+                "",
+            ),
+        ),
+        probes.a_report_may_be_repeated,
+    ),
+    Mutant(
+        "an alarm that may not be repeated",
+        (Edit(SUCCESS, "and o.verdict = 'alarm'", "and false"),),
+        probes.an_alarm_may_be_repeated,
+    ),
+    Mutant(
+        "outcomes of one transfer judged at once",
+        (
+            Edit(
+                "api/worker/report_outcomes.sql",
+                "partition by o.payout_transfer_id order by",
+                "partition by o.ordinality order by",
+            ),
+        ),
+        probes.outcomes_of_one_transfer_are_judged_in_turn,
+    ),
+    # What may be sent
+    Mutant(
+        "no age limit",
+        (Edit(DUE, "s.first_sent_at > p_first_sent_after and ", ""),),
+        probes.an_old_key_is_not_sent,
+    ),
+    Mutant(
+        "an age that counts from the last send",
+        (
+            Edit(CLAIM, "coalesce(s.first_sent_at, v_now)", "v_now"),
+            Edit(
+                PROGRESS,
+                "and new.first_sent_at is distinct from old.first_sent_at then",
+                "and false then",
+            ),
+        ),
+        probes.the_age_of_a_key_counts_from_its_first_send,
+    ),
+    Mutant(
+        "a clock that was set back goes unnoticed",
+        (Edit(DUE, " and s.first_sent_at <= p_now", ""),),
+        probes.a_key_from_the_future_is_not_sent,
+    ),
+    Mutant(
+        "a parked transfer claimed",
+        (
+            Edit(DUE, "s.next_attempt_at <= p_now", "coalesce(s.next_attempt_at, p_now) <= p_now"),
+            Edit(
+                DUE,
+                "('scheduled', 'retry_wait', 'unknown')",
+                "('scheduled', 'retry_wait', 'unknown', 'parked')",
+            ),
+        ),
+        probes.what_is_parked_is_not_sent,
+    ),
+    Mutant(
+        "an edge from parked to in flight",
+        ("insert into payout.state_edges values ('parked', 'in_flight', 'why not')",),
+        probes.no_hand_sends_what_is_parked_or_paid,
+    ),
+    Mutant(
+        "an edge out of paid",
+        (
+            "insert into payout.state_edges values ('paid', 'in_flight', 'why not')",
+            Edit(PROGRESS, "elsif old.state = 'paid' then", "elsif false then"),
+        ),
+        probes.no_hand_sends_what_is_parked_or_paid,
+    ),
+    Mutant(
+        "a pay_after ignored",
+        (Edit(DUE, "where s.next_attempt_at <= p_now", "where true"),),
+        probes.nothing_is_sent_before_its_time,
+    ),
+    Mutant(
+        "a hold of the engine ignored",
+        (Edit(CLAIM, "where h.scope = 'engine' and", "where h.scope = 'nothing' and"),),
+        probes.nothing_on_hold_is_sent,
+    ),
+    *(
+        Mutant(
+            f"a hold of a {scope} ignored",
+            (Edit(DUE, f"payout.held_subjects('{scope}')", "payout.held_subjects('nothing')"),),
+            probes.nothing_on_hold_is_sent,
+        )
+        for scope in ("currency", "payee", "settlement")
+    ),
+    *(
+        Mutant(
+            f"synchronous_commit {level} accepted",
+            (Edit("execution/refuse_unsafe_server.sql", "in ('off', 'local')", f"in ('{other}')"),),
+            probes.nothing_is_sent_that_a_crash_could_undo,
+        )
+        for level, other in (("off", "local"), ("local", "off"))
+    ),
+    Mutant(
+        "a server that is never asked",
+        (Edit(CLAIM, "perform payout.refuse_unsafe_server();", ""),),
+        probes.nothing_is_sent_that_a_crash_could_undo,
+    ),
+    Mutant(
+        "a claim that leaves no attempt",
+        (
+            Edit(
+                CLAIM,
+                "c.lease_until\n        from claimed as c",
+                "c.lease_until\n        from claimed as c where false",
+            ),
+        ),
+        probes.a_claim_is_written_down,
+    ),
+    Mutant(
+        "a lease told longer than it is",
+        (Edit(CLAIM, "extract(epoch from v_settings.lease_for)", "60"),),
+        probes.the_order_leaves_the_worker_less_time_than_its_lease,
+    ),
+    Mutant(
+        "a deadline beyond the lease",
+        (Edit(CLAIM, "extract(epoch from v_settings.http_deadline_for)", "40"),),
+        probes.the_order_leaves_the_worker_less_time_than_its_lease,
+    ),
+    Mutant(
+        "a lease that may be set shorter than the deadline",
+        ("alter table payout.engine_settings drop constraint lease_outlasts_the_http_deadline",),
+        probes.no_setting_makes_the_lease_shorter_than_the_deadline,
+    ),
+    Mutant(
+        "a send window beyond Stripe's memory",
+        (
+            "alter table payout.engine_settings "
+            "drop constraint send_window_ends_before_stripe_forgets_the_key",
+        ),
+        probes.no_setting_lets_a_key_be_sent_after_23_hours,
+    ),
+    Mutant(
+        "a clock that a session can move",
+        (
+            Edit(
+                "scheduling/clock.sql",
+                "clock_timestamp()",
+                "coalesce(nullif(current_setting('payout.now', true), '')::timestamptz, "
+                "clock_timestamp())",
+            ),
+        ),
+        probes.no_session_moves_the_clock,
+    ),
+    # What an answer means
+    *(
+        Mutant(
+            f"no check of the {part}",
+            (Edit(ANSWERS, check, "true"),),
+            probes.a_success_must_be_the_transfer_that_was_asked_for,
+        )
+        for part, check in {
+            "amount": "p_outcome.amount_minor = p_transfer.amount_minor",
+            "currency": "p_outcome.currency = p_transfer.currency",
+            "destination": "p_outcome.destination = p_transfer.destination",
+            "payout_ref": "p_outcome.payout_ref = p_transfer.payout_ref",
+            "object": "p_outcome.object = 'transfer'",
+            "id": "p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]{1,250}$'",
+            "presence of the mode": "p_outcome.is_livemode is not null",
+        }.items()
+    ),
+    Mutant(
+        "no check of the mode",
+        (Edit(SUCCESS, "p_outcome.is_livemode <> p_settings.is_livemode", "false"),),
+        probes.a_success_must_be_the_transfer_that_was_asked_for,
+    ),
+    Mutant(
+        "a cut answer taken for a success",
+        (Edit(OUTCOME, "p_outcome.signal = 'response' and ", ""),),
+        probes.an_answer_that_is_not_whole_is_no_success,
+    ),
+    Mutant(
+        "unknown forgotten at the next answer",
+        (Edit(FAILURE, " and not p_state.has_unknown_send", ""),),
+        probes.unknown_stays_unknown,
+    ),
+    Mutant(
+        "unknown not remembered",
+        (Edit(RECORD, "or coalesce(j.leaves_unknown, false)", ""),),
+        probes.unknown_stays_unknown,
+    ),
+    Mutant(
+        "unknown not remembered of a vanished worker",
+        (Edit(EXPIRE, "has_unknown_send = true", "has_unknown_send = false"),),
+        probes.a_vanished_worker_leaves_an_unknown_send,
+    ),
+    Mutant(
+        "a 4xx that is not saved is final",
+        (Edit(DECLINE, "and not payout.is_only_send(p_state) then", "and false then"),),
+        probes.a_refusal_that_is_not_saved_settles_nothing_unknown,
+    ),
+    Mutant(
+        "a conflict taken for no other send",
+        (
+            Edit(
+                "execution/is_only_send.sql",
+                "not in (401, 403, 429)",
+                "not in (401, 403, 409, 429)",
+            ),
+        ),
+        probes.a_refusal_settles_nothing_while_another_send_was_executing,
+    ),
+    Mutant(
+        "a decline believed while another attempt is open",
+        (Edit(DECLINE, "if v_others_drain_at > payout.clock() then", "if false then"),),
+        probes.a_decline_waits_for_attempts_that_are_still_open,
+    ),
+    Mutant(
+        "a lease that ran out taken for a report",
+        (
+            Edit(
+                "execution/other_attempts_drain_at.sql",
+                "and o.signal not in ('lease_expired', 'key_expired')",
+                "",
+            ),
+        ),
+        probes.a_decline_waits_for_attempts_that_are_still_open,
+    ),
+    Mutant(
+        "an unmapped answer taken for a refusal",
+        (
+            "update payout.stripe_error_rules set reaction = 'refuse' "
+            "where reason = 'unmapped_answer'",
+        ),
+        probes.an_answer_that_no_rule_knows_is_no_failure,
+    ),
+    Mutant(
+        "an answer without a rule taken for not executed",
+        (
+            "delete from payout.stripe_error_rules where reason = 'unmapped_answer'",
+            Edit(FAILURE, "elsif v_rule.reaction in ('retry', 'pause') and", "elsif"),
+        ),
+        probes.an_answer_that_no_rule_knows_is_no_failure,
+    ),
+    Mutant(
+        "a new key after a 500",
+        (
+            "update payout.stripe_error_rules set reaction = 'decline_until_funded', "
+            "is_saved = true where http_status_from = 500",
+        ),
+        probes.a_500_is_neither_a_failure_nor_a_ground_for_another_key,
+    ),
+    Mutant(
+        "a 500 taken for not executed",
+        ("update payout.stripe_error_rules set reaction = 'retry' where http_status_from = 500",),
+        probes.a_500_is_neither_a_failure_nor_a_ground_for_another_key,
+    ),
+    Mutant(
+        "an idempotency error tried again",
+        (
+            "update payout.stripe_error_rules set reaction = 'unknown' "
+            "where error_type = 'idempotency_error'",
+        ),
+        probes.a_request_that_differs_is_left_to_a_person,
+    ),
+    Mutant(
+        "a refused key that stops nothing",
+        (
+            Edit(
+                FAILURE,
+                "v_judgement.pauses_engine := v_rule.reaction = 'pause';",
+                "v_judgement.pauses_engine := false;",
+            ),
+        ),
+        probes.a_refused_key_stops_the_engine_and_costs_no_try,
+    ),
+    Mutant(
+        "a refused key that costs tries",
+        (Edit(FAILURE, "v_rule.reaction is distinct from 'pause'", "true"),),
+        probes.a_refused_key_stops_the_engine_and_costs_no_try,
+    ),
+    Mutant(
+        "tries without bound",
+        (Edit(FAILURE, "p_state.tries + 1 >= p_settings.max_tries", "false"),),
+        probes.tries_are_bounded,
+    ),
+    Mutant(
+        "a wait without jitter",
+        (Edit("execution/backoff.sql", "random() * ", "1.0 * "),),
+        probes.waits_differ_and_are_capped,
+    ),
+    Mutant(
+        "a wait without cap",
+        (Edit("execution/backoff.sql", "least(p_rule.wait_cap, ", "greatest(p_rule.wait_cap, "),),
+        probes.waits_differ_and_are_capped,
+    ),
+    # A new key
+    Mutant(
+        "a new key on a refusal that is not saved",
+        (Edit(SAVED, "and r.is_saved", ""),),
+        probes.a_new_key_needs_a_decline_that_is_saved,
+    ),
+    Mutant(
+        "a new key without evidence",
+        (
+            Edit(REOPEN, "and payout.saved_decline(s) is not null", ""),
+            "alter table payout.key_generations alter column evidence_observation_id drop not null",
+        ),
+        probes.a_new_key_needs_a_decline_that_is_saved,
+    ),
+    Mutant(
+        "a new key on the evidence of a former one",
+        (Edit(SAVED, "and o.generation = p_state.generation", ""),),
+        probes.a_new_key_needs_the_decline_of_the_last_one,
+    ),
+    Mutant(
+        "a new key although a success was seen",
+        (Edit(REOPEN, "and o.stripe_transfer_id is not null", "and false"),),
+        probes.no_new_key_is_opened_once_a_success_was_seen,
+    ),
+    Mutant(
+        "a declined transfer that goes on behind an alarm",
+        (Edit(RECORD, "and j.former_state = 'failed'", "and false"),),
+        probes.no_new_key_is_opened_once_a_success_was_seen,
+    ),
+    Mutant(
+        "an open key that goes on behind an alarm",
+        (
+            Edit(
+                SUCCESS,
+                "if p_state.state in ('scheduled', ",
+                "if p_outcome.generation = p_state.generation and p_state.state in ('scheduled', ",
+            ),
+        ),
+        probes.a_success_under_a_closed_key_stops_the_open_one,
+    ),
+    Mutant(
+        "a second transfer that nobody hears of",
+        (Edit(SUCCESS, "v_judgement.is_alarm := true;", "v_judgement.is_alarm := false;"),),
+        probes.a_second_transfer_at_stripe_calls_a_person,
+    ),
+    Mutant(
+        "keys without bound",
+        (Edit(REOPEN, "and s.generation < e.max_generations", ""),),
+        probes.keys_are_bounded,
+    ),
+    Mutant(
+        "a last key that waits for ever",
+        (Edit(DECLINE, "and p_state.generation < p_settings.max_generations", ""),),
+        probes.keys_are_bounded,
+    ),
+    Mutant(
+        "a new key without its row",
+        (Edit(PROGRESS, "elsif old.state = 'failed' and new.state", "elsif false and new.state"),),
+        probes.a_new_key_is_no_hand_made_one,
+    ),
+    # Nobody is forgotten
+    Mutant(
+        "leases that never end",
+        (Edit(EXPIRE, "where s.lease_until < p_now or", "where false or"),),
+        probes.a_worker_that_vanished_is_noticed,
+    ),
+    Mutant(
+        "keys that are never parked",
+        (Edit(PARK, "s.first_sent_at <= p_now - e.send_window_for", "false"),),
+        probes.what_is_too_old_to_send_is_parked_and_never_failed,
+    ),
+    Mutant(
+        "unknown becomes failed because time passed",
+        (
+            Edit(PARK, "'key_expired', 'ok', 'parked'", "'key_expired', 'ok', 'failed'"),
+            Edit(PARK, "set state = 'parked'", "set state = 'failed'"),
+        ),
+        probes.what_is_too_old_to_send_is_parked_and_never_failed,
+    ),
+    Mutant(
+        "no key after a decline for want of funds",
+        (Edit(REOPEN, "and s.state = 'failed'", "and false"),),
+        probes.what_waits_for_funds_goes_on,
+    ),
+    # The books and the facts
+    *(
+        Mutant(f"no ledger entry for {leg}", (edit,), probes.the_books_follow_the_money)
+        for leg, edit in {
+            "paid": Edit(RECORD, "j.to_state in ('paid', 'failed')", "j.to_state = 'failed'"),
+            "a release": Edit(RECORD, "j.to_state in ('paid', 'failed')", "j.to_state = 'paid'"),
+            "a new reserve": Edit(
+                REOPEN,
+                "t.payout_transfer_id = r.payout_transfer_id;",
+                "t.payout_transfer_id = r.payout_transfer_id where false;",
+            ),
+            "the first reserve": Edit(
+                "scheduling/create_transfers.sql",
+                "t.payee_id),\n        ('reserve', 'payable:' || t.payee_id, 'in_flight')",
+                "t.payee_id)",
+            ),
+        }.items()
+    ),
+    Mutant(
+        "a settlement scheduled again",
+        (Edit(SCHEDULE, "    if found then\n", "    if false then\n"),),
+        probes.a_settlement_is_scheduled_once,
+    ),
+    *(
+        Mutant(
+            f"no {constraint}",
+            (f"alter table payout.{table} drop constraint {constraint} cascade",),
+            probes.nothing_is_there_twice,
+        )
+        for table, constraint in (
+            ("payout_jobs", "payout_jobs_settlement_id_key"),
+            ("ledger_entries", "ledger_entries_payout_transfer_id_kind_generation_reversal_key"),
+            ("transfer_states", "transfer_states_stripe_transfer_id_key"),
+            ("transfer_attempts", "transfer_attempts_pkey"),
+        )
+    ),
+    Mutant(
+        "neither identity of a transfer unique",
+        (
+            "alter table payout.payout_transfers drop constraint payout_transfers_payout_ref_key, "
+            "drop constraint payout_transfers_settlement_id_payee_id_source_transaction_key",
+        ),
+        probes.nothing_is_there_twice,
+    ),
+    *(
+        Mutant(
+            f"{state} trigger {trigger} on {table}",
+            (f"alter table payout.{table} {state} trigger {trigger}",),
+            probe,
+        )
+        for table, trigger, probe in (
+            *(
+                (
+                    table,
+                    "_500_refuse_change",
+                    probes.facts_stay_even_for_those_who_may_do_everything,
+                )
+                for table in probes.FACTS
+            ),
+            (
+                "ledger_entries",
+                "_500_refuse_truncate",
+                probes.facts_stay_even_for_those_who_may_do_everything,
+            ),
+            (
+                "transfer_states",
+                "_500_refuse_delete",
+                probes.facts_stay_even_for_those_who_may_do_everything,
+            ),
+            ("transfer_states", "_500_check_transition", probes.progress_only_goes_forward),
+            ("transfer_states", "_511_check_progress", probes.progress_only_goes_forward),
+        )
+        for state in ("enable", "disable")
+    ),
+    *(
+        Mutant(f"progress that may go back: {rule}", (edit,), probes.progress_only_goes_forward)
+        for rule, edit in {
+            "attempt": Edit(
+                PROGRESS, "elsif new.attempt <> old.attempt\n", "elsif false and old.attempt = 0\n"
+            ),
+            "generation": Edit(
+                PROGRESS, "elsif new.generation <> old.generation\n", "elsif false\n"
+            ),
+            "first send": Edit(
+                PROGRESS,
+                "and new.first_sent_at is distinct from old.first_sent_at then",
+                "and false then",
+            ),
+            "unknown": Edit(
+                PROGRESS,
+                "and old.has_unknown_send and not new.has_unknown_send then",
+                "and false then",
+            ),
+            "paid": Edit(PROGRESS, "elsif old.state = 'paid' then", "elsif false then"),
+        }.items()
+    ),
+    Mutant(
+        "a restore that schedules",
+        ("alter table payout.settlements enable always trigger _900_schedule_payout_job",),
+        probes.a_restore_or_a_replica_schedules_nothing,
+    ),
+    *(
+        Mutant(
+            f"search_path {path or 'unset'}",
+            (f"alter function payout_api.sweep(integer) {path or 'reset search_path'}",),
+            probes.nobody_can_slip_a_name_in_front_of_ours,
+        )
+        for path in ("", "set search_path = ''", "set search_path = pg_catalog")
+    ),
+    *(
+        Mutant(
+            f"execute granted to {role}",
+            (f"grant execute on function payout_api.report_outcomes(jsonb) to {role}",),
+            probes.only_those_who_need_it_may_call,
+        )
+        for role in ("public", "payout_app")
+    ),
+    Mutant(
+        "a private function left to public",
+        ("grant execute on function payout.reopen_declined(timestamptz, integer) to public",),
+        probes.only_those_who_need_it_may_call,
+    ),
+]
+
+CONCURRENT_MUTANTS = [
+    ConcurrentMutant(
+        "a claim that does not lock",
+        Edit(DUE, "for update of s skip locked", ""),
+        probes.claims_at_once_neither_wait_nor_share,
+    ),
+    ConcurrentMutant(
+        "a claim that waits",
+        Edit(DUE, "for update of s skip locked", "for update of s"),
+        probes.claims_at_once_neither_wait_nor_share,
+    ),
+    ConcurrentMutant(
+        "a report that does not lock",
+        Edit(
+            "api/worker/report_outcomes.sql",
+            "order by s.payout_transfer_id\n    for update;",
+            "order by s.payout_transfer_id;",
+        ),
+        probes.a_report_is_judged_by_what_stands_when_it_is_written,
+    ),
+    ConcurrentMutant(
+        "a settlement that is not locked",
+        Edit(
+            SCHEDULE,
+            "where s.settlement_id = p_settlement_id\n    for update;",
+            "where s.settlement_id = p_settlement_id;",
+        ),
+        probes.a_settlement_is_scheduled_once_however_many_ask,
+    ),
+]

@@ -1,0 +1,676 @@
+"""Quick checks, one for each rule that keeps money safe: each must fail when its rule is broken.
+
+A probe asserts, or is refused by the database; either tells the rule's absence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from tests.conftest import Connection
+from tests.procedures.engine import (
+    Claim,
+    Engine,
+    no_answer,
+    no_such_account,
+    outcome,
+    rate_limited,
+    success,
+    unfunded,
+)
+from tests.schema.refusals import refusal, wait_until_blocked
+
+Probe = Callable[[Engine], None]
+
+
+def claim_again(engine: Engine) -> Claim:
+    """Let the wait be over and claim the one transfer there is."""
+    engine.make_due()
+    return engine.claim_one()
+
+
+def vanish(engine: Engine) -> Claim:
+    """Claim, let the lease run out, and sweep; return the claim of the worker that vanished."""
+    claim = engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    return claim
+
+
+def next_key(engine: Engine) -> Claim:
+    """Have the claimed transfer declined for want of funds, and claim it under its next key."""
+    engine.make_due()
+    engine.sweep()
+    return engine.claim_one()
+
+
+def sqlstate(engine: Engine, statement: str) -> str | None:
+    """Return how a statement was refused, or None."""
+    refused = refusal(engine.db, statement)
+    return refused.sqlstate if refused else None
+
+
+# The key -----------------------------------------------------------------------------------------
+
+
+def the_key_is_the_identity_of_the_business(engine: Engine) -> None:
+    engine.settle()
+    identity = "5:set_1,8:seller_1,"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:40]
+    assert engine.claim_one().idempotency_key == f"payout_{digest}:1"
+
+
+def every_attempt_has_the_same_key_and_request(engine: Engine) -> None:
+    engine.settle()
+    first = engine.claim_one()
+    engine.report(no_answer(first))
+    assert claim_again(engine) == first._replace(attempt=2)
+
+
+def no_two_transfers_share_a_key(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2", settlement_id="set_1")
+    engine.settle("seller_1", settlement_id="set_2")
+    assert len({claim.idempotency_key for claim in engine.claim()}) == 3
+
+
+def the_request_names_the_transfer_to_stripe(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    payout_ref = claim.idempotency_key.removesuffix(":1")
+    assert claim.request == {
+        "amount": 1500,
+        "currency": "usd",
+        "destination": "acct_1",
+        "transfer_group": payout_ref,
+        "metadata": {
+            "payout_ref": payout_ref,
+            "settlement_id": "set_1",
+            "payee_id": "seller_1",
+        },
+    }
+
+
+# The fence ---------------------------------------------------------------------------------------
+
+
+def a_zombie_of_an_earlier_attempt_changes_nothing(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    zombie = vanish(engine)
+    engine.claim_one()
+    assert engine.report_one(unfunded(zombie)) == ("stale", "in_flight")
+    assert engine.report_one(rate_limited(zombie)) == ("stale", "in_flight")
+    assert engine.progress(transfer).attempt == 2
+
+
+def a_zombie_of_a_closed_key_never_touches_the_next_one(engine: Engine) -> None:
+    engine.settle()
+    zombie = vanish(engine)
+    engine.let_pass("16 minutes")
+    engine.report(unfunded(engine.claim_one()))
+    claim = next_key(engine)
+    assert engine.report_one(unfunded(zombie)) == ("stale", "in_flight")
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+
+
+def attempt_and_key_must_both_be_current(engine: Engine) -> None:
+    engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    claim = next_key(engine)
+    mixed = claim._replace(generation=1, idempotency_key=claim.idempotency_key[:-1] + "1")
+    assert engine.report_one(unfunded(mixed)) == ("stale", "in_flight")
+
+
+def a_failure_that_comes_after_its_lease_changes_nothing(engine: Engine) -> None:
+    engine.settle()
+    assert engine.report_one(rate_limited(vanish(engine))) == ("stale", "unknown")
+
+
+def a_late_success_is_not_lost(engine: Engine) -> None:
+    engine.settle()
+    zombie = vanish(engine)
+    engine.claim_one()
+    assert engine.report_one(success(zombie)) == ("ok", "paid")
+
+
+def a_report_may_be_repeated(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim))
+    assert engine.report_one(success(claim)) == ("already", "paid")
+    assert len(engine.entries(transfer)) == 3
+    assert engine.open_holds() == []
+
+
+def an_alarm_may_be_repeated(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim, amount_minor=1))
+    assert engine.report_one(success(claim, amount_minor=1))[0] == "already"
+
+
+def a_report_of_another_transfer_changes_nothing(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()._replace(idempotency_key="payout_of_somebody_else:1")
+    assert engine.report_one(unfunded(claim)) == ("alarm", "in_flight")
+
+
+def outcomes_of_one_transfer_are_judged_in_turn(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    rows = engine.report(no_answer(claim), success(claim), success(claim))
+    assert [row.verdict for row in rows] == ["ok", "ok", "already"]
+
+
+# What may be sent --------------------------------------------------------------------------------
+
+
+def an_old_key_is_not_sent(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("20 hours")
+    assert engine.claim() == []
+
+
+def the_age_of_a_key_counts_from_its_first_send(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("12 hours")
+    engine.report(no_answer(claim_again(engine)))
+    engine.let_pass("12 hours")
+    engine.make_due()
+    assert engine.claim() == []
+
+
+def a_key_from_the_future_is_not_sent(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("-2 days")
+    engine.make_due()
+    assert engine.claim() == []
+
+
+def what_is_parked_is_not_sent(engine: Engine) -> None:
+    engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    engine.release_holds()
+    assert engine.claim() == []
+
+
+def no_hand_sends_what_is_parked_or_paid(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    paid, parked = engine.claim()
+    engine.report(success(paid), success(parked, amount_minor=1))
+    for claim in (paid, parked):
+        statement = (
+            "update payout.transfer_states set state = 'in_flight', attempt = attempt + 1, "
+            "stripe_transfer_id = null, lease_until = payout.clock() + interval '30 s' "
+            f"where payout_transfer_id = {claim.payout_transfer_id}"
+        )
+        assert sqlstate(engine, statement) in {"SP103", "SP201"}
+
+
+def nothing_is_sent_before_its_time(engine: Engine) -> None:
+    engine.settle(pay_after="2100-01-01")
+    assert engine.claim() == []
+
+
+def nothing_on_hold_is_sent(engine: Engine) -> None:
+    engine.settle()
+    for scope, subject in {
+        "engine": None,
+        "currency": "usd",
+        "payee": "seller_1",
+        "settlement": "set_1",
+    }.items():
+        engine.hold(scope, subject)
+        assert engine.claim() == [], scope
+        engine.release_holds()
+
+
+def nothing_is_sent_that_a_crash_could_undo(engine: Engine) -> None:
+    engine.settle()
+    for level in ("off", "local"):
+        engine.db.execute(f"set local synchronous_commit = {level}")
+        statement = "select * from payout_api.claim_transfers('worker_1', 1)"
+        assert sqlstate(engine, statement) == "SP401"
+
+
+def a_claim_is_written_down(engine: Engine) -> None:
+    engine.settle()
+    engine.claim_one()
+    rows = engine.db.execute("select generation, attempt, worker from payout.transfer_attempts")
+    assert rows.fetchall() == [(1, 1, "worker_1")]
+
+
+def the_order_leaves_the_worker_less_time_than_its_lease(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    assert claim.deadline_seconds < claim.lease_seconds
+    lease_for = engine.progress(transfer).lease_for
+    assert lease_for is not None
+    assert abs(lease_for - timedelta(seconds=claim.lease_seconds)) < timedelta(seconds=1)
+
+
+def no_setting_makes_the_lease_shorter_than_the_deadline(engine: Engine) -> None:
+    for statement in (
+        "update payout.engine_settings set lease_for = '20 seconds'",
+        "update payout.engine_settings set http_deadline_for = '30 seconds'",
+    ):
+        assert sqlstate(engine, statement) == "23514"
+
+
+def no_setting_lets_a_key_be_sent_after_23_hours(engine: Engine) -> None:
+    statement = "update payout.engine_settings set send_window_for = '23 hours 1 second'"
+    assert sqlstate(engine, statement) == "23514"
+
+
+def no_session_moves_the_clock(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("21 hours")
+    two_hours_ago = "(now() - interval '2 hours')::text"
+    engine.db.execute(f"select set_config('payout.now', {two_hours_ago}, true)")
+    engine.make_due()
+    assert engine.claim() == []
+
+
+# What an answer means ----------------------------------------------------------------------------
+
+
+CONTRADICTIONS: tuple[dict[str, object], ...] = (
+    {"amount_minor": 1},
+    {"currency": "eur"},
+    {"destination": "acct_2"},
+    {"payout_ref": "payout_0"},
+    {"object": "charge"},
+    {"stripe_transfer_id": "ch_1"},
+    {"is_livemode": True},
+    {"is_livemode": None},
+)
+
+
+def a_success_must_be_the_transfer_that_was_asked_for(engine: Engine) -> None:
+    engine.set(is_livemode=False)
+    for place, wrong in enumerate(CONTRADICTIONS):
+        engine.settle(settlement_id=f"set_{place}")
+        assert engine.report_one(success(engine.claim_one(), **wrong)) == ("alarm", "parked"), wrong
+
+
+def an_answer_that_is_not_whole_is_no_success(engine: Engine) -> None:
+    engine.settle()
+    cut = success(engine.claim_one()) | {"signal": "unreadable"}
+    assert engine.report_one(cut) == ("ok", "unknown")
+
+
+def unknown_stays_unknown(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    for _ in range(2):
+        assert engine.report_one(rate_limited(claim_again(engine))) == ("ok", "unknown")
+
+
+def a_vanished_worker_leaves_an_unknown_send(engine: Engine) -> None:
+    engine.settle()
+    vanish(engine)
+    assert engine.report_one(rate_limited(engine.claim_one())) == ("ok", "unknown")
+
+
+def a_refusal_that_is_not_saved_settles_nothing_unknown(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    assert engine.report_one(no_such_account(claim_again(engine))) == ("ok", "parked")
+
+
+def a_refusal_settles_nothing_while_another_send_was_executing(engine: Engine) -> None:
+    engine.settle()
+    in_use = {"http_status": 409, "error_code": "idempotency_key_in_use"}
+    engine.report(outcome(engine.claim_one(), "response", **in_use))
+    assert engine.report_one(no_such_account(claim_again(engine))) == ("ok", "parked")
+
+
+def a_decline_waits_for_attempts_that_are_still_open(engine: Engine) -> None:
+    engine.settle()
+    vanish(engine)
+    assert engine.report_one(unfunded(engine.claim_one())) == ("ok", "unknown")
+
+
+def an_answer_that_no_rule_knows_is_no_failure(engine: Engine) -> None:
+    engine.settle()
+    answer = outcome(engine.claim_one(), "response", http_status=400, error_code="new_code")
+    assert engine.report_one(answer) == ("ok", "unknown")
+
+
+def a_500_is_neither_a_failure_nor_a_ground_for_another_key(engine: Engine) -> None:
+    engine.settle()
+    first = outcome(engine.claim_one(), "response", http_status=500)
+    assert engine.report_one(first) == ("ok", "unknown")
+    again = outcome(claim_again(engine), "response", http_status=500, is_replayed=True)
+    assert engine.report_one(again) == ("ok", "parked")
+
+
+def a_request_that_differs_is_left_to_a_person(engine: Engine) -> None:
+    engine.settle()
+    kind = {"http_status": 400, "error_type": "idempotency_error"}
+    answer = outcome(engine.claim_one(), "response", **kind)
+    assert engine.report_one(answer) == ("ok", "parked")
+
+
+def a_refused_key_stops_the_engine_and_costs_no_try(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(outcome(engine.claim_one(), "response", http_status=401))
+    assert engine.progress(transfer).tries == 0
+    engine.make_due()
+    assert engine.claim() == []
+
+
+def tries_are_bounded(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.set(max_tries=2)
+    for _ in range(2):
+        engine.report(rate_limited(claim_again(engine)))
+    assert engine.progress(transfer).state == "parked"
+
+
+def waits_differ_and_are_capped(engine: Engine) -> None:
+    transfers = engine.settle(*(f"seller_{n}" for n in range(5)))
+    engine.db.execute("update payout.transfer_states set tries = 20")
+    engine.report(*(no_answer(claim) for claim in engine.claim()))
+    waits = [engine.progress(transfer).next_attempt_in for transfer in transfers]
+    seconds = [wait.total_seconds() for wait in waits if wait is not None]
+    assert len({round(wait, 1) for wait in seconds}) > 1
+    assert max(seconds) <= 900
+
+
+# A new key ---------------------------------------------------------------------------------------
+
+
+def a_new_key_needs_a_decline_that_is_saved(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(no_such_account(engine.claim_one()))
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    engine.sweep()
+    assert engine.progress(transfer).generation == 1
+
+
+def a_new_key_needs_the_decline_of_the_last_one(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    engine.report(no_such_account(next_key(engine)))
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    engine.sweep()
+    assert engine.progress(transfer).generation == 2
+
+
+def no_new_key_is_opened_once_a_success_was_seen(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    engine.report(success(claim))
+    assert engine.progress(transfer).next_attempt_in is None
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    engine.sweep()
+    assert engine.progress(transfer).generation == 1
+
+
+def a_success_under_a_closed_key_stops_the_open_one(engine: Engine) -> None:
+    engine.settle()
+    closed = engine.claim_one()
+    engine.report(unfunded(closed))
+    engine.make_due()
+    engine.sweep()
+    assert engine.report_one(success(closed)) == ("alarm", "parked")
+    engine.release_holds()
+    assert engine.claim() == []
+
+
+def a_second_transfer_at_stripe_calls_a_person(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim))
+    assert engine.report_one(success(claim, stripe_transfer_id="tr_2")) == ("alarm", "paid")
+    assert len(engine.discrepancies()) == 1
+    assert [scope for scope, _, _ in engine.open_holds()] == ["settlement"]
+
+
+def keys_are_bounded(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.set(max_generations=1)
+    engine.report(unfunded(engine.claim_one()))
+    assert engine.progress(transfer).next_attempt_in is None
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    assert engine.sweep().transfers_reopened == 0
+
+
+def a_new_key_is_no_hand_made_one(engine: Engine) -> None:
+    engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    statement = "update payout.transfer_states set state = 'scheduled', generation = 2"
+    assert sqlstate(engine, statement) == "SP103"
+
+
+# Nobody is forgotten -----------------------------------------------------------------------------
+
+
+def a_worker_that_vanished_is_noticed(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    vanish(engine)
+    assert engine.progress(transfer).state == "unknown"
+    assert len(engine.claim()) == 1
+
+
+def what_is_too_old_to_send_is_parked_and_never_failed(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("20 hours")
+    engine.sweep()
+    assert engine.progress(transfer).state == "parked"
+    assert engine.differences_in_the_books() == []
+
+
+def what_waits_for_funds_goes_on(engine: Engine) -> None:
+    engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    assert next_key(engine).generation == 2
+
+
+# The books and the facts -------------------------------------------------------------------------
+
+
+def the_books_follow_the_money(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2", "seller_3")
+    assert engine.differences_in_the_books() == []
+    paid, declined, unknown = engine.claim()
+    engine.report(success(paid), unfunded(declined), no_answer(unknown))
+    assert engine.differences_in_the_books() == []
+    engine.make_due()
+    engine.sweep()
+    assert engine.differences_in_the_books() == []
+
+
+def a_settlement_is_scheduled_once(engine: Engine) -> None:
+    engine.settle()
+    (job,) = engine.db.execute("select payout_job_id from payout.payout_jobs").fetchall()
+    again = engine.db.execute("select payout.schedule_payout_job('set_1')").fetchall()
+    assert again == [job]
+
+
+def nothing_is_there_twice(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    engine.report(success(first))
+    for statement in (
+        "insert into payout.payout_jobs (settlement_id) values ('set_1')",
+        "insert into payout.payout_transfers (payout_job_id, settlement_id, payee_id, destination, "
+        "amount_minor, currency, payout_ref, request) select payout_job_id, settlement_id, "
+        "payee_id, destination, amount_minor, currency, payout_ref, request "
+        f"from payout.payout_transfers where payout_transfer_id = {first.payout_transfer_id}",
+        "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "
+        "credit_account, amount_minor, currency) select payout_transfer_id, kind, generation, "
+        "debit_account, credit_account, amount_minor, currency from payout.ledger_entries "
+        f"where kind = 'paid' and payout_transfer_id = {first.payout_transfer_id}",
+        "update payout.transfer_states set state = 'paid', stripe_transfer_id = 'tr_1', "
+        f"lease_until = null where payout_transfer_id = {second.payout_transfer_id}",
+        "insert into payout.transfer_attempts select * from payout.transfer_attempts "
+        f"where payout_transfer_id = {first.payout_transfer_id}",
+    ):
+        assert sqlstate(engine, statement) == "23505", statement
+
+
+FACTS = (
+    "payout_transfers",
+    "transfer_attempts",
+    "transfer_observations",
+    "key_generations",
+    "ledger_entries",
+)
+
+
+def facts_stay_even_for_those_who_may_do_everything(engine: Engine) -> None:
+    engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    engine.report(success(next_key(engine)))
+    engine.db.execute("set local session_replication_role = replica")
+    for table in FACTS:
+        # Each statement touches rows; one that did not would pass every guard.
+        assert engine.db.execute(f"select from payout.{table}").rowcount > 0
+        assert sqlstate(engine, f"delete from payout.{table}") == "SP101", table
+        assert sqlstate(engine, f"truncate payout.{table} cascade") == "SP101", table
+    statement = "update payout.ledger_entries set amount_minor = amount_minor + 1"
+    assert sqlstate(engine, statement) == "SP101"
+    assert sqlstate(engine, "delete from payout.transfer_states") == "SP101"
+
+
+def progress_only_goes_forward(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    paid, unknown = engine.claim()
+    engine.report(success(paid), no_answer(unknown))
+    engine.db.execute("set local session_replication_role = replica")
+    where = f"where payout_transfer_id = {unknown.payout_transfer_id}"
+    for statement in (
+        f"update payout.transfer_states set attempt = 0 {where}",
+        f"update payout.transfer_states set generation = 2 {where}",
+        f"update payout.transfer_states set first_sent_at = now() + interval '1 day' {where}",
+        f"update payout.transfer_states set has_unknown_send = false {where}",
+        "update payout.transfer_states set stripe_transfer_id = 'tr_9' where state = 'paid'",
+    ):
+        assert sqlstate(engine, statement) == "SP103", statement
+    for state in ("scheduled", "cancelled"):
+        statement = f"update payout.transfer_states set state = '{state}' {where}"
+        assert sqlstate(engine, statement) == "SP201", statement
+
+
+def a_restore_or_a_replica_schedules_nothing(engine: Engine) -> None:
+    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+    engine.db.execute("set local session_replication_role = replica")
+    engine.db.execute(
+        "insert into payout.settlements (settlement_id, currency, total_minor, state) "
+        "values ('set_1', 'usd', 1500, 'complete')"
+    )
+    engine.db.execute(
+        "insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor) "
+        "values ('set_1', '1', 'seller_1', 1500)"
+    )
+    engine.db.execute("set constraints all immediate")
+    assert engine.db.execute("select from payout.payout_jobs").rowcount == 0
+
+
+def nobody_can_slip_a_name_in_front_of_ours(engine: Engine) -> None:
+    rows = engine.db.execute(
+        "select p.oid::regprocedure::text from pg_proc as p "
+        "where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace) "
+        "and not coalesce(p.proconfig, '{}') && array['search_path=pg_catalog, pg_temp', "
+        "'search_path=pg_catalog, procrastinate, pg_temp']"
+    ).fetchall()
+    assert rows == []
+
+
+def only_those_who_need_it_may_call(engine: Engine) -> None:
+    may_call = {
+        "claim_transfers": {"payout_worker"},
+        "report_outcomes": {"payout_worker"},
+        "sweep": {"payout_worker", "payout_operator"},
+        "hold": {"payout_operator"},
+        "release_hold": {"payout_operator"},
+    }
+    for function, roles in may_call.items():
+        rows = engine.db.execute(
+            "select coalesce(r.rolname, 'public') from pg_proc as p "
+            "cross join aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a "
+            "left join pg_roles as r on r.oid = a.grantee "
+            "where p.pronamespace = 'payout_api'::regnamespace and p.proname = %s "
+            "and a.grantee <> p.proowner",
+            [function],
+        ).fetchall()
+        assert {role for (role,) in rows} == roles, function
+    public = engine.db.execute(
+        "select p.oid::regprocedure::text from pg_proc as p "
+        "cross join aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a "
+        "where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace) "
+        "and a.grantee = 0"
+    ).fetchall()
+    assert public == []
+
+
+# With more than one connection -------------------------------------------------------------------
+
+
+def claims_at_once_neither_wait_nor_share(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine.settle("seller_1", "seller_2")
+    other = connect("payout_worker")
+    other.execute("set lock_timeout = '200ms'")
+    with engine.worker.transaction():
+        (first,) = engine.claim(limit=1)
+        try:
+            (second,) = engine.claim(connection=other)
+        except psycopg.errors.LockNotAvailable:
+            pytest.fail("the second claim waited for the first one")
+    assert first.payout_transfer_id != second.payout_transfer_id
+
+
+def a_report_is_judged_by_what_stands_when_it_is_written(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """A decline comes while a sweep is about to declare its worker lost."""
+    engine.settle()
+    claim = engine.claim_one()
+    engine.let_pass("31 seconds")
+    sweeper = connect("payout_worker")
+    with ThreadPoolExecutor(1) as pool:
+        with sweeper.transaction():
+            engine.sweep(connection=sweeper)
+            report = pool.submit(engine.report_one, unfunded(claim))
+            wait_until_blocked(engine.db, engine.worker)
+        assert report.result() == ("stale", "unknown")
+
+
+def a_settlement_is_scheduled_once_however_many_ask(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """The second event waits for the first one and finds its job; it does not fail."""
+    engine.settle("seller_1", settlement_id="set_0")
+    engine.db.execute(
+        "insert into payout.settlements (settlement_id, currency, total_minor) "
+        "values ('set_1', 'usd', 1500)"
+    )
+    engine.db.execute(
+        "insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor) "
+        "values ('set_1', '1', 'seller_1', 1500)"
+    )
+    engine.db.execute("alter table payout.settlements disable trigger _900_schedule_payout_job")
+    engine.db.execute("update payout.settlements set state = 'complete'")
+    schedule = "select payout.schedule_payout_job('set_1')"
+    other = connect()
+    with ThreadPoolExecutor(1) as pool:
+        with engine.db.transaction():
+            job = engine.db.execute(schedule).fetchall()
+            again = pool.submit(lambda: other.execute(schedule).fetchall())
+            wait_until_blocked(connect(), other)
+        assert again.result() == job

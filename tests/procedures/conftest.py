@@ -1,0 +1,41 @@
+"""The engine in two forms: quick, where every test undoes what it did, and with connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from psycopg.pq import TransactionStatus
+
+from tests.conftest import Connection, Server
+from tests.procedures.engine import Engine, connect_to_clone
+
+
+@pytest.fixture(scope="module")
+def workbench(server: Server) -> Iterator[Connection]:
+    """A superuser's connection to a database that the tests of one module use in turn."""
+    with connect_to_clone(server) as connection:
+        yield connection
+
+
+@pytest.fixture
+def engine(workbench: Connection) -> Iterator[Engine]:
+    """An engine for one test, which is undone; at the end the books must agree with the states."""
+    with workbench.transaction(force_rollback=True):
+        engine = Engine(workbench)
+        yield engine
+        if workbench.info.transaction_status is not TransactionStatus.INERROR:
+            assert engine.differences_in_the_books() == []
+
+
+@pytest.fixture
+def shared_engine(db: Connection, connect: Callable[..., Connection]) -> Iterator[Engine]:
+    """An engine in a database of its own, whose roles are logins, for more than one connection."""
+    engine = Engine(
+        db,
+        app=connect("payout_app"),
+        worker=connect("payout_worker"),
+        operator=connect("payout_operator"),
+    )
+    yield engine
+    assert engine.differences_in_the_books() == []

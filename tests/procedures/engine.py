@@ -1,0 +1,401 @@
+"""The engine's SQL as a test drives it: settle, claim, report, sweep, and look at what came of it.
+
+Time is moved by ageing rows, never by a setting: `Engine.let_pass`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from tests.conftest import RUN, Connection, Server
+
+Outcome = dict[str, Any]
+
+SETTLEMENT: Final = "set_1"
+PAYEE: Final = "seller_1"
+AMOUNT_MINOR: Final = 1500
+STRIPE_TRANSFER: Final = "tr_1"
+
+# Guards that stand between a test and a row's age.
+GUARDS_OF_AGE: Final = (
+    ("payout.transfer_states", "_511_check_progress"),
+    ("payout.transfer_attempts", "_500_refuse_change"),
+)
+# Where the money of a transfer has to be, by its state; a payee's own account is for what failed.
+DIFFERENCES_IN_THE_BOOKS: Final = """
+with booked as (
+    select m.account, m.currency, sum(m.amount_minor) as amount_minor
+    from (
+        select e.debit_account as account, e.currency, -e.amount_minor as amount_minor
+        from payout.ledger_entries as e
+        union all
+        select e.credit_account, e.currency, e.amount_minor
+        from payout.ledger_entries as e
+    ) as m
+    group by m.account, m.currency
+    having sum(m.amount_minor) <> 0
+), due as (
+    select a.account, t.currency, sum(a.amount_minor) as amount_minor
+    from payout.payout_transfers as t
+    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    cross join lateral (values
+        ('settlement_funds', -t.amount_minor),
+        (case
+            when s.state = 'paid' then 'stripe_balance'
+            when s.state in ('failed', 'cancelled') then 'payable:' || t.payee_id
+            else 'in_flight'
+        end, t.amount_minor)
+    ) as a (account, amount_minor)
+    group by a.account, t.currency
+)
+(table booked except table due) union all (table due except table booked)
+"""
+
+
+class Claim(NamedTuple):
+    """A row of `claim_transfers`."""
+
+    payout_transfer_id: int
+    generation: int
+    attempt: int
+    idempotency_key: str
+    request: dict[str, Any]
+    lease_seconds: float
+    deadline_seconds: float
+
+
+class Report(NamedTuple):
+    """A row of `report_outcomes`."""
+
+    payout_transfer_id: int
+    generation: int
+    attempt: int
+    verdict: str
+    state: str
+
+
+class Progress(NamedTuple):
+    """A row of `transfer_states`; times are told from now on."""
+
+    state: str
+    generation: int
+    attempt: int
+    tries: int
+    has_unknown_send: bool
+    reason: str | None
+    stripe_transfer_id: str | None
+    lease_for: timedelta | None
+    next_attempt_in: timedelta | None
+
+
+class Sweep(NamedTuple):
+    """What one sweep did to transfers."""
+
+    leases_expired: int
+    transfers_parked: int
+    transfers_reopened: int
+
+
+class Observation(NamedTuple):
+    """What was stored of one outcome."""
+
+    attempt: int
+    signal: str
+    verdict: str
+    moved_to: str | None
+    reason: str | None
+
+
+class Entry(NamedTuple):
+    """A row of `ledger_entries`."""
+
+    kind: str
+    generation: int
+    debit_account: str
+    credit_account: str
+    amount_minor: int
+
+
+@contextmanager
+def connect_to_clone(server: Server) -> Iterator[Connection]:
+    """Give a superuser's connection to a fresh database, for many tests that undo what they do."""
+    name = f"payout_{RUN}_{secrets.token_hex(4)}"
+    names = sql.Identifier(name), sql.Identifier(server.template_dbname)
+    with server.connect() as connection:
+        connection.execute(sql.SQL("create database {} template {}").format(*names))
+    try:
+        with psycopg.connect(server.uri(name), autocommit=True) as connection:
+            connection.execute("set plpgsql.extra_errors = 'all'")
+            yield connection
+    finally:
+        with server.connect() as connection:
+            connection.execute(sql.SQL("drop database {} with (force)").format(names[0]))
+
+
+class Engine:
+    """The engine of one database. With one connection, all of its roles are played on that one."""
+
+    def __init__(
+        self,
+        db: Connection,
+        *,
+        app: Connection | None = None,
+        worker: Connection | None = None,
+        operator: Connection | None = None,
+    ) -> None:
+        self.db = db
+        self.app = app or db
+        self.worker = worker or db
+        self.operator = operator or db
+
+    def settle(
+        self,
+        *payees: str,
+        settlement_id: str = SETTLEMENT,
+        currency: str = "usd",
+        amount_minor: int = AMOUNT_MINOR,
+        pay_after: str | None = None,
+    ) -> list[int]:
+        """Complete a settlement that owes each payee the same; return the transfers, by payee."""
+        payees = payees or (PAYEE,)
+        self.app.execute(
+            "select payout_api.register_payee(payee, replace(payee, 'seller', 'acct')) "
+            "from unnest(%s::text[]) as payee",
+            [list(payees)],
+        )
+        lines = [
+            {"line_id": str(line), "payee_id": payee, "amount_minor": amount_minor}
+            for line, payee in enumerate(payees, start=1)
+        ]
+        self.app.execute(
+            "select payout_api.complete_settlement("
+            "p_settlement_id => %s, p_currency => %s, p_lines => %s, p_pay_after => %s)",
+            [settlement_id, currency, Jsonb(lines), pay_after],
+        )
+        rows = self.db.execute(
+            "select payout_transfer_id from payout.payout_transfers where settlement_id = %s "
+            "order by array_position(%s, payee_id::text)",
+            [settlement_id, list(payees)],
+        )
+        return [row[0] for row in rows]
+
+    def claim(
+        self,
+        limit: int | None = 100,
+        *,
+        payout_job_id: int | None = None,
+        worker: str | None = "worker_1",
+        connection: Connection | None = None,
+    ) -> list[Claim]:
+        """Claim as a worker; in order of the transfers."""
+        rows = (connection or self.worker).execute(
+            "select * from payout_api.claim_transfers("
+            "p_worker => %s, p_limit => %s, p_payout_job_id => %s)",
+            [worker, limit, payout_job_id],
+        )
+        return sorted(Claim(*row) for row in rows)
+
+    def claim_one(self) -> Claim:
+        """Claim the one transfer that is due."""
+        claims = self.claim()
+        assert len(claims) == 1, claims
+        return claims[0]
+
+    def report(self, *outcomes: Any, connection: Connection | None = None) -> list[Report]:
+        """Report as a worker; one row for each outcome."""
+        rows = (connection or self.worker).execute(
+            "select * from payout_api.report_outcomes(p_outcomes => %s)", [Jsonb(outcomes)]
+        )
+        return [Report(*row) for row in rows]
+
+    def report_one(self, outcome: Outcome) -> tuple[str, str]:
+        """Report one outcome; return verdict and state."""
+        (row,) = self.report(outcome)
+        return row.verdict, row.state
+
+    def sweep(self, limit: int = 1000, *, connection: Connection | None = None) -> Sweep:
+        """Sweep as a worker."""
+        row = (connection or self.worker).execute(
+            "select leases_expired, transfers_parked, transfers_reopened "
+            "from payout_api.sweep(p_limit => %s)",
+            [limit],
+        )
+        return Sweep(*row.fetchall()[0])
+
+    def hold(self, scope: str, subject: str | None = None) -> int:
+        """Place a hold as an operator; return its id."""
+        row = self.operator.execute(
+            "select payout_api.hold(p_scope => %s, p_reason => 'to look', p_subject => %s)",
+            [scope, subject],
+        )
+        return int(row.fetchall()[0][0])
+
+    def release_holds(self) -> None:
+        """Release whatever is on hold, as an operator."""
+        for hold_id, *_ in self.db.execute(
+            "select hold_id from payout.holds where released_at is null order by hold_id"
+        ):
+            self.operator.execute(
+                "select payout_api.release_hold(p_hold_id => %s, p_reason => 'looked')", [hold_id]
+            )
+
+    def let_pass(self, interval: str) -> None:
+        """Age every lease, wait, attempt and key by an interval."""
+        for table, trigger in GUARDS_OF_AGE:
+            self.db.execute(f"alter table {table} disable trigger {trigger}")
+        self.db.execute(
+            "update payout.transfer_states set "
+            "lease_until = lease_until - %(interval)s::interval, "
+            "next_attempt_at = next_attempt_at - %(interval)s::interval, "
+            "first_sent_at = first_sent_at - %(interval)s::interval, "
+            "changed_at = changed_at - %(interval)s::interval "
+            "where state not in ('paid', 'cancelled')",
+            {"interval": interval},
+        )
+        self.db.execute(
+            "update payout.transfer_attempts set "
+            "claimed_at = claimed_at - %(interval)s::interval, "
+            "lease_until = lease_until - %(interval)s::interval",
+            {"interval": interval},
+        )
+        for table, trigger in GUARDS_OF_AGE:
+            self.db.execute(f"alter table {table} enable always trigger {trigger}")
+
+    def make_due(self) -> None:
+        """Let the wait of every transfer be over, without anything else becoming older."""
+        self.db.execute(
+            "update payout.transfer_states set next_attempt_at = payout.clock() "
+            "where next_attempt_at is not null"
+        )
+
+    def set(self, **settings: object) -> None:
+        """Change the engine's numbers."""
+        for name, value in settings.items():
+            self.db.execute(f"update payout.engine_settings set {name} = %s", [value])
+
+    def progress(self, payout_transfer_id: int) -> Progress:
+        """Return how far a transfer has come."""
+        row = self.db.execute(
+            "select state, generation, attempt, tries, has_unknown_send, reason, "
+            "stripe_transfer_id, lease_until - payout.clock(), next_attempt_at - payout.clock() "
+            "from payout.transfer_states where payout_transfer_id = %s",
+            [payout_transfer_id],
+        )
+        return Progress(*row.fetchall()[0])
+
+    def entries(self, payout_transfer_id: int) -> list[Entry]:
+        """Return what the ledger says of a transfer, in order."""
+        rows = self.db.execute(
+            "select kind, generation, debit_account, credit_account, amount_minor "
+            "from payout.ledger_entries where payout_transfer_id = %s order by ledger_entry_id",
+            [payout_transfer_id],
+        )
+        return [Entry(*row) for row in rows]
+
+    def observations(self, payout_transfer_id: int) -> list[Observation]:
+        """Return what was stored of a transfer, in order."""
+        rows = self.db.execute(
+            "select attempt, signal, verdict, moved_to, reason "
+            "from payout.transfer_observations where payout_transfer_id = %s "
+            "order by observation_id",
+            [payout_transfer_id],
+        )
+        return [Observation(*row) for row in rows]
+
+    def open_holds(self) -> list[tuple[str, str | None, str]]:
+        """Return scope, subject and reason of what is on hold."""
+        rows = self.db.execute(
+            "select scope, subject, reason from payout.holds where released_at is null "
+            "order by hold_id"
+        )
+        return [(scope, subject, reason) for scope, subject, reason in rows]
+
+    def discrepancies(self) -> list[tuple[str, int | None, str | None]]:
+        """Return kind, transfer and Stripe's id of what a person has to look at."""
+        rows = self.db.execute(
+            "select kind, payout_transfer_id, stripe_transfer_id from payout.discrepancies "
+            "order by discrepancy_id"
+        )
+        return [(kind, transfer, stripe_transfer) for kind, transfer, stripe_transfer in rows]
+
+    def rows_read(self) -> int:
+        """Return how many rows of transfers this transaction has read so far, by whatever way."""
+        row = self.db.execute(
+            "select sum(pg_stat_get_xact_tuples_fetched(c.oid) + case c.relkind "
+            "when 'r' then pg_stat_get_xact_tuples_returned(c.oid) else 0 end) from pg_class as c "
+            "cross join (values ('payout.payout_transfers'::regclass), "
+            "('payout.transfer_states'::regclass)) as t (oid) where c.oid = t.oid "
+            "or c.oid in (select i.indexrelid from pg_index as i where i.indrelid = t.oid)"
+        )
+        return int(row.fetchall()[0][0])
+
+    def differences_in_the_books(self) -> list[tuple[Any, ...]]:
+        """Return where the ledger says another thing than the states; nowhere, if all is well."""
+        return self.db.execute(DIFFERENCES_IN_THE_BOOKS).fetchall()
+
+
+def outcome(claim: Claim, signal: str, **facts: object) -> Outcome:
+    """Return the outcome of a claim, as a worker reports it."""
+    identity = {
+        "payout_transfer_id": claim.payout_transfer_id,
+        "generation": claim.generation,
+        "attempt": claim.attempt,
+        "idempotency_key": claim.idempotency_key,
+    }
+    return identity | {"signal": signal} | facts
+
+
+def success(claim: Claim, **changes: object) -> Outcome:
+    """Return the outcome in which Stripe made the transfer, as asked for except for `changes`."""
+    facts: dict[str, object] = {
+        "http_status": 200,
+        "object": "transfer",
+        "stripe_transfer_id": STRIPE_TRANSFER,
+        "amount_minor": claim.request["amount"],
+        "currency": claim.request["currency"],
+        "destination": claim.request["destination"],
+        "is_livemode": False,
+        "payout_ref": claim.request["metadata"]["payout_ref"],
+        "amount_reversed_minor": 0,
+        "is_replayed": False,
+    }
+    return outcome(claim, "response", **(facts | changes))
+
+
+def refusal_by_stripe(claim: Claim, http_status: int, error_code: str | None) -> Outcome:
+    """Return the outcome in which Stripe answered with an error."""
+    return outcome(
+        claim,
+        "response",
+        http_status=http_status,
+        error_type="invalid_request_error",
+        error_code=error_code,
+    )
+
+
+def unfunded(claim: Claim) -> Outcome:
+    """Return the decline for want of money in the platform's balance; Stripe saves it."""
+    return refusal_by_stripe(claim, 400, "balance_insufficient")
+
+
+def no_such_account(claim: Claim) -> Outcome:
+    """Return the refusal of a destination that Stripe does not know; Stripe does not save it."""
+    return refusal_by_stripe(claim, 404, "resource_missing")
+
+
+def no_answer(claim: Claim) -> Outcome:
+    """Return the outcome in which nobody knows what happened."""
+    return outcome(claim, "no_response", detail="TimeoutError")
+
+
+def rate_limited(claim: Claim) -> Outcome:
+    """Return the outcome in which Stripe did not look at the request."""
+    return outcome(claim, "response", http_status=429, rate_limited_reason="endpoint-rate")
