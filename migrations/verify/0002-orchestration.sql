@@ -4,10 +4,6 @@
 select 'payout.check_settlement(payout.settlements)'::regprocedure;
 -- end exists: procedures/scheduling/check_settlement.sql
 
--- exists: procedures/scheduling/create_transfers.sql
-select 'payout.create_transfers(payout.settlements, bigint)'::regprocedure;
--- end exists: procedures/scheduling/create_transfers.sql
-
 -- exists: procedures/scheduling/metadata_problem.sql
 select 'payout.metadata_problem(jsonb)'::regprocedure;
 -- end exists: procedures/scheduling/metadata_problem.sql
@@ -31,10 +27,6 @@ select 'payout.refuse_bad_payees(text)'::regprocedure;
 -- exists: procedures/scheduling/refuse_bad_total.sql
 select 'payout.refuse_bad_total(payout.settlements)'::regprocedure;
 -- end exists: procedures/scheduling/refuse_bad_total.sql
-
--- exists: procedures/scheduling/schedule_payout_job.sql
-select 'payout.schedule_payout_job(text)'::regprocedure;
--- end exists: procedures/scheduling/schedule_payout_job.sql
 
 -- exists: procedures/scheduling/settlement_difference.sql
 select 'payout.settlement_difference(payout.settlements, text, payout.settlement_lines[], timestamptz, jsonb)'::regprocedure;

@@ -8,17 +8,9 @@ select 'payout_api.hold(text, text, text)'::regprocedure;
 select 'payout_api.release_hold(bigint, text)'::regprocedure;
 -- end exists: procedures/api/operator/release_hold.sql
 
--- exists: procedures/api/worker/claim_transfers.sql
-select 'payout_api.claim_transfers(text, integer, bigint)'::regprocedure;
--- end exists: procedures/api/worker/claim_transfers.sql
-
 -- exists: procedures/api/worker/report_outcomes.sql
 select 'payout_api.report_outcomes(jsonb)'::regprocedure;
 -- end exists: procedures/api/worker/report_outcomes.sql
-
--- exists: procedures/api/worker/sweep.sql
-select 'payout_api.sweep(integer)'::regprocedure;
--- end exists: procedures/api/worker/sweep.sql
 
 -- exists: procedures/execution/answers_request.sql
 select 'payout.answers_request(payout.outcome, payout.payout_transfers)'::regprocedure;

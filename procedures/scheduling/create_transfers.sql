@@ -4,7 +4,7 @@
 -- little more than its rows.
 
 create or replace function payout.create_transfers(
-    p_settlement payout.settlements, p_payout_job_id bigint
+    p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]
 )
 returns void
 language plpgsql
@@ -44,8 +44,11 @@ begin
         order by o.payee_id, o.source_transaction
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
-        insert into payout.transfer_states (payout_transfer_id, next_attempt_at)
-        select t.payout_transfer_id, coalesce(p_settlement.pay_after, now())
+        -- The bells are shared out evenly; without any the sweep will ring.
+        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
+        select t.payout_transfer_id, coalesce(p_settlement.pay_after, now()),
+            p_doorbell_ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
+                * cardinality(p_doorbell_ids) / count(*) over ()]
         from transfers as t
     )
     insert into payout.ledger_entries (
@@ -61,5 +64,5 @@ begin
     order by t.payout_transfer_id, e.kind;
 end
 $$;
-comment on function payout.create_transfers(payout.settlements, bigint) is
-    'Writes the transfers of a settlement, their progress rows, and obligation and reserve.';
+comment on function payout.create_transfers(payout.settlements, bigint, bigint[]) is
+    'Writes the transfers of a settlement, their progress rows with their bells, and the books.';

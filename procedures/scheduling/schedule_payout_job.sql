@@ -14,6 +14,7 @@ as $$
 declare
     v_settlement payout.settlements;
     v_payout_job_id bigint;
+    v_transfers integer;
 begin
     select * into v_settlement
     from payout.settlements as s
@@ -40,13 +41,15 @@ begin
                 hint = 'Set its state to complete; that schedules its payouts.';
     end if;
 
-    perform payout.check_settlement(v_settlement);
+    v_transfers := payout.check_settlement(v_settlement);
 
     insert into payout.payout_jobs (settlement_id)
     values (p_settlement_id)
     returning payout_job_id into v_payout_job_id;
 
-    perform payout.create_transfers(v_settlement, v_payout_job_id);
+    perform payout.create_transfers(
+        v_settlement, v_payout_job_id,
+        payout.ring_for_job(v_payout_job_id, v_transfers, v_settlement.pay_after));
 
     return v_payout_job_id;
 end

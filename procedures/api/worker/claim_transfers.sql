@@ -54,15 +54,19 @@ begin
             lease_until = v_now + v_settings.lease_for,
             next_attempt_at = null,
             first_sent_at = coalesce(s.first_sent_at, v_now),
+            doorbell_id = null,
             changed_at = v_now
         from payout.lock_due_transfers(
             v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d
         where s.payout_transfer_id = d.payout_transfer_id
-        returning s.*
+        returning s.*, d.doorbell_id as answered_doorbell_id
     ), opened as (
         insert into payout.transfer_attempts (
             payout_transfer_id, generation, attempt, worker, claimed_at, lease_until)
         select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until
+        from claimed as c
+    ), answered as (
+        select payout.answer_doorbells(array_agg(distinct c.answered_doorbell_id)) as bells
         from claimed as c
     )
     select
@@ -72,7 +76,9 @@ begin
         extract(epoch from v_settings.lease_for)::double precision,
         extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c
-    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
+    -- Named in a condition because a query that nobody asks is not run.
+    where (select a.bells from answered as a) >= 0;
 end
 $$;
 comment on function payout_api.claim_transfers(text, integer, bigint) is

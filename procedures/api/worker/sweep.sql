@@ -30,11 +30,11 @@ begin
         payout.expire_leases(v_now, p_limit),
         payout.park_expired_keys(v_now, p_limit),
         payout.reopen_declined(v_now, p_limit),
-        0;  -- there is no queue yet
+        payout.ring_doorbells(v_now, p_limit);
 end
 $$;
 comment on function payout_api.sweep(integer) is
     'Closes leases that ran out, parks what is too old to send, opens new keys where rule K '
-    'allows; up to p_limit of each. Returns how many.';
+    'allows, rings for what is due; up to p_limit of each. Returns how many.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
 from tests.procedures.scheduling.marketplace import (
@@ -246,6 +247,50 @@ def test_a_call_that_was_rolled_back_may_be_made_with_other_content(
     complete(app, "set_1", LINES[:1])
 
     assert transfers(db) == [("seller_1", None, 700)]
+
+
+def test_settings_of_the_session_change_nothing(
+    app: Connection, connect: Callable[..., Connection], db: Connection
+) -> None:
+    odd = connect("payout_app")
+    for setting in (
+        "datestyle = 'SQL, DMY'",
+        "timezone = 'Pacific/Chatham'",
+        "intervalstyle = iso_8601",
+        "extra_float_digits = -15",
+        "bytea_output = escape",
+        "client_encoding = latin1",
+        "standard_conforming_strings = off",
+        "transform_null_equals = on",
+        "quote_all_identifiers = on",
+        "search_path = pg_temp, payout, public",
+        "plpgsql.extra_errors = 'all'",
+    ):
+        odd.execute(f"set {setting}".encode())
+    query = (
+        "select payout_ref, request::text, request_sha256, destination, amount_minor "
+        "from payout.payout_transfers order by 1"
+    )
+
+    metadata = {"back\\slash": "é ' \" %"}
+    with odd.transaction(force_rollback=True):
+        complete(odd, "sét_1", LINES, pay_after=PAY_AFTER, metadata=metadata)
+        odd.execute("set constraints all immediate")
+    job = complete(odd, "sét_1", LINES, pay_after=PAY_AFTER, metadata=metadata)
+    told_oddly = db.execute(query).fetchall()
+    assert complete(app, "sét_1", LINES, pay_after=PAY_AFTER, metadata=metadata) == job
+    assert [row[0] for row in told_oddly] == [
+        row[0]
+        for row in db.execute(
+            "select payout.payout_ref('sét_1', payee_id, source_transaction) "
+            "from payout.settlement_lines order by 1"
+        )
+    ]
+    assert db.execute(
+        "select bool_and(request_sha256 = sha256(convert_to(request::text, 'UTF8'))), "
+        "bool_and(request -> 'metadata' @> %s) from payout.payout_transfers",
+        [Jsonb(metadata)],
+    ).fetchone() == (True, True)
 
 
 def test_it_may_be_called_while_every_constraint_is_immediate(

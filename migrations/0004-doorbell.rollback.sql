@@ -1,0 +1,1 @@
+revert/0004-doorbell.sql

@@ -1,0 +1,25 @@
+-- doctor: everything that can be checked from inside, one row a check.
+--
+-- Called by: payout-engine doctor, operators, auditors; after a restore above all.
+
+create or replace function payout_api.doctor()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select * from payout.check_server()
+    union all
+    select * from payout.check_guards()
+    union all
+    select * from payout.check_rights()
+    union all
+    select * from payout.check_queue()
+    union all
+    select * from payout.check_books()
+$$;
+comment on function payout_api.doctor() is
+    'Checks server, guards, queue and books; hint says what to do where is_ok is false.';
+revoke execute on function payout_api.doctor() from public;
+grant execute on function payout_api.doctor() to payout_worker, payout_operator, payout_auditor;

@@ -1,0 +1,53 @@
+-- check_books: whether the books agree with the transfers, and hold no secret.
+
+create or replace function payout.check_books()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'books balance', count(*) = 0,
+        coalesce(string_agg(b.currency, ', '), 'every currency'),
+        'payout_api.hold(''engine'', …) and select * from payout_api.trial_balance'
+    from payout_api.trial_balance as b
+    where b.difference_minor <> 0 or b.in_flight_minor <> b.open_transfers_minor
+    union all
+    select 'every complete settlement is scheduled', count(*) = 0,
+        format('%s are not', count(*)),
+        'select payout.schedule_payout_job(settlement_id), as superuser'
+    from payout.settlements as s
+    where s.state = 'complete'
+        and not exists (
+            select from payout.payout_jobs as j where j.settlement_id = s.settlement_id
+        )
+    union all
+    select 'no discrepancy is open', count(*) = 0,
+        coalesce(string_agg(distinct d.kind, ', '), 'none'),
+        'select * from payout.discrepancies where resolved_at is null'
+    from payout.discrepancies as d
+    where d.resolved_at is null
+    union all
+    select 'no secret in any row', count(*) = 0,
+        coalesce(string_agg(distinct x.place, ', '), 'settlements, observations, actions, holds'),
+        'revoke that key at Stripe, then find out who wrote it'
+    from (
+        select 'settlements.metadata', s.metadata::text from payout.settlements as s
+        union all
+        select 'transfer_observations',
+            concat_ws(' ', o.facts, o.error_code, o.error_type, o.reason, o.stripe_request_id)
+        from payout.transfer_observations as o
+        union all
+        select 'operator_actions', concat_ws(' ', a.reason, a.subject, a.details)
+        from payout.operator_actions as a
+        union all
+        select 'holds', concat_ws(' ', h.reason, h.subject, h.release_reason)
+        from payout.holds as h
+        union all
+        select 'discrepancies', concat_ws(' ', d.ours, d.theirs, d.resolution)
+        from payout.discrepancies as d
+    ) as x (place, content)
+    where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
+$$;
+comment on function payout.check_books() is
+    'Part of payout_api.doctor(): books and transfers agree, nothing is forgotten, no secret is '
+    'stored.';

@@ -1,0 +1,37 @@
+-- check_queue: whether the doorbell can ring and is being answered.
+
+create or replace function payout.check_queue()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'the doorbell can ring',
+        payout.has_queue() and exists (
+            select from pg_proc as p
+            where p.pronamespace = to_regnamespace('procrastinate')
+                and p.proname = 'procrastinate_defer_jobs_v1'
+        ),
+        'procrastinate''s schema, functions and rights', 'payout-engine migrate'
+    union all
+    select 'somebody sweeps', count(*) = 0,
+        format('%s leases ran out over a minute ago', count(*)),
+        'start a worker, or select * from payout_api.sweep()'
+    from payout.transfer_states as s
+    where s.lease_until < clock_timestamp() - interval '1 minute'
+    union all
+    select 'somebody claims', count(*) = 0,
+        format('%s transfers have been due for over five minutes', count(*)),
+        'start a worker; select * from payout_api.unpaid order by next_attempt_at'
+    from payout.transfer_states as s
+    where s.next_attempt_at < clock_timestamp() - interval '5 minutes'
+    union all
+    select 'nothing is on hold', count(*) = 0,
+        coalesce(string_agg(format('%s (%s)', concat_ws(' ', h.scope, h.subject), h.reason), ', '),
+            'no hold'),
+        'payout_api.release_hold(hold_id, reason) once the cause is gone'
+    from payout.holds as h
+    where h.released_at is null
+$$;
+comment on function payout.check_queue() is
+    'Part of payout_api.doctor(): the queue is installed, rung and answered, nothing is on hold.';

@@ -1,0 +1,27 @@
+-- defer_job: ring for a payout job, by queue jobs that any worker may fetch.
+--
+-- procrastinate's functions name their tables bare, hence its schema in the path
+-- of the functions here that write to the queue. Neither lock nor queueing lock:
+-- a duplicate would abort the settlement. Without a queue the sweep will ring.
+
+create or replace function payout.defer_job(p_payout_job_id bigint, p_times integer)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, procrastinate, pg_temp
+as $$
+begin
+    if p_times < 1 or not payout.has_queue() then
+        return '{}'::bigint[];
+    end if;
+    return procrastinate.procrastinate_defer_jobs_v1(array_fill(
+        row(
+            'payouts', 'payout.execute', 0, null, null,
+            jsonb_build_object('payout_job_id', p_payout_job_id), null
+        )::procrastinate.procrastinate_job_to_defer_v1,
+        array[p_times]));
+end
+$$;
+comment on function payout.defer_job(bigint, integer) is
+    'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none without '
+    'procrastinate''s schema.';

@@ -1,0 +1,36 @@
+"""What the doctor says, as a test compares it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from psycopg import sql
+
+from tests.conftest import Connection
+
+DOCTOR: Final = "select check_name, is_ok, detail, hint from payout_api.doctor()"
+REVOKE_TEMPORARY: Final = "revoke temporary on database {} from public"
+
+
+class Check(NamedTuple):
+    """A row of `payout_api.doctor`."""
+
+    check_name: str
+    is_ok: bool
+    detail: str
+    hint: str
+
+
+def examine(db: Connection) -> list[Check]:
+    """Call the doctor, in a database that public may make no temporary objects in.
+
+    A clone does not inherit that right, or its absence, from its template.
+    """
+    name = sql.Identifier(db.info.dbname)
+    db.execute(sql.SQL(REVOKE_TEMPORARY).format(name))
+    return [Check(*row) for row in db.execute(DOCTOR)]
+
+
+def complaints(db: Connection) -> dict[str, str]:
+    """Return the detail of each check that is not ok, by its name."""
+    return {check.check_name: check.detail for check in examine(db) if not check.is_ok}

@@ -1,0 +1,124 @@
+"""The doctor notices books that do not agree, what was forgotten, and secrets in a row."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from tests.procedures.doctor.checks import complaints
+from tests.procedures.engine import Claim, Engine, outcome, success
+
+BALANCE: Final = "books balance"
+SCHEDULED: Final = "every complete settlement is scheduled"
+DISCREPANCY: Final = "no discrepancy is open"
+NO_SECRET: Final = "no secret in any row"
+KEY: Final = "sk_live_0123456789abcdef"
+
+
+@pytest.mark.parametrize("kind", ["reserve", "paid"])
+def test_a_missing_entry_is_noticed_with_its_currency(engine: Engine, kind: str) -> None:
+    engine.settle(settlement_id="set_1", currency="usd")
+    engine.settle(settlement_id="set_2", currency="eur")
+    engine.report(*(success(claim, stripe_transfer_id=f"tr_{n}") for n, claim in numbered(engine)))
+    with engine.db.transaction(force_rollback=True):
+        engine.db.execute("alter table payout.ledger_entries disable trigger _500_refuse_change")
+        engine.db.execute(
+            "delete from payout.ledger_entries where kind = %s and currency = 'eur'", [kind]
+        )
+        engine.db.execute(
+            "alter table payout.ledger_entries enable always trigger _500_refuse_change"
+        )
+        assert complaints(engine.db) == {BALANCE: "eur"}
+    assert complaints(engine.db) == {}
+
+
+def test_an_entry_of_another_amount_is_noticed(engine: Engine) -> None:
+    engine.settle()
+    with engine.db.transaction(force_rollback=True):
+        engine.db.execute("alter table payout.ledger_entries disable trigger _500_refuse_change")
+        engine.db.execute(
+            "update payout.ledger_entries set amount_minor = amount_minor + 1 "
+            "where kind = 'reserve'"
+        )
+        engine.db.execute(
+            "alter table payout.ledger_entries enable always trigger _500_refuse_change"
+        )
+        assert complaints(engine.db) == {BALANCE: "usd"}
+
+
+def test_a_settlement_that_was_completed_behind_the_triggers_back_is_noticed(
+    engine: Engine,
+) -> None:
+    """As a data-only restore does it."""
+    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+    engine.db.execute("alter table payout.settlements disable trigger _900_schedule_payout_job")
+    engine.db.execute(
+        "insert into payout.settlements (settlement_id, currency, total_minor, state) "
+        "values ('set_1', 'usd', 700, 'complete')"
+    )
+    engine.db.execute("alter table payout.settlements enable trigger _900_schedule_payout_job")
+    assert complaints(engine.db) == {SCHEDULED: "1 are not"}
+
+
+def test_a_discrepancy_is_named_until_it_is_resolved(engine: Engine) -> None:
+    engine.settle()
+    engine.report_one(success(engine.claim_one(), amount_minor=1))
+    engine.release_holds()
+    assert complaints(engine.db) == {DISCREPANCY: "answer_contradicts_request"}
+    engine.db.execute(
+        "update payout.discrepancies set resolved_at = now(), resolved_by = session_user, "
+        "resolution = 'paid by hand'"
+    )
+    assert complaints(engine.db) == {}
+
+
+@pytest.mark.parametrize("key", [KEY, "sk_test_1", "rk_live_1", "rk_test_1"])
+def test_a_key_in_the_metadata_of_a_settlement_is_noticed_and_not_repeated(
+    engine: Engine, key: str
+) -> None:
+    engine.db.execute(
+        "insert into payout.settlements (settlement_id, currency, total_minor, metadata) "
+        "values ('set_1', 'usd', 700, jsonb_build_object('note', 'use ' || %s::text))",
+        [key],
+    )
+    assert complaints(engine.db) == {NO_SECRET: "settlements.metadata"}
+
+
+@pytest.mark.parametrize("fact", ["detail", "error_message", "error_code", "stripe_request_id"])
+def test_a_key_that_came_with_an_answer_is_noticed(engine: Engine, fact: str) -> None:
+    engine.settle()
+    engine.report_one(outcome(engine.claim_one(), "no_response", **{fact: f"wrong key {KEY}"}))
+    assert complaints(engine.db) == {NO_SECRET: "transfer_observations"}
+
+
+def test_a_key_in_the_account_of_a_discrepancy_is_noticed(engine: Engine) -> None:
+    """It keeps the whole outcome."""
+    engine.settle()
+    engine.report_one(success(engine.claim_one(), amount_minor=1, detail=KEY))
+    engine.release_holds()
+    found = complaints(engine.db)
+    assert set(found[NO_SECRET].split(", ")) == {"discrepancies", "transfer_observations"}
+
+
+def test_a_key_in_a_reason_is_noticed(engine: Engine) -> None:
+    engine.settle()
+    engine.db.execute("select payout_api.hold('payee', %s, 'seller_1')", [f"instead of {KEY}"])
+    found = complaints(engine.db)
+    assert set(found[NO_SECRET].split(", ")) == {"holds", "operator_actions"}
+    engine.release_holds()
+    assert "holds" in complaints(engine.db)[NO_SECRET]
+
+
+@pytest.mark.parametrize("text", ["desk_test_3", "risk_live_1", "task_test_suite", "sk_live"])
+def test_a_word_that_only_looks_like_a_key_is_none(engine: Engine, text: str) -> None:
+    engine.db.execute(
+        "insert into payout.settlements (settlement_id, currency, total_minor, metadata) "
+        "values ('set_1', 'usd', 700, jsonb_build_object('note', %s::text))",
+        [text],
+    )
+    assert complaints(engine.db) == {}
+
+
+def numbered(engine: Engine) -> list[tuple[int, Claim]]:
+    return list(enumerate(engine.claim()))

@@ -1,0 +1,74 @@
+"""A settlement rings while it is being scheduled: often enough for its size, and not too soon."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.procedures.doorbell.bells import Bell, bells, bells_of_transfers, shares
+from tests.procedures.engine import Engine
+
+SELLERS = [f"seller_{number}" for number in range(1, 12)]
+
+
+@pytest.mark.parametrize(
+    ("transfers", "rung"), [(1, 1), (2, 1), (100, 1), (101, 2), (200, 2), (10_000, 100)]
+)
+def test_one_bell_rings_for_every_hundred_transfers(
+    engine: Engine, transfers: int, rung: int
+) -> None:
+    row = engine.db.execute("select payout.ring_for_job(7, %s, null)", [transfers]).fetchall()[0]
+    assert bells(engine.db) == dict.fromkeys(row[0], Bell(7, "todo"))
+    assert len(bells(engine.db)) == rung
+
+
+def test_how_many_transfers_a_bell_is_for_is_a_setting(engine: Engine) -> None:
+    engine.set(transfers_per_doorbell=4)
+    engine.settle(*SELLERS)
+    assert len(bells(engine.db)) == 3
+
+
+@pytest.mark.parametrize(
+    ("transfers", "expected"), [(1, [1]), (4, [4]), (5, [3, 2]), (10, [4, 3, 3]), (11, [4, 4, 3])]
+)
+def test_bells_are_shared_out_evenly_in_the_order_of_the_transfers(
+    engine: Engine, transfers: int, expected: list[int]
+) -> None:
+    engine.set(transfers_per_doorbell=4)
+    engine.settle(*SELLERS[:transfers])
+    assert shares(engine.db) == expected
+    in_order = list(dict.fromkeys(bells_of_transfers(engine.db)))
+    assert in_order == list(bells(engine.db))
+
+
+def test_a_bell_names_the_job_it_rang_for(engine: Engine) -> None:
+    engine.settle()
+    engine.settle(settlement_id="set_2")
+    jobs = engine.db.execute(
+        "select payout_job_id from payout.payout_jobs order by settlement_id"
+    ).fetchall()
+    assert [bell.payout_job_id for bell in bells(engine.db).values()] == [job for (job,) in jobs]
+
+
+def test_a_settlement_that_is_told_again_does_not_ring_again(engine: Engine) -> None:
+    engine.settle()
+    before = bells(engine.db)
+    engine.settle()
+    assert bells(engine.db) == before
+    assert len(before) == 1
+
+
+def test_a_settlement_that_rolls_back_has_not_rung(engine: Engine) -> None:
+    with engine.db.transaction(force_rollback=True):
+        engine.settle()
+    assert bells(engine.db) == {}
+
+
+def test_nothing_rings_before_pay_after(engine: Engine) -> None:
+    engine.settle(pay_after="2100-01-01")
+    assert bells(engine.db) == {}
+    assert bells_of_transfers(engine.db) == [None]
+
+
+def test_a_pay_after_that_is_over_rings_at_once(engine: Engine) -> None:
+    engine.settle(pay_after="2020-01-01")
+    assert len(bells(engine.db)) == 1
