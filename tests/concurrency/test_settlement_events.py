@@ -6,7 +6,6 @@ Its randomness is seeded: `PAYOUT_TEST_SEED` repeats a run as far as the operati
 
 from __future__ import annotations
 
-import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -381,14 +380,6 @@ def applications(
         return connections
 
     return give
-
-
-@pytest.fixture
-def seed() -> int:
-    """The seed of this run; pytest shows what is printed here when the test fails."""
-    seed = int(os.environ.get("PAYOUT_TEST_SEED", random.SystemRandom().randrange(2**32)))
-    print(f"PAYOUT_TEST_SEED={seed}")
-    return seed
 
 
 def test_the_ritual_has_a_thousand_rounds() -> None:
