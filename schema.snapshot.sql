@@ -1,0 +1,5859 @@
+--
+-- PostgreSQL database dump
+--
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET transaction_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: payout; Type: SCHEMA; Schema: -; Owner: -
+--
+
+CREATE SCHEMA payout;
+
+
+--
+-- Name: SCHEMA payout; Type: COMMENT; Schema: -; Owner: -
+--
+
+COMMENT ON SCHEMA payout IS 'Private: tables, guards and the functions behind payout_api. The queue is only a doorbell; these tables are the truth.';
+
+
+--
+-- Name: payout_api; Type: SCHEMA; Schema: -; Owner: -
+--
+
+CREATE SCHEMA payout_api;
+
+
+--
+-- Name: SCHEMA payout_api; Type: COMMENT; Schema: -; Owner: -
+--
+
+COMMENT ON SCHEMA payout_api IS 'Everything that may be called: by the application, the worker, operators and auditors.';
+
+
+--
+-- Name: currency_code; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.currency_code AS text
+	CONSTRAINT currency_is_three_lower_case_letters CHECK ((VALUE ~ '^[a-z]{3}$'::text));
+
+
+--
+-- Name: DOMAIN currency_code; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.currency_code IS 'ISO 4217 code in lower case, as Stripe writes it.';
+
+
+--
+-- Name: external_id; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.external_id AS text
+	CONSTRAINT id_has_no_blank_at_its_ends CHECK (((VALUE !~ '^[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'::text) AND (VALUE !~ '[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$'::text)))
+	CONSTRAINT id_has_no_control_characters CHECK ((VALUE !~ '[\x01-\x1f\x7f-\x9f]'::text))
+	CONSTRAINT id_is_1_to_200_characters CHECK (((length(VALUE) >= 1) AND (length(VALUE) <= 200)))
+	CONSTRAINT id_is_in_unicode_normal_form_c CHECK ((VALUE IS NFC NORMALIZED));
+
+
+--
+-- Name: DOMAIN external_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.external_id IS 'A name given outside of the engine (settlement, payee, line): compared byte for byte, sent to Stripe as metadata, hence short and in one spelling only.';
+
+
+--
+-- Name: judgement; Type: TYPE; Schema: payout; Owner: -
+--
+
+CREATE TYPE payout.judgement AS (
+	verdict text,
+	to_state text,
+	reason text,
+	error_rule_id integer,
+	next_attempt_at timestamp with time zone,
+	counts_as_try boolean,
+	leaves_unknown boolean,
+	is_alarm boolean,
+	pauses_engine boolean
+);
+
+
+--
+-- Name: TYPE judgement; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TYPE payout.judgement IS 'What one outcome means for its transfer.';
+
+
+--
+-- Name: outcome; Type: TYPE; Schema: payout; Owner: -
+--
+
+CREATE TYPE payout.outcome AS (
+	payout_transfer_id bigint,
+	generation integer,
+	attempt integer,
+	idempotency_key text,
+	signal text,
+	detail text,
+	http_status integer,
+	stripe_request_id text,
+	is_replayed boolean,
+	should_retry text,
+	rate_limited_reason text,
+	retry_after_seconds numeric,
+	error_type text,
+	error_code text,
+	error_message text,
+	error_param text,
+	object text,
+	stripe_transfer_id text,
+	amount_minor bigint,
+	currency text,
+	destination text,
+	is_livemode boolean,
+	payout_ref text,
+	amount_reversed_minor bigint
+);
+
+
+--
+-- Name: TYPE outcome; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TYPE payout.outcome IS 'What a worker saw of one attempt: the elements of the array that report_outcomes takes.';
+
+
+--
+-- Name: transfer_state; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.transfer_state AS text
+	CONSTRAINT state_is_known CHECK ((VALUE = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text, 'failed'::text, 'paid'::text, 'cancelled'::text])));
+
+
+--
+-- Name: DOMAIN transfer_state; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.transfer_state IS 'A state out of payout.states.';
+
+
+--
+-- Name: accounts_fit(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return case p_kind
+        when 'obligation' then
+            p_debit_account = 'settlement_funds' and p_credit_account like 'payable:_%'
+        when 'reserve' then p_debit_account like 'payable:_%' and p_credit_account = 'in_flight'
+        when 'paid' then p_debit_account = 'in_flight' and p_credit_account = 'stripe_balance'
+        when 'release' then p_debit_account = 'in_flight' and p_credit_account like 'payable:_%'
+        when 'reversal' then
+            p_debit_account = 'stripe_balance' and p_credit_account like 'payable:_%'
+        else false
+    end;
+end
+$$;
+
+
+--
+-- Name: FUNCTION accounts_fit(p_kind text, p_debit_account text, p_credit_account text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) IS 'True when a ledger entry of this kind moves money between the accounts that it should.';
+
+
+--
+-- Name: answer_doorbells(bigint[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.answer_doorbells(p_doorbell_ids bigint[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'procrastinate', 'pg_temp'
+    AS $$
+declare
+    v_answered integer;
+begin
+    if p_doorbell_ids is null or not payout.has_queue() then
+        return 0;
+    end if;
+    delete from procrastinate.procrastinate_jobs as q
+    where q.id in (
+        select b.id
+        from procrastinate.procrastinate_jobs as b
+        where b.id = any (p_doorbell_ids)
+            and b.status = 'todo'
+            and b.task_name = 'payout.execute'
+        for update skip locked
+    );
+    get diagnostics v_answered = row_count;
+    return v_answered;
+end
+$$;
+
+
+--
+-- Name: FUNCTION answer_doorbells(p_doorbell_ids bigint[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.answer_doorbells(p_doorbell_ids bigint[]) IS 'Deletes the queue jobs of these ids that no worker has fetched yet; returns how many.';
+
+
+--
+-- Name: payout_ref(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return 'payout_' || left(encode(sha256(convert_to(
+        octet_length(p_settlement_id)::text || ':' || p_settlement_id
+        || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
+        || ',' || coalesce(p_source_transaction, ''),
+        'UTF8')), 'hex'), 40);
+end
+$$;
+
+
+--
+-- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
+
+
+--
+-- Name: request_fits(jsonb, bigint, text, text, text, text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return coalesce(
+        p_request ->> 'amount' = p_amount_minor::text
+        and p_request ->> 'currency' = p_currency
+        and p_request ->> 'destination' = p_destination
+        and p_request ->> 'source_transaction' is not distinct from p_source_transaction
+        and p_request -> 'metadata' @> jsonb_build_object(
+            'payout_ref', p_payout_ref, 'settlement_id', p_settlement_id, 'payee_id', p_payee_id),
+        false);
+end
+$$;
+
+
+--
+-- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'True when amount, currency, destination, source and metadata of a request are those given.';
+
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: payout_transfers; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.payout_transfers (
+    payout_transfer_id bigint NOT NULL,
+    payout_job_id bigint NOT NULL,
+    settlement_id payout.external_id NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    source_transaction text,
+    destination text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency payout.currency_code NOT NULL,
+    payout_ref text NOT NULL,
+    request jsonb NOT NULL,
+    request_sha256 bytea GENERATED ALWAYS AS (sha256((replace((request)::text, '\'::text, '\\'::text))::bytea)) STORED NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
+    CONSTRAINT destination_is_a_stripe_account CHECK ((destination ~ '^acct_'::text)),
+    CONSTRAINT payout_ref_is_derived CHECK ((payout_ref = payout.payout_ref((settlement_id)::text, (payee_id)::text, source_transaction))),
+    CONSTRAINT request_says_what_the_row_says CHECK (payout.request_fits(request, amount_minor, (currency)::text, destination, payout_ref, (settlement_id)::text, (payee_id)::text, source_transaction))
+);
+
+
+--
+-- Name: TABLE payout_transfers; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.payout_transfers IS 'One Stripe transfer that is owed: who, how much, to which account, and the request as it will be sent, frozen when the settlement was completed.';
+
+
+--
+-- Name: COLUMN payout_transfers.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.amount_minor IS 'Sum of the lines it pays, in minor units of currency.';
+
+
+--
+-- Name: COLUMN payout_transfers.payout_ref; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.payout_ref IS 'Business identity: payout.payout_ref(settlement, payee, source_transaction). The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
+
+
+--
+-- Name: COLUMN payout_transfers.request; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.request IS 'Parameters of POST /v1/transfers, sent exactly as they stand here.';
+
+
+--
+-- Name: COLUMN payout_transfers.request_sha256; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.payout_transfers.request_sha256 IS 'Digest of request, made by the database.';
+
+
+--
+-- Name: answers_request(payout.outcome, payout.payout_transfers); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+    return coalesce(
+        p_outcome.object = 'transfer'
+        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]{1,250}$'
+        and p_outcome.amount_minor = p_transfer.amount_minor
+        and p_outcome.currency = p_transfer.currency
+        and p_outcome.destination = p_transfer.destination
+        and p_outcome.payout_ref = p_transfer.payout_ref
+        and p_outcome.is_livemode is not null,
+        false);
+end
+$_$;
+
+
+--
+-- Name: FUNCTION answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers) IS 'True when object, id, amount, currency, destination, mode and payout_ref are those asked for.';
+
+
+--
+-- Name: stripe_error_rules; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.stripe_error_rules (
+    error_rule_id integer NOT NULL,
+    signal text NOT NULL,
+    http_status_from integer,
+    http_status_to integer,
+    error_type text,
+    error_code text,
+    is_replayed boolean,
+    should_retry text,
+    is_rate_limited boolean,
+    reaction text NOT NULL,
+    is_saved boolean DEFAULT false NOT NULL,
+    is_alarm boolean DEFAULT false NOT NULL,
+    wait_at_least interval DEFAULT '00:00:00'::interval NOT NULL,
+    wait_base interval DEFAULT '00:00:01'::interval NOT NULL,
+    wait_cap interval DEFAULT '00:15:00'::interval NOT NULL,
+    reason text NOT NULL,
+    advice text NOT NULL,
+    CONSTRAINT only_a_decline_is_saved CHECK (((reaction = ANY (ARRAY['decline'::text, 'decline_until_funded'::text])) = is_saved)),
+    CONSTRAINT reaction_is_known CHECK ((reaction = ANY (ARRAY['retry'::text, 'decline'::text, 'decline_until_funded'::text, 'refuse'::text, 'unknown'::text, 'park'::text, 'pause'::text]))),
+    CONSTRAINT should_retry_is_stripes_header CHECK ((should_retry = ANY (ARRAY['true'::text, 'false'::text]))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
+    CONSTRAINT status_range_is_whole CHECK ((((http_status_from IS NULL) = (http_status_to IS NULL)) AND (http_status_from <= http_status_to))),
+    CONSTRAINT waits_are_in_order CHECK (((wait_at_least >= '00:00:00'::interval) AND (wait_base > '00:00:00'::interval) AND (wait_cap >= wait_base)))
+);
+
+
+--
+-- Name: TABLE stripe_error_rules; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.stripe_error_rules IS 'What an answer that is no success means, as data: the first rule in order of its id that fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
+
+
+--
+-- Name: COLUMN stripe_error_rules.should_retry; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.should_retry IS 'Stripe-Should-Retry; null fits any.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.is_rate_limited; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.is_rate_limited IS 'Whether Stripe-Rate-Limited-Reason came with the answer; null fits both.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.reaction; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.reaction IS 'retry: surely not executed, same key; decline: saved under the key, money back to the payee; decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person; pause: hold the whole engine, costs no try.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.is_saved; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.is_saved IS 'Stripe answers the same to every later request with this key.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.wait_at_least; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.wait_at_least IS 'Floor of the wait before the next step.';
+
+
+--
+-- Name: COLUMN stripe_error_rules.advice; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_error_rules.advice IS 'What a person can do, shown beside the reason.';
+
+
+--
+-- Name: backoff(payout.stripe_error_rules, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) RETURNS interval
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return coalesce(
+        p_rule.wait_at_least
+            + random() * least(p_rule.wait_cap, p_rule.wait_base * 2 ^ least(p_tries, 30)),
+        interval '5 minutes');
+end
+$$;
+
+
+--
+-- Name: FUNCTION backoff(p_rule payout.stripe_error_rules, p_tries integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) IS 'The rule''s floor plus a random part of its base, doubled for each earlier try up to its cap.';
+
+
+--
+-- Name: check_books(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_books() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'books balance', count(*) = 0,
+        coalesce(string_agg(b.currency, ', '), 'every currency'),
+        'payout_api.hold(''engine'', …) and select * from payout_api.trial_balance'
+    from payout_api.trial_balance as b
+    where b.difference_minor <> 0 or b.in_flight_minor <> b.open_transfers_minor
+    union all
+    select 'every complete settlement is scheduled', count(*) = 0,
+        format('%s are not', count(*)),
+        'select payout.schedule_payout_job(settlement_id), as superuser'
+    from payout.settlements as s
+    where s.state = 'complete'
+        and not exists (
+            select from payout.payout_jobs as j where j.settlement_id = s.settlement_id
+        )
+    union all
+    select 'no discrepancy is open', count(*) = 0,
+        coalesce(string_agg(distinct d.kind, ', '), 'none'),
+        'select * from payout.discrepancies where resolved_at is null'
+    from payout.discrepancies as d
+    where d.resolved_at is null
+    union all
+    select 'no secret in any row', count(*) = 0,
+        coalesce(string_agg(distinct x.place, ', '), 'settlements, observations, actions, holds'),
+        'revoke that key at Stripe, then find out who wrote it'
+    from (
+        select 'settlements.metadata', s.metadata::text from payout.settlements as s
+        union all
+        select 'transfer_observations',
+            concat_ws(' ', o.facts, o.error_code, o.error_type, o.reason, o.stripe_request_id)
+        from payout.transfer_observations as o
+        union all
+        select 'operator_actions', concat_ws(' ', a.reason, a.subject, a.details)
+        from payout.operator_actions as a
+        union all
+        select 'holds', concat_ws(' ', h.reason, h.subject, h.release_reason)
+        from payout.holds as h
+        union all
+        select 'discrepancies', concat_ws(' ', d.ours, d.theirs, d.resolution)
+        from payout.discrepancies as d
+    ) as x (place, content)
+    where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
+$$;
+
+
+--
+-- Name: FUNCTION check_books(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_books() IS 'Part of payout_api.doctor(): books and transfers agree, nothing is forgotten, no secret is stored.';
+
+
+--
+-- Name: check_guards(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_guards() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 47,
+        coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
+            filter (where t.tgenabled <> 'A'), format('%s of 47 guards', count(*))),
+        'alter table … enable always trigger …; then find out who disabled it'
+    from pg_trigger as t
+    join pg_class as c on c.oid = t.tgrelid
+    where c.relnamespace = 'payout'::regnamespace and not t.tgisinternal
+        and t.tgname not in (
+            '_900_schedule_payout_job', '_900_refuse_frozen_insert', '_900_check_settlement',
+            '_510_check_start')
+    union all
+    select 'inserts are guarded', count(*) = 3, format('%s of 3 guards', count(*)),
+        'alter table … enable trigger …; then find out who disabled it'
+    from pg_trigger as t
+    join pg_class as c on c.oid = t.tgrelid
+    where c.relnamespace = 'payout'::regnamespace and t.tgenabled = 'O'
+        and t.tgname in ('_900_refuse_frozen_insert', '_900_check_settlement', '_510_check_start')
+    union all
+    select 'settlements schedule their payouts', coalesce(min(t.tgenabled::text) = 'O', false),
+        coalesce(min(t.tgenabled::text), 'missing'),
+        'alter table payout.settlements enable trigger _900_schedule_payout_job'
+    from pg_trigger as t
+    where t.tgrelid = 'payout.settlements'::regclass and t.tgname = '_900_schedule_payout_job'
+    union all
+    select 'everything belongs to payout_owner', count(*) = 0,
+        coalesce(string_agg(o.name, ', '), 'tables, views and functions'),
+        'alter … owner to payout_owner'
+    from (
+        select c.oid::regclass::text from pg_class as c
+        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+            and c.relkind in ('r', 'v') and c.relowner <> 'payout_owner'::regrole
+        union all
+        select p.oid::regprocedure::text from pg_proc as p
+        where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+            and p.proowner <> 'payout_owner'::regrole
+    ) as o (name)
+    union all
+    select 'functions are pinned and private', count(*) = 0,
+        coalesce(string_agg(p.oid::regprocedure::text, ', '), 'every function'),
+        'deploy the migrations again; nothing else may replace these functions'
+    from pg_proc as p
+    where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        and (not coalesce(p.proconfig, '{}') && array[
+                'search_path=pg_catalog, pg_temp', 'search_path=pg_catalog, procrastinate, pg_temp']
+            or has_function_privilege('public', p.oid, 'EXECUTE'))
+$$;
+
+
+--
+-- Name: FUNCTION check_guards(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_guards() IS 'Part of payout_api.doctor(): triggers, owners and rights are as deployed.';
+
+
+--
+-- Name: check_queue(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_queue() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'the doorbell can ring',
+        payout.has_queue() and exists (
+            select from pg_proc as p
+            where p.pronamespace = to_regnamespace('procrastinate')
+                and p.proname = 'procrastinate_defer_jobs_v1'
+        ),
+        'procrastinate''s schema, functions and rights', 'payout-engine migrate'
+    union all
+    select 'somebody sweeps', count(*) = 0,
+        format('%s leases ran out over a minute ago', count(*)),
+        'start a worker, or select * from payout_api.sweep()'
+    from payout.transfer_states as s
+    where s.lease_until < clock_timestamp() - interval '1 minute'
+    union all
+    select 'somebody claims', count(*) = 0,
+        format('%s transfers have been due for over five minutes', count(*)),
+        'start a worker; select * from payout_api.unpaid order by next_attempt_at'
+    from payout.transfer_states as s
+    where s.next_attempt_at < clock_timestamp() - interval '5 minutes'
+    union all
+    select 'nothing is on hold', count(*) = 0,
+        coalesce(string_agg(format('%s (%s)', concat_ws(' ', h.scope, h.subject), h.reason), ', '),
+            'no hold'),
+        'payout_api.release_hold(hold_id, reason) once the cause is gone'
+    from payout.holds as h
+    where h.released_at is null
+$$;
+
+
+--
+-- Name: FUNCTION check_queue(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_queue() IS 'Part of payout_api.doctor(): the queue is installed, rung and answered, nothing is on hold.';
+
+
+--
+-- Name: check_rights(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_rights() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    with ours as (
+        select n.oid, n.nspname, n.nspowner as owner, n.nspacl as acl
+        from pg_namespace as n
+        where n.nspname in ('payout', 'payout_api')
+    ), given as (
+        select format('schema %s', o.nspname) as thing, a.privilege_type, a.grantee, o.owner
+        from ours as o cross join lateral aclexplode(o.acl) as a
+        where a.privilege_type <> 'USAGE'
+        union all
+        select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
+        from pg_class as c
+        join ours as o on o.oid = c.relnamespace
+        cross join lateral aclexplode(c.relacl) as a
+        where a.privilege_type <> 'SELECT' and c.relkind in ('r', 'v')
+        union all
+        select format('%s.%s', t.attrelid::regclass, t.attname), a.privilege_type, a.grantee,
+            c.relowner
+        from pg_attribute as t
+        join pg_class as c on c.oid = t.attrelid
+        join ours as o on o.oid = c.relnamespace
+        cross join lateral aclexplode(t.attacl) as a
+        where a.privilege_type <> 'SELECT'
+        union all
+        select p.oid::regprocedure::text, a.privilege_type, a.grantee, p.proowner
+        from pg_proc as p
+        join ours as o on o.oid = p.pronamespace
+        cross join lateral aclexplode(p.proacl) as a
+        where a.grantee <> 0
+    )
+    select 'nobody was given more rights', count(*) = 0,
+        coalesce(string_agg(format('%s on %s to %s', g.privilege_type, g.thing,
+            case g.grantee when 0 then 'public' else g.grantee::regrole::text end), ', '), 'none'),
+        'revoke … on … from …; then find out who granted it'
+    from given as g
+    where g.grantee <> g.owner
+        and not exists (
+            select
+            from (values
+                ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
+                    'state|pay_after|metadata)$'),
+                ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
+                ('payout_app', 'INSERT|UPDATE',
+                    '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
+                ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
+                ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+                ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
+                ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
+                ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
+                ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.]sweep[(]'),
+                ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
+                ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
+                    '^payout_api[.]doctor[(]')
+            ) as w (roles, privileges, things)
+            where g.grantee <> 0
+                and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))
+                and g.privilege_type = any (string_to_array(w.privileges, '|'))
+                and g.thing ~ w.things
+        )
+$_$;
+
+
+--
+-- Name: FUNCTION check_rights(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_rights() IS 'Part of payout_api.doctor(): rights beyond reading are those that the migrations gave.';
+
+
+--
+-- Name: check_server(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_server() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'server version',
+        current_setting('server_version_num')::integer / 10000 between 15 and 18,
+        current_setting('server_version'), 'The engine is tested on PostgreSQL 15 to 18.'
+    union all
+    select 'server keeps commits',
+        not pg_is_in_recovery() and current_setting('fsync') = 'on'
+            and current_setting('synchronous_commit') not in ('off', 'local')
+            and current_setting('full_page_writes') = 'on',
+        format('fsync %s, synchronous_commit %s, full_page_writes %s, in recovery %s',
+            current_setting('fsync'), current_setting('synchronous_commit'),
+            current_setting('full_page_writes'), pg_is_in_recovery()),
+        'Claims are refused on a server that may lose them.'
+    union all
+    select 'nobody may create temporary objects',
+        not has_database_privilege('public', current_database(), 'TEMPORARY'),
+        format('database %s', current_database()),
+        format('revoke temporary on database %I from public', current_database())
+$$;
+
+
+--
+-- Name: FUNCTION check_server(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_server() IS 'Part of payout_api.doctor(): version, durability.';
+
+
+--
+-- Name: settlements; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.settlements (
+    settlement_id payout.external_id NOT NULL,
+    currency payout.currency_code NOT NULL,
+    total_minor bigint NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    pay_after timestamp with time zone,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT metadata_is_an_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+    CONSTRAINT pay_after_is_a_moment CHECK (isfinite(pay_after)),
+    CONSTRAINT settlement_is_pending_or_complete CHECK ((state = ANY (ARRAY['pending'::text, 'complete'::text]))),
+    CONSTRAINT total_is_positive CHECK ((total_minor > 0))
+);
+
+
+--
+-- Name: TABLE settlements; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.settlements IS 'What the marketplace settled with its payees. Editable while pending, frozen once complete; completing it schedules its payouts in the same transaction.';
+
+
+--
+-- Name: COLUMN settlements.total_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.total_minor IS 'Sum of the lines in minor units of the currency; the commit fails if they differ.';
+
+
+--
+-- Name: COLUMN settlements.pay_after; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.pay_after IS 'Nothing is sent before this time; null: at once.';
+
+
+--
+-- Name: COLUMN settlements.metadata; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.metadata IS 'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
+
+
+--
+-- Name: check_settlement(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_settlement(p_settlement payout.settlements) RETURNS integer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_lines_minor numeric;
+    v_transfers integer;
+    v_has_problem boolean;
+begin
+    select
+        sum(o.amount_minor), count(*)::integer,
+        bool_or(
+            o.amount_minor > c.largest_amount_minor
+            or o.amount_minor % c.amount_step <> 0
+            or not exists (
+                select from payout.payee_accounts as a where a.payee_id = o.payee_id
+            ))
+    into v_lines_minor, v_transfers, v_has_problem
+    from (
+        select l.payee_id, sum(l.amount_minor) as amount_minor
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    ) as o
+    join payout.currencies as c on c.currency = p_settlement.currency;
+
+    if v_has_problem is not false
+        or v_lines_minor is distinct from p_settlement.total_minor
+        or p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_header(p_settlement);
+        perform payout.refuse_bad_total(p_settlement);
+        perform payout.refuse_bad_payees(p_settlement.settlement_id);
+        perform payout.refuse_bad_amounts(p_settlement.settlement_id, p_settlement.currency);
+    end if;
+    return v_transfers;
+end
+$$;
+
+
+--
+-- Name: FUNCTION check_settlement(p_settlement payout.settlements); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_settlement(p_settlement payout.settlements) IS 'Refuses a settlement that cannot be paid out (SP301 to SP306, SP308); returns how many transfers it makes.';
+
+
+--
+-- Name: clear_lost_doorbells(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.clear_lost_doorbells() RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'procrastinate', 'pg_temp'
+    AS $$
+declare
+    v_cleared integer;
+begin
+    if not payout.has_queue() then
+        return 0;
+    end if;
+    delete from procrastinate.procrastinate_jobs as q
+    where q.id in (
+        select b.id
+        from procrastinate.procrastinate_jobs as b
+        where b.task_name in ('payout.execute', 'payout.sweep')
+            and b.status <> 'todo'
+            and (
+                select max(e.at) from procrastinate.procrastinate_events as e where e.job_id = b.id
+            ) < payout.clock() - case b.status
+                when 'doing' then interval '2 minutes'
+                else interval '1 day'
+            end
+        for update skip locked
+    );
+    get diagnostics v_cleared = row_count;
+    return v_cleared;
+end
+$$;
+
+
+--
+-- Name: FUNCTION clear_lost_doorbells(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.clear_lost_doorbells() IS 'Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.';
+
+
+--
+-- Name: clock(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.clock() RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return clock_timestamp();
+end
+$$;
+
+
+--
+-- Name: FUNCTION clock(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.clock() IS 'Now, by the database''s clock, not frozen per transaction.';
+
+
+--
+-- Name: create_transfers(payout.settlements, bigint, bigint[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    with owed as (
+        select
+            l.payee_id,
+            l.source_transaction,
+            sum(l.amount_minor)::bigint as amount_minor,
+            payout.payout_ref(p_settlement.settlement_id, l.payee_id, l.source_transaction)
+                as payout_ref
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    ), transfers as (
+        insert into payout.payout_transfers (
+            payout_job_id, settlement_id, payee_id, source_transaction, destination,
+            amount_minor, currency, payout_ref, request)
+        select
+            p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
+            a.stripe_account_id, o.amount_minor, p_settlement.currency, o.payout_ref,
+            payout.transfer_request(
+                o.payout_ref, p_settlement, o.payee_id, a.stripe_account_id,
+                o.amount_minor, o.source_transaction)
+        from owed as o
+        cross join lateral (
+            select pa.stripe_account_id
+            from payout.payee_accounts as pa
+            where pa.payee_id = o.payee_id
+            order by pa.payee_account_id desc
+            limit 1
+        ) as a
+        order by o.payee_id, o.source_transaction
+        returning payout_transfer_id, payee_id, amount_minor, currency
+    ), states as (
+        -- The bells are shared out evenly; without any the sweep will ring.
+        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
+        select t.payout_transfer_id, coalesce(p_settlement.pay_after, now()),
+            p_doorbell_ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
+                * cardinality(p_doorbell_ids) / count(*) over ()]
+        from transfers as t
+    )
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
+    select
+        t.payout_transfer_id, e.kind, 1, e.debit_account, e.credit_account, t.amount_minor,
+        t.currency
+    from transfers as t
+    cross join lateral (values
+        ('obligation', 'settlement_funds', 'payable:' || t.payee_id),
+        ('reserve', 'payable:' || t.payee_id, 'in_flight')
+    ) as e (kind, debit_account, credit_account)
+    order by t.payout_transfer_id, e.kind;
+end
+$$;
+
+
+--
+-- Name: FUNCTION create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]) IS 'Writes the transfers of a settlement, their progress rows with their bells, and the books.';
+
+
+--
+-- Name: defer_job(bigint, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.defer_job(p_payout_job_id bigint, p_times integer) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'procrastinate', 'pg_temp'
+    AS $$
+begin
+    if p_times < 1 or not payout.has_queue() then
+        return '{}'::bigint[];
+    end if;
+    return procrastinate.procrastinate_defer_jobs_v1(array_fill(
+        row(
+            'payouts', 'payout.execute', 0, null, null,
+            jsonb_build_object('payout_job_id', p_payout_job_id), null
+        )::procrastinate.procrastinate_job_to_defer_v1,
+        array[p_times]));
+end
+$$;
+
+
+--
+-- Name: FUNCTION defer_job(p_payout_job_id bigint, p_times integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.defer_job(p_payout_job_id bigint, p_times integer) IS 'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none without procrastinate''s schema.';
+
+
+--
+-- Name: expire_leases(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_parked integer;
+    v_expired integer;
+begin
+    with expired as (
+        select s.payout_transfer_id, s.generation, s.attempt,
+            case
+                when s.lease_until > p_now then 'clock_was_set_back'
+                when s.tries + 1 >= e.max_tries then 'tries_used_up_worker_did_not_report'
+                else 'worker_did_not_report'
+            end as reason
+        from payout.transfer_states as s
+        cross join payout.engine_settings as e
+        where s.lease_until < p_now or s.lease_until > p_now + 2 * e.lease_for
+        order by s.lease_until
+        limit p_limit
+        for update of s skip locked
+    ), judged as (
+        select x.*, case x.reason when 'worker_did_not_report' then 'unknown' else 'parked' end
+            as to_state
+        from expired as x
+    ), observed as (
+        insert into payout.transfer_observations (
+            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+            error_rule_id)
+        select j.payout_transfer_id, j.generation, j.attempt, 'lease_expired', 'ok', j.to_state,
+            j.reason, r.error_rule_id
+        from judged as j
+        left join payout.stripe_error_rules as r on r.signal = 'lease_expired'
+    ), moved as (
+        update payout.transfer_states as s
+        set state = j.to_state,
+            lease_until = null,
+            next_attempt_at = case j.to_state when 'unknown' then p_now end,
+            tries = s.tries + 1,
+            has_unknown_send = true,
+            reason = j.reason,
+            changed_at = p_now
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id
+        returning s.state
+    )
+    select (count(*) filter (where m.state = 'parked'))::integer, count(*)::integer
+    into v_parked, v_expired
+    from moved as m;
+
+    if v_parked > 0 then
+        perform pg_notify('payout_alarms', 'transfers_parked');
+    end if;
+    return v_expired;
+end
+$$;
+
+
+--
+-- Name: FUNCTION expire_leases(p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) IS 'Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries are used up. Returns how many.';
+
+
+--
+-- Name: has_queue(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.has_queue() RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if to_regnamespace('procrastinate') is null
+        or not has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
+        or to_regclass('procrastinate.procrastinate_jobs') is null
+        or to_regclass('procrastinate.procrastinate_events') is null
+        or to_regclass('procrastinate.procrastinate_periodic_defers') is null
+        or to_regtype('procrastinate.procrastinate_job_to_defer_v1') is null
+        or to_regprocedure('procrastinate.procrastinate_defer_jobs_v1('
+            'procrastinate.procrastinate_job_to_defer_v1[])') is null then
+        return false;
+    end if;
+    return has_function_privilege('procrastinate.procrastinate_defer_jobs_v1('
+            'procrastinate.procrastinate_job_to_defer_v1[])', 'execute')
+        and has_table_privilege('procrastinate.procrastinate_jobs', 'select')
+        and has_table_privilege('procrastinate.procrastinate_jobs', 'insert')
+        and has_table_privilege('procrastinate.procrastinate_jobs', 'update')
+        and has_table_privilege('procrastinate.procrastinate_jobs', 'delete')
+        and has_table_privilege('procrastinate.procrastinate_events', 'select')
+        and has_table_privilege('procrastinate.procrastinate_events', 'insert')
+        and has_table_privilege('procrastinate.procrastinate_periodic_defers', 'select')
+        and has_table_privilege('procrastinate.procrastinate_periodic_defers', 'update')
+        and has_sequence_privilege('procrastinate.procrastinate_jobs_id_seq', 'usage')
+        and has_sequence_privilege('procrastinate.procrastinate_events_id_seq', 'usage');
+end
+$$;
+
+
+--
+-- Name: FUNCTION has_queue(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.has_queue() IS 'True when procrastinate''s schema is there and the engine may write to it.';
+
+
+--
+-- Name: held_subjects(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.held_subjects(p_scope text) RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select array(
+        select h.subject
+        from payout.holds as h
+        where h.scope = p_scope
+            and h.released_at is null)
+$$;
+
+
+--
+-- Name: FUNCTION held_subjects(p_scope text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.held_subjects(p_scope text) IS 'The currencies, payees or settlements with an open hold.';
+
+
+--
+-- Name: transfer_states; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_states (
+    payout_transfer_id bigint NOT NULL,
+    state payout.transfer_state DEFAULT 'scheduled'::text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    stripe_transfer_id text,
+    first_sent_at timestamp with time zone,
+    tries integer DEFAULT 0 NOT NULL,
+    has_unknown_send boolean DEFAULT false NOT NULL,
+    reason text,
+    doorbell_id bigint,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT attempt_counts_from_zero CHECK ((attempt >= 0)),
+    CONSTRAINT cancelled_was_never_attempted CHECK ((((state)::text <> 'cancelled'::text) OR (attempt = 0))),
+    CONSTRAINT generation_counts_from_one CHECK ((generation >= 1)),
+    CONSTRAINT in_flight_has_been_sent CHECK ((((state)::text <> 'in_flight'::text) OR (first_sent_at IS NOT NULL))),
+    CONSTRAINT only_in_flight_has_a_lease CHECK ((((state)::text = 'in_flight'::text) = (lease_until IS NOT NULL))),
+    CONSTRAINT paid_names_its_transfer CHECK ((((state)::text = 'paid'::text) = (stripe_transfer_id IS NOT NULL))),
+    CONSTRAINT parked_and_failed_say_why CHECK ((((state)::text <> ALL (ARRAY['parked'::text, 'failed'::text])) OR (reason IS NOT NULL))),
+    CONSTRAINT resting_has_no_next_attempt CHECK ((((state)::text <> ALL (ARRAY['in_flight'::text, 'parked'::text, 'paid'::text, 'cancelled'::text])) OR (next_attempt_at IS NULL))),
+    CONSTRAINT tries_count_from_zero CHECK ((tries >= 0)),
+    CONSTRAINT waiting_names_its_next_attempt CHECK ((((state)::text <> ALL (ARRAY['scheduled'::text, 'retry_wait'::text, 'unknown'::text])) OR (next_attempt_at IS NOT NULL)))
+)
+WITH (fillfactor='70');
+
+
+--
+-- Name: TABLE transfer_states; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_states IS 'How far each transfer has come: the one table that changes while money moves. It can be rebuilt from attempts, observations and key generations.';
+
+
+--
+-- Name: COLUMN transfer_states.generation; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.generation IS 'Which idempotency key counts: payout_ref plus this number.';
+
+
+--
+-- Name: COLUMN transfer_states.attempt; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.attempt IS 'Number of the newest claim, over all generations; with generation the fence for reports.';
+
+
+--
+-- Name: COLUMN transfer_states.lease_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.lease_until IS 'Until when the claiming worker alone may talk to Stripe about this transfer.';
+
+
+--
+-- Name: COLUMN transfer_states.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.next_attempt_at IS 'When the engine acts next by itself; null: it does not.';
+
+
+--
+-- Name: COLUMN transfer_states.first_sent_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.first_sent_at IS 'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
+
+
+--
+-- Name: COLUMN transfer_states.tries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.tries IS 'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
+
+
+--
+-- Name: COLUMN transfer_states.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.has_unknown_send IS 'True when some send of this generation may have been executed: then `surely not executed` about a later one settles nothing.';
+
+
+--
+-- Name: COLUMN transfer_states.reason; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.reason IS 'Why it stands here, in one short phrase.';
+
+
+--
+-- Name: COLUMN transfer_states.doorbell_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.doorbell_id IS 'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be emptied at any time.';
+
+
+--
+-- Name: is_only_send(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.is_only_send(p_state payout.transfer_states) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select not p_state.has_unknown_send and not exists (
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_state.payout_transfer_id
+            and o.generation = p_state.generation
+            and o.attempt <> p_state.attempt
+            and o.signal <> 'not_sent'
+            and coalesce(o.http_status, 0) not in (401, 403, 429)
+    )
+$$;
+
+
+--
+-- Name: FUNCTION is_only_send(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.is_only_send(p_state payout.transfer_states) IS 'True when no attempt but the newest can have had an effect under the current key.';
+
+
+--
+-- Name: engine_settings; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.engine_settings (
+    is_single_row boolean DEFAULT true NOT NULL,
+    lease_for interval DEFAULT '00:00:30'::interval NOT NULL,
+    http_deadline_for interval DEFAULT '00:00:20'::interval NOT NULL,
+    send_window_for interval DEFAULT '20:00:00'::interval NOT NULL,
+    attempt_drain_for interval DEFAULT '00:15:00'::interval NOT NULL,
+    max_tries integer DEFAULT 50 NOT NULL,
+    max_generations integer DEFAULT 30 NOT NULL,
+    largest_claim integer DEFAULT 1000 NOT NULL,
+    transfers_per_doorbell integer DEFAULT 100 NOT NULL,
+    ring_again_after interval DEFAULT '00:00:05'::interval NOT NULL,
+    is_livemode boolean,
+    CONSTRAINT attempts_drain_after_the_deadline CHECK ((attempt_drain_for >= http_deadline_for)),
+    CONSTRAINT bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (largest_claim > 0) AND (transfers_per_doorbell > 0) AND (ring_again_after >= '00:00:00'::interval))),
+    CONSTRAINT lease_outlasts_the_http_deadline CHECK (((http_deadline_for > '00:00:00'::interval) AND (lease_for > http_deadline_for))),
+    CONSTRAINT send_window_ends_before_stripe_forgets_the_key CHECK (((send_window_for > '00:00:00'::interval) AND (send_window_for <= '23:00:00'::interval))),
+    CONSTRAINT there_is_one_row CHECK (is_single_row)
+);
+
+
+--
+-- Name: TABLE engine_settings; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.engine_settings IS 'The engine''s numbers, in one row.';
+
+
+--
+-- Name: COLUMN engine_settings.lease_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.lease_for IS 'How long a claim holds a transfer.';
+
+
+--
+-- Name: COLUMN engine_settings.http_deadline_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.http_deadline_for IS 'Total time for one call to Stripe; a send begins no later than the lease minus this.';
+
+
+--
+-- Name: COLUMN engine_settings.send_window_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.send_window_for IS 'How long after its first use a key may be sent; Stripe forgets keys after 24 hours.';
+
+
+--
+-- Name: COLUMN engine_settings.attempt_drain_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.attempt_drain_for IS 'How long after its lease an attempt that nobody reported on still counts as open.';
+
+
+--
+-- Name: COLUMN engine_settings.max_tries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.max_tries IS 'Counted tries under one key before a person is asked.';
+
+
+--
+-- Name: COLUMN engine_settings.max_generations; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.max_generations IS 'Keys that one transfer may ever use.';
+
+
+--
+-- Name: COLUMN engine_settings.largest_claim; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.largest_claim IS 'Most transfers that one claim hands out.';
+
+
+--
+-- Name: COLUMN engine_settings.transfers_per_doorbell; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.transfers_per_doorbell IS 'One queue job rings for this many transfers, so that several workers share a settlement.';
+
+
+--
+-- Name: COLUMN engine_settings.ring_again_after; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.ring_again_after IS 'A transfer due for longer than this without a bell in the queue is rung for again.';
+
+
+--
+-- Name: COLUMN engine_settings.is_livemode; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.is_livemode IS 'The Stripe mode that answers must have; null: not fixed yet.';
+
+
+--
+-- Name: judge_decline(payout.judgement, payout.stripe_error_rules, payout.transfer_states, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement := p_judgement;
+    v_others_drain_at timestamptz := payout.other_attempts_drain_at(p_state);
+    v_may_have_another_key boolean := p_rule.reaction = 'decline_until_funded'
+        and p_state.generation < p_settings.max_generations;
+begin
+    if v_others_drain_at > payout.clock() then
+        v_judgement.to_state := 'unknown';
+        v_judgement.reason := 'declined_while_another_attempt_is_open';
+        v_judgement.next_attempt_at := v_others_drain_at;
+        return v_judgement;
+    end if;
+
+    if p_rule.reaction = 'refuse' and not payout.is_only_send(p_state) then
+        v_judgement.to_state := 'parked';
+        v_judgement.next_attempt_at := null;
+        return v_judgement;
+    end if;
+
+    v_judgement.to_state := 'failed';
+    if not v_may_have_another_key then
+        v_judgement.next_attempt_at := null;
+    end if;
+    if p_rule.reaction = 'decline_until_funded' and not v_may_have_another_key then
+        v_judgement.reason := 'keys_used_up_' || p_rule.reason;
+        v_judgement.is_alarm := true;
+    end if;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings) IS 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
+
+
+--
+-- Name: judge_failure(payout.outcome, payout.transfer_states, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement;
+    v_rule payout.stripe_error_rules := payout.match_error_rule(p_outcome);
+begin
+    v_judgement.verdict := 'ok';
+    v_judgement.error_rule_id := v_rule.error_rule_id;
+    v_judgement.reason := coalesce(v_rule.reason, 'unmapped_answer');
+    v_judgement.is_alarm := coalesce(v_rule.is_alarm, true);
+    v_judgement.pauses_engine := v_rule.reaction = 'pause';
+    v_judgement.counts_as_try := v_rule.reaction is distinct from 'pause';
+    v_judgement.leaves_unknown := coalesce(v_rule.reaction in ('unknown', 'park'), true);
+    v_judgement.next_attempt_at := payout.clock() + greatest(
+        payout.backoff(v_rule, p_state.tries + p_state.generation - 1),
+        make_interval(
+            secs => greatest(least(coalesce(p_outcome.retry_after_seconds, 0), 3600), 0)));
+
+    if v_rule.reaction in ('decline', 'decline_until_funded', 'refuse') then
+        return payout.judge_decline(v_judgement, v_rule, p_state, p_settings);
+    elsif v_rule.reaction = 'park' then
+        v_judgement.to_state := 'parked';
+        v_judgement.next_attempt_at := null;
+    elsif v_judgement.counts_as_try and p_state.tries + 1 >= p_settings.max_tries then
+        v_judgement.to_state := 'parked';
+        v_judgement.next_attempt_at := null;
+        v_judgement.reason := 'tries_used_up_' || v_judgement.reason;
+        v_judgement.is_alarm := true;
+    elsif v_rule.reaction in ('retry', 'pause') and not p_state.has_unknown_send then
+        v_judgement.to_state := 'retry_wait';
+    else
+        v_judgement.to_state := 'unknown';
+    end if;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) IS 'Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, parked, or as judge_decline says.';
+
+
+--
+-- Name: judge_outcome(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement;
+begin
+    -- Serials are handed out again after a promotion, keys are not.
+    if p_outcome.idempotency_key <> p_transfer.payout_ref || ':' || p_outcome.generation then
+        v_judgement.verdict := 'alarm';
+        v_judgement.reason := 'report_of_another_transfer';
+        v_judgement.is_alarm := true;
+        return v_judgement;
+    end if;
+
+    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+        return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+    end if;
+
+    if p_state.state = 'in_flight'
+        and p_state.generation = p_outcome.generation
+        and p_state.attempt = p_outcome.attempt then
+        return payout.judge_failure(p_outcome, p_state, p_settings);
+    end if;
+
+    v_judgement.verdict := case
+        when exists (
+            select from payout.transfer_observations as o
+            where o.payout_transfer_id = p_outcome.payout_transfer_id
+                and o.attempt = p_outcome.attempt
+                and o.generation = p_outcome.generation
+                and o.signal = p_outcome.signal
+                and o.verdict = 'ok'
+        ) then 'already'
+        else 'stale'
+    end;
+    v_judgement.is_alarm := false;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) IS 'Verdict, next state and reason for one reported outcome; changes nothing.';
+
+
+--
+-- Name: judge_success(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement;
+begin
+    v_judgement.reason := case
+        when not payout.answers_request(p_outcome, p_transfer)
+            or p_outcome.is_livemode <> p_settings.is_livemode then 'answer_contradicts_request'
+        when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
+        when p_state.state = 'paid' then 'second_transfer_at_stripe'
+        when p_outcome.generation <> p_state.generation
+            or p_state.state in ('scheduled', 'failed', 'cancelled')
+            then 'success_under_closed_key'
+        when exists (
+            select from payout.transfer_states as s
+            where s.stripe_transfer_id = p_outcome.stripe_transfer_id
+        ) then 'stripe_id_of_another_transfer'
+    end;
+
+    if v_judgement.reason is null then
+        v_judgement.verdict := 'ok';
+        v_judgement.to_state := 'paid';
+    elsif v_judgement.reason = 'known' or exists (
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_outcome.payout_transfer_id
+            and o.attempt = p_outcome.attempt
+            and o.generation = p_outcome.generation
+            and o.verdict = 'alarm'
+            and o.stripe_transfer_id is not distinct from p_outcome.stripe_transfer_id
+    ) then
+        v_judgement.verdict := 'already';
+        v_judgement.reason := null;
+    else
+        v_judgement.verdict := 'alarm';
+        v_judgement.is_alarm := true;
+        if p_state.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown') then
+            v_judgement.to_state := 'parked';
+            v_judgement.leaves_unknown := true;
+        end if;
+    end if;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) IS 'Judges a 2xx answer: paid, already known, or an alarm that parks what is still open.';
+
+
+--
+-- Name: lock_due_transfers(timestamp with time zone, timestamp with time zone, integer, bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint) RETURNS TABLE(payout_transfer_id bigint, doorbell_id bigint)
+    LANGUAGE plpgsql ROWS 20
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+begin
+    return query
+    select s.payout_transfer_id, s.doorbell_id
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.next_attempt_at <= p_now
+        and s.state in ('scheduled', 'retry_wait', 'unknown')
+        and (s.first_sent_at is null
+            or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
+        and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
+        and not case
+            when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
+            when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
+            else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
+        end
+    order by s.next_attempt_at
+    limit p_limit
+    for update of s skip locked;
+end
+$$;
+
+
+--
+-- Name: FUNCTION lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint) IS 'Locks and returns up to p_limit due transfers that are not on hold and whose key is young enough to be sent.';
+
+
+--
+-- Name: match_error_rule(payout.outcome); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.match_error_rule(p_outcome payout.outcome) RETURNS payout.stripe_error_rules
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select r
+    from payout.stripe_error_rules as r
+    where r.signal = p_outcome.signal
+        and (r.http_status_from is null
+            or p_outcome.http_status between r.http_status_from and r.http_status_to)
+        and (r.error_type is null or r.error_type = p_outcome.error_type)
+        and (r.error_code is null or r.error_code = p_outcome.error_code)
+        and (r.is_replayed is null or r.is_replayed = coalesce(p_outcome.is_replayed, false))
+        and (r.should_retry is null or r.should_retry = p_outcome.should_retry)
+        and (r.is_rate_limited is null
+            or r.is_rate_limited = (p_outcome.rate_limited_reason is not null))
+    order by r.error_rule_id
+    limit 1
+$$;
+
+
+--
+-- Name: FUNCTION match_error_rule(p_outcome payout.outcome); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.match_error_rule(p_outcome payout.outcome) IS 'The rule that says what an outcome without success means; the last rule of a signal fits all.';
+
+
+--
+-- Name: metadata_problem(jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.metadata_problem(p_metadata jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select case
+        when p_metadata = '{}' then null
+        when jsonb_typeof(p_metadata) <> 'object' then 'is not an object'
+        when (select count(*) from jsonb_object_keys(p_metadata)) > 47 then 'has over 47 keys'
+        else (
+            select c.problem
+            from jsonb_each(p_metadata) as m
+            cross join lateral (select case
+                when m.key in ('payout_ref', 'settlement_id', 'payee_id')
+                    then format('key %s is reserved', m.key)
+                when length(m.key) not between 1 and 40
+                    then format('key %s is not 1 to 40 characters long', left(m.key, 60))
+                when m.key ~ '[][]' then format('key %s has a square bracket', m.key)
+                when jsonb_typeof(m.value) <> 'string' then format('value of %s is not text', m.key)
+                when length(m.value #>> '{}') not between 1 and 500
+                    then format('value of %s is not 1 to 500 characters long', m.key)
+            end) as c (problem)
+            where c.problem is not null
+            order by m.key
+            limit 1
+        )
+    end
+$$;
+
+
+--
+-- Name: FUNCTION metadata_problem(p_metadata jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.metadata_problem(p_metadata jsonb) IS 'Why Stripe would refuse this metadata beside our own three keys; null when it would not.';
+
+
+--
+-- Name: other_attempts_drain_at(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_states) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select max(a.lease_until + e.attempt_drain_for)
+    from payout.transfer_attempts as a
+    cross join payout.engine_settings as e
+    where a.payout_transfer_id = p_state.payout_transfer_id
+        and a.generation = p_state.generation
+        and a.attempt <> p_state.attempt
+        and not exists (
+            select from payout.transfer_observations as o
+            where o.payout_transfer_id = a.payout_transfer_id
+                and o.generation = a.generation
+                and o.attempt = a.attempt
+                and o.signal not in ('lease_expired', 'key_expired')
+        )
+$$;
+
+
+--
+-- Name: FUNCTION other_attempts_drain_at(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_states) IS 'When the last unreported other attempt of the current key counts as over; null: none is open.';
+
+
+--
+-- Name: park_expired_keys(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_parked integer;
+begin
+    with expired as (
+        select s.payout_transfer_id, s.generation, s.attempt,
+            case when s.first_sent_at > p_now then 'clock_was_set_back' else 'key_too_old_to_send'
+            end as reason
+        from payout.transfer_states as s
+        cross join payout.engine_settings as e
+        where s.next_attempt_at is not null
+            and s.state in ('retry_wait', 'unknown')
+            and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
+                or s.first_sent_at > p_now)
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked
+    ), observed as (
+        insert into payout.transfer_observations (
+            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+            error_rule_id)
+        select x.payout_transfer_id, x.generation, x.attempt, 'key_expired', 'ok', 'parked',
+            x.reason, r.error_rule_id
+        from expired as x
+        left join payout.stripe_error_rules as r on r.signal = 'key_expired'
+    ), moved as (
+        update payout.transfer_states as s
+        set state = 'parked',
+            next_attempt_at = null,
+            reason = x.reason,
+            changed_at = p_now
+        from expired as x
+        where s.payout_transfer_id = x.payout_transfer_id
+        returning 1
+    )
+    select count(*)::integer into v_parked from moved;
+
+    if v_parked > 0 then
+        perform pg_notify('payout_alarms', 'transfers_parked');
+    end if;
+    return v_parked;
+end
+$$;
+
+
+--
+-- Name: FUNCTION park_expired_keys(p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) IS 'Parks up to p_limit transfers whose key is older than the send window, or of unknown age. Returns how many.';
+
+
+--
+-- Name: place_hold(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_hold_id bigint;
+begin
+    insert into payout.holds (scope, subject, reason)
+    values (p_scope, p_subject, p_reason)
+    on conflict do nothing
+    returning hold_id into v_hold_id;
+
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
+            jsonb_build_object('hold_id', v_hold_id));
+        return v_hold_id;
+    end if;
+
+    select h.hold_id into v_hold_id
+    from payout.holds as h
+    where h.scope = p_scope
+        and h.subject is not distinct from p_subject
+        and h.released_at is null;
+    return v_hold_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION place_hold(p_scope text, p_subject text, p_reason text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) IS 'Places a hold unless there is one, notes it in operator_actions, returns its hold_id.';
+
+
+--
+-- Name: raise_alarm(payout.outcome, payout.judgement); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_transfer payout.payout_transfers;
+begin
+    perform pg_notify('payout_alarms', p_judgement.reason);
+
+    if p_judgement.pauses_engine then
+        perform payout.place_hold('engine', null, p_judgement.reason);
+    end if;
+
+    if p_judgement.verdict <> 'alarm' and p_judgement.to_state is distinct from 'parked' then
+        return p_judgement.reason;
+    end if;
+
+    select * into strict v_transfer
+    from payout.payout_transfers as t
+    where t.payout_transfer_id = p_outcome.payout_transfer_id;
+
+    insert into payout.discrepancies (
+        kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice)
+    values (
+        p_judgement.reason, v_transfer.payout_transfer_id, p_outcome.stripe_transfer_id,
+        v_transfer.request, jsonb_strip_nulls(to_jsonb(p_outcome)),
+        coalesce(
+            (select r.advice from payout.stripe_error_rules as r
+                where r.error_rule_id = p_judgement.error_rule_id),
+            'Look the payout_ref up at Stripe and compare; nothing of this settlement is sent '
+            'until its hold is released.'));
+
+    if p_judgement.verdict = 'alarm' then
+        perform payout.place_hold('settlement', v_transfer.settlement_id, p_judgement.reason);
+    end if;
+    return p_judgement.reason;
+end
+$$;
+
+
+--
+-- Name: FUNCTION raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) IS 'Notifies channel payout_alarms, records a discrepancy, holds the settlement or the engine; returns the reason.';
+
+
+--
+-- Name: settlement_lines; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.settlement_lines (
+    settlement_id payout.external_id NOT NULL,
+    line_id payout.external_id NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    amount_minor bigint NOT NULL,
+    source_transaction text,
+    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
+    CONSTRAINT source_transaction_looks_like_one CHECK ((source_transaction ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]{1,240}$'::text))
+);
+
+
+--
+-- Name: TABLE settlement_lines; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.settlement_lines IS 'What a settlement owes to whom. Lines of one payee and source_transaction become one transfer.';
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.amount_minor IS 'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.source_transaction IS 'Stripe charge that funds the line; null: the platform''s available balance.';
+
+
+--
+-- Name: read_lines(text, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) RETURNS SETOF payout.settlement_lines
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    v_problem text;
+begin
+    if p_lines is null or jsonb_typeof(p_lines) <> 'array' or p_lines = '[]' then
+        v_problem := 'p_lines is not an array with at least one line';
+    else
+        select format('line %s of p_lines %s', e.position, c.problem) into v_problem
+        from (
+            select e.line, e.position,
+                row_number() over (partition by e.line ->> 'line_id' order by e.position) as nth
+            from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        ) as e
+        cross join lateral (select case
+            when jsonb_typeof(e.line) <> 'object' then 'is not an object'
+            when jsonb_typeof(e.line -> 'line_id') is distinct from 'string'
+                then 'has no text line_id'
+            when jsonb_typeof(e.line -> 'payee_id') is distinct from 'string'
+                then 'has no text payee_id'
+            when jsonb_typeof(e.line -> 'amount_minor') is distinct from 'number'
+                or e.line ->> 'amount_minor' !~ '^-?[0-9]{1,18}$'
+                then 'has no whole number amount_minor'
+            when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
+                not in ('string', 'null')
+                then 'has a source_transaction that is not text'
+            when e.line - array['line_id', 'payee_id', 'amount_minor', 'source_transaction'] <> '{}'
+                then 'has a key that is none of line_id, payee_id, amount_minor, source_transaction'
+            when e.nth > 1 then format('repeats the line_id %s', e.line ->> 'line_id')
+        end) as c (problem)
+        where c.problem is not null
+        order by e.position
+        limit 1;
+    end if;
+
+    if v_problem is not null then
+        raise exception '%', v_problem
+            using
+                errcode = 'SP309',
+                hint = 'A line is {"line_id":"1","payee_id":"seller_1","amount_minor":700}.';
+    end if;
+
+    return query
+    select p_settlement_id::payout.external_id, l.line_id::payout.external_id,
+        l.payee_id::payout.external_id, l.amount_minor, l.source_transaction
+    from jsonb_to_recordset(p_lines) as l (
+        line_id text, payee_id text, amount_minor bigint, source_transaction text);
+end
+$_$;
+
+
+--
+-- Name: FUNCTION read_lines(p_settlement_id text, p_lines jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) IS 'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
+
+
+--
+-- Name: read_outcomes(jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.read_outcomes(p_outcomes jsonb) RETURNS payout.outcome[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    v_problem text;
+begin
+    if p_outcomes is null or jsonb_typeof(p_outcomes) <> 'array' then
+        v_problem := 'p_outcomes is not an array';
+    else
+        select format('outcome %s %s', e.position, c.problem) into v_problem
+        from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
+        cross join lateral (select case
+            when jsonb_typeof(e.outcome) <> 'object' then 'is not an object'
+            when coalesce(e.outcome ->> 'payout_transfer_id', '') !~ '^[0-9]{1,18}$'
+                then 'has no whole number payout_transfer_id'
+            when coalesce(e.outcome ->> 'generation', '') !~ '^[0-9]{1,9}$'
+                then 'has no whole number generation'
+            when coalesce(e.outcome ->> 'attempt', '') !~ '^[0-9]{1,9}$'
+                then 'has no whole number attempt'
+            when coalesce(e.outcome ->> 'signal', '') not in (
+                'response', 'unreadable', 'no_response', 'not_sent')
+                then 'has no signal out of response, unreadable, no_response, not_sent'
+        end) as c (problem)
+        where c.problem is not null
+        order by e.position
+        limit 1;
+    end if;
+    if v_problem is not null then
+        raise exception '%', v_problem
+            using
+                errcode = 'SP312',
+                hint = 'comment on type payout.outcome says what an outcome is.';
+    end if;
+
+    return array(
+        select jsonb_populate_record(null::payout.outcome, e.outcome - array(
+            select f.key
+            from jsonb_each_text(e.outcome) as f
+            where (f.key = 'http_status' and f.value !~ '^[0-9]{3}$')
+                or (f.key in ('amount_minor', 'amount_reversed_minor')
+                    and f.value !~ '^-?[0-9]{1,18}$')
+                or (f.key = 'retry_after_seconds' and f.value !~ '^[0-9]{1,9}([.][0-9]{1,9})?$')
+                or (f.key in ('is_replayed', 'is_livemode') and f.value not in ('true', 'false'))))
+        from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
+        order by e.position);
+end
+$_$;
+
+
+--
+-- Name: FUNCTION read_outcomes(p_outcomes jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.read_outcomes(p_outcomes jsonb) IS 'Reported outcomes in the order they came; SP312 when one cannot be read.';
+
+
+--
+-- Name: record_outcomes(payout.outcome[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.record_outcomes(p_outcomes payout.outcome[]) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+begin
+    return query
+    with judged as materialized (
+        select o as outcome, j as judgement, o.*, j.*, s.generation as current_generation,
+            s.state as former_state, t.amount_minor as owed_minor, t.currency as owed_currency,
+            t.payee_id
+        from unnest(p_outcomes) as o
+        join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
+        join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
+        cross join lateral payout.judge_outcome(
+            o, s, t, (select e from payout.engine_settings as e)) as j
+        order by o.payout_transfer_id
+    ), observed as (
+        insert into payout.transfer_observations (
+            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+            error_rule_id, http_status, error_type, error_code, is_replayed, stripe_transfer_id,
+            stripe_request_id, facts)
+        select
+            j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
+            j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
+            j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome)
+        from judged as j
+    ), moved as (
+        update payout.transfer_states as s
+        set state = j.to_state,
+            lease_until = null,
+            next_attempt_at = case when j.to_state <> 'paid' then j.next_attempt_at end,
+            stripe_transfer_id = case when j.to_state = 'paid' then j.stripe_transfer_id end,
+            tries = s.tries + coalesce(j.counts_as_try, false)::integer,
+            has_unknown_send = s.has_unknown_send or coalesce(j.leaves_unknown, false),
+            reason = j.reason,
+            changed_at = payout.clock()
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
+    ), stopped as (
+        -- Rule K must not open a new key behind an alarm's back.
+        update payout.transfer_states as s
+        set next_attempt_at = null
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id and j.former_state = 'failed'
+            and j.is_alarm and j.reason <> 'report_of_another_transfer'
+    ), booked as (
+        insert into payout.ledger_entries (
+            payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
+            currency)
+        select j.payout_transfer_id, case j.to_state when 'paid' then 'paid' else 'release' end,
+            j.current_generation, 'in_flight',
+            case j.to_state when 'paid' then 'stripe_balance' else 'payable:' || j.payee_id end,
+            j.owed_minor, j.owed_currency
+        from judged as j where j.to_state in ('paid', 'failed')
+    ), called as (
+        select count(payout.raise_alarm(j.outcome, j.judgement)) as alarms
+        from judged as j where j.is_alarm
+    )
+    select j.payout_transfer_id, j.generation, j.attempt, j.verdict,
+        coalesce(j.to_state, j.former_state::text)
+    from judged as j
+    -- Named in a condition because a query that nobody asks is not run.
+    where (select c.alarms from called as c) >= 0;
+end
+$$;
+
+
+--
+-- Name: FUNCTION record_outcomes(p_outcomes payout.outcome[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.record_outcomes(p_outcomes payout.outcome[]) IS 'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
+
+
+--
+-- Name: record_unknown_transfers(payout.outcome[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.record_unknown_transfers(p_outcomes payout.outcome[]) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return query
+    with recorded as (
+        insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
+        select 'report_of_unknown_transfer', o.stripe_transfer_id, jsonb_strip_nulls(to_jsonb(o)),
+            'This database does not know the transfer: was it restored or promoted? Look the '
+            'payout_ref up at Stripe before anything is sent.'
+        from unnest(p_outcomes) as o
+        where not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = o.payout_transfer_id
+        )
+        returning theirs
+    )
+    select
+        (r.theirs ->> 'payout_transfer_id')::bigint, (r.theirs ->> 'generation')::integer,
+        (r.theirs ->> 'attempt')::integer, 'alarm', null::text
+    from recorded as r;
+
+    if found then
+        perform pg_notify('payout_alarms', 'report_of_unknown_transfer');
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION record_unknown_transfers(p_outcomes payout.outcome[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.record_unknown_transfers(p_outcomes payout.outcome[]) IS 'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
+
+
+--
+-- Name: refuse_bad_amounts(text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_amounts(p_settlement_id text, p_currency text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_transfer record;
+begin
+    select l.payee_id, sum(l.amount_minor) as amount_minor, c.largest_amount_minor, c.amount_step
+    into v_transfer
+    from payout.settlement_lines as l
+    join payout.currencies as c on c.currency = p_currency
+    where l.settlement_id = p_settlement_id
+    group by l.payee_id, l.source_transaction, c.largest_amount_minor, c.amount_step
+    having sum(l.amount_minor) > c.largest_amount_minor or sum(l.amount_minor) % c.amount_step <> 0
+    order by l.payee_id
+    limit 1;
+
+    if not found then
+        return;
+    end if;
+    if v_transfer.amount_minor > v_transfer.largest_amount_minor then
+        raise exception 'settlement %, payee %: % is more than one transfer can carry (% %)',
+            p_settlement_id, v_transfer.payee_id, v_transfer.amount_minor,
+            v_transfer.largest_amount_minor, p_currency
+            using
+                errcode = 'SP304',
+                hint = 'Split it over several settlements.';
+    end if;
+    raise exception 'settlement %, payee %: % is not a multiple of % as Stripe asks for %',
+        p_settlement_id, v_transfer.payee_id, v_transfer.amount_minor,
+        v_transfer.amount_step, p_currency
+        using
+            errcode = 'SP306',
+            hint = 'payout.currencies.amount_step says which amounts a currency knows.';
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_amounts(p_settlement_id text, p_currency text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_amounts(p_settlement_id text, p_currency text) IS 'Refuses a settlement with a transfer too large (SP304) or off the currency''s step (SP306).';
+
+
+--
+-- Name: refuse_bad_header(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_header(p_settlement payout.settlements) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_problem text := payout.metadata_problem(p_settlement.metadata);
+begin
+    if not exists (
+        select from payout.currencies as c where c.currency = p_settlement.currency
+    ) then
+        raise exception 'settlement %: currency % is not supported',
+            p_settlement.settlement_id, p_settlement.currency
+            using
+                errcode = 'SP305',
+                hint = 'payout.currencies lists those that Stripe transfers.';
+    end if;
+    if v_problem is not null then
+        raise exception 'settlement %: metadata %', p_settlement.settlement_id, v_problem
+            using
+                errcode = 'SP308',
+                hint = 'Stripe takes 50 keys of 40 characters, text values of 500; three are ours.';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_header(p_settlement payout.settlements); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_header(p_settlement payout.settlements) IS 'Refuses a settlement for its currency (SP305) or metadata (SP308).';
+
+
+--
+-- Name: refuse_bad_payees(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_payees(p_settlement_id text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_line record;
+begin
+    select l.line_id, l.payee_id, p.payee_id is not null as is_registered into v_line
+    from payout.settlement_lines as l
+    left join payout.payees as p on p.payee_id = l.payee_id
+    where l.settlement_id = p_settlement_id
+        and not exists (
+            select from payout.payee_accounts as a where a.payee_id = l.payee_id
+        )
+    order by l.line_id
+    limit 1;
+
+    if not found then
+        return;
+    end if;
+    if not v_line.is_registered then
+        raise exception 'settlement %, line %: payee % is unknown',
+            p_settlement_id, v_line.line_id, v_line.payee_id
+            using
+                errcode = 'SP301',
+                hint = 'Call payout_api.register_payee first.';
+    end if;
+    raise exception 'settlement %, line %: payee % has no Stripe account',
+        p_settlement_id, v_line.line_id, v_line.payee_id
+        using
+            errcode = 'SP302',
+            hint = 'Call payout_api.register_payee with p_stripe_account_id first.';
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_payees(p_settlement_id text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_payees(p_settlement_id text) IS 'Refuses a settlement with a payee that is unknown (SP301) or has no Stripe account (SP302).';
+
+
+--
+-- Name: refuse_bad_total(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_total(p_settlement payout.settlements) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_lines_minor numeric;
+begin
+    select coalesce(sum(l.amount_minor), 0) into v_lines_minor
+    from payout.settlement_lines as l
+    where l.settlement_id = p_settlement.settlement_id;
+
+    if v_lines_minor <> p_settlement.total_minor then
+        raise exception 'settlement %: lines add up to %, total_minor is %, difference %',
+            p_settlement.settlement_id, v_lines_minor, p_settlement.total_minor,
+            p_settlement.total_minor - v_lines_minor
+            using
+                errcode = 'SP303',
+                hint = 'Insert every line in the transaction that completes the settlement.';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_total(p_settlement payout.settlements); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_total(p_settlement payout.settlements) IS 'Refuses a settlement whose lines do not add up (SP303), naming the difference.';
+
+
+--
+-- Name: refuse_late_lines(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_late_lines(p_settlement_id text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception 'settlement % is complete: its lines cannot be changed', p_settlement_id
+        using
+            errcode = 'SP102',
+            detail = 'Its payouts were scheduled from exactly the lines it had.',
+            hint = 'Record a correction as another settlement.',
+            schema = 'payout',
+            table = 'settlement_lines';
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_late_lines(p_settlement_id text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_late_lines(p_settlement_id text) IS 'Raises SP102 for a line that came too late.';
+
+
+--
+-- Name: refuse_unsafe_server(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_unsafe_server() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_problem text;
+begin
+    v_problem := case
+        when pg_is_in_recovery() then 'the server is in recovery'
+        when current_setting('fsync') = 'off' then 'fsync is off'
+        when current_setting('synchronous_commit') in ('off', 'local')
+            then 'synchronous_commit is ' || current_setting('synchronous_commit')
+    end;
+    if v_problem is not null then
+        raise exception 'no transfer is handed out while %', v_problem
+            using
+                errcode = 'SP401',
+                hint = 'A claim must be as durable as the transfer it allows.';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_unsafe_server(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_unsafe_server() IS 'Refuses to go on when a commit could be lost: recovery, fsync or synchronous_commit off.';
+
+
+--
+-- Name: remaining_facts(payout.outcome); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.remaining_facts(p_outcome payout.outcome) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
+        'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'signal', 'http_status',
+        'error_type', 'error_code', 'is_replayed', 'stripe_transfer_id', 'stripe_request_id']);
+end
+$$;
+
+
+--
+-- Name: FUNCTION remaining_facts(p_outcome payout.outcome); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.remaining_facts(p_outcome payout.outcome) IS 'What transfer_observations.facts keeps of an outcome; absent parts are left out.';
+
+
+--
+-- Name: reopen_declined(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_ids bigint[];
+begin
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        cross join payout.engine_settings as e
+        where s.next_attempt_at <= p_now
+            and s.state = 'failed'
+            and s.generation < e.max_generations
+            and payout.saved_decline(s) is not null
+            and not exists (
+                select from payout.transfer_observations as o
+                where o.payout_transfer_id = s.payout_transfer_id
+                    and o.stripe_transfer_id is not null
+            )
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked);
+
+    insert into payout.key_generations (
+        payout_transfer_id, generation, reason, evidence_observation_id)
+    select s.payout_transfer_id, s.generation + 1, s.reason, payout.saved_decline(s)
+    from payout.transfer_states as s
+    where s.payout_transfer_id = any (v_ids);
+
+    with reopened as (
+        update payout.transfer_states as s
+        set state = 'scheduled',
+            generation = s.generation + 1,
+            first_sent_at = null,
+            tries = 0,
+            has_unknown_send = false,
+            reason = null,
+            changed_at = p_now
+        where s.payout_transfer_id = any (v_ids)
+        returning s.payout_transfer_id, s.generation
+    )
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
+    select r.payout_transfer_id, 'reserve', r.generation, 'payable:' || t.payee_id, 'in_flight',
+        t.amount_minor, t.currency
+    from reopened as r
+    join payout.payout_transfers as t on t.payout_transfer_id = r.payout_transfer_id;
+
+    return cardinality(v_ids);
+end
+$$;
+
+
+--
+-- Name: FUNCTION reopen_declined(p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) IS 'Opens the next key for up to p_limit declined transfers that are due; returns how many.';
+
+
+--
+-- Name: ring_doorbells(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.ring_doorbells(p_now timestamp with time zone, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_settings payout.engine_settings;
+    v_due bigint[];
+    v_doorbells bigint[];
+begin
+    if not payout.has_queue()
+        or exists (
+            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+        ) then
+        return 0;
+    end if;
+    perform payout.clear_lost_doorbells();
+    select * into strict v_settings from payout.engine_settings;
+
+    v_due := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where s.next_attempt_at <= p_now
+            and s.state in ('scheduled', 'retry_wait', 'unknown')
+            and (s.doorbell_id is null
+                or s.next_attempt_at <= p_now - v_settings.ring_again_after)
+            and not exists (
+                select from procrastinate.procrastinate_jobs as q
+                where q.id = s.doorbell_id and q.status = 'todo'
+                    and q.task_name = 'payout.execute'
+            )
+            and not case
+                when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
+                when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
+                else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
+            end
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked);
+
+    v_doorbells := payout.defer_job(
+        (select t.payout_job_id from payout.payout_transfers as t
+            where t.payout_transfer_id = v_due[1]),
+        ceil(cardinality(v_due)::numeric / v_settings.transfers_per_doorbell)::integer);
+
+    update payout.transfer_states as s
+    set doorbell_id = v_doorbells[1 + (d.place - 1) / v_settings.transfers_per_doorbell]
+    from unnest(v_due) with ordinality as d (payout_transfer_id, place)
+    where s.payout_transfer_id = d.payout_transfer_id;
+
+    return cardinality(v_doorbells);
+end
+$$;
+
+
+--
+-- Name: FUNCTION ring_doorbells(p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.ring_doorbells(p_now timestamp with time zone, p_limit integer) IS 'Rings for up to p_limit due transfers without a bell in the queue; returns the bells rung.';
+
+
+--
+-- Name: ring_for_job(bigint, integer, timestamp with time zone); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if p_pay_after > now() then
+        return '{}'::bigint[];
+    end if;
+    if p_transfers = 1 then
+        return payout.defer_job(p_payout_job_id, 1);
+    end if;
+    return payout.defer_job(p_payout_job_id, (
+        select (p_transfers + e.transfers_per_doorbell - 1) / e.transfers_per_doorbell
+        from payout.engine_settings as e));
+end
+$$;
+
+
+--
+-- Name: FUNCTION ring_for_job(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) IS 'Defers the queue jobs of a new payout job, one for each transfers_per_doorbell (of engine_settings) transfers; none before pay_after.';
+
+
+--
+-- Name: saved_decline(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.saved_decline(p_state payout.transfer_states) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select max(o.observation_id)
+    from payout.transfer_observations as o
+    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+    where o.payout_transfer_id = p_state.payout_transfer_id
+        and o.generation = p_state.generation
+        and o.verdict = 'ok'
+        and o.moved_to = 'failed'
+        and r.is_saved
+$$;
+
+
+--
+-- Name: FUNCTION saved_decline(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.saved_decline(p_state payout.transfer_states) IS 'The accepted decline that Stripe saved under the current key; null: there is none.';
+
+
+--
+-- Name: schedule_payout_job(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.schedule_payout_job(p_settlement_id text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_settlement payout.settlements;
+    v_payout_job_id bigint;
+    v_transfers integer;
+begin
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = p_settlement_id
+    for update;
+
+    if not found then
+        raise exception 'settlement % does not exist', p_settlement_id
+            using errcode = 'SP310';
+    end if;
+
+    select j.payout_job_id into v_payout_job_id
+    from payout.payout_jobs as j
+    where j.settlement_id = p_settlement_id;
+
+    if found then
+        return v_payout_job_id;
+    end if;
+
+    if v_settlement.state <> 'complete' then
+        raise exception 'settlement % is still pending', p_settlement_id
+            using
+                errcode = 'SP202',
+                hint = 'Set its state to complete; that schedules its payouts.';
+    end if;
+
+    v_transfers := payout.check_settlement(v_settlement);
+
+    insert into payout.payout_jobs (settlement_id)
+    values (p_settlement_id)
+    returning payout_job_id into v_payout_job_id;
+
+    perform payout.create_transfers(
+        v_settlement, v_payout_job_id,
+        payout.ring_for_job(v_payout_job_id, v_transfers, v_settlement.pay_after));
+
+    return v_payout_job_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION schedule_payout_job(p_settlement_id text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.schedule_payout_job(p_settlement_id text) IS 'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable.';
+
+
+--
+-- Name: settlement_difference(payout.settlements, text, payout.settlement_lines[], timestamp with time zone, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select concat_ws(', ',
+        case when p_settlement.currency <> p_currency then 'currency' end,
+        case when p_settlement.pay_after is distinct from p_pay_after then 'pay_after' end,
+        case when p_settlement.metadata <> p_metadata then 'metadata' end,
+        (
+            select 'line ' || coalesce(o.line_id, n.line_id)
+            from (
+                select l.*
+                from payout.settlement_lines as l
+                where l.settlement_id = p_settlement.settlement_id
+            ) as o
+            full join unnest(p_lines) as n on n.line_id = o.line_id
+            where o is distinct from n
+            order by coalesce(o.line_id, n.line_id)
+            limit 1
+        ))
+$$;
+
+
+--
+-- Name: FUNCTION settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb) IS 'Names the parts that differ, for lines the first one; empty when nothing differs.';
+
+
+--
+-- Name: tg__refuse_change(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg__refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception '% on %.% is refused', lower(tg_op), tg_table_schema, tg_table_name
+        using
+            errcode = 'SP101',
+            detail = format('%s.%s holds facts.', tg_table_schema, tg_table_name),
+            hint = 'Facts are only added; a correction is a new fact.',
+            schema = tg_table_schema,
+            table = tg_table_name;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg__refuse_change(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg__refuse_change() IS 'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
+
+
+--
+-- Name: tg_holds__release_once(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_holds__release_once() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if old.released_at is not null
+        or (new.hold_id, new.scope, new.subject, new.reason, new.placed_by, new.placed_at)
+            is distinct from
+            (old.hold_id, old.scope, old.subject, old.reason, old.placed_by, old.placed_at)
+    then
+        raise exception 'hold % can only be released, once', old.hold_id
+            using
+                errcode = 'SP104',
+                hint = 'Place another hold.',
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_holds__release_once(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_holds__release_once() IS 'Trigger: the only change of a hold is its first release (SP104).';
+
+
+--
+-- Name: tg_lines_ahead__check_settlement(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_lines_ahead__check_settlement() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_settlement payout.settlements;
+begin
+    delete from payout.lines_ahead as a where a.settlement_id = new.settlement_id;
+
+    -- Written, so that whoever completes it with an older snapshot fails.
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = new.settlement_id
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = new.settlement_id;
+    if not found then
+        raise exception 'settlement % was written by another transaction', new.settlement_id
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the transaction.';
+    end if;
+
+    if exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
+        and v_settlement.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = new.settlement_id
+        ) then
+        perform payout.refuse_late_lines(new.settlement_id);
+    end if;
+    return null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_lines_ahead__check_settlement(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_lines_ahead__check_settlement() IS 'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102).';
+
+
+--
+-- Name: tg_settlement_lines__refuse_frozen(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_settlement_lines__refuse_frozen() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_settlement_ids text[] := array(
+        select distinct c.settlement_id::text from changed as c);
+    v_found integer;
+    v_frozen_id text;
+begin
+    perform
+    from payout.settlements as s
+    where s.settlement_id = any (v_settlement_ids)
+    order by s.settlement_id
+    for no key update;
+    get diagnostics v_found = row_count;
+
+    if v_found < cardinality(v_settlement_ids) then
+        insert into payout.lines_ahead (settlement_id)
+        select i.settlement_id::payout.external_id
+        from unnest(v_settlement_ids) as i (settlement_id)
+        where not exists (
+            select from payout.settlements as s where s.settlement_id = i.settlement_id
+        )
+        order by i.settlement_id
+        on conflict do nothing;
+    end if;
+
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = any (v_settlement_ids)
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    -- With immediate constraints the very statement that inserts both has scheduled
+    -- the settlement by now; it did so with these lines if they add up.
+    select j.settlement_id::text into v_frozen_id
+    from payout.payout_jobs as j
+    join payout.settlements as s on s.settlement_id = j.settlement_id
+    where j.settlement_id = any (v_settlement_ids)
+        and (tg_op <> 'INSERT' or s.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = j.settlement_id
+        ))
+    limit 1;
+    if found then
+        perform payout.refuse_late_lines(v_frozen_id);
+    end if;
+    return null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_settlement_lines__refuse_frozen(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_settlement_lines__refuse_frozen() IS 'Trigger: refuses lines of a settlement that has been scheduled (SP102).';
+
+
+--
+-- Name: tg_settlements__refuse_frozen(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_settlements__refuse_frozen() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if old.state = 'complete' and (tg_op = 'DELETE' or new operator(pg_catalog.*<>) old) then
+        raise exception 'settlement % is complete and cannot be changed', old.settlement_id
+            using
+                errcode = 'SP102',
+                detail = 'Its payouts were scheduled from exactly this content.',
+                hint = 'Record a correction as another settlement.',
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    if new.settlement_id <> old.settlement_id then
+        raise exception 'settlement % cannot be renamed', old.settlement_id
+            using
+                errcode = 'SP102',
+                hint = 'Delete the pending settlement and insert another.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                column = 'settlement_id';
+    end if;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_settlements__refuse_frozen(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_settlements__refuse_frozen() IS 'Trigger: refuses changes to a complete settlement (SP102).';
+
+
+--
+-- Name: tg_settlements__schedule_payout_job(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_settlements__schedule_payout_job() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    -- It may have been scheduled or deleted again since the event was queued.
+    if exists (select from payout.settlements as s where s.settlement_id = new.settlement_id)
+        and not exists (
+            select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+        ) then
+        perform payout.schedule_payout_job(new.settlement_id);
+    end if;
+    return null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_settlements__schedule_payout_job(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_settlements__schedule_payout_job() IS 'Trigger: schedules the payouts of a settlement when it commits as complete.';
+
+
+--
+-- Name: tg_transfer_states__check_progress(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_transfer_states__check_progress() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_problem text;
+begin
+    if tg_op = 'INSERT' then
+        v_problem := 'a transfer starts as scheduled, with its first key and no attempt';
+    elsif new.payout_transfer_id <> old.payout_transfer_id then
+        v_problem := 'progress belongs to one transfer';
+    elsif new.state = 'in_flight' and old.state <> 'in_flight'
+        and new.attempt <> old.attempt + 1 then
+        v_problem := 'a claim counts the attempt up by one';
+    elsif new.attempt <> old.attempt
+        and not (new.state = 'in_flight' and old.state <> 'in_flight') then
+        v_problem := 'only a claim counts attempts';
+    elsif new.generation <> old.generation
+        and not (old.state = 'failed' and new.state = 'scheduled'
+            and new.generation = old.generation + 1) then
+        v_problem := 'a new key takes the next number and only after a decline';
+    elsif old.state = 'failed' and new.state = 'scheduled' and not exists (
+        select from payout.key_generations as k
+        where k.payout_transfer_id = new.payout_transfer_id
+            and k.generation = new.generation
+            and new.generation = old.generation + 1
+    ) then
+        v_problem := 'a new key needs its row in payout.key_generations first';
+    elsif new.generation = old.generation and old.first_sent_at is not null
+        and new.first_sent_at is distinct from old.first_sent_at then
+        v_problem := 'the first send under a key is a fact';
+    elsif new.generation = old.generation and old.has_unknown_send and not new.has_unknown_send then
+        v_problem := 'a send whose outcome is unknown stays so under its key';
+    elsif old.state = 'paid' then
+        v_problem := 'what is paid is paid';
+    end if;
+
+    if v_problem is not null then
+        raise exception 'transfer %: %', new.payout_transfer_id, v_problem
+            using
+                errcode = 'SP103',
+                detail = format(
+                    'State %s, generation %s, attempt %s was asked for.',
+                    new.state, new.generation, new.attempt),
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__check_progress(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_transfer_states__check_progress() IS 'Trigger: attempt and generation never go back, a new key has its evidence (SP103).';
+
+
+--
+-- Name: tg_transfer_states__check_transition(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_transfer_states__check_transition() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if not exists (
+        select from payout.state_edges as e
+        where e.from_state = old.state
+            and e.to_state = new.state
+    ) then
+        raise exception 'transfer cannot move from % to %', old.state, new.state
+            using
+                errcode = 'SP201',
+                detail = format('Transfer %s is %s.', old.payout_transfer_id, old.state),
+                hint = 'payout.state_edges lists the moves that exist.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                column = 'state';
+    end if;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__check_transition(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_transfer_states__check_transition() IS 'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
+
+
+--
+-- Name: transfer_request(text, payout.settlements, text, text, bigint, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return jsonb_build_object(
+        'amount', p_amount_minor,
+        'currency', p_settlement.currency,
+        'destination', p_destination,
+        'metadata', p_settlement.metadata || jsonb_build_object(
+            'payout_ref', p_payout_ref,
+            'settlement_id', p_settlement.settlement_id,
+            'payee_id', p_payee_id)
+    ) || case
+        when p_source_transaction is null then jsonb_build_object('transfer_group', p_payout_ref)
+        else jsonb_build_object('source_transaction', p_source_transaction)
+    end;
+end
+$$;
+
+
+--
+-- Name: FUNCTION transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) IS 'The request that pays one payee, as it is frozen in payout_transfers and sent to Stripe.';
+
+
+--
+-- Name: claim_transfers(text, integer, bigint); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, request jsonb, lease_seconds double precision, deadline_seconds double precision)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+declare
+    v_settings payout.engine_settings;
+    v_now timestamptz := payout.clock();
+begin
+    perform payout.refuse_unsafe_server();
+    select * into strict v_settings from payout.engine_settings;
+
+    if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
+        raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),
+            coalesce(p_worker, 'nobody')
+            using
+                errcode = 'SP311',
+                hint = format('Name the worker, ask for 1 to %s.', v_settings.largest_claim);
+    end if;
+
+    if exists (
+        select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+    ) then
+        return;
+    end if;
+
+    return query
+    with claimed as (
+        update payout.transfer_states as s
+        set state = 'in_flight',
+            attempt = s.attempt + 1,
+            lease_until = v_now + v_settings.lease_for,
+            next_attempt_at = null,
+            first_sent_at = coalesce(s.first_sent_at, v_now),
+            doorbell_id = null,
+            changed_at = v_now
+        from payout.lock_due_transfers(
+            v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d
+        where s.payout_transfer_id = d.payout_transfer_id
+        returning s.*, d.doorbell_id as answered_doorbell_id
+    ), opened as (
+        insert into payout.transfer_attempts (
+            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until
+        from claimed as c
+    ), answered as (
+        select payout.answer_doorbells(array_agg(distinct c.answered_doorbell_id)) as bells
+        from claimed as c
+    )
+    select
+        c.payout_transfer_id, c.generation, c.attempt,
+        t.payout_ref || ':' || c.generation,
+        t.request,
+        extract(epoch from v_settings.lease_for)::double precision,
+        extract(epoch from v_settings.http_deadline_for)::double precision
+    from claimed as c
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
+    -- Named in a condition because a query that nobody asks is not run.
+    where (select a.bells from answered as a) >= 0;
+end
+$$;
+
+
+--
+-- Name: FUNCTION claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint) IS 'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine is on hold. Seconds count from before the call.';
+
+
+--
+-- Name: complete_settlement(text, text, jsonb, timestamp with time zone, jsonb); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT '{}'::jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_settlement payout.settlements;
+    v_lines payout.settlement_lines[] := array(
+        select l from payout.read_lines(p_settlement_id, p_lines) as l);
+    v_difference text;
+begin
+    -- The caller may have made all constraints immediate; the lines come after.
+    set constraints payout._900_schedule_payout_job deferred;
+
+    insert into payout.settlements (
+        settlement_id, currency, total_minor, state, pay_after, metadata)
+    select p_settlement_id, p_currency, sum(l.amount_minor), 'complete', p_pay_after, p_metadata
+    from unnest(v_lines) as l
+    on conflict (settlement_id) do nothing;
+
+    if found then
+        insert into payout.settlement_lines
+        select l.* from unnest(v_lines) as l;
+        return payout.schedule_payout_job(p_settlement_id);
+    end if;
+
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = p_settlement_id
+    for update;
+
+    v_difference := payout.settlement_difference(
+        v_settlement, p_currency, v_lines, p_pay_after, p_metadata);
+    if v_difference <> '' then
+        raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
+            using
+                errcode = 'SP307',
+                detail = format('The settlement is %s.', v_settlement.state),
+                hint = 'Repeat a settlement unchanged, or give another one its own id.';
+    end if;
+
+    update payout.settlements as s
+    set state = 'complete'
+    where s.settlement_id = p_settlement_id
+        and s.state = 'pending';
+
+    return payout.schedule_payout_job(p_settlement_id);
+end
+$$;
+
+
+--
+-- Name: FUNCTION complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) IS 'Records a settlement with its lines and schedules its payouts; returns the payout_job_id. Safe to repeat with the same content; amounts are in minor units of the currency.';
+
+
+--
+-- Name: doctor(); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.doctor() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select * from payout.check_server()
+    union all
+    select * from payout.check_guards()
+    union all
+    select * from payout.check_rights()
+    union all
+    select * from payout.check_queue()
+    union all
+    select * from payout.check_books()
+$$;
+
+
+--
+-- Name: FUNCTION doctor(); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.doctor() IS 'Checks server, guards, queue and books; hint says what to do where is_ok is false.';
+
+
+--
+-- Name: hold(text, text, text); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_exists boolean;
+begin
+    if p_scope is null or p_scope not in ('engine', 'currency', 'payee', 'settlement')
+        or (p_scope = 'engine') <> (p_subject is null)
+        or coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot hold % % for reason %', coalesce(p_scope, 'null'),
+            coalesce(p_subject, 'without subject'), coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP313',
+                hint = 'Scopes: engine (no subject), currency, payee, settlement; give a reason.';
+    end if;
+    v_exists := case p_scope
+        when 'engine' then true
+        when 'currency' then exists (
+            select from payout.currencies as c where c.currency = p_subject)
+        when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
+        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
+    end;
+    if not v_exists then
+        raise exception 'there is no % % to hold', p_scope, p_subject
+            using
+                errcode = 'SP310',
+                hint = 'Currencies are written in lower case; look for the exact id.';
+    end if;
+    return payout.place_hold(p_scope, p_subject, p_reason);
+end
+$$;
+
+
+--
+-- Name: FUNCTION hold(p_scope text, p_reason text, p_subject text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) IS 'Stops new sends of a scope (engine, currency, payee, settlement) until the hold is released.';
+
+
+--
+-- Name: register_payee(text, text); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_current text;
+begin
+    insert into payout.payees (payee_id)
+    values (p_payee_id)
+    on conflict (payee_id) do nothing;
+
+    if p_stripe_account_id is null then
+        return;
+    end if;
+
+    perform
+    from payout.payees as p
+    where p.payee_id = p_payee_id
+    for no key update;
+
+    select a.stripe_account_id into v_current
+    from payout.payee_accounts as a
+    where a.payee_id = p_payee_id
+    order by a.payee_account_id desc
+    limit 1;
+
+    if v_current is distinct from p_stripe_account_id then
+        insert into payout.payee_accounts (payee_id, stripe_account_id)
+        values (p_payee_id, p_stripe_account_id);
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION register_payee(p_payee_id text, p_stripe_account_id text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) IS 'Registers a payee; with an account, records it as the one to pay from now on. Repeatable; transfers already scheduled keep their account.';
+
+
+--
+-- Name: holds; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.holds (
+    hold_id bigint NOT NULL,
+    scope text NOT NULL,
+    subject text,
+    reason text NOT NULL,
+    placed_by text DEFAULT SESSION_USER NOT NULL,
+    placed_at timestamp with time zone DEFAULT now() NOT NULL,
+    released_by text,
+    released_at timestamp with time zone,
+    release_reason text,
+    CONSTRAINT only_the_engine_has_no_subject CHECK (((scope = 'engine'::text) = (subject IS NULL))),
+    CONSTRAINT reason_is_given CHECK ((length(btrim(reason)) > 0)),
+    CONSTRAINT release_is_whole CHECK ((((released_at IS NULL) = (released_by IS NULL)) AND ((released_at IS NULL) = (release_reason IS NULL)))),
+    CONSTRAINT scope_is_known CHECK ((scope = ANY (ARRAY['engine'::text, 'currency'::text, 'payee'::text, 'settlement'::text])))
+);
+
+
+--
+-- Name: TABLE holds; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.holds IS 'What is not to be sent for now: nothing at all, a currency, a payee or a settlement.';
+
+
+--
+-- Name: release_hold(bigint, text); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) RETURNS payout.holds
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_hold payout.holds;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot release hold % without a reason', p_hold_id
+            using
+                errcode = 'SP313',
+                hint = 'Say what was done about it.';
+    end if;
+
+    select * into v_hold
+    from payout.holds as h
+    where h.hold_id = p_hold_id
+    for update;
+
+    if not found then
+        raise exception 'hold % does not exist', p_hold_id
+            using
+                errcode = 'SP310',
+                hint = 'select * from payout.holds where released_at is null';
+    end if;
+
+    if v_hold.released_at is not null then
+        return v_hold;
+    end if;
+
+    update payout.holds as h
+    set released_at = payout.clock(),
+        released_by = session_user,
+        release_reason = p_reason
+    where h.hold_id = p_hold_id
+    returning * into v_hold;
+
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('release', concat_ws(' ', v_hold.scope, v_hold.subject), p_reason,
+        jsonb_build_object('hold_id', p_hold_id));
+    return v_hold;
+end
+$$;
+
+
+--
+-- Name: FUNCTION release_hold(p_hold_id bigint, p_reason text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) IS 'Releases a hold with a reason; the sweep then rings for what is due. Safe to repeat.';
+
+
+--
+-- Name: report_outcomes(jsonb); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.report_outcomes(p_outcomes jsonb) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
+    v_turns bigint[];
+    v_known integer;
+begin
+    perform
+    from payout.transfer_states as s
+    where s.payout_transfer_id = any (array(
+        select o.payout_transfer_id from unnest(v_outcomes) as o))
+    order by s.payout_transfer_id
+    for update;
+    get diagnostics v_known = row_count;
+
+    -- Two outcomes of one transfer are judged one after the other.
+    v_turns := array(
+        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
+        from unnest(v_outcomes) with ordinality as o
+        order by o.ordinality);
+
+    for v_turn in 1 .. (
+        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
+    ) loop
+        return query
+        select * from payout.record_outcomes(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where v_turns[i] = v_turn));
+    end loop;
+
+    if v_known < (select count(distinct o.payout_transfer_id) from unnest(v_outcomes) as o) then
+        return query
+        select * from payout.record_unknown_transfers(v_outcomes);
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION report_outcomes(p_outcomes jsonb); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) IS 'Takes an array of payout.outcome objects; answers ok, already, stale or alarm and the state for each. Every outcome is stored, whatever the answer.';
+
+
+--
+-- Name: sweep(integer); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.sweep(p_limit integer DEFAULT 1000) RETURNS TABLE(leases_expired integer, transfers_parked integer, transfers_reopened integer, doorbells_rung integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_now timestamptz := payout.clock();
+begin
+    if p_limit is null or p_limit < 1 then
+        raise exception 'sweep of % transfers', coalesce(p_limit::text, 'null')
+            using
+                errcode = 'SP311',
+                hint = 'Give a limit of at least 1, or none.';
+    end if;
+    return query
+    select
+        payout.expire_leases(v_now, p_limit),
+        payout.park_expired_keys(v_now, p_limit),
+        payout.reopen_declined(v_now, p_limit),
+        payout.ring_doorbells(v_now, p_limit);
+end
+$$;
+
+
+--
+-- Name: FUNCTION sweep(p_limit integer); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.sweep(p_limit integer) IS 'Closes leases that ran out, parks what is too old to send, opens new keys where rule K allows, rings for what is due; up to p_limit of each. Returns how many.';
+
+
+--
+-- Name: currencies; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.currencies (
+    currency payout.currency_code NOT NULL,
+    minor_digits smallint NOT NULL,
+    amount_step integer DEFAULT 1 NOT NULL,
+    largest_amount_minor bigint DEFAULT 99999999 NOT NULL,
+    CONSTRAINT amount_step_is_a_power_of_ten CHECK ((amount_step = ANY (ARRAY[1, 10, 100]))),
+    CONSTRAINT largest_amount_is_positive CHECK ((largest_amount_minor > 0)),
+    CONSTRAINT minor_digits_are_0_2_or_3 CHECK ((minor_digits = ANY (ARRAY[0, 2, 3])))
+);
+
+
+--
+-- Name: TABLE currencies; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.currencies IS 'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies).';
+
+
+--
+-- Name: COLUMN currencies.minor_digits; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.currencies.minor_digits IS 'Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.';
+
+
+--
+-- Name: COLUMN currencies.amount_step; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.currencies.amount_step IS 'An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.';
+
+
+--
+-- Name: COLUMN currencies.largest_amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.currencies.largest_amount_minor IS 'The most that one transfer may carry, in minor units.';
+
+
+--
+-- Name: discrepancies; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.discrepancies (
+    discrepancy_id bigint NOT NULL,
+    kind text NOT NULL,
+    payout_transfer_id bigint,
+    stripe_transfer_id text,
+    ours jsonb DEFAULT '{}'::jsonb NOT NULL,
+    theirs jsonb DEFAULT '{}'::jsonb NOT NULL,
+    advice text NOT NULL,
+    found_at timestamp with time zone DEFAULT now() NOT NULL,
+    resolved_at timestamp with time zone,
+    resolved_by text,
+    resolution text,
+    CONSTRAINT resolution_is_whole CHECK ((((resolved_at IS NULL) = (resolved_by IS NULL)) AND ((resolved_at IS NULL) = (resolution IS NULL))))
+);
+
+
+--
+-- Name: TABLE discrepancies; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.discrepancies IS 'Where Stripe and these books disagree: what each side says and what to do. Never deleted.';
+
+
+--
+-- Name: discrepancies_discrepancy_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.discrepancies ALTER COLUMN discrepancy_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.discrepancies_discrepancy_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: holds_hold_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.holds ALTER COLUMN hold_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.holds_hold_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: key_generations; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.key_generations (
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    reason text NOT NULL,
+    evidence_observation_id bigint NOT NULL,
+    opened_by text DEFAULT SESSION_USER NOT NULL,
+    opened_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT first_key_needs_no_reason CHECK ((generation >= 2))
+);
+
+
+--
+-- Name: TABLE key_generations; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.key_generations IS 'Why a second idempotency key was ever allowed for a transfer, and on what evidence (rule K).';
+
+
+--
+-- Name: COLUMN key_generations.evidence_observation_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.key_generations.evidence_observation_id IS 'The accepted decline, saved under the former key, that closed the former generation.';
+
+
+--
+-- Name: ledger_accounts; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.ledger_accounts (
+    account text NOT NULL,
+    is_per_payee boolean NOT NULL,
+    meaning text NOT NULL
+);
+
+
+--
+-- Name: TABLE ledger_accounts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.ledger_accounts IS 'The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.';
+
+
+--
+-- Name: ledger_entries; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.ledger_entries (
+    ledger_entry_id bigint NOT NULL,
+    payout_transfer_id bigint NOT NULL,
+    kind text NOT NULL,
+    generation integer NOT NULL,
+    debit_account text NOT NULL,
+    credit_account text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency payout.currency_code NOT NULL,
+    stripe_reversal_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT accounts_fit_the_kind CHECK (payout.accounts_fit(kind, debit_account, credit_account)),
+    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
+    CONSTRAINT obligation_is_of_the_first_generation CHECK (((kind <> 'obligation'::text) OR (generation = 1))),
+    CONSTRAINT only_reversals_name_a_reversal CHECK (((kind = 'reversal'::text) = (stripe_reversal_id IS NOT NULL)))
+);
+
+
+--
+-- Name: TABLE ledger_entries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.ledger_entries IS 'Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.';
+
+
+--
+-- Name: COLUMN ledger_entries.kind; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.kind IS 'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee''s account here; reversal: Stripe took it back.';
+
+
+--
+-- Name: COLUMN ledger_entries.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.amount_minor IS 'In minor units of currency, always positive.';
+
+
+--
+-- Name: COLUMN ledger_entries.stripe_reversal_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.stripe_reversal_id IS 'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
+
+
+--
+-- Name: ledger_entries_ledger_entry_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.ledger_entries ALTER COLUMN ledger_entry_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.ledger_entries_ledger_entry_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: lines_ahead; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.lines_ahead (
+    settlement_id payout.external_id NOT NULL
+);
+
+
+--
+-- Name: TABLE lines_ahead; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.lines_ahead IS 'Settlements whose lines came first, while their transaction runs; empty for everybody else. At commit each is checked: the settlement must be of the same transaction or still pending.';
+
+
+--
+-- Name: operator_actions; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.operator_actions (
+    operator_action_id bigint NOT NULL,
+    action text NOT NULL,
+    subject text,
+    reason text NOT NULL,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    acted_by text DEFAULT SESSION_USER NOT NULL,
+    acted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT reason_is_given CHECK ((length(btrim(reason)) > 0))
+);
+
+
+--
+-- Name: TABLE operator_actions; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.operator_actions IS 'Who told the engine what, and why; also what the engine stopped by itself.';
+
+
+--
+-- Name: operator_actions_operator_action_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.operator_actions ALTER COLUMN operator_action_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.operator_actions_operator_action_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: payee_accounts; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.payee_accounts (
+    payee_account_id bigint NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    stripe_account_id text NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    recorded_by text DEFAULT SESSION_USER NOT NULL,
+    CONSTRAINT stripe_account_id_looks_like_one CHECK ((stripe_account_id ~ '^acct_[A-Za-z0-9_]{1,250}$'::text))
+);
+
+
+--
+-- Name: TABLE payee_accounts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.payee_accounts IS 'Which Stripe account a payee is paid to, as history: the newest row counts for settlements completed from then on; transfers already scheduled keep the account they were given.';
+
+
+--
+-- Name: payee_accounts_payee_account_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.payee_accounts ALTER COLUMN payee_account_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.payee_accounts_payee_account_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: payees; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.payees (
+    payee_id payout.external_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+
+--
+-- Name: TABLE payees; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.payees IS 'Who can be owed money. Never changed, never deleted.';
+
+
+--
+-- Name: payout_jobs; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.payout_jobs (
+    payout_job_id bigint NOT NULL,
+    settlement_id payout.external_id NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+
+--
+-- Name: TABLE payout_jobs; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.payout_jobs IS 'One row for each completed settlement: its payout was scheduled.';
+
+
+--
+-- Name: payout_jobs_payout_job_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.payout_jobs ALTER COLUMN payout_job_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.payout_jobs_payout_job_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: payout_transfers_payout_transfer_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.payout_transfers ALTER COLUMN payout_transfer_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.payout_transfers_payout_transfer_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: reconcile_runs; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.reconcile_runs (
+    reconcile_run_id bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    created_from timestamp with time zone NOT NULL,
+    created_until timestamp with time zone NOT NULL,
+    next_cursor text,
+    transfers_seen bigint DEFAULT 0 NOT NULL,
+    discrepancies_found bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT counts_are_not_negative CHECK (((transfers_seen >= 0) AND (discrepancies_found >= 0))),
+    CONSTRAINT window_is_in_order CHECK ((created_from < created_until))
+);
+
+
+--
+-- Name: TABLE reconcile_runs; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.reconcile_runs IS 'One comparison of Stripe''s list of transfers with these books, and how far it has come.';
+
+
+--
+-- Name: COLUMN reconcile_runs.created_from; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.created_from IS 'The run compares transfers that Stripe created from this time on.';
+
+
+--
+-- Name: COLUMN reconcile_runs.created_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.created_until IS 'And before this time.';
+
+
+--
+-- Name: COLUMN reconcile_runs.next_cursor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.next_cursor IS 'Stripe transfer id after which the next page starts; null: from the newest.';
+
+
+--
+-- Name: reconcile_runs_reconcile_run_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.reconcile_runs ALTER COLUMN reconcile_run_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.reconcile_runs_reconcile_run_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: state_edges; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.state_edges (
+    from_state text NOT NULL,
+    to_state text NOT NULL,
+    why text NOT NULL,
+    CONSTRAINT edge_leads_elsewhere CHECK ((from_state <> to_state))
+);
+
+
+--
+-- Name: TABLE state_edges; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.state_edges IS 'The only moves a transfer may make; a guard on transfer_states holds everybody to them.';
+
+
+--
+-- Name: states; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.states (
+    state text NOT NULL,
+    is_final boolean NOT NULL,
+    whose_turn text NOT NULL,
+    meaning text NOT NULL,
+    CONSTRAINT turn_is_of_a_known_party CHECK ((whose_turn = ANY (ARRAY['engine'::text, 'stripe'::text, 'operator'::text, 'nobody'::text])))
+);
+
+
+--
+-- Name: TABLE states; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.states IS 'The states of a transfer, each with its meaning.';
+
+
+--
+-- Name: COLUMN states.is_final; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.states.is_final IS 'True when no move leads out of the state.';
+
+
+--
+-- Name: COLUMN states.whose_turn; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.states.whose_turn IS 'Who acts next while a transfer stands here.';
+
+
+--
+-- Name: transfer_attempts; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_attempts (
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    attempt integer NOT NULL,
+    worker text NOT NULL,
+    claimed_at timestamp with time zone NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    CONSTRAINT lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
+);
+
+
+--
+-- Name: TABLE transfer_attempts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_attempts IS 'Every claim, committed before anything is sent under it.';
+
+
+--
+-- Name: COLUMN transfer_attempts.worker; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_attempts.worker IS 'The name the claiming process gave itself.';
+
+
+--
+-- Name: COLUMN transfer_attempts.lease_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_attempts.lease_until IS 'Until when this claim held the transfer, unless it was reported before.';
+
+
+--
+-- Name: transfer_observations; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_observations (
+    observation_id bigint NOT NULL,
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    attempt integer NOT NULL,
+    signal text NOT NULL,
+    verdict text NOT NULL,
+    moved_to payout.transfer_state,
+    reason text,
+    error_rule_id integer,
+    http_status integer,
+    error_type text,
+    error_code text,
+    is_replayed boolean,
+    stripe_transfer_id text,
+    stripe_request_id text,
+    facts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    observed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
+    CONSTRAINT verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
+);
+
+
+--
+-- Name: TABLE transfer_observations; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_observations IS 'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
+
+
+--
+-- Name: COLUMN transfer_observations.signal; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.signal IS 'What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired.';
+
+
+--
+-- Name: COLUMN transfer_observations.verdict; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.verdict IS 'ok: it counted; already: known before; stale: too late to count; alarm: a person must look.';
+
+
+--
+-- Name: COLUMN transfer_observations.moved_to; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.moved_to IS 'The state it led to; null: no move.';
+
+
+--
+-- Name: COLUMN transfer_observations.facts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.facts IS 'The rest of what the worker reported.';
+
+
+--
+-- Name: transfer_observations_observation_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.transfer_observations ALTER COLUMN observation_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.transfer_observations_observation_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: error_codes; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.error_codes AS
+ SELECT sqlstate,
+    meaning,
+    reaction
+   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold or release without what it needs'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text)) c(sqlstate, meaning, reaction);
+
+
+--
+-- Name: VIEW error_codes; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.error_codes IS 'SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
+
+
+--
+-- Name: ledger_balances; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.ledger_balances AS
+ SELECT account,
+    currency,
+    (sum(debit_minor))::bigint AS debit_minor,
+    (sum(credit_minor))::bigint AS credit_minor,
+    ((sum(credit_minor) - sum(debit_minor)))::bigint AS balance_minor
+   FROM ( SELECT e.debit_account AS account,
+            e.currency,
+            e.amount_minor AS debit_minor,
+            0 AS credit_minor
+           FROM payout.ledger_entries e
+        UNION ALL
+         SELECT e.credit_account,
+            e.currency,
+            0,
+            e.amount_minor
+           FROM payout.ledger_entries e) m
+  GROUP BY account, currency;
+
+
+--
+-- Name: VIEW ledger_balances; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.ledger_balances IS 'Credit minus debit of every account and currency, in minor units. payable:<payee> is what is owed and not being sent, in_flight what is being sent, stripe_balance what Stripe has moved.';
+
+
+--
+-- Name: overview; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.overview AS
+ SELECT s.state,
+    t.currency,
+    count(*) AS transfers,
+    (sum(t.amount_minor))::bigint AS amount_minor,
+    min(s.changed_at) AS oldest_since,
+    min(s.next_attempt_at) AS next_attempt_at
+   FROM (payout.transfer_states s
+     JOIN payout.payout_transfers t ON ((t.payout_transfer_id = s.payout_transfer_id)))
+  GROUP BY s.state, t.currency;
+
+
+--
+-- Name: VIEW overview; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.overview IS 'Transfers by state and currency; amounts in minor units.';
+
+
+--
+-- Name: trial_balance; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.trial_balance AS
+ SELECT currency,
+    (sum(debit_minor))::bigint AS debit_minor,
+    (sum(credit_minor))::bigint AS credit_minor,
+    (sum(balance_minor))::bigint AS difference_minor,
+    (COALESCE(sum(balance_minor) FILTER (WHERE (account = 'in_flight'::text)), (0)::numeric))::bigint AS in_flight_minor,
+    ( SELECT (COALESCE(sum(t.amount_minor), (0)::numeric))::bigint AS "coalesce"
+           FROM (payout.transfer_states s
+             JOIN payout.payout_transfers t ON ((t.payout_transfer_id = s.payout_transfer_id)))
+          WHERE (((t.currency)::text = (b.currency)::text) AND ((s.state)::text = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text])))) AS open_transfers_minor
+   FROM payout_api.ledger_balances b
+  GROUP BY currency;
+
+
+--
+-- Name: VIEW trial_balance; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.trial_balance IS 'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
+
+
+--
+-- Name: unpaid; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.unpaid AS
+ SELECT t.payout_transfer_id,
+    t.settlement_id,
+    t.payee_id,
+    t.destination,
+    t.amount_minor,
+    t.currency,
+    s.state,
+    COALESCE(s.reason, st.meaning) AS reason,
+    s.changed_at AS since,
+        CASE
+            WHEN (h.hold_id IS NOT NULL) THEN 'operator'::text
+            WHEN (((s.state)::text = 'failed'::text) AND (s.next_attempt_at IS NOT NULL)) THEN 'engine'::text
+            ELSE st.whose_turn
+        END AS whose_turn,
+    s.next_attempt_at,
+        CASE
+            WHEN (h.hold_id IS NOT NULL) THEN format('On hold (%s): payout_api.release_hold(%s, reason).'::text, h.reason, h.hold_id)
+            ELSE COALESCE(r.advice, st.meaning)
+        END AS advice,
+    t.payout_ref,
+    s.generation,
+    s.attempt
+   FROM (((((payout.transfer_states s
+     JOIN payout.payout_transfers t ON ((t.payout_transfer_id = s.payout_transfer_id)))
+     JOIN payout.states st ON ((st.state = (s.state)::text)))
+     LEFT JOIN LATERAL ( SELECT o_1.error_rule_id
+           FROM payout.transfer_observations o_1
+          WHERE ((o_1.payout_transfer_id = s.payout_transfer_id) AND (o_1.moved_to IS NOT NULL))
+          ORDER BY o_1.observation_id DESC
+         LIMIT 1) o ON (true))
+     LEFT JOIN payout.stripe_error_rules r ON ((r.error_rule_id = o.error_rule_id)))
+     LEFT JOIN LATERAL ( SELECT h_1.hold_id,
+            h_1.reason
+           FROM payout.holds h_1
+          WHERE ((h_1.released_at IS NULL) AND ((h_1.scope = 'engine'::text) OR (h_1.subject =
+                CASE h_1.scope
+                    WHEN 'currency'::text THEN (t.currency)::text
+                    WHEN 'payee'::text THEN (t.payee_id)::text
+                    WHEN 'settlement'::text THEN (t.settlement_id)::text
+                    ELSE NULL::text
+                END)))
+          ORDER BY h_1.hold_id
+         LIMIT 1) h ON (true))
+  WHERE ((s.state)::text <> 'paid'::text);
+
+
+--
+-- Name: VIEW unpaid; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.unpaid IS 'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when the engine acts next by itself, and what a person can do.';
+
+
+--
+-- Name: currencies currencies_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.currencies
+    ADD CONSTRAINT currencies_pkey PRIMARY KEY (currency);
+
+
+--
+-- Name: discrepancies discrepancies_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.discrepancies
+    ADD CONSTRAINT discrepancies_pkey PRIMARY KEY (discrepancy_id);
+
+
+--
+-- Name: engine_settings engine_settings_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.engine_settings
+    ADD CONSTRAINT engine_settings_pkey PRIMARY KEY (is_single_row);
+
+
+--
+-- Name: holds holds_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.holds
+    ADD CONSTRAINT holds_pkey PRIMARY KEY (hold_id);
+
+
+--
+-- Name: key_generations key_generations_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.key_generations
+    ADD CONSTRAINT key_generations_pkey PRIMARY KEY (payout_transfer_id, generation);
+
+
+--
+-- Name: ledger_accounts ledger_accounts_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.ledger_accounts
+    ADD CONSTRAINT ledger_accounts_pkey PRIMARY KEY (account);
+
+
+--
+-- Name: ledger_entries ledger_entries_payout_transfer_id_kind_generation_reversal_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.ledger_entries
+    ADD CONSTRAINT ledger_entries_payout_transfer_id_kind_generation_reversal_key UNIQUE NULLS NOT DISTINCT (payout_transfer_id, kind, generation, stripe_reversal_id);
+
+
+--
+-- Name: ledger_entries ledger_entries_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.ledger_entries
+    ADD CONSTRAINT ledger_entries_pkey PRIMARY KEY (ledger_entry_id);
+
+
+--
+-- Name: lines_ahead lines_ahead_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.lines_ahead
+    ADD CONSTRAINT lines_ahead_pkey PRIMARY KEY (settlement_id);
+
+
+--
+-- Name: operator_actions operator_actions_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.operator_actions
+    ADD CONSTRAINT operator_actions_pkey PRIMARY KEY (operator_action_id);
+
+
+--
+-- Name: payee_accounts payee_accounts_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payee_accounts
+    ADD CONSTRAINT payee_accounts_pkey PRIMARY KEY (payee_account_id);
+
+
+--
+-- Name: payees payees_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payees
+    ADD CONSTRAINT payees_pkey PRIMARY KEY (payee_id);
+
+
+--
+-- Name: payout_jobs payout_jobs_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_jobs
+    ADD CONSTRAINT payout_jobs_pkey PRIMARY KEY (payout_job_id);
+
+
+--
+-- Name: payout_jobs payout_jobs_settlement_id_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_jobs
+    ADD CONSTRAINT payout_jobs_settlement_id_key UNIQUE (settlement_id);
+
+
+--
+-- Name: payout_transfers payout_transfers_payout_ref_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_payout_ref_key UNIQUE (payout_ref);
+
+
+--
+-- Name: payout_transfers payout_transfers_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_pkey PRIMARY KEY (payout_transfer_id);
+
+
+--
+-- Name: payout_transfers payout_transfers_settlement_id_payee_id_source_transaction_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_settlement_id_payee_id_source_transaction_key UNIQUE NULLS NOT DISTINCT (settlement_id, payee_id, source_transaction);
+
+
+--
+-- Name: reconcile_runs reconcile_runs_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.reconcile_runs
+    ADD CONSTRAINT reconcile_runs_pkey PRIMARY KEY (reconcile_run_id);
+
+
+--
+-- Name: settlement_lines settlement_lines_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.settlement_lines
+    ADD CONSTRAINT settlement_lines_pkey PRIMARY KEY (settlement_id, line_id);
+
+
+--
+-- Name: settlements settlements_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.settlements
+    ADD CONSTRAINT settlements_pkey PRIMARY KEY (settlement_id);
+
+
+--
+-- Name: state_edges state_edges_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.state_edges
+    ADD CONSTRAINT state_edges_pkey PRIMARY KEY (from_state, to_state);
+
+
+--
+-- Name: states states_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.states
+    ADD CONSTRAINT states_pkey PRIMARY KEY (state);
+
+
+--
+-- Name: stripe_error_rules stripe_error_rules_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.stripe_error_rules
+    ADD CONSTRAINT stripe_error_rules_pkey PRIMARY KEY (error_rule_id);
+
+
+--
+-- Name: transfer_attempts transfer_attempts_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_attempts
+    ADD CONSTRAINT transfer_attempts_pkey PRIMARY KEY (payout_transfer_id, attempt);
+
+
+--
+-- Name: transfer_observations transfer_observations_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_observations
+    ADD CONSTRAINT transfer_observations_pkey PRIMARY KEY (observation_id);
+
+
+--
+-- Name: transfer_states transfer_states_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_states
+    ADD CONSTRAINT transfer_states_pkey PRIMARY KEY (payout_transfer_id);
+
+
+--
+-- Name: transfer_states transfer_states_stripe_transfer_id_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_states
+    ADD CONSTRAINT transfer_states_stripe_transfer_id_key UNIQUE (stripe_transfer_id);
+
+
+--
+-- Name: discrepancies_open_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX discrepancies_open_idx ON payout.discrepancies USING btree (found_at) WHERE (resolved_at IS NULL);
+
+
+--
+-- Name: holds_scope_subject_open_key; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE UNIQUE INDEX holds_scope_subject_open_key ON payout.holds USING btree (scope, subject) NULLS NOT DISTINCT WHERE (released_at IS NULL);
+
+
+--
+-- Name: ledger_entries_created_at_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX ledger_entries_created_at_idx ON payout.ledger_entries USING brin (created_at);
+
+
+--
+-- Name: ledger_entries_stripe_reversal_id_key; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE UNIQUE INDEX ledger_entries_stripe_reversal_id_key ON payout.ledger_entries USING btree (stripe_reversal_id) WHERE (stripe_reversal_id IS NOT NULL);
+
+
+--
+-- Name: payee_accounts_payee_id_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX payee_accounts_payee_id_idx ON payout.payee_accounts USING btree (payee_id, payee_account_id DESC) INCLUDE (stripe_account_id);
+
+
+--
+-- Name: transfer_observations_payout_transfer_id_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_observations_payout_transfer_id_idx ON payout.transfer_observations USING btree (payout_transfer_id, attempt);
+
+
+--
+-- Name: transfer_states_lease_until_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_states_lease_until_idx ON payout.transfer_states USING btree (lease_until) WHERE (lease_until IS NOT NULL);
+
+
+--
+-- Name: transfer_states_next_attempt_at_again_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_states_next_attempt_at_again_idx ON payout.transfer_states USING btree (next_attempt_at) WHERE ((next_attempt_at IS NOT NULL) AND ((state)::text = ANY (ARRAY['retry_wait'::text, 'unknown'::text, 'failed'::text])));
+
+
+--
+-- Name: transfer_states_next_attempt_at_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_states_next_attempt_at_idx ON payout.transfer_states USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
+
+
+--
+-- Name: transfer_states _500_check_transition; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_check_transition BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN (((old.state)::text IS DISTINCT FROM (new.state)::text)) EXECUTE FUNCTION payout.tg_transfer_states__check_transition();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _500_check_transition;
+
+
+--
+-- Name: currencies _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.currencies FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.currencies ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: key_generations _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.key_generations FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.key_generations ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: ledger_accounts _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.ledger_accounts FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.ledger_accounts ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: ledger_entries _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.ledger_entries FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.ledger_entries ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: operator_actions _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.operator_actions FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.operator_actions ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: payee_accounts _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.payee_accounts FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payee_accounts ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: payees _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.payees FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payees ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: payout_jobs _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.payout_jobs FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payout_jobs ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: payout_transfers _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.payout_transfers FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payout_transfers ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: state_edges _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.state_edges FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.state_edges ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: states _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.states FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.states ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: transfer_attempts _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.transfer_attempts FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_attempts ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: transfer_observations _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.transfer_observations FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_observations ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: discrepancies _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.discrepancies FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.discrepancies ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: engine_settings _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.engine_settings FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.engine_settings ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: holds _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.holds FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: reconcile_runs _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.reconcile_runs FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.reconcile_runs ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: transfer_states _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.transfer_states FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: settlements _500_refuse_frozen; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_frozen BEFORE DELETE OR UPDATE ON payout.settlements FOR EACH ROW EXECUTE FUNCTION payout.tg_settlements__refuse_frozen();
+
+ALTER TABLE payout.settlements ENABLE ALWAYS TRIGGER _500_refuse_frozen;
+
+
+--
+-- Name: currencies _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.currencies FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.currencies ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: discrepancies _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.discrepancies FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.discrepancies ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: engine_settings _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.engine_settings FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.engine_settings ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: holds _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.holds FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: key_generations _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.key_generations FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.key_generations ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: ledger_accounts _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.ledger_accounts FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.ledger_accounts ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: ledger_entries _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.ledger_entries ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: lines_ahead _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.lines_ahead FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.lines_ahead ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: operator_actions _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.operator_actions FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.operator_actions ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: payee_accounts _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.payee_accounts FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payee_accounts ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: payees _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.payees FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payees ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: payout_jobs _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.payout_jobs FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payout_jobs ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: payout_transfers _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.payout_transfers FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.payout_transfers ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: reconcile_runs _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.reconcile_runs FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.reconcile_runs ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: settlement_lines _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.settlement_lines FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.settlement_lines ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: settlements _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.settlements FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.settlements ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: state_edges _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.state_edges FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.state_edges ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: states _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.states FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.states ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: stripe_error_rules _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.stripe_error_rules FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.stripe_error_rules ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: transfer_attempts _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.transfer_attempts FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_attempts ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: transfer_observations _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.transfer_observations FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_observations ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: transfer_states _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.transfer_states FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: holds _500_release_once; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_release_once BEFORE UPDATE ON payout.holds FOR EACH ROW EXECUTE FUNCTION payout.tg_holds__release_once();
+
+ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_release_once;
+
+
+--
+-- Name: transfer_states _510_check_start; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _510_check_start BEFORE INSERT ON payout.transfer_states FOR EACH ROW WHEN ((((new.state)::text <> 'scheduled'::text) OR (new.generation <> 1) OR (new.attempt <> 0) OR (new.first_sent_at IS NOT NULL))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
+
+
+--
+-- Name: transfer_states _511_check_progress; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _511_check_progress BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN (((old.payout_transfer_id <> new.payout_transfer_id) OR (old.attempt <> new.attempt) OR (old.generation <> new.generation) OR (((new.state)::text = 'in_flight'::text) AND ((old.state)::text <> 'in_flight'::text) AND (new.attempt <> (old.attempt + 1))) OR (((new.state)::text = 'scheduled'::text) AND ((old.state)::text <> 'scheduled'::text)) OR (old.first_sent_at IS DISTINCT FROM new.first_sent_at) OR old.has_unknown_send OR ((old.state)::text = 'paid'::text))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _511_check_progress;
+
+
+--
+-- Name: lines_ahead _900_check_settlement; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE CONSTRAINT TRIGGER _900_check_settlement AFTER INSERT ON payout.lines_ahead DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION payout.tg_lines_ahead__check_settlement();
+
+
+--
+-- Name: settlement_lines _900_refuse_frozen_insert; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _900_refuse_frozen_insert AFTER INSERT ON payout.settlement_lines REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen();
+
+
+--
+-- Name: settlements _900_schedule_payout_job; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE CONSTRAINT TRIGGER _900_schedule_payout_job AFTER INSERT OR UPDATE ON payout.settlements DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.state = 'complete'::text)) EXECUTE FUNCTION payout.tg_settlements__schedule_payout_job();
+
+
+--
+-- Name: settlement_lines _901_refuse_frozen_update_from; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _901_refuse_frozen_update_from AFTER UPDATE ON payout.settlement_lines REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen();
+
+ALTER TABLE payout.settlement_lines ENABLE ALWAYS TRIGGER _901_refuse_frozen_update_from;
+
+
+--
+-- Name: settlement_lines _902_refuse_frozen_update_to; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _902_refuse_frozen_update_to AFTER UPDATE ON payout.settlement_lines REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen();
+
+ALTER TABLE payout.settlement_lines ENABLE ALWAYS TRIGGER _902_refuse_frozen_update_to;
+
+
+--
+-- Name: settlement_lines _903_refuse_frozen_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _903_refuse_frozen_delete AFTER DELETE ON payout.settlement_lines REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_settlement_lines__refuse_frozen();
+
+ALTER TABLE payout.settlement_lines ENABLE ALWAYS TRIGGER _903_refuse_frozen_delete;
+
+
+--
+-- Name: discrepancies discrepancies_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.discrepancies
+    ADD CONSTRAINT discrepancies_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: key_generations key_generations_evidence_observation_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.key_generations
+    ADD CONSTRAINT key_generations_evidence_observation_id_fkey FOREIGN KEY (evidence_observation_id) REFERENCES payout.transfer_observations(observation_id);
+
+
+--
+-- Name: key_generations key_generations_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.key_generations
+    ADD CONSTRAINT key_generations_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: ledger_entries ledger_entries_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.ledger_entries
+    ADD CONSTRAINT ledger_entries_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: payee_accounts payee_accounts_payee_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payee_accounts
+    ADD CONSTRAINT payee_accounts_payee_id_fkey FOREIGN KEY (payee_id) REFERENCES payout.payees(payee_id);
+
+
+--
+-- Name: payout_jobs payout_jobs_settlement_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_jobs
+    ADD CONSTRAINT payout_jobs_settlement_id_fkey FOREIGN KEY (settlement_id) REFERENCES payout.settlements(settlement_id);
+
+
+--
+-- Name: payout_transfers payout_transfers_payee_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_payee_id_fkey FOREIGN KEY (payee_id) REFERENCES payout.payees(payee_id);
+
+
+--
+-- Name: payout_transfers payout_transfers_payout_job_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.payout_transfers
+    ADD CONSTRAINT payout_transfers_payout_job_id_fkey FOREIGN KEY (payout_job_id) REFERENCES payout.payout_jobs(payout_job_id);
+
+
+--
+-- Name: settlement_lines settlement_lines_settlement_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.settlement_lines
+    ADD CONSTRAINT settlement_lines_settlement_id_fkey FOREIGN KEY (settlement_id) REFERENCES payout.settlements(settlement_id) DEFERRABLE INITIALLY DEFERRED;
+
+
+--
+-- Name: state_edges state_edges_from_state_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.state_edges
+    ADD CONSTRAINT state_edges_from_state_fkey FOREIGN KEY (from_state) REFERENCES payout.states(state);
+
+
+--
+-- Name: state_edges state_edges_to_state_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.state_edges
+    ADD CONSTRAINT state_edges_to_state_fkey FOREIGN KEY (to_state) REFERENCES payout.states(state);
+
+
+--
+-- Name: transfer_attempts transfer_attempts_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_attempts
+    ADD CONSTRAINT transfer_attempts_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: transfer_observations transfer_observations_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_observations
+    ADD CONSTRAINT transfer_observations_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: transfer_states transfer_states_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_states
+    ADD CONSTRAINT transfer_states_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
+-- Name: SCHEMA payout; Type: ACL; Schema: -; Owner: -
+--
+
+GRANT USAGE ON SCHEMA payout TO payout_app;
+GRANT USAGE ON SCHEMA payout TO payout_operator;
+GRANT USAGE ON SCHEMA payout TO payout_auditor;
+
+
+--
+-- Name: SCHEMA payout_api; Type: ACL; Schema: -; Owner: -
+--
+
+GRANT USAGE ON SCHEMA payout_api TO payout_app;
+GRANT USAGE ON SCHEMA payout_api TO payout_worker;
+GRANT USAGE ON SCHEMA payout_api TO payout_operator;
+GRANT USAGE ON SCHEMA payout_api TO payout_auditor;
+
+
+--
+-- Name: FUNCTION accounts_fit(p_kind text, p_debit_account text, p_credit_account text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION answer_doorbells(p_doorbell_ids bigint[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.answer_doorbells(p_doorbell_ids bigint[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: TABLE payout_transfers; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.payout_transfers TO payout_operator;
+GRANT SELECT ON TABLE payout.payout_transfers TO payout_auditor;
+
+
+--
+-- Name: FUNCTION answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers) FROM PUBLIC;
+
+
+--
+-- Name: TABLE stripe_error_rules; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_operator;
+GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_auditor;
+
+
+--
+-- Name: FUNCTION backoff(p_rule payout.stripe_error_rules, p_tries integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_books(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_books() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_guards(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_guards() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_queue(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_queue() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_rights(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_rights() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_server(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_server() FROM PUBLIC;
+
+
+--
+-- Name: TABLE settlements; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.settlements TO payout_app;
+GRANT SELECT ON TABLE payout.settlements TO payout_operator;
+GRANT SELECT ON TABLE payout.settlements TO payout_auditor;
+
+
+--
+-- Name: COLUMN settlements.settlement_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(settlement_id) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.currency; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(currency),UPDATE(currency) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.total_minor; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(total_minor),UPDATE(total_minor) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.state; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(state),UPDATE(state) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.pay_after; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(pay_after),UPDATE(pay_after) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: COLUMN settlements.metadata; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(metadata),UPDATE(metadata) ON TABLE payout.settlements TO payout_app;
+
+
+--
+-- Name: FUNCTION check_settlement(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_settlement(p_settlement payout.settlements) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION clear_lost_doorbells(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.clear_lost_doorbells() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION clock(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.clock() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION defer_job(p_payout_job_id bigint, p_times integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.defer_job(p_payout_job_id bigint, p_times integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION expire_leases(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION has_queue(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.has_queue() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION held_subjects(p_scope text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.held_subjects(p_scope text) FROM PUBLIC;
+
+
+--
+-- Name: TABLE transfer_states; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_states TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_states TO payout_auditor;
+
+
+--
+-- Name: FUNCTION is_only_send(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.is_only_send(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: TABLE engine_settings; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.engine_settings TO payout_operator;
+GRANT SELECT ON TABLE payout.engine_settings TO payout_auditor;
+
+
+--
+-- Name: FUNCTION judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION match_error_rule(p_outcome payout.outcome); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.match_error_rule(p_outcome payout.outcome) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION metadata_problem(p_metadata jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.metadata_problem(p_metadata jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION other_attempts_drain_at(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION park_expired_keys(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION place_hold(p_scope text, p_subject text, p_reason text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) FROM PUBLIC;
+
+
+--
+-- Name: TABLE settlement_lines; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT,DELETE ON TABLE payout.settlement_lines TO payout_app;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_operator;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_auditor;
+
+
+--
+-- Name: COLUMN settlement_lines.settlement_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(settlement_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.line_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(line_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.payee_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(payee_id),UPDATE(payee_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(amount_minor),UPDATE(amount_minor) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(source_transaction),UPDATE(source_transaction) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: FUNCTION read_lines(p_settlement_id text, p_lines jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION read_outcomes(p_outcomes jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.read_outcomes(p_outcomes jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION record_outcomes(p_outcomes payout.outcome[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.record_outcomes(p_outcomes payout.outcome[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION record_unknown_transfers(p_outcomes payout.outcome[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.record_unknown_transfers(p_outcomes payout.outcome[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_amounts(p_settlement_id text, p_currency text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_amounts(p_settlement_id text, p_currency text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_header(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_header(p_settlement payout.settlements) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_payees(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_payees(p_settlement_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_total(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_total(p_settlement payout.settlements) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_late_lines(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_late_lines(p_settlement_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_unsafe_server(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_unsafe_server() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION remaining_facts(p_outcome payout.outcome); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.remaining_facts(p_outcome payout.outcome) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION reopen_declined(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION ring_doorbells(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.ring_doorbells(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION ring_for_job(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION saved_decline(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.saved_decline(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION schedule_payout_job(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.schedule_payout_job(p_settlement_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg__refuse_change(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg__refuse_change() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_holds__release_once(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_holds__release_once() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_lines_ahead__check_settlement(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_lines_ahead__check_settlement() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_settlement_lines__refuse_frozen(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_settlement_lines__refuse_frozen() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_settlements__refuse_frozen(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_settlements__refuse_frozen() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_settlements__schedule_payout_job(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_settlements__schedule_payout_job() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__check_progress(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_progress() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__check_transition(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_transition() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint) TO payout_worker;
+
+
+--
+-- Name: FUNCTION complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) TO payout_app;
+
+
+--
+-- Name: FUNCTION doctor(); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.doctor() FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.doctor() TO payout_worker;
+GRANT ALL ON FUNCTION payout_api.doctor() TO payout_operator;
+GRANT ALL ON FUNCTION payout_api.doctor() TO payout_auditor;
+
+
+--
+-- Name: FUNCTION hold(p_scope text, p_reason text, p_subject text); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) TO payout_operator;
+
+
+--
+-- Name: FUNCTION register_payee(p_payee_id text, p_stripe_account_id text); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) TO payout_app;
+GRANT ALL ON FUNCTION payout_api.register_payee(p_payee_id text, p_stripe_account_id text) TO payout_operator;
+
+
+--
+-- Name: TABLE holds; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.holds TO payout_operator;
+GRANT SELECT ON TABLE payout.holds TO payout_auditor;
+
+
+--
+-- Name: FUNCTION release_hold(p_hold_id bigint, p_reason text); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) TO payout_operator;
+
+
+--
+-- Name: FUNCTION report_outcomes(p_outcomes jsonb); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) TO payout_worker;
+
+
+--
+-- Name: FUNCTION sweep(p_limit integer); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.sweep(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.sweep(p_limit integer) TO payout_worker;
+GRANT ALL ON FUNCTION payout_api.sweep(p_limit integer) TO payout_operator;
+
+
+--
+-- Name: TABLE currencies; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.currencies TO payout_operator;
+GRANT SELECT ON TABLE payout.currencies TO payout_auditor;
+
+
+--
+-- Name: TABLE discrepancies; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.discrepancies TO payout_operator;
+GRANT SELECT ON TABLE payout.discrepancies TO payout_auditor;
+
+
+--
+-- Name: TABLE key_generations; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.key_generations TO payout_operator;
+GRANT SELECT ON TABLE payout.key_generations TO payout_auditor;
+
+
+--
+-- Name: TABLE ledger_accounts; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.ledger_accounts TO payout_operator;
+GRANT SELECT ON TABLE payout.ledger_accounts TO payout_auditor;
+
+
+--
+-- Name: TABLE ledger_entries; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.ledger_entries TO payout_operator;
+GRANT SELECT ON TABLE payout.ledger_entries TO payout_auditor;
+
+
+--
+-- Name: TABLE lines_ahead; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.lines_ahead TO payout_operator;
+GRANT SELECT ON TABLE payout.lines_ahead TO payout_auditor;
+
+
+--
+-- Name: TABLE operator_actions; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.operator_actions TO payout_operator;
+GRANT SELECT ON TABLE payout.operator_actions TO payout_auditor;
+
+
+--
+-- Name: TABLE payee_accounts; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.payee_accounts TO payout_operator;
+GRANT SELECT ON TABLE payout.payee_accounts TO payout_auditor;
+
+
+--
+-- Name: TABLE payees; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.payees TO payout_operator;
+GRANT SELECT ON TABLE payout.payees TO payout_auditor;
+
+
+--
+-- Name: TABLE payout_jobs; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.payout_jobs TO payout_operator;
+GRANT SELECT ON TABLE payout.payout_jobs TO payout_auditor;
+
+
+--
+-- Name: TABLE reconcile_runs; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.reconcile_runs TO payout_operator;
+GRANT SELECT ON TABLE payout.reconcile_runs TO payout_auditor;
+
+
+--
+-- Name: TABLE state_edges; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.state_edges TO payout_operator;
+GRANT SELECT ON TABLE payout.state_edges TO payout_auditor;
+
+
+--
+-- Name: TABLE states; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.states TO payout_operator;
+GRANT SELECT ON TABLE payout.states TO payout_auditor;
+
+
+--
+-- Name: TABLE transfer_attempts; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_auditor;
+
+
+--
+-- Name: TABLE transfer_observations; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_observations TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_observations TO payout_auditor;
+
+
+--
+-- Name: TABLE error_codes; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.error_codes TO payout_app;
+GRANT SELECT ON TABLE payout_api.error_codes TO payout_worker;
+GRANT SELECT ON TABLE payout_api.error_codes TO payout_operator;
+GRANT SELECT ON TABLE payout_api.error_codes TO payout_auditor;
+
+
+--
+-- Name: TABLE ledger_balances; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.ledger_balances TO payout_operator;
+GRANT SELECT ON TABLE payout_api.ledger_balances TO payout_auditor;
+
+
+--
+-- Name: TABLE overview; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.overview TO payout_operator;
+GRANT SELECT ON TABLE payout_api.overview TO payout_auditor;
+
+
+--
+-- Name: TABLE trial_balance; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.trial_balance TO payout_operator;
+GRANT SELECT ON TABLE payout_api.trial_balance TO payout_auditor;
+
+
+--
+-- Name: TABLE unpaid; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.unpaid TO payout_operator;
+GRANT SELECT ON TABLE payout_api.unpaid TO payout_auditor;
+
+
+--
+-- PostgreSQL database dump complete
+--
+

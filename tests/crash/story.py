@@ -1,0 +1,182 @@
+"""What a crash test does to engine and world, and the truth it holds them to in the end.
+
+Stripe's side is asked per `payout_ref`, never per key: a second key must not hide a second payment.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from sandbox.stripe_double import RecordedRequest, StripeDouble
+from tests.conftest import Connection
+from tests.crash.workers import Worker, wait_until
+from tests.procedures.engine import Engine
+
+PAID_BY_THE_BOOK: Final = """
+select t.payout_ref, s.stripe_transfer_id, t.amount_minor, t.currency::text, t.destination
+from payout.payout_transfers as t
+join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+where s.state = 'paid'
+"""
+IS_COMMITTED: Final = """
+select from payout.transfer_attempts as a
+join payout.payout_transfers as t on t.payout_transfer_id = a.payout_transfer_id
+where t.payout_ref = %s and a.generation = %s
+"""
+SESSIONS: Final = """
+select pid from pg_stat_activity
+where datname = current_database() and application_name ~ %s
+"""
+
+
+class Story:
+    """One marketplace, its engine and its Stripe, while workers come and go."""
+
+    def __init__(self, *, engine: Engine, double: StripeDouble) -> None:
+        self.engine = engine
+        self.double = double
+        self.db = engine.db
+
+    # What happens.
+
+    def settle(self, payees: int, *, settlement_id: str = "set_1", **terms: Any) -> list[int]:
+        """Complete a settlement with so many payees; return its transfers."""
+        sellers = (f"seller_{number}" for number in range(1, payees + 1))
+        return self.engine.settle(*sellers, settlement_id=settlement_id, **terms)
+
+    def let_leases_run_out(self) -> None:
+        """Let the time of every worker that holds a transfer be over."""
+        self.db.execute(
+            "update payout.transfer_states set lease_until = payout.clock() - interval '1 second' "
+            "where lease_until is not null"
+        )
+
+    def make_due(self) -> None:
+        """Let every wait be over, wake the workers, and close what ran out."""
+        self.engine.make_due()
+        self.engine.sweep()
+
+    def empty_the_queue(self) -> None:
+        """Lose every bell, with its history."""
+        self.db.execute("truncate procrastinate.procrastinate_jobs cascade")
+
+    def wait_for_requests(self, count: int) -> list[RecordedRequest]:
+        """Return when so many requests have arrived at Stripe."""
+        return self.double.wait_for_requests(count)
+
+    def wait_until_states(self, **expected: int) -> None:
+        """Return when exactly so many transfers stand in each state."""
+        wait_until(lambda: self.states() == expected)
+
+    def sessions(self, worker: Worker, condition: str = "true") -> list[int]:
+        """Return the server processes of a worker that are as described."""
+        rows = self.db.execute(f"{SESSIONS} and {condition}", [f"^payout-engine .* {worker.pid}$"])
+        return [pid for (pid,) in rows]
+
+    def wait_for_sessions(self, worker: Worker, condition: str = "true") -> list[int]:
+        """Return the server processes of a worker that are as described, once there are any."""
+
+        def are_there() -> bool:
+            assert worker.is_alive, worker.log()
+            return bool(self.sessions(worker, condition))
+
+        wait_until(are_there)
+        return self.sessions(worker, condition)
+
+    def wait_until_blocked(self, worker: Worker) -> int:
+        """Return the server process in which a worker waits for a lock, once it does."""
+        return self.wait_for_sessions(worker, "wait_event_type = 'Lock'")[0]
+
+    @contextmanager
+    def locked(self, statement: str) -> Iterator[None]:
+        """Hold what a statement locks until the block ends."""
+        with (
+            psycopg.connect(self.db.info.dsn, password=self.db.info.password) as somebody,
+            somebody.transaction(),
+        ):
+            somebody.execute(sql.SQL(statement))
+            yield
+
+    # What came of it.
+
+    def states(self) -> Counter[str]:
+        """Return how many transfers stand in each state."""
+        rows = self.db.execute("select state::text from payout.transfer_states")
+        return Counter(state for (state,) in rows)
+
+    def bells(self) -> int:
+        """Return how many bells are in the queue."""
+        query = "select from procrastinate.procrastinate_jobs where task_name = 'payout.execute'"
+        return self.db.execute(query).rowcount
+
+    def waiting_bells(self) -> int:
+        """Return how many bells nobody has fetched; one that was fetched may outlive its worker."""
+        query = (
+            "select from procrastinate.procrastinate_jobs "
+            "where task_name = 'payout.execute' and status = 'todo'"
+        )
+        return self.db.execute(query).rowcount
+
+    def verdicts(self) -> list[tuple[int, str, str]]:
+        """Return attempt, signal and verdict of every observation, in order."""
+        rows = self.db.execute(
+            "select attempt, signal, verdict from payout.transfer_observations "
+            "order by observation_id"
+        )
+        return [(attempt, signal, verdict) for attempt, signal, verdict in rows]
+
+    def check_money(self) -> None:
+        """Check Stripe against the books: nobody paid twice, nothing paid that the books deny."""
+        effects = self.double.effects_by_payout_ref()
+        assert [ref for ref, transfers in effects.items() if len(transfers) != 1] == []
+        made = {
+            (ref, found["id"], found["amount"], found["currency"], found["destination"])
+            for ref, (found,) in effects.items()
+        }
+        paid = set(self.db.execute(PAID_BY_THE_BOOK).fetchall())
+        assert paid - made == set()
+        unpaid = {ref for ref, *_ in made - paid}
+        states = self.db.execute(
+            "select distinct s.state::text from payout.transfer_states as s "
+            "join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id "
+            "where t.payout_ref = any (%s)",
+            [list(unpaid)],
+        ).fetchall()
+        # Stripe has paid and the engine does not know it yet; then it must be in doubt about it.
+        assert {state for (state,) in states} <= {"in_flight", "retry_wait", "unknown", "parked"}
+        self.check_books()
+
+    def check_books(self) -> None:
+        """Check that the books balance and agree with the states."""
+        rows = self.db.execute(
+            "select currency::text, difference_minor, in_flight_minor - open_transfers_minor "
+            "from payout_api.trial_balance"
+        ).fetchall()
+        assert rows
+        assert [row for row in rows if row[1:] != (0, 0)] == []
+        assert self.engine.differences_in_the_books() == []
+
+    def check_everybody_is_paid_once(self) -> None:
+        """Check that each transfer is paid, by exactly one transfer at Stripe."""
+        (owed,) = self.db.execute("select count(*) from payout.payout_transfers").fetchall()[0]
+        assert self.states() == {"paid": owed}
+        assert len(self.double.transfers()) == owed
+        self.check_money()
+
+
+def key_is_committed(connection: Connection) -> Callable[[RecordedRequest], Any]:
+    """Return a hook for the double: a key that arrives there has been committed in the database."""
+
+    async def check(request: RecordedRequest) -> None:
+        if request.method == "POST":
+            payout_ref, _, generation = str(request.key).partition(":")
+            found = connection.execute(IS_COMMITTED, [payout_ref, int(generation)])
+            assert found.rowcount, f"Stripe was sent {request.key} before it was written down"
+
+    return check

@@ -1,0 +1,163 @@
+"""The database goes away under the workers and comes back; they need no help and lose nothing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from sandbox.embedded_postgres import EmbeddedPostgres
+from sandbox.stripe_double import Gate, StripeDouble
+from tests.conftest import Connection, install
+from tests.crash.conftest import StartWorker
+from tests.crash.story import Story
+from tests.crash.workers import Worker, wait_until
+from tests.procedures.engine import Engine
+
+# A minute, say, shows nothing else and takes a minute.
+OUTAGE_SECONDS: Final = float(os.environ.get("PAYOUT_CRASH_OUTAGE_SECONDS", "6"))
+HELD: Final = 4
+REPORT_FAILS: Final = "report_outcomes fails, to be repeated"
+
+
+class Outage:
+    """A story on a server that comes and goes; whoever asks it is connected anew afterwards."""
+
+    def __init__(self, *, server: EmbeddedPostgres, database: str, double: StripeDouble) -> None:
+        self.server = server
+        self.double = double
+        self.database_url = server.uri(database, user="till")
+        self._superuser = server.uri(database)
+        self._connection: Connection | None = None
+
+    def story(self) -> Story:
+        """Return the story as it can be told by a connection that works."""
+        self.close()
+        self._connection = psycopg.connect(self._superuser, autocommit=True)
+        return Story(engine=Engine(self._connection), double=self.double)
+
+    def close(self) -> None:
+        """Leave the server."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def begin(self, worker: Worker) -> None:
+        """Kill the server while answers are on their way, and let them arrive."""
+        gate = Gate()
+        self.double.inject("answer_delayed", times=HELD, hold_after=gate)
+        story = self.story()
+        seen = len(self.double.requests)
+        story.settle(HELD, settlement_id=f"set_{seen}")
+        story.wait_for_requests(seen + HELD)
+        failures = worker.log().count(REPORT_FAILS)
+        self.server.kill_immediately()
+        gate.open()
+        wait_until(lambda: worker.log().count(REPORT_FAILS) > failures)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres.start() as server:
+        with psycopg.connect(server.uri(), autocommit=True) as connection:
+            connection.execute("create database template")
+            install(server.uri("template"))
+            connection.execute("create role till login")
+            connection.execute("grant payout_worker to till")
+        yield server
+
+
+@pytest.fixture
+def outage(server: EmbeddedPostgres) -> Iterator[Outage]:
+    database = f"payout_{secrets.token_hex(4)}"
+    with psycopg.connect(server.uri(), autocommit=True) as connection:
+        name = sql.Identifier(database)
+        connection.execute(sql.SQL("create database {} template template").format(name))
+    with StripeDouble.in_thread() as double:
+        outage = Outage(server=server, database=database, double=double)
+        yield outage
+        outage.close()
+
+
+def test_what_stripe_said_while_the_database_was_down_is_reported_when_it_is_back(
+    outage: Outage, start: StartWorker
+) -> None:
+    worker = start(database_url=outage.database_url, stripe=outage.double.url)
+    outage.story().wait_for_sessions(worker)
+    outage.begin(worker)
+    time.sleep(OUTAGE_SECONDS)
+    outage.server.restart()
+    story = outage.story()
+    story.wait_until_states(paid=HELD)
+    story.settle(3, settlement_id="afterwards")
+    story.wait_until_states(paid=HELD + 3)
+    assert len(outage.double.requests) == HELD + 3
+    worker.stop()
+    story.check_everybody_is_paid_once()
+
+
+def test_one_outage_after_the_other_and_a_frozen_server_are_outlived(
+    outage: Outage, start: StartWorker
+) -> None:
+    server = outage.server
+    worker = start(database_url=outage.database_url, stripe=outage.double.url)
+    outage.story().wait_for_sessions(worker)
+    for paid in (HELD, 2 * HELD):
+        outage.begin(worker)
+        server.restart()
+        outage.story().wait_until_states(paid=paid)
+    story = outage.story()
+    gate = Gate()
+    outage.double.inject("answer_delayed", times=None, hold_after=gate)
+    story.settle(HELD, settlement_id="frozen")
+    story.wait_for_requests(3 * HELD)
+    server.freeze()
+    gate.open()
+    time.sleep(2)
+    server.thaw()
+    story.wait_until_states(paid=3 * HELD)
+    assert len(outage.double.requests) == 3 * HELD
+    worker.stop()
+    story.check_everybody_is_paid_once()
+
+
+def test_a_worker_that_is_started_before_its_database_pays_when_that_comes(
+    outage: Outage, start: StartWorker
+) -> None:
+    outage.story().settle(2)
+    outage.close()
+    outage.server.kill_immediately()
+    worker = start(database_url=outage.database_url, stripe=outage.double.url)
+    worker.wait_for_log("error connecting")
+    outage.server.restart()
+    story = outage.story()
+    story.wait_until_states(paid=2)
+    worker.stop()
+    story.check_everybody_is_paid_once()
+
+
+def test_a_claim_whose_answer_is_lost_with_the_server_is_resumed_after_its_lease(
+    outage: Outage, start: StartWorker
+) -> None:
+    """The claim is committed when the server dies, and the worker never hears of it."""
+    story = outage.story()
+    story.settle(2)
+    with story.locked("lock table payout.transfer_attempts in share mode"):
+        worker = start(database_url=outage.database_url, stripe=outage.double.url)
+        story.wait_until_blocked(worker)
+        worker.freeze()
+    story.wait_until_states(in_flight=2)
+    outage.close()
+    outage.server.kill_immediately()
+    worker.thaw()
+    outage.server.restart()
+    story = outage.story()
+    story.let_leases_run_out()
+    story.wait_until_states(paid=2)
+    worker.stop()
+    story.check_everybody_is_paid_once()

@@ -1,0 +1,75 @@
+"""A worker that is asked to end leaves nothing half done; one that is told twice ends at once."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from sandbox.stripe_double import Gate
+from tests.crash.conftest import StartWorker
+from tests.crash.story import Story
+from tests.crash.workers import OURS, PLAIN
+
+STOPPING = "claiming no more, finishing what is under way"
+
+
+def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_what_it_began(
+    story: Story, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    worker = start_worker()
+    story.settle(150)
+    story.wait_for_requests(100)
+    worker.terminate()
+    worker.wait_for_log(STOPPING)
+    story.settle(5, settlement_id="late")
+    gate.open()
+    assert worker.wait() == 0
+    assert story.states() == {"paid": 100, "scheduled": 55}
+    story.check_money()
+    start_worker(is_awaited=False)
+    story.wait_until_states(paid=155)
+    assert len(story.double.requests) == 155
+    story.check_everybody_is_paid_once()
+
+
+@pytest.mark.parametrize("command", [OURS, PLAIN], ids=["payout-engine", "procrastinate"])
+def test_what_is_reported_at_the_last_moment_counts(
+    story: Story, start_worker: StartWorker, command: tuple[str, ...]
+) -> None:
+    """The report waits for a lock while the worker is asked to end."""
+    gate = Gate()
+    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    worker = start_worker(command)
+    story.settle(3)
+    story.wait_for_requests(3)
+    with story.locked("select from payout.transfer_states for update"):
+        gate.open()
+        story.wait_until_blocked(worker)
+        worker.terminate()
+        # By then it has heard the signal: it takes no more from the queue.
+        story.wait_for_sessions(worker, "not query ~ 'fetch_job'")
+    assert worker.wait() == 0
+    assert story.states() == {"paid": 3}
+    story.check_everybody_is_paid_once()
+
+
+def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_finds_out(
+    story: Story, start_worker: StartWorker
+) -> None:
+    gate = Gate()
+    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    worker = start_worker()
+    story.settle(4)
+    story.wait_for_requests(4)
+    worker.terminate()
+    worker.wait_for_log(STOPPING)
+    worker.terminate()
+    assert worker.wait(seconds=5) == 128 + signal.SIGTERM
+    assert story.states() == {"in_flight": 4}
+    gate.open()
+    story.let_leases_run_out()
+    start_worker(is_awaited=False).wait_for_log("reported 4 paid")
+    story.check_everybody_is_paid_once()

@@ -1,0 +1,107 @@
+"""Workers as processes of their own, which a test kills, stops, continues and restarts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tests.conftest import ROOT
+
+PATIENCE_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.05
+CANARY: Final = "sk_test_canary0123456789"
+OURS: Final = (sys.executable, "-m", "worker.cli", "worker")
+PLAIN: Final = (sys.executable, "-m", "procrastinate", "--app=worker.app.app", "worker")
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Return as soon as the condition holds. Fails when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(POLL_SECONDS)
+
+
+class Worker:
+    """One worker process; its log is a file."""
+
+    def __init__(
+        self, *, database_url: str, stripe: str, log: Path, command: tuple[str, ...] = OURS
+    ) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env=os.environ
+                | {
+                    "DATABASE_URL": database_url,
+                    "STRIPE_API_KEY": CANARY,
+                    "STRIPE_API_BASE": stripe,
+                },
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id; the name of its database sessions ends with it."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs, or is stopped."""
+        return self._process.poll() is None
+
+    def log(self) -> str:
+        """Return what it has logged so far."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for_log(self, text: str) -> None:
+        """Return when it has logged this."""
+
+        def is_logged() -> bool:
+            assert self.is_alive or text in self.log(), f"it ended without {text!r}: {self.log()}"
+            return text in self.log()
+
+        wait_until(is_logged)
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL, and return when it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Stop it with SIGSTOP, and return when it stands still."""
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def thaw(self) -> None:
+        """Continue it with SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """Ask it to end, with SIGTERM."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, *, seconds: float = PATIENCE_SECONDS) -> int:
+        """Return its exit code when it has ended."""
+        return self._process.wait(timeout=seconds)
+
+    def stop(self) -> None:
+        """Let it end as a service manager does, which must go well."""
+        self.terminate()
+        assert self.wait() == 0, self.log()
+        self.check_log()
+
+    def check_log(self) -> None:
+        """Check that it tells neither of a bug of ours nor the key."""
+        assert f'File "{ROOT / "worker"}' not in self.log(), self.log()
+        assert CANARY not in self.log()
