@@ -14,7 +14,7 @@ RUN := $(BIN)/python -m
 SQUAWK := squawk --assume-in-transaction --pg-version 15.0 --exclude \
     prefer-bigint-over-int,prefer-bigint-over-smallint,ban-create-domain-with-constraint,ban-drop-function
 
-.PHONY: help demo test lint migration snapshot freeze lock clean
+.PHONY: help demo test lint bench migration snapshot freeze lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -31,6 +31,9 @@ lint: .venv/ready ## check style and types of the Python, house rules and safety
 	@$(RUN) mypy $(wildcard sandbox tools worker bench)
 	@$(RUN) tools.house_check
 	@$(BIN)/$(SQUAWK) $(filter-out %.rollback.sql,$(wildcard migrations/*.sql))
+
+bench: .venv/ready ## measure beside peers on a durable server (some ten minutes; ARGS="--rounds 1")
+	@$(RUN) bench $(ARGS)
 
 migration: .venv/ready ## write migrations/NAME out of what changed (name=0002-add-cancel why="...")
 	@$(RUN) tools.write_migration $(name) $(if $(why),--why "$(why)") $(if $(only),--only $(only))

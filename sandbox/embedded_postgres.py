@@ -68,6 +68,8 @@ for attempt in 1 2 3 4 5 6 7 8 9 10; do
     sleep 0.5
 done
 """
+BASES_ON_DISK: Final = (tempfile.gettempdir(), "/var/tmp", "/tmp")
+BASES: Final = ("/dev/shm", *BASES_ON_DISK)
 
 
 class EmbeddedPostgresError(Exception):
@@ -84,12 +86,19 @@ class EmbeddedPostgres:
     host: Final = "127.0.0.1"
     user: Final = "postgres"
 
-    def __init__(self, *, major: int = 18, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        major: int = 18,
+        settings: Mapping[str, str] | None = None,
+        is_on_disk: bool = False,
+    ) -> None:
         """Find the programs; nothing runs yet, `start` is the usual way in."""
         self.port = 0
         self._install = _find_install(major)
         self._major = major
         self._settings = {**DEFAULT_SETTINGS, **(settings or {})}
+        self._bases = BASES_ON_DISK if is_on_disk else BASES
         self._account = _unprivileged_account() if os.geteuid() == 0 else None
         self._directories: list[Path] = []
         self._server_bin = self._install / "bin"
@@ -100,14 +109,21 @@ class EmbeddedPostgres:
         self._frozen: list[int] = []
 
     @classmethod
-    def start(cls, *, major: int = 18, settings: Mapping[str, str] | None = None) -> Self:
+    def start(
+        cls,
+        *,
+        major: int = 18,
+        settings: Mapping[str, str] | None = None,
+        is_on_disk: bool = False,
+    ) -> Self:
         """Start a new, empty server and return once it accepts connections, in about a second.
 
         `major` is 18 or 16, the two versions in the wheel; `settings` are added to
-        postgresql.conf. Use the result as a context manager, or call `stop`. Raises
+        postgresql.conf; `is_on_disk` keeps the data out of memory, so that a commit costs what it
+        costs. Use the result as a context manager, or call `stop`. Raises
         EmbeddedPostgresError with the end of the server's log.
         """
-        server = cls(major=major, settings=settings)
+        server = cls(major=major, settings=settings, is_on_disk=is_on_disk)
         atexit.register(server._stop_at_exit)
         try:
             server._prepare()
@@ -318,6 +334,7 @@ class EmbeddedPostgres:
 
     def _new_directory(self, *, room_in_bytes: int, may_execute: bool) -> Path:
         base = _find_base(
+            self._bases,
             room_in_bytes=room_in_bytes,
             may_execute=may_execute,
             for_others=self._account is not None,
@@ -398,9 +415,11 @@ def _unprivileged_account() -> pwd.struct_passwd:
     raise EmbeddedPostgresError(f"none of the users {', '.join(UNPRIVILEGED_USERS)} exists")
 
 
-def _find_base(*, room_in_bytes: int, may_execute: bool, for_others: bool) -> Path:
-    """Return where to make a private directory: in memory if there is room, else on disk."""
-    for base in map(Path, ("/dev/shm", tempfile.gettempdir(), "/tmp", "/var/tmp")):
+def _find_base(
+    bases: tuple[str, ...], *, room_in_bytes: int, may_execute: bool, for_others: bool
+) -> Path:
+    """Return the first of `bases` that a private directory can be made in."""
+    for base in map(Path, bases):
         if not os.access(base, os.W_OK | os.X_OK):
             continue
         status = os.statvfs(base)

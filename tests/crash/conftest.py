@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -10,8 +11,9 @@ import pytest
 
 from sandbox.stripe_double import StripeDouble
 from tests.conftest import Connection
+from tests.crash.preloaded import Nursery
 from tests.crash.story import Story, key_is_committed
-from tests.crash.workers import OURS, Worker
+from tests.crash.workers import OURS, Worker, environment, run
 from tests.procedures.engine import Engine
 
 StartWorker: TypeAlias = Callable[..., Worker]
@@ -34,35 +36,67 @@ def story(db: Connection, connect: Callable[..., Connection], double: StripeDoub
     return Story(engine=engine, double=double)
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """The process that workers are forked off where many are needed."""
+    with Nursery() as nursery:
+        yield nursery
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[StartWorker]:
-    """Start a worker against any database; none outlives the test."""
+def logs(tmp_path: Path) -> Iterator[Path]:
+    """Give each worker of a test a log of its own."""
+    return (tmp_path / f"worker_{number}.log" for number in itertools.count())
+
+
+@pytest.fixture
+def keep() -> Iterator[Callable[[Worker], Worker]]:
+    """Take charge of workers: none outlives the test."""
     workers: list[Worker] = []
 
-    def start_one(*, database_url: str, stripe: str, command: tuple[str, ...] = OURS) -> Worker:
-        log = tmp_path / f"worker_{len(workers)}.log"
-        workers.append(Worker(database_url=database_url, stripe=stripe, log=log, command=command))
-        return workers[-1]
+    def keep_one(worker: Worker) -> Worker:
+        workers.append(worker)
+        return worker
 
-    yield start_one
+    yield keep_one
     for worker in workers:
         worker.kill()
 
 
 @pytest.fixture
-def start_worker(story: Story, start: StartWorker, dsn: Callable[..., str]) -> StartWorker:
-    """Start a worker on the test's database, and return when it is connected."""
+def run_worker(
+    story: Story, dsn: Callable[..., str], logs: Iterator[Path], keep: Callable[[Worker], Worker]
+) -> StartWorker:
+    """Run the command of a worker on the test's database, as a login of the role of workers.
 
-    def start_one(
-        command: tuple[str, ...] = OURS, *, person: int = 1, is_awaited: bool = True
-    ) -> Worker:
-        worker = start(
-            database_url=dsn("payout_worker", person=person),
-            stripe=story.double.url,
-            command=command,
-        )
-        if is_awaited:
-            story.wait_for_sessions(worker)
+    It is awaited until it is connected: it understands a SIGTERM from then on.
+    """
+
+    def start_one(command: tuple[str, ...] = OURS, *, person: int = 1) -> Worker:
+        log = next(logs)
+        url = dsn("payout_worker", person=person)
+        given = environment(database_url=url, stripe=story.double.url)
+        worker = keep(Worker(run(command, environment=given, log=log), log=log))
+        story.wait_for_sessions(worker)
         return worker
+
+    return start_one
+
+
+@pytest.fixture
+def fork_worker(
+    story: Story,
+    dsn: Callable[..., str],
+    logs: Iterator[Path],
+    keep: Callable[[Worker], Worker],
+    nursery: Nursery,
+) -> StartWorker:
+    """Fork a worker off the nursery, for the same database and under the same login."""
+
+    def start_one(*, person: int = 1) -> Worker:
+        log = next(logs)
+        url = dsn("payout_worker", person=person)
+        given = environment(database_url=url, stripe=story.double.url)
+        return keep(Worker(nursery.fork(environment=given, log=log), log=log))
 
     return start_one

@@ -72,7 +72,7 @@ class Story:
 
     def wait_until_states(self, **expected: int) -> None:
         """Return when exactly so many transfers stand in each state."""
-        wait_until(lambda: self.states() == expected)
+        wait_until(lambda: self.states() == expected, tell=self.states)
 
     def sessions(self, worker: Worker, condition: str = "true") -> list[int]:
         """Return the server processes of a worker that are as described."""

@@ -15,55 +15,55 @@ PAYEES: Final = 6
 CAUGHT: Final = 3
 
 
-def kill_before_the_claim_is_heard(story: Story, start_worker: StartWorker) -> None:
+def kill_before_the_claim_is_heard(story: Story, fork_worker: StartWorker) -> None:
     """The claim is committed, the worker never learns what it holds."""
     story.settle(PAYEES)
     with story.locked("lock table payout.transfer_attempts in share mode"):
-        worker = start_worker()
+        worker = fork_worker()
         story.wait_until_blocked(worker)
         worker.kill()
     story.wait_until_states(in_flight=PAYEES)
     assert story.double.requests == []
 
 
-def kill_with_requests_on_their_way(story: Story, start_worker: StartWorker) -> None:
+def kill_with_requests_on_their_way(story: Story, fork_worker: StartWorker) -> None:
     """They arrive when their sender is dead."""
     gate = Gate()
     story.double.inject("answer_delayed", times=CAUGHT, hold_before=gate)
-    worker = start_worker()
+    worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     worker.kill()
     gate.open()
 
 
-def kill_while_stripe_executes(story: Story, start_worker: StartWorker) -> None:
+def kill_while_stripe_executes(story: Story, fork_worker: StartWorker) -> None:
     """The keys are in flight at Stripe when their sender dies."""
     gate = Gate()
     story.double.inject("answer_delayed", times=CAUGHT, hold_during=gate)
-    worker = start_worker()
+    worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     worker.kill()
     gate.open()
 
 
-def kill_before_the_answer_is_read(story: Story, start_worker: StartWorker) -> None:
+def kill_before_the_answer_is_read(story: Story, fork_worker: StartWorker) -> None:
     """The money has moved."""
     gate = Gate()
     story.double.inject("answer_delayed", times=CAUGHT, hold_after=gate)
-    worker = start_worker()
+    worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     worker.kill()
     gate.open()
 
 
-def kill_before_the_report_is_made(story: Story, start_worker: StartWorker) -> None:
+def kill_before_the_report_is_made(story: Story, fork_worker: StartWorker) -> None:
     """The worker knows that it has paid, and cannot say so any more."""
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    worker = start_worker()
+    worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     with story.locked("select from payout.transfer_states for update"):
@@ -74,11 +74,11 @@ def kill_before_the_report_is_made(story: Story, start_worker: StartWorker) -> N
     assert story.states() == {"in_flight": PAYEES}
 
 
-def kill_before_the_report_is_confirmed(story: Story, start_worker: StartWorker) -> None:
+def kill_before_the_report_is_confirmed(story: Story, fork_worker: StartWorker) -> None:
     """The report is committed, and nobody is there to hear it."""
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    worker = start_worker()
+    worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     with story.locked("select from payout.transfer_states for update"):
@@ -99,27 +99,27 @@ POINTS: Final = (
 
 @pytest.mark.parametrize("kill", POINTS, ids=lambda point: point.__name__)
 def test_the_next_worker_pays_what_a_killed_one_left(
-    story: Story, start_worker: StartWorker, kill: Callable[[Story, StartWorker], None]
+    story: Story, fork_worker: StartWorker, kill: Callable[[Story, StartWorker], None]
 ) -> None:
-    kill(story, start_worker)
+    kill(story, fork_worker)
     story.check_money()
     story.let_leases_run_out()
-    start_worker(is_awaited=False)
+    fork_worker()
     story.wait_until_states(paid=PAYEES)
     story.check_everybody_is_paid_once()
 
 
 def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
-    story: Story, start_worker: StartWorker
+    story: Story, fork_worker: StartWorker
 ) -> None:
     gate = Gate()
     story.double.inject("answer_delayed", times=CAUGHT, hold_before=gate)
-    worker = start_worker()
+    worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     worker.kill()
     story.let_leases_run_out()
-    start_worker(is_awaited=False)
+    fork_worker()
     story.wait_until_states(paid=PAYEES)
     gate.open()
     story.double.wait_for_requests(CAUGHT, where=lambda request: request.is_replayed)
@@ -127,16 +127,16 @@ def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
 
 
 def test_a_key_that_is_still_in_use_at_stripe_is_asked_for_again_later(
-    story: Story, start_worker: StartWorker
+    story: Story, fork_worker: StartWorker
 ) -> None:
     gate = Gate()
     story.double.inject("answer_delayed", hold_during=gate)
-    worker = start_worker()
+    worker = fork_worker()
     story.settle(1)
     gate.wait_until_reached()
     worker.kill()
     story.let_leases_run_out()
-    start_worker(is_awaited=False)
+    fork_worker()
     story.double.wait_for_requests(1, where=lambda request: request.status == 409)
     story.wait_until_states(unknown=1)
     assert story.double.transfers() == []
@@ -147,38 +147,38 @@ def test_a_key_that_is_still_in_use_at_stripe_is_asked_for_again_later(
 
 
 def test_workers_that_are_killed_one_after_the_other_at_every_point_pay_once(
-    story: Story, start_worker: StartWorker
+    story: Story, fork_worker: StartWorker
 ) -> None:
     """Each one finds what the one before has left, and leaves it in another state."""
-    kill_before_the_claim_is_heard(story, start_worker)
+    kill_before_the_claim_is_heard(story, fork_worker)
     for hold in ("hold_before", "hold_during", "hold_after"):
         story.let_leases_run_out()
         story.make_due()
         seen = len(story.double.requests)
         gate = Gate()
         story.double.inject("answer_delayed", times=PAYEES, **{hold: gate})
-        worker = start_worker(is_awaited=False)
+        worker = fork_worker()
         story.wait_for_requests(seen + PAYEES)
         worker.kill()
         story.check_money()
         gate.open()
     story.let_leases_run_out()
     story.make_due()
-    start_worker(is_awaited=False)
+    fork_worker()
     story.wait_until_states(paid=PAYEES)
     story.check_everybody_is_paid_once()
 
 
 def test_a_settlement_whose_worker_is_killed_in_the_middle_is_resumed(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     story.double.set_latency(seconds=0.05)
     story.settle(150)
-    worker = start_worker()
+    worker = run_worker()
     story.wait_for_requests(60)
     worker.kill()
     assert 0 < story.states()["in_flight"] < 150
     story.let_leases_run_out()
-    start_worker(is_awaited=False)
+    run_worker()
     story.wait_until_states(paid=150)
     story.check_everybody_is_paid_once()

@@ -10,7 +10,7 @@ from tests.procedures.doorbell.bells import queue
 
 
 def test_what_waited_in_an_emptied_queue_is_rung_for_by_the_sweep_and_paid(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     for number in range(5):
         story.settle(8, settlement_id=f"set_{number}")
@@ -19,7 +19,7 @@ def test_what_waited_in_an_emptied_queue_is_rung_for_by_the_sweep_and_paid(
     story.engine.let_pass("6 seconds")
     story.engine.sweep(connection=story.engine.operator)
     assert story.bells() == 1
-    workers = [start_worker(person=1), start_worker(person=2)]
+    workers = [run_worker(person=1), run_worker(person=2)]
     story.wait_until_states(paid=40)
     for worker in workers:
         worker.stop()
@@ -28,11 +28,11 @@ def test_what_waited_in_an_emptied_queue_is_rung_for_by_the_sweep_and_paid(
 
 
 def test_a_queue_that_is_emptied_under_the_workers_hands_stops_none_of_them(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    workers = [start_worker(person=1), start_worker(person=2)]
+    workers = [run_worker(person=1), run_worker(person=2)]
     story.settle(30)
     story.wait_for_requests(30)
     for number in range(3):
@@ -49,11 +49,11 @@ def test_a_queue_that_is_emptied_under_the_workers_hands_stops_none_of_them(
 
 
 def test_bells_that_come_back_from_a_backup_pay_nobody_again(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     story.settle(10)
     story.db.execute("create table public.bells as table procrastinate.procrastinate_jobs")
-    worker = start_worker()
+    worker = run_worker()
     story.wait_until_states(paid=10)
     queue(story.db, "insert into procrastinate_jobs table public.bells")
     wait_until(lambda: story.bells() == 0)

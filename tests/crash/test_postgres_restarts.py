@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -17,7 +18,7 @@ from sandbox.stripe_double import Gate, StripeDouble
 from tests.conftest import Connection, install
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
-from tests.crash.workers import Worker, wait_until
+from tests.crash.workers import OURS, Worker, environment, run, wait_until
 from tests.procedures.engine import Engine
 
 # A minute, say, shows nothing else and takes a minute.
@@ -84,10 +85,22 @@ def outage(server: EmbeddedPostgres) -> Iterator[Outage]:
         outage.close()
 
 
+@pytest.fixture
+def start(logs: Iterator[Path], keep: Callable[[Worker], Worker]) -> StartWorker:
+    """Run the command of a worker on a server that may be gone."""
+
+    def start_one(outage: Outage) -> Worker:
+        log = next(logs)
+        given = environment(database_url=outage.database_url, stripe=outage.double.url)
+        return keep(Worker(run(OURS, environment=given, log=log), log=log))
+
+    return start_one
+
+
 def test_what_stripe_said_while_the_database_was_down_is_reported_when_it_is_back(
     outage: Outage, start: StartWorker
 ) -> None:
-    worker = start(database_url=outage.database_url, stripe=outage.double.url)
+    worker = start(outage)
     outage.story().wait_for_sessions(worker)
     outage.begin(worker)
     time.sleep(OUTAGE_SECONDS)
@@ -105,7 +118,7 @@ def test_one_outage_after_the_other_and_a_frozen_server_are_outlived(
     outage: Outage, start: StartWorker
 ) -> None:
     server = outage.server
-    worker = start(database_url=outage.database_url, stripe=outage.double.url)
+    worker = start(outage)
     outage.story().wait_for_sessions(worker)
     for paid in (HELD, 2 * HELD):
         outage.begin(worker)
@@ -132,7 +145,7 @@ def test_a_worker_that_is_started_before_its_database_pays_when_that_comes(
     outage.story().settle(2)
     outage.close()
     outage.server.kill_immediately()
-    worker = start(database_url=outage.database_url, stripe=outage.double.url)
+    worker = start(outage)
     worker.wait_for_log("error connecting")
     outage.server.restart()
     story = outage.story()
@@ -148,7 +161,7 @@ def test_a_claim_whose_answer_is_lost_with_the_server_is_resumed_after_its_lease
     story = outage.story()
     story.settle(2)
     with story.locked("lock table payout.transfer_attempts in share mode"):
-        worker = start(database_url=outage.database_url, stripe=outage.double.url)
+        worker = start(outage)
         story.wait_until_blocked(worker)
         worker.freeze()
     story.wait_until_states(in_flight=2)

@@ -47,16 +47,16 @@ def rows_with(db: Connection, secret: str) -> list[str]:
 
 
 def test_whatever_goes_wrong_the_key_is_in_no_row_and_no_line_of_a_log(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     for fault in ECHOES:
         story.double.inject(fault)
-    workers = [start_worker(DEBUG)]
+    workers = [run_worker(DEBUG)]
     story.settle(len(ECHOES) + 2)
     story.double.wait_for_requests(len(ECHOES) + 2)
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    workers.append(start_worker(PLAIN))
+    workers.append(run_worker(PLAIN))
     story.settle(2, settlement_id="set_2")
     story.double.wait_for_requests(2, where=lambda request: request.fault == "answer_delayed")
     for worker in workers:

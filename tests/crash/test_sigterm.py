@@ -15,11 +15,11 @@ STOPPING = "claiming no more, finishing what is under way"
 
 
 def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_what_it_began(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    worker = start_worker()
+    worker = run_worker()
     story.settle(150)
     story.wait_for_requests(100)
     worker.terminate()
@@ -29,7 +29,7 @@ def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_what_it_began(
     assert worker.wait() == 0
     assert story.states() == {"paid": 100, "scheduled": 55}
     story.check_money()
-    start_worker(is_awaited=False)
+    run_worker()
     story.wait_until_states(paid=155)
     assert len(story.double.requests) == 155
     story.check_everybody_is_paid_once()
@@ -37,12 +37,12 @@ def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_what_it_began(
 
 @pytest.mark.parametrize("command", [OURS, PLAIN], ids=["payout-engine", "procrastinate"])
 def test_what_is_reported_at_the_last_moment_counts(
-    story: Story, start_worker: StartWorker, command: tuple[str, ...]
+    story: Story, run_worker: StartWorker, command: tuple[str, ...]
 ) -> None:
     """The report waits for a lock while the worker is asked to end."""
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    worker = start_worker(command)
+    worker = run_worker(command)
     story.settle(3)
     story.wait_for_requests(3)
     with story.locked("select from payout.transfer_states for update"):
@@ -57,11 +57,11 @@ def test_what_is_reported_at_the_last_moment_counts(
 
 
 def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_finds_out(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    worker = start_worker()
+    worker = run_worker()
     story.settle(4)
     story.wait_for_requests(4)
     worker.terminate()
@@ -71,5 +71,5 @@ def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_finds_out(
     assert story.states() == {"in_flight": 4}
     gate.open()
     story.let_leases_run_out()
-    start_worker(is_awaited=False).wait_for_log("reported 4 paid")
+    run_worker().wait_for_log("reported 4 paid")
     story.check_everybody_is_paid_once()

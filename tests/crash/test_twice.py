@@ -14,12 +14,12 @@ WORKERS: Final = "select distinct worker from payout.transfer_attempts"
 
 
 def test_two_workers_that_answer_the_same_bells_pay_each_transfer_once(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     """One worker has room for a hundred requests, so that they share two hundred."""
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_before=gate)
-    workers = [start_worker(person=1), start_worker(person=2)]
+    workers = [run_worker(person=1), run_worker(person=2)]
     story.settle(200)
     story.db.execute(RING, [5])
     story.wait_for_requests(200)
@@ -34,15 +34,15 @@ def test_two_workers_that_answer_the_same_bells_pay_each_transfer_once(
 
 
 def test_a_worker_that_is_run_again_on_everything_sends_nothing(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     story.settle(20)
-    first = start_worker()
+    first = run_worker()
     story.wait_until_states(paid=20)
     first.stop()
     story.db.execute(RING, [3])
     story.engine.sweep()
-    second = start_worker()
+    second = run_worker()
     wait_until(lambda: story.bells() == 0)
     second.stop()
     assert len(story.double.requests) == 20
@@ -50,12 +50,12 @@ def test_a_worker_that_is_run_again_on_everything_sends_nothing(
 
 
 def test_the_plain_command_of_procrastinate_pays_too_beside_ours(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
-    plain = start_worker(PLAIN)
+    plain = run_worker(PLAIN)
     story.settle(20)
     story.wait_until_states(paid=20)
-    ours = start_worker(OURS, person=2)
+    ours = run_worker(OURS, person=2)
     story.settle(20, settlement_id="set_2")
     story.wait_until_states(paid=40)
     wait_until(lambda: story.bells() == 0)
@@ -65,11 +65,11 @@ def test_the_plain_command_of_procrastinate_pays_too_beside_ours(
 
 
 def test_no_session_stays_in_a_transaction_while_requests_hang(
-    story: Story, start_worker: StartWorker
+    story: Story, run_worker: StartWorker
 ) -> None:
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    workers = [start_worker(command) for command in (OURS, PLAIN)]
+    workers = [run_worker(command) for command in (OURS, PLAIN)]
     story.settle(30)
     story.wait_for_requests(30)
     for worker in workers:

@@ -8,11 +8,11 @@ from tests.crash.story import Story
 from tests.crash.workers import Worker
 
 
-def stop_before_the_send(story: Story, start_worker: StartWorker) -> Worker:
+def stop_before_the_send(story: Story, fork_worker: StartWorker) -> Worker:
     """Return a worker that is stopped while its claim is being committed."""
     story.settle(1)
     with story.locked("lock table payout.transfer_attempts in share mode"):
-        zombie = start_worker(is_awaited=False)
+        zombie = fork_worker()
         story.wait_until_blocked(zombie)
         zombie.freeze()
     story.wait_until_states(in_flight=1)
@@ -21,12 +21,12 @@ def stop_before_the_send(story: Story, start_worker: StartWorker) -> Worker:
 
 
 def stop_before_the_answer(
-    story: Story, start_worker: StartWorker, fault: str, **changes: object
+    story: Story, fork_worker: StartWorker, fault: str, **changes: object
 ) -> Worker:
     """Return a worker that is stopped while a fault's answer waits to be read."""
     gate = Gate()
     story.double.inject(fault, hold_after=gate, **changes)
-    zombie = start_worker()
+    zombie = fork_worker()
     story.settle(1)
     gate.wait_until_reached()
     zombie.freeze()
@@ -34,10 +34,10 @@ def stop_before_the_answer(
     return zombie
 
 
-def pay_with_another(story: Story, start_worker: StartWorker) -> None:
+def pay_with_another(story: Story, fork_worker: StartWorker) -> None:
     """Let the lease run out and a second worker pay."""
     story.let_leases_run_out()
-    start_worker(person=2, is_awaited=False).wait_for_log("reported 1 paid")
+    fork_worker(person=2).wait_for_log("reported 1 paid")
     story.wait_until_states(paid=1)
 
 
@@ -54,53 +54,51 @@ def wake(story: Story, zombie: Worker) -> tuple[str, str]:
 
 
 def test_a_zombie_that_sends_after_its_lease_sends_the_same_key(
-    story: Story, start_worker: StartWorker
+    story: Story, fork_worker: StartWorker
 ) -> None:
-    zombie = stop_before_the_send(story, start_worker)
-    pay_with_another(story, start_worker)
+    zombie = stop_before_the_send(story, fork_worker)
+    pay_with_another(story, fork_worker)
     assert wake(story, zombie) == ("response", "already")
     first, second = story.double.requests
     assert (first.key, first.body) == (second.key, second.body)
     assert [request.is_replayed for request in (first, second)] == [False, True]
 
 
-def test_a_zombie_that_wakes_too_late_sends_nothing(
-    story: Story, start_worker: StartWorker
-) -> None:
+def test_a_zombie_that_wakes_too_late_sends_nothing(story: Story, fork_worker: StartWorker) -> None:
     """The order itself says how long it may be sent; here no more than half a second."""
     story.engine.set(http_deadline_for="1 second")
     story.engine.set(lease_for="1.5 seconds")
-    zombie = stop_before_the_send(story, start_worker)
-    start_worker(person=2, is_awaited=False)
+    zombie = stop_before_the_send(story, fork_worker)
+    fork_worker(person=2)
     story.wait_until_states(paid=1)
     assert wake(story, zombie) == ("not_sent", "stale")
     assert len(story.double.requests) == 1
 
 
 def test_a_zombie_that_has_sent_reports_what_is_known_already(
-    story: Story, start_worker: StartWorker
+    story: Story, fork_worker: StartWorker
 ) -> None:
-    zombie = stop_before_the_answer(story, start_worker, "answer_delayed")
-    pay_with_another(story, start_worker)
+    zombie = stop_before_the_answer(story, fork_worker, "answer_delayed")
+    pay_with_another(story, fork_worker)
     assert wake(story, zombie) == ("response", "already")
     assert [request.is_replayed for request in story.double.requests] == [False, True]
 
 
 def test_a_zombie_that_was_turned_away_does_not_undo_what_another_has_paid(
-    story: Story, start_worker: StartWorker
+    story: Story, fork_worker: StartWorker
 ) -> None:
-    zombie = stop_before_the_answer(story, start_worker, "rate_limited")
-    pay_with_another(story, start_worker)
+    zombie = stop_before_the_answer(story, fork_worker, "rate_limited")
+    pay_with_another(story, fork_worker)
     assert wake(story, zombie) == ("response", "stale")
 
 
 def test_the_decline_of_an_old_key_does_not_touch_what_was_paid_under_the_next(
-    story: Story, start_worker: StartWorker
+    story: Story, fork_worker: StartWorker
 ) -> None:
     story.double.set_balance(currency="usd", available_minor=0)
-    zombie = stop_before_the_answer(story, start_worker, "answer_delayed")
+    zombie = stop_before_the_answer(story, fork_worker, "answer_delayed")
     story.let_leases_run_out()
-    successor = start_worker(person=2, is_awaited=False)
+    successor = fork_worker(person=2)
     # As long as the zombie may still be about, a decline is not taken for the last word.
     successor.wait_for_log("reported 1 unknown")
     story.engine.let_pass("16 minutes")

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from tests.conftest import ROOT
+from tests.crash.preloaded import ForkedWorker
 
 PATIENCE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
@@ -20,35 +21,45 @@ OURS: Final = (sys.executable, "-m", "worker.cli", "worker")
 PLAIN: Final = (sys.executable, "-m", "procrastinate", "--app=worker.app.app", "worker")
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Return as soon as the condition holds. Fails when it does not in time."""
+def wait_until(
+    condition: Callable[[], object],
+    *,
+    seconds: float = PATIENCE_SECONDS,
+    tell: Callable[[], object] = lambda: "",
+) -> None:
+    """Return as soon as the condition holds. Fails with what is told when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
+        assert time.monotonic() < deadline, f"it did not come to pass in time: {tell()}"
         time.sleep(POLL_SECONDS)
+
+
+def environment(*, database_url: str, stripe: str) -> dict[str, str]:
+    """Return what tells a worker where its database and Stripe are."""
+    return {"DATABASE_URL": database_url, "STRIPE_API_KEY": CANARY, "STRIPE_API_BASE": stripe}
+
+
+def run(
+    command: tuple[str, ...], *, environment: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a command that logs to a file."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env=os.environ | environment,
+        )
 
 
 class Worker:
     """One worker process; its log is a file."""
 
-    def __init__(
-        self, *, database_url: str, stripe: str, log: Path, command: tuple[str, ...] = OURS
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | ForkedWorker, *, log: Path) -> None:
+        self._process = process
         self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env=os.environ
-                | {
-                    "DATABASE_URL": database_url,
-                    "STRIPE_API_KEY": CANARY,
-                    "STRIPE_API_BASE": stripe,
-                },
-            )
 
     @property
     def pid(self) -> int:
@@ -81,7 +92,10 @@ class Worker:
     def freeze(self) -> None:
         """Stop it with SIGSTOP, and return when it stands still."""
         self._process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+        if isinstance(self._process, ForkedWorker):
+            self._process.wait_until_stopped()
+        else:
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Continue it with SIGCONT."""

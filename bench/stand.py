@@ -1,0 +1,55 @@
+"""The servers that the benchmarks run on: an embedded Postgres on disk, and a Stripe double."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from sandbox.embedded_postgres import EmbeddedPostgres
+from tools import migrate
+from worker.database import apply_queue_grants, apply_queue_schema
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
+PAYEES = 1000
+
+
+@contextmanager
+def database() -> Iterator[EmbeddedPostgres]:
+    """A durable server on disk with the engine installed and some payees registered."""
+    with EmbeddedPostgres.start(settings=SETTINGS, is_on_disk=True) as server:
+        uri = server.uri()
+        apply_queue_schema(uri)
+        migrate.apply_all(uri, ROOT)
+        apply_queue_grants(uri)
+        with psycopg.connect(uri, autocommit=True) as connection:
+            for role in ("app", "worker"):
+                connection.execute(f"create role bench_{role} login")
+                connection.execute(f"grant payout_{role} to bench_{role}")
+            connection.execute("alter role bench_worker set search_path = procrastinate")
+            connection.execute(
+                "select payout_api.register_payee('seller_' || n, 'acct_' || n) "
+                f"from generate_series(1, {PAYEES}) as n"
+            )
+            connection.execute("create sequence settlement_number")
+            connection.execute("grant usage on settlement_number to bench_app")
+        yield server
+
+
+@contextmanager
+def stripe(latency_ms: int) -> Iterator[str]:
+    """A Stripe double in a process of its own; gives its URL."""
+    command = [sys.executable, "-m", "sandbox.stripe_double", "--port", "0"]
+    command += ["--latency-ms", str(latency_ms)]
+    double = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert double.stdout is not None
+    try:
+        yield double.stdout.readline().split()[-1]
+    finally:
+        double.terminate()
+        double.wait()
