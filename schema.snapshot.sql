@@ -799,6 +799,7 @@ COMMENT ON COLUMN payout.settlements.metadata IS 'Text values copied into the me
 CREATE FUNCTION payout.check_settlement(p_settlement payout.settlements) RETURNS integer
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -912,6 +913,7 @@ COMMENT ON FUNCTION payout.clock() IS 'Now, by the database''s clock, not frozen
 CREATE FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 begin
@@ -1011,6 +1013,7 @@ COMMENT ON FUNCTION payout.defer_job(p_payout_job_id bigint, p_times integer) IS
 CREATE FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -1584,6 +1587,7 @@ COMMENT ON FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payou
 CREATE FUNCTION payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint) RETURNS TABLE(payout_transfer_id bigint, doorbell_id bigint)
     LANGUAGE plpgsql ROWS 20
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -1726,6 +1730,7 @@ COMMENT ON FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_state
 CREATE FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -2038,6 +2043,7 @@ COMMENT ON FUNCTION payout.read_outcomes(p_outcomes jsonb) IS 'Reported outcomes
 CREATE FUNCTION payout.record_outcomes(p_outcomes payout.outcome[]) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -2411,6 +2417,7 @@ COMMENT ON FUNCTION payout.remaining_facts(p_outcome payout.outcome) IS 'What tr
 CREATE FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -2477,6 +2484,7 @@ COMMENT ON FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_lim
 CREATE FUNCTION payout.ring_doorbells(p_now timestamp with time zone, p_limit integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -2803,6 +2811,7 @@ COMMENT ON FUNCTION payout.tg_lines_ahead__check_settlement() IS 'Trigger: at co
 CREATE FUNCTION payout.tg_settlement_lines__refuse_frozen() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
@@ -3069,6 +3078,7 @@ COMMENT ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payo
 CREATE FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, request jsonb, lease_seconds double precision, deadline_seconds double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -3407,6 +3417,7 @@ COMMENT ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) IS 
 CREATE FUNCTION payout_api.report_outcomes(p_outcomes jsonb) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare

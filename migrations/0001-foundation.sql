@@ -820,7 +820,7 @@ create constraint trigger _900_check_settlement
     execute function payout.tg_lines_ahead__check_settlement();
 -- end frozen: procedures/guards/tg_lines_ahead__check_settlement.sql
 
--- frozen: procedures/guards/tg_settlement_lines__refuse_frozen.sql 0c949788ed7c
+-- frozen: procedures/guards/tg_settlement_lines__refuse_frozen.sql 42c9d4ac34c2
 -- tg_settlement_lines__refuse_frozen: lines are frozen once their settlement is scheduled.
 --
 -- Not once it is complete: within one transaction the settlement may come
@@ -836,6 +836,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 declare

@@ -7,7 +7,7 @@ set local check_function_bodies = off;
 
 set local role payout_owner;
 
--- frozen: procedures/scheduling/check_settlement.sql f55d0b3c2a17
+-- frozen: procedures/scheduling/check_settlement.sql 4971a7231faf
 -- check_settlement: whether a complete settlement can be paid out as it stands.
 --
 -- One look at the lines; only when something is wrong do the refuse functions
@@ -20,6 +20,7 @@ returns integer
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 declare
@@ -60,7 +61,7 @@ comment on function payout.check_settlement(payout.settlements) is
     'transfers it makes.';
 -- end frozen: procedures/scheduling/check_settlement.sql
 
--- frozen: procedures/scheduling/create_transfers.sql 5623788b256c
+-- frozen: procedures/scheduling/create_transfers.sql 609a83b0c8c6
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
@@ -73,6 +74,7 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 begin

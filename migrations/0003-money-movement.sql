@@ -265,7 +265,7 @@ revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
 -- end frozen: procedures/api/operator/release_hold.sql
 
--- frozen: procedures/api/worker/claim_transfers.sql 7252d6849936
+-- frozen: procedures/api/worker/claim_transfers.sql e124c8f56b3d
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers; nobody waits for anybody.
@@ -289,6 +289,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -350,7 +351,7 @@ revoke execute on function payout_api.claim_transfers(text, integer, bigint) fro
 grant execute on function payout_api.claim_transfers(text, integer, bigint) to payout_worker;
 -- end frozen: procedures/api/worker/claim_transfers.sql
 
--- frozen: procedures/api/worker/report_outcomes.sql 08fa7f445fdd
+-- frozen: procedures/api/worker/report_outcomes.sql 9217465b1c18
 -- report_outcomes: take what workers saw of Stripe, decide what it means, keep the books.
 --
 -- Called by: worker. One call serves many transfers.
@@ -370,6 +371,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 declare
@@ -507,7 +509,7 @@ comment on function payout.backoff(payout.stripe_error_rules, integer) is
     'The rule''s floor plus a random part of its base, doubled for each earlier try up to its cap.';
 -- end frozen: procedures/execution/backoff.sql
 
--- frozen: procedures/execution/expire_leases.sql 652ae16cbb49
+-- frozen: procedures/execution/expire_leases.sql ae31ce8b156b
 -- expire_leases: transfers whose worker did not come back become unknown.
 --
 -- A lease that ends further ahead than any is given was written by a clock that
@@ -519,6 +521,7 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 declare
@@ -854,7 +857,7 @@ comment on function payout.judge_success(
 ) is 'Judges a 2xx answer: paid, already known, or an alarm that parks what is still open.';
 -- end frozen: procedures/execution/judge_success.sql
 
--- frozen: procedures/execution/lock_due_transfers.sql 6150b9387a9d
+-- frozen: procedures/execution/lock_due_transfers.sql 49e348ca5252
 -- lock_due_transfers: the transfers whose turn it is, locked, oldest first.
 --
 -- A key that was first sent in the future, by a clock that has since been set
@@ -873,6 +876,7 @@ language plpgsql
 volatile
 rows 20
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -959,7 +963,7 @@ comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'When the last unreported other attempt of the current key counts as over; null: none is open.';
 -- end frozen: procedures/execution/other_attempts_drain_at.sql
 
--- frozen: procedures/execution/park_expired_keys.sql 8c5fa3cad13f
+-- frozen: procedures/execution/park_expired_keys.sql 0be606c40b07
 -- park_expired_keys: what was first sent too long ago is not sent again.
 --
 -- Stripe may forget a key after 24 hours; a send after that would be a new
@@ -971,6 +975,7 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 declare
@@ -1173,7 +1178,7 @@ comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/execution/read_outcomes.sql
 
--- frozen: procedures/execution/record_outcomes.sql b0602b66d749
+-- frozen: procedures/execution/record_outcomes.sql 9fd8700130f6
 -- record_outcomes: judge outcomes of different transfers and write what follows.
 --
 -- Called by: report_outcomes, which holds the locks on their progress rows.
@@ -1189,6 +1194,7 @@ returns table (
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -1357,7 +1363,7 @@ comment on function payout.remaining_facts(payout.outcome) is
     'What transfer_observations.facts keeps of an outcome; absent parts are left out.';
 -- end frozen: procedures/execution/remaining_facts.sql
 
--- frozen: procedures/execution/reopen_declined.sql e8822ff5a94a
+-- frozen: procedures/execution/reopen_declined.sql 77eefde7c4c0
 -- reopen_declined: give transfers that were declined for lack of funds a new key when due.
 --
 -- Rule K, first case: the former key ended in a decline that Stripe has saved,
@@ -1369,6 +1375,7 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 declare

@@ -11,7 +11,7 @@ set local role payout_owner;
 drop function if exists payout.create_transfers(payout.settlements, bigint);
 -- end dropped: procedures/scheduling/create_transfers.sql
 
--- frozen: procedures/scheduling/create_transfers.sql 348f73162df8
+-- frozen: procedures/scheduling/create_transfers.sql 30987e65bc73
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
@@ -24,6 +24,7 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -171,7 +172,7 @@ revoke execute on function payout_api.doctor() from public;
 grant execute on function payout_api.doctor() to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/api/operator/doctor.sql
 
--- frozen: procedures/api/worker/claim_transfers.sql 7d4401d9edca
+-- frozen: procedures/api/worker/claim_transfers.sql 9e69d718c747
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers; nobody waits for anybody.
@@ -195,6 +196,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -715,7 +717,7 @@ comment on function payout.has_queue() is
     'True when procrastinate''s schema is there and the engine may write to it.';
 -- end frozen: procedures/doorbell/has_queue.sql
 
--- frozen: procedures/doorbell/ring_doorbells.sql e8c8a2fafcda
+-- frozen: procedures/doorbell/ring_doorbells.sql b87cf12aeb22
 -- ring_doorbells: ring for what is due and has no bell in the queue.
 --
 -- That is what waits to be tried again, what had a pay_after, and what lost its
@@ -728,6 +730,7 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 declare

@@ -10,7 +10,7 @@ set local role payout_owner;
 drop function if exists payout.create_transfers(payout.settlements, bigint, bigint[]);
 -- end dropped: procedures/scheduling/create_transfers.sql
 
--- frozen: procedures/scheduling/create_transfers.sql 5623788b256c
+-- frozen: procedures/scheduling/create_transfers.sql 609a83b0c8c6
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
@@ -23,6 +23,7 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $$
 begin
@@ -136,7 +137,7 @@ comment on function payout.schedule_payout_job(text) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable.';
 -- end frozen: procedures/scheduling/schedule_payout_job.sql
 
--- frozen: procedures/api/worker/claim_transfers.sql 7252d6849936
+-- frozen: procedures/api/worker/claim_transfers.sql e124c8f56b3d
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers; nobody waits for anybody.
@@ -160,6 +161,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
