@@ -346,7 +346,8 @@ CREATE FUNCTION payout.answers_request(p_outcome payout.outcome, p_transfer payo
 begin
     return coalesce(
         p_outcome.object = 'transfer'
-        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]{1,250}$'
+        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]+$'
+        and length(p_outcome.stripe_transfer_id) <= 255
         and p_outcome.amount_minor = p_transfer.amount_minor
         and p_outcome.currency = p_transfer.currency
         and p_outcome.destination = p_transfer.destination
@@ -1886,7 +1887,7 @@ CREATE TABLE payout.settlement_lines (
     amount_minor bigint NOT NULL,
     source_transaction text,
     CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
-    CONSTRAINT source_transaction_looks_like_one CHECK ((source_transaction ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]{1,240}$'::text))
+    CONSTRAINT source_transaction_looks_like_one CHECK (((source_transaction ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$'::text) AND (length(source_transaction) <= 255)))
 );
 
 
@@ -2818,14 +2819,17 @@ declare
     v_settlement_ids text[] := array(
         select distinct c.settlement_id::text from changed as c);
     v_found integer;
+    v_has_older boolean;
     v_frozen_id text;
 begin
-    perform
-    from payout.settlements as s
-    where s.settlement_id = any (v_settlement_ids)
-    order by s.settlement_id
-    for no key update;
-    get diagnostics v_found = row_count;
+    select count(*)::integer, coalesce(bool_or(l.is_older), false) into v_found, v_has_older
+    from (
+        select s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
+        from payout.settlements as s
+        where s.settlement_id = any (v_settlement_ids)
+        order by s.settlement_id
+        for no key update
+    ) as l;
 
     if v_found < cardinality(v_settlement_ids) then
         insert into payout.lines_ahead (settlement_id)
@@ -2838,11 +2842,13 @@ begin
         on conflict do nothing;
     end if;
 
-    update payout.settlements as s
-    set state = s.state
-    where s.settlement_id = any (v_settlement_ids)
-        and s.state = 'pending'
-        and s.xmin <> pg_current_xact_id()::xid;
+    if v_has_older then
+        update payout.settlements as s
+        set state = s.state
+        where s.settlement_id = any (v_settlement_ids)
+            and s.state = 'pending'
+            and s.xmin <> pg_current_xact_id()::xid;
+    end if;
 
     -- With immediate constraints the very statement that inserts both has scheduled
     -- the settlement by now; it did so with these lines if they add up.
@@ -2923,9 +2929,9 @@ CREATE FUNCTION payout.tg_settlements__schedule_payout_job() RETURNS trigger
     AS $$
 begin
     -- It may have been scheduled or deleted again since the event was queued.
-    if exists (select from payout.settlements as s where s.settlement_id = new.settlement_id)
-        and not exists (
-            select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+    if not exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
+        and exists (
+            select from payout.settlements as s where s.settlement_id = new.settlement_id
         ) then
         perform payout.schedule_payout_job(new.settlement_id);
     end if;
@@ -3770,7 +3776,7 @@ CREATE TABLE payout.payee_accounts (
     stripe_account_id text NOT NULL,
     recorded_at timestamp with time zone DEFAULT now() NOT NULL,
     recorded_by text DEFAULT SESSION_USER NOT NULL,
-    CONSTRAINT stripe_account_id_looks_like_one CHECK ((stripe_account_id ~ '^acct_[A-Za-z0-9_]{1,250}$'::text))
+    CONSTRAINT stripe_account_id_looks_like_one CHECK (((stripe_account_id ~ '^acct_[A-Za-z0-9_]+$'::text) AND (length(stripe_account_id) <= 255)))
 );
 
 

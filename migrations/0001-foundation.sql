@@ -205,7 +205,8 @@ create table payout.payee_accounts (
     recorded_by text not null default session_user,
     constraint payee_accounts_pkey primary key (payee_account_id),
     constraint payee_accounts_payee_id_fkey foreign key (payee_id) references payout.payees (payee_id),
-    constraint stripe_account_id_looks_like_one check (stripe_account_id ~ '^acct_[A-Za-z0-9_]{1,250}$')
+    constraint stripe_account_id_looks_like_one check (
+        stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255)
 );
 comment on table payout.payee_accounts is
     'Which Stripe account a payee is paid to, as history: the newest row counts for settlements '
@@ -248,7 +249,8 @@ create table payout.settlement_lines (
         deferrable initially deferred,
     constraint amount_is_positive check (amount_minor > 0),
     constraint source_transaction_looks_like_one
-        check (source_transaction ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]{1,240}$')
+        check (source_transaction ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$'
+            and length(source_transaction) <= 255)
 );
 comment on table payout.settlement_lines is
     'What a settlement owes to whom. Lines of one payee and source_transaction become one transfer.';
@@ -820,7 +822,7 @@ create constraint trigger _900_check_settlement
     execute function payout.tg_lines_ahead__check_settlement();
 -- end frozen: procedures/guards/tg_lines_ahead__check_settlement.sql
 
--- frozen: procedures/guards/tg_settlement_lines__refuse_frozen.sql 42c9d4ac34c2
+-- frozen: procedures/guards/tg_settlement_lines__refuse_frozen.sql 2ad319f6224e
 -- tg_settlement_lines__refuse_frozen: lines are frozen once their settlement is scheduled.
 --
 -- Not once it is complete: within one transaction the settlement may come
@@ -843,14 +845,17 @@ declare
     v_settlement_ids text[] := array(
         select distinct c.settlement_id::text from changed as c);
     v_found integer;
+    v_has_older boolean;
     v_frozen_id text;
 begin
-    perform
-    from payout.settlements as s
-    where s.settlement_id = any (v_settlement_ids)
-    order by s.settlement_id
-    for no key update;
-    get diagnostics v_found = row_count;
+    select count(*)::integer, coalesce(bool_or(l.is_older), false) into v_found, v_has_older
+    from (
+        select s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
+        from payout.settlements as s
+        where s.settlement_id = any (v_settlement_ids)
+        order by s.settlement_id
+        for no key update
+    ) as l;
 
     if v_found < cardinality(v_settlement_ids) then
         insert into payout.lines_ahead (settlement_id)
@@ -863,11 +868,13 @@ begin
         on conflict do nothing;
     end if;
 
-    update payout.settlements as s
-    set state = s.state
-    where s.settlement_id = any (v_settlement_ids)
-        and s.state = 'pending'
-        and s.xmin <> pg_current_xact_id()::xid;
+    if v_has_older then
+        update payout.settlements as s
+        set state = s.state
+        where s.settlement_id = any (v_settlement_ids)
+            and s.state = 'pending'
+            and s.xmin <> pg_current_xact_id()::xid;
+    end if;
 
     -- With immediate constraints the very statement that inserts both has scheduled
     -- the settlement by now; it did so with these lines if they add up.

@@ -485,7 +485,7 @@ comment on function payout.settlement_difference(
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
 -- end frozen: procedures/scheduling/settlement_difference.sql
 
--- frozen: procedures/scheduling/tg_settlements__schedule_payout_job.sql 1aca673ab15d
+-- frozen: procedures/scheduling/tg_settlements__schedule_payout_job.sql 03cf64db25f5
 -- tg_settlements__schedule_payout_job: a settlement that commits as complete has its payouts.
 --
 -- Deferred to the commit, so that settlement and lines may come in any order.
@@ -502,9 +502,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- It may have been scheduled or deleted again since the event was queued.
-    if exists (select from payout.settlements as s where s.settlement_id = new.settlement_id)
-        and not exists (
-            select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+    if not exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
+        and exists (
+            select from payout.settlements as s where s.settlement_id = new.settlement_id
         ) then
         perform payout.schedule_payout_job(new.settlement_id);
     end if;

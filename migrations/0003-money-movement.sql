@@ -459,7 +459,7 @@ revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/api/worker/sweep.sql
 
--- frozen: procedures/execution/answers_request.sql 1c375de85527
+-- frozen: procedures/execution/answers_request.sql 552c418556e0
 -- answers_request: whether an answer is the very transfer that was asked for.
 
 create or replace function payout.answers_request(
@@ -473,7 +473,8 @@ as $$
 begin
     return coalesce(
         p_outcome.object = 'transfer'
-        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]{1,250}$'
+        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]+$'
+        and length(p_outcome.stripe_transfer_id) <= 255
         and p_outcome.amount_minor = p_transfer.amount_minor
         and p_outcome.currency = p_transfer.currency
         and p_outcome.destination = p_transfer.destination

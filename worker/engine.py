@@ -111,7 +111,10 @@ def watch(loop: asyncio.AbstractEventLoop) -> threading.Event:
             unanswered += 1
             if unanswered > HANGING_TICKS:
                 os._exit(EXIT_HANGING)
-            loop.call_soon_threadsafe(answer)
+            try:
+                loop.call_soon_threadsafe(answer)
+            except RuntimeError:  # the loop is closed: the process is ending by itself
+                return
 
     threading.Thread(target=ask, name="watchdog", daemon=True).start()
     return is_over

@@ -11,7 +11,8 @@ as $$
 begin
     return coalesce(
         p_outcome.object = 'transfer'
-        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]{1,250}$'
+        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]+$'
+        and length(p_outcome.stripe_transfer_id) <= 255
         and p_outcome.amount_minor = p_transfer.amount_minor
         and p_outcome.currency = p_transfer.currency
         and p_outcome.destination = p_transfer.destination

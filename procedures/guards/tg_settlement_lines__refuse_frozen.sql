@@ -20,14 +20,17 @@ declare
     v_settlement_ids text[] := array(
         select distinct c.settlement_id::text from changed as c);
     v_found integer;
+    v_has_older boolean;
     v_frozen_id text;
 begin
-    perform
-    from payout.settlements as s
-    where s.settlement_id = any (v_settlement_ids)
-    order by s.settlement_id
-    for no key update;
-    get diagnostics v_found = row_count;
+    select count(*)::integer, coalesce(bool_or(l.is_older), false) into v_found, v_has_older
+    from (
+        select s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
+        from payout.settlements as s
+        where s.settlement_id = any (v_settlement_ids)
+        order by s.settlement_id
+        for no key update
+    ) as l;
 
     if v_found < cardinality(v_settlement_ids) then
         insert into payout.lines_ahead (settlement_id)
@@ -40,11 +43,13 @@ begin
         on conflict do nothing;
     end if;
 
-    update payout.settlements as s
-    set state = s.state
-    where s.settlement_id = any (v_settlement_ids)
-        and s.state = 'pending'
-        and s.xmin <> pg_current_xact_id()::xid;
+    if v_has_older then
+        update payout.settlements as s
+        set state = s.state
+        where s.settlement_id = any (v_settlement_ids)
+            and s.state = 'pending'
+            and s.xmin <> pg_current_xact_id()::xid;
+    end if;
 
     -- With immediate constraints the very statement that inserts both has scheduled
     -- the settlement by now; it did so with these lines if they add up.

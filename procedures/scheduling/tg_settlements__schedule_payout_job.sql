@@ -14,9 +14,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- It may have been scheduled or deleted again since the event was queued.
-    if exists (select from payout.settlements as s where s.settlement_id = new.settlement_id)
-        and not exists (
-            select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+    if not exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
+        and exists (
+            select from payout.settlements as s where s.settlement_id = new.settlement_id
         ) then
         perform payout.schedule_payout_job(new.settlement_id);
     end if;

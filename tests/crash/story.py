@@ -131,13 +131,23 @@ class Story:
         )
         return [(attempt, signal, verdict) for attempt, signal, verdict in rows]
 
-    def check_money(self) -> None:
-        """Check Stripe against the books: nobody paid twice, nothing paid that the books deny."""
+    def check_nobody_is_paid_twice(self) -> list[dict[str, Any]]:
+        """Check that Stripe made no two transfers for the same debt; return what it made."""
         effects = self.double.effects_by_payout_ref()
         assert [ref for ref, transfers in effects.items() if len(transfers) != 1] == []
+        return [found for (found,) in effects.values()]
+
+    def check_money(self) -> None:
+        """Check Stripe against the books: nobody paid twice, nothing paid that the books deny."""
         made = {
-            (ref, found["id"], found["amount"], found["currency"], found["destination"])
-            for ref, (found,) in effects.items()
+            (
+                found["metadata"]["payout_ref"],
+                found["id"],
+                found["amount"],
+                found["currency"],
+                found["destination"],
+            )
+            for found in self.check_nobody_is_paid_twice()
         }
         paid = set(self.db.execute(PAID_BY_THE_BOOK).fetchall())
         assert paid - made == set()

@@ -112,6 +112,7 @@ class Schedule:
         while time.monotonic() < end:
             time.sleep(self._random.uniform(0.02, 0.25))
             self._do_something()
+            story.check_nobody_is_paid_twice()
             story.check_books()
         self._calm_down()
         self._check()

@@ -56,7 +56,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("settlement_lines", "source_transaction_looks_like_one"): [
         {"source_transaction": text} for text in ("", "ch", "ch_", "_1", "ch_1 ", "ch-1", "ch_1\n")
     ]
-    + [{"source_transaction": "ch_" + 241 * "1"}],
+    + [{"source_transaction": "ch_" + 253 * "1"}],
     ("payout_transfers", "amount_is_positive"): [{"amount_minor": n} for n in (-1, 0)],
     ("payout_transfers", "destination_is_a_stripe_account"): [
         {"destination": text} for text in ("", "cus_1", "1")
