@@ -45,13 +45,17 @@ class Engine:
                 logger.info("swept: %s", counts)
         self.pump.ring()
 
+    async def try_to_sweep(self) -> None:
+        """Sweep; what keeps it from doing so is logged, and the next sweep tries again."""
+        try:
+            await self.sweep()
+        except Exception as error:
+            logger.warning("a sweep failed: %s", errors.tell(error))
+
     async def sweep_for_ever(self) -> None:
         """Sweep every few seconds, whatever happens."""
         while True:
-            try:
-                await self.sweep()
-            except Exception as error:
-                logger.warning("a sweep failed: %s", errors.tell(error))
+            await self.try_to_sweep()
             await asyncio.sleep(random.uniform(*SWEEP_SECONDS))
 
 

@@ -11,7 +11,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -56,12 +55,6 @@ class ForkedWorker:
             self._returncode = self._nursery.ask(wait=self.pid)
             os.close(self._pidfd)
         return self._returncode
-
-    def wait_until_stopped(self) -> None:
-        """Return when a SIGSTOP has taken effect."""
-        state = Path(f"/proc/{self.pid}/stat")
-        while state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "T":
-            time.sleep(0.01)
 
 
 class Nursery:

@@ -22,7 +22,7 @@ from tests.crash.workers import OURS, Worker, environment, run, wait_until
 from tests.procedures.engine import Engine
 
 # A minute, say, shows nothing else and takes a minute.
-OUTAGE_SECONDS: Final = float(os.environ.get("PAYOUT_CRASH_OUTAGE_SECONDS", "6"))
+OUTAGE_SECONDS: Final = float(os.environ.get("PAYOUT_CRASH_OUTAGE_SECONDS", "4"))
 HELD: Final = 4
 REPORT_FAILS: Final = "report_outcomes fails, to be repeated"
 

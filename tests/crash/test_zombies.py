@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
-from tests.crash.workers import Worker
+from tests.crash.workers import Worker, wait_until
 
 
 def stop_before_the_send(story: Story, fork_worker: StartWorker) -> Worker:
@@ -69,6 +69,7 @@ def test_a_zombie_that_wakes_too_late_sends_nothing(story: Story, fork_worker: S
     story.engine.set(http_deadline_for="1 second")
     story.engine.set(lease_for="1.5 seconds")
     zombie = stop_before_the_send(story, fork_worker)
+    wait_until(lambda: story.engine.sweep().leases_expired)
     fork_worker(person=2)
     story.wait_until_states(paid=1)
     assert wake(story, zombie) == ("not_sent", "stale")

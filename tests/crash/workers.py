@@ -90,12 +90,10 @@ class Worker:
         self._process.wait()
 
     def freeze(self) -> None:
-        """Stop it with SIGSTOP, and return when it stands still."""
+        """Stop it with SIGSTOP, and return when it stands still (Linux only)."""
         self._process.send_signal(signal.SIGSTOP)
-        if isinstance(self._process, ForkedWorker):
-            self._process.wait_until_stopped()
-        else:
-            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+        state = Path(f"/proc/{self.pid}/stat")
+        wait_until(lambda: state.read_text(encoding="utf-8").rpartition(") ")[2][0] == "T")
 
     def thaw(self) -> None:
         """Continue it with SIGCONT."""

@@ -26,6 +26,8 @@ from sandbox.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOLD_A_SERVER = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a background job
 import sys
 from sandbox.embedded_postgres import EmbeddedPostgres
 server = EmbeddedPostgres.start()
@@ -183,7 +185,7 @@ def test_committed_rows_survive_each_way_to_stop(how: str) -> None:
         # A session that stays open must not keep the server from stopping.
         with psycopg.connect(server.uri()):
             getattr(server, how)()
-            with pytest.raises(psycopg.OperationalError, match="refused|closed the connection"):
+            with pytest.raises(psycopg.OperationalError, match=r"refused|closed the connection"):
                 ask(server, "select 1")
             server.restart()
             assert server.port == port
