@@ -23,7 +23,7 @@ demo: .venv/ready ## pay a few hundred settlements, kill a worker, reconcile (KE
 	@$(BIN)/payout-engine demo $(if $(KEEP),--keep)
 
 test: .venv/ready ## run the whole suite (on DATABASE_URL when it is set; ARGS="-k name")
-	@$(RUN) pytest --numprocesses logical --maxprocesses 8 --dist worksteal $(ARGS)
+	@$(RUN) pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 lint: .venv/ready ## check style and types of the Python, house rules and safety of the SQL
 	@$(RUN) ruff check

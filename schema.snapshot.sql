@@ -100,6 +100,36 @@ COMMENT ON TYPE payout.judgement IS 'What one outcome means for its transfer.';
 
 
 --
+-- Name: metadata; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.metadata AS jsonb
+	CONSTRAINT metadata_is_an_object CHECK ((jsonb_typeof(VALUE) = 'object'::text));
+
+
+--
+-- Name: DOMAIN metadata; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.metadata IS 'A JSON object.';
+
+
+--
+-- Name: moment; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.moment AS timestamp with time zone
+	CONSTRAINT moment_is_finite CHECK (isfinite(VALUE));
+
+
+--
+-- Name: DOMAIN moment; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.moment IS 'A point in time, not infinity.';
+
+
+--
 -- Name: outcome; Type: TYPE; Schema: payout; Owner: -
 --
 
@@ -139,6 +169,51 @@ COMMENT ON TYPE payout.outcome IS 'What a worker saw of one attempt: the element
 
 
 --
+-- Name: positive_minor; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.positive_minor AS bigint
+	CONSTRAINT amount_is_positive CHECK ((VALUE > 0));
+
+
+--
+-- Name: DOMAIN positive_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.positive_minor IS 'An amount of money in minor units, above zero.';
+
+
+--
+-- Name: settlement_state; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.settlement_state AS text
+	CONSTRAINT settlement_is_pending_or_complete CHECK ((VALUE = ANY (ARRAY['pending'::text, 'complete'::text])));
+
+
+--
+-- Name: DOMAIN settlement_state; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.settlement_state IS 'pending: editable; complete: frozen and scheduled.';
+
+
+--
+-- Name: source_transaction_id; Type: DOMAIN; Schema: payout; Owner: -
+--
+
+CREATE DOMAIN payout.source_transaction_id AS text
+	CONSTRAINT source_transaction_looks_like_one CHECK (((VALUE ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$'::text) AND (length(VALUE) <= 255)));
+
+
+--
+-- Name: DOMAIN source_transaction_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON DOMAIN payout.source_transaction_id IS 'Stripe''s id of a charge, such as ch_1.';
+
+
+--
 -- Name: transfer_state; Type: DOMAIN; Schema: payout; Owner: -
 --
 
@@ -151,36 +226,6 @@ CREATE DOMAIN payout.transfer_state AS text
 --
 
 COMMENT ON DOMAIN payout.transfer_state IS 'A state out of payout.states.';
-
-
---
--- Name: accounts_fit(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-    return case p_kind
-        when 'obligation' then
-            p_debit_account = 'settlement_funds' and p_credit_account like 'payable:_%'
-        when 'reserve' then p_debit_account like 'payable:_%' and p_credit_account = 'in_flight'
-        when 'paid' then p_debit_account = 'in_flight' and p_credit_account = 'stripe_balance'
-        when 'release' then p_debit_account = 'in_flight' and p_credit_account like 'payable:_%'
-        when 'reversal' then
-            p_debit_account = 'stripe_balance' and p_credit_account like 'payable:_%'
-        else false
-    end;
-end
-$$;
-
-
---
--- Name: FUNCTION accounts_fit(p_kind text, p_debit_account text, p_credit_account text); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) IS 'True when a ledger entry of this kind moves money between the accounts that it should.';
 
 
 --
@@ -219,59 +264,6 @@ $$;
 COMMENT ON FUNCTION payout.answer_doorbells(p_doorbell_ids bigint[]) IS 'Deletes the queue jobs of these ids that no worker has fetched yet; returns how many.';
 
 
---
--- Name: payout_ref(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-    return 'payout_' || left(encode(sha256(convert_to(
-        octet_length(p_settlement_id)::text || ':' || p_settlement_id
-        || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
-        || ',' || coalesce(p_source_transaction, ''),
-        'UTF8')), 'hex'), 40);
-end
-$$;
-
-
---
--- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
-
-
---
--- Name: request_fits(jsonb, bigint, text, text, text, text, text, text); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-    return coalesce(
-        p_request ->> 'amount' = p_amount_minor::text
-        and p_request ->> 'currency' = p_currency
-        and p_request ->> 'destination' = p_destination
-        and p_request ->> 'source_transaction' is not distinct from p_source_transaction
-        and p_request -> 'metadata' @> jsonb_build_object(
-            'payout_ref', p_payout_ref, 'settlement_id', p_settlement_id, 'payee_id', p_payee_id),
-        false);
-end
-$$;
-
-
---
--- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'True when amount, currency, destination, source and metadata of a request are those given.';
-
-
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
@@ -292,11 +284,7 @@ CREATE TABLE payout.payout_transfers (
     payout_ref text NOT NULL,
     request jsonb NOT NULL,
     request_sha256 bytea GENERATED ALWAYS AS (sha256((replace((request)::text, '\'::text, '\\'::text))::bytea)) STORED NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
-    CONSTRAINT destination_is_a_stripe_account CHECK ((destination ~ '^acct_'::text)),
-    CONSTRAINT payout_ref_is_derived CHECK ((payout_ref = payout.payout_ref((settlement_id)::text, (payee_id)::text, source_transaction))),
-    CONSTRAINT request_says_what_the_row_says CHECK (payout.request_fits(request, amount_minor, (currency)::text, destination, payout_ref, (settlement_id)::text, (payee_id)::text, source_transaction))
+    created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 
@@ -592,6 +580,75 @@ COMMENT ON FUNCTION payout.check_guards() IS 'Part of payout_api.doctor(): trigg
 
 
 --
+-- Name: check_lines_of(text[], boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_lines_of(p_settlement_ids text[], p_are_new boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_found integer;
+    v_has_older boolean;
+    v_frozen_id text;
+begin
+    select count(*)::integer, coalesce(bool_or(l.is_older), false) into v_found, v_has_older
+    from (
+        select s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
+        from payout.settlements as s
+        where s.settlement_id = any (p_settlement_ids)
+        order by s.settlement_id
+        for no key update
+    ) as l;
+
+    if v_found < cardinality(p_settlement_ids) then
+        insert into payout.lines_ahead (settlement_id)
+        select i.settlement_id::payout.external_id
+        from unnest(p_settlement_ids) as i (settlement_id)
+        where not exists (
+            select from payout.settlements as s where s.settlement_id = i.settlement_id
+        )
+        order by i.settlement_id
+        on conflict do nothing;
+    end if;
+
+    if v_has_older then
+        update payout.settlements as s
+        set state = s.state
+        where s.settlement_id = any (p_settlement_ids)
+            and s.state = 'pending'
+            and s.xmin <> pg_current_xact_id()::xid;
+    end if;
+
+    -- With immediate constraints the very statement that inserts both has scheduled
+    -- the settlement by now; it did so with these lines if they add up.
+    select j.settlement_id::text into v_frozen_id
+    from payout.payout_jobs as j
+    join payout.settlements as s on s.settlement_id = j.settlement_id
+    where j.settlement_id = any (p_settlement_ids)
+        and (not p_are_new or s.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = j.settlement_id
+        ))
+    limit 1;
+    if found then
+        perform payout.refuse_late_lines(v_frozen_id);
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION check_lines_of(p_settlement_ids text[], p_are_new boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_lines_of(p_settlement_ids text[], p_are_new boolean) IS 'Refuses changed lines of settlements that have been scheduled (SP102); guards against those that are being completed meanwhile.';
+
+
+--
 -- Name: check_queue(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -633,6 +690,55 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.check_queue() IS 'Part of payout_api.doctor(): the queue is installed, rung and answered, nothing is on hold.';
+
+
+--
+-- Name: check_references(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_references() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'every row refers to what is there', count(*) = 0,
+        coalesce(string_agg(distinct o.name, ', '), 'jobs, transfers, progress and entries'),
+        'the guards were off while somebody changed rows: compare with a backup'
+    from (
+        select 'payout_jobs' from payout.payout_jobs as j
+        where not exists (
+            select from payout.settlements as s where s.settlement_id = j.settlement_id
+        )
+        union all
+        select 'payout_transfers' from payout.payout_transfers as t
+        where not exists (
+            select from payout.payout_jobs as j where j.payout_job_id = t.payout_job_id
+        ) or not exists (
+            select from payout.payees as p where p.payee_id = t.payee_id
+        ) or not exists (
+            select from payout.transfer_states as s
+            where s.payout_transfer_id = t.payout_transfer_id
+        )
+        union all
+        select 'transfer_states' from payout.transfer_states as s
+        where not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = s.payout_transfer_id
+        )
+        union all
+        select 'ledger_entries' from payout.ledger_entries as e
+        where not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = e.payout_transfer_id
+        )
+    ) as o (name)
+$$;
+
+
+--
+-- Name: FUNCTION check_references(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_references() IS 'Part of payout_api.doctor(): no job, transfer, progress row or ledger entry is an orphan.';
 
 
 --
@@ -747,105 +853,6 @@ COMMENT ON FUNCTION payout.check_server() IS 'Part of payout_api.doctor(): versi
 
 
 --
--- Name: settlements; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.settlements (
-    settlement_id payout.external_id NOT NULL,
-    currency payout.currency_code NOT NULL,
-    total_minor bigint NOT NULL,
-    state text DEFAULT 'pending'::text NOT NULL,
-    pay_after timestamp with time zone,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT metadata_is_an_object CHECK ((jsonb_typeof(metadata) = 'object'::text)),
-    CONSTRAINT pay_after_is_a_moment CHECK (isfinite(pay_after)),
-    CONSTRAINT settlement_is_pending_or_complete CHECK ((state = ANY (ARRAY['pending'::text, 'complete'::text]))),
-    CONSTRAINT total_is_positive CHECK ((total_minor > 0))
-);
-
-
---
--- Name: TABLE settlements; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.settlements IS 'What the marketplace settled with its payees. Editable while pending, frozen once complete; completing it schedules its payouts in the same transaction.';
-
-
---
--- Name: COLUMN settlements.total_minor; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlements.total_minor IS 'Sum of the lines in minor units of the currency; the commit fails if they differ.';
-
-
---
--- Name: COLUMN settlements.pay_after; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlements.pay_after IS 'Nothing is sent before this time; null: at once.';
-
-
---
--- Name: COLUMN settlements.metadata; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlements.metadata IS 'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
-
-
---
--- Name: check_settlement(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.check_settlement(p_settlement payout.settlements) RETURNS integer
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-declare
-    v_lines_minor numeric;
-    v_transfers integer;
-    v_has_problem boolean;
-begin
-    select
-        sum(o.amount_minor), count(*)::integer,
-        bool_or(
-            o.amount_minor > c.largest_amount_minor
-            or o.amount_minor % c.amount_step <> 0
-            or not exists (
-                select from payout.payee_accounts as a where a.payee_id = o.payee_id
-            ))
-    into v_lines_minor, v_transfers, v_has_problem
-    from (
-        select l.payee_id, sum(l.amount_minor) as amount_minor
-        from payout.settlement_lines as l
-        where l.settlement_id = p_settlement.settlement_id
-        group by l.payee_id, l.source_transaction
-    ) as o
-    join payout.currencies as c on c.currency = p_settlement.currency;
-
-    if v_has_problem is not false
-        or v_lines_minor is distinct from p_settlement.total_minor
-        or p_settlement.metadata <> '{}' then
-        perform payout.refuse_bad_header(p_settlement);
-        perform payout.refuse_bad_total(p_settlement);
-        perform payout.refuse_bad_payees(p_settlement.settlement_id);
-        perform payout.refuse_bad_amounts(p_settlement.settlement_id, p_settlement.currency);
-    end if;
-    return v_transfers;
-end
-$$;
-
-
---
--- Name: FUNCTION check_settlement(p_settlement payout.settlements); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.check_settlement(p_settlement payout.settlements) IS 'Refuses a settlement that cannot be paid out (SP301 to SP306, SP308); returns how many transfers it makes.';
-
-
---
 -- Name: clear_lost_doorbells(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -908,74 +915,271 @@ COMMENT ON FUNCTION payout.clock() IS 'Now, by the database''s clock, not frozen
 
 
 --
--- Name: create_transfers(payout.settlements, bigint, bigint[]); Type: FUNCTION; Schema: payout; Owner: -
+-- Name: settlement_lines; Type: TABLE; Schema: payout; Owner: -
 --
 
-CREATE FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]) RETURNS void
+CREATE TABLE payout.settlement_lines (
+    settlement_id payout.external_id NOT NULL,
+    line_id payout.external_id NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    amount_minor payout.positive_minor NOT NULL,
+    source_transaction payout.source_transaction_id
+);
+
+
+--
+-- Name: TABLE settlement_lines; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.settlement_lines IS 'What a settlement owes to whom. Lines of one payee and source_transaction become one transfer.';
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.amount_minor IS 'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.source_transaction IS 'Stripe charge that funds the line; null: the platform''s available balance.';
+
+
+--
+-- Name: settlements; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.settlements (
+    settlement_id payout.external_id NOT NULL,
+    currency payout.currency_code NOT NULL,
+    total_minor payout.positive_minor NOT NULL,
+    state payout.settlement_state DEFAULT 'pending'::text NOT NULL,
+    pay_after payout.moment,
+    metadata payout.metadata DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+
+--
+-- Name: TABLE settlements; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.settlements IS 'What the marketplace settled with its payees. Editable while pending, frozen once complete; completing it schedules its payouts in the same transaction.';
+
+
+--
+-- Name: COLUMN settlements.total_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.total_minor IS 'Sum of the lines in minor units of the currency; the commit fails if they differ.';
+
+
+--
+-- Name: COLUMN settlements.pay_after; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.pay_after IS 'Nothing is sent before this time; null: at once.';
+
+
+--
+-- Name: COLUMN settlements.metadata; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.metadata IS 'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
+
+
+--
+-- Name: create_payout_job(payout.settlements, payout.settlement_lines[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
+declare
+    v_payout_job_id bigint;
+    v_made_minor bigint;
 begin
-    with owed as (
-        select
-            l.payee_id,
-            l.source_transaction,
-            sum(l.amount_minor)::bigint as amount_minor,
-            payout.payout_ref(p_settlement.settlement_id, l.payee_id, l.source_transaction)
+    insert into payout.payout_jobs (settlement_id)
+    values (p_settlement.settlement_id)
+    on conflict do nothing
+    returning payout_job_id into v_payout_job_id;
+
+    if not found then
+        select j.payout_job_id into strict v_payout_job_id
+        from payout.payout_jobs as j
+        where j.settlement_id = p_settlement.settlement_id;
+        return v_payout_job_id;
+    end if;
+
+    if cardinality(p_lines) = 1 then
+        v_made_minor := payout.create_transfer(p_settlement, v_payout_job_id, p_lines[1]);
+    else
+        v_made_minor := payout.create_transfers(p_settlement, v_payout_job_id);
+    end if;
+
+    if v_made_minor is distinct from p_settlement.total_minor or p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_header(p_settlement);
+        perform payout.refuse_bad_total(p_settlement);
+        perform payout.refuse_bad_payees(p_settlement.settlement_id);
+        perform payout.refuse_bad_amounts(p_settlement.settlement_id, p_settlement.currency);
+    end if;
+    return v_payout_job_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]) IS 'Schedules the payouts of a complete settlement whose row this transaction holds; returns the payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';
+
+
+--
+-- Name: create_transfer(payout.settlements, bigint, payout.settlement_lines); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_destination text;
+    v_payout_ref text;
+    v_request jsonb;
+    v_payout_transfer_id bigint;
+    v_doorbell_ids bigint[];
+begin
+    v_destination := payout.payable_account(
+        p_line.payee_id, p_line.amount_minor, p_settlement.currency);
+    if v_destination is null then
+        return 0::bigint;
+    end if;
+
+    v_payout_ref := payout.payout_ref(
+        p_settlement.settlement_id, p_line.payee_id, p_line.source_transaction);
+    v_request := payout.transfer_request(
+        v_payout_ref, p_settlement, p_line.payee_id, v_destination, p_line.amount_minor,
+        p_line.source_transaction);
+    v_doorbell_ids := payout.ring_for_job(p_payout_job_id, 1, p_settlement.pay_after);
+
+    insert into payout.payout_transfers (
+        payout_job_id, settlement_id, payee_id, source_transaction, destination, amount_minor,
+        currency, payout_ref, request)
+    values (
+        p_payout_job_id, p_settlement.settlement_id, p_line.payee_id, p_line.source_transaction,
+        v_destination, p_line.amount_minor, p_settlement.currency, v_payout_ref, v_request)
+    returning payout_transfer_id into v_payout_transfer_id;
+
+    insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
+    values (
+        v_payout_transfer_id, coalesce(p_settlement.pay_after, now()), v_doorbell_ids[1]);
+
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
+    values
+        (v_payout_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
+            p_line.amount_minor, p_settlement.currency),
+        (v_payout_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
+            p_line.amount_minor, p_settlement.currency);
+    return p_line.amount_minor::bigint;
+end
+$$;
+
+
+--
+-- Name: FUNCTION create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines) IS 'Writes the transfer of the only line of a settlement; returns its amount, 0 if it cannot be paid as it stands.';
+
+
+--
+-- Name: create_transfers(payout.settlements, bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_made_minor bigint;
+begin
+    with owed as materialized (
+        -- More than a bigint holds is more than any currency takes.
+        select o.*, a.stripe_account_id,
+            payout.payout_ref(p_settlement.settlement_id, o.payee_id, o.source_transaction)
                 as payout_ref
-        from payout.settlement_lines as l
-        where l.settlement_id = p_settlement.settlement_id
-        group by l.payee_id, l.source_transaction
+        from (
+            select l.payee_id, l.source_transaction,
+                least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
+            from payout.settlement_lines as l
+            where l.settlement_id = p_settlement.settlement_id
+            group by l.payee_id, l.source_transaction
+        ) as o
+        cross join lateral payout.payable_account(
+            o.payee_id, o.amount_minor, p_settlement.currency) as a (stripe_account_id)
+        where a.stripe_account_id is not null
+        order by o.payee_id, o.source_transaction
+    ), bells as materialized (
+        select payout.ring_for_job(
+            p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
     ), transfers as (
         insert into payout.payout_transfers (
             payout_job_id, settlement_id, payee_id, source_transaction, destination,
             amount_minor, currency, payout_ref, request)
         select
             p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
-            a.stripe_account_id, o.amount_minor, p_settlement.currency, o.payout_ref,
-            payout.transfer_request(
-                o.payout_ref, p_settlement, o.payee_id, a.stripe_account_id,
-                o.amount_minor, o.source_transaction)
+            o.stripe_account_id, o.amount_minor, p_settlement.currency, o.payout_ref, r.request
         from owed as o
-        cross join lateral (
-            select pa.stripe_account_id
-            from payout.payee_accounts as pa
-            where pa.payee_id = o.payee_id
-            order by pa.payee_account_id desc
-            limit 1
-        ) as a
-        order by o.payee_id, o.source_transaction
+        cross join lateral payout.transfer_request(
+            o.payout_ref, p_settlement, o.payee_id, o.stripe_account_id, o.amount_minor,
+            o.source_transaction) as r (request)
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
         -- The bells are shared out evenly; without any the sweep will ring.
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
         select t.payout_transfer_id, coalesce(p_settlement.pay_after, now()),
-            p_doorbell_ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
-                * cardinality(p_doorbell_ids) / count(*) over ()]
+            b.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
+                * cardinality(b.ids) / count(*) over ()]
         from transfers as t
+        cross join bells as b
+    ), entries as (
+        insert into payout.ledger_entries (
+            payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
+            currency)
+        select
+            t.payout_transfer_id, e.kind, 1, e.debit_account, e.credit_account, t.amount_minor,
+            t.currency
+        from transfers as t
+        cross join lateral (values
+            ('obligation', 'settlement_funds', 'payable:' || t.payee_id),
+            ('reserve', 'payable:' || t.payee_id, 'in_flight')
+        ) as e (kind, debit_account, credit_account)
+        order by t.payout_transfer_id, e.kind
     )
-    insert into payout.ledger_entries (
-        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
-    select
-        t.payout_transfer_id, e.kind, 1, e.debit_account, e.credit_account, t.amount_minor,
-        t.currency
-    from transfers as t
-    cross join lateral (values
-        ('obligation', 'settlement_funds', 'payable:' || t.payee_id),
-        ('reserve', 'payable:' || t.payee_id, 'in_flight')
-    ) as e (kind, debit_account, credit_account)
-    order by t.payout_transfer_id, e.kind;
+    select sum(t.amount_minor)::bigint into v_made_minor
+    from transfers as t;
+    return v_made_minor;
 end
 $$;
 
 
 --
--- Name: FUNCTION create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]); Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION create_transfers(p_settlement payout.settlements, p_payout_job_id bigint); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]) IS 'Writes the transfers of a settlement, their progress rows with their bells, and the books.';
+COMMENT ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) IS 'Writes the transfers of a settlement, their progress rows with their bells, and the books; returns the sum of their amounts.';
 
 
 --
@@ -1005,6 +1209,93 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.defer_job(p_payout_job_id bigint, p_times integer) IS 'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none without procrastinate''s schema.';
+
+
+--
+-- Name: ledger_entries; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.ledger_entries (
+    ledger_entry_id bigint NOT NULL,
+    payout_transfer_id bigint NOT NULL,
+    kind text NOT NULL,
+    generation integer NOT NULL,
+    debit_account text NOT NULL,
+    credit_account text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency payout.currency_code NOT NULL,
+    stripe_reversal_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+
+--
+-- Name: TABLE ledger_entries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.ledger_entries IS 'Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.';
+
+
+--
+-- Name: COLUMN ledger_entries.kind; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.kind IS 'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee''s account here; reversal: Stripe took it back.';
+
+
+--
+-- Name: COLUMN ledger_entries.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.amount_minor IS 'In minor units of currency, always positive.';
+
+
+--
+-- Name: COLUMN ledger_entries.stripe_reversal_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.stripe_reversal_id IS 'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
+
+
+--
+-- Name: entry_fits(payout.ledger_entries); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.entry_fits(p_entry payout.ledger_entries) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_broken text := case
+        when p_entry.amount_minor <= 0 then 'amount_is_positive'
+        when p_entry.kind = 'obligation' and p_entry.generation <> 1
+            then 'obligation_is_of_the_first_generation'
+        when concat_ws(' ',
+            p_entry.kind,
+            case when p_entry.debit_account like 'payable:_%' then 'payable'
+                else nullif(p_entry.debit_account, 'payable') end,
+            case when p_entry.credit_account like 'payable:_%' then 'payable'
+                else nullif(p_entry.credit_account, 'payable') end,
+            case when p_entry.stripe_reversal_id is not null then 'with id' end
+        ) not in (
+            'obligation settlement_funds payable',
+            'reserve payable in_flight',
+            'paid in_flight stripe_balance',
+            'release in_flight payable',
+            'reversal stripe_balance payable with id'
+        ) then 'movement_exists'
+    end;
+begin
+    return v_broken is null or payout.refuse_row('ledger_entries', v_broken);
+end
+$$;
+
+
+--
+-- Name: FUNCTION entry_fits(p_entry payout.ledger_entries); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.entry_fits(p_entry payout.ledger_entries) IS 'Check: amount > 0, the accounts are those of the kind, only reversals name a reversal.';
 
 
 --
@@ -1079,6 +1370,33 @@ COMMENT ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit
 
 
 --
+-- Name: first_lines(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.first_lines(p_settlement_id text) RETURNS payout.settlement_lines[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    return array(
+        select l
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement_id
+        limit 2);
+end
+$$;
+
+
+--
+-- Name: FUNCTION first_lines(p_settlement_id text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.first_lines(p_settlement_id text) IS 'Enough lines of a settlement to see whether it has exactly one.';
+
+
+--
 -- Name: has_queue(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -1121,6 +1439,29 @@ COMMENT ON FUNCTION payout.has_queue() IS 'True when procrastinate''s schema is 
 
 
 --
+-- Name: hear_doorbell(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.hear_doorbell() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if pg_sequence_last_value('payout.waiting_doorbell'::regclass) is not null then
+        perform setval('payout.waiting_doorbell', 1, false);
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION hear_doorbell(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.hear_doorbell() IS 'Forgets which bell waits (payout.waiting_doorbell); not undone by a rollback.';
+
+
+--
 -- Name: held_subjects(text); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -1160,17 +1501,7 @@ CREATE TABLE payout.transfer_states (
     has_unknown_send boolean DEFAULT false NOT NULL,
     reason text,
     doorbell_id bigint,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT attempt_counts_from_zero CHECK ((attempt >= 0)),
-    CONSTRAINT cancelled_was_never_attempted CHECK ((((state)::text <> 'cancelled'::text) OR (attempt = 0))),
-    CONSTRAINT generation_counts_from_one CHECK ((generation >= 1)),
-    CONSTRAINT in_flight_has_been_sent CHECK ((((state)::text <> 'in_flight'::text) OR (first_sent_at IS NOT NULL))),
-    CONSTRAINT only_in_flight_has_a_lease CHECK ((((state)::text = 'in_flight'::text) = (lease_until IS NOT NULL))),
-    CONSTRAINT paid_names_its_transfer CHECK ((((state)::text = 'paid'::text) = (stripe_transfer_id IS NOT NULL))),
-    CONSTRAINT parked_and_failed_say_why CHECK ((((state)::text <> ALL (ARRAY['parked'::text, 'failed'::text])) OR (reason IS NOT NULL))),
-    CONSTRAINT resting_has_no_next_attempt CHECK ((((state)::text <> ALL (ARRAY['in_flight'::text, 'parked'::text, 'paid'::text, 'cancelled'::text])) OR (next_attempt_at IS NULL))),
-    CONSTRAINT tries_count_from_zero CHECK ((tries >= 0)),
-    CONSTRAINT waiting_names_its_next_attempt CHECK ((((state)::text <> ALL (ARRAY['scheduled'::text, 'retry_wait'::text, 'unknown'::text])) OR (next_attempt_at IS NOT NULL)))
+    changed_at timestamp with time zone DEFAULT now() NOT NULL
 )
 WITH (fillfactor='70');
 
@@ -1269,6 +1600,40 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.is_only_send(p_state payout.transfer_states) IS 'True when no attempt but the newest can have had an effect under the current key.';
+
+
+--
+-- Name: is_waiting(bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.is_waiting(p_doorbell_id bigint) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    if to_regnamespace('procrastinate') is null
+        or not has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
+        or to_regclass('procrastinate.procrastinate_jobs') is null
+        or not has_table_privilege('procrastinate.procrastinate_jobs', 'select') then
+        return false;
+    end if;
+    return exists (
+        select from procrastinate.procrastinate_jobs as q
+        where q.id = p_doorbell_id
+            and q.status = 'todo'
+            and q.task_name = 'payout.execute'
+    );
+end
+$$;
+
+
+--
+-- Name: FUNCTION is_waiting(p_doorbell_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.is_waiting(p_doorbell_id bigint) IS 'True when the queue job of this id is a bell of ours that no worker has fetched yet.';
 
 
 --
@@ -1786,6 +2151,65 @@ COMMENT ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_l
 
 
 --
+-- Name: payable_account(text, bigint, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.payable_account(p_payee_id text, p_amount_minor bigint, p_currency text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_account text;
+begin
+    select a.stripe_account_id into v_account
+    from payout.currencies as c
+    cross join payout.payee_accounts as a
+    where c.currency = p_currency
+        and p_amount_minor <= c.largest_amount_minor
+        and p_amount_minor % c.amount_step = 0
+        and a.payee_id = p_payee_id
+    order by a.payee_account_id desc
+    limit 1;
+    return v_account;
+end
+$$;
+
+
+--
+-- Name: FUNCTION payable_account(p_payee_id text, p_amount_minor bigint, p_currency text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.payable_account(p_payee_id text, p_amount_minor bigint, p_currency text) IS 'The account a payee is paid to from now on; null if there is none, or if the amount is not one that Stripe takes in this currency.';
+
+
+--
+-- Name: payout_ref(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return 'payout_' || left(encode(sha256(convert_to(
+        octet_length(p_settlement_id)::text || ':' || p_settlement_id
+        || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
+        || ',' || coalesce(p_source_transaction, ''),
+        'UTF8')), 'hex'), 40);
+end
+$$;
+
+
+--
+-- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) IS 'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
+
+
+--
 -- Name: place_hold(text, text, text); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -1823,6 +2247,47 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) IS 'Places a hold unless there is one, notes it in operator_actions, returns its hold_id.';
+
+
+--
+-- Name: progress_fits(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.progress_fits(p_state payout.transfer_states) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_broken text := case
+        when p_state.generation < 1 then 'generation_counts_from_one'
+        when p_state.attempt < 0 then 'attempt_counts_from_zero'
+        when p_state.tries < 0 then 'tries_count_from_zero'
+        when p_state.state = 'cancelled' and p_state.attempt <> 0
+            then 'cancelled_was_never_attempted'
+        when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
+            then 'only_in_flight_has_a_lease'
+        when p_state.state = 'in_flight' and p_state.first_sent_at is null
+            then 'in_flight_has_been_sent'
+        when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
+            then 'paid_names_its_transfer'
+        when p_state.state in ('scheduled', 'retry_wait', 'unknown')
+            and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
+        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled')
+            and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
+        when p_state.state in ('parked', 'failed') and p_state.reason is null
+            then 'parked_and_failed_say_why'
+    end;
+begin
+    return v_broken is null or payout.refuse_row('transfer_states', v_broken);
+end
+$$;
+
+
+--
+-- Name: FUNCTION progress_fits(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.progress_fits(p_state payout.transfer_states) IS 'Check: counters, lease, next attempt, Stripe''s id and reason are those that the state has.';
 
 
 --
@@ -1877,103 +2342,51 @@ COMMENT ON FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement pay
 
 
 --
--- Name: settlement_lines; Type: TABLE; Schema: payout; Owner: -
+-- Name: read_lines(payout.external_id, jsonb); Type: FUNCTION; Schema: payout; Owner: -
 --
 
-CREATE TABLE payout.settlement_lines (
-    settlement_id payout.external_id NOT NULL,
-    line_id payout.external_id NOT NULL,
-    payee_id payout.external_id NOT NULL,
-    amount_minor bigint NOT NULL,
-    source_transaction text,
-    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
-    CONSTRAINT source_transaction_looks_like_one CHECK (((source_transaction ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$'::text) AND (length(source_transaction) <= 255)))
-);
-
-
---
--- Name: TABLE settlement_lines; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.settlement_lines IS 'What a settlement owes to whom. Lines of one payee and source_transaction become one transfer.';
-
-
---
--- Name: COLUMN settlement_lines.amount_minor; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlement_lines.amount_minor IS 'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
-
-
---
--- Name: COLUMN settlement_lines.source_transaction; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlement_lines.source_transaction IS 'Stripe charge that funds the line; null: the platform''s available balance.';
-
-
---
--- Name: read_lines(text, jsonb); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) RETURNS SETOF payout.settlement_lines
+CREATE FUNCTION payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) RETURNS payout.settlement_lines[]
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
-    v_problem text;
+    v_lines payout.settlement_lines[] := '{}'::payout.settlement_lines[];
+    v_line jsonb;
+    v_amount_minor numeric;
 begin
-    if p_lines is null or jsonb_typeof(p_lines) <> 'array' or p_lines = '[]' then
-        v_problem := 'p_lines is not an array with at least one line';
-    else
-        select format('line %s of p_lines %s', e.position, c.problem) into v_problem
-        from (
-            select e.line, e.position,
-                row_number() over (partition by e.line ->> 'line_id' order by e.position) as nth
-            from jsonb_array_elements(p_lines) with ordinality as e (line, position)
-        ) as e
-        cross join lateral (select case
-            when jsonb_typeof(e.line) <> 'object' then 'is not an object'
-            when jsonb_typeof(e.line -> 'line_id') is distinct from 'string'
-                then 'has no text line_id'
-            when jsonb_typeof(e.line -> 'payee_id') is distinct from 'string'
-                then 'has no text payee_id'
-            when jsonb_typeof(e.line -> 'amount_minor') is distinct from 'number'
-                or e.line ->> 'amount_minor' !~ '^-?[0-9]{1,18}$'
-                then 'has no whole number amount_minor'
-            when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
-                not in ('string', 'null')
-                then 'has a source_transaction that is not text'
-            when e.line - array['line_id', 'payee_id', 'amount_minor', 'source_transaction'] <> '{}'
-                then 'has a key that is none of line_id, payee_id, amount_minor, source_transaction'
-            when e.nth > 1 then format('repeats the line_id %s', e.line ->> 'line_id')
-        end) as c (problem)
-        where c.problem is not null
-        order by e.position
-        limit 1;
+    if jsonb_typeof(p_lines) is distinct from 'array'
+        or jsonb_array_length(p_lines) <> 1
+        or coalesce(p_lines @? '$[*].keyvalue() ? (!(
+            @.key == "line_id" && @.value.type() == "string"
+            || @.key == "payee_id" && @.value.type() == "string"
+            || @.key == "amount_minor" && @.value.type() == "number"
+                && @.value.abs() <= 999999999999999999
+            || @.key == "source_transaction"
+                && (@.value.type() == "string" || @.value == null)))', true) then
+        perform payout.refuse_bad_lines(p_lines);
     end if;
-
-    if v_problem is not null then
-        raise exception '%', v_problem
-            using
-                errcode = 'SP309',
-                hint = 'A line is {"line_id":"1","payee_id":"seller_1","amount_minor":700}.';
-    end if;
-
-    return query
-    select p_settlement_id::payout.external_id, l.line_id::payout.external_id,
-        l.payee_id::payout.external_id, l.amount_minor, l.source_transaction
-    from jsonb_to_recordset(p_lines) as l (
-        line_id text, payee_id text, amount_minor bigint, source_transaction text);
+    for i in 0 .. jsonb_array_length(p_lines) - 1 loop
+        v_line := p_lines -> i;
+        v_amount_minor := (v_line ->> 'amount_minor')::numeric;
+        if v_line ->> 'line_id' is null or v_line ->> 'payee_id' is null
+            or v_amount_minor is null or scale(v_amount_minor) > 0 then
+            perform payout.refuse_bad_lines(p_lines);
+        end if;
+        v_lines := v_lines || row(
+            p_settlement_id, v_line ->> 'line_id', v_line ->> 'payee_id',
+            v_amount_minor, v_line ->> 'source_transaction'
+        )::payout.settlement_lines;
+    end loop;
+    return v_lines;
 end
 $_$;
 
 
 --
--- Name: FUNCTION read_lines(p_settlement_id text, p_lines jsonb); Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION read_lines(p_settlement_id payout.external_id, p_lines jsonb); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) IS 'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
+COMMENT ON FUNCTION payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) IS 'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
 
 
 --
@@ -2247,6 +2660,64 @@ COMMENT ON FUNCTION payout.refuse_bad_header(p_settlement payout.settlements) IS
 
 
 --
+-- Name: refuse_bad_lines(jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_lines(p_lines jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    v_problem text;
+begin
+    if p_lines is null or jsonb_typeof(p_lines) <> 'array' or p_lines = '[]' then
+        v_problem := 'p_lines is not an array with at least one line';
+    else
+        select format('line %s of p_lines %s', e.position, c.problem) into v_problem
+        from (
+            select e.line, e.position,
+                row_number() over (partition by e.line ->> 'line_id' order by e.position) as nth
+            from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        ) as e
+        cross join lateral (select case
+            when jsonb_typeof(e.line) <> 'object' then 'is not an object'
+            when jsonb_typeof(e.line -> 'line_id') is distinct from 'string'
+                then 'has no text line_id'
+            when jsonb_typeof(e.line -> 'payee_id') is distinct from 'string'
+                then 'has no text payee_id'
+            when jsonb_typeof(e.line -> 'amount_minor') is distinct from 'number'
+                or e.line ->> 'amount_minor' !~ '^-?[0-9]{1,18}$'
+                then 'has no whole number amount_minor'
+            when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
+                not in ('string', 'null')
+                then 'has a source_transaction that is not text'
+            when e.line - array['line_id', 'payee_id', 'amount_minor', 'source_transaction'] <> '{}'
+                then 'has a key that is none of line_id, payee_id, amount_minor, source_transaction'
+            when e.nth > 1 then format('repeats the line_id %s', e.line ->> 'line_id')
+        end) as c (problem)
+        where c.problem is not null
+        order by e.position
+        limit 1;
+    end if;
+
+    if v_problem is not null then
+        raise exception '%', v_problem
+            using
+                errcode = 'SP309',
+                hint = 'A line is {"line_id":"1","payee_id":"seller_1","amount_minor":700}.';
+    end if;
+end
+$_$;
+
+
+--
+-- Name: FUNCTION refuse_bad_lines(p_lines jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_lines(p_lines jsonb) IS 'Refuses lines given as JSON that cannot be read, naming the first (SP309).';
+
+
+--
 -- Name: refuse_bad_payees(text); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -2352,6 +2823,32 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.refuse_late_lines(p_settlement_id text) IS 'Raises SP102 for a line that came too late.';
+
+
+--
+-- Name: refuse_row(text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_row(p_table text, p_rule text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception 'new row for relation "%" violates check constraint "%"', p_table, p_rule
+        using
+            errcode = '23514',
+            schema = 'payout',
+            table = p_table,
+            constraint = p_rule;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_row(p_table text, p_rule text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_row(p_table text, p_rule text) IS 'Raises 23514 for a row of the table that breaks the rule.';
 
 
 --
@@ -2554,16 +3051,28 @@ CREATE FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers integer,
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+    v_waiting_id bigint := pg_sequence_last_value('payout.waiting_doorbell'::regclass);
+    v_times integer := 1;
+    v_doorbell_ids bigint[];
 begin
     if p_pay_after > now() then
         return '{}'::bigint[];
     end if;
-    if p_transfers = 1 then
-        return payout.defer_job(p_payout_job_id, 1);
+    if p_transfers > 1 then
+        v_times := (
+            select (p_transfers + e.transfers_per_doorbell - 1) / e.transfers_per_doorbell
+            from payout.engine_settings as e);
     end if;
-    return payout.defer_job(p_payout_job_id, (
-        select (p_transfers + e.transfers_per_doorbell - 1) / e.transfers_per_doorbell
-        from payout.engine_settings as e));
+    if v_times = 1 and v_waiting_id is not null and payout.is_waiting(v_waiting_id) then
+        return array[v_waiting_id];
+    end if;
+
+    v_doorbell_ids := payout.defer_job(p_payout_job_id, v_times);
+    if cardinality(v_doorbell_ids) > 0 then
+        perform setval('payout.waiting_doorbell', v_doorbell_ids[1]);
+    end if;
+    return v_doorbell_ids;
 end
 $$;
 
@@ -2572,7 +3081,7 @@ $$;
 -- Name: FUNCTION ring_for_job(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) IS 'Defers the queue jobs of a new payout job, one for each transfers_per_doorbell (of engine_settings) transfers; none before pay_after.';
+COMMENT ON FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) IS 'Rings for a new payout job, once for each transfers_per_doorbell (of engine_settings) transfers, or lets a bell serve that waits already; none before pay_after. Returns the bells.';
 
 
 --
@@ -2611,8 +3120,6 @@ CREATE FUNCTION payout.schedule_payout_job(p_settlement_id text) RETURNS bigint
     AS $$
 declare
     v_settlement payout.settlements;
-    v_payout_job_id bigint;
-    v_transfers integer;
 begin
     select * into v_settlement
     from payout.settlements as s
@@ -2623,33 +3130,13 @@ begin
         raise exception 'settlement % does not exist', p_settlement_id
             using errcode = 'SP310';
     end if;
-
-    select j.payout_job_id into v_payout_job_id
-    from payout.payout_jobs as j
-    where j.settlement_id = p_settlement_id;
-
-    if found then
-        return v_payout_job_id;
-    end if;
-
     if v_settlement.state <> 'complete' then
         raise exception 'settlement % is still pending', p_settlement_id
             using
                 errcode = 'SP202',
                 hint = 'Set its state to complete; that schedules its payouts.';
     end if;
-
-    v_transfers := payout.check_settlement(v_settlement);
-
-    insert into payout.payout_jobs (settlement_id)
-    values (p_settlement_id)
-    returning payout_job_id into v_payout_job_id;
-
-    perform payout.create_transfers(
-        v_settlement, v_payout_job_id,
-        payout.ring_for_job(v_payout_job_id, v_transfers, v_settlement.pay_after));
-
-    return v_payout_job_id;
+    return payout.create_payout_job(v_settlement, payout.first_lines(p_settlement_id));
 end
 $$;
 
@@ -2662,10 +3149,10 @@ COMMENT ON FUNCTION payout.schedule_payout_job(p_settlement_id text) IS 'Schedul
 
 
 --
--- Name: settlement_difference(payout.settlements, text, payout.settlement_lines[], timestamp with time zone, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+-- Name: settlement_difference(payout.settlements, text, jsonb, timestamp with time zone, jsonb); Type: FUNCTION; Schema: payout; Owner: -
 --
 
-CREATE FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb) RETURNS text
+CREATE FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2676,12 +3163,15 @@ CREATE FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_
         (
             select 'line ' || coalesce(o.line_id, n.line_id)
             from (
-                select l.*
+                select l.line_id, l.payee_id, l.amount_minor, l.source_transaction
                 from payout.settlement_lines as l
                 where l.settlement_id = p_settlement.settlement_id
             ) as o
-            full join unnest(p_lines) as n on n.line_id = o.line_id
-            where o is distinct from n
+            full join jsonb_to_recordset(p_lines) as n (
+                line_id text, payee_id text, amount_minor bigint, source_transaction text
+            ) on n.line_id = o.line_id
+            where (o.payee_id, o.amount_minor, o.source_transaction)
+                is distinct from (n.payee_id, n.amount_minor, n.source_transaction)
             order by coalesce(o.line_id, n.line_id)
             limit 1
         ))
@@ -2689,10 +3179,10 @@ $$;
 
 
 --
--- Name: FUNCTION settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb); Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb) IS 'Names the parts that differ, for lines the first one; empty when nothing differs.';
+COMMENT ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) IS 'Names the parts that differ, for lines the first one; empty when nothing differs.';
 
 
 --
@@ -2815,55 +3305,20 @@ CREATE FUNCTION payout.tg_settlement_lines__refuse_frozen() RETURNS trigger
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
-declare
-    v_settlement_ids text[] := array(
-        select distinct c.settlement_id::text from changed as c);
-    v_found integer;
-    v_has_older boolean;
-    v_frozen_id text;
 begin
-    select count(*)::integer, coalesce(bool_or(l.is_older), false) into v_found, v_has_older
-    from (
-        select s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
-        from payout.settlements as s
-        where s.settlement_id = any (v_settlement_ids)
-        order by s.settlement_id
-        for no key update
-    ) as l;
-
-    if v_found < cardinality(v_settlement_ids) then
-        insert into payout.lines_ahead (settlement_id)
-        select i.settlement_id::payout.external_id
-        from unnest(v_settlement_ids) as i (settlement_id)
+    if tg_op <> 'INSERT' or exists (
+        select from changed as c
         where not exists (
-            select from payout.settlements as s where s.settlement_id = i.settlement_id
+            select from payout.settlements as s
+            where s.settlement_id = c.settlement_id
+                and s.xmin = pg_current_xact_id()::xid
+                and not exists (
+                    select from payout.payout_jobs as j where j.settlement_id = s.settlement_id
+                )
         )
-        order by i.settlement_id
-        on conflict do nothing;
-    end if;
-
-    if v_has_older then
-        update payout.settlements as s
-        set state = s.state
-        where s.settlement_id = any (v_settlement_ids)
-            and s.state = 'pending'
-            and s.xmin <> pg_current_xact_id()::xid;
-    end if;
-
-    -- With immediate constraints the very statement that inserts both has scheduled
-    -- the settlement by now; it did so with these lines if they add up.
-    select j.settlement_id::text into v_frozen_id
-    from payout.payout_jobs as j
-    join payout.settlements as s on s.settlement_id = j.settlement_id
-    where j.settlement_id = any (v_settlement_ids)
-        and (tg_op <> 'INSERT' or s.total_minor <> (
-            select sum(l.amount_minor)
-            from payout.settlement_lines as l
-            where l.settlement_id = j.settlement_id
-        ))
-    limit 1;
-    if found then
-        perform payout.refuse_late_lines(v_frozen_id);
+    ) then
+        perform payout.check_lines_of(
+            array(select distinct c.settlement_id::text from changed as c), tg_op = 'INSERT');
     end if;
     return null;
 end
@@ -2928,12 +3383,11 @@ CREATE FUNCTION payout.tg_settlements__schedule_payout_job() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-    -- It may have been scheduled or deleted again since the event was queued.
-    if not exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
-        and exists (
-            select from payout.settlements as s where s.settlement_id = new.settlement_id
-        ) then
-        perform payout.schedule_payout_job(new.settlement_id);
+    -- The row is as the event shows it, and held: a complete settlement is frozen.
+    if new.state = 'complete' and not exists (
+        select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+    ) then
+        perform payout.create_payout_job(new, payout.first_lines(new.settlement_id));
     end if;
     return null;
 end
@@ -2959,7 +3413,10 @@ declare
     v_problem text;
 begin
     if tg_op = 'INSERT' then
-        v_problem := 'a transfer starts as scheduled, with its first key and no attempt';
+        if new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
+            or new.first_sent_at is not null then
+            v_problem := 'a transfer starts as scheduled, with its first key and no attempt';
+        end if;
     elsif new.payout_transfer_id <> old.payout_transfer_id then
         v_problem := 'progress belongs to one transfer';
     elsif new.state = 'in_flight' and old.state <> 'in_flight'
@@ -3046,6 +3503,73 @@ COMMENT ON FUNCTION payout.tg_transfer_states__check_transition() IS 'Trigger: r
 
 
 --
+-- Name: total_minor(payout.settlement_lines[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.total_minor(p_lines payout.settlement_lines[]) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_line payout.settlement_lines;
+    v_total_minor numeric := 0::numeric;
+begin
+    foreach v_line in array p_lines loop
+        v_total_minor := v_total_minor + v_line.amount_minor;
+    end loop;
+    return v_total_minor;
+end
+$$;
+
+
+--
+-- Name: FUNCTION total_minor(p_lines payout.settlement_lines[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.total_minor(p_lines payout.settlement_lines[]) IS 'Sum of amount_minor over the lines, in minor units.';
+
+
+--
+-- Name: transfer_fits(payout.payout_transfers); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.transfer_fits(p_transfer payout.payout_transfers) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_broken text := case
+        when p_transfer.amount_minor <= 0 then 'amount_is_positive'
+        when not starts_with(p_transfer.destination, 'acct_') then 'destination_is_a_stripe_account'
+        when p_transfer.payout_ref <> payout.payout_ref(
+                p_transfer.settlement_id, p_transfer.payee_id, p_transfer.source_transaction)
+            then 'payout_ref_is_derived'
+        when not coalesce(
+                p_transfer.request ->> 'amount' = p_transfer.amount_minor::text
+                and p_transfer.request ->> 'currency' = p_transfer.currency
+                and p_transfer.request ->> 'destination' = p_transfer.destination
+                and p_transfer.request ->> 'source_transaction'
+                    is not distinct from p_transfer.source_transaction
+                and p_transfer.request #>> '{metadata,payout_ref}' = p_transfer.payout_ref
+                and p_transfer.request #>> '{metadata,settlement_id}' = p_transfer.settlement_id
+                and p_transfer.request #>> '{metadata,payee_id}' = p_transfer.payee_id,
+                false)
+            then 'request_says_what_the_row_says'
+    end;
+begin
+    return v_broken is null or payout.refuse_row('payout_transfers', v_broken);
+end
+$$;
+
+
+--
+-- Name: FUNCTION transfer_fits(p_transfer payout.payout_transfers); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.transfer_fits(p_transfer payout.payout_transfers) IS 'Check: amount > 0, payout_ref is derived, the request says what the row says.';
+
+
+--
 -- Name: transfer_request(text, payout.settlements, text, text, bigint, text); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -3053,19 +3577,21 @@ CREATE FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.s
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+    v_metadata jsonb := jsonb_object(array[
+        'payout_ref', p_payout_ref,
+        'settlement_id', p_settlement.settlement_id,
+        'payee_id', p_payee_id]);
 begin
-    return jsonb_build_object(
-        'amount', p_amount_minor,
+    if p_settlement.metadata <> '{}' then
+        v_metadata := p_settlement.metadata || v_metadata;
+    end if;
+    return jsonb_object(array[
         'currency', p_settlement.currency,
         'destination', p_destination,
-        'metadata', p_settlement.metadata || jsonb_build_object(
-            'payout_ref', p_payout_ref,
-            'settlement_id', p_settlement.settlement_id,
-            'payee_id', p_payee_id)
-    ) || case
-        when p_source_transaction is null then jsonb_build_object('transfer_group', p_payout_ref)
-        else jsonb_build_object('source_transaction', p_source_transaction)
-    end;
+        case when p_source_transaction is null then 'transfer_group' else 'source_transaction' end,
+        coalesce(p_source_transaction, p_payout_ref)
+    ]) || jsonb_build_object('amount', p_amount_minor, 'metadata', v_metadata);
 end
 $$;
 
@@ -3104,6 +3630,9 @@ begin
                 hint = format('Name the worker, ask for 1 to %s.', v_settings.largest_claim);
     end if;
 
+    if p_payout_job_id is null then
+        perform payout.hear_doorbell();
+    end if;
     if exists (
         select from payout.holds as h where h.scope = 'engine' and h.released_at is null
     ) then
@@ -3163,24 +3692,30 @@ CREATE FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    v_settlement payout.settlements;
-    v_lines payout.settlement_lines[] := array(
-        select l from payout.read_lines(p_settlement_id, p_lines) as l);
+    v_settlement payout.settlements := row(
+        p_settlement_id::payout.external_id, p_currency::payout.currency_code,
+        null::payout.positive_minor, 'complete'::payout.settlement_state,
+        p_pay_after::payout.moment, p_metadata::payout.metadata, now());
+    v_lines payout.settlement_lines[];
     v_difference text;
 begin
-    -- The caller may have made all constraints immediate; the lines come after.
-    set constraints payout._900_schedule_payout_job deferred;
+    v_lines := payout.read_lines(v_settlement.settlement_id, p_lines);
+    v_settlement.total_minor := payout.total_minor(v_lines);
 
-    insert into payout.settlements (
-        settlement_id, currency, total_minor, state, pay_after, metadata)
-    select p_settlement_id, p_currency, sum(l.amount_minor), 'complete', p_pay_after, p_metadata
-    from unnest(v_lines) as l
-    on conflict (settlement_id) do nothing;
+    -- One statement: the caller may have made all constraints immediate.
+    with settlement as (
+        insert into payout.settlements
+        values (v_settlement.*)
+        on conflict (settlement_id) do nothing
+        returning settlement_id
+    )
+    insert into payout.settlement_lines
+    select l.*
+    from settlement as s
+    cross join unnest(v_lines) as l;
 
     if found then
-        insert into payout.settlement_lines
-        select l.* from unnest(v_lines) as l;
-        return payout.schedule_payout_job(p_settlement_id);
+        return payout.create_payout_job(v_settlement, v_lines);
     end if;
 
     select * into v_settlement
@@ -3189,7 +3724,7 @@ begin
     for update;
 
     v_difference := payout.settlement_difference(
-        v_settlement, p_currency, v_lines, p_pay_after, p_metadata);
+        v_settlement, p_currency, p_lines, p_pay_after, p_metadata);
     if v_difference <> '' then
         raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
             using
@@ -3232,6 +3767,8 @@ CREATE FUNCTION payout_api.doctor() RETURNS TABLE(check_name text, is_ok boolean
     select * from payout.check_queue()
     union all
     select * from payout.check_books()
+    union all
+    select * from payout.check_references()
 $$;
 
 
@@ -3650,56 +4187,6 @@ COMMENT ON TABLE payout.ledger_accounts IS 'The chart of accounts. `payable` has
 
 
 --
--- Name: ledger_entries; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.ledger_entries (
-    ledger_entry_id bigint NOT NULL,
-    payout_transfer_id bigint NOT NULL,
-    kind text NOT NULL,
-    generation integer NOT NULL,
-    debit_account text NOT NULL,
-    credit_account text NOT NULL,
-    amount_minor bigint NOT NULL,
-    currency payout.currency_code NOT NULL,
-    stripe_reversal_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT accounts_fit_the_kind CHECK (payout.accounts_fit(kind, debit_account, credit_account)),
-    CONSTRAINT amount_is_positive CHECK ((amount_minor > 0)),
-    CONSTRAINT obligation_is_of_the_first_generation CHECK (((kind <> 'obligation'::text) OR (generation = 1))),
-    CONSTRAINT only_reversals_name_a_reversal CHECK (((kind = 'reversal'::text) = (stripe_reversal_id IS NOT NULL)))
-);
-
-
---
--- Name: TABLE ledger_entries; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.ledger_entries IS 'Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.';
-
-
---
--- Name: COLUMN ledger_entries.kind; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.ledger_entries.kind IS 'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee''s account here; reversal: Stripe took it back.';
-
-
---
--- Name: COLUMN ledger_entries.amount_minor; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.ledger_entries.amount_minor IS 'In minor units of currency, always positive.';
-
-
---
--- Name: COLUMN ledger_entries.stripe_reversal_id; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.ledger_entries.stripe_reversal_id IS 'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
-
-
---
 -- Name: ledger_entries_ledger_entry_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
 --
 
@@ -4091,6 +4578,25 @@ ALTER TABLE payout.transfer_observations ALTER COLUMN observation_id ADD GENERAT
 
 
 --
+-- Name: waiting_doorbell; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+CREATE SEQUENCE payout.waiting_doorbell
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE waiting_doorbell; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON SEQUENCE payout.waiting_doorbell IS 'The queue job that is known to wait for a worker; null (not called) when none is.';
+
+
+--
 -- Name: error_codes; Type: VIEW; Schema: payout_api; Owner: -
 --
 
@@ -4270,6 +4776,14 @@ ALTER TABLE ONLY payout.engine_settings
 
 
 --
+-- Name: ledger_entries entry_fits; Type: CHECK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.ledger_entries
+    ADD CONSTRAINT entry_fits CHECK (payout.entry_fits(ledger_entries.*));
+
+
+--
 -- Name: holds holds_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -4382,6 +4896,14 @@ ALTER TABLE ONLY payout.payout_transfers
 
 
 --
+-- Name: transfer_states progress_fits; Type: CHECK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.transfer_states
+    ADD CONSTRAINT progress_fits CHECK (payout.progress_fits(transfer_states.*));
+
+
+--
 -- Name: reconcile_runs reconcile_runs_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -4435,6 +4957,14 @@ ALTER TABLE ONLY payout.stripe_error_rules
 
 ALTER TABLE ONLY payout.transfer_attempts
     ADD CONSTRAINT transfer_attempts_pkey PRIMARY KEY (payout_transfer_id, attempt);
+
+
+--
+-- Name: payout_transfers transfer_fits; Type: CHECK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.payout_transfers
+    ADD CONSTRAINT transfer_fits CHECK (payout.transfer_fits(payout_transfers.*));
 
 
 --
@@ -4915,14 +5445,14 @@ ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_release_once;
 -- Name: transfer_states _510_check_start; Type: TRIGGER; Schema: payout; Owner: -
 --
 
-CREATE TRIGGER _510_check_start BEFORE INSERT ON payout.transfer_states FOR EACH ROW WHEN ((((new.state)::text <> 'scheduled'::text) OR (new.generation <> 1) OR (new.attempt <> 0) OR (new.first_sent_at IS NOT NULL))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
+CREATE TRIGGER _510_check_start BEFORE INSERT ON payout.transfer_states FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
 
 
 --
 -- Name: transfer_states _511_check_progress; Type: TRIGGER; Schema: payout; Owner: -
 --
 
-CREATE TRIGGER _511_check_progress BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN (((old.payout_transfer_id <> new.payout_transfer_id) OR (old.attempt <> new.attempt) OR (old.generation <> new.generation) OR (((new.state)::text = 'in_flight'::text) AND ((old.state)::text <> 'in_flight'::text) AND (new.attempt <> (old.attempt + 1))) OR (((new.state)::text = 'scheduled'::text) AND ((old.state)::text <> 'scheduled'::text)) OR (old.first_sent_at IS DISTINCT FROM new.first_sent_at) OR old.has_unknown_send OR ((old.state)::text = 'paid'::text))) EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
+CREATE TRIGGER _511_check_progress BEFORE UPDATE ON payout.transfer_states FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
 
 ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _511_check_progress;
 
@@ -4945,7 +5475,7 @@ CREATE TRIGGER _900_refuse_frozen_insert AFTER INSERT ON payout.settlement_lines
 -- Name: settlements _900_schedule_payout_job; Type: TRIGGER; Schema: payout; Owner: -
 --
 
-CREATE CONSTRAINT TRIGGER _900_schedule_payout_job AFTER INSERT OR UPDATE ON payout.settlements DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.state = 'complete'::text)) EXECUTE FUNCTION payout.tg_settlements__schedule_payout_job();
+CREATE CONSTRAINT TRIGGER _900_schedule_payout_job AFTER INSERT OR UPDATE ON payout.settlements DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION payout.tg_settlements__schedule_payout_job();
 
 
 --
@@ -5000,43 +5530,11 @@ ALTER TABLE ONLY payout.key_generations
 
 
 --
--- Name: ledger_entries ledger_entries_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
---
-
-ALTER TABLE ONLY payout.ledger_entries
-    ADD CONSTRAINT ledger_entries_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
-
-
---
 -- Name: payee_accounts payee_accounts_payee_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
 --
 
 ALTER TABLE ONLY payout.payee_accounts
     ADD CONSTRAINT payee_accounts_payee_id_fkey FOREIGN KEY (payee_id) REFERENCES payout.payees(payee_id);
-
-
---
--- Name: payout_jobs payout_jobs_settlement_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
---
-
-ALTER TABLE ONLY payout.payout_jobs
-    ADD CONSTRAINT payout_jobs_settlement_id_fkey FOREIGN KEY (settlement_id) REFERENCES payout.settlements(settlement_id);
-
-
---
--- Name: payout_transfers payout_transfers_payee_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
---
-
-ALTER TABLE ONLY payout.payout_transfers
-    ADD CONSTRAINT payout_transfers_payee_id_fkey FOREIGN KEY (payee_id) REFERENCES payout.payees(payee_id);
-
-
---
--- Name: payout_transfers payout_transfers_payout_job_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
---
-
-ALTER TABLE ONLY payout.payout_transfers
-    ADD CONSTRAINT payout_transfers_payout_job_id_fkey FOREIGN KEY (payout_job_id) REFERENCES payout.payout_jobs(payout_job_id);
 
 
 --
@@ -5080,14 +5578,6 @@ ALTER TABLE ONLY payout.transfer_observations
 
 
 --
--- Name: transfer_states transfer_states_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
---
-
-ALTER TABLE ONLY payout.transfer_states
-    ADD CONSTRAINT transfer_states_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
-
-
---
 -- Name: SCHEMA payout; Type: ACL; Schema: -; Owner: -
 --
 
@@ -5107,31 +5597,10 @@ GRANT USAGE ON SCHEMA payout_api TO payout_auditor;
 
 
 --
--- Name: FUNCTION accounts_fit(p_kind text, p_debit_account text, p_credit_account text); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.accounts_fit(p_kind text, p_debit_account text, p_credit_account text) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION answer_doorbells(p_doorbell_ids bigint[]); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.answer_doorbells(p_doorbell_ids bigint[]) FROM PUBLIC;
-
-
---
--- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
-
-
---
--- Name: FUNCTION request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.request_fits(p_request jsonb, p_amount_minor bigint, p_currency text, p_destination text, p_payout_ref text, p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
 
 
 --
@@ -5179,10 +5648,24 @@ REVOKE ALL ON FUNCTION payout.check_guards() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION check_lines_of(p_settlement_ids text[], p_are_new boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_lines_of(p_settlement_ids text[], p_are_new boolean) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION check_queue(); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.check_queue() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_references(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_references() FROM PUBLIC;
 
 
 --
@@ -5197,6 +5680,64 @@ REVOKE ALL ON FUNCTION payout.check_rights() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.check_server() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION clear_lost_doorbells(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.clear_lost_doorbells() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION clock(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.clock() FROM PUBLIC;
+
+
+--
+-- Name: TABLE settlement_lines; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT,DELETE ON TABLE payout.settlement_lines TO payout_app;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_operator;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_auditor;
+
+
+--
+-- Name: COLUMN settlement_lines.settlement_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(settlement_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.line_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(line_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.payee_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(payee_id),UPDATE(payee_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(amount_minor),UPDATE(amount_minor) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(source_transaction),UPDATE(source_transaction) ON TABLE payout.settlement_lines TO payout_app;
 
 
 --
@@ -5251,31 +5792,24 @@ GRANT INSERT(metadata),UPDATE(metadata) ON TABLE payout.settlements TO payout_ap
 
 
 --
--- Name: FUNCTION check_settlement(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]); Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.check_settlement(p_settlement payout.settlements) FROM PUBLIC;
-
-
---
--- Name: FUNCTION clear_lost_doorbells(); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.clear_lost_doorbells() FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION clock(); Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines); Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.clock() FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]); Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION create_transfers(p_settlement payout.settlements, p_payout_job_id bigint); Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint, p_doorbell_ids bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) FROM PUBLIC;
 
 
 --
@@ -5286,6 +5820,21 @@ REVOKE ALL ON FUNCTION payout.defer_job(p_payout_job_id bigint, p_times integer)
 
 
 --
+-- Name: TABLE ledger_entries; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.ledger_entries TO payout_operator;
+GRANT SELECT ON TABLE payout.ledger_entries TO payout_auditor;
+
+
+--
+-- Name: FUNCTION entry_fits(p_entry payout.ledger_entries); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.entry_fits(p_entry payout.ledger_entries) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION expire_leases(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -5293,10 +5842,24 @@ REVOKE ALL ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_li
 
 
 --
+-- Name: FUNCTION first_lines(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.first_lines(p_settlement_id text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION has_queue(); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.has_queue() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION hear_doorbell(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.hear_doorbell() FROM PUBLIC;
 
 
 --
@@ -5319,6 +5882,13 @@ GRANT SELECT ON TABLE payout.transfer_states TO payout_auditor;
 --
 
 REVOKE ALL ON FUNCTION payout.is_only_send(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_waiting(p_doorbell_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.is_waiting(p_doorbell_id bigint) FROM PUBLIC;
 
 
 --
@@ -5393,10 +5963,31 @@ REVOKE ALL ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, 
 
 
 --
+-- Name: FUNCTION payable_account(p_payee_id text, p_amount_minor bigint, p_currency text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.payable_account(p_payee_id text, p_amount_minor bigint, p_currency text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION place_hold(p_scope text, p_subject text, p_reason text); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION progress_fits(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.progress_fits(p_state payout.transfer_states) FROM PUBLIC;
 
 
 --
@@ -5407,54 +5998,10 @@ REVOKE ALL ON FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement 
 
 
 --
--- Name: TABLE settlement_lines; Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION read_lines(p_settlement_id payout.external_id, p_lines jsonb); Type: ACL; Schema: payout; Owner: -
 --
 
-GRANT SELECT,DELETE ON TABLE payout.settlement_lines TO payout_app;
-GRANT SELECT ON TABLE payout.settlement_lines TO payout_operator;
-GRANT SELECT ON TABLE payout.settlement_lines TO payout_auditor;
-
-
---
--- Name: COLUMN settlement_lines.settlement_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(settlement_id) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.line_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(line_id) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.payee_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(payee_id),UPDATE(payee_id) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.amount_minor; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(amount_minor),UPDATE(amount_minor) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.source_transaction; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(source_transaction),UPDATE(source_transaction) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: FUNCTION read_lines(p_settlement_id text, p_lines jsonb); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.read_lines(p_settlement_id text, p_lines jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) FROM PUBLIC;
 
 
 --
@@ -5493,6 +6040,13 @@ REVOKE ALL ON FUNCTION payout.refuse_bad_header(p_settlement payout.settlements)
 
 
 --
+-- Name: FUNCTION refuse_bad_lines(p_lines jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_lines(p_lines jsonb) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION refuse_bad_payees(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -5511,6 +6065,13 @@ REVOKE ALL ON FUNCTION payout.refuse_bad_total(p_settlement payout.settlements) 
 --
 
 REVOKE ALL ON FUNCTION payout.refuse_late_lines(p_settlement_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_row(p_table text, p_rule text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_row(p_table text, p_rule text) FROM PUBLIC;
 
 
 --
@@ -5563,10 +6124,10 @@ REVOKE ALL ON FUNCTION payout.schedule_payout_job(p_settlement_id text) FROM PUB
 
 
 --
--- Name: FUNCTION settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb); Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb); Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines payout.settlement_lines[], p_pay_after timestamp with time zone, p_metadata jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) FROM PUBLIC;
 
 
 --
@@ -5623,6 +6184,20 @@ REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_progress() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_transition() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION total_minor(p_lines payout.settlement_lines[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.total_minor(p_lines payout.settlement_lines[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION transfer_fits(p_transfer payout.payout_transfers); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.transfer_fits(p_transfer payout.payout_transfers) FROM PUBLIC;
 
 
 --
@@ -5738,14 +6313,6 @@ GRANT SELECT ON TABLE payout.key_generations TO payout_auditor;
 
 GRANT SELECT ON TABLE payout.ledger_accounts TO payout_operator;
 GRANT SELECT ON TABLE payout.ledger_accounts TO payout_auditor;
-
-
---
--- Name: TABLE ledger_entries; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.ledger_entries TO payout_operator;
-GRANT SELECT ON TABLE payout.ledger_entries TO payout_auditor;
 
 
 --

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from sandbox.embedded_postgres import EmbeddedPostgres
 from tools import migrate
@@ -36,9 +38,28 @@ def database() -> Iterator[EmbeddedPostgres]:
                 "select payout_api.register_payee('seller_' || n, 'acct_' || n) "
                 f"from generate_series(1, {PAYEES}) as n"
             )
-            connection.execute("create sequence settlement_number")
-            connection.execute("grant usage on settlement_number to bench_app")
         yield server
+
+
+@contextmanager
+def listening(server: EmbeddedPostgres, *, workers: int) -> Iterator[None]:
+    """Some connections that listen for queue jobs as procrastinate's workers do, and fetch none."""
+    with ExitStack() as stack:
+        for _ in range(workers):
+            connection = psycopg.connect(server.uri(user="bench_worker"), autocommit=True)
+            stack.callback(connection.close)
+            for channel in ("any_queue_v1", "queue_v1#payouts", "queue_v1#bench"):
+                connection.execute(
+                    sql.SQL("listen {}").format(sql.Identifier(f"procrastinate_{channel}"))
+                )
+            threading.Thread(target=_hear, args=[connection], daemon=True).start()
+        yield
+
+
+def _hear(connection: psycopg.Connection) -> None:
+    with suppress(psycopg.OperationalError):
+        for _ in connection.notifies():
+            pass
 
 
 @contextmanager

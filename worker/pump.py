@@ -18,6 +18,8 @@ from worker.stripe_payout_adapter import Order, StripePayoutAdapter, boot_second
 logger = logging.getLogger(__name__)
 
 LINGER_SECONDS: Final = 0.01
+# A settlement may let a bell serve that is answered before it commits.
+SECOND_LOOK_SECONDS: Final = 0.1
 BELL_SECONDS: Final = 20.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -52,6 +54,7 @@ class Pump:
         self._sends: set[asyncio.Task[None]] = set()
         self._rung = asyncio.Event()
         self._bells: list[asyncio.Future[None]] = []
+        self._second_look: asyncio.TimerHandle | None = None
         self._is_stopping = False
 
     async def __aenter__(self) -> Self:
@@ -114,6 +117,8 @@ class Pump:
             try:
                 await self._claim_and_send(None)
                 pause = FIRST_PAUSE_SECONDS
+                if bells:
+                    self._look_again()
             except errors.NotNow as error:
                 logger.warning("nothing is claimed now: %s", error)
             except Exception as error:
@@ -124,6 +129,13 @@ class Pump:
                 self.ring()
             finally:
                 _answer(bells)
+
+    def _look_again(self) -> None:
+        """Ring once more, a moment after the last bell that was answered."""
+        if self._second_look is not None:
+            self._second_look.cancel()
+        loop = asyncio.get_running_loop()
+        self._second_look = loop.call_later(SECOND_LOOK_SECONDS, self.ring)
 
     async def _claim_and_send(self, payout_job_id: int | None) -> None:
         while True:

@@ -20,31 +20,11 @@ select 1 / count(*) from pg_trigger
 where tgrelid = 'payout.lines_ahead'::regclass and tgname = '_900_check_settlement';
 -- end exists: procedures/guards/tg_lines_ahead__check_settlement.sql
 
--- exists: procedures/guards/tg_settlement_lines__refuse_frozen.sql
-select 'payout.tg_settlement_lines__refuse_frozen()'::regprocedure;
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.settlement_lines'::regclass and tgname = '_900_refuse_frozen_insert';
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.settlement_lines'::regclass and tgname = '_901_refuse_frozen_update_from';
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.settlement_lines'::regclass and tgname = '_902_refuse_frozen_update_to';
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.settlement_lines'::regclass and tgname = '_903_refuse_frozen_delete';
--- end exists: procedures/guards/tg_settlement_lines__refuse_frozen.sql
-
 -- exists: procedures/guards/tg_settlements__refuse_frozen.sql
 select 'payout.tg_settlements__refuse_frozen()'::regprocedure;
 select 1 / count(*) from pg_trigger
 where tgrelid = 'payout.settlements'::regclass and tgname = '_500_refuse_frozen';
 -- end exists: procedures/guards/tg_settlements__refuse_frozen.sql
-
--- exists: procedures/guards/tg_transfer_states__check_progress.sql
-select 'payout.tg_transfer_states__check_progress()'::regprocedure;
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.transfer_states'::regclass and tgname = '_510_check_start';
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.transfer_states'::regclass and tgname = '_511_check_progress';
--- end exists: procedures/guards/tg_transfer_states__check_progress.sql
 
 -- exists: procedures/guards/tg_transfer_states__check_transition.sql
 select 'payout.tg_transfer_states__check_transition()'::regprocedure;
@@ -59,14 +39,6 @@ select 'payout.clock()'::regprocedure;
 -- exists: procedures/scheduling/payout_ref.sql
 select 'payout.payout_ref(text, text, text)'::regprocedure;
 -- end exists: procedures/scheduling/payout_ref.sql
-
--- exists: procedures/scheduling/request_fits.sql
-select 'payout.request_fits(jsonb, bigint, text, text, text, text, text, text)'::regprocedure;
--- end exists: procedures/scheduling/request_fits.sql
-
--- exists: procedures/ledger/accounts_fit.sql
-select 'payout.accounts_fit(text, text, text)'::regprocedure;
--- end exists: procedures/ledger/accounts_fit.sql
 
 select settlement_id, currency, total_minor, state from payout.settlements where false;
 select settlement_id, line_id, payee_id, amount_minor from payout.settlement_lines where false;

@@ -1,21 +1,5 @@
 -- Verify 0004-doorbell: each query fails if what it names is missing.
 
--- exists: procedures/scheduling/create_transfers.sql
-select 'payout.create_transfers(payout.settlements, bigint, bigint[])'::regprocedure;
--- end exists: procedures/scheduling/create_transfers.sql
-
--- exists: procedures/scheduling/schedule_payout_job.sql
-select 'payout.schedule_payout_job(text)'::regprocedure;
--- end exists: procedures/scheduling/schedule_payout_job.sql
-
--- exists: procedures/api/operator/doctor.sql
-select 'payout_api.doctor()'::regprocedure;
--- end exists: procedures/api/operator/doctor.sql
-
--- exists: procedures/api/worker/claim_transfers.sql
-select 'payout_api.claim_transfers(text, integer, bigint)'::regprocedure;
--- end exists: procedures/api/worker/claim_transfers.sql
-
 -- exists: procedures/api/worker/sweep.sql
 select 'payout_api.sweep(integer)'::regprocedure;
 -- end exists: procedures/api/worker/sweep.sql
@@ -59,7 +43,3 @@ select 'payout.has_queue()'::regprocedure;
 -- exists: procedures/doorbell/ring_doorbells.sql
 select 'payout.ring_doorbells(timestamptz, integer)'::regprocedure;
 -- end exists: procedures/doorbell/ring_doorbells.sql
-
--- exists: procedures/doorbell/ring_for_job.sql
-select 'payout.ring_for_job(bigint, integer, timestamptz)'::regprocedure;
--- end exists: procedures/doorbell/ring_for_job.sql

@@ -1,5 +1,7 @@
--- ring_for_job: ring once for every so many transfers of a job that is being scheduled.
+-- ring_for_job: ring for the transfers of a job that is being scheduled.
 --
+-- A bell that waits in the queue already is enough for few transfers: whoever
+-- answers it claims whatever is due. More of them ring once for every so many.
 -- Nothing rings before pay_after: the queue's fetch would walk past it each time.
 
 create or replace function payout.ring_for_job(
@@ -10,18 +12,30 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_waiting_id bigint := pg_sequence_last_value('payout.waiting_doorbell'::regclass);
+    v_times integer := 1;
+    v_doorbell_ids bigint[];
 begin
     if p_pay_after > now() then
         return '{}'::bigint[];
     end if;
-    if p_transfers = 1 then
-        return payout.defer_job(p_payout_job_id, 1);
+    if p_transfers > 1 then
+        v_times := (
+            select (p_transfers + e.transfers_per_doorbell - 1) / e.transfers_per_doorbell
+            from payout.engine_settings as e);
     end if;
-    return payout.defer_job(p_payout_job_id, (
-        select (p_transfers + e.transfers_per_doorbell - 1) / e.transfers_per_doorbell
-        from payout.engine_settings as e));
+    if v_times = 1 and v_waiting_id is not null and payout.is_waiting(v_waiting_id) then
+        return array[v_waiting_id];
+    end if;
+
+    v_doorbell_ids := payout.defer_job(p_payout_job_id, v_times);
+    if cardinality(v_doorbell_ids) > 0 then
+        perform setval('payout.waiting_doorbell', v_doorbell_ids[1]);
+    end if;
+    return v_doorbell_ids;
 end
 $$;
 comment on function payout.ring_for_job(bigint, integer, timestamptz) is
-    'Defers the queue jobs of a new payout job, one for each transfers_per_doorbell (of '
-    'engine_settings) transfers; none before pay_after.';
+    'Rings for a new payout job, once for each transfers_per_doorbell (of engine_settings) '
+    'transfers, or lets a bell serve that waits already; none before pay_after. Returns the bells.';

@@ -1,9 +1,9 @@
--- schedule_payout_job: the one payout job of a complete settlement.
+-- schedule_payout_job: the one payout job of a complete settlement, by its id.
 --
--- Called by: the settlement trigger at commit, and complete_settlement.
+-- Called by: complete_settlement for what it finds there already, and by the owner.
 -- Safe to repeat: a settlement that has its job keeps it, nothing is written.
--- Locks: the settlement's row, so that concurrent events make one job.
--- Raises: SP310 unknown settlement; SP202 still pending; SP301 to SP308.
+-- Locks: the settlement's row, so that nothing is added to it meanwhile.
+-- Raises: SP310 unknown settlement; SP202 still pending; what create_payout_job raises.
 
 create or replace function payout.schedule_payout_job(p_settlement_id text)
 returns bigint
@@ -13,8 +13,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_settlement payout.settlements;
-    v_payout_job_id bigint;
-    v_transfers integer;
 begin
     select * into v_settlement
     from payout.settlements as s
@@ -25,33 +23,13 @@ begin
         raise exception 'settlement % does not exist', p_settlement_id
             using errcode = 'SP310';
     end if;
-
-    select j.payout_job_id into v_payout_job_id
-    from payout.payout_jobs as j
-    where j.settlement_id = p_settlement_id;
-
-    if found then
-        return v_payout_job_id;
-    end if;
-
     if v_settlement.state <> 'complete' then
         raise exception 'settlement % is still pending', p_settlement_id
             using
                 errcode = 'SP202',
                 hint = 'Set its state to complete; that schedules its payouts.';
     end if;
-
-    v_transfers := payout.check_settlement(v_settlement);
-
-    insert into payout.payout_jobs (settlement_id)
-    values (p_settlement_id)
-    returning payout_job_id into v_payout_job_id;
-
-    perform payout.create_transfers(
-        v_settlement, v_payout_job_id,
-        payout.ring_for_job(v_payout_job_id, v_transfers, v_settlement.pay_after));
-
-    return v_payout_job_id;
+    return payout.create_payout_job(v_settlement, payout.first_lines(p_settlement_id));
 end
 $$;
 comment on function payout.schedule_payout_job(text) is

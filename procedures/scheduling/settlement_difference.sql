@@ -3,7 +3,7 @@
 create or replace function payout.settlement_difference(
     p_settlement payout.settlements,
     p_currency text,
-    p_lines payout.settlement_lines[],
+    p_lines jsonb,
     p_pay_after timestamptz,
     p_metadata jsonb
 )
@@ -19,16 +19,19 @@ as $$
         (
             select 'line ' || coalesce(o.line_id, n.line_id)
             from (
-                select l.*
+                select l.line_id, l.payee_id, l.amount_minor, l.source_transaction
                 from payout.settlement_lines as l
                 where l.settlement_id = p_settlement.settlement_id
             ) as o
-            full join unnest(p_lines) as n on n.line_id = o.line_id
-            where o is distinct from n
+            full join jsonb_to_recordset(p_lines) as n (
+                line_id text, payee_id text, amount_minor bigint, source_transaction text
+            ) on n.line_id = o.line_id
+            where (o.payee_id, o.amount_minor, o.source_transaction)
+                is distinct from (n.payee_id, n.amount_minor, n.source_transaction)
             order by coalesce(o.line_id, n.line_id)
             limit 1
         ))
 $$;
 comment on function payout.settlement_difference(
-    payout.settlements, text, payout.settlement_lines[], timestamptz, jsonb
+    payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';

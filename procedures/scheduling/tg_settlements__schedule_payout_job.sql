@@ -3,7 +3,7 @@
 -- Deferred to the commit, so that settlement and lines may come in any order.
 -- It stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
 -- Definer: the application may write settlements, but no jobs or transfers.
--- Raises: what schedule_payout_job raises; the commit then fails as a whole.
+-- Raises: what create_payout_job raises; the commit then fails as a whole.
 
 create or replace function payout.tg_settlements__schedule_payout_job()
 returns trigger
@@ -13,12 +13,11 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- It may have been scheduled or deleted again since the event was queued.
-    if not exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
-        and exists (
-            select from payout.settlements as s where s.settlement_id = new.settlement_id
-        ) then
-        perform payout.schedule_payout_job(new.settlement_id);
+    -- The row is as the event shows it, and held: a complete settlement is frozen.
+    if new.state = 'complete' and not exists (
+        select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+    ) then
+        perform payout.create_payout_job(new, payout.first_lines(new.settlement_id));
     end if;
     return null;
 end
@@ -31,5 +30,4 @@ create constraint trigger _900_schedule_payout_job
     after insert or update on payout.settlements
     deferrable initially deferred
     for each row
-    when (new.state = 'complete')
     execute function payout.tg_settlements__schedule_payout_job();

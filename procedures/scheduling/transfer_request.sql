@@ -2,6 +2,7 @@
 --
 -- Nothing volatile is in it: a retry must repeat it to the letter. Stripe sets
 -- transfer_group itself when source_transaction is given, so it is left out then.
+-- jsonb_object takes texts only, and costs a fraction of jsonb_build_object.
 
 create or replace function payout.transfer_request(
     p_payout_ref text,
@@ -16,19 +17,21 @@ language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_metadata jsonb := jsonb_object(array[
+        'payout_ref', p_payout_ref,
+        'settlement_id', p_settlement.settlement_id,
+        'payee_id', p_payee_id]);
 begin
-    return jsonb_build_object(
-        'amount', p_amount_minor,
+    if p_settlement.metadata <> '{}' then
+        v_metadata := p_settlement.metadata || v_metadata;
+    end if;
+    return jsonb_object(array[
         'currency', p_settlement.currency,
         'destination', p_destination,
-        'metadata', p_settlement.metadata || jsonb_build_object(
-            'payout_ref', p_payout_ref,
-            'settlement_id', p_settlement.settlement_id,
-            'payee_id', p_payee_id)
-    ) || case
-        when p_source_transaction is null then jsonb_build_object('transfer_group', p_payout_ref)
-        else jsonb_build_object('source_transaction', p_source_transaction)
-    end;
+        case when p_source_transaction is null then 'transfer_group' else 'source_transaction' end,
+        coalesce(p_source_transaction, p_payout_ref)
+    ]) || jsonb_build_object('amount', p_amount_minor, 'metadata', v_metadata);
 end
 $$;
 comment on function payout.transfer_request(

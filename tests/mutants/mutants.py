@@ -69,7 +69,6 @@ PARK = "execution/park_expired_keys.sql"
 ANSWERS = "execution/answers_request.sql"
 SAVED = "execution/saved_decline.sql"
 PROGRESS = "guards/tg_transfer_states__check_progress.sql"
-SCHEDULE = "scheduling/schedule_payout_job.sql"
 KEY = "t.payout_ref || ':' || c.generation"
 
 MUTANTS = [
@@ -127,7 +126,7 @@ MUTANTS = [
             Edit(
                 "scheduling/transfer_request.sql",
                 "'payout_ref', p_payout_ref,",
-                "'payout_ref', p_payout_ref, 'at', clock_timestamp(),",
+                "'payout_ref', p_payout_ref, 'at', clock_timestamp()::text,",
             ),
         ),
         probes.the_request_names_the_transfer_to_stripe,
@@ -566,15 +565,26 @@ MUTANTS = [
                 "t.payout_transfer_id = r.payout_transfer_id where false;",
             ),
             "the first reserve": Edit(
+                "scheduling/create_transfer.sql",
+                "'in_flight',\n            p_line.amount_minor, p_settlement.currency);",
+                "'in_flight',\n            1, p_settlement.currency);",
+            ),
+            "the first reserve of many": Edit(
                 "scheduling/create_transfers.sql",
-                "t.payee_id),\n        ('reserve', 'payable:' || t.payee_id, 'in_flight')",
+                "t.payee_id),\n            ('reserve', 'payable:' || t.payee_id, 'in_flight')",
                 "t.payee_id)",
             ),
         }.items()
     ),
     Mutant(
         "a settlement scheduled again",
-        (Edit(SCHEDULE, "    if found then\n", "    if false then\n"),),
+        (
+            Edit(
+                "scheduling/create_payout_job.sql",
+                "    if not found then\n",
+                "    if false then\n",
+            ),
+        ),
         probes.a_settlement_is_scheduled_once,
     ),
     *(
@@ -699,11 +709,11 @@ CONCURRENT_MUTANTS = [
         probes.a_report_is_judged_by_what_stands_when_it_is_written,
     ),
     ConcurrentMutant(
-        "a settlement that is not locked",
+        "a job that is written without asking whether there is one",
         Edit(
-            SCHEDULE,
-            "where s.settlement_id = p_settlement_id\n    for update;",
-            "where s.settlement_id = p_settlement_id;",
+            "scheduling/create_payout_job.sql",
+            "    on conflict do nothing\n",
+            "",
         ),
         probes.a_settlement_is_scheduled_once_however_many_ask,
     ),

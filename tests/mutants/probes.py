@@ -491,6 +491,8 @@ def the_books_follow_the_money(engine: Engine) -> None:
     engine.make_due()
     engine.sweep()
     assert engine.differences_in_the_books() == []
+    engine.settle("seller_4", settlement_id="set_2")
+    assert engine.differences_in_the_books() == []
 
 
 def a_settlement_is_scheduled_once(engine: Engine) -> None:

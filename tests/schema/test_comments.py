@@ -82,9 +82,11 @@ def test_every_amount_span_and_time_that_is_not_plain_has_a_comment(db: Connecti
 def test_a_column_is_named_for_its_type(db: Connection) -> None:
     found = db.execute(
         """
-        select c.relname || '.' || a.attname, a.attname::text, format_type(a.atttypid, a.atttypmod)
+        select c.relname || '.' || a.attname, a.attname::text,
+            format_type(coalesce(nullif(t.typbasetype, 0), t.oid), a.atttypmod)
         from pg_class as c
         join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        join pg_type as t on t.oid = a.atttypid
         where c.relnamespace = 'payout'::regnamespace and c.relkind in ('r', 'p')
         """
     ).fetchall()

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT, Connection
 
 # Every program that uses transactions knows what to do about these.
-OF_THE_STANDARD: Final = {"40001"}
+OF_THE_STANDARD: Final = {"23514", "40001"}
 REACTIONS: Final = {
     "SP1": "stop and alert",
     "SP2": "finish quietly",

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from sandbox.stripe_double import Gate, StripeDouble
-from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase
+from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase, make_order
 from worker.errors import NotNow
-from worker.pump import Pump
+from worker.pump import SECOND_LOOK_SECONDS, Pump
 from worker.reporter import Reporter
 from worker.stripe_payout_adapter import StripePayoutAdapter
 
@@ -109,6 +109,29 @@ def test_a_bell_is_bounded_and_the_pump_goes_on_without_it() -> None:
             adapter.gate.set()
             await database.is_quiet.wait()
         assert len(database.reported) == 9
+
+    asyncio.run(main())
+
+
+def test_what_commits_just_after_a_bell_was_answered_is_found_by_a_second_look() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(), FakeAdapter()
+        async with make_pump(database, adapter) as pump:
+            await pump.drain()
+            database.due.append(make_order())
+            await database.is_quiet.wait()
+        assert numbers(database) == [1]
+
+    asyncio.run(main())
+
+
+def test_a_pump_that_no_bell_woke_looks_once() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(), FakeAdapter()
+        async with make_pump(database, adapter) as pump:
+            pump.ring()
+            await asyncio.sleep(3 * SECOND_LOOK_SECONDS)
+        assert len(database.claims) == 1
 
     asyncio.run(main())
 

@@ -19,24 +19,30 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_settlement payout.settlements;
-    v_lines payout.settlement_lines[] := array(
-        select l from payout.read_lines(p_settlement_id, p_lines) as l);
+    v_settlement payout.settlements := row(
+        p_settlement_id::payout.external_id, p_currency::payout.currency_code,
+        null::payout.positive_minor, 'complete'::payout.settlement_state,
+        p_pay_after::payout.moment, p_metadata::payout.metadata, now());
+    v_lines payout.settlement_lines[];
     v_difference text;
 begin
-    -- The caller may have made all constraints immediate; the lines come after.
-    set constraints payout._900_schedule_payout_job deferred;
+    v_lines := payout.read_lines(v_settlement.settlement_id, p_lines);
+    v_settlement.total_minor := payout.total_minor(v_lines);
 
-    insert into payout.settlements (
-        settlement_id, currency, total_minor, state, pay_after, metadata)
-    select p_settlement_id, p_currency, sum(l.amount_minor), 'complete', p_pay_after, p_metadata
-    from unnest(v_lines) as l
-    on conflict (settlement_id) do nothing;
+    -- One statement: the caller may have made all constraints immediate.
+    with settlement as (
+        insert into payout.settlements
+        values (v_settlement.*)
+        on conflict (settlement_id) do nothing
+        returning settlement_id
+    )
+    insert into payout.settlement_lines
+    select l.*
+    from settlement as s
+    cross join unnest(v_lines) as l;
 
     if found then
-        insert into payout.settlement_lines
-        select l.* from unnest(v_lines) as l;
-        return payout.schedule_payout_job(p_settlement_id);
+        return payout.create_payout_job(v_settlement, v_lines);
     end if;
 
     select * into v_settlement
@@ -45,7 +51,7 @@ begin
     for update;
 
     v_difference := payout.settlement_difference(
-        v_settlement, p_currency, v_lines, p_pay_after, p_metadata);
+        v_settlement, p_currency, p_lines, p_pay_after, p_metadata);
     if v_difference <> '' then
         raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
             using

@@ -18,6 +18,8 @@ as $$
     select * from payout.check_queue()
     union all
     select * from payout.check_books()
+    union all
+    select * from payout.check_references()
 $$;
 comment on function payout_api.doctor() is
     'Checks server, guards, queue and books; hint says what to do where is_ok is false.';

@@ -27,6 +27,7 @@ def job_of(engine: Engine, settlement_id: str) -> int:
 
 def test_a_claim_takes_the_bells_of_what_it_serves_and_leaves_the_others(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2", settlement_id="set_1")
+    engine.db.execute("select payout.hear_doorbell()")
     engine.settle("seller_1", "seller_2", settlement_id="set_2")
     _, second = bells(engine.db)
     engine.claim(payout_job_id=job_of(engine, "set_1"))

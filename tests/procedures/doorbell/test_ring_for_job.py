@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.procedures.doorbell.bells import Bell, bells, bells_of_transfers, shares
+from tests.procedures.doorbell.bells import Bell, bells, bells_of_transfers, queue, shares
 from tests.procedures.engine import Engine
 
 SELLERS = [f"seller_{number}" for number in range(1, 12)]
@@ -42,11 +42,87 @@ def test_bells_are_shared_out_evenly_in_the_order_of_the_transfers(
 
 def test_a_bell_names_the_job_it_rang_for(engine: Engine) -> None:
     engine.settle()
+    engine.db.execute("select payout.hear_doorbell()")
     engine.settle(settlement_id="set_2")
     jobs = engine.db.execute(
         "select payout_job_id from payout.payout_jobs order by settlement_id"
     ).fetchall()
     assert [bell.payout_job_id for bell in bells(engine.db).values()] == [job for (job,) in jobs]
+
+
+def test_a_bell_that_waits_serves_what_is_settled_meanwhile(engine: Engine) -> None:
+    engine.settle()
+    (waiting,) = bells(engine.db)
+    engine.settle(settlement_id="set_2")
+    engine.settle("seller_1", "seller_2", settlement_id="set_3")
+    assert list(bells(engine.db)) == [waiting]
+    assert bells_of_transfers(engine.db) == [waiting] * 4
+    assert len(engine.claim()) == 4
+
+
+def test_a_settlement_that_is_too_large_for_one_bell_rings_beside_it(engine: Engine) -> None:
+    engine.set(transfers_per_doorbell=4)
+    engine.settle()
+    engine.settle(*SELLERS[:5], settlement_id="set_2")
+    assert len(bells(engine.db)) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "select * from payout_api.claim_transfers('w')",
+        "select procrastinate_fetch_job_v2(array['payouts'], null)",
+        "delete from procrastinate_jobs",
+        "truncate procrastinate.procrastinate_jobs cascade",
+    ],
+)
+def test_a_bell_that_waits_no_more_serves_nobody(engine: Engine, answer: str) -> None:
+    engine.settle()
+    queue(engine.db, answer)
+    before = bells(engine.db)
+    engine.settle(settlement_id="set_2")
+    assert len(bells(engine.db).keys() - before.keys()) == 1
+
+
+def test_a_bell_of_a_transaction_that_rolled_back_serves_nobody(engine: Engine) -> None:
+    with engine.db.transaction(force_rollback=True):
+        engine.settle()
+    engine.settle(settlement_id="set_2")
+    assert len(bells(engine.db)) == 1
+
+
+def test_a_bell_that_is_not_committed_yet_serves_nobody(shared_engine: Engine) -> None:
+    shared_engine.settle(settlement_id="set_0")
+    shared_engine.claim()
+    with shared_engine.app.transaction():
+        shared_engine.settle()
+        Engine(shared_engine.db).settle("seller_2", settlement_id="set_2")
+        assert len(bells(shared_engine.db)) == 1
+    assert len(bells(shared_engine.db)) == 2
+
+
+def test_a_claim_for_one_job_leaves_the_bell_waiting(engine: Engine) -> None:
+    engine.settle()
+    engine.db.execute("select * from payout_api.claim_transfers('w', 10, 0)")
+    engine.settle(settlement_id="set_2")
+    assert len(bells(engine.db)) == 1
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "drop schema procrastinate cascade",
+        "revoke usage on schema procrastinate from payout_owner",
+        "revoke select on procrastinate.procrastinate_jobs from payout_owner",
+    ],
+)
+def test_a_queue_that_is_lost_while_a_bell_waits_keeps_nobody_from_settling(
+    engine: Engine, loss: str
+) -> None:
+    engine.settle()
+    engine.db.execute(loss)
+    engine.settle(settlement_id="set_2")
+    assert len(bells_of_transfers(engine.db)) == 2
 
 
 def test_a_settlement_that_is_told_again_does_not_ring_again(engine: Engine) -> None:

@@ -26,7 +26,7 @@ from tests.procedures.scheduling.marketplace import (
     transfers,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal, check_refusal, domain_refusal, refusal
+from tests.schema.refusals import Refusal, domain_refusal, refusal
 
 LARGEST_BIGINT: Final = 2**63 - 1
 
@@ -120,9 +120,9 @@ UNPAYABLE: Final = {
 
 # Rows that no settlement may have.
 LINES: Final = [line("1", "seller_1", 5)]
-LINE_AMOUNT: Final = check_refusal("settlement_lines", "amount_is_positive")
-SOURCE: Final = check_refusal("settlement_lines", "source_transaction_looks_like_one")
-TOTAL: Final = check_refusal("settlements", "total_is_positive")
+LINE_AMOUNT: Final = domain_refusal("positive_minor", "amount_is_positive")
+SOURCE: Final = domain_refusal("source_transaction_id", "source_transaction_looks_like_one")
+TOTAL: Final = domain_refusal("positive_minor", "amount_is_positive")
 CURRENCY: Final = domain_refusal("currency_code", "currency_is_three_lower_case_letters")
 ID_LENGTH: Final = domain_refusal("external_id", "id_is_1_to_200_characters")
 MALFORMED: Final = {
@@ -320,9 +320,7 @@ def test_pay_after_is_a_moment(app: Connection, db: Connection) -> None:
         "values ('set_1', 'usd', 5, %s)"
     )
     for pay_after in ("infinity", "-infinity"):
-        assert refusal(app, statement, [pay_after]) == check_refusal(
-            "settlements", "pay_after_is_a_moment"
-        )
+        assert refusal(app, statement, [pay_after]) == domain_refusal("moment", "moment_is_finite")
 
 
 def test_an_edit_after_completion_is_refused(app: Connection, db: Connection) -> None:

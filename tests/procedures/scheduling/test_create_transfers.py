@@ -67,6 +67,38 @@ def test_lines_of_another_source_become_another_transfer(app: Connection, db: Co
     ]
 
 
+def test_one_line_and_several_of_the_same_sum_make_the_same(
+    app: Connection, db: Connection
+) -> None:
+    """A settlement of one line has a path of its own."""
+    options = {"pay_after": "2100-01-01", "metadata": {"order": "7"}}
+    made = []
+    for lines in (
+        [line("1", "seller_1", 1500, source_transaction="ch_1")],
+        [
+            line("1", "seller_1", 1400, source_transaction="ch_1"),
+            line("2", "seller_1", 100, source_transaction="ch_1"),
+        ],
+    ):
+        with db.transaction(force_rollback=True):
+            complete(db, "set_1", lines, **options)
+            made.append(
+                db.execute(
+                    """
+                    select to_jsonb(t) - array['payout_transfer_id', 'payout_job_id', 'created_at'],
+                        to_jsonb(s) - array['payout_transfer_id', 'changed_at'],
+                        to_jsonb(e) - array['payout_transfer_id', 'ledger_entry_id', 'created_at']
+                    from payout.payout_transfers as t
+                    join payout.transfer_states as s using (payout_transfer_id)
+                    join payout.ledger_entries as e using (payout_transfer_id)
+                    order by e.ledger_entry_id
+                    """
+                ).fetchall()
+            )
+    assert len(made[0]) == 2
+    assert made[0] == made[1]
+
+
 def test_payees_with_the_same_account_are_paid_each(app: Connection, db: Connection) -> None:
     for payee_id in ("twin_1", "twin_2"):
         app.execute("select payout_api.register_payee(%s, 'acct_shared')", [payee_id])

@@ -18,7 +18,7 @@ from tests.procedures.scheduling.marketplace import (
     register,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal, check_refusal, refusal
+from tests.schema.refusals import Refusal, domain_refusal, refusal
 
 LINES: Final = [line("1", "seller_1", 5)]
 
@@ -113,8 +113,8 @@ def test_metadata_that_is_no_object_is_refused(app: Connection) -> None:
         "values ('set_1', 'usd', 5, %s)"
     )
     for metadata in ("[]", '"text"', "7", "null"):
-        assert refusal(app, statement, [metadata]) == check_refusal(
-            "settlements", "metadata_is_an_object"
+        assert refusal(app, statement, [metadata]) == domain_refusal(
+            "metadata", "metadata_is_an_object"
         )
 
 

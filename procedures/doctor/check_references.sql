@@ -1,0 +1,46 @@
+-- check_references: whether what settlements made still refers to what is there.
+--
+-- The rows that one settlement makes, one out of the other, have no foreign keys:
+-- a key would be looked up for each, in the application's transaction. Nobody can
+-- delete them; whoever switched the guards off is found out here.
+
+create or replace function payout.check_references()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'every row refers to what is there', count(*) = 0,
+        coalesce(string_agg(distinct o.name, ', '), 'jobs, transfers, progress and entries'),
+        'the guards were off while somebody changed rows: compare with a backup'
+    from (
+        select 'payout_jobs' from payout.payout_jobs as j
+        where not exists (
+            select from payout.settlements as s where s.settlement_id = j.settlement_id
+        )
+        union all
+        select 'payout_transfers' from payout.payout_transfers as t
+        where not exists (
+            select from payout.payout_jobs as j where j.payout_job_id = t.payout_job_id
+        ) or not exists (
+            select from payout.payees as p where p.payee_id = t.payee_id
+        ) or not exists (
+            select from payout.transfer_states as s
+            where s.payout_transfer_id = t.payout_transfer_id
+        )
+        union all
+        select 'transfer_states' from payout.transfer_states as s
+        where not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = s.payout_transfer_id
+        )
+        union all
+        select 'ledger_entries' from payout.ledger_entries as e
+        where not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = e.payout_transfer_id
+        )
+    ) as o (name)
+$$;
+comment on function payout.check_references() is
+    'Part of payout_api.doctor(): no job, transfer, progress row or ledger entry is an orphan.';

@@ -1,0 +1,20 @@
+-- hear_doorbell: from now on no bell is waiting; whoever settles next rings again.
+--
+-- Called by: claim_transfers, before it looks for what is due. A settlement that
+-- let the waiting bell serve and commits after that look is found by the pump's
+-- second look or by the sweep.
+
+create or replace function payout.hear_doorbell()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if pg_sequence_last_value('payout.waiting_doorbell'::regclass) is not null then
+        perform setval('payout.waiting_doorbell', 1, false);
+    end if;
+end
+$$;
+comment on function payout.hear_doorbell() is
+    'Forgets which bell waits (payout.waiting_doorbell); not undone by a rollback.';

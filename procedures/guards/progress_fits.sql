@@ -1,0 +1,36 @@
+-- progress_fits: the rules of a row of transfer_states.
+--
+-- Raises: 23514 with the name of the first rule that is broken.
+
+create or replace function payout.progress_fits(p_state payout.transfer_states)
+returns boolean
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_broken text := case
+        when p_state.generation < 1 then 'generation_counts_from_one'
+        when p_state.attempt < 0 then 'attempt_counts_from_zero'
+        when p_state.tries < 0 then 'tries_count_from_zero'
+        when p_state.state = 'cancelled' and p_state.attempt <> 0
+            then 'cancelled_was_never_attempted'
+        when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
+            then 'only_in_flight_has_a_lease'
+        when p_state.state = 'in_flight' and p_state.first_sent_at is null
+            then 'in_flight_has_been_sent'
+        when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
+            then 'paid_names_its_transfer'
+        when p_state.state in ('scheduled', 'retry_wait', 'unknown')
+            and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
+        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled')
+            and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
+        when p_state.state in ('parked', 'failed') and p_state.reason is null
+            then 'parked_and_failed_say_why'
+    end;
+begin
+    return v_broken is null or payout.refuse_row('transfer_states', v_broken);
+end
+$$;
+comment on function payout.progress_fits(payout.transfer_states) is
+    'Check: counters, lease, next attempt, Stripe''s id and reason are those that the state has.';
