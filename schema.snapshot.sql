@@ -1058,9 +1058,16 @@ declare
     v_payout_transfer_id bigint;
     v_doorbell_ids bigint[];
 begin
-    v_destination := payout.payable_account(
-        p_line.payee_id, p_line.amount_minor, p_settlement.currency);
-    if v_destination is null then
+    select a.stripe_account_id into v_destination
+    from payout.currencies as c
+    cross join payout.payee_accounts as a
+    where c.currency = p_settlement.currency
+        and p_line.amount_minor <= c.largest_amount_minor
+        and p_line.amount_minor % c.amount_step = 0
+        and a.payee_id = p_line.payee_id
+    order by a.payee_account_id desc
+    limit 1;
+    if not found then
         return 0::bigint;
     end if;
 
@@ -1127,9 +1134,15 @@ begin
             where l.settlement_id = p_settlement.settlement_id
             group by l.payee_id, l.source_transaction
         ) as o
-        cross join lateral payout.payable_account(
-            o.payee_id, o.amount_minor, p_settlement.currency) as a (stripe_account_id)
-        where a.stripe_account_id is not null
+        join payout.currencies as c on c.currency = p_settlement.currency
+            and o.amount_minor <= c.largest_amount_minor and o.amount_minor % c.amount_step = 0
+        cross join lateral (
+            select pa.stripe_account_id
+            from payout.payee_accounts as pa
+            where pa.payee_id = o.payee_id
+            order by pa.payee_account_id desc
+            limit 1
+        ) as a
         order by o.payee_id, o.source_transaction
     ), bells as materialized (
         select payout.ring_for_job(
@@ -2148,40 +2161,6 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) IS 'Parks up to p_limit transfers whose key is older than the send window, or of unknown age. Returns how many.';
-
-
---
--- Name: payable_account(text, bigint, text); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.payable_account(p_payee_id text, p_amount_minor bigint, p_currency text) RETURNS text
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-declare
-    v_account text;
-begin
-    select a.stripe_account_id into v_account
-    from payout.currencies as c
-    cross join payout.payee_accounts as a
-    where c.currency = p_currency
-        and p_amount_minor <= c.largest_amount_minor
-        and p_amount_minor % c.amount_step = 0
-        and a.payee_id = p_payee_id
-    order by a.payee_account_id desc
-    limit 1;
-    return v_account;
-end
-$$;
-
-
---
--- Name: FUNCTION payable_account(p_payee_id text, p_amount_minor bigint, p_currency text); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.payable_account(p_payee_id text, p_amount_minor bigint, p_currency text) IS 'The account a payee is paid to from now on; null if there is none, or if the amount is not one that Stripe takes in this currency.';
 
 
 --
@@ -5960,13 +5939,6 @@ REVOKE ALL ON FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_st
 --
 
 REVOKE ALL ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
-
-
---
--- Name: FUNCTION payable_account(p_payee_id text, p_amount_minor bigint, p_currency text); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.payable_account(p_payee_id text, p_amount_minor bigint, p_currency text) FROM PUBLIC;
 
 
 --

@@ -13,15 +13,17 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return user and system time of a process, its living children, and those it has reaped."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    """Return user and system time of a process, its living children, and those it has reaped.
+
+    A process that ends meanwhile counts for nothing: its parent has its time from then on.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
     own = sum(int(field) for field in fields[11:15]) / TICKS
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return own + sum(cpu_seconds(int(child)) for child in children if _lives(child))
-
-
-def _lives(pid: str) -> bool:
-    return Path(f"/proc/{pid}/stat").exists()
+    return own + sum(cpu_seconds(int(child)) for child in children)
 
 
 def probe() -> tuple[float, float]:

@@ -462,7 +462,7 @@ comment on function payout.create_payout_job(payout.settlements, payout.settleme
     'payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';
 -- end frozen: procedures/scheduling/create_payout_job.sql
 
--- frozen: procedures/scheduling/create_transfer.sql d3e26d3356fc
+-- frozen: procedures/scheduling/create_transfer.sql 94ccf429be48
 -- create_transfer: the one transfer of a settlement with one line, its progress and its books.
 --
 -- The common case of create_transfers, without what it needs for many rows: half its cost.
@@ -484,9 +484,16 @@ declare
     v_payout_transfer_id bigint;
     v_doorbell_ids bigint[];
 begin
-    v_destination := payout.payable_account(
-        p_line.payee_id, p_line.amount_minor, p_settlement.currency);
-    if v_destination is null then
+    select a.stripe_account_id into v_destination
+    from payout.currencies as c
+    cross join payout.payee_accounts as a
+    where c.currency = p_settlement.currency
+        and p_line.amount_minor <= c.largest_amount_minor
+        and p_line.amount_minor % c.amount_step = 0
+        and a.payee_id = p_line.payee_id
+    order by a.payee_account_id desc
+    limit 1;
+    if not found then
         return 0::bigint;
     end if;
 
@@ -530,7 +537,7 @@ comment on function payout.create_transfer(
 drop function if exists payout.create_transfers(payout.settlements, bigint, bigint[]);
 -- end dropped: procedures/scheduling/create_transfers.sql
 
--- frozen: procedures/scheduling/create_transfers.sql e142257a830a
+-- frozen: procedures/scheduling/create_transfers.sql 9f28adcf78af
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
@@ -561,9 +568,15 @@ begin
             where l.settlement_id = p_settlement.settlement_id
             group by l.payee_id, l.source_transaction
         ) as o
-        cross join lateral payout.payable_account(
-            o.payee_id, o.amount_minor, p_settlement.currency) as a (stripe_account_id)
-        where a.stripe_account_id is not null
+        join payout.currencies as c on c.currency = p_settlement.currency
+            and o.amount_minor <= c.largest_amount_minor and o.amount_minor % c.amount_step = 0
+        cross join lateral (
+            select pa.stripe_account_id
+            from payout.payee_accounts as pa
+            where pa.payee_id = o.payee_id
+            order by pa.payee_account_id desc
+            limit 1
+        ) as a
         order by o.payee_id, o.source_transaction
     ), bells as materialized (
         select payout.ring_for_job(
@@ -634,39 +647,6 @@ $$;
 comment on function payout.first_lines(text) is
     'Enough lines of a settlement to see whether it has exactly one.';
 -- end frozen: procedures/scheduling/first_lines.sql
-
--- frozen: procedures/scheduling/payable_account.sql d3cd9c936b6c
--- payable_account: the Stripe account to which an amount can be sent to a payee.
-
-create or replace function payout.payable_account(
-    p_payee_id text, p_amount_minor bigint, p_currency text
-)
-returns text
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-as $$
-declare
-    v_account text;
-begin
-    select a.stripe_account_id into v_account
-    from payout.currencies as c
-    cross join payout.payee_accounts as a
-    where c.currency = p_currency
-        and p_amount_minor <= c.largest_amount_minor
-        and p_amount_minor % c.amount_step = 0
-        and a.payee_id = p_payee_id
-    order by a.payee_account_id desc
-    limit 1;
-    return v_account;
-end
-$$;
-comment on function payout.payable_account(text, bigint, text) is
-    'The account a payee is paid to from now on; null if there is none, or if the amount is not '
-    'one that Stripe takes in this currency.';
--- end frozen: procedures/scheduling/payable_account.sql
 
 -- dropped: procedures/scheduling/read_lines.sql
 drop function if exists payout.read_lines(text, jsonb);

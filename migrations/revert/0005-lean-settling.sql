@@ -911,10 +911,6 @@ drop function if exists payout.total_minor(payout.settlement_lines[]);
 drop function if exists payout.refuse_bad_lines(jsonb);
 -- end dropped: procedures/scheduling/refuse_bad_lines.sql
 
--- dropped: procedures/scheduling/payable_account.sql
-drop function if exists payout.payable_account(text, bigint, text);
--- end dropped: procedures/scheduling/payable_account.sql
-
 -- dropped: procedures/scheduling/first_lines.sql
 drop function if exists payout.first_lines(text);
 -- end dropped: procedures/scheduling/first_lines.sql

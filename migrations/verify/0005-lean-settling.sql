@@ -52,10 +52,6 @@ select 'payout.create_transfers(payout.settlements, bigint)'::regprocedure;
 select 'payout.first_lines(text)'::regprocedure;
 -- end exists: procedures/scheduling/first_lines.sql
 
--- exists: procedures/scheduling/payable_account.sql
-select 'payout.payable_account(text, bigint, text)'::regprocedure;
--- end exists: procedures/scheduling/payable_account.sql
-
 -- exists: procedures/scheduling/read_lines.sql
 select 'payout.read_lines(payout.external_id, jsonb)'::regprocedure;
 -- end exists: procedures/scheduling/read_lines.sql

@@ -19,9 +19,16 @@ declare
     v_payout_transfer_id bigint;
     v_doorbell_ids bigint[];
 begin
-    v_destination := payout.payable_account(
-        p_line.payee_id, p_line.amount_minor, p_settlement.currency);
-    if v_destination is null then
+    select a.stripe_account_id into v_destination
+    from payout.currencies as c
+    cross join payout.payee_accounts as a
+    where c.currency = p_settlement.currency
+        and p_line.amount_minor <= c.largest_amount_minor
+        and p_line.amount_minor % c.amount_step = 0
+        and a.payee_id = p_line.payee_id
+    order by a.payee_account_id desc
+    limit 1;
+    if not found then
         return 0::bigint;
     end if;
 

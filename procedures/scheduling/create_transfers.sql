@@ -28,9 +28,15 @@ begin
             where l.settlement_id = p_settlement.settlement_id
             group by l.payee_id, l.source_transaction
         ) as o
-        cross join lateral payout.payable_account(
-            o.payee_id, o.amount_minor, p_settlement.currency) as a (stripe_account_id)
-        where a.stripe_account_id is not null
+        join payout.currencies as c on c.currency = p_settlement.currency
+            and o.amount_minor <= c.largest_amount_minor and o.amount_minor % c.amount_step = 0
+        cross join lateral (
+            select pa.stripe_account_id
+            from payout.payee_accounts as pa
+            where pa.payee_id = o.payee_id
+            order by pa.payee_account_id desc
+            limit 1
+        ) as a
         order by o.payee_id, o.source_transaction
     ), bells as materialized (
         select payout.ring_for_job(
