@@ -470,6 +470,39 @@ COMMENT ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries int
 
 
 --
+-- Name: booked_places(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.booked_places() RETURNS TABLE(payout_transfer_id bigint, place text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    select b.payout_transfer_id,
+        string_agg(format('%s %s %s', b.account, b.amount_minor, b.currency), ', '
+            order by b.account, b.currency)
+    from (
+        select e.payout_transfer_id, m.account, e.currency, sum(m.amount_minor) as amount_minor
+        from payout.ledger_entries as e
+        cross join lateral (values
+            (e.debit_account, -e.amount_minor), (e.credit_account, e.amount_minor)
+        ) as m (account, amount_minor)
+        where e.kind <> 'reversal' and m.account <> 'settlement_funds'
+        group by e.payout_transfer_id, m.account, e.currency
+        having sum(m.amount_minor) <> 0
+    ) as b
+    group by b.payout_transfer_id
+$$;
+
+
+--
+-- Name: FUNCTION booked_places(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.booked_places() IS 'For each transfer the account, amount in minor units and currency that its ledger entries leave it at, reversals aside.';
+
+
+--
 -- Name: check_books(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -694,7 +727,9 @@ CREATE FUNCTION payout.check_rights() RETURNS TABLE(check_name text, is_ok boole
                 ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.]sweep[(]'),
                 ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
                 ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.]doctor[(]')
+                    '^payout_api[.]doctor[(]'),
+                ('payout_operator|payout_auditor', 'EXECUTE',
+                    '^payout_api[.]verify_projection[(]')
             ) as w (roles, privileges, things)
             where g.grantee <> 0
                 and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))
@@ -1041,9 +1076,9 @@ begin
     ), observed as (
         insert into payout.transfer_observations (
             payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
-            error_rule_id)
+            error_rule_id, is_counted_try, has_unknown_send, next_attempt_at)
         select j.payout_transfer_id, j.generation, j.attempt, 'lease_expired', 'ok', j.to_state,
-            j.reason, r.error_rule_id
+            j.reason, r.error_rule_id, true, true, case j.to_state when 'unknown' then p_now end
         from judged as j
         left join payout.stripe_error_rules as r on r.signal = 'lease_expired'
     ), moved as (
@@ -1076,6 +1111,52 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) IS 'Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries are used up. Returns how many.';
+
+
+--
+-- Name: fold_facts(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.fold_facts() RETURNS TABLE(payout_transfer_id bigint, state text, generation integer, attempt integer, lease_until timestamp with time zone, next_attempt_at timestamp with time zone, stripe_transfer_id text, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, reason text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    select
+        n.payout_transfer_id, w.state, n.generation, coalesce((n.claim).attempt, 0),
+        case w.state when 'in_flight' then (n.claim).lease_until end,
+        case
+            when w.state in ('scheduled', 'retry_wait', 'unknown') then
+                coalesce((n.move).next_attempt_at, n.due_at)
+            -- An alarm about a declined transfer stops its next key.
+            when w.state = 'failed' and not n.is_stopped then (n.move).next_attempt_at
+        end,
+        case w.state when 'paid' then (n.move).stripe_transfer_id end,
+        n.first_sent_at, n.tries, n.has_unknown_send,
+        case when not r.is_reopened then (n.move).reason end
+    from payout.newest_facts() as n
+    cross join lateral (
+        select (n.move).moved_to = 'failed' and (n.move).generation < n.generation as is_reopened
+    ) as r
+    cross join lateral (
+        select case
+            when (n.move).moved_to in ('paid', 'parked') then (n.move).moved_to::text
+            when (n.move).moved_to = 'failed' and not r.is_reopened then 'failed'
+            when (n.claim).generation = n.generation
+                and (n.claim).attempt > coalesce((n.move).attempt, 0) then 'in_flight'
+            when not r.is_reopened then (n.move).moved_to::text
+            when n.is_released then 'cancelled'
+            else 'scheduled'
+        end as state
+    ) as w
+$$;
+
+
+--
+-- Name: FUNCTION fold_facts(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.fold_facts() IS 'One row for each transfer as transfer_states must say it, folded from attempts, observations, keys and books.';
 
 
 --
@@ -1694,6 +1775,194 @@ COMMENT ON FUNCTION payout.metadata_problem(p_metadata jsonb) IS 'Why Stripe wou
 
 
 --
+-- Name: transfer_attempts; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_attempts (
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    attempt integer NOT NULL,
+    worker text NOT NULL,
+    claimed_at timestamp with time zone NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    CONSTRAINT lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
+);
+
+
+--
+-- Name: TABLE transfer_attempts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_attempts IS 'Every claim, committed before anything is sent under it.';
+
+
+--
+-- Name: COLUMN transfer_attempts.worker; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_attempts.worker IS 'The name the claiming process gave itself.';
+
+
+--
+-- Name: COLUMN transfer_attempts.lease_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_attempts.lease_until IS 'Until when this claim held the transfer, unless it was reported before.';
+
+
+--
+-- Name: transfer_observations; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_observations (
+    observation_id bigint NOT NULL,
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    attempt integer NOT NULL,
+    signal text NOT NULL,
+    verdict text NOT NULL,
+    moved_to payout.transfer_state,
+    reason text,
+    error_rule_id integer,
+    http_status integer,
+    error_type text,
+    error_code text,
+    is_replayed boolean,
+    stripe_transfer_id text,
+    stripe_request_id text,
+    facts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    observed_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_counted_try boolean DEFAULT false NOT NULL,
+    has_unknown_send boolean DEFAULT false NOT NULL,
+    next_attempt_at timestamp with time zone,
+    CONSTRAINT http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
+    CONSTRAINT verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
+);
+
+
+--
+-- Name: TABLE transfer_observations; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_observations IS 'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
+
+
+--
+-- Name: COLUMN transfer_observations.signal; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.signal IS 'What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired.';
+
+
+--
+-- Name: COLUMN transfer_observations.verdict; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.verdict IS 'ok: it counted; already: known before; stale: too late to count; alarm: a person must look.';
+
+
+--
+-- Name: COLUMN transfer_observations.moved_to; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.moved_to IS 'The state it led to; null: no move.';
+
+
+--
+-- Name: COLUMN transfer_observations.facts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.facts IS 'The rest of what the worker reported.';
+
+
+--
+-- Name: COLUMN transfer_observations.is_counted_try; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.is_counted_try IS 'It counted against engine_settings.max_tries.';
+
+
+--
+-- Name: COLUMN transfer_observations.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.has_unknown_send IS 'From here on some send under the key may have been executed.';
+
+
+--
+-- Name: COLUMN transfer_observations.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.next_attempt_at IS 'When the engine was to act next, as decided then; null: not by itself.';
+
+
+--
+-- Name: newest_facts(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.newest_facts() RETURNS TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, move payout.transfer_observations, claim payout.transfer_attempts, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean, is_released boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    select
+        t.payout_transfer_id, coalesce(s.pay_after, t.created_at), k.generation, m.move, a.claim,
+        f.claimed_at, u.tries, u.has_unknown_send, u.is_stopped,
+        exists (
+            select from payout.ledger_entries as e
+            where e.payout_transfer_id = t.payout_transfer_id
+                and e.kind = 'release'
+                and e.generation = k.generation
+        )
+    from payout.payout_transfers as t
+    join payout.settlements as s on s.settlement_id = t.settlement_id
+    cross join lateral (
+        select coalesce(max(k.generation), 1) as generation,
+            coalesce(max(k.evidence_observation_id), 0) as opened_after
+        from payout.key_generations as k
+        where k.payout_transfer_id = t.payout_transfer_id
+    ) as k
+    left join lateral (
+        select o as move
+        from payout.transfer_observations as o
+        where o.payout_transfer_id = t.payout_transfer_id and o.moved_to is not null
+        order by o.observation_id desc
+        limit 1
+    ) as m on true
+    left join lateral (
+        select a as claim
+        from payout.transfer_attempts as a
+        where a.payout_transfer_id = t.payout_transfer_id
+        order by a.attempt desc
+        limit 1
+    ) as a on true
+    left join lateral (
+        select a.claimed_at
+        from payout.transfer_attempts as a
+        where a.payout_transfer_id = t.payout_transfer_id and a.generation = k.generation
+        order by a.attempt
+        limit 1
+    ) as f on true
+    cross join lateral (
+        select count(*) filter (where o.is_counted_try)::integer as tries,
+            coalesce(bool_or(o.has_unknown_send), false) as has_unknown_send,
+            coalesce(bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_transfer'
+                and o.observation_id > (m.move).observation_id), false) as is_stopped
+        from payout.transfer_observations as o
+        where o.payout_transfer_id = t.payout_transfer_id and o.observation_id > k.opened_after
+    ) as u
+$$;
+
+
+--
+-- Name: FUNCTION newest_facts(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.newest_facts() IS 'One row for each transfer with the facts that fold_facts makes its progress of; tries and unknown sends are those of the newest key.';
+
+
+--
 -- Name: other_attempts_drain_at(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -2065,11 +2334,12 @@ begin
         insert into payout.transfer_observations (
             payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
             error_rule_id, http_status, error_type, error_code, is_replayed, stripe_transfer_id,
-            stripe_request_id, facts)
+            stripe_request_id, facts, is_counted_try, has_unknown_send, next_attempt_at)
         select
             j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
             j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
-            j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome)
+            j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome),
+            coalesce(j.counts_as_try, false), coalesce(j.leaves_unknown, false), j.next_attempt_at
         from judged as j
     ), moved as (
         update payout.transfer_states as s
@@ -2087,9 +2357,8 @@ begin
         -- Rule K must not open a new key behind an alarm's back.
         update payout.transfer_states as s
         set next_attempt_at = null
-        from judged as j
-        where s.payout_transfer_id = j.payout_transfer_id and j.former_state = 'failed'
-            and j.is_alarm and j.reason <> 'report_of_another_transfer'
+        from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.is_alarm
+            and j.former_state = 'failed' and j.reason <> 'report_of_another_transfer'
     ), booked as (
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
@@ -3505,6 +3774,55 @@ COMMENT ON FUNCTION payout_api.sweep(p_limit integer) IS 'Closes leases that ran
 
 
 --
+-- Name: verify_projection(); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.verify_projection() RETURNS TABLE(payout_transfer_id bigint, column_name text, stored text, folded text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    select payout_transfer_id, c.column_name, c.stored, c.folded
+    from payout.transfer_states as s
+    full join payout.fold_facts() as f using (payout_transfer_id)
+    cross join lateral (values
+        ('state', s.state::text, f.state),
+        ('generation', s.generation::text, f.generation::text),
+        ('attempt', s.attempt::text, f.attempt::text),
+        ('lease_until', s.lease_until::text, f.lease_until::text),
+        ('stripe_transfer_id', s.stripe_transfer_id, f.stripe_transfer_id),
+        ('first_sent_at', s.first_sent_at::text, f.first_sent_at::text),
+        ('tries', s.tries::text, f.tries::text),
+        ('has_unknown_send', s.has_unknown_send::text, f.has_unknown_send::text)
+    ) as c (column_name, stored, folded)
+    where c.stored is distinct from c.folded
+    union all
+    select payout_transfer_id, 'money', d.place, b.place
+    from (
+        select t.payout_transfer_id,
+            format('%s %s %s',
+                case
+                    when s.state = 'paid' then 'stripe_balance'
+                    when s.state in ('failed', 'cancelled') then 'payable:' || t.payee_id
+                    else 'in_flight'
+                end, t.amount_minor, t.currency) as place
+        from payout.payout_transfers as t
+        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    ) as d
+    full join payout.booked_places() as b using (payout_transfer_id)
+    where d.place is distinct from b.place
+    order by 1, 2
+$$;
+
+
+--
+-- Name: FUNCTION verify_projection(); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.verify_projection() IS 'One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares where the state says the amount is with the books. None: all is well.';
+
+
+--
 -- Name: currencies; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -3975,105 +4293,6 @@ COMMENT ON COLUMN payout.states.is_final IS 'True when no move leads out of the 
 --
 
 COMMENT ON COLUMN payout.states.whose_turn IS 'Who acts next while a transfer stands here.';
-
-
---
--- Name: transfer_attempts; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.transfer_attempts (
-    payout_transfer_id bigint NOT NULL,
-    generation integer NOT NULL,
-    attempt integer NOT NULL,
-    worker text NOT NULL,
-    claimed_at timestamp with time zone NOT NULL,
-    lease_until timestamp with time zone NOT NULL,
-    CONSTRAINT lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
-);
-
-
---
--- Name: TABLE transfer_attempts; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.transfer_attempts IS 'Every claim, committed before anything is sent under it.';
-
-
---
--- Name: COLUMN transfer_attempts.worker; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_attempts.worker IS 'The name the claiming process gave itself.';
-
-
---
--- Name: COLUMN transfer_attempts.lease_until; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_attempts.lease_until IS 'Until when this claim held the transfer, unless it was reported before.';
-
-
---
--- Name: transfer_observations; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.transfer_observations (
-    observation_id bigint NOT NULL,
-    payout_transfer_id bigint NOT NULL,
-    generation integer NOT NULL,
-    attempt integer NOT NULL,
-    signal text NOT NULL,
-    verdict text NOT NULL,
-    moved_to payout.transfer_state,
-    reason text,
-    error_rule_id integer,
-    http_status integer,
-    error_type text,
-    error_code text,
-    is_replayed boolean,
-    stripe_transfer_id text,
-    stripe_request_id text,
-    facts jsonb DEFAULT '{}'::jsonb NOT NULL,
-    observed_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999))),
-    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
-    CONSTRAINT verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
-);
-
-
---
--- Name: TABLE transfer_observations; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.transfer_observations IS 'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
-
-
---
--- Name: COLUMN transfer_observations.signal; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.signal IS 'What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired.';
-
-
---
--- Name: COLUMN transfer_observations.verdict; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.verdict IS 'ok: it counted; already: known before; stale: too late to count; alarm: a person must look.';
-
-
---
--- Name: COLUMN transfer_observations.moved_to; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.moved_to IS 'The state it led to; null: no move.';
-
-
---
--- Name: COLUMN transfer_observations.facts; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.facts IS 'The rest of what the worker reported.';
 
 
 --
@@ -5165,6 +5384,13 @@ REVOKE ALL ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries 
 
 
 --
+-- Name: FUNCTION booked_places(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.booked_places() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION check_books(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -5293,6 +5519,13 @@ REVOKE ALL ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_li
 
 
 --
+-- Name: FUNCTION fold_facts(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.fold_facts() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION has_queue(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -5376,6 +5609,29 @@ REVOKE ALL ON FUNCTION payout.match_error_rule(p_outcome payout.outcome) FROM PU
 --
 
 REVOKE ALL ON FUNCTION payout.metadata_problem(p_metadata jsonb) FROM PUBLIC;
+
+
+--
+-- Name: TABLE transfer_attempts; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_auditor;
+
+
+--
+-- Name: TABLE transfer_observations; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_observations TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_observations TO payout_auditor;
+
+
+--
+-- Name: FUNCTION newest_facts(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.newest_facts() FROM PUBLIC;
 
 
 --
@@ -5709,6 +5965,15 @@ GRANT ALL ON FUNCTION payout_api.sweep(p_limit integer) TO payout_operator;
 
 
 --
+-- Name: FUNCTION verify_projection(); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.verify_projection() FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.verify_projection() TO payout_operator;
+GRANT ALL ON FUNCTION payout_api.verify_projection() TO payout_auditor;
+
+
+--
 -- Name: TABLE currencies; Type: ACL; Schema: payout; Owner: -
 --
 
@@ -5810,22 +6075,6 @@ GRANT SELECT ON TABLE payout.state_edges TO payout_auditor;
 
 GRANT SELECT ON TABLE payout.states TO payout_operator;
 GRANT SELECT ON TABLE payout.states TO payout_auditor;
-
-
---
--- Name: TABLE transfer_attempts; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.transfer_attempts TO payout_operator;
-GRANT SELECT ON TABLE payout.transfer_attempts TO payout_auditor;
-
-
---
--- Name: TABLE transfer_observations; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.transfer_observations TO payout_operator;
-GRANT SELECT ON TABLE payout.transfer_observations TO payout_auditor;
 
 
 --

@@ -32,10 +32,6 @@ select 'payout.check_guards()'::regprocedure;
 select 'payout.check_queue()'::regprocedure;
 -- end exists: procedures/doctor/check_queue.sql
 
--- exists: procedures/doctor/check_rights.sql
-select 'payout.check_rights()'::regprocedure;
--- end exists: procedures/doctor/check_rights.sql
-
 -- exists: procedures/doctor/check_server.sql
 select 'payout.check_server()'::regprocedure;
 -- end exists: procedures/doctor/check_server.sql

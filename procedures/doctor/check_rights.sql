@@ -60,7 +60,9 @@ as $$
                 ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.]sweep[(]'),
                 ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
                 ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.]doctor[(]')
+                    '^payout_api[.]doctor[(]'),
+                ('payout_operator|payout_auditor', 'EXECUTE',
+                    '^payout_api[.]verify_projection[(]')
             ) as w (roles, privileges, things)
             where g.grantee <> 0
                 and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))

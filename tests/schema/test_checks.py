@@ -401,6 +401,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "transfer_observations.http_status",
         "transfer_observations.is_replayed",
         "transfer_observations.moved_to",
+        "transfer_observations.next_attempt_at",
         "transfer_observations.reason",
         "transfer_observations.stripe_request_id",
         "transfer_observations.stripe_transfer_id",
