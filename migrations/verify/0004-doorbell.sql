@@ -16,17 +16,9 @@ select 'payout_api.doctor()'::regprocedure;
 select 'payout_api.claim_transfers(text, integer, bigint)'::regprocedure;
 -- end exists: procedures/api/worker/claim_transfers.sql
 
--- exists: procedures/api/worker/sweep.sql
-select 'payout_api.sweep(integer)'::regprocedure;
--- end exists: procedures/api/worker/sweep.sql
-
 -- exists: procedures/doctor/check_books.sql
 select 'payout.check_books()'::regprocedure;
 -- end exists: procedures/doctor/check_books.sql
-
--- exists: procedures/doctor/check_guards.sql
-select 'payout.check_guards()'::regprocedure;
--- end exists: procedures/doctor/check_guards.sql
 
 -- exists: procedures/doctor/check_queue.sql
 select 'payout.check_queue()'::regprocedure;

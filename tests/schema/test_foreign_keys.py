@@ -23,6 +23,7 @@ ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "payout_jobs_settlement_id_fkey": ("payout_jobs", {"settlement_id": "set_9"}),
     "payout_transfers_payee_id_fkey": ("payout_transfers", {"payee_id": "nobody"}),
     "payout_transfers_payout_job_id_fkey": ("payout_transfers", {"payout_job_id": 0}),
+    "seal_subtotals_seal_id_fkey": ("seal_subtotals", {"seal_id": 9}),
     "settlement_lines_settlement_id_fkey": ("settlement_lines", {"settlement_id": "set_9"}),
     "state_edges_from_state_fkey": ("state_edges", {"from_state": "lost"}),
     "state_edges_to_state_fkey": ("state_edges", {"to_state": "lost"}),

@@ -1,0 +1,87 @@
+"""Sealing without waiting: a test ages the marks, and lets earlier transactions be over."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from tests.conftest import Connection
+
+SEALED: Final = ("key_generations", "ledger_entries", "payout_transfers", "transfer_observations")
+
+
+class Seal(NamedTuple):
+    """A row of `seals`, as far as a test looks at it."""
+
+    seal_id: int
+    table_name: str
+    first_id: int
+    last_id: int
+    row_ids: str
+
+
+class Finding(NamedTuple):
+    """A row of `verify_seals`."""
+
+    table_name: str
+    row_id: int | None
+    seal_id: int
+    what: str
+
+
+def let_a_minute_pass(db: Connection) -> None:
+    """Make the marks a minute older."""
+    db.execute("update payout.seal_marks set marked_at = marked_at - interval '1 minute'")
+
+
+def let_transactions_end(db: Connection) -> None:
+    """Let no transaction be known that ran when the marks were set, here or in other databases."""
+    db.execute("update payout.seal_marks set marked_xid = '3' where marked_xid is not null")
+
+
+def seal(db: Connection, *, limit: int = 20000) -> int:
+    """Call the sealer; return how many rows it sealed."""
+    row = db.execute("select payout_api.seal(p_limit => %s)", [limit]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def seal_everything(db: Connection) -> int:
+    """Seal all there is; return how many rows that were."""
+    let_a_minute_pass(db)
+    let_transactions_end(db)
+    sealed = seal(db)
+    let_a_minute_pass(db)
+    let_transactions_end(db)
+    return sealed + seal(db)
+
+
+def seals(db: Connection, table_name: str | None = None) -> list[Seal]:
+    """Return the seals of a table, or all, in their order."""
+    found = db.execute(
+        "select seal_id, table_name, first_id, last_id, row_ids::text from payout.seals "
+        "where table_name = coalesce(%s, table_name) order by seal_id",
+        [table_name],
+    )
+    return [Seal(*row) for row in found]
+
+
+def verify(db: Connection, *, start: int = 1, head: str | None = None) -> list[Finding]:
+    """Return what `verify_seals` finds."""
+    found = db.execute(
+        "select * from payout_api.verify_seals(p_from => %s, p_head => %s)", [start, head]
+    )
+    return [Finding(*row) for row in found]
+
+
+def head(db: Connection) -> str:
+    """Return the end of the chain."""
+    row = db.execute("select payout_api.seal_head()").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def value(db: Connection, query: str) -> Any:
+    """Return the one value of a query."""
+    row = db.execute(query).fetchone()
+    assert row is not None
+    return row[0]
