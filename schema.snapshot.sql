@@ -1037,6 +1037,50 @@ COMMENT ON FUNCTION payout.check_seal_rows(p_seal payout.seals) IS 'Rows of a se
 
 
 --
+-- Name: check_seals(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_seals() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'facts are sealed in time', count(*) = 0,
+        coalesce(string_agg(m.table_name, ', '), 'all that are older than 15 minutes'),
+        'start a worker, or payout_api.seal(); else a transaction, of any database of the server, '
+        'has been writing for long: select * from pg_stat_activity where backend_xid is not null'
+    from payout.seal_marks as m
+    cross join lateral payout.sealed_rows_v1(
+        m.table_name,
+        coalesce(
+            (select max(s.last_id) + 1 from payout.seals as s where s.table_name = m.table_name),
+            -9223372036854775808),
+        9223372036854775807, 1) as r
+    where r.row_at < clock_timestamp() - interval '15 minutes'
+    union all
+    select 'the newest seals are as they were made', count(*) = 0,
+        coalesce(string_agg(distinct c.table_name, ', '), 'the last range of each sealed table'),
+        'payout_api.hold(''engine'', …), select * from payout_api.verify_seals(), and find out who '
+        'wrote there'
+    from payout.seal_marks as m
+    cross join lateral (
+        select s as seal
+        from payout.seals as s
+        where s.table_name = m.table_name
+        order by s.last_id desc
+        limit 1
+    ) as n
+    cross join lateral payout.check_seal(n.seal) as c
+$$;
+
+
+--
+-- Name: FUNCTION check_seals(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_seals() IS 'Part of payout_api.doctor(): nothing waits long to be sealed, the newest ranges are intact.';
+
+
+--
 -- Name: check_server(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -1413,28 +1457,28 @@ CREATE FUNCTION payout.fold_facts() RETURNS TABLE(payout_transfer_id bigint, sta
     SET jit TO 'off'
     AS $$
     select
-        n.payout_transfer_id, w.state, n.generation, coalesce((n.claim).attempt, 0),
-        case w.state when 'in_flight' then (n.claim).lease_until end,
+        n.payout_transfer_id, w.state, n.generation, coalesce(n.claim_attempt, 0),
+        case w.state when 'in_flight' then n.lease_until end,
         case
             when w.state in ('scheduled', 'retry_wait', 'unknown') then
-                coalesce((n.move).next_attempt_at, n.due_at)
+                coalesce(n.next_attempt_at, n.due_at)
             -- An alarm about a declined transfer stops its next key.
-            when w.state = 'failed' and not n.is_stopped then (n.move).next_attempt_at
+            when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
         end,
-        case w.state when 'paid' then (n.move).stripe_transfer_id end,
+        case w.state when 'paid' then n.stripe_transfer_id end,
         n.first_sent_at, n.tries, n.has_unknown_send,
-        case when not r.is_reopened then (n.move).reason end
+        case when not r.is_reopened then n.reason end
     from payout.newest_facts() as n
     cross join lateral (
-        select (n.move).moved_to = 'failed' and (n.move).generation < n.generation as is_reopened
+        select n.moved_to = 'failed' and n.moved_generation < n.generation as is_reopened
     ) as r
     cross join lateral (
         select case
-            when (n.move).moved_to in ('paid', 'parked') then (n.move).moved_to::text
-            when (n.move).moved_to = 'failed' and not r.is_reopened then 'failed'
-            when (n.claim).generation = n.generation
-                and (n.claim).attempt > coalesce((n.move).attempt, 0) then 'in_flight'
-            when not r.is_reopened then (n.move).moved_to::text
+            when n.moved_to in ('paid', 'parked') then n.moved_to
+            when n.moved_to = 'failed' and not r.is_reopened then n.moved_to
+            when n.claim_generation = n.generation
+                and n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
+            when not r.is_reopened then n.moved_to
             when n.is_released then 'cancelled'
             else 'scheduled'
         end as state
@@ -2065,183 +2109,65 @@ COMMENT ON FUNCTION payout.metadata_problem(p_metadata jsonb) IS 'Why Stripe wou
 
 
 --
--- Name: transfer_attempts; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.transfer_attempts (
-    payout_transfer_id bigint NOT NULL,
-    generation integer NOT NULL,
-    attempt integer NOT NULL,
-    worker text NOT NULL,
-    claimed_at timestamp with time zone NOT NULL,
-    lease_until timestamp with time zone NOT NULL,
-    CONSTRAINT lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
-);
-
-
---
--- Name: TABLE transfer_attempts; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.transfer_attempts IS 'Every claim, committed before anything is sent under it.';
-
-
---
--- Name: COLUMN transfer_attempts.worker; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_attempts.worker IS 'The name the claiming process gave itself.';
-
-
---
--- Name: COLUMN transfer_attempts.lease_until; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_attempts.lease_until IS 'Until when this claim held the transfer, unless it was reported before.';
-
-
---
--- Name: transfer_observations; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.transfer_observations (
-    observation_id bigint NOT NULL,
-    payout_transfer_id bigint NOT NULL,
-    generation integer NOT NULL,
-    attempt integer NOT NULL,
-    signal text NOT NULL,
-    verdict text NOT NULL,
-    moved_to payout.transfer_state,
-    reason text,
-    error_rule_id integer,
-    http_status integer,
-    error_type text,
-    error_code text,
-    is_replayed boolean,
-    stripe_transfer_id text,
-    stripe_request_id text,
-    facts jsonb DEFAULT '{}'::jsonb NOT NULL,
-    observed_at timestamp with time zone DEFAULT now() NOT NULL,
-    is_counted_try boolean DEFAULT false NOT NULL,
-    has_unknown_send boolean DEFAULT false NOT NULL,
-    next_attempt_at timestamp with time zone,
-    CONSTRAINT http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999))),
-    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
-    CONSTRAINT verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
-);
-
-
---
--- Name: TABLE transfer_observations; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.transfer_observations IS 'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
-
-
---
--- Name: COLUMN transfer_observations.signal; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.signal IS 'What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired.';
-
-
---
--- Name: COLUMN transfer_observations.verdict; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.verdict IS 'ok: it counted; already: known before; stale: too late to count; alarm: a person must look.';
-
-
---
--- Name: COLUMN transfer_observations.moved_to; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.moved_to IS 'The state it led to; null: no move.';
-
-
---
--- Name: COLUMN transfer_observations.facts; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.facts IS 'The rest of what the worker reported.';
-
-
---
--- Name: COLUMN transfer_observations.is_counted_try; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.is_counted_try IS 'It counted against engine_settings.max_tries.';
-
-
---
--- Name: COLUMN transfer_observations.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.has_unknown_send IS 'From here on some send under the key may have been executed.';
-
-
---
--- Name: COLUMN transfer_observations.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_observations.next_attempt_at IS 'When the engine was to act next, as decided then; null: not by itself.';
-
-
---
 -- Name: newest_facts(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
-CREATE FUNCTION payout.newest_facts() RETURNS TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, move payout.transfer_observations, claim payout.transfer_attempts, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean, is_released boolean)
+CREATE FUNCTION payout.newest_facts() RETURNS TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, moved_to text, moved_generation integer, moved_attempt integer, next_attempt_at timestamp with time zone, stripe_transfer_id text, reason text, claim_generation integer, claim_attempt integer, lease_until timestamp with time zone, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean, is_released boolean)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET jit TO 'off'
+    SET enable_nestloop TO 'off'
     AS $$
-    select
-        t.payout_transfer_id, coalesce(s.pay_after, t.created_at), k.generation, m.move, a.claim,
-        f.claimed_at, u.tries, u.has_unknown_send, u.is_stopped,
-        exists (
-            select from payout.ledger_entries as e
-            where e.payout_transfer_id = t.payout_transfer_id
-                and e.kind = 'release'
-                and e.generation = k.generation
-        )
-    from payout.payout_transfers as t
-    join payout.settlements as s on s.settlement_id = t.settlement_id
-    cross join lateral (
-        select coalesce(max(k.generation), 1) as generation,
-            coalesce(max(k.evidence_observation_id), 0) as opened_after
-        from payout.key_generations as k
-        where k.payout_transfer_id = t.payout_transfer_id
-    ) as k
-    left join lateral (
-        select o as move
+    with keys as (
+        select t.payout_transfer_id, coalesce(s.pay_after, t.created_at) as due_at,
+            coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
+        from payout.payout_transfers as t
+        join payout.settlements as s on s.settlement_id = t.settlement_id
+        left join (
+            select k.payout_transfer_id, max(k.generation) as generation,
+                max(k.evidence_observation_id) as opened_after
+            from payout.key_generations as k
+            group by k.payout_transfer_id
+        ) as k on k.payout_transfer_id = t.payout_transfer_id
+    ), moves as (
+        select distinct on (o.payout_transfer_id) o.payout_transfer_id, o.observation_id,
+            o.moved_to, o.generation, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
         from payout.transfer_observations as o
-        where o.payout_transfer_id = t.payout_transfer_id and o.moved_to is not null
-        order by o.observation_id desc
-        limit 1
-    ) as m on true
-    left join lateral (
-        select a as claim
+        where o.moved_to is not null
+        order by o.payout_transfer_id, o.observation_id desc
+    ), claims as (
+        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.generation, a.attempt,
+            a.lease_until
         from payout.transfer_attempts as a
-        where a.payout_transfer_id = t.payout_transfer_id
-        order by a.attempt desc
-        limit 1
-    ) as a on true
-    left join lateral (
-        select a.claimed_at
+        order by a.payout_transfer_id, a.attempt desc
+    ), first_claims as (
+        select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
+            a.generation, a.claimed_at
         from payout.transfer_attempts as a
-        where a.payout_transfer_id = t.payout_transfer_id and a.generation = k.generation
-        order by a.attempt
-        limit 1
-    ) as f on true
-    cross join lateral (
-        select count(*) filter (where o.is_counted_try)::integer as tries,
-            coalesce(bool_or(o.has_unknown_send), false) as has_unknown_send,
-            coalesce(bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_transfer'
-                and o.observation_id > (m.move).observation_id), false) as is_stopped
+        order by a.payout_transfer_id, a.generation, a.attempt
+    ), seen as (
+        select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
+            bool_or(o.has_unknown_send) as has_unknown_send,
+            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_transfer'
+                and o.observation_id > m.observation_id) as is_stopped
         from payout.transfer_observations as o
-        where o.payout_transfer_id = t.payout_transfer_id and o.observation_id > k.opened_after
-    ) as u
+        join keys as k on k.payout_transfer_id = o.payout_transfer_id
+        left join moves as m on m.payout_transfer_id = o.payout_transfer_id
+        where o.observation_id > k.opened_after
+        group by o.payout_transfer_id
+    )
+    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.generation, m.attempt,
+        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.generation, a.attempt, a.lease_until,
+        f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
+        coalesce(o.is_stopped, false), e.payout_transfer_id is not null
+    from keys as k
+    left join moves as m on m.payout_transfer_id = k.payout_transfer_id
+    left join claims as a on a.payout_transfer_id = k.payout_transfer_id
+    left join first_claims as f
+        on f.payout_transfer_id = k.payout_transfer_id and f.generation = k.generation
+    left join seen as o on o.payout_transfer_id = k.payout_transfer_id
+    left join payout.ledger_entries as e on e.payout_transfer_id = k.payout_transfer_id
+        and e.generation = k.generation and e.kind = 'release'
 $$;
 
 
@@ -4163,6 +4089,8 @@ CREATE FUNCTION payout_api.doctor() RETURNS TABLE(check_name text, is_ok boolean
     select * from payout.check_queue()
     union all
     select * from payout.check_books()
+    union all
+    select * from payout.check_seals()
 $$;
 
 
@@ -4170,7 +4098,7 @@ $$;
 -- Name: FUNCTION doctor(); Type: COMMENT; Schema: payout_api; Owner: -
 --
 
-COMMENT ON FUNCTION payout_api.doctor() IS 'Checks server, guards, queue and books; hint says what to do where is_ok is false.';
+COMMENT ON FUNCTION payout_api.doctor() IS 'Checks server, guards, queue, books and seals; hint says what to do where is_ok is false.';
 
 
 --
@@ -4405,7 +4333,7 @@ COMMENT ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) IS 'Takes an ar
 -- Name: seal(integer); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
-CREATE FUNCTION payout_api.seal(p_limit integer DEFAULT 20000) RETURNS integer
+CREATE FUNCTION payout_api.seal(p_limit integer DEFAULT 10000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -5141,6 +5069,129 @@ COMMENT ON COLUMN payout.states.is_final IS 'True when no move leads out of the 
 --
 
 COMMENT ON COLUMN payout.states.whose_turn IS 'Who acts next while a transfer stands here.';
+
+
+--
+-- Name: transfer_attempts; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_attempts (
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    attempt integer NOT NULL,
+    worker text NOT NULL,
+    claimed_at timestamp with time zone NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    CONSTRAINT lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
+);
+
+
+--
+-- Name: TABLE transfer_attempts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_attempts IS 'Every claim, committed before anything is sent under it.';
+
+
+--
+-- Name: COLUMN transfer_attempts.worker; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_attempts.worker IS 'The name the claiming process gave itself.';
+
+
+--
+-- Name: COLUMN transfer_attempts.lease_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_attempts.lease_until IS 'Until when this claim held the transfer, unless it was reported before.';
+
+
+--
+-- Name: transfer_observations; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_observations (
+    observation_id bigint NOT NULL,
+    payout_transfer_id bigint NOT NULL,
+    generation integer NOT NULL,
+    attempt integer NOT NULL,
+    signal text NOT NULL,
+    verdict text NOT NULL,
+    moved_to payout.transfer_state,
+    reason text,
+    error_rule_id integer,
+    http_status integer,
+    error_type text,
+    error_code text,
+    is_replayed boolean,
+    stripe_transfer_id text,
+    stripe_request_id text,
+    facts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    observed_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_counted_try boolean DEFAULT false NOT NULL,
+    has_unknown_send boolean DEFAULT false NOT NULL,
+    next_attempt_at timestamp with time zone,
+    CONSTRAINT http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
+    CONSTRAINT verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
+);
+
+
+--
+-- Name: TABLE transfer_observations; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_observations IS 'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
+
+
+--
+-- Name: COLUMN transfer_observations.signal; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.signal IS 'What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired.';
+
+
+--
+-- Name: COLUMN transfer_observations.verdict; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.verdict IS 'ok: it counted; already: known before; stale: too late to count; alarm: a person must look.';
+
+
+--
+-- Name: COLUMN transfer_observations.moved_to; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.moved_to IS 'The state it led to; null: no move.';
+
+
+--
+-- Name: COLUMN transfer_observations.facts; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.facts IS 'The rest of what the worker reported.';
+
+
+--
+-- Name: COLUMN transfer_observations.is_counted_try; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.is_counted_try IS 'It counted against engine_settings.max_tries.';
+
+
+--
+-- Name: COLUMN transfer_observations.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.has_unknown_send IS 'From here on some send under the key may have been executed.';
+
+
+--
+-- Name: COLUMN transfer_observations.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.next_attempt_at IS 'When the engine was to act next, as decided then; null: not by itself.';
 
 
 --
@@ -6408,6 +6459,13 @@ REVOKE ALL ON FUNCTION payout.check_seal_rows(p_seal payout.seals) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION check_seals(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_seals() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION check_server(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -6598,22 +6656,6 @@ REVOKE ALL ON FUNCTION payout.match_error_rule(p_outcome payout.outcome) FROM PU
 --
 
 REVOKE ALL ON FUNCTION payout.metadata_problem(p_metadata jsonb) FROM PUBLIC;
-
-
---
--- Name: TABLE transfer_attempts; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.transfer_attempts TO payout_operator;
-GRANT SELECT ON TABLE payout.transfer_attempts TO payout_auditor;
-
-
---
--- Name: TABLE transfer_observations; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.transfer_observations TO payout_operator;
-GRANT SELECT ON TABLE payout.transfer_observations TO payout_auditor;
 
 
 --
@@ -7165,6 +7207,22 @@ GRANT SELECT ON TABLE payout.state_edges TO payout_auditor;
 
 GRANT SELECT ON TABLE payout.states TO payout_operator;
 GRANT SELECT ON TABLE payout.states TO payout_auditor;
+
+
+--
+-- Name: TABLE transfer_attempts; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_auditor;
+
+
+--
+-- Name: TABLE transfer_observations; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_observations TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_observations TO payout_auditor;
 
 
 --

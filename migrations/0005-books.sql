@@ -182,7 +182,7 @@ comment on function payout.booked_places() is
     'leave it at, reversals aside.';
 -- end frozen: procedures/ledger/booked_places.sql
 
--- frozen: procedures/ledger/fold_facts.sql 4a962193473e
+-- frozen: procedures/ledger/fold_facts.sql 297221c93e05
 -- fold_facts: every transfer's progress, made again out of what happened to it.
 --
 -- The last observation that moved a transfer says where it stands, unless a new
@@ -209,28 +209,28 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
     select
-        n.payout_transfer_id, w.state, n.generation, coalesce((n.claim).attempt, 0),
-        case w.state when 'in_flight' then (n.claim).lease_until end,
+        n.payout_transfer_id, w.state, n.generation, coalesce(n.claim_attempt, 0),
+        case w.state when 'in_flight' then n.lease_until end,
         case
             when w.state in ('scheduled', 'retry_wait', 'unknown') then
-                coalesce((n.move).next_attempt_at, n.due_at)
+                coalesce(n.next_attempt_at, n.due_at)
             -- An alarm about a declined transfer stops its next key.
-            when w.state = 'failed' and not n.is_stopped then (n.move).next_attempt_at
+            when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
         end,
-        case w.state when 'paid' then (n.move).stripe_transfer_id end,
+        case w.state when 'paid' then n.stripe_transfer_id end,
         n.first_sent_at, n.tries, n.has_unknown_send,
-        case when not r.is_reopened then (n.move).reason end
+        case when not r.is_reopened then n.reason end
     from payout.newest_facts() as n
     cross join lateral (
-        select (n.move).moved_to = 'failed' and (n.move).generation < n.generation as is_reopened
+        select n.moved_to = 'failed' and n.moved_generation < n.generation as is_reopened
     ) as r
     cross join lateral (
         select case
-            when (n.move).moved_to in ('paid', 'parked') then (n.move).moved_to::text
-            when (n.move).moved_to = 'failed' and not r.is_reopened then 'failed'
-            when (n.claim).generation = n.generation
-                and (n.claim).attempt > coalesce((n.move).attempt, 0) then 'in_flight'
-            when not r.is_reopened then (n.move).moved_to::text
+            when n.moved_to in ('paid', 'parked') then n.moved_to
+            when n.moved_to = 'failed' and not r.is_reopened then n.moved_to
+            when n.claim_generation = n.generation
+                and n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
+            when not r.is_reopened then n.moved_to
             when n.is_released then 'cancelled'
             else 'scheduled'
         end as state
@@ -241,77 +241,77 @@ comment on function payout.fold_facts() is
     'observations, keys and books.';
 -- end frozen: procedures/ledger/fold_facts.sql
 
--- frozen: procedures/ledger/newest_facts.sql 58d52c18e626
+-- frozen: procedures/ledger/newest_facts.sql 55a41fec7f80
 -- newest_facts: of every transfer the facts that say how far it has come.
 --
--- Its newest key, its newest claim, the first claim under that key, the last
--- observation that moved it, and what was seen since the key was opened.
--- Called by: fold_facts.
+-- Its newest key and claim, the first claim under that key, the last observation
+-- that moved it, and what was seen since the key was opened. Whole tables are
+-- joined: looked up one by one, all transfers would take hours.
 
 create or replace function payout.newest_facts()
 returns table (
-    payout_transfer_id bigint,
-    due_at timestamptz,
-    generation integer,
-    move payout.transfer_observations,
-    claim payout.transfer_attempts,
-    first_sent_at timestamptz,
-    tries integer,
-    has_unknown_send boolean,
-    is_stopped boolean,
-    is_released boolean
+    payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
+    moved_generation integer, moved_attempt integer, next_attempt_at timestamptz,
+    stripe_transfer_id text, reason text, claim_generation integer, claim_attempt integer,
+    lease_until timestamptz, first_sent_at timestamptz, tries integer, has_unknown_send boolean,
+    is_stopped boolean, is_released boolean
 )
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_nestloop = off
 as $$
-    select
-        t.payout_transfer_id, coalesce(s.pay_after, t.created_at), k.generation, m.move, a.claim,
-        f.claimed_at, u.tries, u.has_unknown_send, u.is_stopped,
-        exists (
-            select from payout.ledger_entries as e
-            where e.payout_transfer_id = t.payout_transfer_id
-                and e.kind = 'release'
-                and e.generation = k.generation
-        )
-    from payout.payout_transfers as t
-    join payout.settlements as s on s.settlement_id = t.settlement_id
-    cross join lateral (
-        select coalesce(max(k.generation), 1) as generation,
-            coalesce(max(k.evidence_observation_id), 0) as opened_after
-        from payout.key_generations as k
-        where k.payout_transfer_id = t.payout_transfer_id
-    ) as k
-    left join lateral (
-        select o as move
+    with keys as (
+        select t.payout_transfer_id, coalesce(s.pay_after, t.created_at) as due_at,
+            coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
+        from payout.payout_transfers as t
+        join payout.settlements as s on s.settlement_id = t.settlement_id
+        left join (
+            select k.payout_transfer_id, max(k.generation) as generation,
+                max(k.evidence_observation_id) as opened_after
+            from payout.key_generations as k
+            group by k.payout_transfer_id
+        ) as k on k.payout_transfer_id = t.payout_transfer_id
+    ), moves as (
+        select distinct on (o.payout_transfer_id) o.payout_transfer_id, o.observation_id,
+            o.moved_to, o.generation, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
         from payout.transfer_observations as o
-        where o.payout_transfer_id = t.payout_transfer_id and o.moved_to is not null
-        order by o.observation_id desc
-        limit 1
-    ) as m on true
-    left join lateral (
-        select a as claim
+        where o.moved_to is not null
+        order by o.payout_transfer_id, o.observation_id desc
+    ), claims as (
+        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.generation, a.attempt,
+            a.lease_until
         from payout.transfer_attempts as a
-        where a.payout_transfer_id = t.payout_transfer_id
-        order by a.attempt desc
-        limit 1
-    ) as a on true
-    left join lateral (
-        select a.claimed_at
+        order by a.payout_transfer_id, a.attempt desc
+    ), first_claims as (
+        select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
+            a.generation, a.claimed_at
         from payout.transfer_attempts as a
-        where a.payout_transfer_id = t.payout_transfer_id and a.generation = k.generation
-        order by a.attempt
-        limit 1
-    ) as f on true
-    cross join lateral (
-        select count(*) filter (where o.is_counted_try)::integer as tries,
-            coalesce(bool_or(o.has_unknown_send), false) as has_unknown_send,
-            coalesce(bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_transfer'
-                and o.observation_id > (m.move).observation_id), false) as is_stopped
+        order by a.payout_transfer_id, a.generation, a.attempt
+    ), seen as (
+        select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
+            bool_or(o.has_unknown_send) as has_unknown_send,
+            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_transfer'
+                and o.observation_id > m.observation_id) as is_stopped
         from payout.transfer_observations as o
-        where o.payout_transfer_id = t.payout_transfer_id and o.observation_id > k.opened_after
-    ) as u
+        join keys as k on k.payout_transfer_id = o.payout_transfer_id
+        left join moves as m on m.payout_transfer_id = o.payout_transfer_id
+        where o.observation_id > k.opened_after
+        group by o.payout_transfer_id
+    )
+    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.generation, m.attempt,
+        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.generation, a.attempt, a.lease_until,
+        f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
+        coalesce(o.is_stopped, false), e.payout_transfer_id is not null
+    from keys as k
+    left join moves as m on m.payout_transfer_id = k.payout_transfer_id
+    left join claims as a on a.payout_transfer_id = k.payout_transfer_id
+    left join first_claims as f
+        on f.payout_transfer_id = k.payout_transfer_id and f.generation = k.generation
+    left join seen as o on o.payout_transfer_id = k.payout_transfer_id
+    left join payout.ledger_entries as e on e.payout_transfer_id = k.payout_transfer_id
+        and e.generation = k.generation and e.kind = 'release'
 $$;
 comment on function payout.newest_facts() is
     'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
@@ -528,7 +528,37 @@ revoke execute on function payout_api.verify_seals(bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
 -- end frozen: procedures/api/auditor/verify_seals.sql
 
--- frozen: procedures/api/worker/seal.sql d3ce4876cdf4
+-- frozen: procedures/api/operator/doctor.sql da1223f411d4
+-- doctor: everything that can be checked from inside, one row a check.
+--
+-- Called by: payout-engine doctor, operators, auditors; after a restore above all.
+
+create or replace function payout_api.doctor()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select * from payout.check_server()
+    union all
+    select * from payout.check_guards()
+    union all
+    select * from payout.check_rights()
+    union all
+    select * from payout.check_queue()
+    union all
+    select * from payout.check_books()
+    union all
+    select * from payout.check_seals()
+$$;
+comment on function payout_api.doctor() is
+    'Checks server, guards, queue, books and seals; hint says what to do where is_ok is false.';
+revoke execute on function payout_api.doctor() from public;
+grant execute on function payout_api.doctor() to payout_worker, payout_operator, payout_auditor;
+-- end frozen: procedures/api/operator/doctor.sql
+
+-- frozen: procedures/api/worker/seal.sql 9d983f1ec9f7
 -- seal: close what can no longer change, so that a later change shows.
 --
 -- Called by: sweep, hence by every worker; operators when they like. At most
@@ -536,7 +566,7 @@ grant execute on function payout_api.verify_seals(bigint, text) to payout_operat
 -- Locks: the rows of seal_marks, skipping when somebody else has them.
 -- Raises: SP311 a limit that is none.
 
-create or replace function payout_api.seal(p_limit integer default 20000)
+create or replace function payout_api.seal(p_limit integer default 10000)
 returns integer
 language plpgsql
 volatile
@@ -769,6 +799,48 @@ $$;
 comment on function payout.check_rights() is
     'Part of payout_api.doctor(): rights beyond reading are those that the migrations gave.';
 -- end frozen: procedures/doctor/check_rights.sql
+
+-- frozen: procedures/doctor/check_seals.sql 0aef5498b782
+-- check_seals: whether facts are sealed in time, and the newest seals are as they were made.
+--
+-- Quick, hence in the doctor; payout_api.verify_seals() reads everything.
+
+create or replace function payout.check_seals()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'facts are sealed in time', count(*) = 0,
+        coalesce(string_agg(m.table_name, ', '), 'all that are older than 15 minutes'),
+        'start a worker, or payout_api.seal(); else a transaction, of any database of the server, '
+        'has been writing for long: select * from pg_stat_activity where backend_xid is not null'
+    from payout.seal_marks as m
+    cross join lateral payout.sealed_rows_v1(
+        m.table_name,
+        coalesce(
+            (select max(s.last_id) + 1 from payout.seals as s where s.table_name = m.table_name),
+            -9223372036854775808),
+        9223372036854775807, 1) as r
+    where r.row_at < clock_timestamp() - interval '15 minutes'
+    union all
+    select 'the newest seals are as they were made', count(*) = 0,
+        coalesce(string_agg(distinct c.table_name, ', '), 'the last range of each sealed table'),
+        'payout_api.hold(''engine'', …), select * from payout_api.verify_seals(), and find out who '
+        'wrote there'
+    from payout.seal_marks as m
+    cross join lateral (
+        select s as seal
+        from payout.seals as s
+        where s.table_name = m.table_name
+        order by s.last_id desc
+        limit 1
+    ) as n
+    cross join lateral payout.check_seal(n.seal) as c
+$$;
+comment on function payout.check_seals() is
+    'Part of payout_api.doctor(): nothing waits long to be sealed, the newest ranges are intact.';
+-- end frozen: procedures/doctor/check_seals.sql
 
 -- frozen: procedures/execution/expire_leases.sql e6866bdd97c6
 -- expire_leases: transfers whose worker did not come back become unknown.

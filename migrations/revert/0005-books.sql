@@ -292,6 +292,34 @@ comment on function payout.record_outcomes(payout.outcome[]) is
     'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
 -- end frozen: procedures/execution/record_outcomes.sql
 
+-- frozen: procedures/api/operator/doctor.sql dd51fa05b3fe
+-- doctor: everything that can be checked from inside, one row a check.
+--
+-- Called by: payout-engine doctor, operators, auditors; after a restore above all.
+
+create or replace function payout_api.doctor()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select * from payout.check_server()
+    union all
+    select * from payout.check_guards()
+    union all
+    select * from payout.check_rights()
+    union all
+    select * from payout.check_queue()
+    union all
+    select * from payout.check_books()
+$$;
+comment on function payout_api.doctor() is
+    'Checks server, guards, queue and books; hint says what to do where is_ok is false.';
+revoke execute on function payout_api.doctor() from public;
+grant execute on function payout_api.doctor() to payout_worker, payout_operator, payout_auditor;
+-- end frozen: procedures/api/operator/doctor.sql
+
 -- frozen: procedures/doctor/check_guards.sql 57e24fe00edd
 -- check_guards: whether triggers, owners and rights are still as they were deployed.
 --
@@ -472,6 +500,10 @@ drop function if exists payout.check_seal(payout.seals);
 -- dropped: procedures/seals/add_seal.sql
 drop function if exists payout.add_seal(text, bigint, integer, timestamptz);
 -- end dropped: procedures/seals/add_seal.sql
+
+-- dropped: procedures/doctor/check_seals.sql
+drop function if exists payout.check_seals();
+-- end dropped: procedures/doctor/check_seals.sql
 
 -- dropped: procedures/api/worker/seal.sql
 drop function if exists payout_api.seal(integer);

@@ -8,10 +8,6 @@ select 'payout.create_transfers(payout.settlements, bigint, bigint[])'::regproce
 select 'payout.schedule_payout_job(text)'::regprocedure;
 -- end exists: procedures/scheduling/schedule_payout_job.sql
 
--- exists: procedures/api/operator/doctor.sql
-select 'payout_api.doctor()'::regprocedure;
--- end exists: procedures/api/operator/doctor.sql
-
 -- exists: procedures/api/worker/claim_transfers.sql
 select 'payout_api.claim_transfers(text, integer, bigint)'::regprocedure;
 -- end exists: procedures/api/worker/claim_transfers.sql

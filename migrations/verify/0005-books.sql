@@ -28,6 +28,10 @@ select 'payout_api.verify_projection()'::regprocedure;
 select 'payout_api.verify_seals(bigint, text)'::regprocedure;
 -- end exists: procedures/api/auditor/verify_seals.sql
 
+-- exists: procedures/api/operator/doctor.sql
+select 'payout_api.doctor()'::regprocedure;
+-- end exists: procedures/api/operator/doctor.sql
+
 -- exists: procedures/api/worker/seal.sql
 select 'payout_api.seal(integer)'::regprocedure;
 -- end exists: procedures/api/worker/seal.sql
@@ -43,6 +47,10 @@ select 'payout.check_guards()'::regprocedure;
 -- exists: procedures/doctor/check_rights.sql
 select 'payout.check_rights()'::regprocedure;
 -- end exists: procedures/doctor/check_rights.sql
+
+-- exists: procedures/doctor/check_seals.sql
+select 'payout.check_seals()'::regprocedure;
+-- end exists: procedures/doctor/check_seals.sql
 
 -- exists: procedures/execution/expire_leases.sql
 select 'payout.expire_leases(timestamptz, integer)'::regprocedure;

@@ -24,28 +24,28 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
     select
-        n.payout_transfer_id, w.state, n.generation, coalesce((n.claim).attempt, 0),
-        case w.state when 'in_flight' then (n.claim).lease_until end,
+        n.payout_transfer_id, w.state, n.generation, coalesce(n.claim_attempt, 0),
+        case w.state when 'in_flight' then n.lease_until end,
         case
             when w.state in ('scheduled', 'retry_wait', 'unknown') then
-                coalesce((n.move).next_attempt_at, n.due_at)
+                coalesce(n.next_attempt_at, n.due_at)
             -- An alarm about a declined transfer stops its next key.
-            when w.state = 'failed' and not n.is_stopped then (n.move).next_attempt_at
+            when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
         end,
-        case w.state when 'paid' then (n.move).stripe_transfer_id end,
+        case w.state when 'paid' then n.stripe_transfer_id end,
         n.first_sent_at, n.tries, n.has_unknown_send,
-        case when not r.is_reopened then (n.move).reason end
+        case when not r.is_reopened then n.reason end
     from payout.newest_facts() as n
     cross join lateral (
-        select (n.move).moved_to = 'failed' and (n.move).generation < n.generation as is_reopened
+        select n.moved_to = 'failed' and n.moved_generation < n.generation as is_reopened
     ) as r
     cross join lateral (
         select case
-            when (n.move).moved_to in ('paid', 'parked') then (n.move).moved_to::text
-            when (n.move).moved_to = 'failed' and not r.is_reopened then 'failed'
-            when (n.claim).generation = n.generation
-                and (n.claim).attempt > coalesce((n.move).attempt, 0) then 'in_flight'
-            when not r.is_reopened then (n.move).moved_to::text
+            when n.moved_to in ('paid', 'parked') then n.moved_to
+            when n.moved_to = 'failed' and not r.is_reopened then n.moved_to
+            when n.claim_generation = n.generation
+                and n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
+            when not r.is_reopened then n.moved_to
             when n.is_released then 'cancelled'
             else 'scheduled'
         end as state

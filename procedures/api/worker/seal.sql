@@ -5,7 +5,7 @@
 -- Locks: the rows of seal_marks, skipping when somebody else has them.
 -- Raises: SP311 a limit that is none.
 
-create or replace function payout_api.seal(p_limit integer default 20000)
+create or replace function payout_api.seal(p_limit integer default 10000)
 returns integer
 language plpgsql
 volatile

@@ -16,6 +16,7 @@ from tests.procedures.engine import Engine, no_answer, success, unfunded, unguar
 from tests.procedures.seals.sealing import (
     SEALED,
     Finding,
+    forge,
     head,
     let_a_minute_pass,
     let_transactions_end,
@@ -41,22 +42,6 @@ SLIP_IN: Final = """
     select {id}, payout_transfer_id, 'reserve', 9, 'payable:' || payee_id, 'in_flight',
         amount_minor, currency
     from payout.payout_transfers where payout_transfer_id = 1
-    """
-# How an owner of the database makes the chain whole again after he changed something in it.
-FORGE: Final = """
-    do $$ declare v_seal payout.seals; begin
-        for v_seal in select * from payout.seals where seal_id >= {start} order by seal_id loop
-            select string_agg(substr(r.row_sha256, 1, 8), '' order by r.row_id),
-                sha256(string_agg(r.row_sha256, '' order by r.row_id)),
-                range_agg(int8range(r.row_id, r.row_id, '[]'))
-            into v_seal.row_digests, v_seal.rows_sha256, v_seal.row_ids
-            from payout.sealed_rows_v1(v_seal.table_name, v_seal.first_id, v_seal.last_id, null) r;
-            update payout.seals
-            set row_digests = v_seal.row_digests, rows_sha256 = v_seal.rows_sha256,
-                row_ids = v_seal.row_ids, seal_sha256 = payout.seal_sha256(v_seal)
-            where seal_id = v_seal.seal_id;
-        end loop;
-    end $$
     """
 
 
@@ -291,7 +276,7 @@ def test_a_seal_that_was_forged_with_its_hash_breaks_the_next_one(sealed: Connec
             sealed.execute(
                 "update payout.ledger_entries set generation = 7 where ledger_entry_id = 2"
             )
-            sealed.execute(FORGE.format(start=2).replace(">= 2", "= 2"))
+            forge(sealed, 2, 2)
         assert verify(sealed) == [
             Finding("seals", 3, 3, "it was altered, or the seal before it was")
         ]
@@ -306,7 +291,7 @@ def test_a_chain_that_was_forged_to_its_end_is_only_known_by_a_head_kept_elsewhe
             sealed.execute(
                 "update payout.ledger_entries set generation = 7 where ledger_entry_id = 2"
             )
-            sealed.execute(FORGE.format(start=2))
+            forge(sealed, 2, 8)
         assert verify(sealed) == []
         assert verify(sealed, head=kept) == [
             Finding("seals", 8, 8, "it is not the seal that the kept head names")
@@ -332,7 +317,7 @@ def test_a_range_that_was_cut_out_of_the_chain_is_noticed(sealed: Connection) ->
                     sealed.execute(
                         f"update {table} set seal_id = seal_id - 1 where seal_id = {seal_id}"
                     )
-            sealed.execute(FORGE.format(start=3))
+            forge(sealed, 3, 7)
         assert verify(sealed) == [
             Finding("seals", 6, 6, "it does not begin where the one before it ended")
         ]
