@@ -1000,7 +1000,7 @@ comment on function payout.record_outcomes(payout.outcome[]) is
     'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
 -- end frozen: procedures/execution/record_outcomes.sql
 
--- frozen: procedures/seals/add_seal.sql f56f80ea7a4d
+-- frozen: procedures/seals/add_seal.sql 45e9948d2e6e
 -- add_seal: seal the next rows of a table, up to an id below which no row can come any more.
 --
 -- Called by: seal_up_to_mark, under the lock of the one sealer.
@@ -1018,7 +1018,6 @@ as $$
 declare
     v_seal payout.seals;
     v_former payout.seals;
-    v_rows integer;
 begin
     select * into v_former
     from payout.seals as s
@@ -1034,12 +1033,12 @@ begin
     v_seal.sealed_at := p_now;
 
     select
-        count(*), coalesce(range_agg(int8range(r.row_id, r.row_id, '[]')), '{}'),
+        coalesce(range_agg(int8range(r.row_id, r.row_id, '[]')), '{}'),
         coalesce(string_agg(substr(r.row_sha256, 1, 8), '' order by r.row_id), ''),
         sha256(coalesce(string_agg(r.row_sha256, '' order by r.row_id), '')),
         min(r.row_at), greatest(v_former.rows_until, max(r.row_at)),
         case when count(*) < p_limit then p_up_to_id else max(r.row_id) end
-    into v_rows, v_seal.row_ids, v_seal.row_digests, v_seal.rows_sha256, v_seal.rows_from,
+    into v_seal.row_ids, v_seal.row_digests, v_seal.rows_sha256, v_seal.rows_from,
         v_seal.rows_until, v_seal.last_id
     from payout.sealed_rows_v1(p_table_name, v_seal.first_id, p_up_to_id, p_limit) as r;
 
