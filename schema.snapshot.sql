@@ -228,6 +228,176 @@ CREATE DOMAIN payout.transfer_state AS text
 COMMENT ON DOMAIN payout.transfer_state IS 'A state out of payout.states.';
 
 
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: seals; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.seals (
+    seal_id bigint NOT NULL,
+    seal_version integer NOT NULL,
+    table_name text NOT NULL,
+    first_id bigint NOT NULL,
+    last_id bigint NOT NULL,
+    row_ids int8multirange NOT NULL,
+    row_digests bytea NOT NULL,
+    rows_sha256 bytea NOT NULL,
+    rows_from timestamp with time zone,
+    rows_until timestamp with time zone,
+    sealed_at timestamp with time zone NOT NULL,
+    seal_sha256 bytea NOT NULL,
+    CONSTRAINT digests_have_eight_bytes_a_row CHECK (((octet_length(row_digests) % 8) = 0)),
+    CONSTRAINT hashes_have_32_bytes CHECK (((octet_length(rows_sha256) = 32) AND (octet_length(seal_sha256) = 32))),
+    CONSTRAINT range_is_in_order CHECK ((first_id <= last_id)),
+    CONSTRAINT seals_count_from_one CHECK ((seal_id >= 1)),
+    CONSTRAINT version_is_known CHECK ((seal_version = 1))
+);
+
+
+--
+-- Name: TABLE seals; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.seals IS 'One chain over all sealed tables: each seal closes the next range of ids of one table and covers the hash of the seal before it. Insert-only.';
+
+
+--
+-- Name: COLUMN seals.seal_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.seal_id IS 'Place in the chain, without gaps.';
+
+
+--
+-- Name: COLUMN seals.seal_version; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.seal_version IS 'Which columns the digests cover: version 1 those of payout.sealed_rows_v1.';
+
+
+--
+-- Name: COLUMN seals.first_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.first_id IS 'Where the range begins: right after the former range of this table, gaps included.';
+
+
+--
+-- Name: COLUMN seals.last_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.last_id IS 'Where it ends; no row up to here could still come.';
+
+
+--
+-- Name: COLUMN seals.row_ids; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.row_ids IS 'The ids in the range that had a row.';
+
+
+--
+-- Name: COLUMN seals.row_digests; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.row_digests IS 'The first 8 bytes of the digest of each of these rows, in order: they tell which row changed.';
+
+
+--
+-- Name: COLUMN seals.rows_sha256; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.rows_sha256 IS 'SHA-256 of the whole digests of these rows, in order: it tells that none changed.';
+
+
+--
+-- Name: COLUMN seals.rows_from; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.rows_from IS 'The earliest time of a row in the range.';
+
+
+--
+-- Name: COLUMN seals.rows_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.rows_until IS 'The latest time of a row of this table up to the end of the range.';
+
+
+--
+-- Name: COLUMN seals.sealed_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.sealed_at IS 'When the range was closed.';
+
+
+--
+-- Name: COLUMN seals.seal_sha256; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seals.seal_sha256 IS 'SHA-256 of the former seal''s hash and the other columns of this one.';
+
+
+--
+-- Name: add_seal(text, bigint, integer, timestamp with time zone); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) RETURNS payout.seals
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_seal payout.seals;
+    v_former payout.seals;
+begin
+    select * into v_former
+    from payout.seals as s
+    where s.table_name = p_table_name
+    order by s.last_id desc
+    limit 1;
+
+    v_seal.seal_id := 1 + coalesce((select max(s.seal_id) from payout.seals as s), 0);
+    v_seal.seal_version := 1;
+    v_seal.table_name := p_table_name;
+    -- The first range begins at the lowest number there is: ids below 1 could be slipped in.
+    v_seal.first_id := coalesce(v_former.last_id + 1, -9223372036854775808);
+    v_seal.sealed_at := p_now;
+
+    select
+        coalesce(range_agg(int8range(r.row_id, r.row_id, '[]')), '{}'),
+        coalesce(string_agg(substr(r.row_sha256, 1, 8), '' order by r.row_id), ''),
+        sha256(coalesce(string_agg(r.row_sha256, '' order by r.row_id), '')),
+        min(r.row_at), greatest(v_former.rows_until, max(r.row_at)),
+        case when count(*) < p_limit then p_up_to_id else max(r.row_id) end
+    into v_seal.row_ids, v_seal.row_digests, v_seal.rows_sha256, v_seal.rows_from,
+        v_seal.rows_until, v_seal.last_id
+    from payout.sealed_rows_v1(p_table_name, v_seal.first_id, p_up_to_id, p_limit) as r;
+
+    v_seal.seal_sha256 := payout.seal_sha256(v_seal);
+    insert into payout.seals select v_seal.*;
+    if p_table_name = 'ledger_entries' then
+        insert into payout.seal_subtotals (
+            seal_id, account, currency, debit_minor, credit_minor)
+        select v_seal.seal_id, b.account, b.currency, b.debit_minor, b.credit_minor
+        from payout.subtotals_of(v_seal) as b;
+    end if;
+    return v_seal;
+end
+$$;
+
+
+--
+-- Name: FUNCTION add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) IS 'Seals up to p_limit rows of a table that are not sealed yet and not above an id, with the sub-totals of the ledger; returns the seal.';
+
+
 --
 -- Name: answer_doorbells(bigint[]); Type: FUNCTION; Schema: payout; Owner: -
 --
@@ -263,10 +433,6 @@ $$;
 
 COMMENT ON FUNCTION payout.answer_doorbells(p_doorbell_ids bigint[]) IS 'Deletes the queue jobs of these ids that no worker has fetched yet; returns how many.';
 
-
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
 
 --
 -- Name: payout_transfers; Type: TABLE; Schema: payout; Owner: -
@@ -458,6 +624,39 @@ COMMENT ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries int
 
 
 --
+-- Name: booked_places(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.booked_places() RETURNS TABLE(payout_transfer_id bigint, place text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    select b.payout_transfer_id,
+        string_agg(format('%s %s %s', b.account, b.amount_minor, b.currency), ', '
+            order by b.account, b.currency)
+    from (
+        select e.payout_transfer_id, m.account, e.currency, sum(m.amount_minor) as amount_minor
+        from payout.ledger_entries as e
+        cross join lateral (values
+            (e.debit_account, -e.amount_minor), (e.credit_account, e.amount_minor)
+        ) as m (account, amount_minor)
+        where e.kind <> 'reversal' and m.account <> 'settlement_funds'
+        group by e.payout_transfer_id, m.account, e.currency
+        having sum(m.amount_minor) <> 0
+    ) as b
+    group by b.payout_transfer_id
+$$;
+
+
+--
+-- Name: FUNCTION booked_places(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.booked_places() IS 'For each transfer the account, amount in minor units and currency that its ledger entries leave it at, reversals aside.';
+
+
+--
 -- Name: check_books(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -524,9 +723,9 @@ CREATE FUNCTION payout.check_guards() RETURNS TABLE(check_name text, is_ok boole
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 47,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 53,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 47 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 53 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
@@ -797,10 +996,12 @@ CREATE FUNCTION payout.check_rights() RETURNS TABLE(check_name text, is_ok boole
                 ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
                 ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
                 ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
-                ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.]sweep[(]'),
+                ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
                 ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
                 ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.]doctor[(]')
+                    '^payout_api[.]doctor[(]'),
+                ('payout_operator|payout_auditor', 'EXECUTE',
+                    '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
             ) as w (roles, privileges, things)
             where g.grantee <> 0
                 and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))
@@ -815,6 +1016,173 @@ $_$;
 --
 
 COMMENT ON FUNCTION payout.check_rights() IS 'Part of payout_api.doctor(): rights beyond reading are those that the migrations gave.';
+
+
+--
+-- Name: check_seal(payout.seals); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_seal(p_seal payout.seals) RETURNS TABLE(table_name text, row_id bigint, seal_id bigint, what text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    with changed as materialized (
+        select r.row_id, r.what from payout.check_seal_rows(p_seal) as r
+    )
+    select 'seals', p_seal.seal_id, p_seal.seal_id, c.what
+    from payout.check_seal_chain(p_seal) as c (what)
+    where c.what is not null
+    union all
+    select p_seal.table_name, c.row_id, p_seal.seal_id, c.what
+    from changed as c
+    union all
+    select 'seal_subtotals', null, p_seal.seal_id, format('%s %s is altered', account, currency)
+    from (select s.* from payout.seal_subtotals as s where s.seal_id = p_seal.seal_id) as s
+    full join (
+        select b.* from payout.subtotals_of(p_seal) as b
+        where p_seal.table_name = 'ledger_entries'
+    ) as b using (account, currency)
+    where (s.debit_minor, s.credit_minor) is distinct from (b.debit_minor, b.credit_minor)
+        and not exists (select from changed as c)
+$$;
+
+
+--
+-- Name: FUNCTION check_seal(p_seal payout.seals); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_seal(p_seal payout.seals) IS 'Findings about one seal: the chain, its rows, its sub-totals.';
+
+
+--
+-- Name: check_seal_chain(payout.seals); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_seal_chain(p_seal payout.seals) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select case
+        when p_seal.seal_id > 1 and not exists (
+            select from payout.seals as b where b.seal_id = p_seal.seal_id - 1
+        ) then 'the seal before it is missing'
+        when p_seal.seal_sha256 <> payout.seal_sha256(p_seal)
+            then 'it was altered, or the seal before it was'
+        when p_seal.first_id is distinct from coalesce((
+            select max(b.last_id) + 1
+            from payout.seals as b
+            where b.table_name = p_seal.table_name and b.last_id < p_seal.last_id
+        ), -9223372036854775808) then 'it does not begin where the one before it ended'
+    end
+$$;
+
+
+--
+-- Name: FUNCTION check_seal_chain(p_seal payout.seals); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_seal_chain(p_seal payout.seals) IS 'What is wrong with a seal itself; null when it is as it was made.';
+
+
+--
+-- Name: check_seal_rows(payout.seals); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_seal_rows(p_seal payout.seals) RETURNS TABLE(row_id bigint, what text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+declare
+    v_ids bigint[];
+    v_digests bytea[];
+    v_rows_sha256 bytea;
+begin
+    select
+        coalesce(array_agg(r.row_id), '{}'), coalesce(array_agg(substr(r.row_sha256, 1, 8)), '{}'),
+        sha256(coalesce(string_agg(r.row_sha256, '' order by r.row_id), ''))
+    into v_ids, v_digests, v_rows_sha256
+    from payout.sealed_rows_v1(
+        p_seal.table_name, p_seal.first_id, p_seal.last_id, null) as r;
+    if v_rows_sha256 = p_seal.rows_sha256 then
+        return;
+    end if;
+
+    return query
+    select coalesce(n.row_id, s.row_id), case
+        when s.row_id is null then 'slipped in'
+        when n.row_id is null then 'removed'
+        else 'altered'
+    end
+    from unnest(v_ids, v_digests) as n (row_id, digest)
+    full join (
+        select i.row_id, substr(p_seal.row_digests, i.position::integer * 8 - 7, 8) as digest
+        from (
+            select g.row_id, row_number() over (order by g.row_id) as position
+            from unnest(p_seal.row_ids) as r
+            cross join lateral generate_series(lower(r), upper(r) - 1) as g (row_id)
+        ) as i
+    ) as s on s.row_id = n.row_id
+    where s.digest is distinct from n.digest
+    order by 1;
+    -- Somebody found a row whose digest begins like that of the row it replaces.
+    if not found then
+        return query select null::bigint, 'altered';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION check_seal_rows(p_seal payout.seals); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_seal_rows(p_seal payout.seals) IS 'Rows of a seal''s range that were altered, removed or slipped in since; none: all is well.';
+
+
+--
+-- Name: check_seals(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_seals() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'facts are sealed in time', count(*) = 0,
+        coalesce(string_agg(m.table_name, ', '), 'all that are older than 15 minutes'),
+        'start a worker, or payout_api.seal(); else a transaction, of any database of the server, '
+        'has been writing for long: select * from pg_stat_activity where backend_xid is not null'
+    from payout.seal_marks as m
+    cross join lateral payout.sealed_rows_v1(
+        m.table_name,
+        coalesce(
+            (select max(s.last_id) + 1 from payout.seals as s where s.table_name = m.table_name),
+            -9223372036854775808),
+        9223372036854775807, 1) as r
+    where r.row_at < clock_timestamp() - interval '15 minutes'
+    union all
+    select 'the newest seals are as they were made', count(*) = 0,
+        coalesce(string_agg(distinct c.table_name, ', '), 'the last range of each sealed table'),
+        'payout_api.hold(''engine'', …), select * from payout_api.verify_seals(), and find out who '
+        'wrote there'
+    from payout.seal_marks as m
+    cross join lateral (
+        select s as seal
+        from payout.seals as s
+        where s.table_name = m.table_name
+        order by s.last_id desc
+        limit 1
+    ) as n
+    cross join lateral payout.check_seal(n.seal) as c
+$$;
+
+
+--
+-- Name: FUNCTION check_seals(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_seals() IS 'Part of payout_api.doctor(): nothing waits long to be sealed, the newest ranges are intact.';
 
 
 --
@@ -1123,27 +1491,10 @@ declare
     v_made_minor bigint;
 begin
     with owed as materialized (
-        -- More than a bigint holds is more than any currency takes.
-        select o.*, a.stripe_account_id,
+        select o.*,
             payout.payout_ref(p_settlement.settlement_id, o.payee_id, o.source_transaction)
                 as payout_ref
-        from (
-            select l.payee_id, l.source_transaction,
-                least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
-            from payout.settlement_lines as l
-            where l.settlement_id = p_settlement.settlement_id
-            group by l.payee_id, l.source_transaction
-        ) as o
-        join payout.currencies as c on c.currency = p_settlement.currency
-            and o.amount_minor <= c.largest_amount_minor and o.amount_minor % c.amount_step = 0
-        cross join lateral (
-            select pa.stripe_account_id
-            from payout.payee_accounts as pa
-            where pa.payee_id = o.payee_id
-            order by pa.payee_account_id desc
-            limit 1
-        ) as a
-        order by o.payee_id, o.source_transaction
+        from payout.owed_transfers(p_settlement) as o
     ), bells as materialized (
         select payout.ring_for_job(
             p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
@@ -1345,9 +1696,9 @@ begin
     ), observed as (
         insert into payout.transfer_observations (
             payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
-            error_rule_id)
+            error_rule_id, is_counted_try, has_unknown_send, next_attempt_at)
         select j.payout_transfer_id, j.generation, j.attempt, 'lease_expired', 'ok', j.to_state,
-            j.reason, r.error_rule_id
+            j.reason, r.error_rule_id, true, true, case j.to_state when 'unknown' then p_now end
         from judged as j
         left join payout.stripe_error_rules as r on r.signal = 'lease_expired'
     ), moved as (
@@ -1407,6 +1758,52 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.first_lines(p_settlement_id text) IS 'Enough lines of a settlement to see whether it has exactly one.';
+
+
+--
+-- Name: fold_facts(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.fold_facts() RETURNS TABLE(payout_transfer_id bigint, state text, generation integer, attempt integer, lease_until timestamp with time zone, next_attempt_at timestamp with time zone, stripe_transfer_id text, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, reason text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    select
+        n.payout_transfer_id, w.state, n.generation, coalesce(n.claim_attempt, 0),
+        case w.state when 'in_flight' then n.lease_until end,
+        case
+            when w.state in ('scheduled', 'retry_wait', 'unknown') then
+                coalesce(n.next_attempt_at, n.due_at)
+            -- An alarm about a declined transfer stops its next key.
+            when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
+        end,
+        case w.state when 'paid' then n.stripe_transfer_id end,
+        n.first_sent_at, n.tries, n.has_unknown_send,
+        case when not r.is_reopened then n.reason end
+    from payout.newest_facts() as n
+    cross join lateral (
+        select n.moved_to = 'failed' and n.moved_generation < n.generation as is_reopened
+    ) as r
+    cross join lateral (
+        select case
+            when n.moved_to in ('paid', 'parked') then n.moved_to
+            when n.moved_to = 'failed' and not r.is_reopened then n.moved_to
+            when n.claim_generation = n.generation
+                and n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
+            when not r.is_reopened then n.moved_to
+            when n.is_released then 'cancelled'
+            else 'scheduled'
+        end as state
+    ) as w
+$$;
+
+
+--
+-- Name: FUNCTION fold_facts(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.fold_facts() IS 'One row for each transfer as transfer_states must say it, folded from attempts, observations, keys and books.';
 
 
 --
@@ -2072,6 +2469,104 @@ COMMENT ON FUNCTION payout.metadata_problem(p_metadata jsonb) IS 'Why Stripe wou
 
 
 --
+-- Name: newest_facts(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.newest_facts() RETURNS TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, moved_to text, moved_generation integer, moved_attempt integer, next_attempt_at timestamp with time zone, stripe_transfer_id text, reason text, claim_generation integer, claim_attempt integer, lease_until timestamp with time zone, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean, is_released boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+    with keys as (
+        select t.payout_transfer_id, coalesce(s.pay_after, t.created_at) as due_at,
+            coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
+        from payout.payout_transfers as t
+        join payout.settlements as s on s.settlement_id = t.settlement_id
+        left join (
+            select k.payout_transfer_id, max(k.generation) as generation,
+                max(k.evidence_observation_id) as opened_after
+            from payout.key_generations as k
+            group by k.payout_transfer_id
+        ) as k on k.payout_transfer_id = t.payout_transfer_id
+    ), moves as (
+        select distinct on (o.payout_transfer_id) o.payout_transfer_id, o.observation_id,
+            o.moved_to, o.generation, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
+        from payout.transfer_observations as o
+        where o.moved_to is not null
+        order by o.payout_transfer_id, o.observation_id desc
+    ), claims as (
+        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.generation, a.attempt,
+            a.lease_until
+        from payout.transfer_attempts as a
+        order by a.payout_transfer_id, a.attempt desc
+    ), first_claims as (
+        select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
+            a.generation, a.claimed_at
+        from payout.transfer_attempts as a
+        order by a.payout_transfer_id, a.generation, a.attempt
+    ), seen as (
+        select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
+            bool_or(o.has_unknown_send) as has_unknown_send,
+            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_transfer'
+                and o.observation_id > m.observation_id) as is_stopped
+        from payout.transfer_observations as o
+        join keys as k on k.payout_transfer_id = o.payout_transfer_id
+        left join moves as m on m.payout_transfer_id = o.payout_transfer_id
+        where o.observation_id > k.opened_after
+        group by o.payout_transfer_id
+    )
+    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.generation, m.attempt,
+        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.generation, a.attempt, a.lease_until,
+        f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
+        coalesce(o.is_stopped, false), e.payout_transfer_id is not null
+    from keys as k
+    left join moves as m on m.payout_transfer_id = k.payout_transfer_id
+    left join claims as a on a.payout_transfer_id = k.payout_transfer_id
+    left join first_claims as f
+        on f.payout_transfer_id = k.payout_transfer_id and f.generation = k.generation
+    left join seen as o on o.payout_transfer_id = k.payout_transfer_id
+    left join payout.ledger_entries as e on e.payout_transfer_id = k.payout_transfer_id
+        and e.generation = k.generation and e.kind = 'release'
+$$;
+
+
+--
+-- Name: FUNCTION newest_facts(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.newest_facts() IS 'One row for each transfer with the facts that fold_facts makes its progress of; tries and unknown sends are those of the newest key.';
+
+
+--
+-- Name: newest_row_id(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.newest_row_id(p_table_name text) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select case p_table_name
+        when 'ledger_entries' then
+            (select max(e.ledger_entry_id) from payout.ledger_entries as e)
+        when 'transfer_observations' then
+            (select max(o.observation_id) from payout.transfer_observations as o)
+        when 'key_generations' then
+            (select max(k.key_generation_id) from payout.key_generations as k)
+        when 'payout_transfers' then
+            (select max(t.payout_transfer_id) from payout.payout_transfers as t)
+    end
+$$;
+
+
+--
+-- Name: FUNCTION newest_row_id(p_table_name text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.newest_row_id(p_table_name text) IS 'The highest id in a table that is sealed; null: it is empty.';
+
+
+--
 -- Name: other_attempts_drain_at(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -2100,6 +2595,49 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_states) IS 'When the last unreported other attempt of the current key counts as over; null: none is open.';
+
+
+--
+-- Name: owed_transfers(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.owed_transfers(p_settlement payout.settlements) RETURNS TABLE(payee_id payout.external_id, source_transaction text, amount_minor bigint, stripe_account_id text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    return query
+    select o.payee_id, o.source_transaction, o.amount_minor, a.stripe_account_id
+    from (
+        -- More than a bigint holds is more than any currency takes.
+        select l.payee_id, l.source_transaction::text,
+            least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    ) as o
+    join payout.currencies as c on c.currency = p_settlement.currency
+        and o.amount_minor <= c.largest_amount_minor
+        and o.amount_minor % c.amount_step = 0
+    cross join lateral (
+        select pa.stripe_account_id
+        from payout.payee_accounts as pa
+        where pa.payee_id = o.payee_id
+        order by pa.payee_account_id desc
+        limit 1
+    ) as a
+    order by o.payee_id, o.source_transaction;
+end
+$$;
+
+
+--
+-- Name: FUNCTION owed_transfers(p_settlement payout.settlements); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.owed_transfers(p_settlement payout.settlements) IS 'Payee, source, amount in minor units and account of each transfer that a settlement makes.';
 
 
 --
@@ -2457,11 +2995,12 @@ begin
         insert into payout.transfer_observations (
             payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
             error_rule_id, http_status, error_type, error_code, is_replayed, stripe_transfer_id,
-            stripe_request_id, facts)
+            stripe_request_id, facts, is_counted_try, has_unknown_send, next_attempt_at)
         select
             j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
             j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
-            j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome)
+            j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome),
+            coalesce(j.counts_as_try, false), coalesce(j.leaves_unknown, false), j.next_attempt_at
         from judged as j
     ), moved as (
         update payout.transfer_states as s
@@ -2479,9 +3018,8 @@ begin
         -- Rule K must not open a new key behind an alarm's back.
         update payout.transfer_states as s
         set next_attempt_at = null
-        from judged as j
-        where s.payout_transfer_id = j.payout_transfer_id and j.former_state = 'failed'
-            and j.is_alarm and j.reason <> 'report_of_another_transfer'
+        from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.is_alarm
+            and j.former_state = 'failed' and j.reason <> 'report_of_another_transfer'
     ), booked as (
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
@@ -3064,6 +3602,27 @@ COMMENT ON FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers inte
 
 
 --
+-- Name: row_sha256(jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.row_sha256(p_columns jsonb) RETURNS bytea
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return sha256(convert_to(p_columns::text, 'UTF8'));
+end
+$$;
+
+
+--
+-- Name: FUNCTION row_sha256(p_columns jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.row_sha256(p_columns jsonb) IS 'SHA-256 of a JSON text in UTF-8.';
+
+
+--
 -- Name: saved_decline(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -3128,6 +3687,183 @@ COMMENT ON FUNCTION payout.schedule_payout_job(p_settlement_id text) IS 'Schedul
 
 
 --
+-- Name: seal_sha256(payout.seals); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.seal_sha256(p_seal payout.seals) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select sha256(
+        coalesce(
+            (select b.seal_sha256 from payout.seals as b where b.seal_id = p_seal.seal_id - 1), '')
+        || convert_to(jsonb_build_array(
+            p_seal.seal_id, p_seal.seal_version, p_seal.table_name, p_seal.first_id,
+            p_seal.last_id, p_seal.row_ids::text, encode(p_seal.row_digests, 'hex'),
+            encode(p_seal.rows_sha256, 'hex'), extract(epoch from p_seal.rows_from)::text,
+            extract(epoch from p_seal.rows_until)::text,
+            extract(epoch from p_seal.sealed_at)::text)::text, 'UTF8'))
+$$;
+
+
+--
+-- Name: FUNCTION seal_sha256(p_seal payout.seals); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.seal_sha256(p_seal payout.seals) IS 'SHA-256 of the former seal''s hash followed by this seal''s other columns.';
+
+
+--
+-- Name: seal_marks; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.seal_marks (
+    table_name text NOT NULL,
+    marked_id bigint,
+    marked_xid xid8,
+    marked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+
+--
+-- Name: TABLE seal_marks; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.seal_marks IS 'The tables that are sealed, and for each the id up to which it can be sealed once every transaction that ran when the mark was set has ended. The first row is the sealer''s lock.';
+
+
+--
+-- Name: COLUMN seal_marks.marked_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seal_marks.marked_id IS 'The newest id when the mark was set; null: no row.';
+
+
+--
+-- Name: COLUMN seal_marks.marked_xid; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seal_marks.marked_xid IS 'Transactions from this id on began later; null: there is no mark yet.';
+
+
+--
+-- Name: COLUMN seal_marks.marked_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seal_marks.marked_at IS 'When the mark was set; sealing waits a minute.';
+
+
+--
+-- Name: seal_up_to_mark(payout.seal_marks, timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_seal payout.seals;
+    v_last_id bigint;
+    v_sealed integer := 0;
+begin
+    -- A mark out of the future is of another cluster, or of a clock that was set back.
+    if p_mark.marked_at <= p_now
+        and p_mark.marked_xid <= pg_snapshot_xmax(pg_current_snapshot()) then
+        if p_mark.marked_xid > pg_snapshot_xmin(pg_current_snapshot()) then
+            return 0;
+        end if;
+        v_last_id := coalesce((
+            select max(s.last_id) from payout.seals as s where s.table_name = p_mark.table_name),
+            -9223372036854775808);
+        while v_last_id < p_mark.marked_id loop
+            if v_sealed >= p_limit then
+                return v_sealed;
+            end if;
+            v_seal := payout.add_seal(p_mark.table_name, p_mark.marked_id, 1000, p_now);
+            v_last_id := v_seal.last_id;
+            v_sealed := v_sealed + octet_length(v_seal.row_digests) / 8;
+        end loop;
+    end if;
+
+    -- One query, hence one snapshot: what it sees as newest is what its end bounds.
+    update payout.seal_marks as m
+    set marked_id = payout.newest_row_id(m.table_name),
+        marked_xid = pg_snapshot_xmax(pg_current_snapshot()),
+        marked_at = p_now
+    where m.table_name = p_mark.table_name;
+    return v_sealed;
+end
+$$;
+
+
+--
+-- Name: FUNCTION seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) IS 'Seals a table up to where it was marked, about p_limit rows at most, and marks it anew once it is there; returns the rows sealed.';
+
+
+--
+-- Name: sealed_rows_v1(text, bigint, bigint, integer); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) RETURNS TABLE(row_id bigint, row_at timestamp with time zone, row_sha256 bytea)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    if p_table_name = 'ledger_entries' then
+        return query
+        select e.ledger_entry_id, e.created_at, payout.row_sha256(jsonb_build_array(
+            e.ledger_entry_id, e.payout_transfer_id, e.kind, e.generation, e.debit_account,
+            e.credit_account, e.amount_minor, e.currency, e.stripe_reversal_id,
+            extract(epoch from e.created_at)::text))
+        from payout.ledger_entries as e
+        where e.ledger_entry_id between p_first_id and p_last_id
+        order by e.ledger_entry_id limit p_limit;
+    elsif p_table_name = 'transfer_observations' then
+        return query
+        select o.observation_id, o.observed_at, payout.row_sha256(jsonb_build_array(
+            o.observation_id, o.payout_transfer_id, o.generation, o.attempt, o.signal, o.verdict,
+            o.moved_to, o.reason, o.error_rule_id, o.http_status, o.error_type, o.error_code,
+            o.is_replayed, o.stripe_transfer_id, o.stripe_request_id, o.facts, o.is_counted_try,
+            o.has_unknown_send, extract(epoch from o.next_attempt_at)::text,
+            extract(epoch from o.observed_at)::text))
+        from payout.transfer_observations as o
+        where o.observation_id between p_first_id and p_last_id
+        order by o.observation_id limit p_limit;
+    elsif p_table_name = 'key_generations' then
+        return query
+        select k.key_generation_id, k.opened_at, payout.row_sha256(jsonb_build_array(
+            k.key_generation_id, k.payout_transfer_id, k.generation, k.reason,
+            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text))
+        from payout.key_generations as k
+        where k.key_generation_id between p_first_id and p_last_id
+        order by k.key_generation_id limit p_limit;
+    elsif p_table_name = 'payout_transfers' then
+        return query
+        select t.payout_transfer_id, t.created_at, payout.row_sha256(jsonb_build_array(
+            t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
+            t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
+            t.request, extract(epoch from t.created_at)::text))
+        from payout.payout_transfers as t
+        where t.payout_transfer_id between p_first_id and p_last_id
+        order by t.payout_transfer_id limit p_limit;
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) IS 'Up to p_limit rows of a table in a range of ids (inclusive), in their order, with the SHA-256 of what seals of version 1 cover.';
+
+
+--
 -- Name: settlement_difference(payout.settlements, text, jsonb, timestamp with time zone, jsonb); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -3162,6 +3898,93 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) IS 'Names the parts that differ, for lines the first one; empty when nothing differs.';
+
+
+--
+-- Name: subtotals_at(bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.subtotals_at(p_seal_id bigint) RETURNS TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+    with recursive accounts as (
+        (
+            select t.account, t.currency
+            from payout.seal_subtotals as t
+            order by t.account, t.currency
+            limit 1
+        )
+        union all
+        select n.account, n.currency
+        from accounts as a
+        cross join lateral (
+            select t.account, t.currency
+            from payout.seal_subtotals as t
+            where (t.account, t.currency) > (a.account, a.currency)
+            order by t.account, t.currency
+            limit 1
+        ) as n
+    )
+    select a.account, a.currency, t.debit_minor, t.credit_minor
+    from accounts as a
+    cross join lateral (
+        select t.debit_minor, t.credit_minor
+        from payout.seal_subtotals as t
+        where t.account = a.account and t.currency = a.currency and t.seal_id <= p_seal_id
+        order by t.seal_id desc
+        limit 1
+    ) as t
+$$;
+
+
+--
+-- Name: FUNCTION subtotals_at(p_seal_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.subtotals_at(p_seal_id bigint) IS 'Sums of debits and credits of every account, in minor units, up to the end of a seal.';
+
+
+--
+-- Name: subtotals_of(payout.seals); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.subtotals_of(p_seal payout.seals) RETURNS TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+    select m.account, m.currency,
+        (coalesce(f.debit_minor, 0) + m.debit_minor)::bigint,
+        (coalesce(f.credit_minor, 0) + m.credit_minor)::bigint
+    from (
+        select a.account, e.currency, sum(a.debit_minor) as debit_minor,
+            sum(a.credit_minor) as credit_minor
+        from payout.ledger_entries as e
+        cross join lateral (values
+            (e.debit_account, e.amount_minor, 0), (e.credit_account, 0, e.amount_minor)
+        ) as a (account, debit_minor, credit_minor)
+        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
+        group by a.account, e.currency
+    ) as m
+    left join lateral (
+        select t.debit_minor, t.credit_minor
+        from payout.seal_subtotals as t
+        where t.account = m.account and t.currency = m.currency and t.seal_id < p_seal.seal_id
+        order by t.seal_id desc
+        limit 1
+    ) as f on true
+$$;
+
+
+--
+-- Name: FUNCTION subtotals_of(p_seal payout.seals); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.subtotals_of(p_seal payout.seals) IS 'Debits and credits, in minor units, of each account that the range of a ledger seal moved, from the first entry to the last of the range.';
 
 
 --
@@ -3583,6 +4406,65 @@ COMMENT ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payo
 
 
 --
+-- Name: balances_as_of(timestamp with time zone); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) RETURNS TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint, balance_minor bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+    with sealed as (
+        -- The longest run of seals all of whose entries count.
+        select s.seal_id, s.last_id
+        from payout.seals as s
+        where s.table_name = 'ledger_entries' and s.rows_until <= p_at
+        order by s.last_id desc
+        limit 1
+    ), rest as (
+        -- Ranges beyond it that begin early enough, then what is not sealed yet.
+        select s.first_id, s.last_id
+        from payout.seals as s
+        where s.table_name = 'ledger_entries' and s.rows_from <= p_at
+            and s.last_id > coalesce((select b.last_id from sealed as b), -9223372036854775808)
+        union all
+        select coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807
+        from payout.seals as s
+        where s.table_name = 'ledger_entries'
+    )
+    select b.account, b.currency, sum(b.debit_minor)::bigint, sum(b.credit_minor)::bigint,
+        (sum(b.credit_minor) - sum(b.debit_minor))::bigint
+    from (
+        select t.* from sealed as s cross join lateral payout.subtotals_at(s.seal_id) as t
+        union all
+        select m.*
+        from rest as r
+        cross join lateral (
+            -- Kept apart by the offset, so that each range is read by its ids.
+            select l.* from payout.ledger_entries as l
+            where l.ledger_entry_id between r.first_id and r.last_id
+            offset 0
+        ) as e
+        cross join lateral (values
+            (e.debit_account, e.currency, e.amount_minor, 0::bigint),
+            (e.credit_account, e.currency, 0::bigint, e.amount_minor)
+        ) as m (account, currency, debit_minor, credit_minor)
+        where e.created_at <= p_at
+    ) as b
+    group by b.account, b.currency
+$$;
+
+
+--
+-- Name: FUNCTION balances_as_of(p_at timestamp with time zone); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) IS 'Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.';
+
+
+--
 -- Name: claim_transfers(text, integer, bigint); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
@@ -3748,6 +4630,8 @@ CREATE FUNCTION payout_api.doctor() RETURNS TABLE(check_name text, is_ok boolean
     select * from payout.check_books()
     union all
     select * from payout.check_references()
+    union all
+    select * from payout.check_seals()
 $$;
 
 
@@ -3755,7 +4639,7 @@ $$;
 -- Name: FUNCTION doctor(); Type: COMMENT; Schema: payout_api; Owner: -
 --
 
-COMMENT ON FUNCTION payout_api.doctor() IS 'Checks server, guards, queue and books; hint says what to do where is_ok is false.';
+COMMENT ON FUNCTION payout_api.doctor() IS 'Checks server, guards, queue, books and seals; hint says what to do where is_ok is false.';
 
 
 --
@@ -3987,6 +4871,81 @@ COMMENT ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) IS 'Takes an ar
 
 
 --
+-- Name: seal(integer); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.seal(p_limit integer DEFAULT 10000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_now timestamptz := payout.clock();
+    v_mark payout.seal_marks;
+    v_sealed integer := 0;
+begin
+    if p_limit is null or p_limit < 1 then
+        raise exception 'seal of % rows', coalesce(p_limit::text, 'null')
+            using
+                errcode = 'SP311',
+                hint = 'Give a limit of at least 1, or none.';
+    end if;
+
+    -- The first mark is the lock: there is one chain, hence one sealer at a time.
+    perform
+    from payout.seal_marks as m
+    where m.table_name = 'key_generations'
+        and exists (
+            select from payout.seal_marks as d
+            where d.marked_at <= v_now - interval '1 minute' or d.marked_at > v_now
+        )
+    for update skip locked;
+    if not found then
+        return 0;
+    end if;
+
+    for v_mark in
+        select m.*
+        from payout.seal_marks as m
+        where m.marked_at <= v_now - interval '1 minute' or m.marked_at > v_now
+        order by m.table_name
+    loop
+        v_sealed := v_sealed + payout.seal_up_to_mark(v_mark, v_now, p_limit);
+    end loop;
+    return v_sealed;
+end
+$$;
+
+
+--
+-- Name: FUNCTION seal(p_limit integer); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.seal(p_limit integer) IS 'Seals rows of the ledger, of observations, keys and transfers that nothing can come before any more, about p_limit of each; returns how many. Safe to repeat.';
+
+
+--
+-- Name: seal_head(); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.seal_head() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select s.seal_id || ':' || encode(s.seal_sha256, 'hex')
+    from payout.seals as s
+    order by s.seal_id desc
+    limit 1
+$$;
+
+
+--
+-- Name: FUNCTION seal_head(); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.seal_head() IS 'Number and hash of the newest seal; null before the first.';
+
+
+--
 -- Name: sweep(integer); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
@@ -4003,6 +4962,8 @@ begin
                 errcode = 'SP311',
                 hint = 'Give a limit of at least 1, or none.';
     end if;
+    -- First, while the sweep has locked no transfer yet.
+    perform payout_api.seal();
     return query
     select
         payout.expire_leases(v_now, p_limit),
@@ -4017,7 +4978,109 @@ $$;
 -- Name: FUNCTION sweep(p_limit integer); Type: COMMENT; Schema: payout_api; Owner: -
 --
 
-COMMENT ON FUNCTION payout_api.sweep(p_limit integer) IS 'Closes leases that ran out, parks what is too old to send, opens new keys where rule K allows, rings for what is due; up to p_limit of each. Returns how many.';
+COMMENT ON FUNCTION payout_api.sweep(p_limit integer) IS 'Closes leases that ran out, parks what is too old to send, opens new keys where rule K allows, rings for what is due; up to p_limit of each. Returns how many. It also seals.';
+
+
+--
+-- Name: verify_projection(); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.verify_projection() RETURNS TABLE(payout_transfer_id bigint, column_name text, stored text, folded text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    select payout_transfer_id, c.column_name, c.stored, c.folded
+    from payout.transfer_states as s
+    full join payout.fold_facts() as f using (payout_transfer_id)
+    cross join lateral (values
+        ('state', s.state::text, f.state),
+        ('generation', s.generation::text, f.generation::text),
+        ('attempt', s.attempt::text, f.attempt::text),
+        ('lease_until', s.lease_until::text, f.lease_until::text),
+        ('stripe_transfer_id', s.stripe_transfer_id, f.stripe_transfer_id),
+        ('first_sent_at', s.first_sent_at::text, f.first_sent_at::text),
+        ('tries', s.tries::text, f.tries::text),
+        ('has_unknown_send', s.has_unknown_send::text, f.has_unknown_send::text)
+    ) as c (column_name, stored, folded)
+    where c.stored is distinct from c.folded
+    union all
+    select payout_transfer_id, 'money', d.place, b.place
+    from (
+        select t.payout_transfer_id,
+            format('%s %s %s',
+                case
+                    when s.state = 'paid' then 'stripe_balance'
+                    when s.state in ('failed', 'cancelled') then 'payable:' || t.payee_id
+                    else 'in_flight'
+                end, t.amount_minor, t.currency) as place
+        from payout.payout_transfers as t
+        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    ) as d
+    full join payout.booked_places() as b using (payout_transfer_id)
+    where d.place is distinct from b.place
+    order by 1, 2
+$$;
+
+
+--
+-- Name: FUNCTION verify_projection(); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.verify_projection() IS 'One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares where the state says the amount is with the books. None: all is well.';
+
+
+--
+-- Name: verify_seals(bigint, text); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.verify_seals(p_from bigint DEFAULT 1, p_head text DEFAULT NULL::text) RETURNS TABLE(table_name text, row_id bigint, seal_id bigint, what text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $_$
+begin
+    if p_from is null or (p_from <> 1 and not exists (
+        select from payout.seals as s where s.seal_id = p_from
+    )) then
+        raise exception 'there is no seal %', coalesce(p_from::text, 'null')
+            using
+                errcode = 'SP330',
+                hint = 'select min(seal_id), max(seal_id) from payout.seals';
+    end if;
+    if p_head !~ '^[1-9][0-9]{0,17}:[0-9a-f]{64}$' then
+        raise exception 'head % is none', p_head
+            using
+                errcode = 'SP330',
+                hint = 'Give what payout_api.seal_head() said: number, colon, 64 hex digits.';
+    end if;
+
+    return query
+    select distinct on (f.table_name) f.table_name, f.row_id, f.seal_id, f.what
+    from (
+        select c.*
+        from payout.seals as s
+        cross join lateral payout.check_seal(s) as c
+        where s.seal_id >= p_from
+        union all
+        select 'seals', h.seal_id, h.seal_id, 'it is not the seal that the kept head names'
+        from (select split_part(p_head, ':', 1)::bigint, split_part(p_head, ':', 2))
+            as h (seal_id, sha256)
+        where p_head is not null and not exists (
+            select from payout.seals as s
+            where s.seal_id = h.seal_id and s.seal_sha256 = decode(h.sha256, 'hex')
+        )
+    ) as f
+    order by f.table_name, f.seal_id, f.row_id;
+end
+$_$;
+
+
+--
+-- Name: FUNCTION verify_seals(p_from bigint, p_head text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.verify_seals(p_from bigint, p_head text) IS 'Recomputes seals from p_from on and returns per table the first row that was altered, removed or slipped in, table seals for the chain itself; nothing when all is as it was sealed.';
 
 
 --
@@ -4129,6 +5192,7 @@ CREATE TABLE payout.key_generations (
     evidence_observation_id bigint NOT NULL,
     opened_by text DEFAULT SESSION_USER NOT NULL,
     opened_at timestamp with time zone DEFAULT now() NOT NULL,
+    key_generation_id bigint NOT NULL,
     CONSTRAINT first_key_needs_no_reason CHECK ((generation >= 2))
 );
 
@@ -4145,6 +5209,27 @@ COMMENT ON TABLE payout.key_generations IS 'Why a second idempotency key was eve
 --
 
 COMMENT ON COLUMN payout.key_generations.evidence_observation_id IS 'The accepted decline, saved under the former key, that closed the former generation.';
+
+
+--
+-- Name: COLUMN key_generations.key_generation_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.key_generations.key_generation_id IS 'Number in the order in which keys were opened, for seals.';
+
+
+--
+-- Name: key_generations_key_generation_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.key_generations ALTER COLUMN key_generation_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.key_generations_key_generation_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 
 --
@@ -4391,6 +5476,40 @@ ALTER TABLE payout.reconcile_runs ALTER COLUMN reconcile_run_id ADD GENERATED AL
 
 
 --
+-- Name: seal_subtotals; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.seal_subtotals (
+    account text NOT NULL,
+    currency payout.currency_code NOT NULL,
+    seal_id bigint NOT NULL,
+    debit_minor bigint NOT NULL,
+    credit_minor bigint NOT NULL
+);
+
+
+--
+-- Name: TABLE seal_subtotals; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.seal_subtotals IS 'For each seal of ledger_entries the accounts that its range moved, with all that was booked on them up to its end. Insert-only.';
+
+
+--
+-- Name: COLUMN seal_subtotals.debit_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seal_subtotals.debit_minor IS 'Sum of all debits up to the end of the seal, in minor units of currency.';
+
+
+--
+-- Name: COLUMN seal_subtotals.credit_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.seal_subtotals.credit_minor IS 'Sum of all credits up to the end of the seal, in minor units of currency.';
+
+
+--
 -- Name: state_edges; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -4501,6 +5620,9 @@ CREATE TABLE payout.transfer_observations (
     stripe_request_id text,
     facts jsonb DEFAULT '{}'::jsonb NOT NULL,
     observed_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_counted_try boolean DEFAULT false NOT NULL,
+    has_unknown_send boolean DEFAULT false NOT NULL,
+    next_attempt_at timestamp with time zone,
     CONSTRAINT http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999))),
     CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
     CONSTRAINT verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
@@ -4540,6 +5662,27 @@ COMMENT ON COLUMN payout.transfer_observations.moved_to IS 'The state it led to;
 --
 
 COMMENT ON COLUMN payout.transfer_observations.facts IS 'The rest of what the worker reported.';
+
+
+--
+-- Name: COLUMN transfer_observations.is_counted_try; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.is_counted_try IS 'It counted against engine_settings.max_tries.';
+
+
+--
+-- Name: COLUMN transfer_observations.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.has_unknown_send IS 'From here on some send under the key may have been executed.';
+
+
+--
+-- Name: COLUMN transfer_observations.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_observations.next_attempt_at IS 'When the engine was to act next, as decided then; null: not by itself.';
 
 
 --
@@ -4583,7 +5726,7 @@ CREATE VIEW payout_api.error_codes AS
  SELECT sqlstate,
     meaning,
     reaction
-   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold or release without what it needs'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text)) c(sqlstate, meaning, reaction);
+   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold or release without what it needs'::text,'correct the call'::text), ('SP330'::text,'no such seal, or no head of seals'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text)) c(sqlstate, meaning, reaction);
 
 
 --
@@ -4600,21 +5743,10 @@ COMMENT ON VIEW payout_api.error_codes IS 'SP1xx: an invariant was touched, stop
 CREATE VIEW payout_api.ledger_balances AS
  SELECT account,
     currency,
-    (sum(debit_minor))::bigint AS debit_minor,
-    (sum(credit_minor))::bigint AS credit_minor,
-    ((sum(credit_minor) - sum(debit_minor)))::bigint AS balance_minor
-   FROM ( SELECT e.debit_account AS account,
-            e.currency,
-            e.amount_minor AS debit_minor,
-            0 AS credit_minor
-           FROM payout.ledger_entries e
-        UNION ALL
-         SELECT e.credit_account,
-            e.currency,
-            0,
-            e.amount_minor
-           FROM payout.ledger_entries e) m
-  GROUP BY account, currency;
+    debit_minor,
+    credit_minor,
+    balance_minor
+   FROM payout_api.balances_as_of('infinity'::timestamp with time zone) b(account, currency, debit_minor, credit_minor, balance_minor);
 
 
 --
@@ -4652,17 +5784,24 @@ COMMENT ON VIEW payout_api.overview IS 'Transfers by state and currency; amounts
 --
 
 CREATE VIEW payout_api.trial_balance AS
- SELECT currency,
-    (sum(debit_minor))::bigint AS debit_minor,
-    (sum(credit_minor))::bigint AS credit_minor,
-    (sum(balance_minor))::bigint AS difference_minor,
-    (COALESCE(sum(balance_minor) FILTER (WHERE (account = 'in_flight'::text)), (0)::numeric))::bigint AS in_flight_minor,
-    ( SELECT (COALESCE(sum(t.amount_minor), (0)::numeric))::bigint AS "coalesce"
+ SELECT COALESCE(b.currency, o.currency) AS currency,
+    (COALESCE(b.debit_minor, (0)::numeric))::bigint AS debit_minor,
+    (COALESCE(b.credit_minor, (0)::numeric))::bigint AS credit_minor,
+    (COALESCE((b.credit_minor - b.debit_minor), (0)::numeric))::bigint AS difference_minor,
+    (COALESCE(b.in_flight_minor, (0)::numeric))::bigint AS in_flight_minor,
+    (COALESCE(o.open_transfers_minor, (0)::numeric))::bigint AS open_transfers_minor
+   FROM (( SELECT l.currency,
+            sum(l.debit_minor) AS debit_minor,
+            sum(l.credit_minor) AS credit_minor,
+            sum(l.balance_minor) FILTER (WHERE (l.account = 'in_flight'::text)) AS in_flight_minor
+           FROM payout_api.ledger_balances l
+          GROUP BY l.currency) b
+     FULL JOIN ( SELECT t.currency,
+            sum(t.amount_minor) AS open_transfers_minor
            FROM (payout.transfer_states s
              JOIN payout.payout_transfers t ON ((t.payout_transfer_id = s.payout_transfer_id)))
-          WHERE (((t.currency)::text = (b.currency)::text) AND ((s.state)::text = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text])))) AS open_transfers_minor
-   FROM payout_api.ledger_balances b
-  GROUP BY currency;
+          WHERE ((s.state)::text = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text]))
+          GROUP BY t.currency) o ON (((o.currency)::text = (b.currency)::text)));
 
 
 --
@@ -4768,6 +5907,14 @@ ALTER TABLE payout.ledger_entries
 
 ALTER TABLE ONLY payout.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (hold_id);
+
+
+--
+-- Name: key_generations key_generations_key_generation_id_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.key_generations
+    ADD CONSTRAINT key_generations_key_generation_id_key UNIQUE (key_generation_id);
 
 
 --
@@ -4891,6 +6038,38 @@ ALTER TABLE ONLY payout.reconcile_runs
 
 
 --
+-- Name: seal_marks seal_marks_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.seal_marks
+    ADD CONSTRAINT seal_marks_pkey PRIMARY KEY (table_name);
+
+
+--
+-- Name: seal_subtotals seal_subtotals_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.seal_subtotals
+    ADD CONSTRAINT seal_subtotals_pkey PRIMARY KEY (account, currency, seal_id);
+
+
+--
+-- Name: seals seals_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.seals
+    ADD CONSTRAINT seals_pkey PRIMARY KEY (seal_id);
+
+
+--
+-- Name: seals seals_table_name_last_id_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.seals
+    ADD CONSTRAINT seals_table_name_last_id_key UNIQUE (table_name, last_id);
+
+
+--
 -- Name: settlement_lines settlement_lines_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -5003,6 +6182,13 @@ CREATE UNIQUE INDEX ledger_entries_stripe_reversal_id_key ON payout.ledger_entri
 --
 
 CREATE INDEX payee_accounts_payee_id_idx ON payout.payee_accounts USING btree (payee_id, payee_account_id DESC) INCLUDE (stripe_account_id);
+
+
+--
+-- Name: seal_subtotals_seal_id_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX seal_subtotals_seal_id_idx ON payout.seal_subtotals USING btree (seal_id);
 
 
 --
@@ -5124,6 +6310,24 @@ ALTER TABLE payout.payout_transfers ENABLE ALWAYS TRIGGER _500_refuse_change;
 
 
 --
+-- Name: seal_subtotals _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.seal_subtotals FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.seal_subtotals ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: seals _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.seals FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.seals ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
 -- Name: state_edges _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
 --
 
@@ -5193,6 +6397,15 @@ ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_refuse_delete;
 CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.reconcile_runs FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
 
 ALTER TABLE payout.reconcile_runs ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
+-- Name: seal_marks _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.seal_marks FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.seal_marks ENABLE ALWAYS TRIGGER _500_refuse_delete;
 
 
 --
@@ -5337,6 +6550,33 @@ ALTER TABLE payout.payout_transfers ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.reconcile_runs FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
 
 ALTER TABLE payout.reconcile_runs ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: seal_marks _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.seal_marks FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.seal_marks ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: seal_subtotals _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.seal_subtotals FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.seal_subtotals ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: seals _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.seals FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.seals ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 
 
 --
@@ -5517,6 +6757,14 @@ ALTER TABLE ONLY payout.payee_accounts
 
 
 --
+-- Name: seal_subtotals seal_subtotals_seal_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.seal_subtotals
+    ADD CONSTRAINT seal_subtotals_seal_id_fkey FOREIGN KEY (seal_id) REFERENCES payout.seals(seal_id);
+
+
+--
 -- Name: settlement_lines settlement_lines_settlement_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -5576,6 +6824,21 @@ GRANT USAGE ON SCHEMA payout_api TO payout_auditor;
 
 
 --
+-- Name: TABLE seals; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.seals TO payout_operator;
+GRANT SELECT ON TABLE payout.seals TO payout_auditor;
+
+
+--
+-- Name: FUNCTION add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION answer_doorbells(p_doorbell_ids bigint[]); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -5610,6 +6873,13 @@ GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_auditor;
 --
 
 REVOKE ALL ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION booked_places(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.booked_places() FROM PUBLIC;
 
 
 --
@@ -5652,6 +6922,34 @@ REVOKE ALL ON FUNCTION payout.check_references() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.check_rights() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_seal(p_seal payout.seals); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_seal(p_seal payout.seals) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_seal_chain(p_seal payout.seals); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_seal_chain(p_seal payout.seals) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_seal_rows(p_seal payout.seals); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_seal_rows(p_seal payout.seals) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_seals(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_seals() FROM PUBLIC;
 
 
 --
@@ -5828,6 +7126,13 @@ REVOKE ALL ON FUNCTION payout.first_lines(p_settlement_id text) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION fold_facts(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.fold_facts() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION has_queue(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -5928,10 +7233,31 @@ REVOKE ALL ON FUNCTION payout.metadata_problem(p_metadata jsonb) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION newest_facts(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.newest_facts() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION newest_row_id(p_table_name text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.newest_row_id(p_table_name text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION other_attempts_drain_at(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION owed_transfers(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.owed_transfers(p_settlement payout.settlements) FROM PUBLIC;
 
 
 --
@@ -6082,6 +7408,13 @@ REVOKE ALL ON FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers i
 
 
 --
+-- Name: FUNCTION row_sha256(p_columns jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.row_sha256(p_columns jsonb) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION saved_decline(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -6096,10 +7429,53 @@ REVOKE ALL ON FUNCTION payout.schedule_payout_job(p_settlement_id text) FROM PUB
 
 
 --
+-- Name: FUNCTION seal_sha256(p_seal payout.seals); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.seal_sha256(p_seal payout.seals) FROM PUBLIC;
+
+
+--
+-- Name: TABLE seal_marks; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.seal_marks TO payout_operator;
+GRANT SELECT ON TABLE payout.seal_marks TO payout_auditor;
+
+
+--
+-- Name: FUNCTION seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION subtotals_at(p_seal_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.subtotals_at(p_seal_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION subtotals_of(p_seal payout.seals); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.subtotals_of(p_seal payout.seals) FROM PUBLIC;
 
 
 --
@@ -6180,6 +7556,15 @@ REVOKE ALL ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement p
 
 
 --
+-- Name: FUNCTION balances_as_of(p_at timestamp with time zone); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) TO payout_operator;
+GRANT ALL ON FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) TO payout_auditor;
+
+
+--
 -- Name: FUNCTION claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint); Type: ACL; Schema: payout_api; Owner: -
 --
 
@@ -6247,12 +7632,48 @@ GRANT ALL ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) TO payout_wor
 
 
 --
+-- Name: FUNCTION seal(p_limit integer); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.seal(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.seal(p_limit integer) TO payout_worker;
+GRANT ALL ON FUNCTION payout_api.seal(p_limit integer) TO payout_operator;
+
+
+--
+-- Name: FUNCTION seal_head(); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.seal_head() FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.seal_head() TO payout_operator;
+GRANT ALL ON FUNCTION payout_api.seal_head() TO payout_auditor;
+
+
+--
 -- Name: FUNCTION sweep(p_limit integer); Type: ACL; Schema: payout_api; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout_api.sweep(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.sweep(p_limit integer) TO payout_worker;
 GRANT ALL ON FUNCTION payout_api.sweep(p_limit integer) TO payout_operator;
+
+
+--
+-- Name: FUNCTION verify_projection(); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.verify_projection() FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.verify_projection() TO payout_operator;
+GRANT ALL ON FUNCTION payout_api.verify_projection() TO payout_auditor;
+
+
+--
+-- Name: FUNCTION verify_seals(p_from bigint, p_head text); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.verify_seals(p_from bigint, p_head text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.verify_seals(p_from bigint, p_head text) TO payout_operator;
+GRANT ALL ON FUNCTION payout_api.verify_seals(p_from bigint, p_head text) TO payout_auditor;
 
 
 --
@@ -6333,6 +7754,14 @@ GRANT SELECT ON TABLE payout.payout_jobs TO payout_auditor;
 
 GRANT SELECT ON TABLE payout.reconcile_runs TO payout_operator;
 GRANT SELECT ON TABLE payout.reconcile_runs TO payout_auditor;
+
+
+--
+-- Name: TABLE seal_subtotals; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.seal_subtotals TO payout_operator;
+GRANT SELECT ON TABLE payout.seal_subtotals TO payout_auditor;
 
 
 --

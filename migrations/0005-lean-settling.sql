@@ -537,7 +537,7 @@ comment on function payout.create_transfer(
 drop function if exists payout.create_transfers(payout.settlements, bigint, bigint[]);
 -- end dropped: procedures/scheduling/create_transfers.sql
 
--- frozen: procedures/scheduling/create_transfers.sql 9f28adcf78af
+-- frozen: procedures/scheduling/create_transfers.sql 08591829be26
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
@@ -557,27 +557,10 @@ declare
     v_made_minor bigint;
 begin
     with owed as materialized (
-        -- More than a bigint holds is more than any currency takes.
-        select o.*, a.stripe_account_id,
+        select o.*,
             payout.payout_ref(p_settlement.settlement_id, o.payee_id, o.source_transaction)
                 as payout_ref
-        from (
-            select l.payee_id, l.source_transaction,
-                least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
-            from payout.settlement_lines as l
-            where l.settlement_id = p_settlement.settlement_id
-            group by l.payee_id, l.source_transaction
-        ) as o
-        join payout.currencies as c on c.currency = p_settlement.currency
-            and o.amount_minor <= c.largest_amount_minor and o.amount_minor % c.amount_step = 0
-        cross join lateral (
-            select pa.stripe_account_id
-            from payout.payee_accounts as pa
-            where pa.payee_id = o.payee_id
-            order by pa.payee_account_id desc
-            limit 1
-        ) as a
-        order by o.payee_id, o.source_transaction
+        from payout.owed_transfers(p_settlement) as o
     ), bells as materialized (
         select payout.ring_for_job(
             p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
@@ -647,6 +630,53 @@ $$;
 comment on function payout.first_lines(text) is
     'Enough lines of a settlement to see whether it has exactly one.';
 -- end frozen: procedures/scheduling/first_lines.sql
+
+-- frozen: procedures/scheduling/owed_transfers.sql 86343bcbb703
+-- owed_transfers: what the lines of a settlement add up to, and where it can be sent.
+--
+-- Left out is what has no account to go to, and an amount that Stripe does not take in
+-- the currency: the sum then differs from the settlement's total.
+
+create or replace function payout.owed_transfers(p_settlement payout.settlements)
+returns table (
+    payee_id payout.external_id,
+    source_transaction text,
+    amount_minor bigint,
+    stripe_account_id text
+)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+    return query
+    select o.payee_id, o.source_transaction, o.amount_minor, a.stripe_account_id
+    from (
+        -- More than a bigint holds is more than any currency takes.
+        select l.payee_id, l.source_transaction::text,
+            least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    ) as o
+    join payout.currencies as c on c.currency = p_settlement.currency
+        and o.amount_minor <= c.largest_amount_minor
+        and o.amount_minor % c.amount_step = 0
+    cross join lateral (
+        select pa.stripe_account_id
+        from payout.payee_accounts as pa
+        where pa.payee_id = o.payee_id
+        order by pa.payee_account_id desc
+        limit 1
+    ) as a
+    order by o.payee_id, o.source_transaction;
+end
+$$;
+comment on function payout.owed_transfers(payout.settlements) is
+    'Payee, source, amount in minor units and account of each transfer that a settlement makes.';
+-- end frozen: procedures/scheduling/owed_transfers.sql
 
 -- dropped: procedures/scheduling/read_lines.sql
 drop function if exists payout.read_lines(text, jsonb);

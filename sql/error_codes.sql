@@ -22,6 +22,7 @@ from (values
     ('SP311', 'a claim of more or fewer transfers than one claim hands out', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
     ('SP313', 'a hold or release without what it needs', 'correct the call'),
+    ('SP330', 'no such seal, or no head of seals', 'correct the call'),
     ('SP401', 'the server may lose what it commits, so nothing is handed out', 'try later'),
     ('SP402', 'another transaction came first: repeat this one', 'try later')
 ) as c (sqlstate, meaning, reaction);

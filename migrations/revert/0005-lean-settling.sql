@@ -911,6 +911,10 @@ drop function if exists payout.total_minor(payout.settlement_lines[]);
 drop function if exists payout.refuse_bad_lines(jsonb);
 -- end dropped: procedures/scheduling/refuse_bad_lines.sql
 
+-- dropped: procedures/scheduling/owed_transfers.sql
+drop function if exists payout.owed_transfers(payout.settlements);
+-- end dropped: procedures/scheduling/owed_transfers.sql
+
 -- dropped: procedures/scheduling/first_lines.sql
 drop function if exists payout.first_lines(text);
 -- end dropped: procedures/scheduling/first_lines.sql

@@ -23,11 +23,3 @@ select 'payout.refuse_bad_total(payout.settlements)'::regprocedure;
 -- exists: procedures/api/app/register_payee.sql
 select 'payout_api.register_payee(text, text)'::regprocedure;
 -- end exists: procedures/api/app/register_payee.sql
-
--- exists: sql/views/ledger_balances.sql
-select 'payout_api.ledger_balances'::regclass;
--- end exists: sql/views/ledger_balances.sql
-
--- exists: sql/views/trial_balance.sql
-select 'payout_api.trial_balance'::regclass;
--- end exists: sql/views/trial_balance.sql

@@ -20,10 +20,6 @@ select 'payout.answers_request(payout.outcome, payout.payout_transfers)'::regpro
 select 'payout.backoff(payout.stripe_error_rules, integer)'::regprocedure;
 -- end exists: procedures/execution/backoff.sql
 
--- exists: procedures/execution/expire_leases.sql
-select 'payout.expire_leases(timestamptz, integer)'::regprocedure;
--- end exists: procedures/execution/expire_leases.sql
-
 -- exists: procedures/execution/held_subjects.sql
 select 'payout.held_subjects(text)'::regprocedure;
 -- end exists: procedures/execution/held_subjects.sql
@@ -76,10 +72,6 @@ select 'payout.raise_alarm(payout.outcome, payout.judgement)'::regprocedure;
 select 'payout.read_outcomes(jsonb)'::regprocedure;
 -- end exists: procedures/execution/read_outcomes.sql
 
--- exists: procedures/execution/record_outcomes.sql
-select 'payout.record_outcomes(payout.outcome[])'::regprocedure;
--- end exists: procedures/execution/record_outcomes.sql
-
 -- exists: procedures/execution/record_unknown_transfers.sql
 select 'payout.record_unknown_transfers(payout.outcome[])'::regprocedure;
 -- end exists: procedures/execution/record_unknown_transfers.sql
@@ -99,10 +91,6 @@ select 'payout.reopen_declined(timestamptz, integer)'::regprocedure;
 -- exists: procedures/execution/saved_decline.sql
 select 'payout.saved_decline(payout.transfer_states)'::regprocedure;
 -- end exists: procedures/execution/saved_decline.sql
-
--- exists: sql/error_codes.sql
-select 'payout_api.error_codes'::regclass;
--- end exists: sql/error_codes.sql
 
 -- exists: sql/views/overview.sql
 select 'payout_api.overview'::regclass;

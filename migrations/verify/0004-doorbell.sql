@@ -1,24 +1,12 @@
 -- Verify 0004-doorbell: each query fails if what it names is missing.
 
--- exists: procedures/api/worker/sweep.sql
-select 'payout_api.sweep(integer)'::regprocedure;
--- end exists: procedures/api/worker/sweep.sql
-
 -- exists: procedures/doctor/check_books.sql
 select 'payout.check_books()'::regprocedure;
 -- end exists: procedures/doctor/check_books.sql
 
--- exists: procedures/doctor/check_guards.sql
-select 'payout.check_guards()'::regprocedure;
--- end exists: procedures/doctor/check_guards.sql
-
 -- exists: procedures/doctor/check_queue.sql
 select 'payout.check_queue()'::regprocedure;
 -- end exists: procedures/doctor/check_queue.sql
-
--- exists: procedures/doctor/check_rights.sql
-select 'payout.check_rights()'::regprocedure;
--- end exists: procedures/doctor/check_rights.sql
 
 -- exists: procedures/doctor/check_server.sql
 select 'payout.check_server()'::regprocedure;

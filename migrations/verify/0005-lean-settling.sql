@@ -52,6 +52,10 @@ select 'payout.create_transfers(payout.settlements, bigint)'::regprocedure;
 select 'payout.first_lines(text)'::regprocedure;
 -- end exists: procedures/scheduling/first_lines.sql
 
+-- exists: procedures/scheduling/owed_transfers.sql
+select 'payout.owed_transfers(payout.settlements)'::regprocedure;
+-- end exists: procedures/scheduling/owed_transfers.sql
+
 -- exists: procedures/scheduling/read_lines.sql
 select 'payout.read_lines(payout.external_id, jsonb)'::regprocedure;
 -- end exists: procedures/scheduling/read_lines.sql
@@ -89,10 +93,6 @@ select 'payout.entry_fits(payout.ledger_entries)'::regprocedure;
 -- exists: procedures/api/app/complete_settlement.sql
 select 'payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb)'::regprocedure;
 -- end exists: procedures/api/app/complete_settlement.sql
-
--- exists: procedures/api/operator/doctor.sql
-select 'payout_api.doctor()'::regprocedure;
--- end exists: procedures/api/operator/doctor.sql
 
 -- exists: procedures/api/worker/claim_transfers.sql
 select 'payout_api.claim_transfers(text, integer, bigint)'::regprocedure;

@@ -57,10 +57,12 @@ as $$
                 ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
                 ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
                 ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
-                ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.]sweep[(]'),
+                ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
                 ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
                 ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.]doctor[(]')
+                    '^payout_api[.]doctor[(]'),
+                ('payout_operator|payout_auditor', 'EXECUTE',
+                    '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
             ) as w (roles, privileges, things)
             where g.grantee <> 0
                 and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))

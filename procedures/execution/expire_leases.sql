@@ -36,9 +36,9 @@ begin
     ), observed as (
         insert into payout.transfer_observations (
             payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
-            error_rule_id)
+            error_rule_id, is_counted_try, has_unknown_send, next_attempt_at)
         select j.payout_transfer_id, j.generation, j.attempt, 'lease_expired', 'ok', j.to_state,
-            j.reason, r.error_rule_id
+            j.reason, r.error_rule_id, true, true, case j.to_state when 'unknown' then p_now end
         from judged as j
         left join payout.stripe_error_rules as r on r.signal = 'lease_expired'
     ), moved as (

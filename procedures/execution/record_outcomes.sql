@@ -34,11 +34,12 @@ begin
         insert into payout.transfer_observations (
             payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
             error_rule_id, http_status, error_type, error_code, is_replayed, stripe_transfer_id,
-            stripe_request_id, facts)
+            stripe_request_id, facts, is_counted_try, has_unknown_send, next_attempt_at)
         select
             j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
             j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
-            j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome)
+            j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome),
+            coalesce(j.counts_as_try, false), coalesce(j.leaves_unknown, false), j.next_attempt_at
         from judged as j
     ), moved as (
         update payout.transfer_states as s
@@ -56,9 +57,8 @@ begin
         -- Rule K must not open a new key behind an alarm's back.
         update payout.transfer_states as s
         set next_attempt_at = null
-        from judged as j
-        where s.payout_transfer_id = j.payout_transfer_id and j.former_state = 'failed'
-            and j.is_alarm and j.reason <> 'report_of_another_transfer'
+        from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.is_alarm
+            and j.former_state = 'failed' and j.reason <> 'report_of_another_transfer'
     ), booked as (
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,

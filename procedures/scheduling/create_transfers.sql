@@ -17,27 +17,10 @@ declare
     v_made_minor bigint;
 begin
     with owed as materialized (
-        -- More than a bigint holds is more than any currency takes.
-        select o.*, a.stripe_account_id,
+        select o.*,
             payout.payout_ref(p_settlement.settlement_id, o.payee_id, o.source_transaction)
                 as payout_ref
-        from (
-            select l.payee_id, l.source_transaction,
-                least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
-            from payout.settlement_lines as l
-            where l.settlement_id = p_settlement.settlement_id
-            group by l.payee_id, l.source_transaction
-        ) as o
-        join payout.currencies as c on c.currency = p_settlement.currency
-            and o.amount_minor <= c.largest_amount_minor and o.amount_minor % c.amount_step = 0
-        cross join lateral (
-            select pa.stripe_account_id
-            from payout.payee_accounts as pa
-            where pa.payee_id = o.payee_id
-            order by pa.payee_account_id desc
-            limit 1
-        ) as a
-        order by o.payee_id, o.source_transaction
+        from payout.owed_transfers(p_settlement) as o
     ), bells as materialized (
         select payout.ring_for_job(
             p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids

@@ -1,22 +1,28 @@
 -- trial_balance: the books of each currency, which always add up to zero.
+--
+-- A currency without any entry but with open transfers is shown too.
 
 create or replace view payout_api.trial_balance as
 select
-    b.currency,
-    sum(b.debit_minor)::bigint as debit_minor,
-    sum(b.credit_minor)::bigint as credit_minor,
-    sum(b.balance_minor)::bigint as difference_minor,
-    coalesce(sum(b.balance_minor) filter (where b.account = 'in_flight'), 0)::bigint
-        as in_flight_minor,
-    (
-        select coalesce(sum(t.amount_minor), 0)::bigint
-        from payout.transfer_states as s
-        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        where t.currency = b.currency
-            and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked')
-    ) as open_transfers_minor
-from payout_api.ledger_balances as b
-group by b.currency;
+    coalesce(b.currency, o.currency) as currency,
+    coalesce(b.debit_minor, 0)::bigint as debit_minor,
+    coalesce(b.credit_minor, 0)::bigint as credit_minor,
+    coalesce(b.credit_minor - b.debit_minor, 0)::bigint as difference_minor,
+    coalesce(b.in_flight_minor, 0)::bigint as in_flight_minor,
+    coalesce(o.open_transfers_minor, 0)::bigint as open_transfers_minor
+from (
+    select l.currency, sum(l.debit_minor) as debit_minor, sum(l.credit_minor) as credit_minor,
+        sum(l.balance_minor) filter (where l.account = 'in_flight') as in_flight_minor
+    from payout_api.ledger_balances as l
+    group by l.currency
+) as b
+full join (
+    select t.currency, sum(t.amount_minor) as open_transfers_minor
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked')
+    group by t.currency
+) as o on o.currency = b.currency;
 comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';

@@ -69,6 +69,10 @@ PARK = "execution/park_expired_keys.sql"
 ANSWERS = "execution/answers_request.sql"
 SAVED = "execution/saved_decline.sql"
 PROGRESS = "guards/tg_transfer_states__check_progress.sql"
+FOLD = "ledger/fold_facts.sql"
+BALANCES = "api/auditor/balances_as_of.sql"
+MARK = "seals/seal_up_to_mark.sql"
+ROWS = "seals/sealed_rows_v1.sql"
 KEY = "t.payout_ref || ':' || c.generation"
 
 MUTANTS = [
@@ -686,9 +690,105 @@ MUTANTS = [
         ("grant execute on function payout.reopen_declined(timestamptz, integer) to public",),
         probes.only_those_who_need_it_may_call,
     ),
+    # The books
+    *(
+        Mutant(
+            f"an observation without {name}", (edit,), probes.the_progress_is_the_fold_of_its_facts
+        )
+        for name, edit in {
+            "its try": Edit(
+                RECORD, "coalesce(j.counts_as_try, false), coalesce", "false, coalesce"
+            ),
+            "its unknown send": Edit(RECORD, "coalesce(j.leaves_unknown, false), j", "false, j"),
+            "the try of a lost lease": Edit(
+                EXPIRE, "r.error_rule_id, true, true,", "r.error_rule_id, false, true,"
+            ),
+        }.items()
+    ),
+    *(
+        Mutant(f"a fold that {name}", (edit,), probes.the_progress_is_the_fold_of_its_facts)
+        for name, edit in {
+            "forgets claims": Edit(FOLD, "when n.claim_generation = n.generation", "when false"),
+            "forgets new keys": Edit(FOLD, "n.moved_generation < n.generation as", "false as"),
+            "counts the tries of all keys": Edit(
+                "ledger/newest_facts.sql", "where o.observation_id > k.opened_after", ""
+            ),
+        }.items()
+    ),
 ]
 
 CONCURRENT_MUTANTS = [
+    ConcurrentMutant(
+        "a sealer that ignores the horizon",
+        Edit(
+            MARK,
+            "if p_mark.marked_xid > pg_snapshot_xmin(pg_current_snapshot()) then",
+            "if false then",
+        ),
+        probes.a_row_that_commits_late_is_sealed_and_counted,
+    ),
+    ConcurrentMutant(
+        "a horizon without a margin",
+        Edit(
+            "api/worker/seal.sql",
+            "where m.marked_at <= v_now - interval '1 minute' or m.marked_at > v_now",
+            "",
+        ),
+        probes.what_is_marked_is_not_sealed_within_a_minute,
+    ),
+    ConcurrentMutant(
+        "balances that forget rows above what is sealed and below the mark",
+        Edit(
+            BALANCES,
+            "select coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807",
+            "select max(m.marked_id) + 1, 9223372036854775807 from payout.seal_marks as m "
+            "where m.table_name = 'ledger_entries' union all select max(s.last_id) + 1, 0",
+        ),
+        probes.a_row_that_commits_late_is_sealed_and_counted,
+    ),
+    ConcurrentMutant(
+        "subtotals that forget late rows",
+        Edit(
+            "seals/subtotals_of.sql",
+            "between p_seal.first_id and p_seal.last_id",
+            "= p_seal.last_id",
+        ),
+        probes.a_row_that_commits_late_is_sealed_and_counted,
+    ),
+    ConcurrentMutant(
+        "a past that forgets old entries in young seals",
+        Edit(BALANCES, "and s.rows_from <= p_at", "and false"),
+        probes.a_young_seal_with_an_old_entry_counts_in_the_past,
+    ),
+    *(
+        ConcurrentMutant(
+            f"a digest without {column}",
+            Edit(ROWS, old, new),
+            probes.a_sealed_row_that_was_changed_is_found,
+        )
+        for column, old, new in (
+            (
+                "the amount",
+                "e.credit_account, e.amount_minor, e.currency",
+                "e.credit_account, e.currency",
+            ),
+            ("its time", "extract(epoch from e.created_at)::text", "null"),
+        )
+    ),
+    ConcurrentMutant(
+        "a first range that begins at one",
+        Edit(
+            "seals/add_seal.sql",
+            "coalesce(v_former.last_id + 1, -9223372036854775808)",
+            "coalesce(v_former.last_id + 1, 1)",
+        ),
+        probes.a_sealed_row_that_was_slipped_in_is_found,
+    ),
+    ConcurrentMutant(
+        "a chain that is not linked",
+        Edit("seals/seal_sha256.sql", "where b.seal_id = p_seal.seal_id - 1", "where false"),
+        probes.a_forged_seal_breaks_the_chain,
+    ),
     ConcurrentMutant(
         "a claim that does not lock",
         Edit(DUE, "for update of s skip locked", ""),

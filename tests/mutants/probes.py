@@ -23,6 +23,16 @@ from tests.procedures.engine import (
     rate_limited,
     success,
     unfunded,
+    unguarded,
+)
+from tests.procedures.seals.sealing import (
+    forge,
+    let_a_minute_pass,
+    let_transactions_end,
+    seal,
+    seal_everything,
+    seals,
+    verify,
 )
 from tests.schema.refusals import refusal, wait_until_blocked
 
@@ -676,3 +686,117 @@ def a_settlement_is_scheduled_once_however_many_ask(
             again = pool.submit(lambda: other.execute(schedule).fetchall())
             wait_until_blocked(connect(), other)
         assert again.result() == job
+
+
+# The books ---------------------------------------------------------------------------------------
+
+
+def in_flight(engine: Engine, moment: str = "infinity") -> int | None:
+    """Return what stands in flight, from sub-totals and entries."""
+    row = engine.db.execute(
+        "select balance_minor from payout_api.balances_as_of(%s) where account = 'in_flight'",
+        [moment],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def a_row_that_commits_late_is_sealed_and_counted(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """It has a lower number than one that was committed before it."""
+    slow = Engine(connect())
+    with slow.db.transaction():
+        slow.settle("seller_1", settlement_id="set_slow")
+        engine.settle("seller_2", settlement_id="set_quick")
+        for _ in range(2):
+            let_a_minute_pass(engine.db)
+            seal(engine.db)
+    assert in_flight(engine) == 3000
+    let_a_minute_pass(engine.db)
+    let_transactions_end(engine.db)
+    seal(engine.db)
+    assert in_flight(engine) == 3000
+    assert verify(engine.db) == []
+
+
+def what_is_marked_is_not_sealed_within_a_minute(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine.settle()
+    let_a_minute_pass(engine.db)
+    seal(engine.db)
+    let_transactions_end(engine.db)
+    engine.db.execute(
+        "update payout.seal_marks set marked_at = marked_at - interval '1 minute' "
+        "where table_name = 'key_generations'"
+    )
+    assert seal(engine.db) == 0
+
+
+def a_young_seal_with_an_old_entry_counts_in_the_past(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """A transaction that began before everything else writes last."""
+    slow = Engine(connect())
+    with slow.db.transaction():
+        begun = slow.db.execute("select now()").fetchall()[0][0]
+        engine.settle("seller_2", settlement_id="set_quick")
+        slow.settle("seller_1", settlement_id="set_slow")
+    seal_everything(engine.db)
+    assert in_flight(engine, begun) == 1500
+    assert in_flight(engine) == 3000
+
+
+def a_sealed_row_that_was_changed_is_found(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine.settle()
+    seal_everything(engine.db)
+    for change in ("amount_minor = 1", "created_at = created_at - '1 us'::interval"):
+        with engine.db.transaction(force_rollback=True):
+            with unguarded(engine.db, "payout.ledger_entries"):
+                engine.db.execute(f"update payout.ledger_entries set {change}")
+            assert [found.table_name for found in verify(engine.db)] == ["ledger_entries"]
+
+
+def a_sealed_row_that_was_slipped_in_is_found(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine.settle()
+    seal_everything(engine.db)
+    engine.db.execute(
+        "insert into payout.ledger_entries (ledger_entry_id, payout_transfer_id, kind, generation, "
+        "debit_account, credit_account, amount_minor, currency) overriding system value "
+        "select 0, payout_transfer_id, 'reserve', 9, 'payable:seller_1', 'in_flight', 1, 'usd' "
+        "from payout.payout_transfers"
+    )
+    assert [found.row_id for found in verify(engine.db)] == [0]
+
+
+def a_forged_seal_breaks_the_chain(engine: Engine, connect: Callable[..., Connection]) -> None:
+    engine.settle()
+    seal_everything(engine.db)
+    assert len(seals(engine.db)) == 2
+    with unguarded(engine.db, "payout.ledger_entries", "payout.seals"):
+        engine.db.execute("update payout.ledger_entries set created_at = '2020-01-01'")
+        forge(engine.db, 1, 1)
+    assert verify(engine.db) != []
+
+
+def the_progress_is_the_fold_of_its_facts(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2", "seller_3", "seller_4")
+    vanished, unknown, poor, waiting = engine.claim()
+    engine.report(no_answer(unknown), unfunded(poor), rate_limited(waiting))
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    assert engine.differences_in_the_books() == []
+    engine.make_due()
+    engine.sweep()
+    assert engine.differences_in_the_books() == []
+    again = {claim.payout_transfer_id: claim for claim in engine.claim()}
+    engine.report(
+        success(again[unknown.payout_transfer_id]),
+        unfunded(again[poor.payout_transfer_id]),
+        success(vanished, stripe_transfer_id="tr_2"),
+    )
+    assert engine.differences_in_the_books() == []

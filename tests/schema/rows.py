@@ -229,6 +229,8 @@ def add_one_of_each(connection: Connection) -> int:
         "holds",
         "discrepancies",
         "reconcile_runs",
+        "seals",
+        "seal_subtotals",
     ):
         insert(connection, table, valid_row(connection, table, payout_transfer_id))
     return payout_transfer_id
@@ -273,6 +275,25 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "reaction": "retry",
             "reason": "a_reason",
             "advice": "An advice.",
+        },
+        "seals": {
+            "seal_id": 1,
+            "seal_version": 1,
+            "table_name": "ledger_entries",
+            "first_id": 1,
+            "last_id": 1,
+            "row_ids": "{[1,2)}",
+            "row_digests": 8 * b"1",
+            "rows_sha256": 32 * b"1",
+            "sealed_at": "2030-01-01 00:00:00Z",
+            "seal_sha256": 32 * b"1",
+        },
+        "seal_subtotals": {
+            "seal_id": 1,
+            "account": "in_flight",
+            "currency": "usd",
+            "debit_minor": 0,
+            "credit_minor": AMOUNT_MINOR,
         },
         "operator_actions": {"action": "hold", "reason": "a test"},
         "holds": {"scope": "payee", "subject": PAYEE, "reason": "a test"},

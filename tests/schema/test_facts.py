@@ -20,6 +20,7 @@ MOVING: Final = {
     "discrepancies",
     "reconcile_runs",
     "engine_settings",
+    "seal_marks",
 }
 RULES: Final = {"stripe_error_rules"}
 # Holds rows only while a transaction runs, see test_frozen_settlements.py.
@@ -34,6 +35,8 @@ FACTS: Final = (
     "payees",
     "payout_jobs",
     "payout_transfers",
+    "seal_subtotals",
+    "seals",
     "state_edges",
     "states",
     "transfer_attempts",

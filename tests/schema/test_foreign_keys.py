@@ -22,6 +22,7 @@ ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     ),
     "key_generations_payout_transfer_id_fkey": ("key_generations", {"payout_transfer_id": 0}),
     "payee_accounts_payee_id_fkey": ("payee_accounts", {"payee_id": "nobody"}),
+    "seal_subtotals_seal_id_fkey": ("seal_subtotals", {"seal_id": 9}),
     "settlement_lines_settlement_id_fkey": ("settlement_lines", {"settlement_id": "set_9"}),
     "state_edges_from_state_fkey": ("state_edges", {"from_state": "lost"}),
     "state_edges_to_state_fkey": ("state_edges", {"to_state": "lost"}),

@@ -13,11 +13,13 @@ from tests.schema.refusals import Refusal, duplicate_refusal, refusal, refusal_o
 # Every key beside the primary keys, with the test below that proves it.
 KEYS: Final = {
     "holds_scope_subject_open_key",
+    "key_generations_key_generation_id_key",
     "ledger_entries_payout_transfer_id_kind_generation_reversal_key",
     "ledger_entries_stripe_reversal_id_key",
     "payout_jobs_settlement_id_key",
     "payout_transfers_payout_ref_key",
     "payout_transfers_settlement_id_payee_id_source_transaction_key",
+    "seals_table_name_last_id_key",
     "transfer_states_stripe_transfer_id_key",
 }
 
@@ -137,6 +139,22 @@ def test_each_reversal_is_booked_once(db: Connection) -> None:
         "ledger_entries_stripe_reversal_id_key"
     )
     rows.insert(db, "ledger_entries", {**reversal, "stripe_reversal_id": "trr_2"})
+
+
+def test_a_key_has_one_number_and_a_range_of_a_table_is_sealed_once(db: Connection) -> None:
+    payout_transfer_id = rows.add_one_of_each(db)
+    again = (
+        "insert into payout.key_generations (key_generation_id, payout_transfer_id, generation, "
+        "reason, evidence_observation_id) overriding system value "
+        "select key_generation_id, payout_transfer_id, generation + 1, reason, "
+        "evidence_observation_id from payout.key_generations"
+    )
+    assert refusal(db, again) == duplicate_refusal("key_generations_key_generation_id_key")
+    seal = rows.valid_row(db, "seals", payout_transfer_id)
+    assert insertion(db, "seals", {**seal, "seal_id": 2}) == duplicate_refusal(
+        "seals_table_name_last_id_key"
+    )
+    rows.insert(db, "seals", {**seal, "seal_id": 2, "last_id": 2})
 
 
 def test_a_subject_has_one_open_hold(db: Connection) -> None:

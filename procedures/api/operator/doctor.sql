@@ -20,8 +20,10 @@ as $$
     select * from payout.check_books()
     union all
     select * from payout.check_references()
+    union all
+    select * from payout.check_seals()
 $$;
 comment on function payout_api.doctor() is
-    'Checks server, guards, queue and books; hint says what to do where is_ok is false.';
+    'Checks server, guards, queue, books and seals; hint says what to do where is_ok is false.';
 revoke execute on function payout_api.doctor() from public;
 grant execute on function payout_api.doctor() to payout_worker, payout_operator, payout_auditor;

@@ -25,6 +25,8 @@ begin
                 errcode = 'SP311',
                 hint = 'Give a limit of at least 1, or none.';
     end if;
+    -- First, while the sweep has locked no transfer yet.
+    perform payout_api.seal();
     return query
     select
         payout.expire_leases(v_now, p_limit),
@@ -35,6 +37,6 @@ end
 $$;
 comment on function payout_api.sweep(integer) is
     'Closes leases that ran out, parks what is too old to send, opens new keys where rule K '
-    'allows, rings for what is due; up to p_limit of each. Returns how many.';
+    'allows, rings for what is due; up to p_limit of each. Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;

@@ -124,6 +124,11 @@ def test_without_a_saved_decline_there_is_no_new_key(engine: Engine, is_unsaved:
             "update payout.transfer_states set state = 'failed', reason = 'somebody said so'"
         )
         engine.db.execute(
+            "insert into payout.transfer_observations (payout_transfer_id, generation, attempt, "
+            "signal, verdict, moved_to) select payout_transfer_id, generation, attempt, "
+            "'no_response', 'ok', 'failed' from payout.transfer_states"
+        )
+        engine.db.execute(
             "insert into payout.ledger_entries (payout_transfer_id, kind, generation, "
             "debit_account, credit_account, amount_minor, currency) select payout_transfer_id, "
             "'release', 1, 'in_flight', 'payable:' || payee_id, amount_minor, currency "

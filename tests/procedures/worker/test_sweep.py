@@ -18,6 +18,7 @@ from tests.procedures.engine import (
     rate_limited,
     success,
     unfunded,
+    unguarded,
 )
 from tests.schema.refusals import Refusal, refusal
 
@@ -89,14 +90,16 @@ def test_no_transfer_falls_between_what_is_claimed_and_what_is_parked(engine: En
     engine.settle(*(f"seller_{n}" for n in range(21)))
     engine.report(*(no_answer(claim) for claim in engine.claim()))
     engine.let_pass("19 hours 59 minutes 59.9 seconds")
-    engine.db.execute("alter table payout.transfer_states disable trigger _511_check_progress")
-    engine.db.execute(
-        "update payout.transfer_states set first_sent_at = first_sent_at - payout_transfer_id % 21 "
-        "* interval '10 milliseconds', next_attempt_at = payout.clock() - interval '1 hour'"
-    )
-    engine.db.execute(
-        "alter table payout.transfer_states enable always trigger _511_check_progress"
-    )
+    with unguarded(engine.db, "payout.transfer_states", "payout.transfer_attempts"):
+        engine.db.execute(
+            "update payout.transfer_states "
+            "set first_sent_at = first_sent_at - payout_transfer_id % 21 * '10 ms'::interval, "
+            "next_attempt_at = payout.clock() - '1 hour'::interval"
+        )
+        engine.db.execute(
+            "update payout.transfer_attempts "
+            "set claimed_at = claimed_at - payout_transfer_id % 21 * '10 ms'::interval"
+        )
     parked = engine.sweep().transfers_parked
     claimed = len(engine.claim())
     parked += engine.sweep().transfers_parked

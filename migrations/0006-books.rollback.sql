@@ -1,0 +1,1 @@
+revert/0006-books.sql

@@ -1,0 +1,68 @@
+-- balances_as_of: what stood on each account at a time.
+--
+-- An entry counts from the moment its transaction began (created_at), with all
+-- others of that transaction, but is seen only once it has committed: what is
+-- said of a moment may still grow while a transaction that began before it runs.
+-- What was sealed by then is not read again: sub-totals stand for it.
+
+create or replace function payout_api.balances_as_of(p_at timestamptz)
+returns table (
+    account text,
+    currency payout.currency_code,
+    debit_minor bigint,
+    credit_minor bigint,
+    balance_minor bigint
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+    with sealed as (
+        -- The longest run of seals all of whose entries count.
+        select s.seal_id, s.last_id
+        from payout.seals as s
+        where s.table_name = 'ledger_entries' and s.rows_until <= p_at
+        order by s.last_id desc
+        limit 1
+    ), rest as (
+        -- Ranges beyond it that begin early enough, then what is not sealed yet.
+        select s.first_id, s.last_id
+        from payout.seals as s
+        where s.table_name = 'ledger_entries' and s.rows_from <= p_at
+            and s.last_id > coalesce((select b.last_id from sealed as b), -9223372036854775808)
+        union all
+        select coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807
+        from payout.seals as s
+        where s.table_name = 'ledger_entries'
+    )
+    select b.account, b.currency, sum(b.debit_minor)::bigint, sum(b.credit_minor)::bigint,
+        (sum(b.credit_minor) - sum(b.debit_minor))::bigint
+    from (
+        select t.* from sealed as s cross join lateral payout.subtotals_at(s.seal_id) as t
+        union all
+        select m.*
+        from rest as r
+        cross join lateral (
+            -- Kept apart by the offset, so that each range is read by its ids.
+            select l.* from payout.ledger_entries as l
+            where l.ledger_entry_id between r.first_id and r.last_id
+            offset 0
+        ) as e
+        cross join lateral (values
+            (e.debit_account, e.currency, e.amount_minor, 0::bigint),
+            (e.credit_account, e.currency, 0::bigint, e.amount_minor)
+        ) as m (account, currency, debit_minor, credit_minor)
+        where e.created_at <= p_at
+    ) as b
+    group by b.account, b.currency
+$$;
+comment on function payout_api.balances_as_of(timestamptz) is
+    'Credit minus debit of every account and currency in minor units, of the entries whose '
+    'transaction had begun by p_at and has committed; infinity: of all.';
+revoke execute on function payout_api.balances_as_of(timestamptz) from public;
+grant execute on function payout_api.balances_as_of(timestamptz)
+    to payout_operator, payout_auditor;

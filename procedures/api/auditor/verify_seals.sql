@@ -1,0 +1,57 @@
+-- verify_seals: the first row of each table that is not as it was sealed.
+--
+-- Called by: operators, auditors. It reads what it verifies: p_from a seal.
+-- p_head is what seal_head() said once: without it nobody can tell that the
+-- newest seals were removed, or the chain made anew from some seal on.
+-- Raises: SP330 no such seal to start from, or no head.
+
+create or replace function payout_api.verify_seals(
+    p_from bigint default 1, p_head text default null
+)
+returns table (table_name text, row_id bigint, seal_id bigint, what text)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+begin
+    if p_from is null or (p_from <> 1 and not exists (
+        select from payout.seals as s where s.seal_id = p_from
+    )) then
+        raise exception 'there is no seal %', coalesce(p_from::text, 'null')
+            using
+                errcode = 'SP330',
+                hint = 'select min(seal_id), max(seal_id) from payout.seals';
+    end if;
+    if p_head !~ '^[1-9][0-9]{0,17}:[0-9a-f]{64}$' then
+        raise exception 'head % is none', p_head
+            using
+                errcode = 'SP330',
+                hint = 'Give what payout_api.seal_head() said: number, colon, 64 hex digits.';
+    end if;
+
+    return query
+    select distinct on (f.table_name) f.table_name, f.row_id, f.seal_id, f.what
+    from (
+        select c.*
+        from payout.seals as s
+        cross join lateral payout.check_seal(s) as c
+        where s.seal_id >= p_from
+        union all
+        select 'seals', h.seal_id, h.seal_id, 'it is not the seal that the kept head names'
+        from (select split_part(p_head, ':', 1)::bigint, split_part(p_head, ':', 2))
+            as h (seal_id, sha256)
+        where p_head is not null and not exists (
+            select from payout.seals as s
+            where s.seal_id = h.seal_id and s.seal_sha256 = decode(h.sha256, 'hex')
+        )
+    ) as f
+    order by f.table_name, f.seal_id, f.row_id;
+end
+$$;
+comment on function payout_api.verify_seals(bigint, text) is
+    'Recomputes seals from p_from on and returns per table the first row that was altered, removed '
+    'or slipped in, table seals for the chain itself; nothing when all is as it was sealed.';
+revoke execute on function payout_api.verify_seals(bigint, text) from public;
+grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;

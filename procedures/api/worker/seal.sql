@@ -1,0 +1,55 @@
+-- seal: close what can no longer change, so that a later change shows.
+--
+-- Called by: sweep, hence by every worker; operators when they like. At most
+-- once a minute it does something, and whoever comes meanwhile passes.
+-- Locks: the rows of seal_marks, skipping when somebody else has them.
+-- Raises: SP311 a limit that is none.
+
+create or replace function payout_api.seal(p_limit integer default 10000)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := payout.clock();
+    v_mark payout.seal_marks;
+    v_sealed integer := 0;
+begin
+    if p_limit is null or p_limit < 1 then
+        raise exception 'seal of % rows', coalesce(p_limit::text, 'null')
+            using
+                errcode = 'SP311',
+                hint = 'Give a limit of at least 1, or none.';
+    end if;
+
+    -- The first mark is the lock: there is one chain, hence one sealer at a time.
+    perform
+    from payout.seal_marks as m
+    where m.table_name = 'key_generations'
+        and exists (
+            select from payout.seal_marks as d
+            where d.marked_at <= v_now - interval '1 minute' or d.marked_at > v_now
+        )
+    for update skip locked;
+    if not found then
+        return 0;
+    end if;
+
+    for v_mark in
+        select m.*
+        from payout.seal_marks as m
+        where m.marked_at <= v_now - interval '1 minute' or m.marked_at > v_now
+        order by m.table_name
+    loop
+        v_sealed := v_sealed + payout.seal_up_to_mark(v_mark, v_now, p_limit);
+    end loop;
+    return v_sealed;
+end
+$$;
+comment on function payout_api.seal(integer) is
+    'Seals rows of the ledger, of observations, keys and transfers that nothing can come before '
+    'any more, about p_limit of each; returns how many. Safe to repeat.';
+revoke execute on function payout_api.seal(integer) from public;
+grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;

@@ -1,0 +1,56 @@
+-- fold_facts: every transfer's progress, made again out of what happened to it.
+--
+-- The last observation that moved a transfer says where it stands, unless a new
+-- key or a claim came after it. Attempts count over all keys, and observations
+-- are numbered under the transfer's lock, so both tell what came first.
+
+create or replace function payout.fold_facts()
+returns table (
+    payout_transfer_id bigint,
+    state text,
+    generation integer,
+    attempt integer,
+    lease_until timestamptz,
+    next_attempt_at timestamptz,
+    stripe_transfer_id text,
+    first_sent_at timestamptz,
+    tries integer,
+    has_unknown_send boolean,
+    reason text
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    select
+        n.payout_transfer_id, w.state, n.generation, coalesce(n.claim_attempt, 0),
+        case w.state when 'in_flight' then n.lease_until end,
+        case
+            when w.state in ('scheduled', 'retry_wait', 'unknown') then
+                coalesce(n.next_attempt_at, n.due_at)
+            -- An alarm about a declined transfer stops its next key.
+            when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
+        end,
+        case w.state when 'paid' then n.stripe_transfer_id end,
+        n.first_sent_at, n.tries, n.has_unknown_send,
+        case when not r.is_reopened then n.reason end
+    from payout.newest_facts() as n
+    cross join lateral (
+        select n.moved_to = 'failed' and n.moved_generation < n.generation as is_reopened
+    ) as r
+    cross join lateral (
+        select case
+            when n.moved_to in ('paid', 'parked') then n.moved_to
+            when n.moved_to = 'failed' and not r.is_reopened then n.moved_to
+            when n.claim_generation = n.generation
+                and n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
+            when not r.is_reopened then n.moved_to
+            when n.is_released then 'cancelled'
+            else 'scheduled'
+        end as state
+    ) as w
+$$;
+comment on function payout.fold_facts() is
+    'One row for each transfer as transfer_states must say it, folded from attempts, '
+    'observations, keys and books.';

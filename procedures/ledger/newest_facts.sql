@@ -1,0 +1,74 @@
+-- newest_facts: of every transfer the facts that say how far it has come.
+--
+-- Its newest key and claim, the first claim under that key, the last observation
+-- that moved it, and what was seen since the key was opened. Whole tables are
+-- joined: looked up one by one, all transfers would take hours.
+
+create or replace function payout.newest_facts()
+returns table (
+    payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
+    moved_generation integer, moved_attempt integer, next_attempt_at timestamptz,
+    stripe_transfer_id text, reason text, claim_generation integer, claim_attempt integer,
+    lease_until timestamptz, first_sent_at timestamptz, tries integer, has_unknown_send boolean,
+    is_stopped boolean, is_released boolean
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_nestloop = off
+as $$
+    with keys as (
+        select t.payout_transfer_id, coalesce(s.pay_after, t.created_at) as due_at,
+            coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
+        from payout.payout_transfers as t
+        join payout.settlements as s on s.settlement_id = t.settlement_id
+        left join (
+            select k.payout_transfer_id, max(k.generation) as generation,
+                max(k.evidence_observation_id) as opened_after
+            from payout.key_generations as k
+            group by k.payout_transfer_id
+        ) as k on k.payout_transfer_id = t.payout_transfer_id
+    ), moves as (
+        select distinct on (o.payout_transfer_id) o.payout_transfer_id, o.observation_id,
+            o.moved_to, o.generation, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
+        from payout.transfer_observations as o
+        where o.moved_to is not null
+        order by o.payout_transfer_id, o.observation_id desc
+    ), claims as (
+        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.generation, a.attempt,
+            a.lease_until
+        from payout.transfer_attempts as a
+        order by a.payout_transfer_id, a.attempt desc
+    ), first_claims as (
+        select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
+            a.generation, a.claimed_at
+        from payout.transfer_attempts as a
+        order by a.payout_transfer_id, a.generation, a.attempt
+    ), seen as (
+        select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
+            bool_or(o.has_unknown_send) as has_unknown_send,
+            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_transfer'
+                and o.observation_id > m.observation_id) as is_stopped
+        from payout.transfer_observations as o
+        join keys as k on k.payout_transfer_id = o.payout_transfer_id
+        left join moves as m on m.payout_transfer_id = o.payout_transfer_id
+        where o.observation_id > k.opened_after
+        group by o.payout_transfer_id
+    )
+    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.generation, m.attempt,
+        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.generation, a.attempt, a.lease_until,
+        f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
+        coalesce(o.is_stopped, false), e.payout_transfer_id is not null
+    from keys as k
+    left join moves as m on m.payout_transfer_id = k.payout_transfer_id
+    left join claims as a on a.payout_transfer_id = k.payout_transfer_id
+    left join first_claims as f
+        on f.payout_transfer_id = k.payout_transfer_id and f.generation = k.generation
+    left join seen as o on o.payout_transfer_id = k.payout_transfer_id
+    left join payout.ledger_entries as e on e.payout_transfer_id = k.payout_transfer_id
+        and e.generation = k.generation and e.kind = 'release'
+$$;
+comment on function payout.newest_facts() is
+    'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
+    'unknown sends are those of the newest key.';

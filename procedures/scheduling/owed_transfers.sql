@@ -1,0 +1,44 @@
+-- owed_transfers: what the lines of a settlement add up to, and where it can be sent.
+--
+-- Left out is what has no account to go to, and an amount that Stripe does not take in
+-- the currency: the sum then differs from the settlement's total.
+
+create or replace function payout.owed_transfers(p_settlement payout.settlements)
+returns table (
+    payee_id payout.external_id,
+    source_transaction text,
+    amount_minor bigint,
+    stripe_account_id text
+)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+    return query
+    select o.payee_id, o.source_transaction, o.amount_minor, a.stripe_account_id
+    from (
+        -- More than a bigint holds is more than any currency takes.
+        select l.payee_id, l.source_transaction::text,
+            least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    ) as o
+    join payout.currencies as c on c.currency = p_settlement.currency
+        and o.amount_minor <= c.largest_amount_minor
+        and o.amount_minor % c.amount_step = 0
+    cross join lateral (
+        select pa.stripe_account_id
+        from payout.payee_accounts as pa
+        where pa.payee_id = o.payee_id
+        order by pa.payee_account_id desc
+        limit 1
+    ) as a
+    order by o.payee_id, o.source_transaction;
+end
+$$;
+comment on function payout.owed_transfers(payout.settlements) is
+    'Payee, source, amount in minor units and account of each transfer that a settlement makes.';

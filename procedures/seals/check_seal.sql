@@ -1,0 +1,32 @@
+-- check_seal: whether a seal, what it covers and what it sums up are as they were.
+--
+-- Sub-totals are judged where the rows are as they were: else they must differ.
+
+create or replace function payout.check_seal(p_seal payout.seals)
+returns table (table_name text, row_id bigint, seal_id bigint, what text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    with changed as materialized (
+        select r.row_id, r.what from payout.check_seal_rows(p_seal) as r
+    )
+    select 'seals', p_seal.seal_id, p_seal.seal_id, c.what
+    from payout.check_seal_chain(p_seal) as c (what)
+    where c.what is not null
+    union all
+    select p_seal.table_name, c.row_id, p_seal.seal_id, c.what
+    from changed as c
+    union all
+    select 'seal_subtotals', null, p_seal.seal_id, format('%s %s is altered', account, currency)
+    from (select s.* from payout.seal_subtotals as s where s.seal_id = p_seal.seal_id) as s
+    full join (
+        select b.* from payout.subtotals_of(p_seal) as b
+        where p_seal.table_name = 'ledger_entries'
+    ) as b using (account, currency)
+    where (s.debit_minor, s.credit_minor) is distinct from (b.debit_minor, b.credit_minor)
+        and not exists (select from changed as c)
+$$;
+comment on function payout.check_seal(payout.seals) is
+    'Findings about one seal: the chain, its rows, its sub-totals.';

@@ -1,0 +1,13 @@
+-- row_sha256: the digest of a row, of its columns in JSON.
+
+create or replace function payout.row_sha256(p_columns jsonb)
+returns bytea
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return sha256(convert_to(p_columns::text, 'UTF8'));
+end
+$$;
+comment on function payout.row_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';

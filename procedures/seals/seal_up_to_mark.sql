@@ -1,0 +1,51 @@
+-- seal_up_to_mark: seal a table up to its mark, then set the next one.
+--
+-- Ids are given out before commit, so a lower id can appear after a higher one.
+-- Whoever holds one below the mark had, when it was set, a transaction id below
+-- the snapshot's end, and is over once no such transaction runs. Only who had
+-- fetched an id and not yet written its row had none: hence a minute beside.
+
+create or replace function payout.seal_up_to_mark(
+    p_mark payout.seal_marks, p_now timestamptz, p_limit integer
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_seal payout.seals;
+    v_last_id bigint;
+    v_sealed integer := 0;
+begin
+    -- A mark out of the future is of another cluster, or of a clock that was set back.
+    if p_mark.marked_at <= p_now
+        and p_mark.marked_xid <= pg_snapshot_xmax(pg_current_snapshot()) then
+        if p_mark.marked_xid > pg_snapshot_xmin(pg_current_snapshot()) then
+            return 0;
+        end if;
+        v_last_id := coalesce((
+            select max(s.last_id) from payout.seals as s where s.table_name = p_mark.table_name),
+            -9223372036854775808);
+        while v_last_id < p_mark.marked_id loop
+            if v_sealed >= p_limit then
+                return v_sealed;
+            end if;
+            v_seal := payout.add_seal(p_mark.table_name, p_mark.marked_id, 1000, p_now);
+            v_last_id := v_seal.last_id;
+            v_sealed := v_sealed + octet_length(v_seal.row_digests) / 8;
+        end loop;
+    end if;
+
+    -- One query, hence one snapshot: what it sees as newest is what its end bounds.
+    update payout.seal_marks as m
+    set marked_id = payout.newest_row_id(m.table_name),
+        marked_xid = pg_snapshot_xmax(pg_current_snapshot()),
+        marked_at = p_now
+    where m.table_name = p_mark.table_name;
+    return v_sealed;
+end
+$$;
+comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
+    'Seals a table up to where it was marked, about p_limit rows at most, and marks it anew once '
+    'it is there; returns the rows sealed.';

@@ -1,0 +1,45 @@
+-- subtotals_at: what stood on every account at the end of a seal of the ledger.
+--
+-- It steps from one account to the next by index and takes the newest sub-total
+-- of each: what it costs grows with the accounts, not with their history.
+
+create or replace function payout.subtotals_at(p_seal_id bigint)
+returns table (
+    account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+    with recursive accounts as (
+        (
+            select t.account, t.currency
+            from payout.seal_subtotals as t
+            order by t.account, t.currency
+            limit 1
+        )
+        union all
+        select n.account, n.currency
+        from accounts as a
+        cross join lateral (
+            select t.account, t.currency
+            from payout.seal_subtotals as t
+            where (t.account, t.currency) > (a.account, a.currency)
+            order by t.account, t.currency
+            limit 1
+        ) as n
+    )
+    select a.account, a.currency, t.debit_minor, t.credit_minor
+    from accounts as a
+    cross join lateral (
+        select t.debit_minor, t.credit_minor
+        from payout.seal_subtotals as t
+        where t.account = a.account and t.currency = a.currency and t.seal_id <= p_seal_id
+        order by t.seal_id desc
+        limit 1
+    ) as t
+$$;
+comment on function payout.subtotals_at(bigint) is
+    'Sums of debits and credits of every account, in minor units, up to the end of a seal.';

@@ -1,0 +1,39 @@
+-- subtotals_of: what stands on each account that a seal's range of the ledger moved, at its end.
+--
+-- What stood there at the end of the former seal that moved the account, and
+-- what the range adds.
+
+create or replace function payout.subtotals_of(p_seal payout.seals)
+returns table (
+    account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+    select m.account, m.currency,
+        (coalesce(f.debit_minor, 0) + m.debit_minor)::bigint,
+        (coalesce(f.credit_minor, 0) + m.credit_minor)::bigint
+    from (
+        select a.account, e.currency, sum(a.debit_minor) as debit_minor,
+            sum(a.credit_minor) as credit_minor
+        from payout.ledger_entries as e
+        cross join lateral (values
+            (e.debit_account, e.amount_minor, 0), (e.credit_account, 0, e.amount_minor)
+        ) as a (account, debit_minor, credit_minor)
+        where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
+        group by a.account, e.currency
+    ) as m
+    left join lateral (
+        select t.debit_minor, t.credit_minor
+        from payout.seal_subtotals as t
+        where t.account = m.account and t.currency = m.currency and t.seal_id < p_seal.seal_id
+        order by t.seal_id desc
+        limit 1
+    ) as f on true
+$$;
+comment on function payout.subtotals_of(payout.seals) is
+    'Debits and credits, in minor units, of each account that the range of a ledger seal moved, '
+    'from the first entry to the last of the range.';

@@ -1,0 +1,33 @@
+-- rebuild-projection: make payout.transfer_states again out of the facts.
+--
+-- psql "$DATABASE_URL" --single-transaction -v ON_ERROR_STOP=1 -f sql/ops/rebuild-projection.sql
+--
+-- For a superuser, with the workers stopped; whoever comes meanwhile waits for it. What
+-- payout_api.verify_projection() finds is gone afterwards, except for money: that says the books
+-- and the facts disagree, and a person must look. Doorbells are lost, the sweep rings again; a
+-- date that was moved by hand is the one that was decided first.
+
+lock table payout.transfer_states in access exclusive mode;
+
+alter table payout.transfer_states disable trigger _500_check_transition;
+alter table payout.transfer_states disable trigger _500_refuse_delete;
+alter table payout.transfer_states disable trigger _510_check_start;
+alter table payout.transfer_states disable trigger _511_check_progress;
+
+delete from payout.transfer_states;
+
+insert into payout.transfer_states (
+    payout_transfer_id, state, generation, attempt, lease_until, next_attempt_at,
+    stripe_transfer_id, first_sent_at, tries, has_unknown_send, reason)
+select
+    f.payout_transfer_id, f.state, f.generation, f.attempt, f.lease_until, f.next_attempt_at,
+    f.stripe_transfer_id, f.first_sent_at, f.tries, f.has_unknown_send, f.reason
+from payout.fold_facts() as f;
+
+alter table payout.transfer_states enable always trigger _500_check_transition;
+alter table payout.transfer_states enable always trigger _500_refuse_delete;
+alter table payout.transfer_states enable trigger _510_check_start;
+alter table payout.transfer_states enable always trigger _511_check_progress;
+
+insert into payout.operator_actions (action, subject, reason)
+values ('rebuild', 'payout.transfer_states', 'made again out of the facts');
