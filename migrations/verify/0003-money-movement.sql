@@ -100,10 +100,6 @@ select 'payout.reopen_declined(timestamptz, integer)'::regprocedure;
 select 'payout.saved_decline(payout.transfer_states)'::regprocedure;
 -- end exists: procedures/execution/saved_decline.sql
 
--- exists: sql/error_codes.sql
-select 'payout_api.error_codes'::regclass;
--- end exists: sql/error_codes.sql
-
 -- exists: sql/views/overview.sql
 select 'payout_api.overview'::regclass;
 -- end exists: sql/views/overview.sql

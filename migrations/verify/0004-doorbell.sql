@@ -8,14 +8,6 @@ select 'payout.create_transfers(payout.settlements, bigint, bigint[])'::regproce
 select 'payout.schedule_payout_job(text)'::regprocedure;
 -- end exists: procedures/scheduling/schedule_payout_job.sql
 
--- exists: procedures/api/operator/doctor.sql
-select 'payout_api.doctor()'::regprocedure;
--- end exists: procedures/api/operator/doctor.sql
-
--- exists: procedures/api/worker/claim_transfers.sql
-select 'payout_api.claim_transfers(text, integer, bigint)'::regprocedure;
--- end exists: procedures/api/worker/claim_transfers.sql
-
 -- exists: procedures/api/worker/sweep.sql
 select 'payout_api.sweep(integer)'::regprocedure;
 -- end exists: procedures/api/worker/sweep.sql
@@ -24,17 +16,9 @@ select 'payout_api.sweep(integer)'::regprocedure;
 select 'payout.check_books()'::regprocedure;
 -- end exists: procedures/doctor/check_books.sql
 
--- exists: procedures/doctor/check_guards.sql
-select 'payout.check_guards()'::regprocedure;
--- end exists: procedures/doctor/check_guards.sql
-
 -- exists: procedures/doctor/check_queue.sql
 select 'payout.check_queue()'::regprocedure;
 -- end exists: procedures/doctor/check_queue.sql
-
--- exists: procedures/doctor/check_rights.sql
-select 'payout.check_rights()'::regprocedure;
--- end exists: procedures/doctor/check_rights.sql
 
 -- exists: procedures/doctor/check_server.sql
 select 'payout.check_server()'::regprocedure;

@@ -173,7 +173,7 @@ def test_a_claim_that_came_back_too_late_is_not_sent() -> None:
         ):
             await pump.drain()
             await database.is_quiet.wait()
-            assert double.requests == []
+            assert double.sends == []
         assert {outcome["signal"] for outcome in database.reported} == {"not_sent"}
 
     asyncio.run(main())

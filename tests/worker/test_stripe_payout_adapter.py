@@ -16,7 +16,7 @@ import pytest
 
 from sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
 from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
-from worker.stripe_payout_adapter import StripePayoutAdapter, Unreadable, boot_seconds
+from worker.stripe_payout_adapter import AccountUnknown, StripePayoutAdapter, boot_seconds
 
 Outcome = dict[str, Any]
 ANSWER = {
@@ -587,7 +587,7 @@ def test_the_account_of_the_key_is_known() -> None:
 def test_a_key_that_stripe_does_not_take_is_told_without_the_key() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         double.revoke_key(api_key=CANARY)
-        with pytest.raises(Unreadable, match=r"HTTP status 401: Invalid API Key") as caught:
+        with pytest.raises(AccountUnknown, match=r"HTTP status 401: Invalid API Key") as caught:
             await adapter.account_id()
         assert CANARY not in str(caught.value)
 

@@ -1,0 +1,1 @@
+revert/0005-gate.sql
