@@ -3299,9 +3299,9 @@ CREATE FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_i
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-    system_identifier := (select c.system_identifier from pg_control_system() as c);
+    system_identifier := (pg_control_system()).system_identifier;
     timeline_id := case
-        when pg_is_in_recovery() then (select c.timeline_id from pg_control_checkpoint() as c)
+        when pg_is_in_recovery() then (pg_control_checkpoint()).timeline_id
         else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
     end;
     database_oid := (select d.oid from pg_database as d where d.datname = current_database());

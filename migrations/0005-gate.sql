@@ -679,7 +679,7 @@ comment on function payout.refuse_other_stripe_account(text, boolean) is
     'Refuses a caller with another Stripe account or mode than the fixed one; fixes the first.';
 -- end frozen: procedures/epoch/refuse_other_stripe_account.sql
 
--- frozen: procedures/epoch/where_we_are.sql a949ab0bc439
+-- frozen: procedures/epoch/where_we_are.sql 7351e97394af
 -- where_we_are: what tells this database from any copy of it.
 --
 -- A promotion changes the timeline at once, though pg_control_checkpoint() says
@@ -697,9 +697,9 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    system_identifier := (select c.system_identifier from pg_control_system() as c);
+    system_identifier := (pg_control_system()).system_identifier;
     timeline_id := case
-        when pg_is_in_recovery() then (select c.timeline_id from pg_control_checkpoint() as c)
+        when pg_is_in_recovery() then (pg_control_checkpoint()).timeline_id
         else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
     end;
     database_oid := (select d.oid from pg_database as d where d.datname = current_database());

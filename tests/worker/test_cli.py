@@ -115,6 +115,44 @@ def test_doctor_tells_that_stripe_does_not_take_the_key(
 
 
 @pytest.mark.usefixtures("environment")
+def test_doctor_compares_the_key_with_the_account_that_is_fixed(
+    db: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db.execute("update payout.engine_settings set stripe_account_id = 'acct_1', is_livemode = true")
+    assert cli.main(["doctor"]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "ok the gate is open adopted by" in told
+    assert (
+        "FAIL the key is of the fixed account fixed: acct_1 in live mode; "
+        "the key: acct_platform in test mode" in told
+    )
+
+
+@pytest.mark.usefixtures("environment")
+def test_execute_tells_why_the_gate_is_closed_and_what_to_do(
+    db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db.execute(SETTLED.encode())
+    db.execute("insert into payout.epochs (reason) values ('a test')")
+    assert cli.main(["execute", "1"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "payout-engine: no transfer is handed out: this database is not where it was adopted. "
+        "The gate was closed: a test. docs/restore.md: "
+    )
+    assert double.sends == []
+
+
+@pytest.mark.usefixtures("environment")
+def test_execute_tells_that_stripe_does_not_take_the_key(
+    double: StripeDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    double.revoke_key(api_key=CANARY)
+    assert cli.main(["execute", "1"]) == 2
+    assert "Stripe does not say whose key it is: Unreadable: HTTP" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("command", [["worker"], ["doctor"], ["execute", "1"], ["migrate"]])
 def test_a_missing_database_is_told_in_one_sentence(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
