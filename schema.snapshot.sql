@@ -3353,8 +3353,7 @@ begin
         raise exception 'transfers are open that % may have executed', v_old.stripe_account_id
             using
                 errcode = 'SP411',
-                hint = 'Hold the engine and settle them with a key of the old account first: '
-                    'select * from payout_api.unpaid where attempt > 0.';
+                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
     end if;
 
     update payout.engine_settings as e

@@ -59,7 +59,7 @@ alter table payout.engine_settings
 comment on column payout.engine_settings.stripe_account_id is
     'The Stripe account that pays; null until the first claim names one, together with its mode.';
 
--- frozen: procedures/api/operator/change_stripe_account.sql c738d19396cd
+-- frozen: procedures/api/operator/change_stripe_account.sql 1e3bae9f8201
 -- change_stripe_account: pay from another Stripe account or mode from now on; closes the gate.
 --
 -- Called by: operator, when the platform moves, or for a copy that is to pay in test mode.
@@ -104,8 +104,7 @@ begin
         raise exception 'transfers are open that % may have executed', v_old.stripe_account_id
             using
                 errcode = 'SP411',
-                hint = 'Hold the engine and settle them with a key of the old account first: '
-                    'select * from payout_api.unpaid where attempt > 0.';
+                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
     end if;
 
     update payout.engine_settings as e
