@@ -716,6 +716,50 @@ COMMENT ON FUNCTION payout.check_books() IS 'Part of payout_api.doctor(): books 
 
 
 --
+-- Name: check_gate(text, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_gate(p_stripe_account_id text, p_is_livemode boolean) RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'the gate is open', g.problem is null,
+        coalesce(g.problem, (
+            select format('adopted by %s at %s: %s', e.recorded_by, e.recorded_at, e.reason)
+            from payout.epochs as e
+            order by e.epoch_id desc
+            limit 1)),
+        'docs/restore.md: payout-engine reconcile, look at payout.discrepancies, then '
+            'select payout_api.open_gate(reason)'
+    from (select payout.gate_problem() as problem) as g
+    union all
+    select 'the key is of the fixed account',
+        s.stripe_account_id is null or p_stripe_account_id is null
+            or (s.stripe_account_id = p_stripe_account_id
+                and s.is_livemode is not distinct from p_is_livemode),
+        concat_ws('; ',
+            case
+                when s.stripe_account_id is null then 'none is fixed: the first claim fixes one'
+                else 'fixed: ' || payout.name_stripe_account(s.stripe_account_id, s.is_livemode)
+            end,
+            'the key: ' || case
+                when p_stripe_account_id is null then 'not asked'
+                else payout.name_stripe_account(p_stripe_account_id, p_is_livemode)
+            end),
+        'give the worker another key; if the platform has moved: '
+            'select payout_api.change_stripe_account(stripe_account_id, is_livemode, reason)'
+    from payout.engine_settings as s
+$$;
+
+
+--
+-- Name: FUNCTION check_gate(p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_gate(p_stripe_account_id text, p_is_livemode boolean) IS 'Part of payout_api.doctor(): the database is where it was adopted, the key is of its account.';
+
+
+--
 -- Name: check_guards(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -723,9 +767,9 @@ CREATE FUNCTION payout.check_guards() RETURNS TABLE(check_name text, is_ok boole
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 53,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 55,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 53 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 55 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
@@ -998,6 +1042,8 @@ CREATE FUNCTION payout.check_rights() RETURNS TABLE(check_name text, is_ok boole
                 ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
                 ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
                 ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
+                ('payout_operator', 'EXECUTE',
+                    '^payout_api[.](open_gate|change_stripe_account)[(]'),
                 ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
                     '^payout_api[.]doctor[(]'),
                 ('payout_operator|payout_auditor', 'EXECUTE',
@@ -1807,6 +1853,59 @@ COMMENT ON FUNCTION payout.fold_facts() IS 'One row for each transfer as transfe
 
 
 --
+-- Name: gate_problem(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.gate_problem() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_epoch payout.epochs;
+    v_here record;
+    v_changes text;
+begin
+    select * into v_epoch from payout.epochs as e order by e.epoch_id desc limit 1;
+    if not found then
+        return 'It was never adopted, and it had transfers when the gate was built.';
+    end if;
+    if v_epoch.system_identifier is null then
+        return format('The gate was closed: %s.', v_epoch.reason);
+    end if;
+
+    v_here := payout.where_we_are();
+    v_changes := concat_ws('; ',
+        case when v_here.system_identifier <> v_epoch.system_identifier then
+            format('system from %s to %s', v_epoch.system_identifier, v_here.system_identifier) end,
+        case when v_here.timeline_id <> v_epoch.timeline_id then
+            format('timeline from %s to %s', v_epoch.timeline_id, v_here.timeline_id) end,
+        case when v_here.database_oid <> v_epoch.database_oid then
+            format('database from %s to %s', v_epoch.database_oid, v_here.database_oid) end,
+        case when v_here.table_oid <> v_epoch.table_oid then
+            format('tables from %s to %s', v_epoch.table_oid, v_here.table_oid) end);
+    if v_changes <> '' then
+        return format('Changed since: %s.', v_changes);
+    end if;
+
+    -- Rows that were loaded into a new installation, or replicated to it, bring no epoch along.
+    if v_epoch.is_installation and v_epoch.recorded_at > (
+        select t.created_at from payout.payout_transfers as t order by t.payout_transfer_id limit 1
+    ) then
+        return 'It has transfers from before it was installed.';
+    end if;
+    return null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION gate_problem(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.gate_problem() IS 'Says how this place differs from where the database was last adopted; null: it does not.';
+
+
+--
 -- Name: has_queue(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -2062,10 +2161,13 @@ CREATE TABLE payout.engine_settings (
     transfers_per_doorbell integer DEFAULT 100 NOT NULL,
     ring_again_after interval DEFAULT '00:00:05'::interval NOT NULL,
     is_livemode boolean,
+    stripe_account_id text,
     CONSTRAINT attempts_drain_after_the_deadline CHECK ((attempt_drain_for >= http_deadline_for)),
     CONSTRAINT bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (largest_claim > 0) AND (transfers_per_doorbell > 0) AND (ring_again_after >= '00:00:00'::interval))),
     CONSTRAINT lease_outlasts_the_http_deadline CHECK (((http_deadline_for > '00:00:00'::interval) AND (lease_for > http_deadline_for))),
     CONSTRAINT send_window_ends_before_stripe_forgets_the_key CHECK (((send_window_for > '00:00:00'::interval) AND (send_window_for <= '23:00:00'::interval))),
+    CONSTRAINT stripe_account_id_looks_like_one CHECK (((stripe_account_id ~ '^acct_[A-Za-z0-9_]+$'::text) AND (length(stripe_account_id) <= 255))),
+    CONSTRAINT stripe_account_is_fixed_with_its_mode CHECK (((stripe_account_id IS NULL) OR (is_livemode IS NOT NULL))),
     CONSTRAINT there_is_one_row CHECK (is_single_row)
 );
 
@@ -2145,6 +2247,13 @@ COMMENT ON COLUMN payout.engine_settings.ring_again_after IS 'A transfer due for
 --
 
 COMMENT ON COLUMN payout.engine_settings.is_livemode IS 'The Stripe mode that answers must have; null: not fixed yet.';
+
+
+--
+-- Name: COLUMN engine_settings.stripe_account_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.stripe_account_id IS 'The Stripe account that pays; null until the first claim names one, together with its mode.';
 
 
 --
@@ -2466,6 +2575,28 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.metadata_problem(p_metadata jsonb) IS 'Why Stripe would refuse this metadata beside our own three keys; null when it would not.';
+
+
+--
+-- Name: name_stripe_account(text, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.name_stripe_account(p_stripe_account_id text, p_is_livemode boolean) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return format('%s in %s mode', coalesce(p_stripe_account_id, 'an account not named'),
+        case p_is_livemode when true then 'live' when false then 'test' else 'unknown' end);
+end
+$$;
+
+
+--
+-- Name: FUNCTION name_stripe_account(p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.name_stripe_account(p_stripe_account_id text, p_is_livemode boolean) IS 'Writes a Stripe account and its mode for messages.';
 
 
 --
@@ -3316,6 +3447,37 @@ COMMENT ON FUNCTION payout.refuse_bad_total(p_settlement payout.settlements) IS 
 
 
 --
+-- Name: refuse_closed_gate(text, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_closed_gate(p_stripe_account_id text, p_is_livemode boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_problem text := payout.gate_problem();
+begin
+    if v_problem is not null then
+        raise exception 'no transfer is handed out: this database is not where it was adopted'
+            using
+                errcode = 'SP403',
+                detail = v_problem,
+                hint = 'docs/restore.md: payout-engine reconcile, look at payout.discrepancies, '
+                    'then select payout_api.open_gate(reason).';
+    end if;
+    perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_closed_gate(p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_closed_gate(p_stripe_account_id text, p_is_livemode boolean) IS 'Refuses to go on where the database was not adopted, or for another Stripe account.';
+
+
+--
 -- Name: refuse_late_lines(text); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -3340,6 +3502,57 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.refuse_late_lines(p_settlement_id text) IS 'Raises SP102 for a line that came too late.';
+
+
+--
+-- Name: refuse_other_stripe_account(text, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_other_stripe_account(p_stripe_account_id text, p_is_livemode boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_settings payout.engine_settings;
+begin
+    select * into strict v_settings from payout.engine_settings;
+
+    if v_settings.stripe_account_id is null and p_stripe_account_id is not null
+        and p_is_livemode = coalesce(v_settings.is_livemode, p_is_livemode) then
+        update payout.engine_settings as e
+        set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode
+        where e.stripe_account_id is null;
+        if found then
+            insert into payout.operator_actions (action, subject, reason, details)
+            values ('fix_stripe_account', p_stripe_account_id,
+                'the engine: nobody had named an account before',
+                jsonb_build_object('is_livemode', p_is_livemode));
+        end if;
+        -- Somebody else may have been first.
+        select * into strict v_settings from payout.engine_settings;
+    end if;
+
+    if v_settings.stripe_account_id is distinct from p_stripe_account_id
+        or (p_stripe_account_id is not null
+            and v_settings.is_livemode is distinct from p_is_livemode) then
+        raise exception 'this database does not pay from %',
+            payout.name_stripe_account(p_stripe_account_id, p_is_livemode)
+            using
+                errcode = 'SP404',
+                detail = format('It pays from %s.', payout.name_stripe_account(
+                    v_settings.stripe_account_id, v_settings.is_livemode)),
+                hint = 'Give the worker a key of that account and mode; if the platform has moved, '
+                    'see payout_api.change_stripe_account.';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_other_stripe_account(p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_other_stripe_account(p_stripe_account_id text, p_is_livemode boolean) IS 'Refuses a caller with another Stripe account or mode than the fixed one; fixes the first.';
 
 
 --
@@ -4406,6 +4619,33 @@ COMMENT ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payo
 
 
 --
+-- Name: where_we_are(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    system_identifier := (pg_control_system()).system_identifier;
+    timeline_id := case
+        when pg_is_in_recovery() then (pg_control_checkpoint()).timeline_id
+        else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
+    end;
+    database_oid := (select d.oid from pg_database as d where d.datname = current_database());
+    table_oid := 'payout.transfer_states'::regclass;
+end
+$$;
+
+
+--
+-- Name: FUNCTION where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) IS 'This place: system identifier, timeline, oid of the database, oid of payout.transfer_states.';
+
+
+--
 -- Name: balances_as_of(timestamp with time zone); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
@@ -4465,10 +4705,71 @@ COMMENT ON FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) IS 
 
 
 --
--- Name: claim_transfers(text, integer, bigint); Type: FUNCTION; Schema: payout_api; Owner: -
+-- Name: change_stripe_account(text, boolean, text); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
-CREATE FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, request jsonb, lease_seconds double precision, deadline_seconds double precision)
+CREATE FUNCTION payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) RETURNS payout.engine_settings
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    v_old payout.engine_settings;
+    v_new payout.engine_settings;
+begin
+    if coalesce(p_stripe_account_id !~ '^acct_[A-Za-z0-9_]+$', true) or p_is_livemode is null
+        or coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot change the Stripe account to % for reason %',
+            payout.name_stripe_account(p_stripe_account_id, p_is_livemode),
+            coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP320',
+                hint = 'Name the account (acct_…), whether it is live mode, and a reason.';
+    end if;
+
+    lock table payout.epochs in access exclusive mode;
+    select * into strict v_old from payout.engine_settings for update;
+    if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
+        return v_old;
+    end if;
+
+    -- The other account would say of each that it was never executed. Test mode moves no money.
+    if v_old.stripe_account_id is not null and p_is_livemode and exists (
+        select from payout.transfer_states as s
+        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
+    ) then
+        raise exception 'transfers are open that % may have executed', v_old.stripe_account_id
+            using
+                errcode = 'SP411',
+                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
+    end if;
+
+    update payout.engine_settings as e
+    set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode
+    returning * into v_new;
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('change_stripe_account', p_stripe_account_id, p_reason, jsonb_build_object(
+        'is_livemode', p_is_livemode, 'old_stripe_account_id', v_old.stripe_account_id,
+        'old_is_livemode', v_old.is_livemode));
+    if v_old.stripe_account_id is not null then
+        insert into payout.epochs (reason) values ('Stripe account changed: ' || p_reason);
+    end if;
+    return v_new;
+end
+$_$;
+
+
+--
+-- Name: FUNCTION change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) IS 'Fixes another Stripe account or mode, with a reason, and closes the gate until it is opened.';
+
+
+--
+-- Name: claim_transfers(text, integer, bigint, text, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) RETURNS TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, request jsonb, lease_seconds double precision, deadline_seconds double precision)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET jit TO 'off'
@@ -4481,6 +4782,7 @@ declare
     v_now timestamptz := payout.clock();
 begin
     perform payout.refuse_unsafe_server();
+    perform payout.refuse_closed_gate(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
@@ -4538,10 +4840,10 @@ $$;
 
 
 --
--- Name: FUNCTION claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint); Type: COMMENT; Schema: payout_api; Owner: -
+-- Name: FUNCTION claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint, p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout_api; Owner: -
 --
 
-COMMENT ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint) IS 'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine is on hold. Seconds count from before the call.';
+COMMENT ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint, p_stripe_account_id text, p_is_livemode boolean) IS 'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine is on hold. The Stripe account is that of the worker''s key. Seconds count from before the call.';
 
 
 --
@@ -4612,14 +4914,16 @@ COMMENT ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_curre
 
 
 --
--- Name: doctor(); Type: FUNCTION; Schema: payout_api; Owner: -
+-- Name: doctor(text, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
-CREATE FUNCTION payout_api.doctor() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
-    LANGUAGE sql STABLE SECURITY DEFINER
+CREATE FUNCTION payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     select * from payout.check_server()
+    union all
+    select * from payout.check_gate(p_stripe_account_id, p_is_livemode)
     union all
     select * from payout.check_guards()
     union all
@@ -4636,10 +4940,10 @@ $$;
 
 
 --
--- Name: FUNCTION doctor(); Type: COMMENT; Schema: payout_api; Owner: -
+-- Name: FUNCTION doctor(p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout_api; Owner: -
 --
 
-COMMENT ON FUNCTION payout_api.doctor() IS 'Checks server, guards, queue, books and seals; hint says what to do where is_ok is false.';
+COMMENT ON FUNCTION payout_api.doctor(p_stripe_account_id text, p_is_livemode boolean) IS 'Checks server, gate, guards, queue, books and seals; hint says what to do where is_ok is false. The Stripe account is that of the caller''s key, if it has one.';
 
 
 --
@@ -4685,6 +4989,143 @@ $$;
 --
 
 COMMENT ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) IS 'Stops new sends of a scope (engine, currency, payee, settlement) until the hold is released.';
+
+
+--
+-- Name: epochs; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.epochs (
+    epoch_id bigint NOT NULL,
+    system_identifier bigint,
+    timeline_id integer,
+    database_oid oid,
+    table_oid oid,
+    is_installation boolean DEFAULT false NOT NULL,
+    reconcile_run_id bigint,
+    reason text NOT NULL,
+    recorded_by text DEFAULT SESSION_USER NOT NULL,
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT installation_has_a_place CHECK (((NOT is_installation) OR (system_identifier IS NOT NULL))),
+    CONSTRAINT only_a_place_is_reconciled CHECK (((reconcile_run_id IS NULL) OR (system_identifier IS NOT NULL))),
+    CONSTRAINT place_is_whole_or_none CHECK ((num_nulls(system_identifier, timeline_id, database_oid, table_oid) = ANY (ARRAY[0, 4]))),
+    CONSTRAINT reason_is_given CHECK ((length(btrim(reason)) > 0))
+);
+
+
+--
+-- Name: TABLE epochs; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.epochs IS 'Where this database was adopted as the true one; the newest row counts. Claims are refused anywhere else. A row without a place closes the gate until somebody opens it again.';
+
+
+--
+-- Name: COLUMN epochs.system_identifier; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.epochs.system_identifier IS 'pg_control_system(): another one is another cluster, so the data was restored into it.';
+
+
+--
+-- Name: COLUMN epochs.timeline_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.epochs.timeline_id IS 'Another timeline: a standby was promoted, or the cluster was recovered to a point in time.';
+
+
+--
+-- Name: COLUMN epochs.database_oid; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.epochs.database_oid IS 'Another database: a clone by template, or a dump restored beside the first one.';
+
+
+--
+-- Name: COLUMN epochs.table_oid; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.epochs.table_oid IS 'Of payout.transfer_states; another one: a dump was restored into the same database.';
+
+
+--
+-- Name: COLUMN epochs.is_installation; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.epochs.is_installation IS 'Recorded by the migration, in a database without transfers: older ones were loaded later.';
+
+
+--
+-- Name: COLUMN epochs.reconcile_run_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.epochs.reconcile_run_id IS 'The finished run of reconcile_runs that the opening relied on; null: none.';
+
+
+--
+-- Name: open_gate(text, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.open_gate(p_reason text, p_without_reconcile boolean DEFAULT false) RETURNS payout.epochs
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_problem text;
+    v_here record;
+    v_epoch payout.epochs;
+    v_run_id bigint;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'the gate is not opened without a reason'
+            using
+                errcode = 'SP320',
+                hint = 'Say what happened to the database, and why it is the true one now.';
+    end if;
+
+    perform from payout.engine_settings for update;
+    v_problem := payout.gate_problem();
+    select * into v_epoch from payout.epochs as e order by e.epoch_id desc limit 1;
+    if v_problem is null then
+        return v_epoch;
+    end if;
+
+    v_here := payout.where_we_are();
+    select r.reconcile_run_id into v_run_id
+    from payout.reconcile_runs as r
+    where r.finished_at is not null
+        and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
+            = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
+        and (v_epoch.epoch_id is null or r.started_at > v_epoch.recorded_at)
+    order by r.reconcile_run_id desc
+    limit 1;
+    if v_run_id is null and p_without_reconcile is not true then
+        raise exception 'the gate stays closed: nothing was reconciled in this place'
+            using
+                errcode = 'SP410',
+                detail = v_problem,
+                hint = 'payout-engine reconcile; if it can have forgotten nothing that was sent, '
+                    'payout_api.open_gate(reason, p_without_reconcile => true).';
+    end if;
+
+    insert into payout.epochs (
+        system_identifier, timeline_id, database_oid, table_oid, reconcile_run_id, reason)
+    values (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid,
+        v_run_id, p_reason)
+    returning * into v_epoch;
+    insert into payout.operator_actions (action, reason, details)
+    values ('open_gate', p_reason, jsonb_build_object('epoch_id', v_epoch.epoch_id,
+        'reconcile_run_id', v_run_id, 'problem', v_problem));
+    return v_epoch;
+end
+$$;
+
+
+--
+-- Name: FUNCTION open_gate(p_reason text, p_without_reconcile boolean); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.open_gate(p_reason text, p_without_reconcile boolean) IS 'Adopts the database where it is now, with a reason, once a reconcile run was finished here; p_without_reconcile does without one and is recorded. Safe to repeat.';
 
 
 --
@@ -5168,6 +5609,20 @@ ALTER TABLE payout.discrepancies ALTER COLUMN discrepancy_id ADD GENERATED ALWAY
 
 
 --
+-- Name: epochs_epoch_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.epochs ALTER COLUMN epoch_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.epochs_epoch_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
 -- Name: holds_hold_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
 --
 
@@ -5428,6 +5883,10 @@ CREATE TABLE payout.reconcile_runs (
     next_cursor text,
     transfers_seen bigint DEFAULT 0 NOT NULL,
     discrepancies_found bigint DEFAULT 0 NOT NULL,
+    system_identifier bigint DEFAULT (payout.where_we_are()).system_identifier,
+    timeline_id integer DEFAULT (payout.where_we_are()).timeline_id,
+    database_oid oid DEFAULT (payout.where_we_are()).database_oid,
+    table_oid oid DEFAULT (payout.where_we_are()).table_oid,
     CONSTRAINT counts_are_not_negative CHECK (((transfers_seen >= 0) AND (discrepancies_found >= 0))),
     CONSTRAINT window_is_in_order CHECK ((created_from < created_until))
 );
@@ -5459,6 +5918,13 @@ COMMENT ON COLUMN payout.reconcile_runs.created_until IS 'And before this time.'
 --
 
 COMMENT ON COLUMN payout.reconcile_runs.next_cursor IS 'Stripe transfer id after which the next page starts; null: from the newest.';
+
+
+--
+-- Name: COLUMN reconcile_runs.system_identifier; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.system_identifier IS 'With the next three: where the run was made, as in payout.epochs.';
 
 
 --
@@ -5726,7 +6192,7 @@ CREATE VIEW payout_api.error_codes AS
  SELECT sqlstate,
     meaning,
     reaction
-   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold or release without what it needs'::text,'correct the call'::text), ('SP330'::text,'no such seal, or no head of seals'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text)) c(sqlstate, meaning, reaction);
+   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold or release without what it needs'::text,'correct the call'::text), ('SP330'::text,'no such seal, or no head of seals'::text,'correct the call'::text), ('SP320'::text,'the gate or the Stripe account without what its change needs'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text), ('SP403'::text,'the database is not where it was adopted: the gate is closed'::text,'try later'::text), ('SP404'::text,'the database pays from another Stripe account, or in the other mode'::text,'try later'::text), ('SP410'::text,'nothing was reconciled in this place, so the gate stays closed'::text,'try later'::text), ('SP411'::text,'transfers are open that the old Stripe account may have executed'::text,'try later'::text)) c(sqlstate, meaning, reaction);
 
 
 --
@@ -5899,6 +6365,14 @@ ALTER TABLE ONLY payout.engine_settings
 
 ALTER TABLE payout.ledger_entries
     ADD CONSTRAINT entry_fits CHECK (payout.entry_fits(ledger_entries.*));
+
+
+--
+-- Name: epochs epochs_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.epochs
+    ADD CONSTRAINT epochs_pkey PRIMARY KEY (epoch_id);
 
 
 --
@@ -6238,6 +6712,15 @@ ALTER TABLE payout.currencies ENABLE ALWAYS TRIGGER _500_refuse_change;
 
 
 --
+-- Name: epochs _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.epochs FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.epochs ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
 -- Name: key_generations _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
 --
 
@@ -6451,6 +6934,15 @@ ALTER TABLE payout.discrepancies ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.engine_settings FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
 
 ALTER TABLE payout.engine_settings ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: epochs _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.epochs FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.epochs ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 
 
 --
@@ -6890,6 +7382,13 @@ REVOKE ALL ON FUNCTION payout.check_books() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION check_gate(p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_gate(p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION check_guards(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -7133,6 +7632,13 @@ REVOKE ALL ON FUNCTION payout.fold_facts() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION gate_problem(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.gate_problem() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION has_queue(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -7230,6 +7736,13 @@ REVOKE ALL ON FUNCTION payout.match_error_rule(p_outcome payout.outcome) FROM PU
 --
 
 REVOKE ALL ON FUNCTION payout.metadata_problem(p_metadata jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION name_stripe_account(p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.name_stripe_account(p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
 
 
 --
@@ -7359,10 +7872,24 @@ REVOKE ALL ON FUNCTION payout.refuse_bad_total(p_settlement payout.settlements) 
 
 
 --
+-- Name: FUNCTION refuse_closed_gate(p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_closed_gate(p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION refuse_late_lines(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.refuse_late_lines(p_settlement_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_other_stripe_account(p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_other_stripe_account(p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
 
 
 --
@@ -7556,6 +8083,13 @@ REVOKE ALL ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement p
 
 
 --
+-- Name: FUNCTION where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION balances_as_of(p_at timestamp with time zone); Type: ACL; Schema: payout_api; Owner: -
 --
 
@@ -7565,11 +8099,19 @@ GRANT ALL ON FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) T
 
 
 --
--- Name: FUNCTION claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint); Type: ACL; Schema: payout_api; Owner: -
+-- Name: FUNCTION change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text); Type: ACL; Schema: payout_api; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint) TO payout_worker;
+REVOKE ALL ON FUNCTION payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) TO payout_operator;
+
+
+--
+-- Name: FUNCTION claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint, p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint, p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p_payout_job_id bigint, p_stripe_account_id text, p_is_livemode boolean) TO payout_worker;
 
 
 --
@@ -7581,13 +8123,13 @@ GRANT ALL ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_cur
 
 
 --
--- Name: FUNCTION doctor(); Type: ACL; Schema: payout_api; Owner: -
+-- Name: FUNCTION doctor(p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout_api; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout_api.doctor() FROM PUBLIC;
-GRANT ALL ON FUNCTION payout_api.doctor() TO payout_worker;
-GRANT ALL ON FUNCTION payout_api.doctor() TO payout_operator;
-GRANT ALL ON FUNCTION payout_api.doctor() TO payout_auditor;
+REVOKE ALL ON FUNCTION payout_api.doctor(p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.doctor(p_stripe_account_id text, p_is_livemode boolean) TO payout_worker;
+GRANT ALL ON FUNCTION payout_api.doctor(p_stripe_account_id text, p_is_livemode boolean) TO payout_operator;
+GRANT ALL ON FUNCTION payout_api.doctor(p_stripe_account_id text, p_is_livemode boolean) TO payout_auditor;
 
 
 --
@@ -7596,6 +8138,22 @@ GRANT ALL ON FUNCTION payout_api.doctor() TO payout_auditor;
 
 REVOKE ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) TO payout_operator;
+
+
+--
+-- Name: TABLE epochs; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.epochs TO payout_operator;
+GRANT SELECT ON TABLE payout.epochs TO payout_auditor;
+
+
+--
+-- Name: FUNCTION open_gate(p_reason text, p_without_reconcile boolean); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.open_gate(p_reason text, p_without_reconcile boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.open_gate(p_reason text, p_without_reconcile boolean) TO payout_operator;
 
 
 --

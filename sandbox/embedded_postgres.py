@@ -29,6 +29,7 @@ INSTALL_DIRECTORIES: Final = {18: "pginstall18", 16: "pginstall"}
 # What the server needs from the wheel; psql, pg_dump and the rest run from where they are.
 SERVER_FILES: Final = (
     "bin/initdb",
+    "bin/pg_basebackup",
     "bin/pg_ctl",
     "bin/postgres",
     "lib/postgresql",
@@ -72,6 +73,10 @@ BASES_ON_DISK: Final = (tempfile.gettempdir(), "/var/tmp", "/tmp")
 BASES: Final = ("/dev/shm", *BASES_ON_DISK)
 
 
+# What the server writes into its postmaster.pid once it takes connections; a standby takes queries.
+READY: Final = (["ready   "], ["standby "])
+
+
 class EmbeddedPostgresError(Exception):
     """The embedded server cannot be found, prepared, started or stopped."""
 
@@ -92,9 +97,11 @@ class EmbeddedPostgres:
         major: int = 18,
         settings: Mapping[str, str] | None = None,
         is_on_disk: bool = False,
+        primary: EmbeddedPostgres | None = None,
     ) -> None:
         """Find the programs; nothing runs yet, `start` is the usual way in."""
         self.port = 0
+        self._primary = primary
         self._install = _find_install(major)
         self._major = major
         self._settings = {**DEFAULT_SETTINGS, **(settings or {})}
@@ -115,15 +122,19 @@ class EmbeddedPostgres:
         major: int = 18,
         settings: Mapping[str, str] | None = None,
         is_on_disk: bool = False,
+        primary: EmbeddedPostgres | None = None,
     ) -> Self:
         """Start a new, empty server and return once it accepts connections, in about a second.
+
+        With a `primary` it is a standby of that server, of the same version, until it is promoted
+        (``select pg_promote()``).
 
         `major` is 18 or 16, the two versions in the wheel; `settings` are added to
         postgresql.conf; `is_on_disk` keeps the data out of memory, so that a commit costs what it
         costs. Use the result as a context manager, or call `stop`. Raises
         EmbeddedPostgresError with the end of the server's log.
         """
-        server = cls(major=major, settings=settings, is_on_disk=is_on_disk)
+        server = cls(major=major, settings=settings, is_on_disk=is_on_disk, primary=primary)
         atexit.register(server._stop_at_exit)
         try:
             server._prepare()
@@ -261,23 +272,34 @@ class EmbeddedPostgres:
         self._initialise_data_directory()
 
     def _initialise_data_directory(self) -> None:
+        command = self._copy_command() if self._primary else self._initdb_command()
+        process = self._run(command, stdin=subprocess.DEVNULL, output=subprocess.PIPE)
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            # It must not go on to write what is about to be removed.
+            os.killpg(process.pid, signal.SIGTERM)
+            process.communicate()
+            raise
+        if process.returncode != 0:
+            name = Path(command[0]).name
+            raise EmbeddedPostgresError(f"{name} failed:\n{said.decode(errors='replace')}")
+
+    def _copy_command(self) -> list[str]:
+        """Copy the primary's data, and remember whom to follow."""
+        assert self._primary is not None
+        command = [str(self._server_bin / "pg_basebackup"), f"--pgdata={self.data_directory}"]
+        command += [f"--dbname={self._primary.uri()}", "--write-recovery-conf"]
+        return [*command, "--checkpoint=fast", "--no-sync"]
+
+    def _initdb_command(self) -> list[str]:
         command = [str(self._server_bin / "initdb"), f"--pgdata={self.data_directory}"]
         command += [f"--username={self.user}", "--auth=trust", "--encoding=UTF8", "--locale=C"]
         # The directory is removed when the server stops; only what happens later must be durable.
         command += ["--no-sync", "--no-instructions"]
         if self._major >= 17:
             command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command += [f"--set={name}={value}" for name, value in self._settings.items()]
-        initdb = self._run(command, stdin=subprocess.DEVNULL, output=subprocess.PIPE)
-        try:
-            said, _ = initdb.communicate()
-        except BaseException:
-            # It must not go on to write what is about to be removed.
-            os.killpg(initdb.pid, signal.SIGTERM)
-            initdb.communicate()
-            raise
-        if initdb.returncode != 0:
-            raise EmbeddedPostgresError(f"initdb failed:\n{said.decode(errors='replace')}")
+        return command + [f"--set={name}={value}" for name, value in self._settings.items()]
 
     def _launch(self, *, pick_port: Callable[[], int]) -> None:
         """Run the server until it accepts connections; again if a port or memory is still held."""
@@ -308,7 +330,7 @@ class EmbeddedPostgres:
             with contextlib.suppress(FileNotFoundError):
                 lines = (self.data_directory / "postmaster.pid").read_text().splitlines()
                 # The file of a server that was killed stays behind and says ready too.
-                if lines[:1] == [str(self._process.pid)] and lines[7:8] == ["ready   "]:
+                if lines[:1] == [str(self._process.pid)] and lines[7:8] in READY:
                     return True
             time.sleep(0.01)
         return False

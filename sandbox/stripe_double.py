@@ -306,6 +306,11 @@ class StripeDouble:
             "faults": Counter(request.fault for request in self.requests if request.fault),
         }
 
+    @property
+    def sends(self) -> list[RecordedRequest]:
+        """The requests that are to move money, oldest first; to look moves none."""
+        return [request for request in self.requests if request.method == "POST"]
+
     def wait_for_requests(
         self,
         count: int = 1,

@@ -23,8 +23,13 @@ from (values
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
     ('SP313', 'a hold or release without what it needs', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
+    ('SP320', 'the gate or the Stripe account without what its change needs', 'correct the call'),
     ('SP401', 'the server may lose what it commits, so nothing is handed out', 'try later'),
-    ('SP402', 'another transaction came first: repeat this one', 'try later')
+    ('SP402', 'another transaction came first: repeat this one', 'try later'),
+    ('SP403', 'the database is not where it was adopted: the gate is closed', 'try later'),
+    ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),
+    ('SP410', 'nothing was reconciled in this place, so the gate stays closed', 'try later'),
+    ('SP411', 'transfers are open that the old Stripe account may have executed', 'try later')
 ) as c (sqlstate, meaning, reaction);
 comment on view payout_api.error_codes is
     'SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish '

@@ -30,15 +30,16 @@ from worker.database import (
     connection_string,
 )
 from worker.engine import open_engine
-from worker.errors import PayoutError, QueueSchemaError, redact, tell
+from worker.errors import PayoutError, QueueSchemaError, redact
 from worker.reporter import describe
 from worker.settings import Settings, SettingsError, database_url
-from worker.stripe_payout_adapter import Outcome, StripePayoutAdapter
+from worker.stripe_payout_adapter import AccountUnknown, Outcome, StripePayoutAdapter
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 EXPECTED: Final = (
     SettingsError,
     PayoutError,
+    AccountUnknown,
     QueueSchemaError,
     MigrationError,
     LockTimeout,
@@ -75,9 +76,12 @@ def doctor(options: argparse.Namespace) -> int:
 async def _doctor(settings: Settings) -> int:
     print(", ".join(f"{name} {version(name)}" for name in ("stripe", "procrastinate", "psycopg")))
     key = {"check_name": "Stripe key", "is_ok": True, "detail": f"{settings.key_mode} mode"}
-    checks = [key, await _check_stripe(settings)]
+    account_id, answer = await _check_stripe(settings)
     async with Database(settings.database_url) as database:
-        checks += await database.call("doctor")
+        found = await database.call(
+            "doctor", p_stripe_account_id=account_id, p_is_livemode=settings.is_livemode
+        )
+    checks = [key, answer, *found]
     width = max(len(check["check_name"]) for check in checks)
     for check in checks:
         mark = "ok  " if check["is_ok"] else "FAIL"
@@ -87,18 +91,20 @@ async def _doctor(settings: Settings) -> int:
     return 0 if all(check["is_ok"] for check in checks) else 1
 
 
-async def _check_stripe(settings: Settings) -> Row:
+async def _check_stripe(settings: Settings) -> tuple[str | None, Row]:
+    """Return the account that the key belongs to, if Stripe says it, and what to print of it."""
     check: Row = {"check_name": "Stripe answers", "is_ok": True}
     adapter = StripePayoutAdapter(
         api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
     )
     try:
         async with adapter:
-            account = await adapter.account_id()
-    except Exception as error:
+            account_id = await adapter.account_id()
+    except AccountUnknown as error:
         hint = "See STRIPE_API_KEY and STRIPE_API_BASE."
-        return check | {"is_ok": False, "detail": tell(error), "hint": hint}
-    return check | {"detail": f"account {account} at {settings.stripe_api_base}"}
+        return None, check | {"is_ok": False, "detail": redact(str(error)), "hint": hint}
+    detail = f"account {account_id} at {settings.stripe_api_base}"
+    return account_id, check | {"detail": detail}
 
 
 def demo(options: argparse.Namespace) -> int:

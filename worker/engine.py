@@ -76,6 +76,7 @@ async def open_engine(
             adapter=adapter,
             reporter=Reporter(database=database, on_reported=on_reported),
             worker=worker_name(),
+            is_livemode=settings.is_livemode,
             max_in_flight=settings.max_in_flight,
             claim_limit=settings.claim_limit,
         ) as pump,

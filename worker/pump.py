@@ -40,6 +40,7 @@ class Pump:
         adapter: StripePayoutAdapter,
         reporter: Reporter,
         worker: str,
+        is_livemode: bool | None = None,
         max_in_flight: int = 100,
         claim_limit: int = 100,
         clock: Callable[[], float] = boot_seconds,
@@ -48,6 +49,7 @@ class Pump:
         self._adapter = adapter
         self._reporter = reporter
         self._worker = worker
+        self._is_livemode = is_livemode
         self._max_in_flight = max_in_flight
         self._chunk = max(1, min(max_in_flight // 4, claim_limit))
         self._clock = clock
@@ -142,12 +144,15 @@ class Pump:
             room = await self._wait_for_room()
             if self._is_stopping:
                 return
+            account_id = await self._adapter.account_id()
             claimed_at = self._clock()  # before the claim: the lease is counted from here
             orders = await self._database.call(
                 "claim_transfers",
                 p_worker=self._worker,
                 p_limit=room,
                 p_payout_job_id=payout_job_id,
+                p_stripe_account_id=account_id,
+                p_is_livemode=self._is_livemode,
             )
             for order in orders:
                 send = asyncio.create_task(self._send(order, claimed_at))

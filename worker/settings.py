@@ -38,6 +38,11 @@ class Settings:
         found = re.search(r"_(live|test)_", self.stripe_api_key)
         return found[1] if found else "unknown"
 
+    @property
+    def is_livemode(self) -> bool | None:
+        """Whether the key is one of live mode; None for a key whose prefix does not say."""
+        return {"live": True, "test": False}.get(self.key_mode)
+
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
         """Read and check every setting. Raises SettingsError for the first that is wrong."""

@@ -54,6 +54,10 @@ class Unreadable(Exception):
     """An answer came, but it is not a whole JSON object of Stripe's."""
 
 
+class AccountUnknown(Exception):
+    """Stripe did not say which account the key belongs to, so nothing may be claimed for it."""
+
+
 @dataclass
 class Exchange:
     """What is known of one request, noted as it happens."""
@@ -114,6 +118,7 @@ class StripePayoutAdapter:
         self._api_base = api_base
         self._max_in_flight = max_in_flight
         self._clock = clock
+        self._account_id: str | None = None
 
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
@@ -168,10 +173,19 @@ class StripePayoutAdapter:
         return _outcome(order, exchange, failure)
 
     async def account_id(self) -> str:
-        """Return the id of the account that the key belongs to.
+        """Return the id of the account that the key belongs to; Stripe is asked until it tells.
 
-        Raises Unreadable with what Stripe answered instead, or what the connection failed with.
+        Raises AccountUnknown with what Stripe answered instead, or what the connection failed with.
         """
+        if self._account_id is None:
+            try:
+                self._account_id = await self._ask_account_id()
+            except Exception as error:
+                reason = _describe(error)
+                raise AccountUnknown(f"Stripe does not say whose key it is: {reason}") from None
+        return self._account_id
+
+    async def _ask_account_id(self) -> str:
         exchange = Exchange(send_before=math.inf)
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
@@ -180,7 +194,10 @@ class StripePayoutAdapter:
         if exchange.status != 200:
             message = _text(_mapping(body.get("error")).get("message"))
             raise Unreadable(f"HTTP status {exchange.status}: {message}")
-        return _text(body.get("id")) or ""
+        account_id = _text(body.get("id"))
+        if not account_id:
+            raise Unreadable("the account has no id")
+        return account_id
 
     async def _before_write(
         self,

@@ -94,10 +94,6 @@ select 'payout.entry_fits(payout.ledger_entries)'::regprocedure;
 select 'payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb)'::regprocedure;
 -- end exists: procedures/api/app/complete_settlement.sql
 
--- exists: procedures/api/worker/claim_transfers.sql
-select 'payout_api.claim_transfers(text, integer, bigint)'::regprocedure;
--- end exists: procedures/api/worker/claim_transfers.sql
-
 -- exists: procedures/doctor/check_references.sql
 select 'payout.check_references()'::regprocedure;
 -- end exists: procedures/doctor/check_references.sql

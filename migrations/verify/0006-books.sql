@@ -28,10 +28,6 @@ select 'payout_api.verify_projection()'::regprocedure;
 select 'payout_api.verify_seals(bigint, text)'::regprocedure;
 -- end exists: procedures/api/auditor/verify_seals.sql
 
--- exists: procedures/api/operator/doctor.sql
-select 'payout_api.doctor()'::regprocedure;
--- end exists: procedures/api/operator/doctor.sql
-
 -- exists: procedures/api/worker/seal.sql
 select 'payout_api.seal(integer)'::regprocedure;
 -- end exists: procedures/api/worker/seal.sql
@@ -39,14 +35,6 @@ select 'payout_api.seal(integer)'::regprocedure;
 -- exists: procedures/api/worker/sweep.sql
 select 'payout_api.sweep(integer)'::regprocedure;
 -- end exists: procedures/api/worker/sweep.sql
-
--- exists: procedures/doctor/check_guards.sql
-select 'payout.check_guards()'::regprocedure;
--- end exists: procedures/doctor/check_guards.sql
-
--- exists: procedures/doctor/check_rights.sql
-select 'payout.check_rights()'::regprocedure;
--- end exists: procedures/doctor/check_rights.sql
 
 -- exists: procedures/doctor/check_seals.sql
 select 'payout.check_seals()'::regprocedure;
@@ -103,10 +91,6 @@ select 'payout.subtotals_at(bigint)'::regprocedure;
 -- exists: procedures/seals/subtotals_of.sql
 select 'payout.subtotals_of(payout.seals)'::regprocedure;
 -- end exists: procedures/seals/subtotals_of.sql
-
--- exists: sql/error_codes.sql
-select 'payout_api.error_codes'::regclass;
--- end exists: sql/error_codes.sql
 
 -- exists: sql/views/ledger_balances.sql
 select 'payout_api.ledger_balances'::regclass;

@@ -59,6 +59,8 @@ as $$
                 ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
                 ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
                 ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
+                ('payout_operator', 'EXECUTE',
+                    '^payout_api[.](open_gate|change_stripe_account)[(]'),
                 ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
                     '^payout_api[.]doctor[(]'),
                 ('payout_operator|payout_auditor', 'EXECUTE',

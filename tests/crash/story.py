@@ -67,8 +67,8 @@ class Story:
         self.db.execute("truncate procrastinate.procrastinate_jobs cascade")
 
     def wait_for_requests(self, count: int) -> list[RecordedRequest]:
-        """Return when so many requests have arrived at Stripe."""
-        return self.double.wait_for_requests(count)
+        """Return when so many requests that move money have arrived at Stripe."""
+        return self.double.wait_for_requests(count, where=lambda found: found.method == "POST")
 
     def wait_until_states(self, **expected: int) -> None:
         """Return when exactly so many transfers stand in each state."""

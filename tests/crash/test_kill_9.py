@@ -23,7 +23,7 @@ def kill_before_the_claim_is_heard(story: Story, fork_worker: StartWorker) -> No
         story.wait_until_blocked(worker)
         worker.kill()
     story.wait_until_states(in_flight=PAYEES)
-    assert story.double.requests == []
+    assert story.double.sends == []
 
 
 def kill_with_requests_on_their_way(story: Story, fork_worker: StartWorker) -> None:
@@ -154,7 +154,7 @@ def test_workers_that_are_killed_one_after_the_other_at_every_point_pay_once(
     for hold in ("hold_before", "hold_during", "hold_after"):
         story.let_leases_run_out()
         story.make_due()
-        seen = len(story.double.requests)
+        seen = len(story.double.sends)
         gate = Gate()
         story.double.inject("answer_delayed", times=PAYEES, **{hold: gate})
         worker = fork_worker()

@@ -55,7 +55,7 @@ def test_a_report_that_loses_its_connection_before_it_is_committed_is_made_again
         story.wait_until_blocked(worker)
     story.wait_until_states(paid=3)
     worker.stop()
-    assert len(story.double.requests) == 3
+    assert len(story.double.sends) == 3
     story.check_everybody_is_paid_once()
 
 

@@ -58,5 +58,5 @@ def test_bells_that_come_back_from_a_backup_pay_nobody_again(
     queue(story.db, "insert into procrastinate_jobs table public.bells")
     wait_until(lambda: story.bells() == 0)
     worker.stop()
-    assert len(story.double.requests) == 10
+    assert len(story.double.sends) == 10
     story.check_everybody_is_paid_once()

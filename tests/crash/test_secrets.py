@@ -53,7 +53,7 @@ def test_whatever_goes_wrong_the_key_is_in_no_row_and_no_line_of_a_log(
         story.double.inject(fault)
     workers = [run_worker(DEBUG)]
     story.settle(len(ECHOES) + 2)
-    story.double.wait_for_requests(len(ECHOES) + 2)
+    story.wait_for_requests(len(ECHOES) + 2)
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
     workers.append(run_worker(PLAIN))

@@ -31,7 +31,7 @@ def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_what_it_began(
     story.check_money()
     run_worker()
     story.wait_until_states(paid=155)
-    assert len(story.double.requests) == 155
+    assert len(story.double.sends) == 155
     story.check_everybody_is_paid_once()
 
 

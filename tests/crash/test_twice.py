@@ -29,7 +29,7 @@ def test_two_workers_that_answer_the_same_bells_pay_each_transfer_once(
     for worker in workers:
         worker.stop()
     assert len(story.db.execute(WORKERS).fetchall()) == 2
-    assert len(story.double.requests) == 200
+    assert len(story.double.sends) == 200
     story.check_everybody_is_paid_once()
 
 
@@ -45,7 +45,7 @@ def test_a_worker_that_is_run_again_on_everything_sends_nothing(
     second = run_worker()
     wait_until(lambda: story.bells() == 0)
     second.stop()
-    assert len(story.double.requests) == 20
+    assert len(story.double.sends) == 20
     story.check_everybody_is_paid_once()
 
 

@@ -16,7 +16,7 @@ def stop_before_the_send(story: Story, fork_worker: StartWorker) -> Worker:
         story.wait_until_blocked(zombie)
         zombie.freeze()
     story.wait_until_states(in_flight=1)
-    assert story.double.requests == []
+    assert story.double.sends == []
     return zombie
 
 
@@ -59,7 +59,7 @@ def test_a_zombie_that_sends_after_its_lease_sends_the_same_key(
     zombie = stop_before_the_send(story, fork_worker)
     pay_with_another(story, fork_worker)
     assert wake(story, zombie) == ("response", "already")
-    first, second = story.double.requests
+    first, second = story.double.sends
     assert (first.key, first.body) == (second.key, second.body)
     assert [request.is_replayed for request in (first, second)] == [False, True]
 
@@ -73,7 +73,7 @@ def test_a_zombie_that_wakes_too_late_sends_nothing(story: Story, fork_worker: S
     fork_worker(person=2)
     story.wait_until_states(paid=1)
     assert wake(story, zombie) == ("not_sent", "stale")
-    assert len(story.double.requests) == 1
+    assert len(story.double.sends) == 1
 
 
 def test_a_zombie_that_has_sent_reports_what_is_known_already(
@@ -82,7 +82,7 @@ def test_a_zombie_that_has_sent_reports_what_is_known_already(
     zombie = stop_before_the_answer(story, fork_worker, "answer_delayed")
     pay_with_another(story, fork_worker)
     assert wake(story, zombie) == ("response", "already")
-    assert [request.is_replayed for request in story.double.requests] == [False, True]
+    assert [request.is_replayed for request in story.double.sends] == [False, True]
 
 
 def test_a_zombie_that_was_turned_away_does_not_undo_what_another_has_paid(
@@ -110,4 +110,4 @@ def test_the_decline_of_an_old_key_does_not_touch_what_was_paid_under_the_next(
     story.engine.sweep()
     story.wait_until_states(paid=1)
     assert wake(story, zombie) == ("response", "stale")
-    assert [str(request.key)[-2:] for request in story.double.requests] == [":1", ":1", ":1", ":2"]
+    assert [str(request.key)[-2:] for request in story.double.sends] == [":1", ":1", ":1", ":2"]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tests.conftest import ROOT, Connection
 from tests.mutants import probes
 from tests.procedures.engine import Engine
+from tests.procedures.epoch.places import PARTS
 
 
 class Edit(NamedTuple):
@@ -68,11 +69,16 @@ EXPIRE = "execution/expire_leases.sql"
 PARK = "execution/park_expired_keys.sql"
 ANSWERS = "execution/answers_request.sql"
 SAVED = "execution/saved_decline.sql"
+GATE = "epoch/gate_problem.sql"
+ACCOUNT = "epoch/refuse_other_stripe_account.sql"
+OPEN = "api/operator/open_gate.sql"
+CHANGE = "api/operator/change_stripe_account.sql"
 PROGRESS = "guards/tg_transfer_states__check_progress.sql"
 FOLD = "ledger/fold_facts.sql"
 BALANCES = "api/auditor/balances_as_of.sql"
 MARK = "seals/seal_up_to_mark.sql"
 ROWS = "seals/sealed_rows_v1.sql"
+NAMED = "p_stripe_account_id, p_is_livemode"
 KEY = "t.payout_ref || ':' || c.generation"
 
 MUTANTS = [
@@ -330,6 +336,119 @@ MUTANTS = [
             ),
         ),
         probes.no_session_moves_the_clock,
+    ),
+    # Where, and for whom
+    *(
+        Mutant(
+            f"a gate that does not look at the {part}",
+            (Edit(GATE, f"v_here.{part} <> v_epoch.{part}", "false"),),
+            probes.nothing_is_sent_where_the_database_was_not_adopted,
+        )
+        for part in PARTS
+    ),
+    Mutant(
+        "a gate that is never asked",
+        (Edit(CLAIM, f"perform payout.refuse_closed_gate({NAMED});", ""),),
+        probes.nothing_is_sent_where_the_database_was_not_adopted,
+    ),
+    Mutant(
+        "a gate that the first epoch opens for ever",
+        (Edit(GATE, "order by e.epoch_id desc", "order by e.epoch_id"),),
+        probes.nothing_is_sent_where_the_database_was_not_adopted,
+    ),
+    Mutant(
+        "a gate that nobody can close",
+        (Edit(GATE, "if v_epoch.system_identifier is null then", "if false then"),),
+        probes.nothing_is_sent_once_the_stripe_account_was_changed,
+    ),
+    Mutant(
+        "a change of the Stripe account that closes no gate",
+        (Edit(CHANGE, "if v_old.stripe_account_id is not null then", "if false then"),),
+        probes.nothing_is_sent_once_the_stripe_account_was_changed,
+    ),
+    Mutant(
+        "a change of the Stripe account in the midst of sends",
+        (Edit(CHANGE, "and s.attempt > 0", "and false"),),
+        probes.what_the_old_account_may_have_executed_is_not_left_behind,
+    ),
+    Mutant(
+        "a gate that is open to what was loaded",
+        (Edit(GATE, "if v_epoch.is_installation and", "if false and"),),
+        probes.nothing_is_sent_that_was_loaded_into_a_new_installation,
+    ),
+    Mutant(
+        "a gate that is open where nobody ever adopted anything",
+        (
+            Edit(
+                GATE,
+                "'It was never adopted, and it had transfers when the gate was built.'",
+                "null",
+            ),
+        ),
+        probes.nothing_is_sent_where_nobody_ever_adopted_the_database,
+    ),
+    Mutant(
+        "a gate opened without a reason",
+        (Edit(OPEN, "coalesce(btrim(p_reason), '') = ''", "false"),),
+        probes.the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place,
+    ),
+    *(
+        Mutant(
+            f"a gate opened {name}",
+            (Edit(OPEN, old, new),),
+            probes.the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place,
+        )
+        for name, old, new in (
+            ("without a run", "v_run_id is null and p_without_reconcile is not true", "false"),
+            ("by an unfinished run", "r.finished_at is not null", "true"),
+            ("by an old run", "r.started_at > v_epoch.recorded_at", "true"),
+            (
+                "by a run in another place",
+                "= (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, "
+                "v_here.table_oid)",
+                "= (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)",
+            ),
+        )
+    ),
+    Mutant(
+        "a Stripe account that is never asked for",
+        (
+            Edit(
+                "epoch/refuse_closed_gate.sql",
+                f"perform payout.refuse_other_stripe_account({NAMED});",
+                "",
+            ),
+        ),
+        probes.nothing_is_sent_with_a_key_of_another_account_or_mode,
+    ),
+    *(
+        Mutant(name, (Edit(ACCOUNT, old, new),), probe)
+        for name, old, new, probe in (
+            (
+                "a key of another account",
+                "if v_settings.stripe_account_id is distinct from p_stripe_account_id",
+                "if false",
+                probes.nothing_is_sent_with_a_key_of_another_account_or_mode,
+            ),
+            (
+                "a key of no account",
+                "if v_settings.stripe_account_id is distinct from p_stripe_account_id",
+                "if v_settings.stripe_account_id <> p_stripe_account_id",
+                probes.nothing_is_sent_with_a_key_of_another_account_or_mode,
+            ),
+            (
+                "a key of the other mode",
+                "and v_settings.is_livemode is distinct from p_is_livemode",
+                "and false",
+                probes.nothing_is_sent_with_a_key_of_another_account_or_mode,
+            ),
+            (
+                "an account that every claim fixes anew",
+                "if v_settings.stripe_account_id is null and p_stripe_account_id is not null",
+                "update payout.engine_settings set stripe_account_id = null; if true",
+                probes.nothing_is_sent_with_a_key_of_another_account_or_mode,
+            ),
+        )
     ),
     # What an answer means
     *(
@@ -686,6 +805,11 @@ MUTANTS = [
         for role in ("public", "payout_app")
     ),
     Mutant(
+        "a gate that a worker may open",
+        ("grant execute on function payout_api.open_gate(text, boolean) to payout_worker",),
+        probes.only_those_who_need_it_may_call,
+    ),
+    Mutant(
         "a private function left to public",
         ("grant execute on function payout.reopen_declined(timestamptz, integer) to public",),
         probes.only_those_who_need_it_may_call,
@@ -816,5 +940,15 @@ CONCURRENT_MUTANTS = [
             "",
         ),
         probes.a_settlement_is_scheduled_once_however_many_ask,
+    ),
+    ConcurrentMutant(
+        "a change of the Stripe account that waits for no claim",
+        Edit(CHANGE, "lock table payout.epochs in access exclusive mode;", ""),
+        probes.a_change_of_the_account_sees_the_claims_before_it,
+    ),
+    ConcurrentMutant(
+        "a gate that is looked at as it was",
+        Edit(GATE, "language plpgsql\nvolatile", "language plpgsql\nstable"),
+        probes.a_claim_sees_the_change_of_the_account_before_it,
     ),
 ]

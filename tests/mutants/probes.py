@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import psycopg
 import pytest
@@ -25,6 +26,7 @@ from tests.procedures.engine import (
     unfunded,
     unguarded,
 )
+from tests.procedures.epoch.places import CLAIM, PARTS, adopted_elsewhere
 from tests.procedures.seals.sealing import (
     forge,
     let_a_minute_pass,
@@ -34,7 +36,7 @@ from tests.procedures.seals.sealing import (
     seals,
     verify,
 )
-from tests.schema.refusals import refusal, wait_until_blocked
+from tests.schema.refusals import refusal, refusal_of, wait_until_blocked
 
 Probe = Callable[[Engine], None]
 
@@ -288,6 +290,90 @@ def no_session_moves_the_clock(engine: Engine) -> None:
     engine.db.execute(f"select set_config('payout.now', {two_hours_ago}, true)")
     engine.make_due()
     assert engine.claim() == []
+
+
+# Where, and for whom -----------------------------------------------------------------------------
+
+OURS = ("acct_1", False)
+OPEN_GATE = "select payout_api.open_gate('the true one')"
+MOVE = "select payout_api.change_stripe_account('acct_2', true, 'moved')"
+
+
+def claim_is_refused(engine: Engine) -> bool:
+    """Tell whether a claim of a worker that names no account is refused for the closed gate."""
+    return sqlstate(engine, CLAIM) == "SP403"
+
+
+def nothing_is_sent_where_the_database_was_not_adopted(engine: Engine) -> None:
+    engine.settle()
+    for part in PARTS:
+        adopted_elsewhere(engine.db, part)
+        assert claim_is_refused(engine), part
+        engine.db.execute("select payout_api.open_gate('adopted', true)")
+        assert not claim_is_refused(engine)
+
+
+def nothing_is_sent_once_the_stripe_account_was_changed(engine: Engine) -> None:
+    engine.settle()
+    engine.set(is_livemode=False, stripe_account_id="acct_1")
+    engine.db.execute("select payout_api.change_stripe_account('acct_2', false, 'moved')")
+    assert claim_is_refused(engine)
+
+
+def what_the_old_account_may_have_executed_is_not_left_behind(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(*engine.claim(account=("acct_1", True))))
+    assert sqlstate(engine, MOVE) == "SP411"
+
+
+def nothing_is_sent_that_was_loaded_into_a_new_installation(engine: Engine) -> None:
+    engine.settle()
+    engine.db.execute(
+        "insert into payout.epochs (system_identifier, timeline_id, database_oid, table_oid, "
+        "is_installation, reason, recorded_at) select w.*, true, 'installed', "
+        "now() + interval '1 hour' from payout.where_we_are() as w"
+    )
+    assert claim_is_refused(engine)
+
+
+def nothing_is_sent_where_nobody_ever_adopted_the_database(engine: Engine) -> None:
+    engine.settle()
+    engine.db.execute("alter table payout.epochs disable trigger user")
+    engine.db.execute("delete from payout.epochs")
+    assert claim_is_refused(engine)
+
+
+def the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place(engine: Engine) -> None:
+    adopted_elsewhere(engine.db, "timeline_id")
+    assert sqlstate(engine, "select payout_api.open_gate(' ', true)") == "SP320"
+    assert sqlstate(engine, OPEN_GATE) == "SP410"
+    engine.db.execute(
+        "insert into payout.reconcile_runs (created_from, created_until, started_at) "
+        "values (now() - interval '1 day', now(), now() + interval '1 second')"
+    )
+    assert sqlstate(engine, OPEN_GATE) == "SP410"
+    engine.db.execute(
+        "update payout.reconcile_runs set finished_at = now(), started_at = now() - interval '1 s'"
+    )
+    assert sqlstate(engine, OPEN_GATE) == "SP410"
+    engine.db.execute(
+        "update payout.reconcile_runs set started_at = now() + interval '1 s', table_oid = 1"
+    )
+    assert sqlstate(engine, OPEN_GATE) == "SP410"
+    engine.db.execute(
+        "update payout.reconcile_runs set table_oid = (payout.where_we_are()).table_oid"
+    )
+    assert sqlstate(engine, OPEN_GATE) is None
+
+
+def nothing_is_sent_with_a_key_of_another_account_or_mode(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    assert len(engine.claim(limit=1, account=OURS)) == 1
+    for other in (("acct_2", False), ("acct_1", True), ("acct_1", None), (None, None)):
+        refused = refusal_of(engine.db, partial(engine.claim, account=other))
+        assert refused is not None, other
+        assert refused.sqlstate == "SP404", other
+    assert len(engine.claim(account=OURS)) == 1
 
 
 # What an answer means ----------------------------------------------------------------------------
@@ -609,6 +695,8 @@ def only_those_who_need_it_may_call(engine: Engine) -> None:
         "sweep": {"payout_worker", "payout_operator"},
         "hold": {"payout_operator"},
         "release_hold": {"payout_operator"},
+        "open_gate": {"payout_operator"},
+        "change_stripe_account": {"payout_operator"},
     }
     for function, roles in may_call.items():
         rows = engine.db.execute(
@@ -800,3 +888,32 @@ def the_progress_is_the_fold_of_its_facts(engine: Engine) -> None:
         success(vanished, stripe_transfer_id="tr_2"),
     )
     assert engine.differences_in_the_books() == []
+
+
+def a_change_of_the_account_sees_the_claims_before_it(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine.set(is_livemode=True, stripe_account_id="acct_1")
+    engine.settle()
+    with ThreadPoolExecutor(1) as pool:
+        with engine.worker.transaction():
+            engine.claim(account=("acct_1", True))
+            change = pool.submit(sqlstate, engine, MOVE)
+            wait_until_blocked(connect(), engine.db)
+        assert change.result() == "SP411"
+
+
+def a_claim_sees_the_change_of_the_account_before_it(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine.set(is_livemode=True, stripe_account_id="acct_1")
+    engine.settle()
+    claim = partial(engine.claim, account=("acct_2", True))
+    with ThreadPoolExecutor(1) as pool:
+        with engine.db.transaction():
+            engine.db.execute(MOVE)
+            refused = pool.submit(refusal_of, engine.worker, claim)
+            wait_until_blocked(connect(), engine.worker)
+        error = refused.result()
+    assert error is not None
+    assert error.sqlstate == "SP403"

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from tests.conftest import RUN, Connection, Server
+from tests.conftest import RUN, Connection, Server, adopt
 
 Outcome = dict[str, Any]
 
@@ -121,7 +121,7 @@ class Entry(NamedTuple):
 
 @contextmanager
 def connect_to_clone(server: Server) -> Iterator[Connection]:
-    """Give a superuser's connection to a fresh database, for many tests that undo what they do."""
+    """Give a superuser's connection to a fresh, adopted database; tests undo what they do in it."""
     name = f"payout_{RUN}_{secrets.token_hex(4)}"
     names = sql.Identifier(name), sql.Identifier(server.template_dbname)
     with server.connect() as connection:
@@ -129,6 +129,7 @@ def connect_to_clone(server: Server) -> Iterator[Connection]:
     try:
         with psycopg.connect(server.uri(name), autocommit=True) as connection:
             connection.execute("set plpgsql.extra_errors = 'all'")
+            adopt(connection)
             yield connection
     finally:
         with server.connect() as connection:
@@ -203,13 +204,15 @@ class Engine:
         *,
         payout_job_id: int | None = None,
         worker: str | None = "worker_1",
+        account: tuple[str | None, bool | None] = (None, None),
         connection: Connection | None = None,
     ) -> list[Claim]:
-        """Claim as a worker; in order of the transfers."""
+        """Claim as a worker, with a key of an account in a mode; in order of the transfers."""
         rows = (connection or self.worker).execute(
             "select * from payout_api.claim_transfers("
-            "p_worker => %s, p_limit => %s, p_payout_job_id => %s)",
-            [worker, limit, payout_job_id],
+            "p_worker => %s, p_limit => %s, p_payout_job_id => %s, "
+            "p_stripe_account_id => %s, p_is_livemode => %s)",
+            [worker, limit, payout_job_id, *account],
         )
         return sorted(Claim(*row) for row in rows)
 

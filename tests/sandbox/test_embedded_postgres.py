@@ -176,6 +176,26 @@ def test_postgres_16_starts_too() -> None:
         assert str(ask(server, "show server_version")).startswith("16.")
 
 
+def test_a_standby_follows_its_primary_until_it_is_promoted() -> None:
+    with EmbeddedPostgres.start() as primary:
+        with psycopg.connect(primary.uri()) as connection:
+            connection.execute("create table notes (note text)")
+        with EmbeddedPostgres.start(primary=primary) as standby:
+            assert ask(standby, "select pg_is_in_recovery()") is True
+            ask(primary, "insert into notes values ('later') returning note")
+            wait_until(lambda: ask(standby, "select count(*) from notes") == 1)
+            assert ask(standby, "select pg_promote()") is True
+            assert ask(standby, "insert into notes values ('its own') returning note") == "its own"
+        assert ask(primary, "select count(*) from notes") == 1
+
+
+def test_a_primary_that_does_not_run_has_no_standby() -> None:
+    with EmbeddedPostgres.start() as primary:
+        primary.stop_fast()
+        with pytest.raises(EmbeddedPostgresError, match="pg_basebackup failed"):
+            EmbeddedPostgres.start(primary=primary)
+
+
 @pytest.mark.parametrize("how", ["stop_fast", "kill_immediately", "kill_hard"])
 def test_committed_rows_survive_each_way_to_stop(how: str) -> None:
     with EmbeddedPostgres.start() as server:

@@ -295,6 +295,13 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "debit_minor": 0,
             "credit_minor": AMOUNT_MINOR,
         },
+        "epochs": {
+            "system_identifier": 1,
+            "timeline_id": 1,
+            "database_oid": 1,
+            "table_oid": 1,
+            "reason": "a test",
+        },
         "operator_actions": {"action": "hold", "reason": "a test"},
         "holds": {"scope": "payee", "subject": PAYEE, "reason": "a test"},
         "discrepancies": {"kind": "missing_at_stripe", "advice": "Look it up."},

@@ -24,6 +24,8 @@ MOST: Final = 2**63 - 1
 OPENED: Final = "2030-01-01 00:00:00Z"
 CLOSED: Final[Changes] = {"released_at": OPENED, "released_by": "a", "release_reason": "b"}
 RESOLVED: Final[Changes] = {"resolved_at": OPENED, "resolved_by": "a", "resolution": "b"}
+PLACE: Final = ("system_identifier", "timeline_id", "database_oid", "table_oid")
+NO_PLACE: Final[dict[str, object]] = dict.fromkeys(PLACE)
 WAITING: Final = ("scheduled", "retry_wait", "unknown")
 RESTING: Final = ("parked", "paid", "cancelled")
 
@@ -188,6 +190,15 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"transfers_per_doorbell": 0},
         {"ring_again_after": "-1 second"},
     ],
+    ("engine_settings", "stripe_account_id_looks_like_one"): [
+        {"stripe_account_id": text, "is_livemode": True}
+        for text in ("", "acct_", "acct 1", "ac_1", "acct_1\n", "acct_" + 251 * "1")
+    ],
+    ("engine_settings", "stripe_account_is_fixed_with_its_mode"): [{"stripe_account_id": "acct_1"}],
+    ("epochs", "place_is_whole_or_none"): [{column: None} for column in PLACE],
+    ("epochs", "only_a_place_is_reconciled"): [NO_PLACE | {"reconcile_run_id": 1}],
+    ("epochs", "installation_has_a_place"): [NO_PLACE | {"is_installation": True}],
+    ("epochs", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
     ("operator_actions", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
     ("holds", "scope_is_known"): [{"scope": "bank"}, {"scope": ""}],
     ("holds", "only_the_engine_has_no_subject"): [
@@ -275,7 +286,9 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"attempt_drain_for": "20 seconds"},
         {"ring_again_after": "0"},
         {"is_livemode": True},
+        {"is_livemode": False, "stripe_account_id": "acct_" + 250 * "1"},
     ],
+    "epochs": [NO_PLACE, {"is_installation": True}, {"reconcile_run_id": 1}],
     "holds": [{"scope": "engine", "subject": None}, CLOSED],
     "discrepancies": [RESOLVED],
 }
@@ -423,6 +436,12 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "discrepancies.resolved_by",
         "discrepancies.stripe_transfer_id",
         "engine_settings.is_livemode",
+        "engine_settings.stripe_account_id",
+        "epochs.database_oid",
+        "epochs.reconcile_run_id",
+        "epochs.system_identifier",
+        "epochs.table_oid",
+        "epochs.timeline_id",
         "holds.release_reason",
         "holds.released_at",
         "holds.released_by",
@@ -430,12 +449,16 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "ledger_entries.stripe_reversal_id",
         "operator_actions.subject",
         "payout_transfers.source_transaction",
+        "reconcile_runs.database_oid",
         "reconcile_runs.finished_at",
         "reconcile_runs.next_cursor",
         "seal_marks.marked_id",
         "seal_marks.marked_xid",
         "seals.rows_from",
         "seals.rows_until",
+        "reconcile_runs.system_identifier",
+        "reconcile_runs.table_oid",
+        "reconcile_runs.timeline_id",
         "settlement_lines.source_transaction",
         "settlements.pay_after",
         "stripe_error_rules.error_code",

@@ -27,6 +27,7 @@ RULES: Final = {"stripe_error_rules"}
 PASSING: Final = {"lines_ahead"}
 FACTS: Final = (
     "currencies",
+    "epochs",
     "key_generations",
     "ledger_accounts",
     "ledger_entries",

@@ -98,11 +98,11 @@ def test_the_replay_of_a_worker_makes_no_new_transfer(db: Connection, execute: E
         jobs = [settle(db, settlement=f"set_{number}") for number in range(5)]
         for job in jobs:
             execute(double, job)
-        requests = len(double.requests)
+        requests = len(double.sends)
         for job in jobs:
             execute(double, job)
 
-        assert len(double.requests) == requests == 5
+        assert len(double.sends) == requests == 5
         assert len(double.transfers()) == 5
     assert states(db) == ["paid"] * 5
     assert books_balance(db)
@@ -119,7 +119,7 @@ def test_an_answer_that_was_lost_is_asked_for_under_the_same_key(
         db.execute("update payout.transfer_states set next_attempt_at = now()")
         execute(double, job)
 
-        assert len({request.key for request in double.requests}) == 1
+        assert len({request.key for request in double.sends}) == 1
         assert len(double.transfers()) == 1
     assert states(db) == ["paid"]
     assert books_balance(db)
@@ -156,8 +156,8 @@ def test_an_underfunded_transfer_is_paid_under_a_new_key_once_there_are_funds(
         db.execute("select * from payout_api.sweep()")
         execute(double, job)
 
-        assert [request.key for request in double.requests] == [
-            f"{double.requests[0].payout_ref}:{generation}" for generation in (1, 2)
+        assert [request.key for request in double.sends] == [
+            f"{double.sends[0].payout_ref}:{generation}" for generation in (1, 2)
         ]
         assert len(double.transfers()) == 1
     assert states(db) == ["paid"]

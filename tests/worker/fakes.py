@@ -107,6 +107,9 @@ class FakeAdapter(StripePayoutAdapter):
         self.most_under_way = 0
         self.claimed_at: list[float] = []
 
+    async def account_id(self) -> str:
+        return "acct_platform"
+
     async def send(self, order: Order, *, claimed_at: float) -> Outcome:
         self.claimed_at.append(claimed_at)
         self.under_way += 1

@@ -25,7 +25,8 @@ do $$ begin
 end $$
 """
 DOCTOR = """
-create or replace function payout_api.doctor()
+create or replace function payout_api.doctor(
+    p_stripe_account_id text default null, p_is_livemode boolean default null)
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql as $$ values ('guards', {}, 'all are ALWAYS', 'Run this.') $$
 """
@@ -90,7 +91,6 @@ def test_doctor_tells_what_is_not_as_it_should_be(
     db: Connection, capsys: pytest.CaptureFixture[str], is_ok: bool, line: str
 ) -> None:
     db.execute(DOCTOR.format(is_ok).encode())
-    db.execute("grant execute on function payout_api.doctor() to payout_worker")
     assert cli.main(["doctor"]) == (0 if is_ok else 1)
     told = capsys.readouterr().out
     assert line in told
@@ -109,9 +109,47 @@ def test_doctor_tells_that_stripe_does_not_take_the_key(
     double.revoke_key(api_key=CANARY)
     assert cli.main(["doctor"]) == 1
     told = capsys.readouterr().out
-    assert "FAIL Stripe answers Unreadable('HTTP status 401: Invalid API Key" in told
+    assert "FAIL Stripe answers Stripe does not say whose key it is: Unreadable: HTTP stat" in told
     assert "See STRIPE_API_KEY and STRIPE_API_BASE." in told
     assert CANARY not in told
+
+
+@pytest.mark.usefixtures("environment")
+def test_doctor_compares_the_key_with_the_account_that_is_fixed(
+    db: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db.execute("update payout.engine_settings set stripe_account_id = 'acct_1', is_livemode = true")
+    assert cli.main(["doctor"]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "ok the gate is open adopted by" in told
+    assert (
+        "FAIL the key is of the fixed account fixed: acct_1 in live mode; "
+        "the key: acct_platform in test mode" in told
+    )
+
+
+@pytest.mark.usefixtures("environment")
+def test_execute_tells_why_the_gate_is_closed_and_what_to_do(
+    db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db.execute(SETTLED.encode())
+    db.execute("insert into payout.epochs (reason) values ('a test')")
+    assert cli.main(["execute", "1"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "payout-engine: no transfer is handed out: this database is not where it was adopted. "
+        "The gate was closed: a test. docs/restore.md: "
+    )
+    assert double.sends == []
+
+
+@pytest.mark.usefixtures("environment")
+def test_execute_tells_that_stripe_does_not_take_the_key(
+    double: StripeDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    double.revoke_key(api_key=CANARY)
+    assert cli.main(["execute", "1"]) == 2
+    assert "Stripe does not say whose key it is: Unreadable: HTTP" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("environment")

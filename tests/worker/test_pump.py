@@ -196,8 +196,36 @@ def test_a_claim_that_came_back_too_late_is_not_sent() -> None:
         ):
             await pump.drain()
             await database.is_quiet.wait()
-            assert double.requests == []
+            assert double.sends == []
         assert {outcome["signal"] for outcome in database.reported} == {"not_sent"}
+
+    asyncio.run(main())
+
+
+def test_a_claim_names_the_account_and_the_mode_of_the_key() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=1), FakeAdapter()
+        async with make_pump(database, adapter, is_livemode=False) as pump:
+            await pump.drain()
+        named = [(c["p_stripe_account_id"], c["p_is_livemode"]) for c in database.claims]
+        assert set(named) == {("acct_platform", False)}
+
+    asyncio.run(main())
+
+
+def test_nothing_is_claimed_for_a_key_whose_account_is_not_known() -> None:
+    async def main() -> None:
+        database = FakeDatabase(orders=1)
+        async with (
+            StripeDouble() as double,
+            StripePayoutAdapter(api_key=CANARY, api_base=double.url) as adapter,
+            make_pump(database, adapter) as pump,
+        ):
+            double.inject("unavailable", method="GET", path="/v1/account")
+            await pump.drain()
+            assert database.claims == []
+            await database.is_quiet.wait()  # it asks again by itself
+            assert len(double.transfers()) == 1
 
     asyncio.run(main())
 

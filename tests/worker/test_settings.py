@@ -27,16 +27,20 @@ def test_secrets_are_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "mode"),
+    ("key", "mode", "is_livemode"),
     [
-        ("sk_test_abc", "test"),
-        ("rk_live_abc", "live"),
-        ("sk_org_live_abc", "live"),
-        ("sk_abc", "?"),
+        ("sk_test_abc", "test", False),
+        ("rk_live_abc", "live", True),
+        ("sk_org_live_abc", "live", True),
+        ("sk_abc", "?", None),
     ],
 )
-def test_the_mode_of_a_key_is_read_from_its_prefix(key: str, mode: str) -> None:
-    assert Settings.read({**GOOD, "STRIPE_API_KEY": key}).key_mode == mode.replace("?", "unknown")
+def test_the_mode_of_a_key_is_read_from_its_prefix(
+    key: str, mode: str, is_livemode: bool | None
+) -> None:
+    settings = Settings.read({**GOOD, "STRIPE_API_KEY": key})
+    assert settings.key_mode == mode.replace("?", "unknown")
+    assert settings.is_livemode is is_livemode
 
 
 def test_the_key_may_lie_in_a_file(tmp_path: Path) -> None:

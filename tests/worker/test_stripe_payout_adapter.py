@@ -16,7 +16,7 @@ import pytest
 
 from sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
 from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
-from worker.stripe_payout_adapter import StripePayoutAdapter, Unreadable, boot_seconds
+from worker.stripe_payout_adapter import AccountUnknown, StripePayoutAdapter, boot_seconds
 
 Outcome = dict[str, Any]
 ANSWER = {
@@ -580,6 +580,8 @@ def test_the_account_of_the_key_is_known() -> None:
         assert (await adapter.account_id()).startswith("acct_")
         request: RecordedRequest = double.requests[0]
         assert (request.method, request.path) == ("GET", "/v1/account")
+        await adapter.account_id()
+        assert len(double.requests) == 1
 
     run(test)
 
@@ -587,8 +589,21 @@ def test_the_account_of_the_key_is_known() -> None:
 def test_a_key_that_stripe_does_not_take_is_told_without_the_key() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         double.revoke_key(api_key=CANARY)
-        with pytest.raises(Unreadable, match=r"HTTP status 401: Invalid API Key") as caught:
+        with pytest.raises(AccountUnknown, match=r"HTTP status 401: Invalid API Key") as caught:
             await adapter.account_id()
         assert CANARY not in str(caught.value)
+
+    run(test)
+
+
+def test_until_stripe_tells_the_account_it_is_asked_again() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        double.inject("missing_id", method="GET", path="/v1/account")
+        with pytest.raises(AccountUnknown, match="the account has no id"):
+            await adapter.account_id()
+        double.inject("gateway_timeout", method="GET", path="/v1/account")
+        with pytest.raises(AccountUnknown, match="Stripe does not say whose key it is"):
+            await adapter.account_id()
+        assert await adapter.account_id() == "acct_platform"
 
     run(test)

@@ -2,14 +2,18 @@
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
 
-create or replace function payout_api.doctor()
+create or replace function payout_api.doctor(
+    p_stripe_account_id text default null, p_is_livemode boolean default null
+)
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
-stable
+volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select * from payout.check_server()
+    union all
+    select * from payout.check_gate(p_stripe_account_id, p_is_livemode)
     union all
     select * from payout.check_guards()
     union all
@@ -23,7 +27,9 @@ as $$
     union all
     select * from payout.check_seals()
 $$;
-comment on function payout_api.doctor() is
-    'Checks server, guards, queue, books and seals; hint says what to do where is_ok is false.';
-revoke execute on function payout_api.doctor() from public;
-grant execute on function payout_api.doctor() to payout_worker, payout_operator, payout_auditor;
+comment on function payout_api.doctor(text, boolean) is
+    'Checks server, gate, guards, queue, books and seals; hint says what to do where is_ok is false. The '
+    'Stripe account is that of the caller''s key, if it has one.';
+revoke execute on function payout_api.doctor(text, boolean) from public;
+grant execute on function payout_api.doctor(text, boolean)
+    to payout_worker, payout_operator, payout_auditor;

@@ -3,10 +3,14 @@
 -- Called by: worker. One call serves many transfers; nobody waits for anybody.
 -- Not handed out: what is on hold, and what was first sent under its key longer
 -- ago than the send window, because Stripe may have forgotten the key.
--- Raises: SP401 a server that may lose the claim; SP311 a limit out of range.
+-- Raises: SP401 unsafe server; SP403, SP404 (refuse_closed_gate); SP311 limit out of range.
 
 create or replace function payout_api.claim_transfers(
-    p_worker text, p_limit integer default 100, p_payout_job_id bigint default null
+    p_worker text,
+    p_limit integer default 100,
+    p_payout_job_id bigint default null,
+    p_stripe_account_id text default null,
+    p_is_livemode boolean default null
 )
 returns table (
     payout_transfer_id bigint,
@@ -31,6 +35,7 @@ declare
     v_now timestamptz := payout.clock();
 begin
     perform payout.refuse_unsafe_server();
+    perform payout.refuse_closed_gate(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
@@ -85,8 +90,11 @@ begin
     where (select a.bells from answered as a) >= 0;
 end
 $$;
-comment on function payout_api.claim_transfers(text, integer, bigint) is
+comment on function payout_api.claim_transfers(text, integer, bigint, text, boolean) is
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
-    'empty while the engine is on hold. Seconds count from before the call.';
-revoke execute on function payout_api.claim_transfers(text, integer, bigint) from public;
-grant execute on function payout_api.claim_transfers(text, integer, bigint) to payout_worker;
+    'empty while the engine is on hold. The Stripe account is that of the worker''s key. Seconds '
+    'count from before the call.';
+revoke execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
+    from public;
+grant execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
+    to payout_worker;

@@ -77,6 +77,6 @@ def test_a_hold_that_the_engine_places_is_noted_among_the_actions_once(engine: E
     engine.settle("seller_1", "seller_2")
     engine.report(*(outcome(claim, "response", http_status=401) for claim in engine.claim()))
     actions = engine.db.execute(
-        "select action, subject, reason from payout.operator_actions"
+        "select action, subject, reason from payout.operator_actions where action = 'hold'"
     ).fetchall()
     assert actions == [("hold", "engine", "stripe_key_refused")]

@@ -1,0 +1,1 @@
+revert/0007-gate.sql

@@ -1,0 +1,42 @@
+"""Dumps of a database and their restoration, by the programs that people use for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from sandbox.embedded_postgres import EmbeddedPostgres
+from tests.conftest import ROOT
+
+
+def dump(uri: str, path: Path, *options: str) -> Path:
+    """Write a plain dump of a database to a file, and return that."""
+    command = [EmbeddedPostgres().bin("pg_dump"), f"--dbname={uri}", f"--file={path}", *options]
+    subprocess.run(command, check=True)
+    return path
+
+
+def restore(path: Path, uri: str, **settings: str) -> None:
+    """Run a dump in a database; `settings` are those of the session.
+
+    An error does not stop it: a server older than pg_dump does not know all of its settings.
+    """
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    subprocess.run(
+        [EmbeddedPostgres().bin("psql"), "--no-psqlrc", "--quiet", f"--file={path}", uri],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PGOPTIONS": options},
+    )
+
+
+def restore_into_new_cluster(path: Path, server: EmbeddedPostgres, *, login: str) -> None:
+    """Make the roles of the engine, run the dump, and make a login that may work."""
+    with psycopg.connect(server.uri(), autocommit=True) as superuser:
+        superuser.execute((ROOT / "sql" / "roles.sql").read_bytes())
+    restore(path, server.uri())
+    with psycopg.connect(server.uri(), autocommit=True) as superuser:
+        superuser.execute(f"create role {login} login in role payout_worker".encode())

@@ -1,0 +1,200 @@
+"""A copy of the true database pays nobody, however it was made, nor does a key of somebody else.
+
+What is counted is what arrives at Stripe.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from sandbox.embedded_postgres import EmbeddedPostgres
+from sandbox.stripe_double import Fault
+from tests.conftest import RUN, Connection, Server, install
+from tests.crash.dumps import dump, restore
+from tests.crash.story import Story
+from tests.crash.workers import OURS, Worker, environment, run, wait_until
+from tests.procedures.engine import Engine, rate_limited, success
+from tests.procedures.epoch.places import gate_problem, refused_claim
+
+NOTHING_IS_CLAIMED: Final = "nothing is claimed now: "
+OF_ANOTHER: Final = Fault(
+    method="GET", path="/v1/account", changes={"id": "acct_another"}, times=None
+)
+# What every installation has already; a data-only dump leaves it out.
+LISTS: Final = (
+    "currencies",
+    "states",
+    "state_edges",
+    "ledger_accounts",
+    "stripe_error_rules",
+    "engine_settings",
+    "epochs",
+)
+
+StartWith = Callable[..., Worker]
+
+
+@pytest.fixture
+def start_worker(story: Story, logs: Iterator[Path], keep: Callable[[Worker], Worker]) -> StartWith:
+    """Run a worker on any database, with any key."""
+
+    def start_one(uri: str, **changes: str) -> Worker:
+        log = next(logs)
+        given = environment(database_url=uri, stripe=story.double.url) | changes
+        return keep(Worker(run(OURS, environment=given, log=log), log=log))
+
+    return start_one
+
+
+@pytest.fixture
+def due(story: Story) -> Story:
+    """A story of two transfers, one of which is paid and the other due."""
+    paid, _ = story.settle(2)
+    claims = {claim.payout_transfer_id: claim for claim in story.engine.claim()}
+    story.engine.report(
+        *(
+            success(claim) if transfer == paid else rate_limited(claim)
+            for transfer, claim in claims.items()
+        )
+    )
+    return story
+
+
+def problem_of(uri: str) -> str:
+    """Return why a claim is refused for the closed gate, after checking that it is."""
+    with psycopg.connect(uri, autocommit=True) as db:
+        refused = refused_claim(db)
+        assert refused is not None
+        assert refused.sqlstate == "SP403"
+        assert refused.diag.message_detail == gate_problem(db)
+    return str(refused.diag.message_detail)
+
+
+def test_a_clone_of_a_template_hands_out_nothing(server: Server) -> None:
+    name = f"payout_{RUN}_{secrets.token_hex(4)}"
+    names = sql.Identifier(name), sql.Identifier(server.template_dbname)
+    with server.connect() as superuser:
+        superuser.execute(sql.SQL("create database {} template {}").format(*names))
+        try:
+            problem = problem_of(server.uri(name))
+        finally:
+            superuser.execute(sql.SQL("drop database {} with (force)").format(names[0]))
+    assert problem.startswith("Changed since: database from ")
+    assert "tables" not in problem
+
+
+def test_a_dump_restored_beside_the_true_database_hands_out_nothing(
+    due: Story, dsn: Callable[..., str], empty_database: Callable[[], str], tmp_path: Path
+) -> None:
+    copy = empty_database()
+    restore(dump(dsn(), tmp_path / "dump.sql"), copy)
+    problem = problem_of(copy)
+    assert problem.startswith("Changed since: database from ")
+    assert "; tables from " in problem
+    due.engine.make_due()
+    assert len(due.engine.claim()) == 1
+
+
+def test_a_dump_restored_over_what_was_dropped_hands_out_nothing(
+    due: Story, dsn: Callable[..., str], db: Connection, tmp_path: Path
+) -> None:
+    """The same server, database and name: only the tables are others."""
+    path = dump(dsn(), tmp_path / "dump.sql", "--schema=payout", "--schema=payout_api")
+    db.execute("drop schema payout, payout_api cascade")
+    restore(path, dsn())
+    assert due.states() == {"paid": 1, "retry_wait": 1}
+    assert problem_of(dsn()).startswith("Changed since: tables from ")
+
+
+def test_data_loaded_into_a_new_installation_hands_out_nothing(
+    due: Story, dsn: Callable[..., str], empty_database: Callable[[], str], tmp_path: Path
+) -> None:
+    without_lists = (f"--exclude-table=payout.{table}" for table in LISTS)
+    path = dump(dsn(), tmp_path / "data.sql", "--data-only", "--schema=payout", *without_lists)
+    copy = empty_database()
+    install(copy)
+    restore(path, copy, session_replication_role="replica")
+    assert problem_of(copy) == "It has transfers from before it was installed."
+
+
+def test_a_standby_hands_out_nothing_before_or_after_it_is_promoted() -> None:
+    """The timeline is another one at once, though no checkpoint has written it down yet."""
+    with EmbeddedPostgres.start() as primary:
+        install(primary.uri())
+        with psycopg.connect(primary.uri(), autocommit=True) as db:
+            Engine(db).settle()
+        with (
+            EmbeddedPostgres.start(primary=primary) as standby,
+            psycopg.connect(standby.uri(), autocommit=True) as db,
+        ):
+            refused = refused_claim(db)
+            assert refused is not None
+            assert refused.sqlstate == "SP401"
+            assert gate_problem(db) is None
+            db.execute("select pg_promote()")
+            assert problem_of(standby.uri()) == "Changed since: timeline from 1 to 2."
+            db.execute("select payout_api.open_gate('the primary is gone', true)")
+            assert len(Engine(db).claim()) == 1
+        with psycopg.connect(primary.uri(), autocommit=True) as db:
+            assert gate_problem(db) is None
+
+
+def test_a_staging_copy_of_production_sends_nothing(
+    due: Story,
+    start_worker: StartWith,
+    dsn: Callable[..., str],
+    empty_database: Callable[[], str],
+    tmp_path: Path,
+) -> None:
+    due.settle(20, settlement_id="set_2")
+    copy = empty_database()
+    restore(dump(dsn(), tmp_path / "dump.sql"), copy)
+    with psycopg.connect(copy, autocommit=True) as db:
+        Engine(db).settle(settlement_id="only_here")
+        worker = start_worker(copy)
+        worker.wait_for_log(f"{NOTHING_IS_CLAIMED}no transfer is handed out")
+        wait_until(lambda: worker.log().count(NOTHING_IS_CLAIMED) > 1)
+        worker.stop()
+        assert db.execute("select count(*) from payout.transfer_attempts").fetchone() == (2,)
+    assert due.double.sends == []
+
+
+def test_a_worker_with_a_key_of_another_account_or_mode_sends_nothing(
+    due: Story, start_worker: StartWith, dsn: Callable[..., str]
+) -> None:
+    ours = start_worker(dsn("payout_worker"))
+    due.engine.make_due()
+    due.wait_until_states(paid=2)
+    ours.stop()
+    due.settle(5, settlement_id="set_2")
+    live = start_worker(dsn("payout_worker"), STRIPE_API_KEY="sk_live_of_the_same_account")
+    live.wait_for_log("this database does not pay from acct_platform in live mode")
+    live.stop()
+    due.double.inject(OF_ANOTHER)
+    foreign = start_worker(dsn("payout_worker"))
+    foreign.wait_for_log("this database does not pay from acct_another in test mode")
+    foreign.stop()
+    assert len(due.double.sends) == 1
+    due.double.clear_faults()
+    ours = start_worker(dsn("payout_worker"))
+    due.wait_until_states(paid=7)
+    ours.stop()
+
+
+def test_a_worker_whose_key_stripe_does_not_explain_claims_nothing(
+    due: Story, start_worker: StartWith, dsn: Callable[..., str]
+) -> None:
+    due.double.inject("unavailable", method="GET", path="/v1/account", times=2)
+    worker = start_worker(dsn("payout_worker"))
+    worker.wait_for_log("Stripe does not say whose key it is")
+    due.engine.make_due()
+    due.wait_until_states(paid=2)
+    worker.stop()
+    assert len(due.double.sends) == 1

@@ -1,0 +1,92 @@
+"""The gate tells what has changed since the database was adopted, and of what it cannot know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from tests.conftest import install
+from tests.procedures.engine import Engine
+from tests.procedures.epoch.places import adopted_elsewhere, epochs, gate_problem
+from tests.schema import rows
+
+
+def test_where_it_was_adopted_the_gate_is_open(engine: Engine) -> None:
+    assert gate_problem(engine.db) is None
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("system_identifier", "system"),
+        ("timeline_id", "timeline"),
+        ("database_oid", "database"),
+        ("table_oid", "tables"),
+    ],
+)
+def test_what_has_changed_is_named_with_what_it_was(engine: Engine, part: str, name: str) -> None:
+    adopted_elsewhere(engine.db, part)
+    was, is_now = engine.db.execute(
+        f"select e.{part}, w.{part} from payout.epochs as e, payout.where_we_are() as w "
+        "order by e.epoch_id desc limit 1".encode()
+    ).fetchall()[0]
+    assert gate_problem(engine.db) == f"Changed since: {name} from {was} to {is_now}."
+
+
+def test_everything_that_has_changed_is_named(engine: Engine) -> None:
+    engine.db.execute(
+        "insert into payout.epochs (system_identifier, timeline_id, database_oid, table_oid, "
+        "reason) select 1, w.timeline_id, 2, 3, 'elsewhere' from payout.where_we_are() as w"
+    )
+    problem = str(gate_problem(engine.db))
+    assert "system from 1 to " in problem
+    assert "timeline" not in problem
+    assert "; database from 2 to " in problem
+    assert "; tables from 3 to " in problem
+
+
+def test_the_newest_epoch_counts(engine: Engine) -> None:
+    adopted_elsewhere(engine.db, "timeline_id")
+    engine.db.execute("select payout_api.open_gate('promoted', true)")
+    assert gate_problem(engine.db) is None
+
+
+def test_an_epoch_without_a_place_closes_the_gate(engine: Engine) -> None:
+    engine.db.execute("insert into payout.epochs (reason) values ('somebody wants it so')")
+    assert gate_problem(engine.db) == "The gate was closed: somebody wants it so."
+
+
+def test_an_installation_opens_its_own_gate_and_only_in_its_own_place(
+    empty_database: Callable[[], str],
+) -> None:
+    uri = empty_database()
+    install(uri)
+    with psycopg.connect(uri, autocommit=True) as db:
+        assert [epoch[:4] for epoch in epochs(db)] == [(True, False, True, "installed")]
+        assert gate_problem(db) is None
+        rows.add_transfer(db)
+        assert gate_problem(db) is None
+
+
+def test_transfers_from_before_the_installation_were_loaded_from_elsewhere(
+    engine: Engine,
+) -> None:
+    """A data-only dump that leaves the epochs out, as it must leave out the lists."""
+    engine.settle()
+    engine.db.execute(
+        "insert into payout.epochs (system_identifier, timeline_id, database_oid, table_oid, "
+        "is_installation, reason, recorded_at) select w.*, true, 'installed', "
+        "now() + interval '1 hour' from payout.where_we_are() as w"
+    )
+    assert gate_problem(engine.db) == "It has transfers from before it was installed."
+
+
+def test_a_database_that_was_never_adopted_is_closed(engine: Engine) -> None:
+    for trigger in ("_500_refuse_change", "_500_refuse_truncate"):
+        engine.db.execute(f"alter table payout.epochs disable trigger {trigger}".encode())
+    engine.db.execute("truncate payout.epochs")
+    assert gate_problem(engine.db) == (
+        "It was never adopted, and it had transfers when the gate was built."
+    )

@@ -1,0 +1,125 @@
+"""A person opens the gate, with a reason, after a reconcile run or expressly without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Connection, login_name
+from tests.procedures.engine import Engine
+from tests.procedures.epoch.places import adopted_elsewhere, epochs, gate_problem
+from tests.schema.refusals import Refusal, refusal
+
+OPEN = "select payout_api.open_gate(p_reason => 'restored from the dump of Monday')"
+OPEN_WITHOUT = "select payout_api.open_gate('nothing was sent yet', p_without_reconcile => true)"
+NOT_RECONCILED = Refusal("SP410", "the gate stays closed: nothing was reconciled in this place")
+
+
+def reconcile(db: Connection, *, is_finished: bool = True, started: str = "1 second") -> None:
+    """Leave a run behind as reconcile does, begun so long after the last epoch."""
+    db.execute(
+        "insert into payout.reconcile_runs (created_from, created_until, started_at, finished_at) "
+        "select '2030-01-01Z', '2030-01-02Z', max(e.recorded_at) + %s::interval, "
+        "case when %s then now() end from payout.epochs as e",
+        [started, is_finished],
+    )
+
+
+def actions(db: Connection) -> list[tuple[object, ...]]:
+    return db.execute(
+        "select reason, details -> 'problem' is not null, details -> 'reconcile_run_id', acted_by "
+        "from payout.operator_actions where action = 'open_gate' order by operator_action_id"
+    ).fetchall()
+
+
+def test_a_gate_that_was_reconciled_behind_is_opened_and_it_is_written_down(
+    shared_engine: Engine,
+) -> None:
+    db, operator = shared_engine.db, login_name("payout_operator")
+    adopted_elsewhere(db, "system_identifier")
+    reconcile(db)
+    (run,) = db.execute("select reconcile_run_id from payout.reconcile_runs").fetchall()[0]
+    shared_engine.operator.execute(OPEN)
+    assert gate_problem(db) is None
+    assert epochs(db)[-1] == (True, True, False, "restored from the dump of Monday", operator)
+    assert actions(db)[-1] == ("restored from the dump of Monday", True, run, operator)
+
+
+def test_opening_an_open_gate_changes_nothing(engine: Engine) -> None:
+    adopted_elsewhere(engine.db, "timeline_id")
+    engine.db.execute(OPEN_WITHOUT)
+    before = epochs(engine.db), actions(engine.db)
+    engine.db.execute(OPEN)
+    engine.db.execute(OPEN_WITHOUT)
+    assert (epochs(engine.db), actions(engine.db)) == before
+
+
+@pytest.mark.parametrize("reason", [None, "", "  "])
+@pytest.mark.parametrize("without_reconcile", [True, False])
+def test_without_a_reason_the_gate_stays_closed(
+    engine: Engine, reason: str | None, without_reconcile: bool
+) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    statement = "select payout_api.open_gate(%s, %s)"
+    assert refusal(engine.db, statement, [reason, without_reconcile]) == Refusal(
+        "SP320", "the gate is not opened without a reason"
+    )
+    assert gate_problem(engine.db) is not None
+
+
+def test_a_gate_behind_which_nothing_was_reconciled_stays_closed(engine: Engine) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+    assert refusal(engine.db, "select payout_api.open_gate('because', null)") == NOT_RECONCILED
+
+
+def test_an_unfinished_run_opens_no_gate(engine: Engine) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    reconcile(engine.db, is_finished=False)
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
+@pytest.mark.parametrize("part", ["system_identifier", "timeline_id", "database_oid", "table_oid"])
+def test_a_run_that_came_with_the_copy_opens_no_gate(engine: Engine, part: str) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    reconcile(engine.db)
+    engine.db.execute(
+        f"update payout.reconcile_runs set {part} = ({part}::bigint + 1)::text::"
+        f"{'oid' if part.endswith('_oid') else 'bigint'}".encode()
+    )
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
+def test_a_run_from_before_the_gate_was_closed_opens_no_gate(engine: Engine) -> None:
+    engine.db.execute("insert into payout.epochs (reason) values ('closed')")
+    reconcile(engine.db, started="-1 second")
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
+def test_a_gate_may_be_opened_expressly_without_a_run_and_that_is_written_down(
+    engine: Engine,
+) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    engine.db.execute(OPEN_WITHOUT)
+    assert gate_problem(engine.db) is None
+    assert epochs(engine.db)[-1][:4] == (True, False, False, "nothing was sent yet")
+    assert actions(engine.db)[-1][:3] == ("nothing was sent yet", True, None)
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
+def test_nobody_but_an_operator_opens_the_gate(
+    connect: Callable[..., Connection], role: str
+) -> None:
+    assert refusal(connect(role), OPEN_WITHOUT) == Refusal(
+        "42501", "permission denied for function open_gate"
+    )
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_operator"])
+def test_nobody_writes_an_epoch_past_the_function(
+    connect: Callable[..., Connection], role: str
+) -> None:
+    refused = refusal(connect(role), "insert into payout.epochs (reason) values ('mine')")
+    assert refused is not None
+    assert refused.sqlstate == "42501"
