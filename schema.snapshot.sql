@@ -991,7 +991,7 @@ COMMENT ON FUNCTION payout.check_references() IS 'Part of payout_api.doctor(): n
 CREATE FUNCTION payout.check_rights() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
     with ours as (
         select n.oid, n.nspname, n.nspowner as owner, n.nspacl as acl
         from pg_namespace as n
@@ -1029,32 +1029,13 @@ CREATE FUNCTION payout.check_rights() RETURNS TABLE(check_name text, is_ok boole
     where g.grantee <> g.owner
         and not exists (
             select
-            from (values
-                ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
-                    'state|pay_after|metadata)$'),
-                ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
-                ('payout_app', 'INSERT|UPDATE',
-                    '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
-                ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
-                ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
-                ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
-                ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
-                ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
-                ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
-                ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
-                ('payout_operator', 'EXECUTE',
-                    '^payout_api[.](open_gate|change_stripe_account)[(]'),
-                ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.]doctor[(]'),
-                ('payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
-            ) as w (roles, privileges, things)
+            from payout.expected_rights() as w
             where g.grantee <> 0
                 and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))
                 and g.privilege_type = any (string_to_array(w.privileges, '|'))
                 and g.thing ~ w.things
         )
-$_$;
+$$;
 
 
 --
@@ -1706,6 +1687,43 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.entry_fits(p_entry payout.ledger_entries) IS 'Check: amount > 0, the accounts are those of the kind, only reversals name a reversal.';
+
+
+--
+-- Name: expected_rights(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.expected_rights() RETURNS TABLE(roles text, privileges text, things text)
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    values
+        ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
+            'state|pay_after|metadata)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
+        ('payout_app', 'INSERT|UPDATE',
+            '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
+        ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+        ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
+        ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
+        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
+        ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
+        ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
+        ('payout_operator', 'EXECUTE',
+            '^payout_api[.](open_gate|change_stripe_account)[(]'),
+        ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.]doctor[(]'),
+        ('payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
+$_$;
+
+
+--
+-- Name: FUNCTION expected_rights(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.expected_rights() IS 'Part of payout_api.doctor(): the rights that the migrations give.';
 
 
 --
@@ -7608,6 +7626,13 @@ GRANT SELECT ON TABLE payout.ledger_entries TO payout_auditor;
 --
 
 REVOKE ALL ON FUNCTION payout.entry_fits(p_entry payout.ledger_entries) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION expected_rights(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.expected_rights() FROM PUBLIC;
 
 
 --

@@ -130,7 +130,7 @@ grant execute on function payout_api.change_stripe_account(text, boolean, text) 
 drop function if exists payout_api.doctor();
 -- end dropped: procedures/api/operator/doctor.sql
 
--- frozen: procedures/api/operator/doctor.sql 788d28d43e08
+-- frozen: procedures/api/operator/doctor.sql c68dbd5b6131
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
@@ -161,8 +161,8 @@ as $$
     select * from payout.check_seals()
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, gate, guards, queue, books and seals; hint says what to do where is_ok is false. The '
-    'Stripe account is that of the caller''s key, if it has one.';
+    'Checks server, gate, guards, queue, books and seals; hint says what to do where is_ok is '
+    'false. The Stripe account is that of the caller''s key, if it has one.';
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
@@ -450,11 +450,11 @@ comment on function payout.check_guards() is
     'Part of payout_api.doctor(): triggers, owners and rights are as deployed.';
 -- end frozen: procedures/doctor/check_guards.sql
 
--- frozen: procedures/doctor/check_rights.sql c49ee235a56e
+-- frozen: procedures/doctor/check_rights.sql bba1c107e623
 -- check_rights: whether somebody was given more than the migrations gave.
 --
 -- Rights to read are nobody's harm; every other right on our tables, functions
--- and schemas is named unless it is one of those listed here.
+-- and schemas is named unless expected_rights lists it.
 
 create or replace function payout.check_rights()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -499,26 +499,7 @@ as $$
     where g.grantee <> g.owner
         and not exists (
             select
-            from (values
-                ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
-                    'state|pay_after|metadata)$'),
-                ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
-                ('payout_app', 'INSERT|UPDATE',
-                    '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
-                ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
-                ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
-                ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
-                ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
-                ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
-                ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
-                ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
-                ('payout_operator', 'EXECUTE',
-                    '^payout_api[.](open_gate|change_stripe_account)[(]'),
-                ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.]doctor[(]'),
-                ('payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
-            ) as w (roles, privileges, things)
+            from payout.expected_rights() as w
             where g.grantee <> 0
                 and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))
                 and g.privilege_type = any (string_to_array(w.privileges, '|'))
@@ -528,6 +509,42 @@ $$;
 comment on function payout.check_rights() is
     'Part of payout_api.doctor(): rights beyond reading are those that the migrations gave.';
 -- end frozen: procedures/doctor/check_rights.sql
+
+-- frozen: procedures/doctor/expected_rights.sql cc7e35665cc3
+-- expected_rights: who has which right, beside reading, on what.
+--
+-- Roles and privileges are separated by |; things are regular expressions over the
+-- names that check_rights makes.
+
+create or replace function payout.expected_rights()
+returns table (roles text, privileges text, things text)
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    values
+        ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
+            'state|pay_after|metadata)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
+        ('payout_app', 'INSERT|UPDATE',
+            '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
+        ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+        ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
+        ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
+        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
+        ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
+        ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
+        ('payout_operator', 'EXECUTE',
+            '^payout_api[.](open_gate|change_stripe_account)[(]'),
+        ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.]doctor[(]'),
+        ('payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
+$$;
+comment on function payout.expected_rights() is
+    'Part of payout_api.doctor(): the rights that the migrations give.';
+-- end frozen: procedures/doctor/expected_rights.sql
 
 -- frozen: procedures/epoch/gate_problem.sql 7cf058dbab8b
 -- gate_problem: what keeps the gate closed, in a sentence; null while it is open.

@@ -342,6 +342,10 @@ drop function if exists payout.name_stripe_account(text, boolean);
 drop function if exists payout.gate_problem();
 -- end dropped: procedures/epoch/gate_problem.sql
 
+-- dropped: procedures/doctor/expected_rights.sql
+drop function if exists payout.expected_rights();
+-- end dropped: procedures/doctor/expected_rights.sql
+
 -- dropped: procedures/doctor/check_gate.sql
 drop function if exists payout.check_gate(text, boolean);
 -- end dropped: procedures/doctor/check_gate.sql

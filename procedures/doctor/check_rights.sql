@@ -1,7 +1,7 @@
 -- check_rights: whether somebody was given more than the migrations gave.
 --
 -- Rights to read are nobody's harm; every other right on our tables, functions
--- and schemas is named unless it is one of those listed here.
+-- and schemas is named unless expected_rights lists it.
 
 create or replace function payout.check_rights()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -46,26 +46,7 @@ as $$
     where g.grantee <> g.owner
         and not exists (
             select
-            from (values
-                ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
-                    'state|pay_after|metadata)$'),
-                ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
-                ('payout_app', 'INSERT|UPDATE',
-                    '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
-                ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
-                ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
-                ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
-                ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
-                ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
-                ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
-                ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
-                ('payout_operator', 'EXECUTE',
-                    '^payout_api[.](open_gate|change_stripe_account)[(]'),
-                ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.]doctor[(]'),
-                ('payout_operator|payout_auditor', 'EXECUTE',
-                    '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
-            ) as w (roles, privileges, things)
+            from payout.expected_rights() as w
             where g.grantee <> 0
                 and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))
                 and g.privilege_type = any (string_to_array(w.privileges, '|'))
