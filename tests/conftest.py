@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 import pytest
 from psycopg import sql
-from pytest_postgresql import factories
+from pytest_postgresql.janitor import DatabaseJanitor
 
 from sandbox.embedded_postgres import EmbeddedPostgres
 from tools import migrate
@@ -133,20 +133,62 @@ def server() -> Server:
     return server
 
 
-postgresql_noproc = factories.postgresql_noproc(dbname=f"payout_{RUN}_", depends_on="server")
-postgresql = factories.postgresql("postgresql_noproc")
+@pytest.fixture(scope="session")
+def maintenance(server: Server) -> Iterator[Connection]:
+    """The one connection over which the tests of a process make and drop their databases."""
+    with server.connect() as connection:
+        yield connection
+
+
+class Clone(DatabaseJanitor):
+    """pytest-postgresql's janitor, for a clone of the template, at half the cost.
+
+    It connects once for all tests, and copies files instead of logging every page.
+    """
+
+    def __init__(self, server: Server, maintenance: Connection) -> None:
+        super().__init__(
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            password=server.password,
+            maintenance_dbname=server.maintenance_dbname,
+            template_dbname=server.template_dbname,
+            dbname=f"payout_{RUN}_{secrets.token_hex(4)}",
+        )
+        self._maintenance = maintenance
+
+    @contextmanager
+    def cursor(self, dbname: str | None = None) -> Iterator[psycopg.Cursor[Any]]:
+        """Give a cursor on the connection that all clones share."""
+        with self._maintenance.cursor() as cursor:
+            yield cursor
+
+    def _build_create_database_sql(self) -> sql.Composed:
+        return super()._build_create_database_sql() + sql.SQL(" strategy file_copy")
+
+
+@contextmanager
+def connect_to_clone(server: Server, maintenance: Connection) -> Iterator[Connection]:
+    """Give a superuser's connection to a fresh, adopted database; PL/pgSQL is strict in it."""
+    with (
+        Clone(server, maintenance) as clone,
+        psycopg.connect(server.uri(clone.dbname), autocommit=True) as connection,
+    ):
+        name = sql.Identifier(clone.dbname)
+        connection.execute(
+            sql.SQL("alter database {} set plpgsql.extra_errors = 'all'").format(name)
+        )
+        connection.execute("set plpgsql.extra_errors = 'all'")
+        adopt(connection)
+        yield connection
 
 
 @pytest.fixture
-def database(server: Server, postgresql: Connection) -> str:
-    """The name of the test's own database, adopted; PL/pgSQL is stricter in it than by default."""
-    name = postgresql.info.dbname
-    postgresql.autocommit = True
-    postgresql.execute(
-        sql.SQL("alter database {} set plpgsql.extra_errors = 'all'").format(sql.Identifier(name))
-    )
-    adopt(postgresql)
-    return name
+def database(server: Server, maintenance: Connection) -> Iterator[str]:
+    """The name of the test's own database."""
+    with connect_to_clone(server, maintenance) as connection:
+        yield connection.info.dbname
 
 
 @pytest.fixture

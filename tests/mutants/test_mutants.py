@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 import pytest
 
-from tests.conftest import Connection, Server
+from tests.conftest import Connection, Server, connect_to_clone
 from tests.mutants.mutants import (
     CONCURRENT_MUTANTS,
     MUTANTS,
@@ -17,7 +17,7 @@ from tests.mutants.mutants import (
     edited,
 )
 from tests.mutants.probes import Probe
-from tests.procedures.engine import Engine, connect_to_clone
+from tests.procedures.engine import Engine
 
 PROBES: Final = list(dict.fromkeys(mutant.probe for mutant in MUTANTS))
 CONCURRENT_PROBES: Final = list(dict.fromkeys(mutant.probe for mutant in CONCURRENT_MUTANTS))
@@ -26,9 +26,9 @@ REFUSALS: Final = ("SP", "23")
 
 
 @pytest.fixture(scope="module")
-def workbench(server: Server) -> Iterator[Connection]:
+def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
     """A superuser's connection to a database in which every mutant is undone."""
-    with connect_to_clone(server) as connection:
+    with connect_to_clone(server, maintenance) as connection:
         yield connection
 
 

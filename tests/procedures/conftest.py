@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from psycopg.pq import TransactionStatus
 
-from tests.conftest import Connection, Server
-from tests.procedures.engine import Engine, connect_to_clone
+from tests.conftest import Connection, Server, connect_to_clone
+from tests.procedures.engine import Engine
 
 
 @pytest.fixture(scope="module")
-def workbench(server: Server) -> Iterator[Connection]:
+def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
     """A superuser's connection to a database that the tests of one module use in turn."""
-    with connect_to_clone(server) as connection:
+    with connect_to_clone(server, maintenance) as connection:
         yield connection
 
 

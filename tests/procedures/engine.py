@@ -5,17 +5,14 @@ Time is moved by ageing rows, never by a setting: `Engine.let_pass`.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-import psycopg
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from tests.conftest import RUN, Connection, Server, adopt
+from tests.conftest import Connection
 
 Outcome = dict[str, Any]
 
@@ -117,23 +114,6 @@ class Entry(NamedTuple):
     debit_account: str
     credit_account: str
     amount_minor: int
-
-
-@contextmanager
-def connect_to_clone(server: Server) -> Iterator[Connection]:
-    """Give a superuser's connection to a fresh, adopted database; tests undo what they do in it."""
-    name = f"payout_{RUN}_{secrets.token_hex(4)}"
-    names = sql.Identifier(name), sql.Identifier(server.template_dbname)
-    with server.connect() as connection:
-        connection.execute(sql.SQL("create database {} template {}").format(*names))
-    try:
-        with psycopg.connect(server.uri(name), autocommit=True) as connection:
-            connection.execute("set plpgsql.extra_errors = 'all'")
-            adopt(connection)
-            yield connection
-    finally:
-        with server.connect() as connection:
-            connection.execute(sql.SQL("drop database {} with (force)").format(names[0]))
 
 
 @contextmanager
