@@ -1,0 +1,600 @@
+"""The protocol of one transfer: row, workers, network and Stripe, as moves between states.
+
+Every function below mirrors one of procedures/execution (named in its docstring); the rest is the
+world. What the world may do is assumed here, what the rules do is held equal to the SQL by tests.
+
+Time is a few ages. An attempt is FRESH while its worker may send, LATE once its lease is over,
+DRAINED 15 minutes later (its request has arrived or never will) and SETTLED 24 hours later (nothing
+that Stripe began is still to come). A key is young, WALLED 20 hours after its first send,
+FORGOTTEN after 24. No step says how much time went by, so every order that the inequalities of
+`engine_settings` allow is explored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+FRESH, LATE, DRAINED, SETTLED = range(4)
+AGES: Final = ("fresh", "its lease is over", "it is drained", "a day has passed")
+YOUNG, WALLED, FORGOTTEN = range(3)
+# The transfer at Stripe: lists may hide it for an hour; it may have been there at the first scan.
+ABSENT, HIDDEN, HIDDEN_AT_FIRST_SCAN, LISTED = range(4)
+
+# What a worker can see of one send, and how `stripe_error_rules` react to it (a test compares).
+REACTIONS: Final = {
+    "not_sent": "retry",
+    "no_response": "unknown",
+    "rate_limited": "retry",
+    "unauthorized": "pause",
+    "key_in_use": "retry",
+    "refused": "refuse",
+    "unfunded": "decline_until_funded",
+    "declined": "decline",
+    "failed_500": "unknown",
+    "replayed_500": "park",
+    "may_execute_later": "park",
+}
+# Surely without effect: `is_only_send` does not count them.
+CLEAN: Final = frozenset({"not_sent", "rate_limited", "unauthorized"})
+# Known not to have begun, or ended for good: nothing of it can come later.
+DEFINITE: Final = CLEAN | {"key_in_use", "refused", "unfunded", "declined", "success"}
+# What Stripe answers again to the same key.
+REPLAYS: Final = {
+    "success": "success",
+    "unfunded": "unfunded",
+    "declined": "declined",
+    "500": "replayed_500",
+    "pending": "may_execute_later",
+}
+
+# What Stripe may say to a request that it looks at for the first time, besides making the transfer.
+ANSWERS: Final = frozenset(
+    {"rate_limited", "unauthorized", "refused", "unfunded", "declined", "failed_500"}
+    | {"may_execute_later"}
+)
+EDGES: Final = frozenset(
+    {
+        ("scheduled", "in_flight"),
+        ("scheduled", "parked"),
+        ("retry_wait", "in_flight"),
+        ("retry_wait", "paid"),
+        ("retry_wait", "parked"),
+        ("unknown", "in_flight"),
+        ("unknown", "paid"),
+        ("unknown", "parked"),
+        ("unknown", "failed"),
+        ("in_flight", "paid"),
+        ("in_flight", "failed"),
+        ("in_flight", "retry_wait"),
+        ("in_flight", "unknown"),
+        ("in_flight", "parked"),
+        ("parked", "paid"),
+        ("parked", "failed"),
+        ("failed", "scheduled"),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The rules and bounds of one exploration; `unsafe` names what is left out or changed."""
+
+    unsafe: frozenset[str] = frozenset()
+    attempts: int = 3
+    workers: int = 2
+    max_tries: int = 3
+    max_generations: int = 2
+    answers: frozenset[str] = ANSWERS
+    reactions: dict[str, str] = field(default_factory=lambda: dict(REACTIONS))
+    edges: frozenset[tuple[str, str]] = EDGES
+
+    def lacks(self, variant: str) -> bool:
+        """Return whether an unsafe variant is on."""
+        return variant in self.unsafe
+
+
+class Attempt(NamedTuple):
+    """One claim, the worker that has it, its request and what became known of it."""
+
+    generation: int
+    age: int = FRESH
+    worker: str = "holds"  # holds (the order), waits (for an answer), knows (the outcome), gone
+    request: str = ""  # on_its_way, executing; after a 500: unfinished; unapproved
+    outcome: str = ""  # what the worker knows; it may report it at any time, again and again
+    verdict: str = ""  # of its first report: ok, stale
+    is_dirty: bool = False  # reported something that may have had an effect
+    is_definite: bool = False  # reported something after which nothing can come
+
+
+class Key(NamedTuple):
+    """One idempotency key, from its first claim on."""
+
+    age: int = YOUNG
+    record: str = ""  # what Stripe has saved: "", busy, or a key of REPLAYS
+
+
+class State(NamedTuple):
+    """Everything: the row, the attempts, Stripe."""
+
+    state: str = "scheduled"
+    generation: int = 1
+    tries: int = 0
+    has_unknown_send: bool = False
+    is_due: bool = False  # failed, and rule K opens the next key
+    may_execute_later: bool = False
+    attempts: tuple[Attempt, ...] = ()
+    keys: tuple[Key, ...] = ()
+    effect: int = ABSENT
+    scans: int = 0  # complete and without match: 0, 1; 2 is one that is an hour old
+    scan: str = ""  # under way, and what it will bring: hit, counts (against there being one)
+
+
+class Move(NamedTuple):
+    """One step: what happens, whether it is a fault, where it leads, what it breaks."""
+
+    label: str
+    is_fault: bool
+    to: State
+    broken: str | None = None
+
+
+TWO_EFFECTS: Final = "two transfers at Stripe"
+FALSE_FAILURE: Final = "failed, or its key closed, while Stripe pays"
+FALSE_SUCCESS: Final = "paid without a transfer at Stripe"
+FORGOTTEN_KEY: Final = "a key sent that Stripe may have forgotten"
+ILLEGAL_MOVE: Final = "a move that state_edges does not have"
+STUCK: Final = "no next step"
+
+
+def key_index(state: State, number: int, rules: Rules) -> int:
+    """Return which key an attempt is sent under: that of its generation."""
+    return number if rules.lacks("a key per attempt") else state.attempts[number].generation - 1
+
+
+def current_key(state: State, rules: Rules) -> Key:
+    """Return the key that the next claim would send, as old as it is."""
+    index = len(state.attempts) if rules.lacks("a key per attempt") else state.generation - 1
+    return state.keys[index] if index < len(state.keys) else Key()
+
+
+def with_attempt(state: State, number: int, **changes: object) -> State:
+    """Return the state with one attempt changed."""
+    attempts = list(state.attempts)
+    attempts[number] = attempts[number]._replace(**changes)  # type: ignore[arg-type]
+    return state._replace(attempts=tuple(attempts))
+
+
+def with_key(state: State, index: int, **changes: object) -> State:
+    """Return the state with one key changed."""
+    keys = list(state.keys)
+    keys[index] = keys[index]._replace(**changes)  # type: ignore[arg-type]
+    return state._replace(keys=tuple(keys))
+
+
+# The database
+
+
+def others_are_open(state: State, number: int) -> bool:
+    """other_attempts_drain_at: an earlier attempt that nobody reported on has not drained."""
+    return any(
+        a.generation == state.generation and n != number and not a.verdict and a.age < DRAINED
+        for n, a in enumerate(state.attempts)
+    )
+
+
+def is_only_send(state: State, number: int) -> bool:
+    """is_only_send: no attempt but this can have had an effect under the current key."""
+    return not state.has_unknown_send and not any(
+        a.generation == state.generation and n != number and a.is_dirty
+        for n, a in enumerate(state.attempts)
+    )
+
+
+def judge_decline(state: State, number: int, reaction: str, rules: Rules) -> State:
+    """judge_decline: failed, with or without a later key; unknown or parked in doubt."""
+    if others_are_open(state, number) and not rules.lacks("decline while another attempt is open"):
+        return state._replace(state="unknown")
+    is_final_400 = rules.lacks("a non-saved 4xx is final") or rules.lacks("a new key after a 4xx")
+    if reaction == "refuse" and not is_only_send(state, number) and not is_final_400:
+        return state._replace(state="parked")
+    has_next_key = reaction == "decline_until_funded" or (
+        reaction == "refuse" and rules.lacks("a new key after a 4xx")
+    )
+    return state._replace(
+        state="failed", is_due=has_next_key and state.generation < rules.max_generations
+    )
+
+
+def judge_failure(state: State, number: int, outcome: str, rules: Rules) -> State:
+    """judge_failure: the newest attempt came back without a success."""
+    reaction = rules.reactions[outcome]
+    had_unknown_send = state.has_unknown_send
+    tries = state.tries + (reaction != "pause")
+    leaves_unknown = reaction in ("unknown", "park") and not rules.lacks("unknown is forgotten")
+    state = state._replace(tries=tries, has_unknown_send=had_unknown_send or leaves_unknown)
+    if outcome == "failed_500" and rules.lacks("a new key after a 500"):
+        return state._replace(state="failed", is_due=state.generation < rules.max_generations)
+    if reaction in ("decline", "decline_until_funded", "refuse"):
+        return judge_decline(state, number, reaction, rules)
+    if reaction == "park":
+        return state._replace(state="parked", may_execute_later=outcome == "may_execute_later")
+    if reaction != "pause" and tries >= rules.max_tries:
+        return state._replace(state="parked")
+    if reaction in ("retry", "pause") and not had_unknown_send:
+        return state._replace(state="retry_wait")
+    return state._replace(state="unknown")
+
+
+def judge_success(state: State, number: int) -> tuple[str, State]:
+    """judge_success: a fact for the current key; behind any other it calls a person and parks."""
+    if state.state == "paid":
+        return "already", state
+    if state.attempts[number].generation != state.generation or state.state in (
+        "scheduled",
+        "failed",
+    ):
+        is_open = state.state in ("scheduled", "in_flight", "retry_wait", "unknown")
+        return "alarm", state._replace(state="parked") if is_open else state
+    return "ok", state._replace(state="paid")
+
+
+def report(state: State, number: int, rules: Rules) -> tuple[str, State]:
+    """report_outcomes, judge_outcome: verdict and state after one report."""
+    attempt = state.attempts[number]
+    is_newest = (
+        state.state == "in_flight"
+        and attempt.generation == state.generation
+        and number == len(state.attempts) - 1
+    )
+    after = state
+    if attempt.outcome == "success" and (
+        is_newest or not rules.lacks("a stale success is dropped")
+    ):
+        verdict, after = judge_success(state, number)
+    elif is_newest or (
+        rules.lacks("no fence") and state.state != "paid" and (attempt.outcome != "success")
+    ):
+        verdict, after = "ok", judge_failure(state, number, attempt.outcome, rules)
+    else:
+        verdict = "already" if attempt.verdict == "ok" else "stale"
+    after = with_attempt(
+        after,
+        number,
+        verdict=attempt.verdict if attempt.verdict == "ok" else verdict,
+        is_dirty=attempt.is_dirty or attempt.outcome not in CLEAN,
+        is_definite=attempt.is_definite or attempt.outcome in DEFINITE,
+    )
+    return verdict, after
+
+
+def can_claim(state: State, rules: Rules) -> bool:
+    """lock_due_transfers: whose turn it is, with a key young enough."""
+    claimable = {"scheduled", "retry_wait", "unknown"}
+    if rules.lacks("parked can be claimed"):
+        claimable.add("parked")
+    has_room = len(state.attempts) < rules.attempts and rules.workers > sum(
+        a.worker != "gone" for a in state.attempts
+    )
+    is_young = current_key(state, rules).age == YOUNG
+    ignores_age = rules.lacks("no 24-hour limit") or rules.lacks("parked can be claimed")
+    return state.state in claimable and has_room and (is_young or ignores_age)
+
+
+def claim(state: State, rules: Rules) -> State:
+    """claim_transfers: the next attempt, committed before anything is sent."""
+    per_attempt = rules.lacks("a key per attempt")
+    is_first = per_attempt or state.generation > len(state.keys)
+    return state._replace(
+        state="in_flight",
+        attempts=(*state.attempts, Attempt(state.generation)),
+        keys=(*state.keys, Key()) if is_first else state.keys,
+        scans=0,
+    )
+
+
+def expire_lease(state: State, rules: Rules) -> State:
+    """expire_leases: the worker did not come back."""
+    tries = state.tries + 1
+    return state._replace(
+        state="parked" if tries >= rules.max_tries else "unknown",
+        tries=tries,
+        has_unknown_send=not rules.lacks("unknown is forgotten") or state.has_unknown_send,
+    )
+
+
+def reopen(state: State) -> State:
+    """reopen_declined, and rule K after rule Q: the next key."""
+    return state._replace(
+        state="scheduled",
+        generation=state.generation + 1,
+        tries=0,
+        has_unknown_send=False,
+        is_due=False,
+    )
+
+
+def scan_counts(state: State, rules: Rules) -> bool:
+    """Rule Q: whether a scan that begins now can prove absence."""
+    if rules.lacks("absence at once") or rules.lacks("absence before the attempts drained"):
+        return True
+    if state.may_execute_later:
+        return False
+    for attempt in state.attempts:
+        waits_a_day = not attempt.is_definite
+        if rules.lacks("absence 15 minutes after a 500"):
+            waits_a_day = False
+        if rules.lacks("absence a day after a reported answer only"):
+            waits_a_day = waits_a_day and attempt.verdict != ""
+        if attempt.age < (SETTLED if waits_a_day else DRAINED):
+            return False
+    return True
+
+
+def end_scan(state: State, rules: Rules) -> State:
+    """Rule Q: a complete scan is in; match, or one of the two that prove absence."""
+    found, state = state.scan, state._replace(scan="")
+    if state.state != "parked":
+        return state
+    if found == "hit":
+        return state._replace(state="paid")
+    is_enough = (
+        state.scans == 2 or rules.lacks("one scan is enough") or rules.lacks("absence at once")
+    )
+    if not is_enough:
+        return state._replace(scans=1)
+    return state._replace(state="failed", scans=0, is_due=state.generation < rules.max_generations)
+
+
+# The world
+
+
+def stripe_answers(state: State, number: int, outcome: str, leaves: str = "") -> State:
+    """Stripe answers a request; the worker learns of it if it still waits."""
+    if state.attempts[number].worker == "waits":
+        return with_attempt(state, number, worker="knows", request=leaves, outcome=outcome)
+    return with_attempt(state, number, request=leaves)
+
+
+def effect_moves(label: str, state: State, after: State, index: int, rules: Rules) -> Move:
+    """Stripe makes a transfer."""
+    broken = None
+    if state.effect != ABSENT:
+        broken = TWO_EFFECTS
+    elif state.state == "failed" or (
+        index + 1 < state.generation and not rules.lacks("a key per attempt")
+    ):
+        broken = FALSE_FAILURE
+    return Move(label, False, after._replace(effect=HIDDEN), broken)
+
+
+def stripe_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
+    """What may happen to one request, from the wire to the answer."""
+    who = f"request {number + 1}"
+    attempt = state.attempts[number]
+    index = key_index(state, number, rules)
+    key = state.keys[index]
+    if attempt.request == "on_its_way":
+        yield Move(f"{who} is lost", True, with_attempt(state, number, request=""))
+        broken = FORGOTTEN_KEY if key.age == FORGOTTEN else None
+        if key.record == "busy":
+            yield Move(f"{who}: 409 key in use", False, stripe_answers(state, number, "key_in_use"))
+        elif key.record and key.age != FORGOTTEN:
+            replay = REPLAYS[key.record]
+            yield Move(f"{who}: {replay} replayed", False, stripe_answers(state, number, replay))
+        else:
+            for outcome in sorted({"rate_limited", "unauthorized", "refused"} & rules.answers):
+                yield Move(
+                    f"{who}: {outcome}, nothing saved",
+                    True,
+                    stripe_answers(state, number, outcome),
+                )
+            begun = with_key(with_attempt(state, number, request="executing"), index, record="busy")
+            yield Move(f"{who} begins to be executed", False, begun, broken)
+    elif attempt.request == "executing":
+        for outcome, record, leaves, has_effect in (
+            ("unfunded", "unfunded", "", False),
+            ("declined", "declined", "", False),
+            ("failed_500", "500", "", False),
+            ("failed_500", "500", "unfinished", False),
+            ("may_execute_later", "pending", "unapproved", False),
+            ("success", "success", "", True),
+            ("failed_500", "500", "", True),
+        ):
+            if outcome != "success" and outcome not in rules.answers:
+                continue
+            after = stripe_answers(state, number, outcome, leaves)
+            after = with_key(after, index, record=record)
+            label = f"{who}: {outcome}"
+            if leaves:
+                label += f", {leaves}"
+            if has_effect:
+                yield effect_moves(f"{label}, and the effect", state, after, index, rules)
+            else:
+                yield Move(label, True, after)
+    elif attempt.request:
+        after = with_attempt(state, number, request="")
+        yield effect_moves(f"{who} is carried out late", state, after, index, rules)
+
+
+def worker_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
+    """What the worker of one attempt may do, or fail to do."""
+    who = f"worker of attempt {number + 1}"
+    attempt = state.attempts[number]
+    if attempt.worker == "holds":
+        if attempt.age == FRESH or rules.lacks("no check before the send"):
+            key = state.keys[key_index(state, number, rules)]
+            sent = with_attempt(state, number, worker="waits", request="on_its_way")
+            broken = FORGOTTEN_KEY if key.age == FORGOTTEN else None
+            yield Move(f"{who} sends", False, sent, broken)
+        yield Move(
+            f"{who} does not send",
+            attempt.age == FRESH,
+            with_attempt(state, number, worker="knows", outcome="not_sent"),
+        )
+    if attempt.worker == "waits":
+        yield Move(
+            f"{who} gives up waiting",
+            bool(attempt.request) and attempt.age == FRESH,
+            with_attempt(state, number, worker="knows", outcome="no_response"),
+        )
+    if attempt.worker == "knows":
+        verdict, after = report(state, number, rules)
+        yield Move(f"{who} reports {attempt.outcome}: {verdict}, {after.state}", False, after)
+    if attempt.worker != "gone":
+        yield Move(
+            f"{who} dies",
+            attempt.worker != "knows" or not attempt.verdict,
+            with_attempt(state, number, worker="gone", outcome=""),
+        )
+
+
+def time_moves(state: State, rules: Rules) -> Iterator[Move]:
+    """Time goes by: the oldest thing of each kind comes to its next age."""
+    for number, attempt in enumerate(state.attempts):
+        age = attempt.age + 1
+        if age > SETTLED or (number and state.attempts[number - 1].age < age):
+            continue
+        index = key_index(state, number, rules)
+        if age == SETTLED and state.keys[index].age != FORGOTTEN:
+            continue
+        yield Move(
+            f"attempt {number + 1}: {AGES[age]}",
+            False,
+            grow_older(state, number, age, index, rules),
+        )
+    for index, key in enumerate(state.keys):
+        age = key.age + 1
+        if age > FORGOTTEN or (index and state.keys[index - 1].age < age):
+            continue
+        # 20 h + lease + drain < 24 h
+        if (
+            age == FORGOTTEN
+            and not rules.lacks("the window reaches Stripe's memory")
+            and any(
+                key_index(state, n, rules) == index and a.age < DRAINED
+                for n, a in enumerate(state.attempts)
+            )
+        ):
+            continue
+        label = ("", "20 hours since its first send", "Stripe may forget it")[age]
+        yield Move(f"key {index + 1}: {label}", False, with_key(state, index, age=age))
+    if state.scans == 1:
+        # An hour drains every attempt that was there.
+        later = state
+        for number, attempt in enumerate(state.attempts):
+            for age in range(attempt.age + 1, DRAINED + 1):
+                later = grow_older(later, number, age, key_index(state, number, rules), rules)
+        if later.effect == HIDDEN_AT_FIRST_SCAN:
+            later = later._replace(effect=LISTED)
+        yield Move("an hour since the first scan", False, later._replace(scans=2))
+
+
+def grow_older(state: State, number: int, age: int, index: int, rules: Rules) -> State:
+    """An attempt comes of an age: what has not happened by then never will."""
+    attempt = state.attempts[number]
+    state = with_attempt(state, number, age=age)
+    if age == DRAINED and not rules.lacks("the drain is too short"):
+        if attempt.request == "on_its_way":
+            state = with_attempt(state, number, request="")
+        elif attempt.request == "executing":
+            state = with_key(with_attempt(state, number, request=""), index, record="500")
+    may_come_later = state.may_execute_later and attempt.request == "unapproved"
+    if age == SETTLED and attempt.request and not may_come_later:
+        state = with_attempt(state, number, request="")
+    return state
+
+
+def database_moves(state: State, rules: Rules) -> Iterator[Move]:
+    """Claims, sweeps, look-ups."""
+    if can_claim(state, rules):
+        yield Move("claim", False, claim(state, rules))
+    if state.state == "in_flight" and state.attempts[-1].age >= LATE:
+        after = expire_lease(state, rules)
+        yield Move(f"sweep: the lease ran out, {after.state}", False, after)
+    if (
+        state.state in ("retry_wait", "unknown")
+        and current_key(state, rules).age >= WALLED
+        and not rules.lacks("no 24-hour limit")
+    ):
+        yield Move("sweep: the key is too old, parked", False, state._replace(state="parked"))
+    if state.state == "failed" and state.is_due:
+        yield Move("sweep: the next key", False, reopen(state))
+    if state.state == "parked" and not state.scan and not rules.lacks("parked is not looked up"):
+        counts = scan_counts(state, rules)
+        # Both scans must be an hour apart: the second begins when the first is that old.
+        is_in_time = state.scans != 1 or rules.lacks("scans without an hour between")
+        begun = state
+        if state.effect == HIDDEN and counts and state.scans == 0:
+            begun = state._replace(effect=HIDDEN_AT_FIRST_SCAN)
+        if state.scans == 1 and is_in_time:
+            begun = begun._replace(scans=2)
+        # A scan without match that does not count changes nothing.
+        if state.effect != LISTED and counts and is_in_time:
+            yield Move("a scan begins", False, begun._replace(scan="counts"))
+        if state.effect != ABSENT:
+            yield Move("a scan begins and will find it", False, state._replace(scan="hit"))
+    if state.scan:
+        after = end_scan(state, rules)
+        yield Move(f"the scan ends: {after.state}", False, after)
+
+
+def moves(state: State, rules: Rules) -> Iterator[Move]:
+    """Every step from a state, with the property that it breaks."""
+    for move in all_moves(state, rules):
+        to = move.to
+        broken = move.broken
+        if broken is None and to.state != state.state:
+            if to.state == "failed" and to.effect != ABSENT:
+                broken = FALSE_FAILURE
+            elif to.state == "paid" and to.effect == ABSENT:
+                broken = FALSE_SUCCESS
+            elif (state.state, to.state) not in rules.edges and not rules.unsafe:
+                broken = ILLEGAL_MOVE
+        yield Move(move.label, move.is_fault, normal(to), broken)
+
+
+def all_moves(state: State, rules: Rules) -> Iterator[Move]:
+    """Every step of every part."""
+    yield from database_moves(state, rules)
+    for number in range(len(state.attempts)):
+        yield from worker_moves(state, number, rules)
+        yield from stripe_moves(state, number, rules)
+    yield from time_moves(state, rules)
+
+
+def normal(state: State) -> State:
+    """One state for all that cannot differ in what follows.
+
+    Once the row is paid only Stripe can still err; of a closed key nobody asks what was reported.
+    """
+    is_paid = state.state == "paid"
+    attempts = tuple(
+        a._replace(
+            worker="gone" if is_paid and a.worker == "knows" else a.worker,
+            outcome="" if is_paid else a.outcome,
+            verdict="",
+            is_dirty=False,
+            is_definite=a.is_definite and not is_paid,
+        )
+        if is_paid or a.generation < state.generation
+        else a
+        for a in state.attempts
+    )
+    if is_paid:
+        return State(
+            "paid", state.generation, 0, attempts=attempts, keys=state.keys, effect=state.effect
+        )
+    return state._replace(attempts=attempts)
+
+
+def is_at_rest(state: State, rules: Rules) -> bool:
+    """Final, or a person's: paid; failed without a date; Stripe may still carry it out."""
+    return (
+        state.state == "paid"
+        or (state.state == "failed" and not state.is_due)
+        or (state.state == "parked" and state.may_execute_later)
+        # Where the exploration ends: another key, and no attempt left to explore it with.
+        or (state.state == "scheduled" and len(state.attempts) == rules.attempts)
+    )
