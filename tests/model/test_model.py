@@ -53,10 +53,8 @@ CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("unknown is forgotten", FALSE_FAILURE, {"answers": frozenset({"refused"})}),
     ("the drain is too short", TWO_EFFECTS, {"answers": frozenset()}),
     ("the window reaches Stripe's memory", FORGOTTEN_KEY, {"answers": frozenset()}),
-    ("parked is not looked up", STUCK, {}),
+    ("parked is not looked up", STUCK, {"answers": frozenset()}),
 )
-# Left out, these rules are not missed in the model: another rule holds by itself (docs/model.md).
-REDUNDANT: Final = ("decline while another attempt is open", "a stale success is dropped")
 
 # An answer of each class, as a worker reports it.
 ANSWERS_OF_STRIPE: Final[dict[str, dict[str, Any]]] = {
