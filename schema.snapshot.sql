@@ -729,8 +729,8 @@ CREATE FUNCTION payout.check_gate(p_stripe_account_id text, p_is_livemode boolea
             from payout.epochs as e
             order by e.epoch_id desc
             limit 1)),
-        'docs/restore.md: payout-engine reconcile, look at payout.discrepancies, then '
-            'select payout_api.open_gate(reason)'
+        'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
+            'select payout_api.open_gate(…)'
     from (select payout.gate_problem() as problem) as g
     union all
     select 'the key is of the fixed account',
@@ -3480,8 +3480,8 @@ begin
             using
                 errcode = 'SP403',
                 detail = v_problem,
-                hint = 'docs/restore.md: payout-engine reconcile, look at payout.discrepancies, '
-                    'then select payout_api.open_gate(reason).';
+                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, '
+                    'then select payout_api.open_gate(…).';
     end if;
     perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
 end
@@ -5122,7 +5122,7 @@ begin
             using
                 errcode = 'SP410',
                 detail = v_problem,
-                hint = 'payout-engine reconcile; if it can have forgotten nothing that was sent, '
+                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
                     'payout_api.open_gate(reason, p_without_reconcile => true).';
     end if;
 

@@ -168,7 +168,7 @@ grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/api/operator/doctor.sql
 
--- frozen: procedures/api/operator/open_gate.sql c67cf019fa22
+-- frozen: procedures/api/operator/open_gate.sql d7979b1833cc
 -- open_gate: adopt the database in the place where it is now; transfers are handed out again.
 --
 -- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
@@ -219,7 +219,7 @@ begin
             using
                 errcode = 'SP410',
                 detail = v_problem,
-                hint = 'payout-engine reconcile; if it can have forgotten nothing that was sent, '
+                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
                     'payout_api.open_gate(reason, p_without_reconcile => true).';
     end if;
 
@@ -348,7 +348,7 @@ grant execute on function payout_api.claim_transfers(text, integer, bigint, text
     to payout_worker;
 -- end frozen: procedures/api/worker/claim_transfers.sql
 
--- frozen: procedures/doctor/check_gate.sql af6b03b822a4
+-- frozen: procedures/doctor/check_gate.sql 2c438dab1fc9
 -- check_gate: whether transfers are handed out in this place, and from which Stripe account.
 
 create or replace function payout.check_gate(p_stripe_account_id text, p_is_livemode boolean)
@@ -363,8 +363,8 @@ as $$
             from payout.epochs as e
             order by e.epoch_id desc
             limit 1)),
-        'docs/restore.md: payout-engine reconcile, look at payout.discrepancies, then '
-            'select payout_api.open_gate(reason)'
+        'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
+            'select payout_api.open_gate(…)'
     from (select payout.gate_problem() as problem) as g
     union all
     select 'the key is of the fixed account',
@@ -618,7 +618,7 @@ comment on function payout.name_stripe_account(text, boolean) is
     'Writes a Stripe account and its mode for messages.';
 -- end frozen: procedures/epoch/name_stripe_account.sql
 
--- frozen: procedures/epoch/refuse_closed_gate.sql 3a239aee84f0
+-- frozen: procedures/epoch/refuse_closed_gate.sql 710c284f61a9
 -- refuse_closed_gate: a copy of the true database hands out nothing.
 --
 -- A restored, promoted or cloned database may have forgotten what was sent, and
@@ -641,8 +641,8 @@ begin
             using
                 errcode = 'SP403',
                 detail = v_problem,
-                hint = 'docs/restore.md: payout-engine reconcile, look at payout.discrepancies, '
-                    'then select payout_api.open_gate(reason).';
+                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, '
+                    'then select payout_api.open_gate(…).';
     end if;
     perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
 end

@@ -5,7 +5,6 @@ What is counted is what Stripe made. docs/restore.md tells people the same steps
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ from tests.procedures.engine import Engine
 # Of each half the dump knows the settlements, but not that they were paid, or nothing at all.
 HALF: Final = 100
 WORKER: Final = "till"
-RECONCILE: Final = (sys.executable, "-m", "worker.cli", "reconcile")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,22 +98,3 @@ def test_the_keys_are_the_same_so_that_within_a_day_even_a_hasty_operator_pays_n
     story.wait_until_states(paid=10 + 2 * HALF)
     worker.stop()
     story.check_everybody_is_paid_once()
-
-
-@pytest.mark.skip(reason="needs payout-engine reconcile, which is not there yet")
-def test_after_the_procedure_every_transfer_is_paid_once(drill: Drill) -> None:
-    """Stripe has forgotten the keys: only what reconcile finds keeps the same from being sent."""
-    story = drill.story
-    sent = len(story.double.sends)
-    story.double.advance(hours=25)
-    reconcile = drill.run(RECONCILE)
-    assert reconcile.wait() == 0, reconcile.log()
-    assert story.states() == {"paid": 10 + HALF}
-    assert len(story.engine.discrepancies()) == HALF
-    story.engine.operator.execute("select payout_api.open_gate('restored from the dump')")
-    worker = drill.start_worker()
-    story.settle(HALF, settlement_id="forgotten")
-    story.wait_until_states(paid=10 + 2 * HALF)
-    worker.stop()
-    story.check_everybody_is_paid_once()
-    assert len(story.double.sends) == sent

@@ -48,7 +48,7 @@ begin
             using
                 errcode = 'SP410',
                 detail = v_problem,
-                hint = 'payout-engine reconcile; if it can have forgotten nothing that was sent, '
+                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
                     'payout_api.open_gate(reason, p_without_reconcile => true).';
     end if;
 
