@@ -31,6 +31,10 @@ READ_TIMEOUT_SECONDS: Final = 15.0
 # From wanting a connection until it stands, TLS included; shorter than lease minus deadline.
 CONNECT_TIMEOUT_SECONDS: Final = 8.0
 LARGEST_BODY_BYTES: Final = 1_000_000
+# A hundred objects, each with fifty metadata of 500 characters, ten reversals and a description.
+LARGEST_PAGE_BYTES: Final = 40_000_000
+PAGE_LIMIT: Final = 100
+PAGE_DEADLINE_SECONDS: Final = 60.0
 LONGEST_TEXT: Final = 500
 LARGEST_BIGINT: Final = 2**63 - 1
 
@@ -58,12 +62,29 @@ class AccountUnknown(Exception):
     """Stripe did not say which account the key belongs to, so nothing may be claimed for it."""
 
 
+class Refused(Exception):
+    """Stripe answered a read with an error; the message is its status and what it said."""
+
+    def __init__(self, status: int | None, message: str | None) -> None:
+        super().__init__(f"HTTP status {status}: {message}")
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list at Stripe, newest first."""
+
+    data: list[dict[str, Any]]
+    has_more: bool
+
+
 @dataclass
 class Exchange:
     """What is known of one request, noted as it happens."""
 
     send_before: float
     """On the clock of `boot_seconds`: at this time or later the request may not begin to leave."""
+    largest_body_bytes: int = LARGEST_BODY_BYTES
     has_left: bool = False
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -97,8 +118,8 @@ class _HttpClient(stripe.AIOHTTPClient):
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
-                if len(body) > LARGEST_BODY_BYTES:
-                    raise Unreadable(f"the body is larger than {LARGEST_BODY_BYTES} bytes")
+                if len(body) > exchange.largest_body_bytes:
+                    raise Unreadable(f"the body is larger than {exchange.largest_body_bytes} bytes")
         exchange.body = bytes(body)
         return b"{}", 200, {}
 
@@ -143,6 +164,7 @@ class StripePayoutAdapter:
             max_network_retries=0,
             http_client=_HttpClient(session=self._session),
         )
+        self._client = client
         self._transfers, self._accounts = client.v1.transfers, client.v1.accounts
         return self
 
@@ -190,14 +212,30 @@ class StripePayoutAdapter:
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             await self._accounts.retrieve_current_async()
-        body = _read_body(exchange, None)
-        if exchange.status != 200:
-            message = _text(_mapping(body.get("error")).get("message"))
-            raise Unreadable(f"HTTP status {exchange.status}: {message}")
-        account_id = _text(body.get("id"))
+        account_id = _text(_read_ok(exchange).get("id"))
         if not account_id:
             raise Unreadable("the account has no id")
         return account_id
+
+    async def list_page(self, path: str, params: Mapping[str, Any]) -> Page:
+        """Return one page, of 100, of the list at `path`, such as ``/v1/transfers``.
+
+        Raises Refused for an error of Stripe's, Unreadable for what is no list, and what the
+        connection fails with.
+        """
+        exchange = Exchange(send_before=math.inf, largest_body_bytes=LARGEST_PAGE_BYTES)
+        _exchange.set(exchange)
+        async with asyncio.timeout(PAGE_DEADLINE_SECONDS):
+            await self._client.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
+        body = _read_ok(exchange)
+        data, has_more = body.get("data"), body.get("has_more")
+        if body.get("object") != "list" or not isinstance(data, list):
+            raise Unreadable("the body is JSON, but not a list of Stripe's")
+        if not isinstance(has_more, bool) or (has_more and not data):
+            raise Unreadable("the list does not tell whether there is more")
+        if not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in data):
+            raise Unreadable("the list holds something without an id")
+        return Page(data, has_more)
 
     async def _before_write(
         self,
@@ -255,6 +293,19 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
         "payout_ref": _text(metadata.get("payout_ref")),
         "amount_reversed_minor": _bigint(body.get("amount_reversed")),
     }
+
+
+def _read_ok(exchange: Exchange) -> dict[str, Any]:
+    """Return the object of a 200. Raises Refused for another status, Unreadable as `_read_body`."""
+    try:
+        body = _read_body(exchange, None)
+    except Unreadable as reason:
+        if exchange.status == 200:
+            raise
+        raise Refused(exchange.status, str(reason)) from None
+    if exchange.status != 200:
+        raise Refused(exchange.status, _text(_mapping(body.get("error")).get("message")))
+    return body
 
 
 def _read_body(exchange: Exchange, failure: BaseException | None) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_doctor_tells_that_stripe_does_not_take_the_key(
     double.revoke_key(api_key=CANARY)
     assert cli.main(["doctor"]) == 1
     told = capsys.readouterr().out
-    assert "FAIL Stripe answers Stripe does not say whose key it is: Unreadable: HTTP stat" in told
+    assert "FAIL Stripe answers Stripe does not say whose key it is: Refused: HTTP status" in told
     assert "See STRIPE_API_KEY and STRIPE_API_BASE." in told
     assert CANARY not in told
 

@@ -16,7 +16,13 @@ import pytest
 
 from sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
 from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
-from worker.stripe_payout_adapter import AccountUnknown, StripePayoutAdapter, boot_seconds
+from worker.stripe_payout_adapter import (
+    AccountUnknown,
+    Refused,
+    StripePayoutAdapter,
+    Unreadable,
+    boot_seconds,
+)
 
 Outcome = dict[str, Any]
 ANSWER = {
@@ -607,3 +613,66 @@ def test_until_stripe_tells_the_account_it_is_asked_again() -> None:
         assert await adapter.account_id() == "acct_platform"
 
     run(test)
+
+
+# Lists.
+
+
+def test_a_list_is_read_page_by_page_newest_first() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        for number in range(1, 102):
+            await send(adapter, number=number)
+        query = {"created": {"gte": 1}, "destination": "acct_1"}
+        first = await adapter.list_page("/v1/transfers", query)
+        assert (len(first.data), first.has_more) == (100, True)
+        last = await adapter.list_page(
+            "/v1/transfers", {**query, "starting_after": first.data[-1]["id"]}
+        )
+        assert (len(last.data), last.has_more) == (1, False)
+        assert [*first.data, *last.data] == double.transfers()[::-1]
+        assert "created[gte]=1" in double.requests[-1].body.decode()
+        assert double.requests[-1].key is None
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (http_answer(b'{"object":"transfer"}'), Unreadable, "not a list"),
+        (http_answer(b'{"object":"list","data":[]}'), Unreadable, "whether there is more"),
+        (
+            http_answer(b'{"object":"list","data":[],"has_more":true}'),
+            Unreadable,
+            "whether there is more",
+        ),
+        (
+            http_answer(b'{"object":"list","data":[1],"has_more":false}'),
+            Unreadable,
+            "without an id",
+        ),
+        (http_answer(b"{}", status="302 Found", headers="Location: /\r\n"), Refused, "302"),
+        (http_answer(b"<html>", status="502 Bad Gateway"), Refused, "502"),
+        (
+            http_answer(
+                b'{"error":{"message":"slow down sk_test_canary0123456789"}}',
+                status="429 Too Many Requests",
+            ),
+            Refused,
+            r"HTTP status 429: slow down \*\*\*",
+        ),
+    ],
+)
+def test_what_is_no_page_of_a_list_raises_what_came_back(
+    answer: bytes, error: type[Exception], message: str
+) -> None:
+    async def main() -> None:
+        async with (
+            raw_server(answer) as server,
+            adapter_for(f"http://127.0.0.1:{server.port}") as adapter,
+        ):
+            with pytest.raises(error, match=message):
+                await adapter.list_page("/v1/transfers", {})
+        assert len(server.received) == 1
+
+    asyncio.run(main())
