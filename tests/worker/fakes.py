@@ -11,8 +11,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
+
 from worker.database import Database, Row
-from worker.stripe_payout_adapter import Order, Outcome, StripePayoutAdapter
+from worker.errors import BadArgument
+from worker.stripe_payout_adapter import Order, Outcome, Page, StripePayoutAdapter
 
 CANARY = "sk_test_canary0123456789"
 
@@ -167,3 +170,57 @@ def http_answer(body: bytes, *, status: str = "200 OK", headers: str = "") -> by
     """Return the bytes of an HTTP answer with a JSON content type."""
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class RecordingDatabase(Database):
+    """Answers each function with its next rows, the last ones for ever; remembers every call.
+
+    What is an exception instead of rows is raised.
+    """
+
+    def __init__(self, **answers: list[Any]) -> None:
+        self.answers = answers
+        self.calls: list[tuple[str, Row]] = []
+
+    async def call(
+        self, function: str, *, patience_seconds: float = 0, **arguments: Any
+    ) -> list[Row]:
+        plain = {name: getattr(value, "obj", value) for name, value in arguments.items()}
+        self.calls.append((function, plain))
+        await asyncio.sleep(0)
+        answers = self.answers[function]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        rows: list[Row] = answer
+        return rows
+
+    def arguments(self, function: str) -> list[Row]:
+        """Return the arguments of every call of a function, oldest first."""
+        return [arguments for name, arguments in self.calls if name == function]
+
+
+class FakeListings(StripePayoutAdapter):
+    """Answers with these pages, or raises, one after the other; remembers what was asked."""
+
+    def __init__(self, *pages: Page | Exception) -> None:
+        self.pages = list(pages)
+        self.asked: list[tuple[str, Row]] = []
+
+    async def account_id(self) -> str:
+        return "acct_platform"
+
+    async def list_page(self, path: str, params: Any) -> Page:
+        self.asked.append((path, dict(params)))
+        await asyncio.sleep(0)
+        page = self.pages.pop(0)
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+
+def bad_argument(message: str) -> BadArgument:
+    """Return what the database raises for an argument that it refuses."""
+    error = BadArgument(psycopg.Error())
+    error.args = (message,)
+    return error
