@@ -32,7 +32,7 @@ from worker.database import (
 from worker.engine import open_engine
 from worker.errors import PayoutError, QueueSchemaError, redact
 from worker.reporter import describe
-from worker.settings import Settings, SettingsError, database_url
+from worker.settings import ENVIRONMENT, Settings, SettingsError, database_url
 from worker.stripe_payout_adapter import AccountUnknown, Outcome, StripePayoutAdapter
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -147,7 +147,13 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-        command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+        command = commands.add_parser(
+            run.__name__,
+            help=run.__doc__,
+            description=run.__doc__,
+            epilog=ENVIRONMENT,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         command.set_defaults(run=run)
         return command
 

@@ -1,4 +1,4 @@
-"""The parts of the worker put together, and what runs beside the queue: sweep and watchdog.
+"""The parts of the worker put together, and what runs beside the queue: sweep, readings, watchdog.
 
 The queue only wakes the pump; where the queue fails, the sweep does it, a few seconds later.
 """
@@ -10,7 +10,7 @@ import logging
 import os
 import random
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +18,7 @@ from typing import Final
 from worker import errors
 from worker.database import Database, Row, worker_name
 from worker.pump import Pump
+from worker.reconcile import Reconciler
 from worker.reporter import Reporter
 from worker.settings import Settings
 from worker.stripe_payout_adapter import Outcome, StripePayoutAdapter
@@ -25,9 +26,13 @@ from worker.stripe_payout_adapter import Outcome, StripePayoutAdapter
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = (2.0, 5.0)
+LOOK_UP_SECONDS: Final = (2.0, 5.0)
+# After failures in a row the pause doubles, this often at most: to some two minutes.
+MOST_DOUBLINGS: Final = 5
 TICK_SECONDS: Final = 1.0
 HANGING_TICKS: Final = 25
 EXIT_HANGING: Final = 70
+STOP_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,7 @@ class Engine:
 
     database: Database
     pump: Pump
+    reconciler: Reconciler
 
     async def sweep(self) -> None:
         """Close leases that ran out and ring for what is due; then look for it at once."""
@@ -57,6 +63,37 @@ class Engine:
         while True:
             await self.try_to_sweep()
             await asyncio.sleep(random.uniform(*SWEEP_SECONDS))
+
+    async def look_up_for_ever(self) -> None:
+        """Look up what is due every few seconds, whatever happens."""
+        await _repeat("looking up", self.reconciler.look_up, seconds=LOOK_UP_SECONDS)
+
+    async def reconcile_for_ever(self, *, minutes: float) -> None:
+        """Compare everything with Stripe about every so many minutes, whatever happens.
+
+        The first time comes after a part of that: a fleet that starts together does not read
+        together, and one that restarts often reconciles all the same.
+        """
+        await asyncio.sleep(random.uniform(0, 60 * minutes))
+        await _repeat("reconciling", self.reconciler.run, seconds=(54 * minutes, 66 * minutes))
+
+
+async def _repeat(
+    what: str, act: Callable[[], Awaitable[object]], *, seconds: tuple[float, float]
+) -> None:
+    """Act, and again after a pause of so many seconds, or a short growing one after a failure."""
+    doublings = 0
+    while True:
+        try:
+            await act()
+            doublings = 0
+            pause = random.uniform(*seconds)
+        except Exception as error:
+            level = logging.WARNING if errors.is_passing(error) else logging.ERROR
+            logger.log(level, "%s failed: %s", what, errors.tell(error))
+            pause = random.uniform(*LOOK_UP_SECONDS) * 2**doublings
+            doublings = min(doublings + 1, MOST_DOUBLINGS)
+        await asyncio.sleep(pause)
 
 
 @asynccontextmanager
@@ -81,20 +118,31 @@ async def open_engine(
             claim_limit=settings.claim_limit,
         ) as pump,
     ):
-        yield Engine(database=database, pump=pump)
+        reconciler = Reconciler(
+            database=database,
+            adapter=adapter,
+            worker=worker_name(),
+            is_livemode=settings.is_livemode,
+        )
+        yield Engine(database=database, pump=pump, reconciler=reconciler)
 
 
 @asynccontextmanager
 async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
-    """Open an engine that also sweeps, and is watched."""
+    """Open an engine that also sweeps and reads what Stripe lists, and is watched."""
     async with open_engine(settings) as engine:
-        sweeping = asyncio.create_task(engine.sweep_for_ever())
+        beside = [engine.sweep_for_ever(), engine.look_up_for_ever()]
+        if settings.reconcile_minutes:
+            beside.append(engine.reconcile_for_ever(minutes=settings.reconcile_minutes))
+        tasks = [asyncio.create_task(act) for act in beside]
         is_over = watch(asyncio.get_running_loop())
         try:
             yield engine
         finally:
             is_over.set()
-            sweeping.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> threading.Event:

@@ -55,6 +55,18 @@ class Reconciler:
         self._gap_seconds = 1 / reads_per_second
         self._next_read_at = 0.0
 
+    async def run(self, on_progress: Callable[[Row], None] = lambda _: None) -> Row:
+        """Read everything that is to be read now: events, reversals, then all transfers.
+
+        See `reconcile` for `on_progress` and what is returned. Reversals come once more at the end,
+        for those that the comparison came upon.
+        """
+        await self.read_events()
+        await self.book_reversals()
+        found = await self.reconcile(on_progress)
+        await self.book_reversals()
+        return found
+
     async def look_up(self) -> None:
         """Look for the transfers whose outcome is unknown until none is due."""
         while True:

@@ -13,6 +13,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 STRIPE_API_BASE = "https://api.stripe.com"
+ENVIRONMENT = """\
+settings, from the environment:
+  DATABASE_URL              libpq URI of the database
+  STRIPE_API_KEY            secret or restricted key; or STRIPE_API_KEY_FILE, a file that holds it
+  STRIPE_API_BASE           another address than https://api.stripe.com
+  PAYOUT_MAX_IN_FLIGHT      requests to Stripe under way at once, in a process (100)
+  PAYOUT_CLAIM_LIMIT        transfers that one claim may take (100)
+  PAYOUT_RECONCILE_MINUTES  about how often all is compared with Stripe; 0: never (60)
+"""
 SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
 
 
@@ -31,6 +40,8 @@ class Settings:
     """Requests to Stripe under way at once, in this process."""
     claim_limit: int = 100
     """Transfers that one claim may take, at most."""
+    reconcile_minutes: int = 60
+    """About how often everything is compared with what Stripe lists; 0: never."""
 
     @property
     def key_mode(self) -> str:
@@ -50,8 +61,11 @@ class Settings:
             database_url=database_url(environment),
             stripe_api_key=_stripe_api_key(environment),
             stripe_api_base=_stripe_api_base(environment),
-            max_in_flight=_count(environment, "PAYOUT_MAX_IN_FLIGHT"),
-            claim_limit=_count(environment, "PAYOUT_CLAIM_LIMIT"),
+            max_in_flight=_count(environment, "PAYOUT_MAX_IN_FLIGHT", default=cls.max_in_flight),
+            claim_limit=_count(environment, "PAYOUT_CLAIM_LIMIT", default=cls.claim_limit),
+            reconcile_minutes=_count(
+                environment, "PAYOUT_RECONCILE_MINUTES", default=cls.reconcile_minutes, least=0
+            ),
         )
 
 
@@ -107,8 +121,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _count(environment: Mapping[str, str], name: str) -> int:
-    text = environment.get(name, "").strip() or "100"
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        raise SettingsError(f"{name} must be a whole number from 1 to 9999")
+def _count(environment: Mapping[str, str], name: str, *, default: int, least: int = 1) -> int:
+    text = environment.get(name, "").strip() or str(default)
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) < least:
+        raise SettingsError(f"{name} must be a whole number from {least} to 9999")
     return int(text)

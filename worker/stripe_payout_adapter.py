@@ -35,6 +35,7 @@ LARGEST_BODY_BYTES: Final = 1_000_000
 LARGEST_PAGE_BYTES: Final = 40_000_000
 PAGE_LIMIT: Final = 100
 PAGE_DEADLINE_SECONDS: Final = 60.0
+READS_AT_ONCE: Final = 8
 LONGEST_TEXT: Final = 500
 LARGEST_BIGINT: Final = 2**63 - 1
 
@@ -142,11 +143,22 @@ class StripePayoutAdapter:
         self._account_id: str | None = None
 
     async def __aenter__(self) -> Self:
+        self._sessions: list[aiohttp.ClientSession] = []
+        self._transfers = self._open_client(self._max_in_flight).v1.transfers
+        self._reads = self._open_client(READS_AT_ONCE)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for session in self._sessions:
+            await session.close()
+
+    def _open_client(self, most_connections: int) -> stripe.StripeClient:
+        """Return a client with connections of its own: reads and sends wait in no common line."""
         trace = aiohttp.TraceConfig()
         trace.on_request_chunk_sent.append(self._before_write)
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self._max_in_flight,
+                limit=most_connections,
                 ssl=ssl.create_default_context(cafile=stripe.ca_bundle_path),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -158,18 +170,13 @@ class StripePayoutAdapter:
             trace_configs=[trace],
             trust_env=False,
         )
-        client = stripe.StripeClient(
+        self._sessions.append(session)
+        return stripe.StripeClient(
             self._api_key,
             base_addresses={"api": self._api_base},
             max_network_retries=0,
-            http_client=_HttpClient(session=self._session),
+            http_client=_HttpClient(session=session),
         )
-        self._client = client
-        self._transfers, self._accounts = client.v1.transfers, client.v1.accounts
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._session.close()
 
     async def send(self, order: Order, *, claimed_at: float) -> Outcome:
         """Send the order's request, once, and return its outcome for `report_outcomes`.
@@ -211,7 +218,7 @@ class StripePayoutAdapter:
         exchange = Exchange(send_before=math.inf)
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-            await self._accounts.retrieve_current_async()
+            await self._reads.v1.accounts.retrieve_current_async()
         account_id = _text(_read_ok(exchange).get("id"))
         if not account_id:
             raise Unreadable("the account has no id")
@@ -226,7 +233,7 @@ class StripePayoutAdapter:
         exchange = Exchange(send_before=math.inf, largest_body_bytes=LARGEST_PAGE_BYTES)
         _exchange.set(exchange)
         async with asyncio.timeout(PAGE_DEADLINE_SECONDS):
-            await self._client.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
+            await self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
         body = _read_ok(exchange)
         data, has_more = body.get("data"), body.get("has_more")
         if body.get("object") != "list" or not isinstance(data, list):

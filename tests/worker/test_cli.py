@@ -11,6 +11,7 @@ import pytest
 from sandbox.stripe_double import StripeDouble
 from tests.worker.fakes import CANARY
 from worker import cli
+from worker.settings import Settings
 
 Connection = psycopg.Connection[Any]
 SETTLED = """
@@ -149,7 +150,7 @@ def test_execute_tells_that_stripe_does_not_take_the_key(
 ) -> None:
     double.revoke_key(api_key=CANARY)
     assert cli.main(["execute", "1"]) == 2
-    assert "Stripe does not say whose key it is: Unreadable: HTTP" in capsys.readouterr().err
+    assert "Stripe does not say whose key it is: Refused: HTTP" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("environment")
@@ -195,3 +196,22 @@ def test_a_command_that_is_none_is_explained(
         cli.main(command)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["migrate", "worker", "doctor", "execute"])
+def test_help_names_every_setting_that_is_read(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: set[str] = set()
+
+    class Environment(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            asked.add(name)
+            return super().get(name, default)
+
+    Settings.read(Environment(DATABASE_URL="postgresql:///x", STRIPE_API_KEY=CANARY))
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    told = capsys.readouterr().out
+    assert asked
+    assert [name for name in asked if name not in told] == []

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
-from tests.worker.fakes import FakeAdapter, FakeDatabase
+from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase
 from worker import engine as engine_module
 from worker.engine import EXIT_HANGING, Engine
 from worker.pump import Pump
+from worker.reconcile import Reconciler
 from worker.reporter import Reporter
+from worker.settings import Settings
+from worker.stripe_payout_adapter import Refused
 
 ROOT = Path(__file__).resolve().parents[2]
 WATCHED = """
@@ -49,6 +56,116 @@ class SweepingDatabase(FakeDatabase):
         return [found]
 
 
+class ReadingNothing(Reconciler):
+    """Reads nothing; each entry of `failures` is raised first, then `is_done` is set."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.is_done = asyncio.Event()
+
+    async def look_up(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.is_done.set()
+
+    async def run(self, on_progress: Any = None) -> dict[str, Any]:
+        await self.look_up()
+        return {}
+
+
+def make_engine(reconciler: Reconciler) -> Engine:
+    database: Any = None
+    pump: Any = None
+    return Engine(database=database, pump=pump, reconciler=reconciler)
+
+
+@pytest.mark.parametrize(
+    ("what", "start"),
+    [
+        ("looking up", lambda engine: engine.look_up_for_ever()),
+        ("reconciling", lambda engine: engine.reconcile_for_ever(minutes=0.0001)),
+    ],
+)
+def test_readings_outlive_failures_and_are_logged_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str, start: Any
+) -> None:
+    monkeypatch.setattr(engine_module, "LOOK_UP_SECONDS", (0.0, 0.01))
+
+    async def main() -> None:
+        reconciler = ReadingNothing(
+            psycopg.OperationalError("gone"), Refused(401, f"Invalid API Key {CANARY}")
+        )
+        reading = asyncio.create_task(start(make_engine(reconciler)))
+        await asyncio.wait_for(reconciler.is_done.wait(), 10)
+        reading.cancel()
+
+    asyncio.run(main())
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told == [
+        ("WARNING", f"{what} failed: OperationalError('gone')"),
+        ("ERROR", f"{what} failed: Refused('HTTP status 401: Invalid API Key ***')"),
+    ]
+
+
+def test_pauses_grow_while_readings_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 10:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+    failures = [ValueError("odd")] * 8
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(make_engine(ReadingNothing(*failures)).reconcile_for_ever(minutes=60))
+    assert pauses == [3600, 5, 10, 20, 40, 80, 160, 160, 160, 66 * 60]
+
+
+def test_the_engine_reads_beside_the_queue_and_stops_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[str] = []
+    ended: list[str] = []
+
+    def reading(name: str) -> Any:
+        async def read(engine: Engine, **arguments: float) -> None:
+            started.append(name)
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.append(name)
+
+        return read
+
+    names = ("sweep_for_ever", "look_up_for_ever", "reconcile_for_ever")
+    for name in names:
+        monkeypatch.setattr(Engine, name, reading(name))
+
+    @asynccontextmanager
+    async def open_nothing(settings: Settings) -> AsyncIterator[Engine]:
+        yield make_engine(ReadingNothing())
+
+    monkeypatch.setattr(engine_module, "open_engine", open_nothing)
+
+    async def main(minutes: str) -> None:
+        settings = Settings.read(
+            {
+                "DATABASE_URL": "postgresql:///x",
+                "STRIPE_API_KEY": CANARY,
+                "PAYOUT_RECONCILE_MINUTES": minutes,
+            }
+        )
+        async with engine_module.run_engine(settings):
+            await asyncio.sleep(0)
+
+    asyncio.run(main("60"))
+    assert started == ended == list(names)
+    asyncio.run(main("0"))
+    assert started[3:] == ended[3:] == list(names[:2])
+
+
 def test_the_sweep_outlives_failures_and_wakes_the_pump(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,7 +181,7 @@ def test_the_sweep_outlives_failures_and_wakes_the_pump(
             reporter=Reporter(database=database),
             worker="test",
         ) as pump:
-            engine = Engine(database=database, pump=pump)
+            engine = Engine(database=database, pump=pump, reconciler=ReadingNothing())
             sweeping = asyncio.create_task(engine.sweep_for_ever())
             await database.is_quiet.wait()
             sweeping.cancel()

@@ -236,6 +236,25 @@ def test_a_page_that_is_refused_for_another_reason_is_raised() -> None:
         asyncio.run(make(database, FakeListings(FIRST)).reconcile())
 
 
+def test_everything_is_read_in_turn_and_reversals_once_more_after_the_comparison() -> None:
+    database = RecordingDatabase(
+        next_events_query=[[{"query": {}}]],
+        report_events_page=[[{"events_new": 0}]],
+        claim_reversal_lookups=[[]],
+        begin_reconcile=[[BEGUN]],
+        report_reconcile_page=[[FINISHED]],
+    )
+    assert asyncio.run(make(database, FakeListings(LAST, LAST)).run()) == FINISHED
+    assert [function for function, _ in database.calls] == [
+        "next_events_query",
+        "report_events_page",
+        "claim_reversal_lookups",
+        "begin_reconcile",
+        "report_reconcile_page",
+        "claim_reversal_lookups",
+    ]
+
+
 # Pages that fail.
 
 

@@ -18,6 +18,13 @@ def test_a_database_and_a_key_are_enough() -> None:
     assert settings.stripe_api_key == CANARY
     assert settings.stripe_api_base == "https://api.stripe.com"
     assert (settings.max_in_flight, settings.claim_limit) == (100, 100)
+    assert settings.reconcile_minutes == 60
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("0", 0), ("5", 5), (" ", 60)])
+def test_how_often_everything_is_compared_may_be_said(text: str, minutes: int) -> None:
+    settings = Settings.read({**GOOD, "PAYOUT_RECONCILE_MINUTES": text})
+    assert settings.reconcile_minutes == minutes
 
 
 def test_secrets_are_not_shown() -> None:
@@ -78,6 +85,10 @@ def test_stripe_may_be_elsewhere_but_unencrypted_only_on_loopback(base: str) -> 
         ({"STRIPE_API_BASE": "http://127.0.0.1.evil"}, "STRIPE_API_BASE must be an https address"),
         ({"STRIPE_API_BASE": "api.stripe.com"}, "STRIPE_API_BASE must be an https address"),
         ({"PAYOUT_MAX_IN_FLIGHT": "0"}, "PAYOUT_MAX_IN_FLIGHT must be a whole number from 1"),
+        (
+            {"PAYOUT_RECONCILE_MINUTES": "-1"},
+            "PAYOUT_RECONCILE_MINUTES must be a whole number from 0 to 9999",
+        ),
         ({"PAYOUT_MAX_IN_FLIGHT": "1.5"}, "PAYOUT_MAX_IN_FLIGHT must be a whole number from 1"),
         ({"PAYOUT_CLAIM_LIMIT": "many"}, "PAYOUT_CLAIM_LIMIT must be a whole number from 1"),
     ],

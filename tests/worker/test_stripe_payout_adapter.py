@@ -636,6 +636,20 @@ def test_a_list_is_read_page_by_page_newest_first() -> None:
     run(test)
 
 
+def test_a_list_does_not_wait_for_transfers_under_way() -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        gate = Gate()
+        double.inject("slow", hold_before=gate)
+        async with adapter_for(double.url, max_in_flight=1) as narrow:
+            sending = asyncio.create_task(send(narrow))
+            await asyncio.to_thread(gate.wait_until_reached)
+            assert (await narrow.list_page("/v1/transfers", {})).data == []
+            gate.open()
+            await sending
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
