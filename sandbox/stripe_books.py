@@ -33,15 +33,14 @@ TRANSFER_PARAMETERS: Final = frozenset(
 )
 REVERSAL_PARAMETERS: Final = frozenset({"amount", "description", "refund_application_fee"})
 PAGE_PARAMETERS: Final = frozenset({"limit", "starting_after", "ending_before"})
-LIST_PARAMETERS: Final = PAGE_PARAMETERS | {
-    "destination",
-    "transfer_group",
-    "created",
-    "created[gt]",
-    "created[gte]",
-    "created[lt]",
-    "created[lte]",
-}
+CREATED_PARAMETERS: Final = frozenset(
+    {"created", "created[gt]", "created[gte]", "created[lt]", "created[lte]"}
+)
+LIST_PARAMETERS: Final = PAGE_PARAMETERS | CREATED_PARAMETERS | {"destination", "transfer_group"}
+EVENT_TYPES_PARAMETER: Final = re.compile(r"types\[\d+\]")
+MAX_EVENT_TYPES: Final = 20
+EVENT_LIFETIME_SECONDS: Final = 30 * 24 * 3600
+API_VERSION: Final = "2026-10-28.endive"
 # Other expandable fields hold objects that the double does not keep.
 EXPANDABLE: Final = frozenset({"destination"})
 SOURCE_TYPES: Final = frozenset({"bank_account", "card", "fpx"})
@@ -104,9 +103,32 @@ class Effect:
 
     sequence: int
     appeared_at: float
+    created: int
     payout_ref: str | None
     transfer: JsonObject
     reversals: list[JsonObject] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Event:
+    """Something that happened to a transfer; what it was then is put together when asked for."""
+
+    sequence: int
+    created: int
+    event_type: str
+    effect: Effect
+    reversal_count: int
+
+    def transfer(self) -> JsonObject:
+        """Return the transfer as it was."""
+        now = self.effect.transfer
+        reversals = self.effect.reversals[: self.reversal_count]
+        amount_reversed = sum(reversal["amount"] for reversal in reversals)
+        return now | {
+            "amount_reversed": amount_reversed,
+            "reversed": amount_reversed == now["amount"],
+            "reversals": _newest_reversals(now["id"], reversals),
+        }
 
 
 class StripeBooks:
@@ -137,7 +159,12 @@ class StripeBooks:
         self._by_id: dict[str, Effect] = {}
         self._by_group: dict[str | None, list[Effect]] = {}
         self._by_payout_ref: dict[str | None, list[Effect]] = {}
+        self._by_destination: dict[str, list[Effect]] = {}
+        self._events: list[Event] = []
+        self._events_by_id: dict[str, Event] = {}
+        self._events_by_type: dict[str, list[Event]] = {}
         self._reversal_count = 0
+        self._latest = 0.0
 
     def set_balance(self, *, currency: str, available_minor: int) -> None:
         """Set what the platform may transfer in a currency, in minor units."""
@@ -227,32 +254,79 @@ class StripeBooks:
         _check_names(params, known=frozenset(), expandable=EXPANDABLE)
         return self._expanded(self._find(transfer_id, is_livemode=is_livemode).transfer, params)
 
+    def transfer_by_hand(self, params: Mapping[str, str], *, is_livemode: bool) -> JsonObject:
+        """Move money as a person in the Dashboard does; what is declined is raised."""
+        self.check_transfer(params)
+        return self.create_transfer(params, is_livemode=is_livemode)
+
+    def reverse_by_hand(self, transfer_id: str, *, amount_minor: int | None = None) -> JsonObject:
+        """Reverse a transfer, wholly or in part, as a person in the Dashboard does."""
+        params = {} if amount_minor is None else {"amount": str(amount_minor)}
+        is_livemode = bool(self._by_id[transfer_id].transfer["livemode"])
+        return self.create_reversal(transfer_id, params, is_livemode=is_livemode)
+
     def list_transfers(self, params: Mapping[str, str], *, is_livemode: bool) -> JsonObject:
         """Return one page of transfers, newest first, without those that lag behind."""
         _check_names(params, known=LIST_PARAMETERS)
         visible_until = self._now() - self.list_lag_seconds
-        was_created = _created_filter(params)
         destination = params.get("destination")
         effects = self._effects
         if "transfer_group" in params:
             effects = self._by_group.get(params["transfer_group"], [])
+        elif destination is not None:
+            effects = self._by_destination.get(destination, [])
+        span = _created_span(effects, params)
+        visible = bisect.bisect_right(effects, visible_until, key=lambda e: e.appeared_at)
 
         def matches(effect: Effect) -> bool:
             transfer = effect.transfer
-            return (
-                effect.appeared_at <= visible_until
-                and transfer["livemode"] == is_livemode
-                and (destination is None or transfer["destination"] == destination)
-                and was_created(transfer["created"])
+            return transfer["livemode"] == is_livemode and (
+                destination is None or transfer["destination"] == destination
             )
 
-        def position_of(transfer_id: str) -> int:
-            sequence = self._by_id[transfer_id].sequence
-            return bisect.bisect_left(effects, sequence, key=lambda effect: effect.sequence)
-
-        page, has_more = _page(effects, params, position_of=position_of, matches=matches)
+        page, has_more = _page(
+            effects,
+            params,
+            span=range(span.start, min(span.stop, visible)),
+            position_of=_positions(effects, self._by_id),
+            matches=matches,
+        )
         transfers = [effect.transfer for effect in page]
         return _list_object(transfers, url="/v1/transfers", has_more=has_more)
+
+    def list_events(self, params: Mapping[str, str], *, is_livemode: bool) -> JsonObject:
+        """Return one page of events, newest first, of the last thirty days."""
+        types = {params[name] for name in params if EVENT_TYPES_PARAMETER.fullmatch(name)}
+        others = {
+            name: params[name] for name in params if not EVENT_TYPES_PARAMETER.fullmatch(name)
+        }
+        _check_names(others, known=PAGE_PARAMETERS | CREATED_PARAMETERS)
+        if len(types) > MAX_EVENT_TYPES:
+            raise StripeRefusalError(
+                f"You may only pass up to {MAX_EVENT_TYPES} types.", param="types"
+            )
+        events = self._events
+        if len(types) == 1:
+            events = self._events_by_type.get(min(types), [])
+        span = _created_span(events, params)
+        oldest = bisect.bisect_left(
+            events, self._now() - EVENT_LIFETIME_SECONDS, key=lambda event: event.created
+        )
+
+        def matches(event: Event) -> bool:
+            is_of_mode = event.effect.transfer["livemode"] == is_livemode
+            return is_of_mode and (not types or event.event_type in types)
+
+        page, has_more = _page(
+            events,
+            params,
+            span=range(max(span.start, oldest), span.stop),
+            position_of=_positions(events, self._events_by_id),
+            matches=matches,
+        )
+        return _list_object(
+            [self._event_object(event) for event in page], url="/v1/events", has_more=has_more
+        )
 
     def check_reversal(
         self, transfer_id: str, params: Mapping[str, str], *, is_livemode: bool
@@ -288,7 +362,7 @@ class StripeBooks:
                 "object": "transfer_reversal",
                 "amount": amount,
                 "balance_transaction": f"txn_r{suffix}",
-                "created": int(self._now()),
+                "created": int(self._tick()),
                 "currency": transfer["currency"],
                 "destination_payment_refund": f"pyr_{suffix}",
                 "metadata": _metadata(params),
@@ -300,9 +374,8 @@ class StripeBooks:
             self._balances[currency] = self.balance_minor(currency) + amount
             transfer["amount_reversed"] += amount
             transfer["reversed"] = transfer["amount_reversed"] == transfer["amount"]
-            sublist = transfer["reversals"]
-            sublist["data"] = effect.reversals[: -NEWEST_REVERSALS - 1 : -1]
-            sublist["has_more"] = len(effect.reversals) > NEWEST_REVERSALS
+            transfer["reversals"] = _newest_reversals(transfer_id, effect.reversals)
+            self._add_event("transfer.reversed", effect, created=reversal["created"])
             return reversal
 
     def get_reversal(self, transfer_id: str, reversal_id: str, *, is_livemode: bool) -> JsonObject:
@@ -320,7 +393,10 @@ class StripeBooks:
         reversals = self._find(transfer_id, is_livemode=is_livemode).reversals
         positions = {reversal["id"]: position for position, reversal in enumerate(reversals)}
         page, has_more = _page(
-            reversals, params, position_of=positions.__getitem__, matches=lambda _: True
+            reversals,
+            params,
+            span=range(len(reversals)),
+            position_of=positions.__getitem__,
         )
         return _list_object(page, url=_reversals_url(transfer_id), has_more=has_more)
 
@@ -399,7 +475,7 @@ class StripeBooks:
         *,
         is_livemode: bool,
     ) -> JsonObject:
-        now = self._now()
+        now = self._tick()
         sequence = len(self._effects)
         suffix = f"{self._run}{sequence:08d}"
         transfer_id = f"tr_{suffix}"
@@ -416,19 +492,50 @@ class StripeBooks:
             "destination_payment": f"py_{suffix}",
             "livemode": is_livemode,
             "metadata": _metadata(params),
-            "reversals": _list_object([], url=_reversals_url(transfer_id), has_more=False),
+            "reversals": _newest_reversals(transfer_id, []),
             "reversed": False,
             "source_transaction": charge.charge_id if charge else None,
             "source_type": params.get("source_type", "card"),
             # Stripe groups by the charge, whatever group was asked for.
             "transfer_group": charge.transfer_group if charge else params.get("transfer_group"),
         }
-        effect = Effect(sequence, now, transfer["metadata"].get("payout_ref"), transfer)
+        payout_ref = transfer["metadata"].get("payout_ref")
+        effect = Effect(sequence, now, int(now), payout_ref, transfer)
         self._by_id[transfer_id] = effect
         self._by_group.setdefault(transfer["transfer_group"], []).append(effect)
         self._by_payout_ref.setdefault(effect.payout_ref, []).append(effect)
+        self._by_destination.setdefault(transfer["destination"], []).append(effect)
         self._effects.append(effect)
+        self._add_event("transfer.created", effect, created=int(now))
         return transfer
+
+    def _add_event(self, event_type: str, effect: Effect, *, created: int) -> None:
+        sequence = len(self._events)
+        event = Event(sequence, created, event_type, effect, len(effect.reversals))
+        self._events_by_id[self._event_id(sequence)] = event
+        self._events_by_type.setdefault(event_type, []).append(event)
+        self._events.append(event)
+
+    def _event_id(self, sequence: int) -> str:
+        return f"evt_{self._run}{sequence:08d}"
+
+    def _event_object(self, event: Event) -> JsonObject:
+        return {
+            "id": self._event_id(event.sequence),
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": event.created,
+            "data": {"object": event.transfer()},
+            "livemode": event.effect.transfer["livemode"],
+            "pending_webhooks": 0,
+            "request": {"id": None, "idempotency_key": None},
+            "type": event.event_type,
+        }
+
+    def _tick(self) -> float:
+        """Return the time, never less than before: lists are in the order of their times."""
+        self._latest = max(self._latest, self._now())
+        return self._latest
 
     def _expanded(self, transfer: JsonObject, params: Mapping[str, str]) -> JsonObject:
         if any(name.startswith("expand[") for name in params):
@@ -586,7 +693,8 @@ def _check_charge(charge: Charge, *, amount: int, currency: str) -> None:
         )
 
 
-def _created_filter(params: Mapping[str, str]) -> Callable[[int], bool]:
+def _created_span(items: Sequence[Effect] | Sequence[Event], params: Mapping[str, str]) -> range:
+    """Return the positions of the items, which stand oldest first, that were created in time."""
     bounds = {
         operator: _whole_number(
             params[f"created[{operator}]"], name=f"created[{operator}]", least=0
@@ -597,26 +705,33 @@ def _created_filter(params: Mapping[str, str]) -> Callable[[int], bool]:
     if "created" in params:
         exact = _whole_number(params["created"], name="created", least=0)
         bounds |= {"gte": exact, "lte": exact}
+    first = max(bounds.get("gt", -1) + 1, bounds.get("gte", 0))
 
-    def was_created(created: int) -> bool:
-        return (
-            created > bounds.get("gt", -1)
-            and created >= bounds.get("gte", 0)
-            and created < bounds.get("lt", created + 1)
-            and created <= bounds.get("lte", created)
-        )
+    def position(created: int) -> int:
+        return bisect.bisect_left(items, created, key=lambda item: item.created)
 
-    return was_created
+    ends = [bounds[name] + over for name, over in (("lt", 0), ("lte", 1)) if name in bounds]
+    return range(position(first), position(min(ends)) if ends else len(items))
+
+
+def _positions(
+    items: Sequence[Effect] | Sequence[Event], by_id: Mapping[str, Effect] | Mapping[str, Event]
+) -> Callable[[str], int]:
+    """Return what finds an id among items that stand in sequence, or where it would stand."""
+    return lambda identifier: bisect.bisect_left(
+        items, by_id[identifier].sequence, key=lambda item: item.sequence
+    )
 
 
 def _page(
     items: Sequence[T],
     params: Mapping[str, str],
     *,
+    span: range,
     position_of: Callable[[str], int],
-    matches: Callable[[T], bool],
+    matches: Callable[[T], bool] = lambda _: True,
 ) -> tuple[list[T], bool]:
-    """Cut one page out of `items`, which stand oldest first, and turn it newest first."""
+    """Cut one page out of the span of `items`, which stand oldest first; turn it newest first."""
     limit = _whole_number(params.get("limit", "10"), name="limit")
     if limit > MAX_PAGE:
         raise StripeRefusalError(
@@ -632,10 +747,10 @@ def _page(
             raise _no_such("object", params[name], param=name) from None
 
     if "ending_before" in params:
-        positions = range(position("ending_before") + 1, len(items))
+        positions = range(max(position("ending_before") + 1, span.start), span.stop)
     else:
-        end = position("starting_after") if "starting_after" in params else len(items)
-        positions = range(end - 1, -1, -1)
+        end = position("starting_after") if "starting_after" in params else span.stop
+        positions = range(min(end, span.stop) - 1, span.start - 1, -1)
     found = (items[index] for index in positions if matches(items[index]))
     page = list(itertools.islice(found, limit))
     has_more = next(found, None) is not None
@@ -646,6 +761,15 @@ def _page(
 
 def _list_object(data: list[JsonObject], *, url: str, has_more: bool) -> JsonObject:
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
+
+
+def _newest_reversals(transfer_id: str, reversals: Sequence[JsonObject]) -> JsonObject:
+    """Return the sublist of a transfer, whose reversals stand oldest first."""
+    return _list_object(
+        list(reversals[: -NEWEST_REVERSALS - 1 : -1]),
+        url=_reversals_url(transfer_id),
+        has_more=len(reversals) > NEWEST_REVERSALS,
+    )
 
 
 def _reversals_url(transfer_id: str) -> str:

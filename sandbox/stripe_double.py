@@ -232,15 +232,24 @@ class StripeDouble:
             transfer_group=transfer_group,
         )
 
+    def transfer(
+        self,
+        *,
+        destination: str,
+        amount_minor: int,
+        currency: str = "usd",
+        metadata: Mapping[str, str] | None = None,
+        is_livemode: bool = False,
+        **params: str,
+    ) -> JsonObject:
+        """Transfer by hand, as a person in the Dashboard would; `params` are Stripe's own."""
+        form = {"amount": str(amount_minor), "currency": currency, "destination": destination}
+        form |= {f"metadata[{name}]": value for name, value in (metadata or {}).items()}
+        return self._books.transfer_by_hand(form | params, is_livemode=is_livemode)
+
     def reverse(self, *, transfer_id: str, amount_minor: int | None = None) -> JsonObject:
-        """Reverse a transfer, wholly or in part, as a person in the Dashboard would."""
-        params = {} if amount_minor is None else {"amount": str(amount_minor)}
-        is_livemode = next(
-            bool(transfer["livemode"])
-            for transfer in self._books.transfers()
-            if transfer["id"] == transfer_id
-        )
-        return self._books.create_reversal(transfer_id, params, is_livemode=is_livemode)
+        """Reverse a transfer by hand, wholly or in part, as a person in the Dashboard would."""
+        return self._books.reverse_by_hand(transfer_id, amount_minor=amount_minor)
 
     def revoke_key(self, *, api_key: str) -> None:
         """Answer 401 to this secret key from now on."""
@@ -438,6 +447,8 @@ class StripeDouble:
                 found = books.list_reversals(transfer_id, params, is_livemode=is_livemode)
             case ["v1", "transfers", transfer_id, "reversals", reversal_id]:
                 found = books.get_reversal(transfer_id, reversal_id, is_livemode=is_livemode)
+            case ["v1", "events"]:
+                found = books.list_events(params, is_livemode=is_livemode)
             case ["v1", "balance"]:
                 found = books.balance(is_livemode=is_livemode)
             case ["v1", "account"]:
@@ -603,6 +614,7 @@ class StripeDouble:
             "balance": self.set_balance,
             "account": self.set_account,
             "charge": self.add_charge,
+            "transfer": self.transfer,
             "reverse": self.reverse,
             "revoke-key": self.revoke_key,
             "latency": self.set_latency,

@@ -56,7 +56,18 @@ class RecordedRequest:
 def parse_form(form: bytes) -> Mapping[str, str]:
     """Parse a form; every request is asked for its parameters more than once."""
     pairs = (pair.partition("=") for pair in form.decode(errors="replace").split("&") if pair)
-    return {_unquote_name(name): _unquote(value) for name, _, value in pairs}
+    params: dict[str, str] = {}
+    for name, _, value in pairs:
+        params[_numbered(_unquote_name(name), params)] = _unquote(value)
+    return params
+
+
+def _numbered(name: str, params: Mapping[str, str]) -> str:
+    """Return ``types[0]``, then ``types[1]``, for a ``types[]`` that may come several times."""
+    if not name.endswith("[]"):
+        return name
+    count = sum(known.startswith(name[:-1]) for known in params)
+    return f"{name[:-1]}{count}]"
 
 
 def _unquote(text: str) -> str:

@@ -89,6 +89,8 @@ def differences(value: object, hint: Any, where: str = "") -> list[str]:
     if origin is ListObject and isinstance(value, dict):
         named = {"object": str, "data": list[get_args(hint)[0]], "has_more": bool, "url": str}  # type: ignore[misc]
         return object_differences(value, named, frozenset(named), where)
+    if hasattr(origin, "__required_keys__") and isinstance(value, dict):
+        return object_differences(value, fields_of(origin), origin.__required_keys__, where)
     if isinstance(origin, type) and issubclass(origin, StripeObject) and isinstance(value, dict):
         hints = fields_of(origin)
         required = {name for name, hint in hints.items() if type(None) not in get_args(hint)}
@@ -113,9 +115,10 @@ def object_differences(
     return found
 
 
-def request_differences(request: Mapping[str, object]) -> list[str]:
+def request_differences(
+    request: Mapping[str, object], described: Any = stripe.params.TransferCreateParams
+) -> list[str]:
     """Return where a request differs from the SDK's parameters, its options not among them."""
-    described = stripe.params.TransferCreateParams
     allowed = fields_of(described, without=RequestOptions.__annotations__)
     return object_differences(request, allowed, frozenset(described.__required_keys__), "")
 
@@ -137,6 +140,12 @@ class Description:
     def request(self, path: str) -> dict[str, Any]:
         content = self.document["paths"][path]["post"]["requestBody"]["content"]
         return dict(content["application/x-www-form-urlencoded"]["schema"])
+
+    def query(self, path: str) -> dict[str, Any]:
+        """Return what may stand in the query of a GET, as the schema of an object."""
+        parameters = self.document["paths"][path]["get"]["parameters"]
+        described = {each["name"]: each["schema"] for each in parameters if each["in"] == "query"}
+        return {"type": "object", "properties": described}
 
     def differences(self, value: object, schema: Mapping[str, Any], where: str = "") -> list[str]:
         if "$ref" in schema:
@@ -390,6 +399,31 @@ def test_the_sdk_pages_through_every_transfer(client: stripe.StripeClient) -> No
     assert [transfer.id for transfer in listed] == paid[::-1]
 
 
+# Events, which Stripe's description at hand leaves out.
+
+
+def test_a_list_of_events_is_what_the_sdk_describes(client: stripe.StripeClient) -> None:
+    transfer = reversed_transfer(client)
+    params: Any = {"types": ["transfer.created", "transfer.reversed"], "created": {"gte": 1}}
+    answer = client.v1.events.list(params)
+    assert differences(answer.last_response.data, ListObject[stripe.Event]) == []  # type: ignore[union-attr]
+    newest, oldest = answer.data
+    assert (newest.type, oldest.type) == ("transfer.reversed", "transfer.created")
+    assert newest.data.object == transfer
+    for event in answer.data:
+        assert differences(event.data.object.to_dict(), stripe.Transfer) == []
+
+
+def test_the_sdk_pages_through_every_event_and_every_reversal(client: stripe.StripeClient) -> None:
+    transfer_id = pay(client, REQUEST).id
+    made = [reverse(client, transfer_id).id for _ in range(7)]
+    events = client.v1.events.list({"limit": 3, "types": ["transfer.reversed"]})
+    reversed_minor = [event.data.object["amount_reversed"] for event in events.auto_paging_iter()]
+    assert reversed_minor == [700, 600, 500, 400, 300, 200, 100]
+    reversals = client.v1.transfers.reversals.list(transfer_id, {"limit": 3})
+    assert [reversal.id for reversal in reversals.auto_paging_iter()] == made[::-1]
+
+
 # The worker's requests.
 
 
@@ -469,6 +503,59 @@ def test_the_workers_request_has_only_parameters_that_stripe_describes(
 ) -> None:
     sent = send_by_worker(double, order_request)
     assert description.differences(sent, description.request("/v1/transfers")) == []
+
+
+LISTS: list[tuple[str, dict[str, Any], Any]] = [
+    ("/v1/transfers", {"transfer_group": "payout_ab"}, stripe.params.TransferListParams),
+    (
+        "/v1/transfers",
+        {"destination": "acct_1", "created": {"gte": 1, "lte": 2}, "starting_after": "{transfer}"},
+        stripe.params.TransferListParams,
+    ),
+    ("/v1/transfers", {"created": {"gte": 1, "lt": 2}}, stripe.params.TransferListParams),
+    ("/v1/transfers/{id}/reversals", {}, stripe.params.TransferReversalListParams),
+    (
+        "/v1/events",
+        {"types": ["transfer.reversed", "transfer.created"], "created": {"gte": 1}},
+        stripe.params.EventListParams,
+    ),
+]
+
+
+def list_by_worker(double: StripeDouble, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Let the worker's adapter ask for a page, and return what arrived as nested parameters."""
+
+    async def ask() -> None:
+        async with StripePayoutAdapter(api_key=API_KEY, api_base=double.url) as adapter:
+            await adapter.list_page(path, query)
+
+    asyncio.run(ask())
+    received = double.requests[-1]
+    assert (received.method, received.path, received.status) == ("GET", path, 200)
+    nested: dict[str, Any] = {}
+    for name, value in received.params.items():
+        first, _, second = name.removesuffix("]").partition("[")
+        if first == "types":
+            nested.setdefault(first, []).append(value)
+        elif second:
+            nested.setdefault(first, {})[second] = int(value)
+        else:
+            nested[first] = int(value) if first == "limit" else value
+    return nested
+
+
+@pytest.mark.parametrize(("path", "query", "described"), LISTS)
+def test_a_list_is_asked_for_with_what_the_sdk_and_stripe_describe(
+    double: StripeDouble, description: Description, path: str, query: dict[str, Any], described: Any
+) -> None:
+    transfer_id = double.transfer(destination="acct_1", amount_minor=1)["id"]
+    if "starting_after" in query:
+        query = query | {"starting_after": transfer_id}
+    sent = list_by_worker(double, path.replace("{id}", transfer_id), query)
+    assert sent == query | {"limit": 100}
+    assert request_differences(sent, described) == []
+    if path in description.document["paths"]:
+        assert description.differences(sent, description.query(path)) == []
 
 
 # The comparisons themselves: each must find what is wrong.

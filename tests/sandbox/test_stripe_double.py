@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import web
 
+from sandbox.stripe_books import StripeBooks, StripeRefusalError
 from sandbox.stripe_double import Fault, Gate, RecordedRequest, StripeDouble
 from sandbox.stripe_faults import NAMED_FAULTS
 
@@ -90,7 +92,7 @@ def call(double: StripeDouble) -> Call:
             sent["Idempotency-Key"] = key
         form = urlencode(params or {})
         if method == "GET":
-            path, form = f"{path}?{form}", ""
+            path, form = f"{path}?{form}" if form else path, ""
         connection = http.client.HTTPConnection(double.host, double.port, timeout=timeout)
         with contextlib.closing(connection):
             connection.request(method, path, body=form, headers=sent)
@@ -628,6 +630,157 @@ def test_a_transfer_shows_its_ten_newest_reversals_and_the_list_shows_all(
     assert call("GET", f"{sublist['url']}/trr_none").status == 404
 
 
+# What people do by hand, and the events that tell of everything.
+
+
+def test_a_transfer_by_hand_is_one_like_any_other(double: StripeDouble, call: Call) -> None:
+    double.set_balance(currency="usd", available_minor=1000)
+    made = double.transfer(
+        destination="acct_1", amount_minor=700, metadata={"payout_ref": "p"}, transfer_group="p"
+    )
+    assert call("GET", "/v1/transfers", {"transfer_group": "p"}).json["data"] == [made]
+    assert double.effects("p") == [made]
+    assert double.balance_minor("usd") == 300
+    with pytest.raises(StripeRefusalError, match="insufficient funds"):
+        double.transfer(destination="acct_1", amount_minor=301)
+    with pytest.raises(StripeRefusalError, match="unknown parameter: explode"):
+        double.transfer(destination="acct_1", amount_minor=1, explode="1")
+
+
+def events_of(call: Call, *types: str, **params: str) -> list[tuple[str, str, int]]:
+    names = {f"types[{number}]": name for number, name in enumerate(types)}
+    reply = call("GET", "/v1/events", names | params)
+    assert reply.status == 200, reply.body
+    return [
+        (event["type"], event["data"]["object"]["id"], event["data"]["object"]["amount_reversed"])
+        for event in reply.json["data"]
+    ]
+
+
+def test_events_tell_what_happened_newest_first_and_as_it_was_then(
+    double: StripeDouble, call: Call, pay: Call
+) -> None:
+    first = pay("key_1").json["id"]
+    double.reverse(transfer_id=first, amount_minor=100)
+    second = double.transfer(destination="acct_1", amount_minor=1)["id"]
+    double.reverse(transfer_id=first)
+    assert events_of(call) == [
+        ("transfer.reversed", first, 1500),
+        ("transfer.created", second, 0),
+        ("transfer.reversed", first, 100),
+        ("transfer.created", first, 0),
+    ]
+    [whole, _, partial, created] = call("GET", "/v1/events").json["data"]
+    assert [event["data"]["object"]["reversed"] for event in (whole, partial)] == [True, False]
+    assert len(partial["data"]["object"]["reversals"]["data"]) == 1
+    assert created["data"]["object"] == pay("key_1").json
+
+
+def test_what_is_declined_or_replayed_is_no_event(call: Call, pay: Call) -> None:
+    pay("key_1")
+    pay("key_1")
+    pay("key_2", destination="nobody")
+    assert len(events_of(call)) == 1
+
+
+def test_events_are_filtered_by_types_and_time_and_come_in_pages(
+    double: StripeDouble, call: Call
+) -> None:
+    transfers = []
+    for _ in range(12):
+        transfers.append(double.transfer(destination="acct_1", amount_minor=10)["id"])
+        double.reverse(transfer_id=transfers[-1], amount_minor=1)
+        double.advance(seconds=1)
+    double.transfer(destination="acct_1", amount_minor=10, is_livemode=True)
+    reversed_ones = [("transfer.reversed", transfer, 1) for transfer in transfers[::-1]]
+    assert events_of(call, "transfer.reversed", limit="100") == reversed_ones
+    assert events_of(call, "transfer.updated") == []
+    both = events_of(call, "transfer.reversed", "transfer.created", limit="100")
+    assert both == events_of(call, limit="100")
+    assert len(both) == 24
+    since = {"created[gte]": f"{START + 10:.0f}"}
+    assert events_of(call, "transfer.reversed", **since) == reversed_ones[:2]
+    page = call("GET", "/v1/events", {"types[]": "transfer.reversed"}).json
+    assert (len(page["data"]), page["has_more"]) == (10, True)
+    after = {"starting_after": page["data"][-1]["id"]}
+    assert events_of(call, "transfer.reversed", **after) == reversed_ones[10:]
+
+
+def test_types_may_be_given_without_numbers(call: Call, pay: Call) -> None:
+    pay()
+    two = call("GET", "/v1/events?types[]=transfer.reversed&types[]=transfer.created&limit=1")
+    assert len(two.json["data"]) == 1
+
+
+def test_events_are_forgotten_after_thirty_days(
+    double: StripeDouble, call: Call, pay: Call
+) -> None:
+    pay()
+    double.advance(hours=30 * 24)
+    assert len(events_of(call)) == 1
+    double.advance(seconds=1)
+    assert events_of(call) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"destination": "acct_1"}, "unknown parameter: destination"),
+        ({f"types[{number}]": f"a{number}" for number in range(21)}, "up to 20 types"),
+        ({"starting_after": "evt_none"}, "No such object: 'evt_none'"),
+    ],
+)
+def test_an_invalid_list_of_events_is_refused(
+    call: Call, params: dict[str, str], message: str
+) -> None:
+    refused = call("GET", "/v1/events", params)
+    assert refused.status == 400
+    assert message in refused.error["message"]
+
+
+def test_a_clock_that_runs_backwards_does_not_disorder_lists(call: Call) -> None:
+    now = [START]
+    with StripeDouble.in_thread(clock=lambda: now[0]) as double:
+        first = double.transfer(destination="acct_1", amount_minor=1)
+        now[0] -= 3600
+        second = double.transfer(destination="acct_1", amount_minor=1)
+        assert second["created"] == first["created"]
+
+
+def test_lists_stay_fast_when_there_are_many_transfers() -> None:
+    now = [START]
+    books = StripeBooks(now=lambda: now[0])
+    for number in range(100_000):
+        now[0] = START + number
+        form = {
+            "amount": "1",
+            "currency": "usd",
+            "destination": f"acct_{number % 1000}",
+            "transfer_group": f"g{number}",
+        }
+        books.create_transfer(form, is_livemode=False)
+    first = books.list_transfers({"limit": "1"}, is_livemode=False)["data"][0]["id"]
+    deep = f"{first[:-8]}{50_000:08d}"
+    for params in (
+        {},
+        {"starting_after": deep},
+        {"starting_after": deep, "created[gte]": f"{START + 49_990:.0f}"},
+        {"ending_before": deep},
+        {"created[lt]": f"{START + 100:.0f}"},
+        {"destination": "acct_7", "created[gte]": f"{START + 50_000:.0f}"},
+        {"destination": "acct_none"},
+        {"transfer_group": "g7"},
+    ):
+        began = time.perf_counter()
+        page = books.list_transfers(params | {"limit": "100"}, is_livemode=False)
+        json.dumps(page)
+        assert time.perf_counter() - began < 0.1, params  # a hundredth of it on an idle machine
+    began = time.perf_counter()
+    books.list_events({"limit": "100", "types[0]": "transfer.reversed"}, is_livemode=False)
+    json.dumps(books.list_events({"limit": "100"}, is_livemode=False))
+    assert time.perf_counter() - began < 0.1
+
+
 # Faults. Each named one: what the client sees, whether the money moved, what the key then gives.
 
 SEEN: dict[str, int | type[Exception]] = {
@@ -1076,6 +1229,8 @@ def test_the_command_is_governed_over_http(command: tuple[subprocess.Popen[str],
     govern(url, "revoke-key", {"api_key": "sk_test_2"})
     (transfer,) = govern(url, "effects")["payout_a"]
     assert govern(url, "reverse", {"transfer_id": transfer["id"]})["amount"] == 1500
+    by_hand = {"destination": "acct_1", "amount_minor": 5, "metadata": {"payout_ref": "by_hand"}}
+    assert [govern(url, "transfer", by_hand)] == govern(url, "effects")["by_hand"]
     assert govern(url, "summary")["answers"] == {"503": 1, "200": 1, "400": 1}
 
 
