@@ -1713,7 +1713,7 @@ CREATE FUNCTION payout.expected_rights() RETURNS TABLE(roles text, privileges te
         ('payout_operator', 'EXECUTE',
             '^payout_api[.](open_gate|change_stripe_account)[(]'),
         ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-            '^payout_api[.]doctor[(]'),
+            '^payout_api[.](doctor|open_discrepancies)[(]'),
         ('payout_operator|payout_auditor', 'EXECUTE',
             '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
 $_$;
@@ -5010,6 +5010,30 @@ COMMENT ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text)
 
 
 --
+-- Name: open_discrepancies(); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.open_discrepancies() RETURNS TABLE(kind text, open_count bigint, since timestamp with time zone, advice text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select d.kind, count(*), min(d.found_at),
+        (array_agg(d.advice order by d.found_at, d.discrepancy_id))[1]
+    from payout.discrepancies as d
+    where d.resolved_at is null
+    group by d.kind
+    order by min(d.found_at), d.kind
+$$;
+
+
+--
+-- Name: FUNCTION open_discrepancies(); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.open_discrepancies() IS 'The discrepancies that nobody has resolved, by kind: how many, since when, and the next step for the oldest of them.';
+
+
+--
 -- Name: epochs; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -8163,6 +8187,16 @@ GRANT ALL ON FUNCTION payout_api.doctor(p_stripe_account_id text, p_is_livemode 
 
 REVOKE ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) TO payout_operator;
+
+
+--
+-- Name: FUNCTION open_discrepancies(); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.open_discrepancies() FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.open_discrepancies() TO payout_worker;
+GRANT ALL ON FUNCTION payout_api.open_discrepancies() TO payout_operator;
+GRANT ALL ON FUNCTION payout_api.open_discrepancies() TO payout_auditor;
 
 
 --

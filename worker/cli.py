@@ -1,4 +1,4 @@
-"""The command `payout-engine`: migrate, worker, doctor, demo, execute.
+"""The command `payout-engine`: migrate, worker, doctor, reconcile, demo, execute.
 
 What a user can get wrong is answered with a sentence and exit code 2, never with a traceback.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import logging
 import os
 import sys
+import textwrap
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import psycopg
 from yoyo.exceptions import LockTimeout
 
@@ -31,15 +34,27 @@ from worker.database import (
 )
 from worker.engine import open_engine
 from worker.errors import PayoutError, QueueSchemaError, redact
+from worker.progress import Progress
 from worker.reporter import describe
 from worker.settings import ENVIRONMENT, Settings, SettingsError, database_url
-from worker.stripe_payout_adapter import AccountUnknown, Outcome, StripePayoutAdapter
+from worker.stripe_payout_adapter import (
+    AccountUnknown,
+    Outcome,
+    Refused,
+    StripePayoutAdapter,
+    Unreadable,
+)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+INDENT: Final = " " * 11
 EXPECTED: Final = (
     SettingsError,
     PayoutError,
     AccountUnknown,
+    Refused,
+    Unreadable,
+    aiohttp.ClientError,
+    TimeoutError,
     QueueSchemaError,
     MigrationError,
     LockTimeout,
@@ -107,6 +122,31 @@ async def _check_stripe(settings: Settings) -> tuple[str | None, Row]:
     return account_id, check | {"detail": detail}
 
 
+def reconcile(options: argparse.Namespace) -> int:
+    """compare everything with what Stripe lists; exit code 1 if a discrepancy is open"""
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line that moves
+    logging.basicConfig(level=logging.WARNING, format=f"{clear}%(levelname)s %(message)s")
+    return asyncio.run(_reconcile(_settings_that_connect()))
+
+
+async def _reconcile(settings: Settings) -> int:
+    async with open_engine(settings) as engine:
+        with Progress(sys.stdout) as progress:
+            found = await engine.reconciler.run(progress.show)
+        waiting = await engine.database.call("open_discrepancies")
+    for name, count in found.items():
+        print(f"{name:22}", "   failed" if count is None else f"{count:9,}")
+    if not waiting and None not in found.values():
+        print("nothing is open: Stripe and the books agree")
+        return 0
+    if waiting:
+        print("\nopen discrepancies: select * from payout.discrepancies where resolved_at is null")
+    for row in waiting:
+        print(f"{row['open_count']:9,}  {row['kind']}, since {row['since']:%Y-%m-%d %H:%M %Z}")
+        print(textwrap.fill(row["advice"], 96, initial_indent=INDENT, subsequent_indent=INDENT))
+    return 1
+
+
 def demo(options: argparse.Namespace) -> int:
     """show the engine at work, with a database and a Stripe of its own"""
     arguments = ["--keep"] if options.keep else []
@@ -161,13 +201,15 @@ def main(arguments: list[str] | None = None) -> int:
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
     add(worker).add_argument("--log-level", choices=levels, default="INFO")
     add(doctor)
+    add(reconcile)
     add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
     add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=int)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
     except EXPECTED as error:
-        print("payout-engine:", *redact(str(error)).split(), file=sys.stderr)
+        told = redact(str(error)) or type(error).__name__
+        print("payout-engine:", *told.split(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

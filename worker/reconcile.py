@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -55,42 +55,58 @@ class Reconciler:
         self._gap_seconds = 1 / reads_per_second
         self._next_read_at = 0.0
 
-    async def run(self, on_progress: Callable[[Row], None] = lambda _: None) -> Row:
-        """Read everything that is to be read now: events, reversals, then all transfers.
+    async def run(
+        self, on_progress: Callable[[Row], None] = lambda _: None
+    ) -> dict[str, int | None]:
+        """Read everything there is to read now; return how much came of it, None for what failed.
 
-        See `reconcile` for `on_progress` and what is returned. Reversals come once more at the end,
-        for those that the comparison came upon.
+        Only the comparison of all transfers is raised for: a key may read transfers but no events.
+        Reversals come last, with those that events and comparison came upon.
         """
-        await self.read_events()
-        await self.book_reversals()
-        found = await self.reconcile(on_progress)
-        await self.book_reversals()
-        return found
+        await self._adapter.account_id()
+        found = {
+            "look-ups": await _attempt("looking up", self.look_up),
+            "new events": await _attempt("reading events", self.read_events),
+        }
+        compared = await self.reconcile(on_progress)
+        return found | {
+            "reversals booked": await _attempt("reading reversals", self.book_reversals),
+            "transfers compared": compared["transfers_seen"],
+            "discrepancies found": compared["discrepancies_found"],
+        }
 
-    async def look_up(self) -> None:
-        """Look for the transfers whose outcome is unknown until none is due."""
+    async def look_up(self) -> int:
+        """Look for the transfers whose outcome is unknown until none is due; return how many."""
+        count = 0
         while True:
             lookups = await self._call(
                 "claim_lookups", p_worker=self._worker, p_limit=LOOKUPS_AT_ONCE
             )
-            await _all_of(self._look_for(lookup) for lookup in lookups)
+            count += await _all_of(map(self._look_for, lookups))
             if len(lookups) < LOOKUPS_AT_ONCE:
-                return
+                return count
 
-    async def read_events(self) -> None:
-        """Read the events feed since the database last did."""
+    async def read_events(self) -> int:
+        """Read the events feed since the database last did; return how many were new."""
+        count = 0
         [row] = await self._call("next_events_query")
         async for starting_after, page in self._pages(EVENTS, row["query"]):
-            await self._report(
+            [taken] = await self._report(
                 "report_events_page",
                 p_query=Jsonb(row["query"]),
                 p_starting_after=starting_after,
                 p_events=Jsonb(page.data),
                 p_has_more=page.has_more,
             )
+            count += taken["events_new"]
+        return count
 
-    async def book_reversals(self) -> None:
-        """Fetch the reversals of transfers of which more was reversed than is booked."""
+    async def book_reversals(self) -> int:
+        """Fetch the reversals of transfers of which more was reversed than is booked.
+
+        Returns how many were booked.
+        """
+        count = 0
         seen: set[str] = set()
         while True:
             claimed = await self._call(
@@ -98,8 +114,8 @@ class Reconciler:
             )
             transfer_ids = {row["stripe_transfer_id"] for row in claimed} - seen
             if not transfer_ids:
-                return  # those that come again do not add up yet: the next time
-            await _all_of(map(self._book_reversals_of, sorted(transfer_ids)))
+                return count  # those that come again do not add up yet: the next time
+            count += await _all_of(map(self._book_reversals_of, sorted(transfer_ids)))
             seen |= transfer_ids
 
     async def reconcile(self, on_progress: Callable[[Row], None] = lambda _: None) -> Row:
@@ -142,7 +158,7 @@ class Reconciler:
         logger.log(level, "compared %s transfers of Stripe's: %s discrepancies", *told)
         return row
 
-    async def _look_for(self, lookup: Row) -> None:
+    async def _look_for(self, lookup: Row) -> int:
         for number, query in enumerate(lookup["queries"]):
             async for starting_after, page in self._pages(TRANSFERS, query):
                 [row] = await self._report(
@@ -157,14 +173,17 @@ class Reconciler:
                     level = logging.ERROR if row["verdict"] == "alarm" else logging.INFO
                     told = lookup["payout_transfer_id"], row["verdict"], row["state"]
                     logger.log(level, "looked for transfer %s -> %s, %s", *told)
+        return 1
 
-    async def _book_reversals_of(self, transfer_id: str) -> None:
+    async def _book_reversals_of(self, transfer_id: str) -> int:
         reversals: list[Row] = []
         async for _, page in self._pages(f"{TRANSFERS}/{transfer_id}/reversals", {}):
             reversals += page.data
-        await self._report(
+        [row] = await self._report(
             "report_reversals", p_stripe_transfer_id=transfer_id, p_reversals=Jsonb(reversals)
         )
+        booked: int = row["reversals_booked"]
+        return booked
 
     async def _call(self, function: str, **arguments: object) -> list[Row]:
         """Call a function that hands out what is to be read in the account of the worker's key."""
@@ -214,14 +233,23 @@ class Reconciler:
         await asyncio.sleep(turn - now)
 
 
-async def _all_of(readings: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Read at once; one that fails holds up no other. Raises only if all of them failed."""
+async def _attempt(what: str, read: Callable[[], Awaitable[int]]) -> int | None:
+    try:
+        return await read()
+    except Exception as error:
+        logger.error("%s failed, and comes up again: %s", what, errors.tell(error))
+        return None
+
+
+async def _all_of(readings: Iterable[Coroutine[Any, Any, int]]) -> int:
+    """Read at once and add up; one that fails holds up no other. Raises only if all fail."""
     ended = await asyncio.gather(*readings, return_exceptions=True)
-    failures = [failure for failure in ended if failure is not None]
+    failures = [result for result in ended if isinstance(result, BaseException)]
     if failures and len(failures) == len(ended):
         raise failures[0]
     for failure in failures:
         logger.error("a reading failed, and comes up again: %s", errors.tell(failure))
+    return sum(result for result in ended if isinstance(result, int))
 
 
 def _place(begun: Row) -> tuple[object, object]:

@@ -25,7 +25,7 @@ as $$
         ('payout_operator', 'EXECUTE',
             '^payout_api[.](open_gate|change_stripe_account)[(]'),
         ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-            '^payout_api[.]doctor[(]'),
+            '^payout_api[.](doctor|open_discrepancies)[(]'),
         ('payout_operator|payout_auditor', 'EXECUTE',
             '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
 $$;

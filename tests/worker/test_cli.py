@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import aiohttp
 import psycopg
 import pytest
 
 from sandbox.stripe_double import StripeDouble
 from tests.worker.fakes import CANARY
 from worker import cli
+from worker.reconcile import Reconciler
 from worker.settings import Settings
+from worker.stripe_payout_adapter import Refused, Unreadable
 
 Connection = psycopg.Connection[Any]
 SETTLED = """
@@ -154,7 +158,9 @@ def test_execute_tells_that_stripe_does_not_take_the_key(
 
 
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["execute", "1"], ["migrate"]])
+@pytest.mark.parametrize(
+    "command", [["worker"], ["doctor"], ["execute", "1"], ["migrate"], ["reconcile"]]
+)
 def test_a_missing_database_is_told_in_one_sentence(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,8 +172,106 @@ def test_a_missing_database_is_told_in_one_sentence(
     )
 
 
+FOUND: dict[str, int | None] = {"look-ups": 3, "new events": 0, "transfers compared": 12_345}
+
+
+@pytest.fixture
+def compare(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the comparison end with what it is given, and raise it if it is an exception."""
+
+    def end_with(found: dict[str, int | None] | BaseException) -> None:
+        async def run(self: Reconciler, on_progress: Callable[..., None]) -> Any:
+            on_progress({"transfers_seen": 0, "transfers_expected": 12_000})
+            if isinstance(found, BaseException):
+                raise found
+            return found
+
+        monkeypatch.setattr(Reconciler, "run", run)
+
+    return end_with
+
+
+def test_reconcile_tells_how_much_was_read_and_that_nothing_is_open(
+    db: Connection, compare: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(FOUND)
+    assert cli.main(["reconcile"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        "[..............................] 0 of about 12,000 transfers, 0/s",
+        "look-ups                       3",
+        "new events                     0",
+        "transfers compared        12,345",
+        "nothing is open: Stripe and the books agree",
+    ]
+
+
+def test_reconcile_tells_what_is_open_by_kind_and_what_to_do(
+    db: Connection, compare: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(FOUND)
+    for kind, advice, is_resolved in (
+        ("missing_at_stripe", "Look the id up.", False),
+        ("missing_at_stripe", "Look this one up too.", False),
+        ("differs_at_stripe", "Correct the difference.", False),
+        ("over_and_done", "Nothing.", True),
+    ):
+        db.execute(
+            "insert into payout.discrepancies (kind, advice, resolved_at, resolved_by, resolution) "
+            "select %s, %s, r.at, r.by, r.by from (select case when %s then now() end, "
+            "case when %s then 'me' end) as r (at, by)",
+            [kind, advice, is_resolved, is_resolved],
+        )
+    assert cli.main(["reconcile"]) == 1
+    told = capsys.readouterr().out
+    assert re.search(
+        r"\n        2  missing_at_stripe, since 20.*\n           Look the id up.\n"
+        r"        1  differs_at_stripe, since 20.*\n           Correct the difference.\n$",
+        told,
+    )
+    assert "over_and_done" not in told
+    assert "nothing is open" not in told
+
+
+def test_reconcile_does_not_say_that_all_is_well_when_something_could_not_be_read(
+    db: Connection, compare: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(FOUND | {"new events": None})
+    assert cli.main(["reconcile"]) == 1
+    told = capsys.readouterr().out
+    assert "new events                failed" in told
+    assert "nothing is open" not in told
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (Refused(401, f"Invalid API Key {CANARY}"), 2, "HTTP status 401: Invalid API Key ***"),
+        (Unreadable("the body is not JSON"), 2, "the body is not JSON"),
+        (aiohttp.ServerDisconnectedError(), 2, "Server disconnected"),
+        (TimeoutError(), 2, "TimeoutError"),
+    ],
+)
+def test_reconcile_tells_in_a_line_that_stripe_cannot_be_read(
+    db: Connection,
+    compare: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    code: int,
+    message: str,
+) -> None:
+    compare(error)
+    assert cli.main(["reconcile"]) == code
+    assert capsys.readouterr().err == f"payout-engine: {message}\n"
+
+
+def test_reconcile_can_be_interrupted(db: Connection, compare: Callable[..., None]) -> None:
+    compare(KeyboardInterrupt())
+    assert cli.main(["reconcile"]) == 130
+
+
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize("command", [["doctor"], ["execute", "1"], ["migrate"]])
+@pytest.mark.parametrize("command", [["doctor"], ["execute", "1"], ["migrate"], ["reconcile"]])
 def test_a_database_that_is_not_there_is_told_without_its_password(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,7 +302,7 @@ def test_a_command_that_is_none_is_explained(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["migrate", "worker", "doctor", "execute"])
+@pytest.mark.parametrize("command", ["migrate", "worker", "doctor", "reconcile", "execute"])
 def test_help_names_every_setting_that_is_read(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

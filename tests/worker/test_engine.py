@@ -63,12 +63,13 @@ class ReadingNothing(Reconciler):
         self.failures = list(failures)
         self.is_done = asyncio.Event()
 
-    async def look_up(self) -> None:
+    async def look_up(self) -> int:
         if self.failures:
             raise self.failures.pop(0)
         self.is_done.set()
+        return 0
 
-    async def run(self, on_progress: Any = None) -> dict[str, Any]:
+    async def run(self, on_progress: Any = None) -> dict[str, int | None]:
         await self.look_up()
         return {}
 

@@ -236,23 +236,60 @@ def test_a_page_that_is_refused_for_another_reason_is_raised() -> None:
         asyncio.run(make(database, FakeListings(FIRST)).reconcile())
 
 
-def test_everything_is_read_in_turn_and_reversals_once_more_after_the_comparison() -> None:
-    database = RecordingDatabase(
-        next_events_query=[[{"query": {}}]],
-        report_events_page=[[{"events_new": 0}]],
-        claim_reversal_lookups=[[]],
-        begin_reconcile=[[BEGUN]],
-        report_reconcile_page=[[FINISHED]],
+def everything(**answers: list[Any]) -> RecordingDatabase:
+    """A database with something to read of each kind; keyword arguments change an answer."""
+    return RecordingDatabase(
+        **{
+            "claim_lookups": [[lookup(1, {})]],
+            "report_lookup_page": [[INCOMPLETE]],
+            "next_events_query": [[{"query": {}}]],
+            "report_events_page": [[{"events_new": 2}]],
+            "begin_reconcile": [[BEGUN]],
+            "report_reconcile_page": [[FINISHED]],
+            "claim_reversal_lookups": [[{"stripe_transfer_id": "tr_5"}], []],
+            "report_reversals": [[{"reversals_booked": 4, "is_complete": True}]],
+            **answers,
+        }
     )
-    assert asyncio.run(make(database, FakeListings(LAST, LAST)).run()) == FINISHED
+
+
+def test_everything_is_read_and_reversals_last() -> None:
+    database = everything()
+    found = asyncio.run(make(database, FakeListings(LAST, FIRST, LAST, LAST, LAST)).run())
+    assert found == {
+        "look-ups": 1,
+        "new events": 4,
+        "reversals booked": 4,
+        "transfers compared": 3,
+        "discrepancies found": 0,
+    }
     assert [function for function, _ in database.calls] == [
+        "claim_lookups",
+        "report_lookup_page",
         "next_events_query",
         "report_events_page",
-        "claim_reversal_lookups",
+        "report_events_page",
         "begin_reconcile",
         "report_reconcile_page",
         "claim_reversal_lookups",
+        "report_reversals",
+        "claim_reversal_lookups",
     ]
+
+
+def test_a_key_that_may_read_no_events_compares_transfers_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    adapter = FakeListings(LAST, Refused(403, "no permission"), LAST, LAST)
+    found = asyncio.run(make(everything(), adapter).run())
+    assert (found["new events"], found["transfers compared"]) == (None, 3)
+    assert "reading events failed, and comes up again: Refused('HTTP status 403" in caplog.text
+
+
+def test_a_comparison_that_fails_is_raised() -> None:
+    adapter = FakeListings(LAST, LAST, Refused(403, "no permission"))
+    with pytest.raises(Refused, match="no permission"):
+        asyncio.run(make(everything(), adapter).run())
 
 
 # Pages that fail.
@@ -269,7 +306,9 @@ def test_everything_is_read_in_turn_and_reversals_once_more_after_the_comparison
     ],
 )
 def test_a_page_that_fails_in_passing_is_read_again(failure: Exception) -> None:
-    database = RecordingDatabase(next_events_query=[[{"query": {}}]], report_events_page=[[{}]])
+    database = RecordingDatabase(
+        next_events_query=[[{"query": {}}]], report_events_page=[[{"events_new": 0}]]
+    )
     adapter = FakeListings(failure, failure, LAST)
     asyncio.run(make(database, adapter).read_events())
     assert len(adapter.asked) == 3
@@ -294,7 +333,9 @@ def test_what_is_refused_for_good_is_not_read_again(status: int) -> None:
 
 
 def test_reads_keep_their_distance() -> None:
-    database = RecordingDatabase(next_events_query=[[{"query": {}}]], report_events_page=[[{}]])
+    database = RecordingDatabase(
+        next_events_query=[[{"query": {}}]], report_events_page=[[{"events_new": 0}]]
+    )
     adapter = FakeListings(*[FIRST] * 5, LAST)
     began = time.monotonic()
     asyncio.run(make(database, adapter, reads_per_second=50).read_events())

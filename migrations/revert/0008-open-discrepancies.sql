@@ -1,0 +1,49 @@
+-- Revert 0008-open-discrepancies.
+
+set local lock_timeout = '5s';
+set local statement_timeout = '60s';
+set local check_function_bodies = off;
+
+set local role payout_owner;
+
+-- frozen: procedures/doctor/expected_rights.sql cc7e35665cc3
+-- expected_rights: who has which right, beside reading, on what.
+--
+-- Roles and privileges are separated by |; things are regular expressions over the
+-- names that check_rights makes.
+
+create or replace function payout.expected_rights()
+returns table (roles text, privileges text, things text)
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    values
+        ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
+            'state|pay_after|metadata)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
+        ('payout_app', 'INSERT|UPDATE',
+            '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
+        ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+        ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
+        ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
+        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
+        ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
+        ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
+        ('payout_operator', 'EXECUTE',
+            '^payout_api[.](open_gate|change_stripe_account)[(]'),
+        ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.]doctor[(]'),
+        ('payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
+$$;
+comment on function payout.expected_rights() is
+    'Part of payout_api.doctor(): the rights that the migrations give.';
+-- end frozen: procedures/doctor/expected_rights.sql
+
+-- dropped: procedures/api/worker/open_discrepancies.sql
+drop function if exists payout_api.open_discrepancies();
+-- end dropped: procedures/api/worker/open_discrepancies.sql
+
+reset role;

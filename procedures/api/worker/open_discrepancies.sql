@@ -1,0 +1,24 @@
+-- open_discrepancies: how many discrepancies of each kind wait for a person, and what to do.
+--
+-- Called by: worker, for `payout-engine reconcile`; operator; auditor.
+
+create or replace function payout_api.open_discrepancies()
+returns table (kind text, open_count bigint, since timestamptz, advice text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select d.kind, count(*), min(d.found_at),
+        (array_agg(d.advice order by d.found_at, d.discrepancy_id))[1]
+    from payout.discrepancies as d
+    where d.resolved_at is null
+    group by d.kind
+    order by min(d.found_at), d.kind
+$$;
+comment on function payout_api.open_discrepancies() is
+    'The discrepancies that nobody has resolved, by kind: how many, since when, and the next step '
+    'for the oldest of them.';
+revoke execute on function payout_api.open_discrepancies() from public;
+grant execute on function payout_api.open_discrepancies()
+    to payout_worker, payout_operator, payout_auditor;

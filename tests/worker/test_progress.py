@@ -1,0 +1,49 @@
+"""A comparison under way is one moving line in a terminal, and a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from worker.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def show(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
+    """Show 200 more transfers of 1,000 at each of these seconds after the beginning, at 100."""
+    now = 100.0
+    monkeypatch.setattr("worker.progress.time.monotonic", lambda: now)
+    with Progress(output) as line:
+        line.show({"transfers_seen": 100, "transfers_expected": 1000})
+        for number, second in enumerate(seconds, start=1):
+            now = 100.0 + second
+            line.show({"transfers_seen": 100 + 200 * number})
+    return output.getvalue()
+
+
+def test_a_line_now_and_then_where_no_line_can_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert show(io.StringIO(), monkeypatch, 1, 4.9, 10).splitlines() == [
+        "[###...........................] 100 of about 1,000 transfers, 0/s",
+        "[#####################.........] 700 of about 1,000 transfers, 60/s",
+    ]
+
+
+def test_one_line_that_moves_in_a_terminal_and_is_gone_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert show(Terminal(), monkeypatch, 0.05, 2).split("\r\x1b[K") == [
+        "",
+        "[###...........................] 100 of about 1,000 transfers, 0/s",
+        "[###############...............] 500 of about 1,000 transfers, 200/s",
+        "",
+    ]
+
+
+def test_more_than_was_expected_fills_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = show(io.StringIO(), monkeypatch, *[9] * 5, 20)
+    assert told.splitlines()[-1].startswith(f"[{'#' * 30}] 1,300 of about 1,000")
