@@ -657,6 +657,29 @@ COMMENT ON FUNCTION payout.booked_places() IS 'For each transfer the account, am
 
 
 --
+-- Name: call_person(text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.call_person(p_reason text, p_subject text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    perform pg_notify('payout_alarms', p_reason);
+    raise warning 'payout alarm: %, %', p_reason, p_subject
+        using hint = 'See payout.discrepancies and payout_api.unpaid.';
+end
+$$;
+
+
+--
+-- Name: FUNCTION call_person(p_reason text, p_subject text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.call_person(p_reason text, p_subject text) IS 'Notifies channel payout_alarms of a reason, and warns with what it is about.';
+
+
+--
 -- Name: check_books(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -1783,7 +1806,7 @@ begin
     from moved as m;
 
     if v_parked > 0 then
-        perform pg_notify('payout_alarms', 'transfers_parked');
+        perform payout.call_person('transfers_parked', v_parked || ' by the sweep');
     end if;
     return v_expired;
 end
@@ -2836,7 +2859,7 @@ begin
     select count(*)::integer into v_parked from moved;
 
     if v_parked > 0 then
-        perform pg_notify('payout_alarms', 'transfers_parked');
+        perform payout.call_person('transfers_parked', v_parked || ' by the sweep');
     end if;
     return v_parked;
 end
@@ -2967,7 +2990,8 @@ CREATE FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.
 declare
     v_transfer payout.payout_transfers;
 begin
-    perform pg_notify('payout_alarms', p_judgement.reason);
+    perform payout.call_person(
+        p_judgement.reason, 'transfer ' || p_outcome.payout_transfer_id);
 
     if p_judgement.pauses_engine then
         perform payout.place_hold('engine', null, p_judgement.reason);
@@ -3004,7 +3028,7 @@ $$;
 -- Name: FUNCTION raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) IS 'Notifies channel payout_alarms, records a discrepancy, holds the settlement or the engine; returns the reason.';
+COMMENT ON FUNCTION payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) IS 'Calls a person, records a discrepancy, holds the settlement or the engine; returns the reason.';
 
 
 --
@@ -3226,7 +3250,7 @@ begin
     from recorded as r;
 
     if found then
-        perform pg_notify('payout_alarms', 'report_of_unknown_transfer');
+        perform payout.call_person('report_of_unknown_transfer', 'restored or promoted?');
     end if;
 end
 $$;
@@ -7414,6 +7438,13 @@ REVOKE ALL ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries 
 --
 
 REVOKE ALL ON FUNCTION payout.booked_places() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION call_person(p_reason text, p_subject text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.call_person(p_reason text, p_subject text) FROM PUBLIC;
 
 
 --

@@ -61,6 +61,7 @@ class Database:
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
             connection_string(database_url, synchronous_commit="on"),
             kwargs={"autocommit": True, "row_factory": dict_row},
+            configure=_hear_alarms,
             min_size=1,
             max_size=4,
             timeout=5,
@@ -113,6 +114,16 @@ class Database:
                 if errors.is_passing(error):
                     await connection.close()  # the pool replaces it: the server may be another now
                 raise errors.of(error) from None
+
+
+async def _hear_alarms(connection: psycopg.AsyncConnection[Row]) -> None:
+    connection.add_notice_handler(_log_warning)
+
+
+def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
+    """Log what the database warns of, an alarm above all: that calls for a person."""
+    if notice.severity_nonlocalized == "WARNING":
+        logger.error("%s", errors.redact(notice.message_primary or ""))
 
 
 def apply_queue_schema(database_url: str) -> bool:

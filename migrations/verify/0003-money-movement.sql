@@ -56,25 +56,13 @@ select 'payout.match_error_rule(payout.outcome)'::regprocedure;
 select 'payout.other_attempts_drain_at(payout.transfer_states)'::regprocedure;
 -- end exists: procedures/execution/other_attempts_drain_at.sql
 
--- exists: procedures/execution/park_expired_keys.sql
-select 'payout.park_expired_keys(timestamptz, integer)'::regprocedure;
--- end exists: procedures/execution/park_expired_keys.sql
-
 -- exists: procedures/execution/place_hold.sql
 select 'payout.place_hold(text, text, text)'::regprocedure;
 -- end exists: procedures/execution/place_hold.sql
 
--- exists: procedures/execution/raise_alarm.sql
-select 'payout.raise_alarm(payout.outcome, payout.judgement)'::regprocedure;
--- end exists: procedures/execution/raise_alarm.sql
-
 -- exists: procedures/execution/read_outcomes.sql
 select 'payout.read_outcomes(jsonb)'::regprocedure;
 -- end exists: procedures/execution/read_outcomes.sql
-
--- exists: procedures/execution/record_unknown_transfers.sql
-select 'payout.record_unknown_transfers(payout.outcome[])'::regprocedure;
--- end exists: procedures/execution/record_unknown_transfers.sql
 
 -- exists: procedures/execution/refuse_unsafe_server.sql
 select 'payout.refuse_unsafe_server()'::regprocedure;

@@ -40,10 +40,6 @@ select 'payout_api.sweep(integer)'::regprocedure;
 select 'payout.check_seals()'::regprocedure;
 -- end exists: procedures/doctor/check_seals.sql
 
--- exists: procedures/execution/expire_leases.sql
-select 'payout.expire_leases(timestamptz, integer)'::regprocedure;
--- end exists: procedures/execution/expire_leases.sql
-
 -- exists: procedures/execution/record_outcomes.sql
 select 'payout.record_outcomes(payout.outcome[])'::regprocedure;
 -- end exists: procedures/execution/record_outcomes.sql

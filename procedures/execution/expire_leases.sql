@@ -59,7 +59,7 @@ begin
     from moved as m;
 
     if v_parked > 0 then
-        perform pg_notify('payout_alarms', 'transfers_parked');
+        perform payout.call_person('transfers_parked', v_parked || ' by the sweep');
     end if;
     return v_expired;
 end

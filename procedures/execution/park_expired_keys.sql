@@ -49,7 +49,7 @@ begin
     select count(*)::integer into v_parked from moved;
 
     if v_parked > 0 then
-        perform pg_notify('payout_alarms', 'transfers_parked');
+        perform payout.call_person('transfers_parked', v_parked || ' by the sweep');
     end if;
     return v_parked;
 end

@@ -14,7 +14,8 @@ as $$
 declare
     v_transfer payout.payout_transfers;
 begin
-    perform pg_notify('payout_alarms', p_judgement.reason);
+    perform payout.call_person(
+        p_judgement.reason, 'transfer ' || p_outcome.payout_transfer_id);
 
     if p_judgement.pauses_engine then
         perform payout.place_hold('engine', null, p_judgement.reason);
@@ -46,5 +47,5 @@ begin
 end
 $$;
 comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
-    'Notifies channel payout_alarms, records a discrepancy, holds the settlement or the engine; '
+    'Calls a person, records a discrepancy, holds the settlement or the engine; '
     'returns the reason.';

@@ -35,7 +35,7 @@ begin
     from recorded as r;
 
     if found then
-        perform pg_notify('payout_alarms', 'report_of_unknown_transfer');
+        perform payout.call_person('report_of_unknown_transfer', 'restored or promoted?');
     end if;
 end
 $$;

@@ -41,6 +41,15 @@ begin
 end $$;
 create function payout_api.setting(p_name text) returns table (value text)
     language sql as 'select current_setting(p_name)';
+create function payout_api.tell(p_level text, p_text text) returns table (told boolean)
+    language plpgsql as $$
+begin
+    if p_level = 'warning' then
+        raise warning '%', p_text;
+    end if;
+    raise notice '%', p_text;
+    return query select true;
+end $$;
 create function payout_api.pid() returns table (pid integer)
     language sql as 'select pg_backend_pid()';
 """
@@ -80,6 +89,16 @@ def test_the_session_is_durable_and_bounded_whatever_the_database_says(probes: s
         connection.execute(f'alter database "{name}" set synchronous_commit = off'.encode())
     assert call(probes, "setting", p_name="synchronous_commit") == [{"value": "on"}]
     assert call(probes, "setting", p_name="statement_timeout") == [{"value": "15s"}]
+
+
+def test_a_warning_of_the_database_is_logged_at_error_without_secrets(
+    probes: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    call(probes, "tell", p_level="notice", p_text="by the way")
+    assert caplog.records == []
+    call(probes, "tell", p_level="warning", p_text="payout alarm: sk_test_canary0123456789")
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == ("ERROR", "payout alarm: ***")
 
 
 def test_a_peer_that_vanishes_is_noticed_within_seconds() -> None:

@@ -27,6 +27,16 @@ ALARMS: dict[str, Callable[[Claim], list[Outcome]]] = {
 }
 
 
+@pytest.fixture
+def warnings(shared_engine: Engine) -> list[str]:
+    """What the worker is warned of."""
+    found: list[str] = []
+    shared_engine.worker.add_notice_handler(
+        lambda notice: found.append(notice.message_primary or "")
+    )
+    return found
+
+
 def heard(connection: Connection) -> list[str]:
     """Return what came over the channel so far."""
     connection.execute("select")
@@ -37,6 +47,7 @@ def heard(connection: Connection) -> list[str]:
 def test_an_alarm_is_heard_by_whoever_listens(
     shared_engine: Engine,
     connect: Callable[..., Connection],
+    warnings: list[str],
     reason: str,
     outcomes: Callable[[Claim], list[Outcome]],
 ) -> None:
@@ -45,12 +56,15 @@ def test_an_alarm_is_heard_by_whoever_listens(
     shared_engine.settle()
     claim = shared_engine.claim_one()
     assert heard(listener) == []
+    assert warnings == []
     shared_engine.report(*outcomes(claim))
     assert heard(listener) == [reason]
+    [warning] = warnings
+    assert warning.startswith(f"payout alarm: {reason}, ")
 
 
 def test_a_transfer_that_the_sweep_parks_is_heard_of(
-    shared_engine: Engine, connect: Callable[..., Connection]
+    shared_engine: Engine, connect: Callable[..., Connection], warnings: list[str]
 ) -> None:
     listener = connect("payout_operator")
     listener.execute("listen payout_alarms")
@@ -59,6 +73,7 @@ def test_a_transfer_that_the_sweep_parks_is_heard_of(
     shared_engine.let_pass("21 hours")
     shared_engine.sweep()
     assert heard(listener) == ["transfers_parked"]
+    assert warnings == ["payout alarm: transfers_parked, 1 by the sweep"]
 
 
 def test_an_alarm_holds_its_settlement_and_no_other(engine: Engine) -> None:
