@@ -157,7 +157,10 @@ CREATE TYPE payout.outcome AS (
 	destination text,
 	is_livemode boolean,
 	payout_ref text,
-	amount_reversed_minor bigint
+	amount_reversed_minor bigint,
+	lookup_id bigint,
+	found integer,
+	first_absence_id bigint
 );
 
 
@@ -228,9 +231,134 @@ CREATE DOMAIN payout.transfer_state AS text
 COMMENT ON DOMAIN payout.transfer_state IS 'A state out of payout.states.';
 
 
+--
+-- Name: absence_counts_from(bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.absence_counts_from(p_payout_transfer_id bigint) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select max(a.lease_until + e.attempt_drain_for
+        + case when payout.is_definite(a) then interval '0' else e.indeterminate_for end)
+    from payout.transfer_attempts as a
+    cross join payout.engine_settings as e
+    where a.payout_transfer_id = p_payout_transfer_id
+        and not payout.was_seen_at_stripe(p_payout_transfer_id)
+        and not exists (
+            select from payout.transfer_observations as o
+            join payout.stripe_error_rules as r on r.error_code = o.error_code
+            where o.payout_transfer_id = p_payout_transfer_id
+                and r.reason = 'stripe_may_execute_later'
+        )
+$$;
+
+
+--
+-- Name: FUNCTION absence_counts_from(p_payout_transfer_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.absence_counts_from(p_payout_transfer_id bigint) IS 'When everything that was ever sent for a transfer is over; null: nobody can know, or it was never sent.';
+
+
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
+
+--
+-- Name: transfer_lookups; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_lookups (
+    lookup_id bigint NOT NULL,
+    payout_transfer_id bigint NOT NULL,
+    worker text NOT NULL,
+    queries jsonb NOT NULL,
+    begun_at timestamp with time zone NOT NULL
+);
+
+
+--
+-- Name: TABLE transfer_lookups; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_lookups IS 'Every look at Stripe''s list of transfers for one whose outcome is unknown. Insert-only; what came of it is an observation.';
+
+
+--
+-- Name: COLUMN transfer_lookups.queries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_lookups.queries IS 'The parameters of GET /v1/transfers, one object a query; together they list all there can be.';
+
+
+--
+-- Name: COLUMN transfer_lookups.begun_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_lookups.begun_at IS 'Before anything was asked of Stripe.';
+
+
+--
+-- Name: add_lookup_page(payout.transfer_lookups, integer, text, jsonb, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_former payout.transfer_lookup_pages;
+    v_problem text;
+    v_payout_ref text := (
+        select t.payout_ref from payout.payout_transfers as t
+        where t.payout_transfer_id = p_lookup.payout_transfer_id);
+begin
+    if coalesce(p_query_number, -1)
+        not between 0 and jsonb_array_length(p_lookup.queries) - 1 then
+        perform payout.refuse_lookup_page(p_lookup.lookup_id,
+            format('it has no query %s', coalesce(p_query_number::text, 'null')));
+    elsif jsonb_typeof(p_transfers) = 'array' and exists (
+        select from payout.transfer_lookup_pages as p
+        where p.lookup_id = p_lookup.lookup_id and p.query_number = p_query_number
+            and p.starting_after is not distinct from p_starting_after
+    ) then
+        return;
+    end if;
+
+    select * into v_former
+    from payout.transfer_lookup_pages as p
+    where p.lookup_id = p_lookup.lookup_id and p.query_number = p_query_number
+    order by p.page_number desc
+    limit 1;
+    v_problem := payout.page_problem(
+        v_former.last_id, v_former.has_more, p_starting_after, p_transfers, p_has_more);
+    if v_problem is not null then
+        perform payout.refuse_lookup_page(p_lookup.lookup_id, v_problem);
+    end if;
+
+    insert into payout.transfer_lookup_pages (
+        lookup_id, query_number, page_number, starting_after, last_id, has_more, transfers_seen,
+        matches, received_at)
+    select p_lookup.lookup_id, p_query_number, coalesce(v_former.page_number, 0) + 1,
+        p_starting_after, p_transfers -> -1 ->> 'id', p_has_more, jsonb_array_length(p_transfers),
+        coalesce(
+            jsonb_agg(payout.match_facts(t)) filter (
+                where v_payout_ref in (t #>> '{metadata,payout_ref}', t ->> 'transfer_group')),
+            '[]'),
+        payout.clock()
+    from (select) as always
+    left join jsonb_array_elements(p_transfers) as t on true;
+end
+$$;
+
+
+--
+-- Name: FUNCTION add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Stores a page with its matches, unless it is there; refuses one that is not the next.';
+
 
 --
 -- Name: seals; Type: TABLE; Schema: payout; Owner: -
@@ -542,9 +670,9 @@ CREATE TABLE payout.stripe_error_rules (
     reason text NOT NULL,
     advice text NOT NULL,
     CONSTRAINT only_a_decline_is_saved CHECK (((reaction = ANY (ARRAY['decline'::text, 'decline_until_funded'::text])) = is_saved)),
-    CONSTRAINT reaction_is_known CHECK ((reaction = ANY (ARRAY['retry'::text, 'decline'::text, 'decline_until_funded'::text, 'refuse'::text, 'unknown'::text, 'park'::text, 'pause'::text]))),
+    CONSTRAINT reaction_is_known CHECK ((reaction = ANY (ARRAY['retry'::text, 'decline'::text, 'decline_until_funded'::text, 'refuse'::text, 'unknown'::text, 'park'::text, 'pause'::text, 'absent'::text]))),
     CONSTRAINT should_retry_is_stripes_header CHECK ((should_retry = ANY (ARRAY['true'::text, 'false'::text]))),
-    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text, 'looked_up'::text]))),
     CONSTRAINT status_range_is_whole CHECK ((((http_status_from IS NULL) = (http_status_to IS NULL)) AND (http_status_from <= http_status_to))),
     CONSTRAINT waits_are_in_order CHECK (((wait_at_least >= '00:00:00'::interval) AND (wait_base > '00:00:00'::interval) AND (wait_cap >= wait_base)))
 );
@@ -575,7 +703,7 @@ COMMENT ON COLUMN payout.stripe_error_rules.is_rate_limited IS 'Whether Stripe-R
 -- Name: COLUMN stripe_error_rules.reaction; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.stripe_error_rules.reaction IS 'retry: surely not executed, same key; decline: saved under the key, money back to the payee; decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person; pause: hold the whole engine, costs no try.';
+COMMENT ON COLUMN payout.stripe_error_rules.reaction IS 'retry: surely not executed, same key; decline: saved under the key, money back to the payee; decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person, or a look at Stripe''s list; pause: hold the whole engine, costs no try; absent: proved by rule Q, money back to the payee and a new key.';
 
 
 --
@@ -790,9 +918,9 @@ CREATE FUNCTION payout.check_guards() RETURNS TABLE(check_name text, is_ok boole
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 55,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 60,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 55 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 60 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
@@ -1730,11 +1858,12 @@ CREATE FUNCTION payout.expected_rights() RETURNS TABLE(roles text, privileges te
         ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
         ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
         ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
-        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
+        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes|'
+            'claim_lookups|report_lookup_page)[(]'),
         ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
         ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
         ('payout_operator', 'EXECUTE',
-            '^payout_api[.](open_gate|change_stripe_account)[(]'),
+            '^payout_api[.](open_gate|change_stripe_account|approve_absence)[(]'),
         ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
             '^payout_api[.](doctor|open_discrepancies)[(]'),
         ('payout_operator|payout_auditor', 'EXECUTE',
@@ -1818,6 +1947,195 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) IS 'Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries are used up. Returns how many.';
+
+
+--
+-- Name: transfer_states; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.transfer_states (
+    payout_transfer_id bigint NOT NULL,
+    state payout.transfer_state DEFAULT 'scheduled'::text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    stripe_transfer_id text,
+    first_sent_at timestamp with time zone,
+    tries integer DEFAULT 0 NOT NULL,
+    has_unknown_send boolean DEFAULT false NOT NULL,
+    reason text,
+    doorbell_id bigint,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    next_lookup_at timestamp with time zone
+)
+WITH (fillfactor='70');
+
+
+--
+-- Name: TABLE transfer_states; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.transfer_states IS 'How far each transfer has come: the one table that changes while money moves. It can be rebuilt from attempts, observations and key generations.';
+
+
+--
+-- Name: COLUMN transfer_states.generation; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.generation IS 'Which idempotency key counts: payout_ref plus this number.';
+
+
+--
+-- Name: COLUMN transfer_states.attempt; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.attempt IS 'Number of the newest claim, over all generations; with generation the fence for reports.';
+
+
+--
+-- Name: COLUMN transfer_states.lease_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.lease_until IS 'Until when the claiming worker alone may talk to Stripe about this transfer.';
+
+
+--
+-- Name: COLUMN transfer_states.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.next_attempt_at IS 'When the engine acts next by itself; null: it does not.';
+
+
+--
+-- Name: COLUMN transfer_states.first_sent_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.first_sent_at IS 'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
+
+
+--
+-- Name: COLUMN transfer_states.tries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.tries IS 'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
+
+
+--
+-- Name: COLUMN transfer_states.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.has_unknown_send IS 'True when some send of this generation may have been executed: then `surely not executed` about a later one settles nothing.';
+
+
+--
+-- Name: COLUMN transfer_states.reason; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.reason IS 'Why it stands here, in one short phrase.';
+
+
+--
+-- Name: COLUMN transfer_states.doorbell_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.doorbell_id IS 'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be emptied at any time.';
+
+
+--
+-- Name: COLUMN transfer_states.next_lookup_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_states.next_lookup_at IS 'When a parked transfer is looked for at Stripe next; null: it is not parked.';
+
+
+--
+-- Name: finish_lookup(payout.transfer_lookups, payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.finish_lookup(p_lookup payout.transfer_lookups, p_state payout.transfer_states) RETURNS TABLE(verdict text, state text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_outcome payout.outcome := payout.lookup_outcome(p_lookup, p_state);
+    v_counts_from timestamptz;
+begin
+    return query
+    select o.verdict, coalesce(o.moved_to, p_state.state)::text
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = p_state.payout_transfer_id
+        and o.facts ->> 'lookup_id' = p_lookup.lookup_id::text;
+    if found then
+        return;
+    end if;
+
+    return query
+    select r.verdict, r.state from payout.record_outcomes(array[v_outcome]) as r;
+
+    v_counts_from := payout.absence_counts_from(p_state.payout_transfer_id);
+    update payout.transfer_states as s
+    set next_lookup_at = payout.clock() + greatest(
+        e.scans_apart_for,
+        case
+            when p_lookup.begun_at < v_counts_from then
+                least((payout.clock() - s.changed_at) / 4, v_counts_from - payout.clock())
+            when v_counts_from is null or s.reason = 'absence_awaits_approval' then
+                (payout.clock() - s.changed_at) / 4
+        end)
+    from payout.engine_settings as e
+    where s.payout_transfer_id = p_state.payout_transfer_id
+        and s.state = 'parked';
+
+    if v_outcome.found = 1 then
+        update payout.discrepancies as d
+        set resolved_at = payout.clock(),
+            resolved_by = 'engine',
+            resolution = format('Stripe has it as %s, as it was asked for.',
+                v_outcome.stripe_transfer_id)
+        from payout.transfer_states as s
+        where d.payout_transfer_id = p_state.payout_transfer_id
+            and d.resolved_at is null
+            and s.payout_transfer_id = p_state.payout_transfer_id
+            and s.stripe_transfer_id = v_outcome.stripe_transfer_id;
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION finish_lookup(p_lookup payout.transfer_lookups, p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.finish_lookup(p_lookup payout.transfer_lookups, p_state payout.transfer_states) IS 'Verdict and state after all pages of a look-up: paid, known, an alarm, absent or given up.';
+
+
+--
+-- Name: first_absence(payout.transfer_lookups); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.first_absence(p_lookup payout.transfer_lookups) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select min(o.observation_id)
+    from payout.transfer_observations as o
+    join payout.transfer_lookups as l on l.lookup_id = (o.facts ->> 'lookup_id')::bigint
+    cross join payout.engine_settings as e
+    where o.payout_transfer_id = p_lookup.payout_transfer_id
+        and o.signal = 'looked_up'
+        and o.verdict = 'ok'
+        and o.facts ->> 'found' = '0'
+        and l.begun_at >= payout.absence_counts_from(p_lookup.payout_transfer_id)
+        and o.observed_at <= p_lookup.begun_at - e.scans_apart_for
+$$;
+
+
+--
+-- Name: FUNCTION first_absence(p_lookup payout.transfer_lookups); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.first_absence(p_lookup payout.transfer_lookups) IS 'The observation of the first of two scans by which a look-up that found nothing is proof; null: it is not.';
 
 
 --
@@ -2035,95 +2353,66 @@ COMMENT ON FUNCTION payout.held_subjects(p_scope text) IS 'The currencies, payee
 
 
 --
--- Name: transfer_states; Type: TABLE; Schema: payout; Owner: -
+-- Name: transfer_attempts; Type: TABLE; Schema: payout; Owner: -
 --
 
-CREATE TABLE payout.transfer_states (
+CREATE TABLE payout.transfer_attempts (
     payout_transfer_id bigint NOT NULL,
-    state payout.transfer_state DEFAULT 'scheduled'::text NOT NULL,
-    generation integer DEFAULT 1 NOT NULL,
-    attempt integer DEFAULT 0 NOT NULL,
-    lease_until timestamp with time zone,
-    next_attempt_at timestamp with time zone,
-    stripe_transfer_id text,
-    first_sent_at timestamp with time zone,
-    tries integer DEFAULT 0 NOT NULL,
-    has_unknown_send boolean DEFAULT false NOT NULL,
-    reason text,
-    doorbell_id bigint,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL
-)
-WITH (fillfactor='70');
+    generation integer NOT NULL,
+    attempt integer NOT NULL,
+    worker text NOT NULL,
+    claimed_at timestamp with time zone NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    CONSTRAINT lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
+);
 
 
 --
--- Name: TABLE transfer_states; Type: COMMENT; Schema: payout; Owner: -
+-- Name: TABLE transfer_attempts; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON TABLE payout.transfer_states IS 'How far each transfer has come: the one table that changes while money moves. It can be rebuilt from attempts, observations and key generations.';
-
-
---
--- Name: COLUMN transfer_states.generation; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.generation IS 'Which idempotency key counts: payout_ref plus this number.';
+COMMENT ON TABLE payout.transfer_attempts IS 'Every claim, committed before anything is sent under it.';
 
 
 --
--- Name: COLUMN transfer_states.attempt; Type: COMMENT; Schema: payout; Owner: -
+-- Name: COLUMN transfer_attempts.worker; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.transfer_states.attempt IS 'Number of the newest claim, over all generations; with generation the fence for reports.';
-
-
---
--- Name: COLUMN transfer_states.lease_until; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.lease_until IS 'Until when the claiming worker alone may talk to Stripe about this transfer.';
+COMMENT ON COLUMN payout.transfer_attempts.worker IS 'The name the claiming process gave itself.';
 
 
 --
--- Name: COLUMN transfer_states.next_attempt_at; Type: COMMENT; Schema: payout; Owner: -
+-- Name: COLUMN transfer_attempts.lease_until; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.transfer_states.next_attempt_at IS 'When the engine acts next by itself; null: it does not.';
-
-
---
--- Name: COLUMN transfer_states.first_sent_at; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.first_sent_at IS 'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
+COMMENT ON COLUMN payout.transfer_attempts.lease_until IS 'Until when this claim held the transfer, unless it was reported before.';
 
 
 --
--- Name: COLUMN transfer_states.tries; Type: COMMENT; Schema: payout; Owner: -
+-- Name: is_definite(payout.transfer_attempts); Type: FUNCTION; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.transfer_states.tries IS 'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
+CREATE FUNCTION payout.is_definite(p_attempt payout.transfer_attempts) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select exists (
+        select from payout.transfer_observations as o
+        join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+        where o.payout_transfer_id = p_attempt.payout_transfer_id
+            and o.generation = p_attempt.generation
+            and o.attempt = p_attempt.attempt
+            and o.verdict = 'ok'
+            and r.reaction in ('retry', 'pause', 'refuse', 'decline', 'decline_until_funded')
+    )
+$$;
 
 
 --
--- Name: COLUMN transfer_states.has_unknown_send; Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION is_definite(p_attempt payout.transfer_attempts); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.transfer_states.has_unknown_send IS 'True when some send of this generation may have been executed: then `surely not executed` about a later one settles nothing.';
-
-
---
--- Name: COLUMN transfer_states.reason; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.reason IS 'Why it stands here, in one short phrase.';
-
-
---
--- Name: COLUMN transfer_states.doorbell_id; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_states.doorbell_id IS 'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be emptied at any time.';
+COMMENT ON FUNCTION payout.is_definite(p_attempt payout.transfer_attempts) IS 'True when what came back was accepted and says that the send had no effect, nor will have.';
 
 
 --
@@ -2203,12 +2492,18 @@ CREATE TABLE payout.engine_settings (
     ring_again_after interval DEFAULT '00:00:05'::interval NOT NULL,
     is_livemode boolean,
     stripe_account_id text,
+    indeterminate_for interval DEFAULT '24:00:00'::interval NOT NULL,
+    scans_apart_for interval DEFAULT '01:00:00'::interval NOT NULL,
+    absence_limit_minor bigint DEFAULT 100000 NOT NULL,
+    CONSTRAINT absence_limit_is_an_amount CHECK ((absence_limit_minor >= 0)),
     CONSTRAINT attempts_drain_after_the_deadline CHECK ((attempt_drain_for >= http_deadline_for)),
     CONSTRAINT bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (largest_claim > 0) AND (transfers_per_doorbell > 0) AND (ring_again_after >= '00:00:00'::interval))),
     CONSTRAINT lease_outlasts_the_http_deadline CHECK (((http_deadline_for > '00:00:00'::interval) AND (lease_for > http_deadline_for))),
+    CONSTRAINT scans_are_an_hour_apart CHECK ((scans_apart_for >= '01:00:00'::interval)),
     CONSTRAINT send_window_ends_before_stripe_forgets_the_key CHECK (((send_window_for > '00:00:00'::interval) AND (send_window_for <= '23:00:00'::interval))),
     CONSTRAINT stripe_account_id_looks_like_one CHECK (((stripe_account_id ~ '^acct_[A-Za-z0-9_]+$'::text) AND (length(stripe_account_id) <= 255))),
     CONSTRAINT stripe_account_is_fixed_with_its_mode CHECK (((stripe_account_id IS NULL) OR (is_livemode IS NOT NULL))),
+    CONSTRAINT stripe_settles_within_a_day CHECK ((indeterminate_for >= '24:00:00'::interval)),
     CONSTRAINT there_is_one_row CHECK (is_single_row)
 );
 
@@ -2295,6 +2590,76 @@ COMMENT ON COLUMN payout.engine_settings.is_livemode IS 'The Stripe mode that an
 --
 
 COMMENT ON COLUMN payout.engine_settings.stripe_account_id IS 'The Stripe account that pays; null until the first claim names one, together with its mode.';
+
+
+--
+-- Name: COLUMN engine_settings.indeterminate_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.indeterminate_for IS 'How long after an attempt without a definite answer Stripe may still carry it out.';
+
+
+--
+-- Name: COLUMN engine_settings.scans_apart_for; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.scans_apart_for IS 'How far apart two scans of Stripe''s list must be that prove a transfer absent.';
+
+
+--
+-- Name: COLUMN engine_settings.absence_limit_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.engine_settings.absence_limit_minor IS 'Transfers above this amount, in minor units of any currency, get a new key after such a proof only when a person approves.';
+
+
+--
+-- Name: judge_absence(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement;
+begin
+    v_judgement.verdict := case p_state.state when 'parked' then 'ok' else 'stale' end;
+    v_judgement.reason := 'absent_at_stripe';
+    if p_state.state <> 'parked' or p_outcome.first_absence_id is null then
+        return v_judgement;
+    end if;
+
+    if p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (
+        select from payout.operator_actions as a
+        where a.action = 'approve_absence'
+            and a.subject = p_state.payout_transfer_id::text
+            and (a.details ->> 'generation')::integer = p_state.generation
+    ) then
+        v_judgement.to_state := 'failed';
+        v_judgement.error_rule_id := 61;
+        if p_state.generation < p_settings.max_generations then
+            v_judgement.next_attempt_at := payout.clock();
+        else
+            v_judgement.reason := 'keys_used_up_absent_at_stripe';
+            v_judgement.is_alarm := true;
+        end if;
+    elsif p_state.reason <> 'absence_awaits_approval' then
+        v_judgement.to_state := 'parked';
+        v_judgement.error_rule_id := 60;
+        v_judgement.reason := 'absence_awaits_approval';
+        v_judgement.is_alarm := true;
+    end if;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) IS 'Judges a look-up that found nothing: evidence only, or proof; then failed with a new key at once, or parked for approval.';
 
 
 --
@@ -2396,6 +2761,48 @@ COMMENT ON FUNCTION payout.judge_failure(p_outcome payout.outcome, p_state payou
 
 
 --
+-- Name: judge_lookup(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) RETURNS payout.judgement
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_judgement payout.judgement;
+begin
+    if p_outcome.found = 1 then
+        v_judgement := payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+        if v_judgement.to_state = 'paid' then
+            v_judgement.reason := 'found_at_stripe';
+        end if;
+    elsif p_outcome.found = 0 then
+        return payout.judge_absence(p_outcome, p_state, p_transfer, p_settings);
+    elsif exists (
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_outcome.payout_transfer_id
+            and o.reason = 'several_transfers_at_stripe'
+            and o.facts ->> 'detail' = p_outcome.detail
+    ) then
+        v_judgement.verdict := 'already';
+    else
+        v_judgement.verdict := 'alarm';
+        v_judgement.reason := 'several_transfers_at_stripe';
+        v_judgement.is_alarm := true;
+    end if;
+    return v_judgement;
+end
+$$;
+
+
+--
+-- Name: FUNCTION judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) IS 'Judges a look-up by how many transfers it found: paid or an alarm, as judge_absence says, or an alarm.';
+
+
+--
 -- Name: judge_outcome(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -2414,7 +2821,9 @@ begin
         return v_judgement;
     end if;
 
-    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+    if p_outcome.signal = 'looked_up' then
+        return payout.judge_lookup(p_outcome, p_state, p_transfer, p_settings);
+    elsif p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
         return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
     end if;
 
@@ -2503,7 +2912,7 @@ $$;
 -- Name: FUNCTION judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) IS 'Judges a 2xx answer: paid, already known, or an alarm that parks what is still open.';
+COMMENT ON FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) IS 'Judges a transfer that Stripe made: paid, already known, or an alarm that parks what is open.';
 
 
 --
@@ -2548,6 +2957,84 @@ COMMENT ON FUNCTION payout.lock_due_transfers(p_now timestamp with time zone, p_
 
 
 --
+-- Name: lookup_outcome(payout.transfer_lookups, payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.lookup_outcome(p_lookup payout.transfer_lookups, p_state payout.transfer_states) RETURNS payout.outcome
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_matches jsonb[] := array(
+        select distinct on (m ->> 'stripe_transfer_id') m
+        from payout.transfer_lookup_pages as p
+        cross join jsonb_array_elements(p.matches) as m
+        where p.lookup_id = p_lookup.lookup_id
+        order by m ->> 'stripe_transfer_id', p.received_at desc);
+    v_outcome payout.outcome;
+begin
+    if cardinality(v_matches) = 1 then
+        v_outcome := jsonb_populate_record(v_outcome, v_matches[1]);
+    elsif cardinality(v_matches) > 1 then
+        v_outcome.detail := (
+            select string_agg(m ->> 'stripe_transfer_id', ', ') from unnest(v_matches) as m);
+    else
+        v_outcome.first_absence_id := payout.first_absence(p_lookup);
+    end if;
+    v_outcome.payout_transfer_id := p_state.payout_transfer_id;
+    v_outcome.generation := p_state.generation;
+    v_outcome.attempt := p_state.attempt;
+    v_outcome.signal := 'looked_up';
+    v_outcome.lookup_id := p_lookup.lookup_id;
+    v_outcome.found := cardinality(v_matches);
+    return v_outcome;
+end
+$$;
+
+
+--
+-- Name: FUNCTION lookup_outcome(p_lookup payout.transfer_lookups, p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.lookup_outcome(p_lookup payout.transfer_lookups, p_state payout.transfer_states) IS 'The outcome of a complete look-up: how many transfers were found, and which, if it is one.';
+
+
+--
+-- Name: lookup_queries(payout.payout_transfers); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.lookup_queries(p_transfer payout.payout_transfers) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_sent_since timestamptz := (
+        select least(p_transfer.created_at, min(a.claimed_at)) - interval '1 hour'
+        from payout.transfer_attempts as a
+        where a.payout_transfer_id = p_transfer.payout_transfer_id
+        having count(*) > 0);
+begin
+    return case
+        when p_transfer.source_transaction is null
+            then jsonb_build_array(jsonb_build_object('transfer_group', p_transfer.payout_ref))
+        else '[]'
+    end || jsonb_strip_nulls(jsonb_build_object(
+        'destination', p_transfer.destination,
+        'created', case when v_sent_since is not null then
+            jsonb_build_object('gte', floor(extract(epoch from v_sent_since))::bigint)
+        end));
+end
+$$;
+
+
+--
+-- Name: FUNCTION lookup_queries(p_transfer payout.payout_transfers); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.lookup_queries(p_transfer payout.payout_transfers) IS 'The parameters of GET /v1/transfers, one object a query, that together list whatever Stripe has of the transfer.';
+
+
+--
 -- Name: match_error_rule(payout.outcome); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -2576,6 +3063,42 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.match_error_rule(p_outcome payout.outcome) IS 'The rule that says what an outcome without success means; the last rule of a signal fits all.';
+
+
+--
+-- Name: match_facts(jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.match_facts(p_transfer jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+    return jsonb_build_object(
+        'object', p_transfer ->> 'object',
+        'stripe_transfer_id', p_transfer ->> 'id',
+        'amount_minor', case
+            when p_transfer ->> 'amount' ~ '^[0-9]{1,18}$' then (p_transfer ->> 'amount')::bigint
+        end,
+        'currency', p_transfer ->> 'currency',
+        'destination', p_transfer ->> 'destination',
+        'is_livemode', case
+            when jsonb_typeof(p_transfer -> 'livemode') = 'boolean' then p_transfer -> 'livemode'
+        end,
+        'payout_ref', p_transfer #>> '{metadata,payout_ref}',
+        'amount_reversed_minor', case
+            when p_transfer ->> 'amount_reversed' ~ '^[0-9]{1,18}$'
+                then (p_transfer ->> 'amount_reversed')::bigint
+        end);
+end
+$_$;
+
+
+--
+-- Name: FUNCTION match_facts(p_transfer jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.match_facts(p_transfer jsonb) IS 'A transfer as Stripe lists it, in the terms of payout.outcome; null is what cannot be read.';
 
 
 --
@@ -2657,7 +3180,8 @@ CREATE FUNCTION payout.newest_facts() RETURNS TABLE(payout_transfer_id bigint, d
         join payout.settlements as s on s.settlement_id = t.settlement_id
         left join (
             select k.payout_transfer_id, max(k.generation) as generation,
-                max(k.evidence_observation_id) as opened_after
+                max(greatest(k.evidence_observation_id, k.second_evidence_observation_id))
+                    as opened_after
             from payout.key_generations as k
             group by k.payout_transfer_id
         ) as k on k.payout_transfer_id = t.payout_transfer_id
@@ -2757,7 +3281,7 @@ CREATE FUNCTION payout.other_attempts_drain_at(p_state payout.transfer_states) R
             where o.payout_transfer_id = a.payout_transfer_id
                 and o.generation = a.generation
                 and o.attempt = a.attempt
-                and o.signal not in ('lease_expired', 'key_expired')
+                and o.signal not in ('lease_expired', 'key_expired', 'looked_up')
         )
 $$;
 
@@ -2810,6 +3334,44 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.owed_transfers(p_settlement payout.settlements) IS 'Payee, source, amount in minor units and account of each transfer that a settlement makes.';
+
+
+--
+-- Name: page_problem(text, boolean, text, jsonb, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.page_problem(p_last_id text, p_had_more boolean, p_starting_after text, p_items jsonb, p_has_more boolean) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if p_items is null or jsonb_typeof(p_items) <> 'array' then
+        return 'the page is not an array';
+    elsif exists (
+        select from jsonb_array_elements(p_items) as i
+        where coalesce(jsonb_typeof(i -> 'id') <> 'string', true)
+    ) then
+        return 'the page holds something without an id';
+    elsif p_has_more is null then
+        return 'nobody says whether more pages follow';
+    elsif p_has_more and jsonb_array_length(p_items) = 0 then
+        return 'the page is empty, but more are said to follow';
+    elsif not p_had_more then
+        return 'there are no more pages';
+    elsif p_starting_after is distinct from p_last_id then
+        return format('the page after %s comes next, not that after %s',
+            coalesce(p_last_id, 'nothing'), coalesce(p_starting_after, 'nothing'));
+    end if;
+    return null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION page_problem(p_last_id text, p_had_more boolean, p_starting_after text, p_items jsonb, p_has_more boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.page_problem(p_last_id text, p_had_more boolean, p_starting_after text, p_items jsonb, p_has_more boolean) IS 'Compares a page with the last id of the page before and whether more were to follow (both null: it is the first); null: it is the next one.';
 
 
 --
@@ -2965,6 +3527,8 @@ declare
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
             then 'parked_and_failed_say_why'
+        when p_state.state <> 'parked' and p_state.next_lookup_at is not null
+            then 'only_parked_is_looked_up'
     end;
 begin
     return v_broken is null or payout.refuse_row('transfer_states', v_broken);
@@ -2976,7 +3540,31 @@ $$;
 -- Name: FUNCTION progress_fits(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.progress_fits(p_state payout.transfer_states) IS 'Check: counters, lease, next attempt, Stripe''s id and reason are those that the state has.';
+COMMENT ON FUNCTION payout.progress_fits(p_state payout.transfer_states) IS 'Check: counters, lease, next steps, Stripe''s id and reason are those that the state has.';
+
+
+--
+-- Name: proof_of_absence(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.proof_of_absence(p_state payout.transfer_states) RETURNS bigint[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select array[(o.facts ->> 'first_absence_id')::bigint, o.observation_id]
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = p_state.payout_transfer_id
+        and o.generation = p_state.generation
+        and o.signal = 'looked_up'
+        and o.moved_to = 'failed'
+$$;
+
+
+--
+-- Name: FUNCTION proof_of_absence(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.proof_of_absence(p_state payout.transfer_states) IS 'The observations of two scans that found nothing, on which it was given up; null: it was not.';
 
 
 --
@@ -3547,6 +4135,32 @@ COMMENT ON FUNCTION payout.refuse_late_lines(p_settlement_id text) IS 'Raises SP
 
 
 --
+-- Name: refuse_lookup_page(bigint, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_lookup_page(p_lookup_id bigint, p_problem text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception 'look-up %: %', coalesce(p_lookup_id::text, 'null'), p_problem
+        using
+            errcode = 'SP340',
+            hint = 'Read each query of claim_lookups from its start, page by page.',
+            schema = 'payout',
+            table = 'transfer_lookup_pages';
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_lookup_page(p_lookup_id bigint, p_problem text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_lookup_page(p_lookup_id bigint, p_problem text) IS 'Raises SP340 for a page that is not one the look-up waits for.';
+
+
+--
 -- Name: refuse_other_stripe_account(text, boolean); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -3681,10 +4295,10 @@ COMMENT ON FUNCTION payout.remaining_facts(p_outcome payout.outcome) IS 'What tr
 
 
 --
--- Name: reopen_declined(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
+-- Name: reopen_failed(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
 --
 
-CREATE FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) RETURNS integer
+CREATE FUNCTION payout.reopen_failed(p_now timestamp with time zone, p_limit integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET jit TO 'off'
@@ -3700,20 +4314,19 @@ begin
         where s.next_attempt_at <= p_now
             and s.state = 'failed'
             and s.generation < e.max_generations
-            and payout.saved_decline(s) is not null
-            and not exists (
-                select from payout.transfer_observations as o
-                where o.payout_transfer_id = s.payout_transfer_id
-                    and o.stripe_transfer_id is not null
-            )
+            and (payout.saved_decline(s) is not null or payout.proof_of_absence(s) is not null)
+            and not payout.was_seen_at_stripe(s.payout_transfer_id)
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked);
 
     insert into payout.key_generations (
-        payout_transfer_id, generation, reason, evidence_observation_id)
-    select s.payout_transfer_id, s.generation + 1, s.reason, payout.saved_decline(s)
+        payout_transfer_id, generation, reason, evidence_observation_id,
+        second_evidence_observation_id)
+    select s.payout_transfer_id, s.generation + 1, s.reason,
+        coalesce(payout.saved_decline(s), p.scans[1]), p.scans[2]
     from payout.transfer_states as s
+    cross join lateral payout.proof_of_absence(s) as p (scans)
     where s.payout_transfer_id = any (v_ids);
 
     with reopened as (
@@ -3741,10 +4354,10 @@ $$;
 
 
 --
--- Name: FUNCTION reopen_declined(p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION reopen_failed(p_now timestamp with time zone, p_limit integer); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) IS 'Opens the next key for up to p_limit declined transfers that are due; returns how many.';
+COMMENT ON FUNCTION payout.reopen_failed(p_now timestamp with time zone, p_limit integer) IS 'Opens the next key for up to p_limit failed transfers that are due and may have one; returns how many.';
 
 
 --
@@ -4093,7 +4706,9 @@ begin
         return query
         select k.key_generation_id, k.opened_at, payout.row_sha256(jsonb_build_array(
             k.key_generation_id, k.payout_transfer_id, k.generation, k.reason,
-            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text))
+            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text)
+            || case when k.second_evidence_observation_id is null then '[]'
+                else jsonb_build_array(k.second_evidence_observation_id) end)
         from payout.key_generations as k
         where k.key_generation_id between p_first_id and p_last_id
         order by k.key_generation_id limit p_limit;
@@ -4560,6 +5175,28 @@ COMMENT ON FUNCTION payout.tg_transfer_states__check_transition() IS 'Trigger: r
 
 
 --
+-- Name: tg_transfer_states__plan_lookup(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_transfer_states__plan_lookup() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    new.next_lookup_at := case new.state when 'parked' then payout.clock() end;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__plan_lookup(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_transfer_states__plan_lookup() IS 'Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves.';
+
+
+--
 -- Name: total_minor(payout.settlement_lines[]); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -4661,6 +5298,29 @@ COMMENT ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payo
 
 
 --
+-- Name: was_seen_at_stripe(bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.was_seen_at_stripe(p_payout_transfer_id bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select exists (
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_payout_transfer_id
+            and o.stripe_transfer_id is not null
+    )
+$$;
+
+
+--
+-- Name: FUNCTION was_seen_at_stripe(p_payout_transfer_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.was_seen_at_stripe(p_payout_transfer_id bigint) IS 'True once an observation of the transfer, accepted or not, names a transfer at Stripe.';
+
+
+--
 -- Name: where_we_are(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -4685,6 +5345,54 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) IS 'This place: system identifier, timeline, oid of the database, oid of payout.transfer_states.';
+
+
+--
+-- Name: approve_absence(bigint, text); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_state payout.transfer_states;
+    v_action_id bigint;
+begin
+    select * into v_state
+    from payout.transfer_states as s
+    where s.payout_transfer_id = p_payout_transfer_id
+    for update;
+    if not found then
+        raise exception 'there is no transfer %', coalesce(p_payout_transfer_id::text, 'null')
+            using
+                errcode = 'SP310',
+                hint = 'payout_api.unpaid lists the transfers that are not paid.';
+    elsif v_state.state <> 'parked' or coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot approve the absence of transfer %, which is %, for reason %',
+            p_payout_transfer_id, v_state.state, coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP314',
+                hint = 'Only what is parked is looked for at Stripe; give a reason.';
+    end if;
+
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('approve_absence', p_payout_transfer_id::text, p_reason,
+        jsonb_build_object('generation', v_state.generation))
+    returning operator_action_id into v_action_id;
+    update payout.transfer_states as s
+    set next_lookup_at = payout.clock()
+    where s.payout_transfer_id = p_payout_transfer_id;
+    return v_action_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION approve_absence(p_payout_transfer_id bigint, p_reason text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text) IS 'Approves that a transfer above engine_settings.absence_limit_minor gets a new key once the engine has proved it absent at Stripe; returns the number of the noted action.';
 
 
 --
@@ -4805,6 +5513,64 @@ $_$;
 --
 
 COMMENT ON FUNCTION payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) IS 'Fixes another Stripe account or mode, with a reason, and closes the gate until it is opened.';
+
+
+--
+-- Name: claim_lookups(text, integer, text, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.claim_lookups(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) RETURNS TABLE(lookup_id bigint, payout_transfer_id bigint, queries jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_now timestamptz := payout.clock();
+begin
+    perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
+
+    if p_worker is null or coalesce(p_limit, 0) not between 1 and 1000 then
+        raise exception 'claim of % look-ups by %', coalesce(p_limit::text, 'null'),
+            coalesce(p_worker, 'nobody')
+            using
+                errcode = 'SP311',
+                hint = 'Name the worker, ask for 1 to 1000.';
+    end if;
+
+    return query
+    with due as (
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.next_lookup_at <= v_now
+        order by s.next_lookup_at
+        limit p_limit
+        for update skip locked
+    ), moved as (
+        update payout.transfer_states as s
+        set next_lookup_at = v_now + interval '10 minutes'
+        from due as d
+        where s.payout_transfer_id = d.payout_transfer_id
+        returning s.payout_transfer_id
+    ), begun as (
+        insert into payout.transfer_lookups (payout_transfer_id, worker, queries, begun_at)
+        select t.payout_transfer_id, p_worker, payout.lookup_queries(t), v_now
+        from moved as m
+        join payout.payout_transfers as t on t.payout_transfer_id = m.payout_transfer_id
+        returning transfer_lookups.*
+    )
+    select b.lookup_id, b.payout_transfer_id, b.queries
+    from begun as b
+    order by b.lookup_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION claim_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.claim_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean) IS 'Hands out up to p_limit due look-ups, each with the queries of Stripe''s list of transfers that answer it, numbered from 0. The Stripe account is that of the worker''s key.';
 
 
 --
@@ -5324,6 +6090,53 @@ COMMENT ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) IS 
 
 
 --
+-- Name: report_lookup_page(bigint, integer, text, jsonb, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS TABLE(is_complete boolean, verdict text, state text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_lookup payout.transfer_lookups;
+    v_state payout.transfer_states;
+begin
+    select * into v_lookup
+    from payout.transfer_lookups as l
+    where l.lookup_id = p_lookup_id;
+    if not found then
+        perform payout.refuse_lookup_page(p_lookup_id, 'there is no such look-up');
+    end if;
+    select * into strict v_state
+    from payout.transfer_states as s
+    where s.payout_transfer_id = v_lookup.payout_transfer_id
+    for update;
+
+    perform payout.add_lookup_page(
+        v_lookup, p_query_number, p_starting_after, p_transfers, p_has_more);
+
+    if (
+        select count(*)
+        from payout.transfer_lookup_pages as p
+        where p.lookup_id = p_lookup_id and not p.has_more
+    ) < jsonb_array_length(v_lookup.queries) then
+        return query select false, null::text, v_state.state::text;
+    else
+        return query
+        select true, j.verdict, j.state from payout.finish_lookup(v_lookup, v_state) as j;
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Takes a page of a query of a look-up, as Stripe sent it; once all are there, says what was found (ok, already, stale or alarm) and the state of the transfer.';
+
+
+--
 -- Name: report_outcomes(jsonb); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
@@ -5475,7 +6288,7 @@ begin
     select
         payout.expire_leases(v_now, p_limit),
         payout.park_expired_keys(v_now, p_limit),
-        payout.reopen_declined(v_now, p_limit),
+        payout.reopen_failed(v_now, p_limit),
         payout.ring_doorbells(v_now, p_limit);
 end
 $$;
@@ -5714,6 +6527,8 @@ CREATE TABLE payout.key_generations (
     opened_by text DEFAULT SESSION_USER NOT NULL,
     opened_at timestamp with time zone DEFAULT now() NOT NULL,
     key_generation_id bigint NOT NULL,
+    second_evidence_observation_id bigint,
+    CONSTRAINT evidence_comes_in_order CHECK ((second_evidence_observation_id > evidence_observation_id)),
     CONSTRAINT first_key_needs_no_reason CHECK ((generation >= 2))
 );
 
@@ -5729,7 +6544,7 @@ COMMENT ON TABLE payout.key_generations IS 'Why a second idempotency key was eve
 -- Name: COLUMN key_generations.evidence_observation_id; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.key_generations.evidence_observation_id IS 'The accepted decline, saved under the former key, that closed the former generation.';
+COMMENT ON COLUMN payout.key_generations.evidence_observation_id IS 'The accepted decline, saved under the former key, that closed the former generation; or the first of two scans of Stripe''s list that found nothing.';
 
 
 --
@@ -5737,6 +6552,13 @@ COMMENT ON COLUMN payout.key_generations.evidence_observation_id IS 'The accepte
 --
 
 COMMENT ON COLUMN payout.key_generations.key_generation_id IS 'Number in the order in which keys were opened, for seals.';
+
+
+--
+-- Name: COLUMN key_generations.second_evidence_observation_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.key_generations.second_evidence_observation_id IS 'The second scan; null where a decline was the evidence.';
 
 
 --
@@ -6095,39 +6917,70 @@ COMMENT ON COLUMN payout.states.whose_turn IS 'Who acts next while a transfer st
 
 
 --
--- Name: transfer_attempts; Type: TABLE; Schema: payout; Owner: -
+-- Name: transfer_lookup_pages; Type: TABLE; Schema: payout; Owner: -
 --
 
-CREATE TABLE payout.transfer_attempts (
-    payout_transfer_id bigint NOT NULL,
-    generation integer NOT NULL,
-    attempt integer NOT NULL,
-    worker text NOT NULL,
-    claimed_at timestamp with time zone NOT NULL,
-    lease_until timestamp with time zone NOT NULL,
-    CONSTRAINT lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
+CREATE TABLE payout.transfer_lookup_pages (
+    lookup_id bigint NOT NULL,
+    query_number integer NOT NULL,
+    page_number integer NOT NULL,
+    starting_after text,
+    last_id text,
+    has_more boolean NOT NULL,
+    transfers_seen integer NOT NULL,
+    matches jsonb NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    CONSTRAINT counts_are_not_negative CHECK (((query_number >= 0) AND (page_number >= 1) AND (transfers_seen >= 0)))
 );
 
 
 --
--- Name: TABLE transfer_attempts; Type: COMMENT; Schema: payout; Owner: -
+-- Name: TABLE transfer_lookup_pages; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON TABLE payout.transfer_attempts IS 'Every claim, committed before anything is sent under it.';
-
-
---
--- Name: COLUMN transfer_attempts.worker; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.transfer_attempts.worker IS 'The name the claiming process gave itself.';
+COMMENT ON TABLE payout.transfer_lookup_pages IS 'The pages of Stripe''s list that a look-up read, and which of their transfers match. Insert-only.';
 
 
 --
--- Name: COLUMN transfer_attempts.lease_until; Type: COMMENT; Schema: payout; Owner: -
+-- Name: COLUMN transfer_lookup_pages.query_number; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.transfer_attempts.lease_until IS 'Until when this claim held the transfer, unless it was reported before.';
+COMMENT ON COLUMN payout.transfer_lookup_pages.query_number IS 'Which of transfer_lookups.queries, from 0.';
+
+
+--
+-- Name: COLUMN transfer_lookup_pages.starting_after; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_lookup_pages.starting_after IS 'The id that the page was asked for after; null: the first page.';
+
+
+--
+-- Name: COLUMN transfer_lookup_pages.last_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_lookup_pages.last_id IS 'The last id on the page, after which the next one starts; null: an empty page.';
+
+
+--
+-- Name: COLUMN transfer_lookup_pages.matches; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.transfer_lookup_pages.matches IS 'The transfers with our payout_ref in metadata or transfer_group, in the terms of payout.outcome.';
+
+
+--
+-- Name: transfer_lookups_lookup_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.transfer_lookups ALTER COLUMN lookup_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.transfer_lookups_lookup_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 
 --
@@ -6156,7 +7009,7 @@ CREATE TABLE payout.transfer_observations (
     has_unknown_send boolean DEFAULT false NOT NULL,
     next_attempt_at timestamp with time zone,
     CONSTRAINT http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999))),
-    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text]))),
+    CONSTRAINT signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text, 'looked_up'::text]))),
     CONSTRAINT verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
 );
 
@@ -6258,7 +7111,7 @@ CREATE VIEW payout_api.error_codes AS
  SELECT sqlstate,
     meaning,
     reaction
-   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold or release without what it needs'::text,'correct the call'::text), ('SP330'::text,'no such seal, or no head of seals'::text,'correct the call'::text), ('SP320'::text,'the gate or the Stripe account without what its change needs'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text), ('SP403'::text,'the database is not where it was adopted: the gate is closed'::text,'try later'::text), ('SP404'::text,'the database pays from another Stripe account, or in the other mode'::text,'try later'::text), ('SP410'::text,'nothing was reconciled in this place, so the gate stays closed'::text,'try later'::text), ('SP411'::text,'transfers are open that the old Stripe account may have executed'::text,'try later'::text)) c(sqlstate, meaning, reaction);
+   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold or release without what it needs'::text,'correct the call'::text), ('SP314'::text,'an approval without what it needs'::text,'correct the call'::text), ('SP330'::text,'no such seal, or no head of seals'::text,'correct the call'::text), ('SP320'::text,'the gate or the Stripe account without what its change needs'::text,'correct the call'::text), ('SP340'::text,'a page of Stripe''s list that is not the next one'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text), ('SP403'::text,'the database is not where it was adopted: the gate is closed'::text,'try later'::text), ('SP404'::text,'the database pays from another Stripe account, or in the other mode'::text,'try later'::text), ('SP410'::text,'nothing was reconciled in this place, so the gate stays closed'::text,'try later'::text), ('SP411'::text,'transfers are open that the old Stripe account may have executed'::text,'try later'::text)) c(sqlstate, meaning, reaction);
 
 
 --
@@ -6360,9 +7213,11 @@ CREATE VIEW payout_api.unpaid AS
         CASE
             WHEN (h.hold_id IS NOT NULL) THEN 'operator'::text
             WHEN (((s.state)::text = 'failed'::text) AND (s.next_attempt_at IS NOT NULL)) THEN 'engine'::text
+            WHEN (s.reason = ANY (ARRAY['stripe_may_execute_later'::text, 'absence_awaits_approval'::text])) THEN 'operator'::text
+            WHEN (s.next_lookup_at IS NOT NULL) THEN 'engine'::text
             ELSE st.whose_turn
         END AS whose_turn,
-    s.next_attempt_at,
+    COALESCE(s.next_attempt_at, s.next_lookup_at) AS next_attempt_at,
         CASE
             WHEN (h.hold_id IS NOT NULL) THEN format('On hold (%s): payout_api.release_hold(%s, reason).'::text, h.reason, h.hold_id)
             ELSE COALESCE(r.advice, st.meaning)
@@ -6666,6 +7521,22 @@ ALTER TABLE payout.payout_transfers
 
 
 --
+-- Name: transfer_lookup_pages transfer_lookup_pages_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_lookup_pages
+    ADD CONSTRAINT transfer_lookup_pages_pkey PRIMARY KEY (lookup_id, query_number, page_number);
+
+
+--
+-- Name: transfer_lookups transfer_lookups_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_lookups
+    ADD CONSTRAINT transfer_lookups_pkey PRIMARY KEY (lookup_id);
+
+
+--
 -- Name: transfer_observations transfer_observations_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -6732,6 +7603,13 @@ CREATE INDEX seal_subtotals_seal_id_idx ON payout.seal_subtotals USING btree (se
 
 
 --
+-- Name: transfer_lookups_payout_transfer_id_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_lookups_payout_transfer_id_idx ON payout.transfer_lookups USING btree (payout_transfer_id);
+
+
+--
 -- Name: transfer_observations_payout_transfer_id_idx; Type: INDEX; Schema: payout; Owner: -
 --
 
@@ -6757,6 +7635,22 @@ CREATE INDEX transfer_states_next_attempt_at_again_idx ON payout.transfer_states
 --
 
 CREATE INDEX transfer_states_next_attempt_at_idx ON payout.transfer_states USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
+
+
+--
+-- Name: transfer_states_next_lookup_at_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX transfer_states_next_lookup_at_idx ON payout.transfer_states USING btree (next_lookup_at) WHERE (next_lookup_at IS NOT NULL);
+
+
+--
+-- Name: transfer_states _110_plan_lookup; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _110_plan_lookup BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN ((((old.state)::text = 'parked'::text) <> ((new.state)::text = 'parked'::text))) EXECUTE FUNCTION payout.tg_transfer_states__plan_lookup();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _110_plan_lookup;
 
 
 --
@@ -6901,6 +7795,24 @@ ALTER TABLE payout.states ENABLE ALWAYS TRIGGER _500_refuse_change;
 CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.transfer_attempts FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
 
 ALTER TABLE payout.transfer_attempts ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: transfer_lookup_pages _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.transfer_lookup_pages FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_lookup_pages ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: transfer_lookups _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.transfer_lookups FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_lookups ENABLE ALWAYS TRIGGER _500_refuse_change;
 
 
 --
@@ -7192,6 +8104,24 @@ ALTER TABLE payout.transfer_attempts ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 
 
 --
+-- Name: transfer_lookup_pages _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.transfer_lookup_pages FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_lookup_pages ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: transfer_lookups _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.transfer_lookups FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.transfer_lookups ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
 -- Name: transfer_observations _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
 --
 
@@ -7307,6 +8237,14 @@ ALTER TABLE ONLY payout.key_generations
 
 
 --
+-- Name: key_generations key_generations_second_evidence_observation_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.key_generations
+    ADD CONSTRAINT key_generations_second_evidence_observation_id_fkey FOREIGN KEY (second_evidence_observation_id) REFERENCES payout.transfer_observations(observation_id);
+
+
+--
 -- Name: payee_accounts payee_accounts_payee_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -7355,6 +8293,22 @@ ALTER TABLE ONLY payout.transfer_attempts
 
 
 --
+-- Name: transfer_lookup_pages transfer_lookup_pages_lookup_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_lookup_pages
+    ADD CONSTRAINT transfer_lookup_pages_lookup_id_fkey FOREIGN KEY (lookup_id) REFERENCES payout.transfer_lookups(lookup_id);
+
+
+--
+-- Name: transfer_lookups transfer_lookups_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.transfer_lookups
+    ADD CONSTRAINT transfer_lookups_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id);
+
+
+--
 -- Name: transfer_observations transfer_observations_payout_transfer_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -7379,6 +8333,28 @@ GRANT USAGE ON SCHEMA payout_api TO payout_app;
 GRANT USAGE ON SCHEMA payout_api TO payout_worker;
 GRANT USAGE ON SCHEMA payout_api TO payout_operator;
 GRANT USAGE ON SCHEMA payout_api TO payout_auditor;
+
+
+--
+-- Name: FUNCTION absence_counts_from(p_payout_transfer_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.absence_counts_from(p_payout_transfer_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: TABLE transfer_lookups; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_lookups TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_lookups TO payout_auditor;
+
+
+--
+-- Name: FUNCTION add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
 
 
 --
@@ -7698,6 +8674,28 @@ REVOKE ALL ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_li
 
 
 --
+-- Name: TABLE transfer_states; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.transfer_states TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_states TO payout_auditor;
+
+
+--
+-- Name: FUNCTION finish_lookup(p_lookup payout.transfer_lookups, p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.finish_lookup(p_lookup payout.transfer_lookups, p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION first_absence(p_lookup payout.transfer_lookups); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.first_absence(p_lookup payout.transfer_lookups) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION first_lines(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -7740,11 +8738,18 @@ REVOKE ALL ON FUNCTION payout.held_subjects(p_scope text) FROM PUBLIC;
 
 
 --
--- Name: TABLE transfer_states; Type: ACL; Schema: payout; Owner: -
+-- Name: TABLE transfer_attempts; Type: ACL; Schema: payout; Owner: -
 --
 
-GRANT SELECT ON TABLE payout.transfer_states TO payout_operator;
-GRANT SELECT ON TABLE payout.transfer_states TO payout_auditor;
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_attempts TO payout_auditor;
+
+
+--
+-- Name: FUNCTION is_definite(p_attempt payout.transfer_attempts); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.is_definite(p_attempt payout.transfer_attempts) FROM PUBLIC;
 
 
 --
@@ -7770,6 +8775,13 @@ GRANT SELECT ON TABLE payout.engine_settings TO payout_auditor;
 
 
 --
+-- Name: FUNCTION judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -7781,6 +8793,13 @@ REVOKE ALL ON FUNCTION payout.judge_decline(p_judgement payout.judgement, p_rule
 --
 
 REVOKE ALL ON FUNCTION payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) FROM PUBLIC;
 
 
 --
@@ -7805,10 +8824,31 @@ REVOKE ALL ON FUNCTION payout.lock_due_transfers(p_now timestamp with time zone,
 
 
 --
+-- Name: FUNCTION lookup_outcome(p_lookup payout.transfer_lookups, p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.lookup_outcome(p_lookup payout.transfer_lookups, p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION lookup_queries(p_transfer payout.payout_transfers); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.lookup_queries(p_transfer payout.payout_transfers) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION match_error_rule(p_outcome payout.outcome); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.match_error_rule(p_outcome payout.outcome) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION match_facts(p_transfer jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.match_facts(p_transfer jsonb) FROM PUBLIC;
 
 
 --
@@ -7854,6 +8894,13 @@ REVOKE ALL ON FUNCTION payout.owed_transfers(p_settlement payout.settlements) FR
 
 
 --
+-- Name: FUNCTION page_problem(p_last_id text, p_had_more boolean, p_starting_after text, p_items jsonb, p_has_more boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.page_problem(p_last_id text, p_had_more boolean, p_starting_after text, p_items jsonb, p_has_more boolean) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION park_expired_keys(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -7879,6 +8926,13 @@ REVOKE ALL ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason 
 --
 
 REVOKE ALL ON FUNCTION payout.progress_fits(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION proof_of_absence(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.proof_of_absence(p_state payout.transfer_states) FROM PUBLIC;
 
 
 --
@@ -7966,6 +9020,13 @@ REVOKE ALL ON FUNCTION payout.refuse_late_lines(p_settlement_id text) FROM PUBLI
 
 
 --
+-- Name: FUNCTION refuse_lookup_page(p_lookup_id bigint, p_problem text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_lookup_page(p_lookup_id bigint, p_problem text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION refuse_other_stripe_account(p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -7994,10 +9055,10 @@ REVOKE ALL ON FUNCTION payout.remaining_facts(p_outcome payout.outcome) FROM PUB
 
 
 --
--- Name: FUNCTION reopen_declined(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION reopen_failed(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.reopen_declined(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.reopen_failed(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
 
 
 --
@@ -8142,6 +9203,13 @@ REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_transition() FROM PUBLIC
 
 
 --
+-- Name: FUNCTION tg_transfer_states__plan_lookup(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_transfer_states__plan_lookup() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION total_minor(p_lines payout.settlement_lines[]); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -8163,10 +9231,25 @@ REVOKE ALL ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement p
 
 
 --
+-- Name: FUNCTION was_seen_at_stripe(p_payout_transfer_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.was_seen_at_stripe(p_payout_transfer_id bigint) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION approve_absence(p_payout_transfer_id bigint, p_reason text); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text) TO payout_operator;
 
 
 --
@@ -8184,6 +9267,14 @@ GRANT ALL ON FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) T
 
 REVOKE ALL ON FUNCTION payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) TO payout_operator;
+
+
+--
+-- Name: FUNCTION claim_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.claim_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.claim_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean) TO payout_worker;
 
 
 --
@@ -8269,6 +9360,14 @@ GRANT SELECT ON TABLE payout.holds TO payout_auditor;
 
 REVOKE ALL ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) TO payout_operator;
+
+
+--
+-- Name: FUNCTION report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) TO payout_worker;
 
 
 --
@@ -8429,11 +9528,11 @@ GRANT SELECT ON TABLE payout.states TO payout_auditor;
 
 
 --
--- Name: TABLE transfer_attempts; Type: ACL; Schema: payout; Owner: -
+-- Name: TABLE transfer_lookup_pages; Type: ACL; Schema: payout; Owner: -
 --
 
-GRANT SELECT ON TABLE payout.transfer_attempts TO payout_operator;
-GRANT SELECT ON TABLE payout.transfer_attempts TO payout_auditor;
+GRANT SELECT ON TABLE payout.transfer_lookup_pages TO payout_operator;
+GRANT SELECT ON TABLE payout.transfer_lookup_pages TO payout_auditor;
 
 
 --

@@ -36,14 +36,6 @@ select 'payout.judge_decline(payout.judgement, payout.stripe_error_rules, payout
 select 'payout.judge_failure(payout.outcome, payout.transfer_states, payout.engine_settings)'::regprocedure;
 -- end exists: procedures/execution/judge_failure.sql
 
--- exists: procedures/execution/judge_outcome.sql
-select 'payout.judge_outcome(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings)'::regprocedure;
--- end exists: procedures/execution/judge_outcome.sql
-
--- exists: procedures/execution/judge_success.sql
-select 'payout.judge_success(payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings)'::regprocedure;
--- end exists: procedures/execution/judge_success.sql
-
 -- exists: procedures/execution/lock_due_transfers.sql
 select 'payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint)'::regprocedure;
 -- end exists: procedures/execution/lock_due_transfers.sql
@@ -51,10 +43,6 @@ select 'payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint)'::r
 -- exists: procedures/execution/match_error_rule.sql
 select 'payout.match_error_rule(payout.outcome)'::regprocedure;
 -- end exists: procedures/execution/match_error_rule.sql
-
--- exists: procedures/execution/other_attempts_drain_at.sql
-select 'payout.other_attempts_drain_at(payout.transfer_states)'::regprocedure;
--- end exists: procedures/execution/other_attempts_drain_at.sql
 
 -- exists: procedures/execution/place_hold.sql
 select 'payout.place_hold(text, text, text)'::regprocedure;
@@ -72,10 +60,6 @@ select 'payout.refuse_unsafe_server()'::regprocedure;
 select 'payout.remaining_facts(payout.outcome)'::regprocedure;
 -- end exists: procedures/execution/remaining_facts.sql
 
--- exists: procedures/execution/reopen_declined.sql
-select 'payout.reopen_declined(timestamptz, integer)'::regprocedure;
--- end exists: procedures/execution/reopen_declined.sql
-
 -- exists: procedures/execution/saved_decline.sql
 select 'payout.saved_decline(payout.transfer_states)'::regprocedure;
 -- end exists: procedures/execution/saved_decline.sql
@@ -83,7 +67,3 @@ select 'payout.saved_decline(payout.transfer_states)'::regprocedure;
 -- exists: sql/views/overview.sql
 select 'payout_api.overview'::regclass;
 -- end exists: sql/views/overview.sql
-
--- exists: sql/views/unpaid.sql
-select 'payout_api.unpaid'::regclass;
--- end exists: sql/views/unpaid.sql

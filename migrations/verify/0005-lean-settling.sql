@@ -4,10 +4,6 @@
 select 'payout.check_lines_of(text[], boolean)'::regprocedure;
 -- end exists: procedures/guards/check_lines_of.sql
 
--- exists: procedures/guards/progress_fits.sql
-select 'payout.progress_fits(payout.transfer_states)'::regprocedure;
--- end exists: procedures/guards/progress_fits.sql
-
 -- exists: procedures/guards/refuse_row.sql
 select 'payout.refuse_row(text, text)'::regprocedure;
 -- end exists: procedures/guards/refuse_row.sql

@@ -8,10 +8,6 @@ select 'payout.booked_places()'::regprocedure;
 select 'payout.fold_facts()'::regprocedure;
 -- end exists: procedures/ledger/fold_facts.sql
 
--- exists: procedures/ledger/newest_facts.sql
-select 'payout.newest_facts()'::regprocedure;
--- end exists: procedures/ledger/newest_facts.sql
-
 -- exists: procedures/api/auditor/balances_as_of.sql
 select 'payout_api.balances_as_of(timestamptz)'::regprocedure;
 -- end exists: procedures/api/auditor/balances_as_of.sql
@@ -32,17 +28,9 @@ select 'payout_api.verify_seals(bigint, text)'::regprocedure;
 select 'payout_api.seal(integer)'::regprocedure;
 -- end exists: procedures/api/worker/seal.sql
 
--- exists: procedures/api/worker/sweep.sql
-select 'payout_api.sweep(integer)'::regprocedure;
--- end exists: procedures/api/worker/sweep.sql
-
 -- exists: procedures/doctor/check_seals.sql
 select 'payout.check_seals()'::regprocedure;
 -- end exists: procedures/doctor/check_seals.sql
-
--- exists: procedures/execution/record_outcomes.sql
-select 'payout.record_outcomes(payout.outcome[])'::regprocedure;
--- end exists: procedures/execution/record_outcomes.sql
 
 -- exists: procedures/seals/add_seal.sql
 select 'payout.add_seal(text, bigint, integer, timestamptz)'::regprocedure;
@@ -75,10 +63,6 @@ select 'payout.seal_sha256(payout.seals)'::regprocedure;
 -- exists: procedures/seals/seal_up_to_mark.sql
 select 'payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer)'::regprocedure;
 -- end exists: procedures/seals/seal_up_to_mark.sql
-
--- exists: procedures/seals/sealed_rows_v1.sql
-select 'payout.sealed_rows_v1(text, bigint, bigint, integer)'::regprocedure;
--- end exists: procedures/seals/sealed_rows_v1.sql
 
 -- exists: procedures/seals/subtotals_at.sql
 select 'payout.subtotals_at(bigint)'::regprocedure;

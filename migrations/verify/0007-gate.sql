@@ -20,10 +20,6 @@ select 'payout_api.claim_transfers(text, integer, bigint, text, boolean)'::regpr
 select 'payout.check_gate(text, boolean)'::regprocedure;
 -- end exists: procedures/doctor/check_gate.sql
 
--- exists: procedures/doctor/check_guards.sql
-select 'payout.check_guards()'::regprocedure;
--- end exists: procedures/doctor/check_guards.sql
-
 -- exists: procedures/doctor/check_rights.sql
 select 'payout.check_rights()'::regprocedure;
 -- end exists: procedures/doctor/check_rights.sql
@@ -47,7 +43,3 @@ select 'payout.refuse_other_stripe_account(text, boolean)'::regprocedure;
 -- exists: procedures/epoch/where_we_are.sql
 select 'payout.where_we_are()'::regprocedure;
 -- end exists: procedures/epoch/where_we_are.sql
-
--- exists: sql/error_codes.sql
-select 'payout_api.error_codes'::regclass;
--- end exists: sql/error_codes.sql

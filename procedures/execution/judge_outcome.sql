@@ -25,7 +25,9 @@ begin
         return v_judgement;
     end if;
 
-    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+    if p_outcome.signal = 'looked_up' then
+        return payout.judge_lookup(p_outcome, p_state, p_transfer, p_settings);
+    elsif p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
         return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
     end if;
 

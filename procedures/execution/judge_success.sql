@@ -1,4 +1,4 @@
--- judge_success: Stripe says that it made a transfer.
+-- judge_success: Stripe says that it made a transfer, in an answer or in its list.
 --
 -- It counts when it is the transfer that was asked for, under the key that is
 -- current, whatever the attempt. Everything else is an alarm: stored, a person
@@ -58,4 +58,5 @@ end
 $$;
 comment on function payout.judge_success(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
-) is 'Judges a 2xx answer: paid, already known, or an alarm that parks what is still open.';
+) is
+    'Judges a transfer that Stripe made: paid, already known, or an alarm that parks what is open.';

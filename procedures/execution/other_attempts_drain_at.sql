@@ -20,7 +20,7 @@ as $$
             where o.payout_transfer_id = a.payout_transfer_id
                 and o.generation = a.generation
                 and o.attempt = a.attempt
-                and o.signal not in ('lease_expired', 'key_expired')
+                and o.signal not in ('lease_expired', 'key_expired', 'looked_up')
         )
 $$;
 comment on function payout.other_attempts_drain_at(payout.transfer_states) is

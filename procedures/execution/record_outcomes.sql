@@ -1,6 +1,6 @@
 -- record_outcomes: judge outcomes of different transfers and write what follows.
 --
--- Called by: report_outcomes, which holds the locks on their progress rows.
+-- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
 
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns table (

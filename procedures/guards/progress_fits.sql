@@ -27,10 +27,12 @@ declare
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
             then 'parked_and_failed_say_why'
+        when p_state.state <> 'parked' and p_state.next_lookup_at is not null
+            then 'only_parked_is_looked_up'
     end;
 begin
     return v_broken is null or payout.refuse_row('transfer_states', v_broken);
 end
 $$;
 comment on function payout.progress_fits(payout.transfer_states) is
-    'Check: counters, lease, next attempt, Stripe''s id and reason are those that the state has.';
+    'Check: counters, lease, next steps, Stripe''s id and reason are those that the state has.';

@@ -25,7 +25,8 @@ as $$
         join payout.settlements as s on s.settlement_id = t.settlement_id
         left join (
             select k.payout_transfer_id, max(k.generation) as generation,
-                max(k.evidence_observation_id) as opened_after
+                max(greatest(k.evidence_observation_id, k.second_evidence_observation_id))
+                    as opened_after
             from payout.key_generations as k
             group by k.payout_transfer_id
         ) as k on k.payout_transfer_id = t.payout_transfer_id

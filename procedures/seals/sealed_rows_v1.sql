@@ -2,7 +2,8 @@
 --
 -- A digest covers the columns named here and no others, as a JSON array of
 -- numbers, texts, truths and seconds since 1970: no setting of a session shows
--- in it. Seals of version 1 stand on this text: never change it, write a v2.
+-- in it. Seals of version 1 stand on this text: to cover a later column append it
+-- where it is not null, so that rows from before keep their digests; else write a v2.
 
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
@@ -39,7 +40,9 @@ begin
         return query
         select k.key_generation_id, k.opened_at, payout.row_sha256(jsonb_build_array(
             k.key_generation_id, k.payout_transfer_id, k.generation, k.reason,
-            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text))
+            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text)
+            || case when k.second_evidence_observation_id is null then '[]'
+                else jsonb_build_array(k.second_evidence_observation_id) end)
         from payout.key_generations as k
         where k.key_generation_id between p_first_id and p_last_id
         order by k.key_generation_id limit p_limit;

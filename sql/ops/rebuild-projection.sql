@@ -18,10 +18,11 @@ delete from payout.transfer_states;
 
 insert into payout.transfer_states (
     payout_transfer_id, state, generation, attempt, lease_until, next_attempt_at,
-    stripe_transfer_id, first_sent_at, tries, has_unknown_send, reason)
+    stripe_transfer_id, first_sent_at, tries, has_unknown_send, reason, next_lookup_at)
 select
     f.payout_transfer_id, f.state, f.generation, f.attempt, f.lease_until, f.next_attempt_at,
-    f.stripe_transfer_id, f.first_sent_at, f.tries, f.has_unknown_send, f.reason
+    f.stripe_transfer_id, f.first_sent_at, f.tries, f.has_unknown_send, f.reason,
+    case f.state when 'parked' then payout.clock() end
 from payout.fold_facts() as f;
 
 alter table payout.transfer_states enable always trigger _500_check_transition;

@@ -14,9 +14,12 @@ select
     case
         when h.hold_id is not null then 'operator'
         when s.state = 'failed' and s.next_attempt_at is not null then 'engine'
+        -- What is parked is looked for at Stripe; these two cannot end without a person.
+        when s.reason in ('stripe_may_execute_later', 'absence_awaits_approval') then 'operator'
+        when s.next_lookup_at is not null then 'engine'
         else st.whose_turn
     end as whose_turn,
-    s.next_attempt_at,
+    coalesce(s.next_attempt_at, s.next_lookup_at) as next_attempt_at,
     case
         when h.hold_id is not null
             then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)

@@ -305,7 +305,7 @@ def expire_lease(state: State, rules: Rules) -> State:
 
 
 def reopen(state: State) -> State:
-    """reopen_declined, and rule K after rule Q: the next key."""
+    """reopen_failed: the next key, by rule K."""
     return state._replace(
         state="scheduled",
         generation=state.generation + 1,
@@ -316,7 +316,7 @@ def reopen(state: State) -> State:
 
 
 def scan_counts(state: State, rules: Rules) -> bool:
-    """Rule Q: whether a scan that begins now can prove absence."""
+    """absence_counts_from: whether a scan that begins now can prove absence."""
     if rules.lacks("absence at once") or rules.lacks("absence before the attempts drained"):
         return True
     if state.may_execute_later:
@@ -333,7 +333,7 @@ def scan_counts(state: State, rules: Rules) -> bool:
 
 
 def end_scan(state: State, rules: Rules) -> State:
-    """Rule Q: a complete scan is in; match, or one of the two that prove absence."""
+    """judge_lookup: a complete scan is in; match, or one of the two that prove absence."""
     found, state = state.scan, state._replace(scan="")
     if state.state != "parked":
         return state

@@ -15,6 +15,7 @@ from tests.conftest import Connection
 from tests.model.explore import explore
 from tests.model.protocol import (
     ANSWERS,
+    DEFINITE,
     EDGES,
     FALSE_FAILURE,
     FORGOTTEN_KEY,
@@ -24,6 +25,7 @@ from tests.model.protocol import (
     Rules,
 )
 from tests.procedures.conftest import workbench
+from tests.procedures.engine import Engine, outcome
 
 __all__ = ["workbench"]
 
@@ -104,7 +106,9 @@ def test_an_unsafe_variant_is_caught(variant: str, broken: str, bounds: dict[str
 
 
 def test_the_model_knows_every_reaction(workbench: Connection) -> None:
-    used = workbench.execute("select distinct reaction from payout.stripe_error_rules")
+    used = workbench.execute(
+        "select distinct reaction from payout.stripe_error_rules where signal <> 'looked_up'"
+    )
     assert {reaction for (reaction,) in used} == set(REACTIONS.values())
 
 
@@ -123,7 +127,27 @@ def test_the_times_of_the_database_are_in_the_order_that_the_model_takes_for_gra
     in_order = workbench.execute(
         "select http_deadline_for < lease_for, http_deadline_for <= attempt_drain_for, "
         "lease_for + attempt_drain_for < interval '1 hour', "
-        "send_window_for + lease_for + attempt_drain_for < interval '24 hours' "
+        "send_window_for + lease_for + attempt_drain_for < interval '24 hours', "
+        "indeterminate_for >= interval '24 hours', scans_apart_for >= interval '1 hour' "
         "from payout.engine_settings"
     )
-    assert in_order.fetchall() == [(True, True, True, True)]
+    assert in_order.fetchall() == [(True, True, True, True, True, True)]
+
+
+def test_the_model_takes_for_definite_what_the_database_does(workbench: Connection) -> None:
+    definite = set()
+    with workbench.transaction(force_rollback=True):
+        engine = Engine(workbench)
+        names = list(ANSWERS_OF_STRIPE)
+        engine.settle(*(f"seller_{number}" for number in range(len(names))))
+        for name, claim in zip(names, engine.claim(), strict=True):
+            answer = {"signal": "response"} | ANSWERS_OF_STRIPE[name]
+            engine.report(outcome(claim, **answer))
+            is_definite = workbench.execute(
+                "select payout.is_definite(a) from payout.transfer_attempts as a "
+                "where payout_transfer_id = %s",
+                [claim.payout_transfer_id],
+            )
+            if is_definite.fetchall() == [(True,)]:
+                definite.add(name)
+    assert definite == DEFINITE - {"success"}

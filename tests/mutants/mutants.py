@@ -64,11 +64,12 @@ SUCCESS = "execution/judge_success.sql"
 FAILURE = "execution/judge_failure.sql"
 DECLINE = "execution/judge_decline.sql"
 RECORD = "execution/record_outcomes.sql"
-REOPEN = "execution/reopen_declined.sql"
+REOPEN = "execution/reopen_failed.sql"
 EXPIRE = "execution/expire_leases.sql"
 PARK = "execution/park_expired_keys.sql"
 ANSWERS = "execution/answers_request.sql"
 SAVED = "execution/saved_decline.sql"
+COUNTS = "execution/absence_counts_from.sql"
 GATE = "epoch/gate_problem.sql"
 ACCOUNT = "epoch/refuse_other_stripe_account.sql"
 OPEN = "api/operator/open_gate.sql"
@@ -518,7 +519,7 @@ MUTANTS = [
         (
             Edit(
                 "execution/other_attempts_drain_at.sql",
-                "and o.signal not in ('lease_expired', 'key_expired')",
+                "and o.signal not in ('lease_expired', 'key_expired', 'looked_up')",
                 "",
             ),
         ),
@@ -601,7 +602,7 @@ MUTANTS = [
     Mutant(
         "a new key without evidence",
         (
-            Edit(REOPEN, "and payout.saved_decline(s) is not null", ""),
+            Edit(REOPEN, "and (payout.saved_decline(s) is not null", "and (true"),
             "alter table payout.key_generations alter column evidence_observation_id drop not null",
         ),
         probes.a_new_key_needs_a_decline_that_is_saved,
@@ -613,7 +614,7 @@ MUTANTS = [
     ),
     Mutant(
         "a new key although a success was seen",
-        (Edit(REOPEN, "and o.stripe_transfer_id is not null", "and false"),),
+        (Edit(REOPEN, "not payout.was_seen_at_stripe(s.payout_transfer_id)", "true"),),
         probes.no_new_key_is_opened_once_a_success_was_seen,
     ),
     Mutant(
@@ -811,7 +812,7 @@ MUTANTS = [
     ),
     Mutant(
         "a private function left to public",
-        ("grant execute on function payout.reopen_declined(timestamptz, integer) to public",),
+        ("grant execute on function payout.reopen_failed(timestamptz, integer) to public",),
         probes.only_those_who_need_it_may_call,
     ),
     # The books
@@ -838,6 +839,152 @@ MUTANTS = [
                 "ledger/newest_facts.sql", "where o.observation_id > k.opened_after", ""
             ),
         }.items()
+    ),
+    # Rule Q
+    Mutant(
+        "absence proved before the attempts have drained",
+        (Edit(COUNTS, "max(a.lease_until + e.attempt_drain_for", "max(a.claimed_at"),),
+        probes.absence_is_proved_only_once_the_attempts_have_drained,
+    ),
+    Mutant(
+        "absence proved 15 minutes after what may have been a 500",
+        (Edit(COUNTS, "else e.indeterminate_for end", "else interval '0' end"),),
+        probes.absence_is_proved_only_long_after_the_last_send,
+    ),
+    Mutant(
+        "any attempt taken for definite",
+        (Edit("execution/is_definite.sql", "select exists (", "select true or exists ("),),
+        probes.absence_is_proved_only_long_after_the_last_send,
+    ),
+    Mutant(
+        "a lost answer taken for definite",
+        (
+            Edit(
+                "execution/is_definite.sql",
+                "'retry', 'pause'",
+                "'retry', 'unknown', 'park', 'pause'",
+            ),
+        ),
+        probes.absence_is_proved_only_long_after_the_last_send,
+    ),
+    Mutant(
+        "one scan is enough",
+        (
+            Edit(
+                "execution/judge_absence.sql",
+                "or p_outcome.first_absence_id is null then",
+                "or payout.absence_counts_from(p_state.payout_transfer_id) > payout.clock() then",
+            ),
+        ),
+        probes.absence_is_proved_by_two_scans_an_hour_apart,
+    ),
+    Mutant(
+        "no hour between the scans",
+        (Edit("lookups/first_absence.sql", "p_lookup.begun_at - e.scans_apart_for", "'infinity'"),),
+        probes.absence_is_proved_by_two_scans_an_hour_apart,
+    ),
+    Mutant(
+        "a first scan from any time",
+        (
+            Edit(
+                "lookups/first_absence.sql",
+                "l.begun_at >= payout.absence_counts_from(p_lookup.payout_transfer_id)",
+                "true",
+            ),
+        ),
+        probes.absence_is_proved_only_long_after_the_last_send,
+    ),
+    Mutant(
+        "absent although Stripe may execute it later",
+        (Edit(COUNTS, "r.reason = 'stripe_may_execute_later'", "false"),),
+        probes.what_may_be_executed_later_or_was_seen_is_never_absent,
+    ),
+    Mutant(
+        "absent although Stripe has shown it",
+        (Edit(COUNTS, "not payout.was_seen_at_stripe(p_payout_transfer_id)", "true"),),
+        probes.what_may_be_executed_later_or_was_seen_is_never_absent,
+    ),
+    Mutant(
+        "a large amount given up without a person",
+        (
+            Edit(
+                "execution/judge_absence.sql",
+                "p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (",
+                "true or exists (",
+            ),
+        ),
+        probes.a_large_absence_waits_for_a_person,
+    ),
+    Mutant(
+        "several matches, the first one taken",
+        (
+            Edit("lookups/lookup_outcome.sql", "cardinality(v_matches) = 1", "v_matches <> '{}'"),
+            Edit(
+                "lookups/lookup_outcome.sql",
+                "v_outcome.found := cardinality(v_matches)",
+                "v_outcome.found := least(cardinality(v_matches), 1)",
+            ),
+        ),
+        probes.what_is_found_is_paid_only_if_it_is_the_one_and_the_very_one,
+    ),
+    Mutant(
+        "a match that is not compared",
+        (Edit(ANSWERS, "and p_outcome.amount_minor = p_transfer.amount_minor", ""),),
+        probes.what_is_found_is_paid_only_if_it_is_the_one_and_the_very_one,
+    ),
+    Mutant(
+        "a look-up judged after its first query",
+        (
+            Edit(
+                "api/worker/report_lookup_page.sql",
+                "jsonb_array_length(v_lookup.queries) then",
+                "1 then",
+            ),
+        ),
+        probes.a_look_up_reads_every_page_of_every_query,
+    ),
+    Mutant(
+        "a look-up judged before its last page",
+        (Edit("api/worker/report_lookup_page.sql", "and not p.has_more", ""),),
+        probes.a_look_up_reads_every_page_of_every_query,
+    ),
+    Mutant(
+        "a page that is taken out of order",
+        (
+            Edit(
+                "lookups/page_problem.sql",
+                "p_starting_after is distinct from p_last_id then",
+                "false then",
+            ),
+        ),
+        probes.a_page_comes_after_the_one_before,
+    ),
+    Mutant(
+        "a proof whose second scan is not named",
+        (
+            Edit(
+                REOPEN,
+                "payout.saved_decline(s), p.scans[1]), p.scans[2]",
+                "payout.saved_decline(s), p.scans[1]), null",
+            ),
+        ),
+        probes.a_key_after_a_proof_names_both_scans,
+    ),
+    Mutant(
+        "no new key after a proof",
+        (Edit(REOPEN, "or payout.proof_of_absence(s) is not null", ""),),
+        probes.a_key_after_a_proof_names_both_scans,
+    ),
+    Mutant(
+        "what is parked is not looked for",
+        (
+            Edit(
+                "guards/tg_transfer_states__plan_lookup.sql",
+                "case new.state when 'parked' then payout.clock() end",
+                "null",
+            ),
+        ),
+        probes.what_is_parked_is_looked_for,
     ),
 ]
 

@@ -18,10 +18,12 @@ from tests.conftest import Connection
 from tests.procedures.engine import (
     Claim,
     Engine,
+    listed,
     no_answer,
     no_such_account,
     outcome,
     rate_limited,
+    refusal_by_stripe,
     success,
     unfunded,
     unguarded,
@@ -917,3 +919,124 @@ def a_claim_sees_the_change_of_the_account_before_it(
         error = refused.result()
     assert error is not None
     assert error.sqlstate == "SP403"
+
+
+# Rule Q: what proves that a transfer is not at Stripe --------------------------------------------
+
+
+def parked(engine: Engine) -> Claim:
+    """Settle, claim, lose the answer, and let the key become too old to send."""
+    engine.settle()
+    claim = engine.claim_one()
+    engine.report(no_answer(claim))
+    engine.let_pass("21 hours")
+    engine.sweep()
+    return claim
+
+
+def look(engine: Engine, *found: dict[str, object]) -> str:
+    """Look the parked transfer up, at once; return its state."""
+    engine.make_lookups_due()
+    return engine.look_up(*found).state
+
+
+def absence_is_proved_only_long_after_the_last_send(engine: Engine) -> None:
+    parked(engine)
+    for _ in range(3):
+        assert look(engine) == "parked"
+        engine.let_pass("61 minutes")
+    engine.let_pass("1 day")
+    assert look(engine) == "parked"
+    engine.let_pass("61 minutes")
+    assert look(engine) == "failed"
+
+
+def absence_is_proved_only_once_the_attempts_have_drained(engine: Engine) -> None:
+    engine.settle()
+    engine.report(refusal_by_stripe(engine.claim_one(), 409, "idempotency_key_in_use"))
+    engine.make_due()
+    engine.report(no_such_account(engine.claim_one()))
+    assert look(engine) == "parked"
+    engine.let_pass("61 minutes")
+    assert look(engine) == "parked"
+    engine.let_pass("61 minutes")
+    assert look(engine) == "failed"
+
+
+def absence_is_proved_by_two_scans_an_hour_apart(engine: Engine) -> None:
+    parked(engine)
+    engine.let_pass("2 days")
+    assert look(engine) == "parked"
+    engine.let_pass("50 minutes")
+    assert look(engine) == "parked"
+    engine.let_pass("11 minutes")
+    assert look(engine) == "failed"
+
+
+def what_may_be_executed_later_or_was_seen_is_never_absent(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    engine.report(
+        refusal_by_stripe(first, 400, "approval_required"), success(second, amount_minor=1)
+    )
+    for _ in range(3):
+        engine.let_pass("10 days")
+        for lookup in engine.claim_lookups():
+            for number in range(2):
+                report = engine.report_page(lookup, number, [])
+            assert report.state == "parked"
+
+
+def a_large_absence_waits_for_a_person(engine: Engine) -> None:
+    engine.set(absence_limit_minor=1499)
+    parked(engine)
+    for _ in range(3):
+        engine.let_pass("2 days")
+        assert look(engine) == "parked"
+
+
+def what_is_found_is_paid_only_if_it_is_the_one_and_the_very_one(engine: Engine) -> None:
+    claim = parked(engine)
+    assert look(engine, listed(claim), listed(claim, id="tr_2")) == "parked"
+    assert look(engine, listed(claim, amount=1)) == "parked"
+    assert look(engine, listed(claim)) == "paid"
+
+
+def a_look_up_reads_every_page_of_every_query(engine: Engine) -> None:
+    claim = parked(engine)
+    (lookup,) = engine.claim_lookups()
+    assert not engine.report_page(lookup, 0, []).is_complete
+    other = {"id": "tr_other", "object": "transfer"}
+    assert not engine.report_page(lookup, 1, [other], has_more=True).is_complete
+    last = engine.report_page(lookup, 1, [listed(claim)], starting_after="tr_other")
+    assert last == (True, "ok", "paid")
+
+
+def a_key_after_a_proof_names_both_scans(engine: Engine) -> None:
+    parked(engine)
+    for _ in range(2):
+        engine.let_pass("2 days")
+        look(engine)
+    engine.sweep()
+    assert engine.claim_one().generation == 2
+    named = engine.db.execute(
+        "select count(*) from payout.key_generations as k "
+        "join payout.transfer_observations as o on o.observation_id "
+        "in (k.evidence_observation_id, k.second_evidence_observation_id) "
+        "where o.signal = 'looked_up'"
+    )
+    assert named.fetchall() == [(2,)]
+
+
+def a_page_comes_after_the_one_before(engine: Engine) -> None:
+    parked(engine)
+    (lookup,) = engine.claim_lookups()
+    refused = refusal_of(
+        engine.db, lambda: engine.report_page(lookup, 0, [], starting_after="tr_7")
+    )
+    assert refused is not None
+
+
+def what_is_parked_is_looked_for(engine: Engine) -> None:
+    parked(engine)
+    assert len(engine.claim_lookups()) == 1

@@ -74,6 +74,22 @@ class Report(NamedTuple):
     state: str
 
 
+class Lookup(NamedTuple):
+    """A row of `claim_lookups`."""
+
+    lookup_id: int
+    payout_transfer_id: int
+    queries: list[dict[str, Any]]
+
+
+class LookupReport(NamedTuple):
+    """The row of `report_lookup_page`."""
+
+    is_complete: bool
+    verdict: str | None
+    state: str
+
+
 class Progress(NamedTuple):
     """A row of `transfer_states`; times are told from now on."""
 
@@ -86,6 +102,7 @@ class Progress(NamedTuple):
     stripe_transfer_id: str | None
     lease_for: timedelta | None
     next_attempt_in: timedelta | None
+    next_lookup_in: timedelta | None
 
 
 class Sweep(NamedTuple):
@@ -240,9 +257,58 @@ class Engine:
                 "select payout_api.release_hold(p_hold_id => %s, p_reason => 'looked')", [hold_id]
             )
 
+    def claim_lookups(
+        self,
+        limit: int | None = 20,
+        *,
+        worker: str | None = "worker_1",
+        account: tuple[str | None, bool | None] = (None, None),
+        connection: Connection | None = None,
+    ) -> list[Lookup]:
+        """Claim the look-ups that are due, as a worker."""
+        rows = (connection or self.worker).execute(
+            "select * from payout_api.claim_lookups(p_worker => %s, p_limit => %s, "
+            "p_stripe_account_id => %s, p_is_livemode => %s)",
+            [worker, limit, *account],
+        )
+        return [Lookup(*row) for row in rows]
+
+    def report_page(
+        self,
+        lookup: Lookup | int,
+        query_number: int | None,
+        transfers: Any,
+        *,
+        starting_after: str | None = None,
+        has_more: bool | None = False,
+        connection: Connection | None = None,
+    ) -> LookupReport:
+        """Report a page of a look-up, as a worker."""
+        lookup_id = lookup if isinstance(lookup, int) else lookup.lookup_id
+        row = (connection or self.worker).execute(
+            "select * from payout_api.report_lookup_page("
+            "p_lookup_id => %s, p_query_number => %s, p_starting_after => %s, "
+            "p_transfers => %s, p_has_more => %s)",
+            [lookup_id, query_number, starting_after, Jsonb(transfers), has_more],
+        )
+        return LookupReport(*row.fetchall()[0])
+
+    def look_up(self, *found: dict[str, Any]) -> LookupReport:
+        """Do the one look-up that is due; every query lists the same."""
+        (lookup,) = self.claim_lookups()
+        for number in range(len(lookup.queries)):
+            report = self.report_page(lookup, number, list(found))
+        return report
+
     def let_pass(self, interval: str) -> None:
-        """Age every lease, wait, attempt and key by an interval."""
-        with unguarded(self.db, "payout.transfer_states", "payout.transfer_attempts"):
+        """Age every lease, wait, attempt, observation, look-up and key by an interval."""
+        with unguarded(
+            self.db,
+            "payout.transfer_states",
+            "payout.transfer_attempts",
+            "payout.transfer_observations",
+            "payout.transfer_lookups",
+        ):
             self._age(interval)
 
     def _age(self, interval: str) -> None:
@@ -251,7 +317,18 @@ class Engine:
             "lease_until = lease_until - %(interval)s::interval, "
             "next_attempt_at = next_attempt_at - %(interval)s::interval, "
             "first_sent_at = first_sent_at - %(interval)s::interval, "
+            "next_lookup_at = next_lookup_at - %(interval)s::interval, "
             "changed_at = changed_at - %(interval)s::interval",
+            {"interval": interval},
+        )
+        self.db.execute(
+            "update payout.transfer_observations set "
+            "next_attempt_at = next_attempt_at - %(interval)s::interval, "
+            "observed_at = observed_at - %(interval)s::interval",
+            {"interval": interval},
+        )
+        self.db.execute(
+            "update payout.transfer_lookups set begun_at = begun_at - %(interval)s::interval",
             {"interval": interval},
         )
         self.db.execute(
@@ -268,6 +345,13 @@ class Engine:
             "where next_attempt_at is not null"
         )
 
+    def make_lookups_due(self) -> None:
+        """Let every parked transfer be looked for at once."""
+        self.db.execute(
+            "update payout.transfer_states set next_lookup_at = payout.clock() "
+            "where next_lookup_at is not null"
+        )
+
     def set(self, **settings: object) -> None:
         """Change the engine's numbers."""
         for name, value in settings.items():
@@ -277,7 +361,8 @@ class Engine:
         """Return how far a transfer has come."""
         row = self.db.execute(
             "select state, generation, attempt, tries, has_unknown_send, reason, "
-            "stripe_transfer_id, lease_until - payout.clock(), next_attempt_at - payout.clock() "
+            "stripe_transfer_id, lease_until - payout.clock(), next_attempt_at - payout.clock(), "
+            "next_lookup_at - payout.clock() "
             "from payout.transfer_states where payout_transfer_id = %s",
             [payout_transfer_id],
         )
@@ -361,6 +446,18 @@ def success(claim: Claim, **changes: object) -> Outcome:
         "is_replayed": False,
     }
     return outcome(claim, "response", **(facts | changes))
+
+
+def listed(claim: Claim, **changes: object) -> dict[str, Any]:
+    """Return the transfer of a claim as Stripe lists it, as asked for except for `changes`."""
+    transfer: dict[str, Any] = {
+        "id": STRIPE_TRANSFER,
+        "object": "transfer",
+        "amount_reversed": 0,
+        "livemode": False,
+        **claim.request,
+    }
+    return transfer | changes
 
 
 def refusal_by_stripe(claim: Claim, http_status: int, error_code: str | None) -> Outcome:

@@ -202,6 +202,26 @@ def observation_row(payout_transfer_id: int) -> Row:
     }
 
 
+def lookup_page_row(connection: Connection, payout_transfer_id: int) -> Row:
+    """Write a look-up and return a row of transfer_lookup_pages for it: an empty page."""
+    insert(
+        connection,
+        "transfer_lookups",
+        valid_row(connection, "transfer_lookups", payout_transfer_id),
+    )
+    newest = connection.execute("select max(lookup_id) from payout.transfer_lookups").fetchone()
+    assert newest is not None
+    return {
+        "lookup_id": newest[0],
+        "query_number": 0,
+        "page_number": 1,
+        "has_more": False,
+        "transfers_seen": 0,
+        "matches": [],
+        "received_at": "2030-01-01 00:00:01Z",
+    }
+
+
 def ledger_row(payout_transfer_id: int, kind: str, *, generation: int = 1) -> Row:
     """Return a row of ledger_entries of a kind; a reversal names trr_1."""
     debit_account, credit_account = ACCOUNTS[kind]
@@ -231,6 +251,7 @@ def add_one_of_each(connection: Connection) -> int:
         "reconcile_runs",
         "seals",
         "seal_subtotals",
+        "transfer_lookup_pages",
     ):
         insert(connection, table, valid_row(connection, table, payout_transfer_id))
     return payout_transfer_id
@@ -247,6 +268,8 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         return key_row(connection, payout_transfer_id)
     if table == "transfer_observations":
         return observation_row(payout_transfer_id)
+    if table == "transfer_lookup_pages":
+        return lookup_page_row(connection, payout_transfer_id)
     rows: Mapping[str, Row] = {
         "currencies": {"currency": "xxx", "minor_digits": 2},
         "states": {"state": "lost", "is_final": False, "whose_turn": "nobody", "meaning": "Lost."},
@@ -268,6 +291,12 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "worker": "worker_1",
             "claimed_at": "2030-01-01 00:00:00Z",
             "lease_until": "2030-01-01 00:00:30Z",
+        },
+        "transfer_lookups": {
+            "payout_transfer_id": payout_transfer_id,
+            "worker": "worker_1",
+            "queries": [{"transfer_group": "payout_1"}],
+            "begun_at": "2030-01-01 00:00:00Z",
         },
         "stripe_error_rules": {
             "error_rule_id": 1_000_000,

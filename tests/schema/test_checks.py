@@ -108,6 +108,16 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("transfer_states", "parked_and_failed_say_why"): [
         state_row(state, next_attempt_at=None, reason=None) for state in ("parked", "failed")
     ],
+    ("transfer_states", "only_parked_is_looked_up"): [
+        *(state_row(state, next_lookup_at=OPENED) for state in WAITING),
+        state_row("failed", next_attempt_at=None, next_lookup_at=OPENED),
+        state_row("paid", next_attempt_at=None, next_lookup_at=OPENED),
+    ],
+    ("transfer_lookup_pages", "counts_are_not_negative"): [
+        {"query_number": -1},
+        {"page_number": 0},
+        {"transfers_seen": -1},
+    ],
     ("transfer_attempts", "lease_ends_after_the_claim"): [
         {"claimed_at": OPENED, "lease_until": OPENED},
         {"claimed_at": OPENED, "lease_until": "2029-12-31 23:59:59Z"},
@@ -118,6 +128,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"http_status": n} for n in (-1, 1000)
     ],
     ("key_generations", "first_key_needs_no_reason"): [{"generation": n} for n in (-1, 0, 1)],
+    ("key_generations", "evidence_comes_in_order"): [{"second_evidence_observation_id": 0}],
     ("ledger_entries", "amount_is_positive"): [{"amount_minor": n} for n in (-1, 0)],
     ("ledger_entries", "movement_exists"): [
         {"stripe_reversal_id": "trr_1"},
@@ -165,7 +176,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"reaction": "decline_until_funded", "is_saved": False},
         *(
             {"reaction": reaction, "is_saved": True}
-            for reaction in ("retry", "refuse", "unknown", "park", "pause")
+            for reaction in ("retry", "refuse", "unknown", "park", "pause", "absent")
         ),
     ],
     ("stripe_error_rules", "waits_are_in_order"): [
@@ -190,6 +201,9 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"transfers_per_doorbell": 0},
         {"ring_again_after": "-1 second"},
     ],
+    ("engine_settings", "stripe_settles_within_a_day"): [{"indeterminate_for": "23:59:59"}],
+    ("engine_settings", "scans_are_an_hour_apart"): [{"scans_apart_for": "59 minutes"}],
+    ("engine_settings", "absence_limit_is_an_amount"): [{"absence_limit_minor": -1}],
     ("engine_settings", "stripe_account_id_looks_like_one"): [
         {"stripe_account_id": text, "is_livemode": True}
         for text in ("", "acct_", "acct 1", "ac_1", "acct_1\n", "acct_" + 251 * "1")
@@ -446,6 +460,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "holds.released_at",
         "holds.released_by",
         "holds.subject",
+        "key_generations.second_evidence_observation_id",
         "ledger_entries.stripe_reversal_id",
         "operator_actions.subject",
         "payout_transfers.source_transaction",
@@ -468,6 +483,9 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "stripe_error_rules.is_rate_limited",
         "stripe_error_rules.is_replayed",
         "stripe_error_rules.should_retry",
+        "transfer_lookup_pages.last_id",
+        "transfer_lookup_pages.starting_after",
+        "transfer_states.next_lookup_at",
         "transfer_observations.error_code",
         "transfer_observations.error_rule_id",
         "transfer_observations.error_type",

@@ -18,6 +18,7 @@ PLAIN: Final = {
     "observed_at",
     "opened_at",
     "placed_at",
+    "received_at",
     "recorded_at",
     "released_at",
     "resolved_at",

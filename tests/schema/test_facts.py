@@ -41,6 +41,8 @@ FACTS: Final = (
     "state_edges",
     "states",
     "transfer_attempts",
+    "transfer_lookup_pages",
+    "transfer_lookups",
     "transfer_observations",
 )
 WAYS: Final[Mapping[str, str]] = {

@@ -20,6 +20,10 @@ ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
         "key_generations",
         {"evidence_observation_id": 0},
     ),
+    "key_generations_second_evidence_observation_id_fkey": (
+        "key_generations",
+        {"second_evidence_observation_id": 1_000_000},
+    ),
     "key_generations_payout_transfer_id_fkey": ("key_generations", {"payout_transfer_id": 0}),
     "payee_accounts_payee_id_fkey": ("payee_accounts", {"payee_id": "nobody"}),
     "seal_subtotals_seal_id_fkey": ("seal_subtotals", {"seal_id": 9}),
@@ -27,6 +31,8 @@ ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "state_edges_from_state_fkey": ("state_edges", {"from_state": "lost"}),
     "state_edges_to_state_fkey": ("state_edges", {"to_state": "lost"}),
     "transfer_attempts_payout_transfer_id_fkey": ("transfer_attempts", {"payout_transfer_id": 0}),
+    "transfer_lookup_pages_lookup_id_fkey": ("transfer_lookup_pages", {"lookup_id": 0}),
+    "transfer_lookups_payout_transfer_id_fkey": ("transfer_lookups", {"payout_transfer_id": 0}),
     "transfer_observations_payout_transfer_id_fkey": (
         "transfer_observations",
         {"payout_transfer_id": 0},

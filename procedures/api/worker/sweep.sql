@@ -31,7 +31,7 @@ begin
     select
         payout.expire_leases(v_now, p_limit),
         payout.park_expired_keys(v_now, p_limit),
-        payout.reopen_declined(v_now, p_limit),
+        payout.reopen_failed(v_now, p_limit),
         payout.ring_doorbells(v_now, p_limit);
 end
 $$;

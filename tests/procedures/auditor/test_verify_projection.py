@@ -32,7 +32,7 @@ STATES_REACHED: Final = {
 }
 REBUILD: Final = (ROOT / "sql/ops/rebuild-projection.sql").read_text(encoding="utf-8")
 # What a rebuilt row does not take over: the queue job, and since when it stands there.
-NOT_REBUILT: Final = "doorbell_id, changed_at"
+NOT_REBUILT: Final = "doorbell_id, changed_at, next_lookup_at"
 
 
 def differences(engine: Engine) -> list[tuple[Any, ...]]:
@@ -224,7 +224,7 @@ def test_a_wrecked_projection_is_made_again_out_of_the_facts(engine: Engine) -> 
             "update payout.transfer_states set state = 'scheduled', attempt = attempt + 5, "
             "generation = 9, tries = 7, lease_until = null, next_attempt_at = now(), "
             "stripe_transfer_id = null, first_sent_at = null, has_unknown_send = true, "
-            "reason = 'wrecked'"
+            "next_lookup_at = null, reason = 'wrecked'"
         )
     assert len(differences(engine)) > 50
     guards = (

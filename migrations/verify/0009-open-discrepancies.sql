@@ -1,4 +1,4 @@
--- Verify 0008-open-discrepancies: each query fails if what it names is missing.
+-- Verify 0009-open-discrepancies: each query fails if what it names is missing.
 
 -- exists: procedures/api/worker/open_discrepancies.sql
 select 'payout_api.open_discrepancies()'::regprocedure;

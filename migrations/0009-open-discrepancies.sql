@@ -1,4 +1,5 @@
--- Revert 0008-open-discrepancies.
+-- 0009-open-discrepancies: an alarm is a warning too; open discrepancies are counted for the command that reconciles
+-- depends: 0008-lookups
 
 set local lock_timeout = '5s';
 set local statement_timeout = '60s';
@@ -6,7 +7,93 @@ set local check_function_bodies = off;
 
 set local role payout_owner;
 
--- frozen: procedures/execution/expire_leases.sql e6866bdd97c6
+-- frozen: procedures/api/worker/open_discrepancies.sql a09285b70776
+-- open_discrepancies: how many discrepancies of each kind wait for a person, and what to do.
+--
+-- Called by: worker, for `payout-engine reconcile`; operator; auditor.
+
+create or replace function payout_api.open_discrepancies()
+returns table (kind text, open_count bigint, since timestamptz, advice text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select d.kind, count(*), min(d.found_at),
+        (array_agg(d.advice order by d.found_at, d.discrepancy_id))[1]
+    from payout.discrepancies as d
+    where d.resolved_at is null
+    group by d.kind
+    order by min(d.found_at), d.kind
+$$;
+comment on function payout_api.open_discrepancies() is
+    'The discrepancies that nobody has resolved, by kind: how many, since when, and the next step '
+    'for the oldest of them.';
+revoke execute on function payout_api.open_discrepancies() from public;
+grant execute on function payout_api.open_discrepancies()
+    to payout_worker, payout_operator, payout_auditor;
+-- end frozen: procedures/api/worker/open_discrepancies.sql
+
+-- frozen: procedures/doctor/expected_rights.sql a8e14e177764
+-- expected_rights: who has which right, beside reading, on what.
+--
+-- Roles and privileges are separated by |; things are regular expressions over the
+-- names that check_rights makes.
+
+create or replace function payout.expected_rights()
+returns table (roles text, privileges text, things text)
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    values
+        ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
+            'state|pay_after|metadata)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
+        ('payout_app', 'INSERT|UPDATE',
+            '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
+        ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+        ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
+        ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
+        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes|'
+            'claim_lookups|report_lookup_page)[(]'),
+        ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
+        ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
+        ('payout_operator', 'EXECUTE',
+            '^payout_api[.](open_gate|change_stripe_account|approve_absence)[(]'),
+        ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.](doctor|open_discrepancies)[(]'),
+        ('payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
+$$;
+comment on function payout.expected_rights() is
+    'Part of payout_api.doctor(): the rights that the migrations give.';
+-- end frozen: procedures/doctor/expected_rights.sql
+
+-- frozen: procedures/execution/call_person.sql 6330a3596815
+-- call_person: tell people that something waits for them, in the ways that they may listen.
+--
+-- Called by: whatever raises an alarm; what it is about is stored by the caller.
+-- The warning reaches the server's log and the worker, which logs it at ERROR.
+
+create or replace function payout.call_person(p_reason text, p_subject text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_notify('payout_alarms', p_reason);
+    raise warning 'payout alarm: %, %', p_reason, p_subject
+        using hint = 'See payout.discrepancies and payout_api.unpaid.';
+end
+$$;
+comment on function payout.call_person(text, text) is
+    'Notifies channel payout_alarms of a reason, and warns with what it is about.';
+-- end frozen: procedures/execution/call_person.sql
+
+-- frozen: procedures/execution/expire_leases.sql ec0a3485ad8a
 -- expire_leases: transfers whose worker did not come back become unknown.
 --
 -- A lease that ends further ahead than any is given was written by a clock that
@@ -68,7 +155,7 @@ begin
     from moved as m;
 
     if v_parked > 0 then
-        perform pg_notify('payout_alarms', 'transfers_parked');
+        perform payout.call_person('transfers_parked', v_parked || ' by the sweep');
     end if;
     return v_expired;
 end
@@ -78,7 +165,7 @@ comment on function payout.expire_leases(timestamptz, integer) is
     'are used up. Returns how many.';
 -- end frozen: procedures/execution/expire_leases.sql
 
--- frozen: procedures/execution/park_expired_keys.sql 0be606c40b07
+-- frozen: procedures/execution/park_expired_keys.sql 60038a686c58
 -- park_expired_keys: what was first sent too long ago is not sent again.
 --
 -- Stripe may forget a key after 24 hours; a send after that would be a new
@@ -130,7 +217,7 @@ begin
     select count(*)::integer into v_parked from moved;
 
     if v_parked > 0 then
-        perform pg_notify('payout_alarms', 'transfers_parked');
+        perform payout.call_person('transfers_parked', v_parked || ' by the sweep');
     end if;
     return v_parked;
 end
@@ -140,7 +227,7 @@ comment on function payout.park_expired_keys(timestamptz, integer) is
     'Returns how many.';
 -- end frozen: procedures/execution/park_expired_keys.sql
 
--- frozen: procedures/execution/raise_alarm.sql 6dc2bfb90500
+-- frozen: procedures/execution/raise_alarm.sql a89bd3cf12c8
 -- raise_alarm: call a person, and stop what must not go on meanwhile.
 --
 -- Called by: record_outcomes, for each judgement that is an alarm.
@@ -157,7 +244,8 @@ as $$
 declare
     v_transfer payout.payout_transfers;
 begin
-    perform pg_notify('payout_alarms', p_judgement.reason);
+    perform payout.call_person(
+        p_judgement.reason, 'transfer ' || p_outcome.payout_transfer_id);
 
     if p_judgement.pauses_engine then
         perform payout.place_hold('engine', null, p_judgement.reason);
@@ -189,11 +277,11 @@ begin
 end
 $$;
 comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
-    'Notifies channel payout_alarms, records a discrepancy, holds the settlement or the engine; '
+    'Calls a person, records a discrepancy, holds the settlement or the engine; '
     'returns the reason.';
 -- end frozen: procedures/execution/raise_alarm.sql
 
--- frozen: procedures/execution/record_unknown_transfers.sql 45cdf5ecf1b6
+-- frozen: procedures/execution/record_unknown_transfers.sql 2b054e55fe64
 -- record_unknown_transfers: outcomes of transfers that this database does not have.
 --
 -- A restored or promoted database may have forgotten what a worker was sent to
@@ -231,56 +319,12 @@ begin
     from recorded as r;
 
     if found then
-        perform pg_notify('payout_alarms', 'report_of_unknown_transfer');
+        perform payout.call_person('report_of_unknown_transfer', 'restored or promoted?');
     end if;
 end
 $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
     'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
 -- end frozen: procedures/execution/record_unknown_transfers.sql
-
--- frozen: procedures/doctor/expected_rights.sql cc7e35665cc3
--- expected_rights: who has which right, beside reading, on what.
---
--- Roles and privileges are separated by |; things are regular expressions over the
--- names that check_rights makes.
-
-create or replace function payout.expected_rights()
-returns table (roles text, privileges text, things text)
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    values
-        ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
-            'state|pay_after|metadata)$'),
-        ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
-        ('payout_app', 'INSERT|UPDATE',
-            '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
-        ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
-        ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
-        ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
-        ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
-        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes)[(]'),
-        ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
-        ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
-        ('payout_operator', 'EXECUTE',
-            '^payout_api[.](open_gate|change_stripe_account)[(]'),
-        ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-            '^payout_api[.]doctor[(]'),
-        ('payout_operator|payout_auditor', 'EXECUTE',
-            '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
-$$;
-comment on function payout.expected_rights() is
-    'Part of payout_api.doctor(): the rights that the migrations give.';
--- end frozen: procedures/doctor/expected_rights.sql
-
--- dropped: procedures/execution/call_person.sql
-drop function if exists payout.call_person(text, text);
--- end dropped: procedures/execution/call_person.sql
-
--- dropped: procedures/api/worker/open_discrepancies.sql
-drop function if exists payout_api.open_discrepancies();
--- end dropped: procedures/api/worker/open_discrepancies.sql
 
 reset role;

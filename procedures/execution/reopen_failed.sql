@@ -1,10 +1,10 @@
--- reopen_declined: give transfers that were declined for lack of funds a new key when due.
+-- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
--- Rule K, first case: the former key ended in a decline that Stripe has saved,
--- no other attempt was open (judge_failure saw to it), and no key of this
--- transfer ever saw a success. The decline is the evidence, named by the row.
+-- Rule K: the former key ended in a decline that Stripe has saved, with no other
+-- attempt open (judge_failure saw to it), or was proved absent (absence); and no
+-- key of this transfer ever saw a success. The new key's row names the evidence.
 
-create or replace function payout.reopen_declined(p_now timestamptz, p_limit integer)
+create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
 volatile
@@ -22,20 +22,19 @@ begin
         where s.next_attempt_at <= p_now
             and s.state = 'failed'
             and s.generation < e.max_generations
-            and payout.saved_decline(s) is not null
-            and not exists (
-                select from payout.transfer_observations as o
-                where o.payout_transfer_id = s.payout_transfer_id
-                    and o.stripe_transfer_id is not null
-            )
+            and (payout.saved_decline(s) is not null or payout.proof_of_absence(s) is not null)
+            and not payout.was_seen_at_stripe(s.payout_transfer_id)
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked);
 
     insert into payout.key_generations (
-        payout_transfer_id, generation, reason, evidence_observation_id)
-    select s.payout_transfer_id, s.generation + 1, s.reason, payout.saved_decline(s)
+        payout_transfer_id, generation, reason, evidence_observation_id,
+        second_evidence_observation_id)
+    select s.payout_transfer_id, s.generation + 1, s.reason,
+        coalesce(payout.saved_decline(s), p.scans[1]), p.scans[2]
     from payout.transfer_states as s
+    cross join lateral payout.proof_of_absence(s) as p (scans)
     where s.payout_transfer_id = any (v_ids);
 
     with reopened as (
@@ -60,5 +59,6 @@ begin
     return cardinality(v_ids);
 end
 $$;
-comment on function payout.reopen_declined(timestamptz, integer) is
-    'Opens the next key for up to p_limit declined transfers that are due; returns how many.';
+comment on function payout.reopen_failed(timestamptz, integer) is
+    'Opens the next key for up to p_limit failed transfers that are due and may have one; returns '
+    'how many.';

@@ -1,0 +1,1 @@
+revert/0009-open-discrepancies.sql

@@ -1,0 +1,20 @@
+-- is_definite: whether an attempt ended in an answer after which nothing of it can come.
+
+create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from payout.transfer_observations as o
+        join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+        where o.payout_transfer_id = p_attempt.payout_transfer_id
+            and o.generation = p_attempt.generation
+            and o.attempt = p_attempt.attempt
+            and o.verdict = 'ok'
+            and r.reaction in ('retry', 'pause', 'refuse', 'decline', 'decline_until_funded')
+    )
+$$;
+comment on function payout.is_definite(payout.transfer_attempts) is
+    'True when what came back was accepted and says that the send had no effect, nor will have.';

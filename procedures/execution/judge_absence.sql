@@ -1,0 +1,54 @@
+-- judge_absence: Stripe's whole list does not have a transfer that may have been sent.
+--
+-- Rule Q: proof needs two such scans, the second begun well after the first ended,
+-- both after everything that was sent is over (first_absence). Large amounts need a
+-- person as well, who may approve before or after the proof is there.
+
+create or replace function payout.judge_absence(
+    p_outcome payout.outcome,
+    p_state payout.transfer_states,
+    p_transfer payout.payout_transfers,
+    p_settings payout.engine_settings
+)
+returns payout.judgement
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_judgement payout.judgement;
+begin
+    v_judgement.verdict := case p_state.state when 'parked' then 'ok' else 'stale' end;
+    v_judgement.reason := 'absent_at_stripe';
+    if p_state.state <> 'parked' or p_outcome.first_absence_id is null then
+        return v_judgement;
+    end if;
+
+    if p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (
+        select from payout.operator_actions as a
+        where a.action = 'approve_absence'
+            and a.subject = p_state.payout_transfer_id::text
+            and (a.details ->> 'generation')::integer = p_state.generation
+    ) then
+        v_judgement.to_state := 'failed';
+        v_judgement.error_rule_id := 61;
+        if p_state.generation < p_settings.max_generations then
+            v_judgement.next_attempt_at := payout.clock();
+        else
+            v_judgement.reason := 'keys_used_up_absent_at_stripe';
+            v_judgement.is_alarm := true;
+        end if;
+    elsif p_state.reason <> 'absence_awaits_approval' then
+        v_judgement.to_state := 'parked';
+        v_judgement.error_rule_id := 60;
+        v_judgement.reason := 'absence_awaits_approval';
+        v_judgement.is_alarm := true;
+    end if;
+    return v_judgement;
+end
+$$;
+comment on function payout.judge_absence(
+    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+) is
+    'Judges a look-up that found nothing: evidence only, or proof; then failed with a new key at '
+    'once, or parked for approval.';

@@ -1,0 +1,16 @@
+-- was_seen_at_stripe: whether anybody ever saw a transfer at Stripe, under whatever key.
+
+create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from payout.transfer_observations as o
+        where o.payout_transfer_id = p_payout_transfer_id
+            and o.stripe_transfer_id is not null
+    )
+$$;
+comment on function payout.was_seen_at_stripe(bigint) is
+    'True once an observation of the transfer, accepted or not, names a transfer at Stripe.';

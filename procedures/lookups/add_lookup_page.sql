@@ -1,0 +1,65 @@
+-- add_lookup_page: keep what a page of Stripe's list says of the transfer that is looked up.
+--
+-- Called by: report_lookup_page, which holds the lock of the transfer.
+-- A match says that it is ours by its metadata or by its group.
+-- Raises: SP340 no such query, a page out of order or malformed.
+
+create or replace function payout.add_lookup_page(
+    p_lookup payout.transfer_lookups,
+    p_query_number integer,
+    p_starting_after text,
+    p_transfers jsonb,
+    p_has_more boolean
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_former payout.transfer_lookup_pages;
+    v_problem text;
+    v_payout_ref text := (
+        select t.payout_ref from payout.payout_transfers as t
+        where t.payout_transfer_id = p_lookup.payout_transfer_id);
+begin
+    if coalesce(p_query_number, -1)
+        not between 0 and jsonb_array_length(p_lookup.queries) - 1 then
+        perform payout.refuse_lookup_page(p_lookup.lookup_id,
+            format('it has no query %s', coalesce(p_query_number::text, 'null')));
+    elsif jsonb_typeof(p_transfers) = 'array' and exists (
+        select from payout.transfer_lookup_pages as p
+        where p.lookup_id = p_lookup.lookup_id and p.query_number = p_query_number
+            and p.starting_after is not distinct from p_starting_after
+    ) then
+        return;
+    end if;
+
+    select * into v_former
+    from payout.transfer_lookup_pages as p
+    where p.lookup_id = p_lookup.lookup_id and p.query_number = p_query_number
+    order by p.page_number desc
+    limit 1;
+    v_problem := payout.page_problem(
+        v_former.last_id, v_former.has_more, p_starting_after, p_transfers, p_has_more);
+    if v_problem is not null then
+        perform payout.refuse_lookup_page(p_lookup.lookup_id, v_problem);
+    end if;
+
+    insert into payout.transfer_lookup_pages (
+        lookup_id, query_number, page_number, starting_after, last_id, has_more, transfers_seen,
+        matches, received_at)
+    select p_lookup.lookup_id, p_query_number, coalesce(v_former.page_number, 0) + 1,
+        p_starting_after, p_transfers -> -1 ->> 'id', p_has_more, jsonb_array_length(p_transfers),
+        coalesce(
+            jsonb_agg(payout.match_facts(t)) filter (
+                where v_payout_ref in (t #>> '{metadata,payout_ref}', t ->> 'transfer_group')),
+            '[]'),
+        payout.clock()
+    from (select) as always
+    left join jsonb_array_elements(p_transfers) as t on true;
+end
+$$;
+comment on function payout.add_lookup_page(
+    payout.transfer_lookups, integer, text, jsonb, boolean
+) is 'Stores a page with its matches, unless it is there; refuses one that is not the next.';

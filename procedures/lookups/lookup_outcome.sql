@@ -1,0 +1,40 @@
+-- lookup_outcome: what a look-up found, as an outcome to be judged.
+--
+-- A transfer that several queries or pages list is one.
+
+create or replace function payout.lookup_outcome(
+    p_lookup payout.transfer_lookups, p_state payout.transfer_states
+)
+returns payout.outcome
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_matches jsonb[] := array(
+        select distinct on (m ->> 'stripe_transfer_id') m
+        from payout.transfer_lookup_pages as p
+        cross join jsonb_array_elements(p.matches) as m
+        where p.lookup_id = p_lookup.lookup_id
+        order by m ->> 'stripe_transfer_id', p.received_at desc);
+    v_outcome payout.outcome;
+begin
+    if cardinality(v_matches) = 1 then
+        v_outcome := jsonb_populate_record(v_outcome, v_matches[1]);
+    elsif cardinality(v_matches) > 1 then
+        v_outcome.detail := (
+            select string_agg(m ->> 'stripe_transfer_id', ', ') from unnest(v_matches) as m);
+    else
+        v_outcome.first_absence_id := payout.first_absence(p_lookup);
+    end if;
+    v_outcome.payout_transfer_id := p_state.payout_transfer_id;
+    v_outcome.generation := p_state.generation;
+    v_outcome.attempt := p_state.attempt;
+    v_outcome.signal := 'looked_up';
+    v_outcome.lookup_id := p_lookup.lookup_id;
+    v_outcome.found := cardinality(v_matches);
+    return v_outcome;
+end
+$$;
+comment on function payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states) is
+    'The outcome of a complete look-up: how many transfers were found, and which, if it is one.';
