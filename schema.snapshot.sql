@@ -76,6 +76,26 @@ COMMENT ON DOMAIN payout.external_id IS 'A name given outside of the engine (set
 
 
 --
+-- Name: finding; Type: TYPE; Schema: payout; Owner: -
+--
+
+CREATE TYPE payout.finding AS (
+	kind text,
+	payout_transfer_id bigint,
+	stripe_transfer_id text,
+	ours jsonb,
+	theirs jsonb
+);
+
+
+--
+-- Name: TYPE finding; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TYPE payout.finding IS 'Where Stripe and the books disagree about a transfer, before it is a row of discrepancies.';
+
+
+--
 -- Name: judgement; Type: TYPE; Schema: payout; Owner: -
 --
 
@@ -361,6 +381,167 @@ COMMENT ON FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_q
 
 
 --
+-- Name: where_we_are(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    system_identifier := (pg_control_system()).system_identifier;
+    timeline_id := case
+        when pg_is_in_recovery() then (pg_control_checkpoint()).timeline_id
+        else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
+    end;
+    database_oid := (select d.oid from pg_database as d where d.datname = current_database());
+    table_oid := 'payout.transfer_states'::regclass;
+end
+$$;
+
+
+--
+-- Name: FUNCTION where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) IS 'This place: system identifier, timeline, oid of the database, oid of payout.transfer_states.';
+
+
+--
+-- Name: reconcile_runs; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.reconcile_runs (
+    reconcile_run_id bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    created_from timestamp with time zone NOT NULL,
+    created_until timestamp with time zone NOT NULL,
+    next_cursor text,
+    transfers_seen bigint DEFAULT 0 NOT NULL,
+    discrepancies_found bigint DEFAULT 0 NOT NULL,
+    system_identifier bigint DEFAULT (payout.where_we_are()).system_identifier,
+    timeline_id integer DEFAULT (payout.where_we_are()).timeline_id,
+    database_oid oid DEFAULT (payout.where_we_are()).database_oid,
+    table_oid oid DEFAULT (payout.where_we_are()).table_oid,
+    worker text,
+    transfers_expected bigint DEFAULT 0 NOT NULL,
+    abandoned_at timestamp with time zone,
+    CONSTRAINT counts_are_not_negative CHECK (((transfers_seen >= 0) AND (discrepancies_found >= 0))),
+    CONSTRAINT expected_is_not_negative CHECK ((transfers_expected >= 0)),
+    CONSTRAINT run_is_finished_or_abandoned CHECK (((finished_at IS NULL) OR (abandoned_at IS NULL))),
+    CONSTRAINT window_is_in_order CHECK ((created_from < created_until))
+);
+
+
+--
+-- Name: TABLE reconcile_runs; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.reconcile_runs IS 'One comparison of Stripe''s list of transfers with these books, and how far it has come.';
+
+
+--
+-- Name: COLUMN reconcile_runs.created_from; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.created_from IS 'The run compares transfers that Stripe created from this time on.';
+
+
+--
+-- Name: COLUMN reconcile_runs.created_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.created_until IS 'And before this time.';
+
+
+--
+-- Name: COLUMN reconcile_runs.next_cursor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.next_cursor IS 'Stripe transfer id after which the next page starts; null: from the newest.';
+
+
+--
+-- Name: COLUMN reconcile_runs.system_identifier; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.system_identifier IS 'With the next three: where the run was made, as in payout.epochs.';
+
+
+--
+-- Name: COLUMN reconcile_runs.worker; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.worker IS 'Who began it; others may have gone on with it.';
+
+
+--
+-- Name: COLUMN reconcile_runs.transfers_expected; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.transfers_expected IS 'Transfers that were reported paid here within the window, when the run began.';
+
+
+--
+-- Name: COLUMN reconcile_runs.abandoned_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.abandoned_at IS 'Given up: it was made in another place, or before the gate was closed.';
+
+
+--
+-- Name: add_reconcile_page(payout.reconcile_runs, text, jsonb, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.add_reconcile_page(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS payout.reconcile_runs
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_run payout.reconcile_runs;
+    v_seen payout.stripe_sightings[] := array(
+        select g from payout.read_sightings(p_run.reconcile_run_id, p_transfers) as g);
+    v_last_id text := coalesce(p_transfers -> -1 ->> 'id', p_starting_after);
+    v_found integer;
+begin
+    insert into payout.reconcile_pages (
+        reconcile_run_id, page_number, starting_after, last_id, has_more, stripe_transfer_ids)
+    select p_run.reconcile_run_id, coalesce(max(p.page_number), 0) + 1, p_starting_after,
+        v_last_id, p_has_more, array(select g.stripe_transfer_id from unnest(v_seen) as g)
+    from payout.reconcile_pages as p
+    where p.reconcile_run_id = p_run.reconcile_run_id;
+
+    v_found := payout.take_sightings(v_seen, p_run.reconcile_run_id);
+    perform payout.note_reversals(v_seen);
+    if not p_has_more then
+        v_found := v_found + payout.record_findings(
+            array(select f from payout.find_missing(p_run) as f), p_run.reconcile_run_id);
+        perform payout.resolve_findings(p_run.reconcile_run_id);
+    end if;
+
+    update payout.reconcile_runs as r
+    set next_cursor = v_last_id,
+        transfers_seen = r.transfers_seen + cardinality(v_seen),
+        discrepancies_found = r.discrepancies_found + v_found,
+        finished_at = case when not p_has_more then payout.clock() end
+    where r.reconcile_run_id = p_run.reconcile_run_id
+    returning * into strict v_run;
+    return v_run;
+end
+$$;
+
+
+--
+-- Name: FUNCTION add_reconcile_page(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.add_reconcile_page(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Takes the next page of a run: findings, adopted transfers, the run''s progress.';
+
+
+--
 -- Name: seals; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -524,6 +705,111 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) IS 'Seals up to p_limit rows of a table that are not sealed yet and not above an id, with the sub-totals of the ledger; returns the seal.';
+
+
+--
+-- Name: adopt_seen(bigint[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.adopt_seen(p_payout_transfer_ids bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_seen_ids bigint[];
+    v_sightings text[];
+begin
+    if not exists (select from payout.stripe_sightings) then
+        return p_payout_transfer_ids;
+    end if;
+    select array_agg(t.payout_transfer_id), array_agg(g.stripe_transfer_id)
+    into v_seen_ids, v_sightings
+    from payout.payout_transfers as t
+    join payout.stripe_sightings as g on g.payout_ref = t.payout_ref
+    where t.payout_transfer_id = any (p_payout_transfer_ids);
+
+    if v_seen_ids is null then
+        return p_payout_transfer_ids;
+    end if;
+    perform payout.adopt_sightings(v_sightings);
+    return array(
+        select i.payout_transfer_id
+        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
+        where i.payout_transfer_id <> all (v_seen_ids));
+end
+$$;
+
+
+--
+-- Name: FUNCTION adopt_seen(p_payout_transfer_ids bigint[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.adopt_seen(p_payout_transfer_ids bigint[]) IS 'Adopts what was seen at Stripe and returns the others, which may be sent.';
+
+
+--
+-- Name: adopt_sightings(text[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.adopt_sightings(p_stripe_transfer_ids text[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_ids bigint[];
+    v_outcomes payout.outcome[];
+    v_alarms integer := 0;
+begin
+    if p_stripe_transfer_ids = '{}' then
+        return 0;
+    end if;
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (array(
+            select t.payout_transfer_id
+            from payout.stripe_sightings as g
+            join payout.payout_transfers as t on t.payout_ref = g.payout_ref
+            where g.stripe_transfer_id = any (p_stripe_transfer_ids)))
+        order by s.payout_transfer_id
+        for update);
+    perform payout.park_seen(v_ids);
+
+    for v_outcomes in
+        select array_agg(o.outcome)
+        from (
+            select
+                payout.sighting_outcome(g, s) as outcome,
+                row_number() over (
+                    partition by s.payout_transfer_id order by g.created_at, g.stripe_transfer_id
+                ) as turn
+            from payout.stripe_sightings as g
+            join payout.payout_transfers as t on t.payout_ref = g.payout_ref
+            join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+            where g.stripe_transfer_id = any (p_stripe_transfer_ids)
+        ) as o
+        group by o.turn
+        order by o.turn
+    loop
+        v_alarms := v_alarms + (
+            select count(*) filter (where r.verdict = 'alarm')
+            from payout.record_outcomes(v_outcomes) as r)::integer;
+    end loop;
+    perform payout.resolve_adopted(p_stripe_transfer_ids);
+    return v_alarms;
+end
+$$;
+
+
+--
+-- Name: FUNCTION adopt_sightings(p_stripe_transfer_ids text[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.adopt_sightings(p_stripe_transfer_ids text[]) IS 'Judges stored sightings of transfers that are known here; returns how many were alarms.';
 
 
 --
@@ -752,6 +1038,42 @@ COMMENT ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries int
 
 
 --
+-- Name: book_reversals(payout.payout_transfers, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_booked integer;
+begin
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
+        currency, stripe_reversal_id)
+    select p_transfer.payout_transfer_id, 'reversal', s.generation, 'stripe_balance',
+        'payable:' || p_transfer.payee_id, (r.reversal ->> 'amount')::bigint, p_transfer.currency,
+        r.reversal ->> 'id'
+    from jsonb_array_elements(p_reversals) with ordinality as r (reversal, position)
+    join payout.transfer_states as s on s.payout_transfer_id = p_transfer.payout_transfer_id
+    order by r.position desc
+    on conflict (stripe_reversal_id) where stripe_reversal_id is not null do nothing;
+    get diagnostics v_booked = row_count;
+    return v_booked;
+end
+$$;
+
+
+--
+-- Name: FUNCTION book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) IS 'Books reversals that are not booked yet, oldest first; returns how many.';
+
+
+--
 -- Name: booked_places(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -918,9 +1240,9 @@ CREATE FUNCTION payout.check_guards() RETURNS TABLE(check_name text, is_ok boole
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 60,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 68,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 60 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 68 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
@@ -1461,6 +1783,167 @@ COMMENT ON FUNCTION payout.clock() IS 'Now, by the database''s clock, not frozen
 
 
 --
+-- Name: close_reversal_lookup(payout.payout_transfers, text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.close_reversal_lookup(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_is_complete boolean;
+begin
+    update payout.reversed_transfers as r
+    set next_lookup_at = case
+            when p_problem is null and b.booked_minor < r.amount_reversed_minor
+                then payout.clock() + interval '10 minutes'
+        end,
+        amount_reversed_minor = greatest(r.amount_reversed_minor, b.booked_minor)
+    from (
+        select coalesce(sum(e.amount_minor), 0)::bigint as booked_minor
+        from payout.ledger_entries as e
+        where e.payout_transfer_id = p_transfer.payout_transfer_id and e.kind = 'reversal'
+    ) as b
+    where r.stripe_transfer_id = p_stripe_transfer_id
+    returning b.booked_minor >= r.amount_reversed_minor into strict v_is_complete;
+    return v_is_complete;
+end
+$$;
+
+
+--
+-- Name: FUNCTION close_reversal_lookup(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.close_reversal_lookup(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text) IS 'True when all that was seen taken back is booked; decides when its reversals are read again.';
+
+
+--
+-- Name: stripe_sightings; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.stripe_sightings (
+    stripe_transfer_id text NOT NULL,
+    payout_ref text NOT NULL,
+    amount_minor bigint,
+    amount_reversed_minor bigint NOT NULL,
+    currency payout.currency_code,
+    destination text,
+    is_livemode boolean,
+    named_settlement text,
+    created_at timestamp with time zone NOT NULL,
+    reconcile_run_id bigint,
+    seen_at timestamp with time zone NOT NULL
+);
+
+
+--
+-- Name: TABLE stripe_sightings; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.stripe_sightings IS 'Transfers that Stripe had when these books did not say that it had paid by them. A transfer with such a payout_ref is never sent: it becomes paid, or an alarm.';
+
+
+--
+-- Name: COLUMN stripe_sightings.payout_ref; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_sightings.payout_ref IS 'Whose it is, by transfer_group or metadata.';
+
+
+--
+-- Name: COLUMN stripe_sightings.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_sightings.amount_minor IS 'With the next columns: as Stripe listed it; null: not to be read.';
+
+
+--
+-- Name: COLUMN stripe_sightings.amount_reversed_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_sightings.amount_reversed_minor IS 'What had been taken back of it when it was seen first.';
+
+
+--
+-- Name: COLUMN stripe_sightings.named_settlement; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_sightings.named_settlement IS 'settlement_id in its metadata.';
+
+
+--
+-- Name: COLUMN stripe_sightings.created_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_sightings.created_at IS 'When Stripe made it, by Stripe''s clock.';
+
+
+--
+-- Name: COLUMN stripe_sightings.reconcile_run_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_sightings.reconcile_run_id IS 'The run that saw it first; null: an event did.';
+
+
+--
+-- Name: COLUMN stripe_sightings.seen_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_sightings.seen_at IS 'When that run saw it, by our clock.';
+
+
+--
+-- Name: compare_sightings(payout.stripe_sightings[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.compare_sightings(p_seen payout.stripe_sightings[]) RETURNS SETOF payout.finding
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    return query
+    select
+        k.kind, t.payout_transfer_id, g.stripe_transfer_id,
+        case when t.payout_transfer_id is not null then
+            payout.transfer_facts(t, e.is_livemode) else '{}' end,
+        jsonb_strip_nulls(to_jsonb(g) - array['stripe_transfer_id', 'reconcile_run_id', 'seen_at'])
+    from unnest(p_seen) as g
+    cross join payout.engine_settings as e
+    left join payout.transfer_states as s on s.stripe_transfer_id = g.stripe_transfer_id
+    left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (select case
+        when t.payout_transfer_id is not null then case
+            when (g.payout_ref, g.amount_minor, g.currency::text, g.destination, g.is_livemode)
+                is distinct from (
+                    t.payout_ref, t.amount_minor, t.currency::text, t.destination, e.is_livemode)
+                then 'differs_at_stripe'
+        end
+        when g.payout_ref is null then case
+            when g.created_at > (select min(o.recorded_at) from payout.epochs as o)
+                - interval '1 day' then 'transfer_without_payout_ref'
+        end
+        when not exists (
+            select from payout.payout_transfers as o where o.payout_ref = g.payout_ref
+        ) then 'unknown_transfer_at_stripe'
+    end) as k (kind)
+    where k.kind is not null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION compare_sightings(p_seen payout.stripe_sightings[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.compare_sightings(p_seen payout.stripe_sightings[]) IS 'Findings about listed transfers: other content than paid here, made by somebody else, or unknown here.';
+
+
+--
 -- Name: settlement_lines; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -1841,6 +2324,77 @@ COMMENT ON FUNCTION payout.entry_fits(p_entry payout.ledger_entries) IS 'Check: 
 
 
 --
+-- Name: events_page_problem(jsonb, text, jsonb, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.events_page_problem(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    v_former payout.event_pages;
+begin
+    if p_query is null or p_query -> 'types' is distinct from '["transfer.reversed"]'
+        or coalesce(p_query #>> '{created,gte}' !~ '^[0-9]{1,11}$', true)
+        or coalesce(p_query #>> '{created,lt}' !~ '^[0-9]{1,11}$', true)
+        or to_timestamp((p_query #>> '{created,gte}')::double precision)
+            > payout.events_read_until()
+        or to_timestamp((p_query #>> '{created,lt}')::double precision)
+            > payout.clock() + interval '10 minutes' then
+        return 'the query was not given out by next_events_query';
+    end if;
+
+    select * into v_former
+    from payout.event_pages as p
+    where p.query = p_query
+    order by p.event_page_id desc
+    limit 1;
+    return coalesce(
+        payout.page_problem(
+            v_former.last_id, v_former.has_more, p_starting_after, p_events, p_has_more),
+        payout.list_problem(p_events, '^evt_[A-Za-z0-9_]+$'),
+        (
+            select 'the page holds an event that is not about a transfer'
+            from jsonb_array_elements(p_events) as e
+            where payout.list_problem(
+                jsonb_build_array(e #> '{data,object}'), '^tr_[A-Za-z0-9_]+$') is not null
+            limit 1
+        ));
+end
+$_$;
+
+
+--
+-- Name: FUNCTION events_page_problem(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.events_page_problem(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) IS 'Why this is no page of events that is to be taken now, with the cursor expected; null: it is.';
+
+
+--
+-- Name: events_read_until(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.events_read_until() RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return coalesce(
+        (select max(p.created_until) from payout.event_pages as p where not p.has_more),
+        payout.clock() - interval '30 days');
+end
+$$;
+
+
+--
+-- Name: FUNCTION events_read_until(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.events_read_until() IS 'The end of the last window of events of which every page was taken.';
+
+
+--
 -- Name: expected_rights(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -1860,8 +2414,12 @@ CREATE FUNCTION payout.expected_rights() RETURNS TABLE(roles text, privileges te
         ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
         ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes|'
             'claim_lookups|report_lookup_page)[(]'),
+        ('payout_worker', 'EXECUTE',
+            '^payout_api[.](begin_reconcile|report_reconcile_page|next_events_query|'
+            'report_events_page|claim_reversal_lookups|report_reversals)[(]'),
         ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
         ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
+        ('payout_operator', 'EXECUTE', '^payout_api[.]resolve_discrepancy[(]'),
         ('payout_operator', 'EXECUTE',
             '^payout_api[.](open_gate|change_stripe_account|approve_absence)[(]'),
         ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
@@ -1947,6 +2505,88 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) IS 'Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries are used up. Returns how many.';
+
+
+--
+-- Name: find_missing(payout.reconcile_runs); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.find_missing(p_run payout.reconcile_runs) RETURNS SETOF payout.finding
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'on'
+    AS $$
+begin
+    return query
+    with seen as materialized (
+        select i.stripe_transfer_id
+        from payout.reconcile_pages as p
+        cross join unnest(p.stripe_transfer_ids) as i (stripe_transfer_id)
+        where p.reconcile_run_id = p_run.reconcile_run_id
+    )
+    select
+        'missing_at_stripe', t.payout_transfer_id, s.stripe_transfer_id,
+        payout.transfer_facts(t, c.is_livemode), '{}'::jsonb
+    from payout.ledger_entries as e
+    join payout.transfer_states as s on s.payout_transfer_id = e.payout_transfer_id
+    join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
+    cross join payout.engine_settings as c
+    where e.kind = 'paid'
+        and e.created_at >= p_run.created_from
+        and e.created_at < p_run.created_until
+        and s.state = 'paid'
+        and s.first_sent_at >= p_run.created_from
+        and not exists (
+            select from seen as i where i.stripe_transfer_id = s.stripe_transfer_id
+        );
+end
+$$;
+
+
+--
+-- Name: FUNCTION find_missing(p_run payout.reconcile_runs); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.find_missing(p_run payout.reconcile_runs) IS 'Findings at the end of a run: paid here, not in Stripe''s list.';
+
+
+--
+-- Name: finding_advice(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.finding_advice(p_kind text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return case p_kind
+        when 'missing_at_stripe' then
+            'Look the id up at Stripe. If it is not there nobody was paid: find out who reported '
+            'it, and settle it anew under another settlement.'
+        when 'differs_at_stripe' then
+            'Look both up. What Stripe has is what was paid: correct the difference with another '
+            'settlement, or reverse it at Stripe.'
+        when 'reversals_contradict_transfer' then
+            'Look the transfer and its reversals up at Stripe. They do not belong to it as it was '
+            'paid, so none of them was booked.'
+        when 'transfer_without_payout_ref' then
+            'Somebody, or other software, paid past the engine. If it pays a settlement, hold '
+            'that settlement before it is sent; then resolve this with the reason.'
+        when 'unknown_transfer_at_stripe' then
+            'This database does not know it: was it restored? Record its settlement again, '
+            'unchanged: the transfer becomes paid and is not sent. If it will never be recorded, '
+            'reverse the transfer at Stripe, or resolve this with the reason.'
+    end;
+end
+$$;
+
+
+--
+-- Name: FUNCTION finding_advice(p_kind text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.finding_advice(p_kind text) IS 'The next step for a kind of finding.';
 
 
 --
@@ -2916,6 +3556,86 @@ COMMENT ON FUNCTION payout.judge_success(p_outcome payout.outcome, p_state payou
 
 
 --
+-- Name: keep_sightings(payout.stripe_sightings[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.keep_sightings(p_seen payout.stripe_sightings[]) RETURNS SETOF text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    return query
+    with unexplained as materialized (
+        select g.*
+        from unnest(p_seen) as g
+        where g.payout_ref is not null
+            and not exists (
+                select from payout.transfer_states as s
+                where s.stripe_transfer_id = g.stripe_transfer_id
+            )
+    ), kept as (
+        insert into payout.stripe_sightings
+        select u.* from unexplained as u
+        on conflict do nothing
+        returning stripe_transfer_id
+    )
+    select u.stripe_transfer_id
+    from unexplained as u
+    join payout.payout_transfers as t on t.payout_ref = u.payout_ref
+    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    where case
+        when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
+        -- Its next key is scheduled by itself, and then not sent.
+        when s.state = 'failed' and s.next_attempt_at is not null then false
+        else u.stripe_transfer_id in (select k.stripe_transfer_id from kept as k)
+    end;
+end
+$$;
+
+
+--
+-- Name: FUNCTION keep_sightings(p_seen payout.stripe_sightings[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.keep_sightings(p_seen payout.stripe_sightings[]) IS 'Stores sightings that no paid transfer explains; returns those that are to be judged now.';
+
+
+--
+-- Name: list_problem(jsonb, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.list_problem(p_objects jsonb, p_id_pattern text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+    if exists (
+        select from jsonb_array_elements(p_objects) as o
+        where jsonb_typeof(o) <> 'object'
+            or coalesce(o ->> 'id' !~ p_id_pattern or length(o ->> 'id') > 255, true)
+            or coalesce(o ->> 'created' !~ '^[0-9]{1,11}$', true)
+    ) then
+        return 'the page holds something of another kind, or without a time';
+    elsif jsonb_array_length(p_objects) <> (
+        select count(distinct o ->> 'id') from jsonb_array_elements(p_objects) as o
+    ) then
+        return 'the page names an object twice';
+    end if;
+    return null;
+end
+$_$;
+
+
+--
+-- Name: FUNCTION list_problem(p_objects jsonb, p_id_pattern text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.list_problem(p_objects jsonb, p_id_pattern text) IS 'Why these are no objects with such ids, each once and with the time it was made; null: they are.';
+
+
+--
 -- Name: lock_due_transfers(timestamp with time zone, timestamp with time zone, integer, bigint); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -3263,6 +3983,45 @@ COMMENT ON FUNCTION payout.newest_row_id(p_table_name text) IS 'The highest id i
 
 
 --
+-- Name: note_reversals(payout.stripe_sightings[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.note_reversals(p_seen payout.stripe_sightings[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_noted integer;
+begin
+    insert into payout.reversed_transfers as r (
+        stripe_transfer_id, amount_reversed_minor, next_lookup_at)
+    select g.stripe_transfer_id, max(g.amount_reversed_minor), payout.clock()
+    from unnest(p_seen) as g
+    where g.amount_reversed_minor > 0
+        and (g.payout_ref is not null or exists (
+            select from payout.transfer_states as s
+            where s.stripe_transfer_id = g.stripe_transfer_id))
+    group by g.stripe_transfer_id
+    on conflict (stripe_transfer_id) do update
+    set amount_reversed_minor = excluded.amount_reversed_minor,
+        next_lookup_at = excluded.next_lookup_at
+    where r.amount_reversed_minor < excluded.amount_reversed_minor;
+    get diagnostics v_noted = row_count;
+    return v_noted;
+end
+$$;
+
+
+--
+-- Name: FUNCTION note_reversals(p_seen payout.stripe_sightings[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.note_reversals(p_seen payout.stripe_sightings[]) IS 'Has the reversals of transfers looked up where more was taken back than was known; returns of how many.';
+
+
+--
 -- Name: other_attempts_drain_at(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -3433,6 +4192,45 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) IS 'Parks up to p_limit transfers whose key is older than the send window, or of unknown age. Returns how many.';
+
+
+--
+-- Name: park_seen(bigint[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.park_seen(p_payout_transfer_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    with parked as (
+        update payout.transfer_states as s
+        set state = 'parked',
+            next_attempt_at = null,
+            doorbell_id = null,
+            reason = 'seen_at_stripe',
+            changed_at = payout.clock()
+        where s.payout_transfer_id = any (p_payout_transfer_ids)
+            and s.state = 'scheduled'
+        returning s.payout_transfer_id, s.generation, s.attempt
+    )
+    insert into payout.transfer_observations (
+        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason)
+    select p.payout_transfer_id, p.generation, p.attempt, 'looked_up', 'ok', 'parked',
+        'seen_at_stripe'
+    from parked as p
+    order by p.payout_transfer_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION park_seen(p_payout_transfer_ids bigint[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.park_seen(p_payout_transfer_ids bigint[]) IS 'Parks those of the transfers that are scheduled, with the observation that says why.';
 
 
 --
@@ -3726,6 +4524,134 @@ $_$;
 --
 
 COMMENT ON FUNCTION payout.read_outcomes(p_outcomes jsonb) IS 'Reported outcomes in the order they came; SP312 when one cannot be read.';
+
+
+--
+-- Name: read_sightings(bigint, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.read_sightings(p_reconcile_run_id bigint, p_transfers jsonb) RETURNS SETOF payout.stripe_sightings
+    LANGUAGE plpgsql ROWS 100
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+    return query
+    select
+        t ->> 'id',
+        case
+            when t ->> 'transfer_group' ~ '^payout_[0-9a-f]{40}$' then t ->> 'transfer_group'
+            else t #>> '{metadata,payout_ref}'
+        end,
+        case when t ->> 'amount' ~ '^[0-9]{1,18}$' then (t ->> 'amount')::bigint end,
+        case
+            when t ->> 'amount_reversed' ~ '^[0-9]{1,18}$' then (t ->> 'amount_reversed')::bigint
+            else 0
+        end,
+        substring(t ->> 'currency' from '^[a-z]{3}$')::payout.currency_code,
+        t ->> 'destination',
+        case when jsonb_typeof(t -> 'livemode') = 'boolean' then (t -> 'livemode')::boolean end,
+        t #>> '{metadata,settlement_id}',
+        to_timestamp((t ->> 'created')::double precision),
+        p_reconcile_run_id,
+        payout.clock()
+    from jsonb_array_elements(p_transfers) as t;
+end
+$_$;
+
+
+--
+-- Name: FUNCTION read_sightings(p_reconcile_run_id bigint, p_transfers jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.read_sightings(p_reconcile_run_id bigint, p_transfers jsonb) IS 'Transfers as Stripe lists them, one row each; null is what cannot be read.';
+
+
+--
+-- Name: reconcile_page_problem(payout.reconcile_runs, text, jsonb, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.reconcile_page_problem(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+    if p_run.reconcile_run_id is null then
+        return 'there is no such run';
+    elsif p_run.abandoned_at is not null then
+        return 'the run was given up: begin another one';
+    elsif p_run.finished_at is not null then
+        return 'the run has all of its pages';
+    end if;
+    return coalesce(
+        payout.page_problem(
+            p_run.next_cursor, true, p_starting_after, p_transfers, p_has_more),
+        payout.list_problem(p_transfers, '^tr_[A-Za-z0-9_]+$'));
+end
+$_$;
+
+
+--
+-- Name: FUNCTION reconcile_page_problem(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.reconcile_page_problem(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Why a page is not the next one of a run, with the cursor that is expected; null: it is.';
+
+
+--
+-- Name: record_findings(payout.finding[], bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.record_findings(p_findings payout.finding[], p_reconcile_run_id bigint) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_new record;
+    v_found integer;
+begin
+    if p_findings = '{}' then
+        return 0;
+    end if;
+    for v_new in
+        select f.kind, count(*) as findings, min(f.stripe_transfer_id) as example
+        from unnest(p_findings) as f
+        where not exists (
+            select from payout.discrepancies as d
+            where d.kind = f.kind
+                and d.stripe_transfer_id = f.stripe_transfer_id
+                and d.is_finding
+                and d.resolved_by_run_id is null
+        )
+        group by f.kind
+        order by f.kind
+    loop
+        perform payout.call_person(
+            v_new.kind, format('%s found, %s among them', v_new.findings, v_new.example));
+    end loop;
+
+    insert into payout.discrepancies as d (
+        kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_finding,
+        found_by_run_id, last_found_by_run_id)
+    select f.kind, f.payout_transfer_id, f.stripe_transfer_id, f.ours, f.theirs,
+        payout.finding_advice(f.kind), true, p_reconcile_run_id, p_reconcile_run_id
+    from unnest(p_findings) as f
+    on conflict (kind, stripe_transfer_id) where is_finding and resolved_by_run_id is null
+    do update set last_found_by_run_id = coalesce(
+        excluded.last_found_by_run_id, d.last_found_by_run_id)
+    where d.resolved_at is null;
+    get diagnostics v_found = row_count;
+    return v_found;
+end
+$$;
+
+
+--
+-- Name: FUNCTION record_findings(p_findings payout.finding[], p_reconcile_run_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.record_findings(p_findings payout.finding[], p_reconcile_run_id bigint) IS 'Stores findings as discrepancies, each once; returns how many are open.';
 
 
 --
@@ -4135,6 +5061,30 @@ COMMENT ON FUNCTION payout.refuse_late_lines(p_settlement_id text) IS 'Raises SP
 
 
 --
+-- Name: refuse_list(text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_list(p_what text, p_problem text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception '%: %', p_what, p_problem
+        using
+            errcode = 'SP341',
+            hint = 'Read the list from where the database says, page by page, to its end.';
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_list(p_what text, p_problem text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_list(p_what text, p_problem text) IS 'Raises SP341 for a page or list of Stripe''s that is malformed or not the one expected.';
+
+
+--
 -- Name: refuse_lookup_page(bigint, text); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -4361,6 +5311,179 @@ COMMENT ON FUNCTION payout.reopen_failed(p_now timestamp with time zone, p_limit
 
 
 --
+-- Name: resolve_adopted(text[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.resolve_adopted(p_stripe_transfer_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    update payout.discrepancies as d
+    set resolved_at = payout.clock(),
+        resolved_by = 'engine',
+        resolution = format('Stripe has transfer %s as %s, as it was asked for.',
+            s.payout_transfer_id, s.stripe_transfer_id)
+    from payout.transfer_states as s
+    where s.stripe_transfer_id = any (p_stripe_transfer_ids)
+        and d.resolved_at is null
+        and (
+            d.stripe_transfer_id = s.stripe_transfer_id
+            or (d.payout_transfer_id = s.payout_transfer_id and d.stripe_transfer_id is null)
+        );
+end
+$$;
+
+
+--
+-- Name: FUNCTION resolve_adopted(p_stripe_transfer_ids text[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.resolve_adopted(p_stripe_transfer_ids text[]) IS 'Resolves discrepancies about transfers that are paid here by these sightings now.';
+
+
+--
+-- Name: resolve_findings(bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.resolve_findings(p_reconcile_run_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'on'
+    AS $$
+begin
+    update payout.discrepancies as d
+    set resolved_at = payout.clock(),
+        resolved_by = 'engine',
+        resolution = format('reconcile run %s found it no longer', p_reconcile_run_id),
+        resolved_by_run_id = p_reconcile_run_id
+    where d.resolved_at is null
+        and d.is_finding
+        and d.last_found_by_run_id < p_reconcile_run_id
+        and d.stripe_transfer_id in (
+            select i.stripe_transfer_id
+            from payout.reconcile_pages as p
+            cross join unnest(p.stripe_transfer_ids) as i (stripe_transfer_id)
+            where p.reconcile_run_id = p_reconcile_run_id
+        );
+end
+$$;
+
+
+--
+-- Name: FUNCTION resolve_findings(p_reconcile_run_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.resolve_findings(p_reconcile_run_id bigint) IS 'Resolves open findings about transfers that this run saw and did not find again.';
+
+
+--
+-- Name: reversal_list_problem(text, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.reversal_list_problem(p_stripe_transfer_id text, p_reversals jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    v_problem text := coalesce(
+        payout.page_problem(null, null, null, p_reversals, false),
+        payout.list_problem(p_reversals, '^trr_[A-Za-z0-9_]+$'));
+begin
+    if v_problem is null and exists (
+        select from jsonb_array_elements(p_reversals) as r
+        where r ->> 'transfer' is distinct from p_stripe_transfer_id
+            or coalesce(r ->> 'amount' !~ '^[1-9][0-9]{0,17}$', true)
+            or jsonb_typeof(r -> 'currency') is distinct from 'string'
+    ) then
+        v_problem := 'the list holds something that is no reversal of it';
+    end if;
+    return v_problem;
+end
+$_$;
+
+
+--
+-- Name: FUNCTION reversal_list_problem(p_stripe_transfer_id text, p_reversals jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.reversal_list_problem(p_stripe_transfer_id text, p_reversals jsonb) IS 'Why this is no list of reversals of that transfer; null: it is.';
+
+
+--
+-- Name: reversals_finding(payout.payout_transfers, text, text, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.reversals_finding(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text, p_reversals jsonb) RETURNS payout.finding
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_finding payout.finding;
+begin
+    v_finding.kind := 'reversals_contradict_transfer';
+    v_finding.payout_transfer_id := p_transfer.payout_transfer_id;
+    v_finding.stripe_transfer_id := p_stripe_transfer_id;
+    v_finding.ours := payout.transfer_facts(
+        p_transfer, (select e.is_livemode from payout.engine_settings as e));
+    v_finding.theirs := jsonb_build_object('problem', p_problem, 'reversals', (
+        select jsonb_agg(jsonb_build_object(
+            'id', r -> 'id', 'amount', r -> 'amount', 'currency', r -> 'currency'))
+        from jsonb_array_elements(p_reversals) as r));
+    return v_finding;
+end
+$$;
+
+
+--
+-- Name: FUNCTION reversals_finding(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text, p_reversals jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.reversals_finding(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text, p_reversals jsonb) IS 'The finding that says which reversals do not fit which transfer, and why.';
+
+
+--
+-- Name: reversals_problem(payout.payout_transfers, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if exists (
+        select from jsonb_array_elements(p_reversals) as r
+        where r ->> 'currency' is distinct from p_transfer.currency::text
+    ) then
+        return 'another currency';
+    elsif (
+        select sum((r ->> 'amount')::numeric) from jsonb_array_elements(p_reversals) as r
+    ) > p_transfer.amount_minor then
+        return 'more than was paid';
+    elsif exists (
+        select from payout.ledger_entries as e
+        join jsonb_array_elements(p_reversals) as r on r ->> 'id' = e.stripe_reversal_id
+        where e.payout_transfer_id <> p_transfer.payout_transfer_id
+            or e.amount_minor <> (r ->> 'amount')::bigint
+    ) then
+        return 'booked otherwise';
+    end if;
+    return null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) IS 'What contradicts the transfer; null: nothing does.';
+
+
+--
 -- Name: ring_doorbells(timestamp with time zone, integer); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -4488,6 +5611,38 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.row_sha256(p_columns jsonb) IS 'SHA-256 of a JSON text in UTF-8.';
+
+
+--
+-- Name: runs_of_this_place(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.runs_of_this_place() RETURNS SETOF payout.reconcile_runs
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select r.*
+    from payout.reconcile_runs as r
+    cross join payout.where_we_are() as w
+    left join lateral (
+        select e.recorded_at, e.reconcile_run_id
+        from payout.epochs as e
+        order by e.epoch_id desc
+        limit 1
+    ) as e on true
+    where r.abandoned_at is null
+        and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
+            = (w.system_identifier, w.timeline_id, w.database_oid, w.table_oid)
+        and (e.recorded_at is null or r.started_at > e.recorded_at
+            or r.reconcile_run_id >= e.reconcile_run_id)
+$$;
+
+
+--
+-- Name: FUNCTION runs_of_this_place(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.runs_of_this_place() IS 'Runs, finished or going on, that were made here since the gate was last opened or closed, and the one that opened it.';
 
 
 --
@@ -4771,6 +5926,88 @@ COMMENT ON FUNCTION payout.settlement_difference(p_settlement payout.settlements
 
 
 --
+-- Name: sighting_outcome(payout.stripe_sightings, payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.sighting_outcome(p_sighting payout.stripe_sightings, p_state payout.transfer_states) RETURNS payout.outcome
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return jsonb_populate_record(null::payout.outcome, to_jsonb(p_sighting)
+        || jsonb_build_object(
+            'payout_transfer_id', p_state.payout_transfer_id,
+            'generation', p_state.generation,
+            'attempt', p_state.attempt,
+            'signal', 'looked_up',
+            'object', 'transfer',
+            'found', 1,
+            'detail', coalesce(
+                'reconcile run ' || p_sighting.reconcile_run_id, 'events')));
+end
+$$;
+
+
+--
+-- Name: FUNCTION sighting_outcome(p_sighting payout.stripe_sightings, p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.sighting_outcome(p_sighting payout.stripe_sightings, p_state payout.transfer_states) IS 'The outcome that a sighting is for a transfer as it stands.';
+
+
+--
+-- Name: start_run(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.start_run(p_worker text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+declare
+    v_now timestamptz := payout.clock();
+    v_from timestamptz := (
+        select max(r.created_until) - interval '1 day'
+        from payout.runs_of_this_place() as r
+        where r.finished_at is not null);
+begin
+    update payout.reconcile_runs as r
+    set abandoned_at = v_now
+    where r.finished_at is null
+        and r.abandoned_at is null
+        and r.reconcile_run_id not in (
+            select h.reconcile_run_id from payout.runs_of_this_place() as h);
+
+    v_from := coalesce(
+        v_from,
+        (select t.created_at - interval '1 day'
+            from payout.payout_transfers as t
+            order by t.payout_transfer_id
+            limit 1),
+        to_timestamp(0));
+    -- Though a clock was set back.
+    v_from := least(v_from, v_now - interval '1 day');
+
+    insert into payout.reconcile_runs (
+        worker, started_at, created_from, created_until, transfers_expected)
+    values (
+        p_worker, v_now, v_from, v_now, (
+            select count(*)
+            from payout.ledger_entries as e
+            where e.kind = 'paid' and e.created_at >= v_from and e.created_at < v_now))
+    on conflict do nothing;
+end
+$$;
+
+
+--
+-- Name: FUNCTION start_run(p_worker text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.start_run(p_worker text) IS 'Begins a reconcile run, unless one goes on; gives up one that no longer counts here.';
+
+
+--
 -- Name: subtotals_at(bigint); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -4855,6 +6092,66 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.subtotals_of(p_seal payout.seals) IS 'Debits and credits, in minor units, of each account that the range of a ledger seal moved, from the first entry to the last of the range.';
+
+
+--
+-- Name: take_events(jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.take_events(p_events jsonb) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_seen payout.stripe_sightings[];
+    v_new integer;
+begin
+    -- Of several events about one transfer the one that shows it furthest reversed.
+    v_seen := array(
+        select distinct on (g.stripe_transfer_id) g
+        from payout.read_sightings(null, (
+            select coalesce(jsonb_agg(e #> '{data,object}'), '[]')
+            from jsonb_array_elements(p_events) as e)) as g
+        order by g.stripe_transfer_id, g.amount_reversed_minor desc);
+    v_new := payout.note_reversals(v_seen);
+    perform payout.take_sightings(v_seen, null);
+    return v_new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION take_events(p_events jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.take_events(p_events jsonb) IS 'Takes what events show; returns how many transfers were reversed further than was known.';
+
+
+--
+-- Name: take_sightings(payout.stripe_sightings[], bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.take_sightings(p_seen payout.stripe_sightings[], p_reconcile_run_id bigint) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+    return payout.record_findings(
+            array(select f from payout.compare_sightings(p_seen) as f), p_reconcile_run_id)
+        + payout.adopt_sightings(array(select k from payout.keep_sightings(p_seen) as k));
+end
+$$;
+
+
+--
+-- Name: FUNCTION take_sightings(p_seen payout.stripe_sightings[], p_reconcile_run_id bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.take_sightings(p_seen payout.stripe_sightings[], p_reconcile_run_id bigint) IS 'Compares and adopts; returns how many findings and alarms there are.';
 
 
 --
@@ -5224,6 +6521,33 @@ COMMENT ON FUNCTION payout.total_minor(p_lines payout.settlement_lines[]) IS 'Su
 
 
 --
+-- Name: transfer_facts(payout.payout_transfers, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return jsonb_build_object(
+        'payout_ref', p_transfer.payout_ref,
+        'settlement_id', p_transfer.settlement_id,
+        'amount_minor', p_transfer.amount_minor,
+        'currency', p_transfer.currency,
+        'destination', p_transfer.destination,
+        'is_livemode', p_is_livemode);
+end
+$$;
+
+
+--
+-- Name: FUNCTION transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) IS 'What these books say of a transfer, to be laid beside what Stripe says.';
+
+
+--
 -- Name: transfer_fits(payout.payout_transfers); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -5318,33 +6642,6 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.was_seen_at_stripe(p_payout_transfer_id bigint) IS 'True once an observation of the transfer, accepted or not, names a transfer at Stripe.';
-
-
---
--- Name: where_we_are(); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-    system_identifier := (pg_control_system()).system_identifier;
-    timeline_id := case
-        when pg_is_in_recovery() then (pg_control_checkpoint()).timeline_id
-        else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
-    end;
-    database_oid := (select d.oid from pg_database as d where d.datname = current_database());
-    table_oid := 'payout.transfer_states'::regclass;
-end
-$$;
-
-
---
--- Name: FUNCTION where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) IS 'This place: system identifier, timeline, oid of the database, oid of payout.transfer_states.';
 
 
 --
@@ -5452,6 +6749,46 @@ $$;
 --
 
 COMMENT ON FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) IS 'Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.';
+
+
+--
+-- Name: begin_reconcile(text, text, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.begin_reconcile(p_worker text, p_stripe_account_id text, p_is_livemode boolean) RETURNS TABLE(reconcile_run_id bigint, query jsonb, starting_after text, transfers_seen bigint, transfers_expected bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
+    if coalesce(btrim(p_worker), '') = '' or p_stripe_account_id is null then
+        perform payout.refuse_list('reconcile', 'no worker or no Stripe account is named');
+    end if;
+
+    if not exists (
+        select from payout.runs_of_this_place() as r where r.finished_at is null
+    ) then
+        perform payout.start_run(p_worker);
+    end if;
+
+    -- The clocks here and at Stripe may differ.
+    return query
+    select r.reconcile_run_id,
+        jsonb_build_object('created', jsonb_build_object(
+            'gte', greatest(0, floor(extract(epoch from r.created_from - interval '1 hour'))),
+            'lt', ceil(extract(epoch from r.created_until + interval '5 minutes')))),
+        r.next_cursor, r.transfers_seen, r.transfers_expected
+    from payout.runs_of_this_place() as r
+    where r.finished_at is null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION begin_reconcile(p_worker text, p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.begin_reconcile(p_worker text, p_stripe_account_id text, p_is_livemode boolean) IS 'The run that goes on: parameters of GET /v1/transfers, the id after which its next page starts (null: from the newest), transfers seen so far, and how many these books expect.';
 
 
 --
@@ -5574,6 +6911,57 @@ COMMENT ON FUNCTION payout_api.claim_lookups(p_worker text, p_limit integer, p_s
 
 
 --
+-- Name: claim_reversal_lookups(text, integer, text, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.claim_reversal_lookups(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) RETURNS TABLE(stripe_transfer_id text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_now timestamptz := payout.clock();
+begin
+    perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
+    if p_worker is null or coalesce(p_limit, 0) not between 1 and 1000 then
+        raise exception 'claim of % look-ups by %', coalesce(p_limit::text, 'null'),
+            coalesce(p_worker, 'nobody')
+            using
+                errcode = 'SP311',
+                hint = 'Name the worker, ask for 1 to 1000.';
+    end if;
+
+    return query
+    with due as (
+        select r.stripe_transfer_id
+        from payout.reversed_transfers as r
+        where r.next_lookup_at <= v_now
+            and exists (
+                select from payout.transfer_states as s
+                where s.stripe_transfer_id = r.stripe_transfer_id
+            )
+        order by r.next_lookup_at
+        limit p_limit
+        for update skip locked
+    )
+    update payout.reversed_transfers as r
+    set next_lookup_at = v_now + interval '10 minutes'
+    from due as d
+    where r.stripe_transfer_id = d.stripe_transfer_id
+    returning r.stripe_transfer_id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION claim_reversal_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.claim_reversal_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean) IS 'Hands out up to p_limit transfers of which Stripe has taken back more than is booked.';
+
+
+--
 -- Name: claim_transfers(text, integer, bigint, text, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
@@ -5588,6 +6976,8 @@ CREATE FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer DEFAUL
 declare
     v_settings payout.engine_settings;
     v_now timestamptz := payout.clock();
+    v_due_ids bigint[];
+    v_doorbell_ids bigint[];
 begin
     perform payout.refuse_unsafe_server();
     perform payout.refuse_closed_gate(p_stripe_account_id, p_is_livemode);
@@ -5610,6 +7000,12 @@ begin
         return;
     end if;
 
+    select array_agg(d.payout_transfer_id), array_agg(distinct d.doorbell_id)
+    into v_due_ids, v_doorbell_ids
+    from payout.lock_due_transfers(
+        v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d;
+    perform payout.answer_doorbells(v_doorbell_ids);
+    v_due_ids := payout.adopt_seen(v_due_ids);
     return query
     with claimed as (
         update payout.transfer_states as s
@@ -5620,17 +7016,12 @@ begin
             first_sent_at = coalesce(s.first_sent_at, v_now),
             doorbell_id = null,
             changed_at = v_now
-        from payout.lock_due_transfers(
-            v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d
-        where s.payout_transfer_id = d.payout_transfer_id
-        returning s.*, d.doorbell_id as answered_doorbell_id
+        where s.payout_transfer_id = any (v_due_ids)
+        returning s.*
     ), opened as (
         insert into payout.transfer_attempts (
             payout_transfer_id, generation, attempt, worker, claimed_at, lease_until)
         select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until
-        from claimed as c
-    ), answered as (
-        select payout.answer_doorbells(array_agg(distinct c.answered_doorbell_id)) as bells
         from claimed as c
     )
     select
@@ -5640,9 +7031,7 @@ begin
         extract(epoch from v_settings.lease_for)::double precision,
         extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c
-    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
-    -- Named in a condition because a query that nobody asks is not run.
-    where (select a.bells from answered as a) >= 0;
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
 end
 $$;
 
@@ -5797,6 +7186,33 @@ $$;
 --
 
 COMMENT ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) IS 'Stops new sends of a scope (engine, currency, payee, settlement) until the hold is released.';
+
+
+--
+-- Name: next_events_query(text, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.next_events_query(p_stripe_account_id text, p_is_livemode boolean) RETURNS TABLE(query jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
+    return query
+    select jsonb_build_object(
+        'types', jsonb_build_array('transfer.reversed'),
+        'created', jsonb_build_object(
+            'gte', floor(extract(epoch from payout.events_read_until() - interval '1 hour')),
+            'lt', ceil(extract(epoch from payout.clock() + interval '5 minutes'))));
+end
+$$;
+
+
+--
+-- Name: FUNCTION next_events_query(p_stripe_account_id text, p_is_livemode boolean); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.next_events_query(p_stripe_account_id text, p_is_livemode boolean) IS 'Parameters of GET /v1/events for what happened since the events were last read to the end.';
 
 
 --
@@ -6090,6 +7506,51 @@ COMMENT ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) IS 
 
 
 --
+-- Name: report_events_page(jsonb, text, jsonb, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.report_events_page(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) RETURNS TABLE(events_new integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_problem text;
+begin
+    if exists (
+        select from payout.event_pages as p
+        where p.query = p_query and p.starting_after is not distinct from p_starting_after
+    ) then
+        return query select 0;
+        return;
+    end if;
+    v_problem := payout.events_page_problem(p_query, p_starting_after, p_events, p_has_more);
+    if v_problem is not null then
+        perform payout.refuse_list('events', v_problem);
+    end if;
+
+    insert into payout.event_pages (
+        query, created_until, starting_after, last_id, has_more, events_seen)
+    values (
+        p_query, to_timestamp((p_query #>> '{created,lt}')::double precision), p_starting_after,
+        coalesce(p_events -> -1 ->> 'id', p_starting_after), p_has_more,
+        jsonb_array_length(p_events))
+    on conflict do nothing;
+    -- Another worker may have brought it meanwhile; what it says counts once all the same.
+    return query select payout.take_events(p_events);
+end
+$$;
+
+
+--
+-- Name: FUNCTION report_events_page(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.report_events_page(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) IS 'Takes a page of events, as Stripe sent it, with the query that it answers; returns how many transfers were reversed further than was known.';
+
+
+--
 -- Name: report_lookup_page(bigint, integer, text, jsonb, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
@@ -6188,6 +7649,217 @@ $$;
 --
 
 COMMENT ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) IS 'Takes an array of payout.outcome objects; answers ok, already, stale or alarm and the state for each. Every outcome is stored, whatever the answer.';
+
+
+--
+-- Name: report_reconcile_page(bigint, text, jsonb, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS TABLE(transfers_seen bigint, discrepancies_found bigint, is_finished boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_run payout.reconcile_runs;
+    v_problem text;
+begin
+    select * into v_run
+    from payout.reconcile_runs as r
+    where r.reconcile_run_id = p_reconcile_run_id
+    for update;
+
+    if not exists (
+        select from payout.reconcile_pages as p
+        where p.reconcile_run_id = p_reconcile_run_id
+            and (p.starting_after = p_starting_after
+                or (p.page_number = 1 and p_starting_after is null))
+    ) then
+        v_problem := payout.reconcile_page_problem(
+            v_run, p_starting_after, p_transfers, p_has_more);
+        if v_problem is not null then
+            perform payout.refuse_list(
+                format('reconcile run %s', coalesce(p_reconcile_run_id::text, 'null')), v_problem);
+        end if;
+        v_run := payout.add_reconcile_page(v_run, p_starting_after, p_transfers, p_has_more);
+    end if;
+    return query
+    select v_run.transfers_seen, v_run.discrepancies_found, v_run.finished_at is not null;
+end
+$$;
+
+
+--
+-- Name: FUNCTION report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Takes a page of a run, as Stripe sent it; returns what the run has seen and found so far, and whether it is finished.';
+
+
+--
+-- Name: report_reversals(text, jsonb); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.report_reversals(p_stripe_transfer_id text, p_reversals jsonb) RETURNS TABLE(reversals_booked integer, is_complete boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_transfer payout.payout_transfers;
+    v_wanted_minor bigint;
+    v_problem text := payout.reversal_list_problem(p_stripe_transfer_id, p_reversals);
+    v_booked integer := 0;
+begin
+    select r.amount_reversed_minor into v_wanted_minor
+    from payout.reversed_transfers as r
+    where r.stripe_transfer_id = p_stripe_transfer_id
+    for update;
+    select t.* into v_transfer
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.stripe_transfer_id = p_stripe_transfer_id and v_wanted_minor > 0;
+    if v_problem is not null or v_transfer.payout_transfer_id is null then
+        perform payout.refuse_list(
+            format('reversals of %s', coalesce(p_stripe_transfer_id, 'null')),
+            coalesce(v_problem, 'nothing of a transfer that is paid by it was seen reversed'));
+    end if;
+
+    v_problem := payout.reversals_problem(v_transfer, p_reversals);
+    if v_problem is null then
+        v_booked := payout.book_reversals(v_transfer, p_reversals);
+    else
+        perform payout.record_findings(array[payout.reversals_finding(
+            v_transfer, p_stripe_transfer_id, v_problem, p_reversals)], null);
+    end if;
+    return query
+    select v_booked, payout.close_reversal_lookup(v_transfer, p_stripe_transfer_id, v_problem);
+end
+$$;
+
+
+--
+-- Name: FUNCTION report_reversals(p_stripe_transfer_id text, p_reversals jsonb); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.report_reversals(p_stripe_transfer_id text, p_reversals jsonb) IS 'Takes all of Stripe''s reversals of a transfer; returns how many were booked now, and whether all that was seen taken back is booked.';
+
+
+--
+-- Name: discrepancies; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.discrepancies (
+    discrepancy_id bigint NOT NULL,
+    kind text NOT NULL,
+    payout_transfer_id bigint,
+    stripe_transfer_id text,
+    ours jsonb DEFAULT '{}'::jsonb NOT NULL,
+    theirs jsonb DEFAULT '{}'::jsonb NOT NULL,
+    advice text NOT NULL,
+    found_at timestamp with time zone DEFAULT now() NOT NULL,
+    resolved_at timestamp with time zone,
+    resolved_by text,
+    resolution text,
+    is_finding boolean DEFAULT false NOT NULL,
+    found_by_run_id bigint,
+    last_found_by_run_id bigint,
+    resolved_by_run_id bigint,
+    CONSTRAINT findings_name_a_transfer CHECK (((NOT is_finding) OR (stripe_transfer_id IS NOT NULL))),
+    CONSTRAINT resolution_is_whole CHECK ((((resolved_at IS NULL) = (resolved_by IS NULL)) AND ((resolved_at IS NULL) = (resolution IS NULL)))),
+    CONSTRAINT runs_resolve_findings CHECK (((resolved_by_run_id IS NULL) OR (is_finding AND (resolved_at IS NOT NULL))))
+);
+
+
+--
+-- Name: TABLE discrepancies; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.discrepancies IS 'Where Stripe and these books disagree: what each side says and what to do. Never deleted.';
+
+
+--
+-- Name: COLUMN discrepancies.is_finding; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.discrepancies.is_finding IS 'Found by comparing with Stripe, so that a later comparison may find it again, or no longer.';
+
+
+--
+-- Name: COLUMN discrepancies.found_by_run_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.discrepancies.found_by_run_id IS 'The reconcile run that found it first; null: found in another way.';
+
+
+--
+-- Name: COLUMN discrepancies.last_found_by_run_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.discrepancies.last_found_by_run_id IS 'The last run that found it.';
+
+
+--
+-- Name: COLUMN discrepancies.resolved_by_run_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.discrepancies.resolved_by_run_id IS 'The run that saw the transfer and found nothing wrong; then it may be found anew.';
+
+
+--
+-- Name: resolve_discrepancy(bigint, text); Type: FUNCTION; Schema: payout_api; Owner: -
+--
+
+CREATE FUNCTION payout_api.resolve_discrepancy(p_discrepancy_id bigint, p_reason text) RETURNS payout.discrepancies
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_discrepancy payout.discrepancies;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot resolve discrepancy % without a reason', p_discrepancy_id
+            using
+                errcode = 'SP313',
+                hint = 'Say what was found and what was done about it.';
+    end if;
+
+    select * into v_discrepancy
+    from payout.discrepancies as d
+    where d.discrepancy_id = p_discrepancy_id
+    for update;
+    if not found then
+        raise exception 'discrepancy % does not exist', p_discrepancy_id
+            using
+                errcode = 'SP310',
+                hint = 'select * from payout_api.discrepancies';
+    end if;
+    if v_discrepancy.resolved_at is not null then
+        return v_discrepancy;
+    end if;
+
+    update payout.discrepancies as d
+    set resolved_at = payout.clock(),
+        resolved_by = session_user,
+        resolution = p_reason
+    where d.discrepancy_id = p_discrepancy_id
+    returning * into v_discrepancy;
+
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('resolve_discrepancy', v_discrepancy.kind, p_reason,
+        jsonb_build_object('discrepancy_id', p_discrepancy_id));
+    return v_discrepancy;
+end
+$$;
+
+
+--
+-- Name: FUNCTION resolve_discrepancy(p_discrepancy_id bigint, p_reason text); Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON FUNCTION payout_api.resolve_discrepancy(p_discrepancy_id bigint, p_reason text) IS 'Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.';
 
 
 --
@@ -6447,33 +8119,6 @@ COMMENT ON COLUMN payout.currencies.largest_amount_minor IS 'The most that one t
 
 
 --
--- Name: discrepancies; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.discrepancies (
-    discrepancy_id bigint NOT NULL,
-    kind text NOT NULL,
-    payout_transfer_id bigint,
-    stripe_transfer_id text,
-    ours jsonb DEFAULT '{}'::jsonb NOT NULL,
-    theirs jsonb DEFAULT '{}'::jsonb NOT NULL,
-    advice text NOT NULL,
-    found_at timestamp with time zone DEFAULT now() NOT NULL,
-    resolved_at timestamp with time zone,
-    resolved_by text,
-    resolution text,
-    CONSTRAINT resolution_is_whole CHECK ((((resolved_at IS NULL) = (resolved_by IS NULL)) AND ((resolved_at IS NULL) = (resolution IS NULL))))
-);
-
-
---
--- Name: TABLE discrepancies; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.discrepancies IS 'Where Stripe and these books disagree: what each side says and what to do. Never deleted.';
-
-
---
 -- Name: discrepancies_discrepancy_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
 --
 
@@ -6493,6 +8138,66 @@ ALTER TABLE payout.discrepancies ALTER COLUMN discrepancy_id ADD GENERATED ALWAY
 
 ALTER TABLE payout.epochs ALTER COLUMN epoch_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME payout.epochs_epoch_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: event_pages; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.event_pages (
+    event_page_id bigint NOT NULL,
+    query jsonb NOT NULL,
+    created_until timestamp with time zone NOT NULL,
+    starting_after text,
+    last_id text,
+    has_more boolean NOT NULL,
+    events_seen integer NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT only_an_empty_list_has_no_last_id CHECK (((last_id IS NOT NULL) OR ((events_seen = 0) AND (NOT has_more)))),
+    CONSTRAINT seen_is_not_negative CHECK ((events_seen >= 0))
+);
+
+
+--
+-- Name: TABLE event_pages; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.event_pages IS 'A page of Stripe''s events about reversed transfers that was taken. What was read to its last page says where the next query begins.';
+
+
+--
+-- Name: COLUMN event_pages.query; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.event_pages.query IS 'The parameters of GET /v1/events that it answers.';
+
+
+--
+-- Name: COLUMN event_pages.created_until; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.event_pages.created_until IS 'The query names events from before this time, by Stripe''s clock.';
+
+
+--
+-- Name: COLUMN event_pages.received_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.event_pages.received_at IS 'When a worker reported it.';
+
+
+--
+-- Name: event_pages_event_page_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+ALTER TABLE payout.event_pages ALTER COLUMN event_page_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME payout.event_pages_event_page_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -6759,60 +8464,48 @@ ALTER TABLE payout.payout_transfers ALTER COLUMN payout_transfer_id ADD GENERATE
 
 
 --
--- Name: reconcile_runs; Type: TABLE; Schema: payout; Owner: -
+-- Name: reconcile_pages; Type: TABLE; Schema: payout; Owner: -
 --
 
-CREATE TABLE payout.reconcile_runs (
+CREATE TABLE payout.reconcile_pages (
     reconcile_run_id bigint NOT NULL,
-    started_at timestamp with time zone DEFAULT now() NOT NULL,
-    finished_at timestamp with time zone,
-    created_from timestamp with time zone NOT NULL,
-    created_until timestamp with time zone NOT NULL,
-    next_cursor text,
-    transfers_seen bigint DEFAULT 0 NOT NULL,
-    discrepancies_found bigint DEFAULT 0 NOT NULL,
-    system_identifier bigint DEFAULT (payout.where_we_are()).system_identifier,
-    timeline_id integer DEFAULT (payout.where_we_are()).timeline_id,
-    database_oid oid DEFAULT (payout.where_we_are()).database_oid,
-    table_oid oid DEFAULT (payout.where_we_are()).table_oid,
-    CONSTRAINT counts_are_not_negative CHECK (((transfers_seen >= 0) AND (discrepancies_found >= 0))),
-    CONSTRAINT window_is_in_order CHECK ((created_from < created_until))
+    page_number integer NOT NULL,
+    starting_after text,
+    last_id text,
+    has_more boolean NOT NULL,
+    stripe_transfer_ids text[] NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT only_an_empty_list_has_no_last_id CHECK (((last_id IS NOT NULL) OR ((page_number = 1) AND (stripe_transfer_ids = '{}'::text[]) AND (NOT has_more)))),
+    CONSTRAINT pages_count_from_one CHECK ((page_number >= 1))
 );
 
 
 --
--- Name: TABLE reconcile_runs; Type: COMMENT; Schema: payout; Owner: -
+-- Name: TABLE reconcile_pages; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON TABLE payout.reconcile_runs IS 'One comparison of Stripe''s list of transfers with these books, and how far it has come.';
-
-
---
--- Name: COLUMN reconcile_runs.created_from; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.reconcile_runs.created_from IS 'The run compares transfers that Stripe created from this time on.';
+COMMENT ON TABLE payout.reconcile_pages IS 'A page of Stripe''s list that a run has taken: what it said is in findings and sightings, here are the ids that it named.';
 
 
 --
--- Name: COLUMN reconcile_runs.created_until; Type: COMMENT; Schema: payout; Owner: -
+-- Name: COLUMN reconcile_pages.starting_after; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.reconcile_runs.created_until IS 'And before this time.';
-
-
---
--- Name: COLUMN reconcile_runs.next_cursor; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.reconcile_runs.next_cursor IS 'Stripe transfer id after which the next page starts; null: from the newest.';
+COMMENT ON COLUMN payout.reconcile_pages.starting_after IS 'The last id of the page before; null: the first page.';
 
 
 --
--- Name: COLUMN reconcile_runs.system_identifier; Type: COMMENT; Schema: payout; Owner: -
+-- Name: COLUMN reconcile_pages.last_id; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.reconcile_runs.system_identifier IS 'With the next three: where the run was made, as in payout.epochs.';
+COMMENT ON COLUMN payout.reconcile_pages.last_id IS 'After which the next page starts.';
+
+
+--
+-- Name: COLUMN reconcile_pages.received_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_pages.received_at IS 'When a worker reported it.';
 
 
 --
@@ -6827,6 +8520,47 @@ ALTER TABLE payout.reconcile_runs ALTER COLUMN reconcile_run_id ADD GENERATED AL
     NO MAXVALUE
     CACHE 1
 );
+
+
+--
+-- Name: reversed_transfers; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.reversed_transfers (
+    stripe_transfer_id text NOT NULL,
+    amount_reversed_minor bigint NOT NULL,
+    next_lookup_at timestamp with time zone,
+    noted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT amount_is_positive CHECK ((amount_reversed_minor > 0))
+);
+
+
+--
+-- Name: TABLE reversed_transfers; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.reversed_transfers IS 'Transfers of ours of which Stripe has taken something back, and whether the books have it.';
+
+
+--
+-- Name: COLUMN reversed_transfers.amount_reversed_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reversed_transfers.amount_reversed_minor IS 'The most that was seen taken back, in minor units of the transfer''s currency.';
+
+
+--
+-- Name: COLUMN reversed_transfers.next_lookup_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reversed_transfers.next_lookup_at IS 'When its reversals are to be read; null: they are booked, or a person must look.';
+
+
+--
+-- Name: COLUMN reversed_transfers.noted_at; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reversed_transfers.noted_at IS 'When a reversal of it was seen first.';
 
 
 --
@@ -7104,6 +8838,35 @@ COMMENT ON SEQUENCE payout.waiting_doorbell IS 'The queue job that is known to w
 
 
 --
+-- Name: discrepancies; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.discrepancies AS
+ SELECT d.discrepancy_id,
+    d.kind,
+    COALESCE((t.settlement_id)::text, (d.theirs ->> 'named_settlement'::text)) AS settlement_id,
+    d.payout_transfer_id,
+    d.stripe_transfer_id,
+    d.ours,
+    d.theirs,
+    d.found_at AS since,
+    d.found_by_run_id,
+    d.last_found_by_run_id,
+    concat_ws(' '::text, d.advice, 'Then:', (('select payout_api.release_hold('::text || h.hold_id) || ', ''…'');'::text), format('select payout_api.resolve_discrepancy(%s, ''…'');'::text, d.discrepancy_id)) AS what_to_do
+   FROM ((payout.discrepancies d
+     LEFT JOIN payout.payout_transfers t ON ((t.payout_transfer_id = d.payout_transfer_id)))
+     LEFT JOIN payout.holds h ON (((h.scope = 'settlement'::text) AND (h.subject = (t.settlement_id)::text) AND (h.released_at IS NULL))))
+  WHERE (d.resolved_at IS NULL);
+
+
+--
+-- Name: VIEW discrepancies; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.discrepancies IS 'One row for each open discrepancy: what these books say (ours) and Stripe (theirs), since when, by which reconcile run, and the next step with the calls that end it.';
+
+
+--
 -- Name: error_codes; Type: VIEW; Schema: payout_api; Owner: -
 --
 
@@ -7111,7 +8874,7 @@ CREATE VIEW payout_api.error_codes AS
  SELECT sqlstate,
     meaning,
     reaction
-   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job or hold'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold or release without what it needs'::text,'correct the call'::text), ('SP314'::text,'an approval without what it needs'::text,'correct the call'::text), ('SP330'::text,'no such seal, or no head of seals'::text,'correct the call'::text), ('SP320'::text,'the gate or the Stripe account without what its change needs'::text,'correct the call'::text), ('SP340'::text,'a page of Stripe''s list that is not the next one'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text), ('SP403'::text,'the database is not where it was adopted: the gate is closed'::text,'try later'::text), ('SP404'::text,'the database pays from another Stripe account, or in the other mode'::text,'try later'::text), ('SP410'::text,'nothing was reconciled in this place, so the gate stays closed'::text,'try later'::text), ('SP411'::text,'transfers are open that the old Stripe account may have executed'::text,'try later'::text)) c(sqlstate, meaning, reaction);
+   FROM ( VALUES ('SP101'::text,'a fact may not be changed or removed'::text,'stop and alert'::text), ('SP102'::text,'a complete settlement may not be changed'::text,'stop and alert'::text), ('SP103'::text,'attempts and keys of a transfer only count up'::text,'stop and alert'::text), ('SP104'::text,'a hold can only be released, once'::text,'stop and alert'::text), ('SP201'::text,'the transfer is in a state that knows no such move'::text,'finish quietly'::text), ('SP202'::text,'the settlement is still pending'::text,'finish quietly'::text), ('SP301'::text,'a line names an unknown payee'::text,'correct the call'::text), ('SP302'::text,'a line names a payee without a Stripe account'::text,'correct the call'::text), ('SP303'::text,'the lines do not add up to the total'::text,'correct the call'::text), ('SP304'::text,'a transfer is larger than Stripe takes'::text,'correct the call'::text), ('SP305'::text,'the currency is not supported'::text,'correct the call'::text), ('SP306'::text,'the amount is no multiple of the currency''s step'::text,'correct the call'::text), ('SP307'::text,'the settlement exists with other content'::text,'correct the call'::text), ('SP308'::text,'the metadata is beyond what Stripe takes'::text,'correct the call'::text), ('SP309'::text,'the lines are malformed'::text,'correct the call'::text), ('SP310'::text,'no such settlement, transfer, job, hold or discrepancy'::text,'correct the call'::text), ('SP311'::text,'a claim of more or fewer transfers than one claim hands out'::text,'correct the call'::text), ('SP312'::text,'the reported outcomes are malformed'::text,'correct the call'::text), ('SP313'::text,'a hold, release or resolution without what it needs'::text,'correct the call'::text), ('SP314'::text,'an approval without what it needs'::text,'correct the call'::text), ('SP330'::text,'no such seal, or no head of seals'::text,'correct the call'::text), ('SP320'::text,'the gate or the Stripe account without what its change needs'::text,'correct the call'::text), ('SP340'::text,'a page of Stripe''s list that is not the next one'::text,'correct the call'::text), ('SP341'::text,'a page or list of Stripe''s that is malformed or not expected'::text,'correct the call'::text), ('SP401'::text,'the server may lose what it commits, so nothing is handed out'::text,'try later'::text), ('SP402'::text,'another transaction came first: repeat this one'::text,'try later'::text), ('SP403'::text,'the database is not where it was adopted: the gate is closed'::text,'try later'::text), ('SP404'::text,'the database pays from another Stripe account, or in the other mode'::text,'try later'::text), ('SP410'::text,'nothing was reconciled in this place, so the gate stays closed'::text,'try later'::text), ('SP411'::text,'transfers are open that the old Stripe account may have executed'::text,'try later'::text)) c(sqlstate, meaning, reaction);
 
 
 --
@@ -7162,6 +8925,42 @@ CREATE VIEW payout_api.overview AS
 --
 
 COMMENT ON VIEW payout_api.overview IS 'Transfers by state and currency; amounts in minor units.';
+
+
+--
+-- Name: reconcile_progress; Type: VIEW; Schema: payout_api; Owner: -
+--
+
+CREATE VIEW payout_api.reconcile_progress AS
+ SELECT r.reconcile_run_id,
+        CASE
+            WHEN (r.finished_at IS NOT NULL) THEN 'finished'::text
+            WHEN (r.abandoned_at IS NOT NULL) THEN 'given up'::text
+            ELSE 'going on'::text
+        END AS progress,
+    r.worker,
+    r.started_at,
+    COALESCE(r.finished_at, r.abandoned_at) AS ended_at,
+    r.created_from,
+    r.created_until,
+    p.pages,
+    p.last_page_at,
+    r.transfers_seen,
+    r.transfers_expected,
+    r.discrepancies_found
+   FROM (payout.reconcile_runs r
+     LEFT JOIN LATERAL ( SELECT count(*) AS pages,
+            max(p_1.received_at) AS last_page_at
+           FROM payout.reconcile_pages p_1
+          WHERE (p_1.reconcile_run_id = r.reconcile_run_id)) p ON (true))
+  ORDER BY r.reconcile_run_id DESC;
+
+
+--
+-- Name: VIEW reconcile_progress; Type: COMMENT; Schema: payout_api; Owner: -
+--
+
+COMMENT ON VIEW payout_api.reconcile_progress IS 'One row for each run: what it compares, the pages and transfers seen so far, how many these books expected, and how many findings it has.';
 
 
 --
@@ -7297,6 +9096,22 @@ ALTER TABLE ONLY payout.epochs
 
 
 --
+-- Name: event_pages event_pages_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.event_pages
+    ADD CONSTRAINT event_pages_pkey PRIMARY KEY (event_page_id);
+
+
+--
+-- Name: event_pages event_pages_query_starting_after_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.event_pages
+    ADD CONSTRAINT event_pages_query_starting_after_key UNIQUE NULLS NOT DISTINCT (query, starting_after);
+
+
+--
 -- Name: holds holds_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -7425,11 +9240,35 @@ ALTER TABLE payout.transfer_states
 
 
 --
+-- Name: reconcile_pages reconcile_pages_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.reconcile_pages
+    ADD CONSTRAINT reconcile_pages_pkey PRIMARY KEY (reconcile_run_id, page_number);
+
+
+--
+-- Name: reconcile_pages reconcile_pages_reconcile_run_id_starting_after_key; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.reconcile_pages
+    ADD CONSTRAINT reconcile_pages_reconcile_run_id_starting_after_key UNIQUE NULLS NOT DISTINCT (reconcile_run_id, starting_after);
+
+
+--
 -- Name: reconcile_runs reconcile_runs_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
 --
 
 ALTER TABLE ONLY payout.reconcile_runs
     ADD CONSTRAINT reconcile_runs_pkey PRIMARY KEY (reconcile_run_id);
+
+
+--
+-- Name: reversed_transfers reversed_transfers_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.reversed_transfers
+    ADD CONSTRAINT reversed_transfers_pkey PRIMARY KEY (stripe_transfer_id);
 
 
 --
@@ -7505,6 +9344,14 @@ ALTER TABLE ONLY payout.stripe_error_rules
 
 
 --
+-- Name: stripe_sightings stripe_sightings_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
+--
+
+ALTER TABLE ONLY payout.stripe_sightings
+    ADD CONSTRAINT stripe_sightings_pkey PRIMARY KEY (stripe_transfer_id);
+
+
+--
 -- Name: transfer_attempts transfer_attempts_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -7561,10 +9408,38 @@ ALTER TABLE ONLY payout.transfer_states
 
 
 --
+-- Name: discrepancies_kind_stripe_transfer_id_finding_key; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE UNIQUE INDEX discrepancies_kind_stripe_transfer_id_finding_key ON payout.discrepancies USING btree (kind, stripe_transfer_id) WHERE (is_finding AND (resolved_by_run_id IS NULL));
+
+
+--
 -- Name: discrepancies_open_idx; Type: INDEX; Schema: payout; Owner: -
 --
 
 CREATE INDEX discrepancies_open_idx ON payout.discrepancies USING btree (found_at) WHERE (resolved_at IS NULL);
+
+
+--
+-- Name: discrepancies_open_payout_transfer_id_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX discrepancies_open_payout_transfer_id_idx ON payout.discrepancies USING btree (payout_transfer_id) WHERE (resolved_at IS NULL);
+
+
+--
+-- Name: discrepancies_open_stripe_transfer_id_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX discrepancies_open_stripe_transfer_id_idx ON payout.discrepancies USING btree (stripe_transfer_id) WHERE (resolved_at IS NULL);
+
+
+--
+-- Name: event_pages_created_until_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX event_pages_created_until_idx ON payout.event_pages USING btree (created_until) WHERE (NOT has_more);
 
 
 --
@@ -7596,10 +9471,31 @@ CREATE INDEX payee_accounts_payee_id_idx ON payout.payee_accounts USING btree (p
 
 
 --
+-- Name: reconcile_runs_one_goes_on_key; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE UNIQUE INDEX reconcile_runs_one_goes_on_key ON payout.reconcile_runs USING btree ((true)) WHERE ((finished_at IS NULL) AND (abandoned_at IS NULL));
+
+
+--
+-- Name: reversed_transfers_next_lookup_at_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX reversed_transfers_next_lookup_at_idx ON payout.reversed_transfers USING btree (next_lookup_at) WHERE (next_lookup_at IS NOT NULL);
+
+
+--
 -- Name: seal_subtotals_seal_id_idx; Type: INDEX; Schema: payout; Owner: -
 --
 
 CREATE INDEX seal_subtotals_seal_id_idx ON payout.seal_subtotals USING btree (seal_id);
+
+
+--
+-- Name: stripe_sightings_payout_ref_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX stripe_sightings_payout_ref_idx ON payout.stripe_sightings USING btree (payout_ref);
 
 
 --
@@ -7681,6 +9577,15 @@ ALTER TABLE payout.epochs ENABLE ALWAYS TRIGGER _500_refuse_change;
 
 
 --
+-- Name: event_pages _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.event_pages FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.event_pages ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
 -- Name: key_generations _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
 --
 
@@ -7753,6 +9658,15 @@ ALTER TABLE payout.payout_transfers ENABLE ALWAYS TRIGGER _500_refuse_change;
 
 
 --
+-- Name: reconcile_pages _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.reconcile_pages FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.reconcile_pages ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
 -- Name: seal_subtotals _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
 --
 
@@ -7786,6 +9700,15 @@ ALTER TABLE payout.state_edges ENABLE ALWAYS TRIGGER _500_refuse_change;
 CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.states FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
 
 ALTER TABLE payout.states ENABLE ALWAYS TRIGGER _500_refuse_change;
+
+
+--
+-- Name: stripe_sightings _500_refuse_change; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_change BEFORE DELETE OR UPDATE ON payout.stripe_sightings FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.stripe_sightings ENABLE ALWAYS TRIGGER _500_refuse_change;
 
 
 --
@@ -7861,6 +9784,15 @@ ALTER TABLE payout.reconcile_runs ENABLE ALWAYS TRIGGER _500_refuse_delete;
 
 
 --
+-- Name: reversed_transfers _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_delete BEFORE DELETE ON payout.reversed_transfers FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.reversed_transfers ENABLE ALWAYS TRIGGER _500_refuse_delete;
+
+
+--
 -- Name: seal_marks _500_refuse_delete; Type: TRIGGER; Schema: payout; Owner: -
 --
 
@@ -7921,6 +9853,15 @@ ALTER TABLE payout.engine_settings ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.epochs FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
 
 ALTER TABLE payout.epochs ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: event_pages _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.event_pages FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.event_pages ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 
 
 --
@@ -8014,12 +9955,30 @@ ALTER TABLE payout.payout_transfers ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 
 
 --
+-- Name: reconcile_pages _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.reconcile_pages FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.reconcile_pages ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
 -- Name: reconcile_runs _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
 --
 
 CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.reconcile_runs FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
 
 ALTER TABLE payout.reconcile_runs ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: reversed_transfers _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.reversed_transfers FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.reversed_transfers ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 
 
 --
@@ -8092,6 +10051,15 @@ ALTER TABLE payout.states ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.stripe_error_rules FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
 
 ALTER TABLE payout.stripe_error_rules ENABLE ALWAYS TRIGGER _500_refuse_truncate;
+
+
+--
+-- Name: stripe_sightings _500_refuse_truncate; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_refuse_truncate BEFORE TRUNCATE ON payout.stripe_sightings FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change();
+
+ALTER TABLE payout.stripe_sightings ENABLE ALWAYS TRIGGER _500_refuse_truncate;
 
 
 --
@@ -8358,6 +10326,28 @@ REVOKE ALL ON FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, 
 
 
 --
+-- Name: FUNCTION where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) FROM PUBLIC;
+
+
+--
+-- Name: TABLE reconcile_runs; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.reconcile_runs TO payout_operator;
+GRANT SELECT ON TABLE payout.reconcile_runs TO payout_auditor;
+
+
+--
+-- Name: FUNCTION add_reconcile_page(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.add_reconcile_page(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
+
+
+--
 -- Name: TABLE seals; Type: ACL; Schema: payout; Owner: -
 --
 
@@ -8370,6 +10360,20 @@ GRANT SELECT ON TABLE payout.seals TO payout_auditor;
 --
 
 REVOKE ALL ON FUNCTION payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION adopt_seen(p_payout_transfer_ids bigint[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.adopt_seen(p_payout_transfer_ids bigint[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION adopt_sightings(p_stripe_transfer_ids text[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.adopt_sightings(p_stripe_transfer_ids text[]) FROM PUBLIC;
 
 
 --
@@ -8407,6 +10411,13 @@ GRANT SELECT ON TABLE payout.stripe_error_rules TO payout_auditor;
 --
 
 REVOKE ALL ON FUNCTION payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) FROM PUBLIC;
 
 
 --
@@ -8519,6 +10530,28 @@ REVOKE ALL ON FUNCTION payout.clear_lost_doorbells() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.clock() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION close_reversal_lookup(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.close_reversal_lookup(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text) FROM PUBLIC;
+
+
+--
+-- Name: TABLE stripe_sightings; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.stripe_sightings TO payout_operator;
+GRANT SELECT ON TABLE payout.stripe_sightings TO payout_auditor;
+
+
+--
+-- Name: FUNCTION compare_sightings(p_seen payout.stripe_sightings[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.compare_sightings(p_seen payout.stripe_sightings[]) FROM PUBLIC;
 
 
 --
@@ -8660,6 +10693,20 @@ REVOKE ALL ON FUNCTION payout.entry_fits(p_entry payout.ledger_entries) FROM PUB
 
 
 --
+-- Name: FUNCTION events_page_problem(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.events_page_problem(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION events_read_until(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.events_read_until() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION expected_rights(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -8671,6 +10718,20 @@ REVOKE ALL ON FUNCTION payout.expected_rights() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.expire_leases(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION find_missing(p_run payout.reconcile_runs); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.find_missing(p_run payout.reconcile_runs) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION finding_advice(p_kind text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.finding_advice(p_kind text) FROM PUBLIC;
 
 
 --
@@ -8817,6 +10878,20 @@ REVOKE ALL ON FUNCTION payout.judge_success(p_outcome payout.outcome, p_state pa
 
 
 --
+-- Name: FUNCTION keep_sightings(p_seen payout.stripe_sightings[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.keep_sightings(p_seen payout.stripe_sightings[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION list_problem(p_objects jsonb, p_id_pattern text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.list_problem(p_objects jsonb, p_id_pattern text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -8880,6 +10955,13 @@ REVOKE ALL ON FUNCTION payout.newest_row_id(p_table_name text) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION note_reversals(p_seen payout.stripe_sightings[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.note_reversals(p_seen payout.stripe_sightings[]) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION other_attempts_drain_at(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -8905,6 +10987,13 @@ REVOKE ALL ON FUNCTION payout.page_problem(p_last_id text, p_had_more boolean, p
 --
 
 REVOKE ALL ON FUNCTION payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION park_seen(p_payout_transfer_ids bigint[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.park_seen(p_payout_transfer_ids bigint[]) FROM PUBLIC;
 
 
 --
@@ -8954,6 +11043,27 @@ REVOKE ALL ON FUNCTION payout.read_lines(p_settlement_id payout.external_id, p_l
 --
 
 REVOKE ALL ON FUNCTION payout.read_outcomes(p_outcomes jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION read_sightings(p_reconcile_run_id bigint, p_transfers jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.read_sightings(p_reconcile_run_id bigint, p_transfers jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION reconcile_page_problem(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.reconcile_page_problem(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION record_findings(p_findings payout.finding[], p_reconcile_run_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.record_findings(p_findings payout.finding[], p_reconcile_run_id bigint) FROM PUBLIC;
 
 
 --
@@ -9020,6 +11130,13 @@ REVOKE ALL ON FUNCTION payout.refuse_late_lines(p_settlement_id text) FROM PUBLI
 
 
 --
+-- Name: FUNCTION refuse_list(p_what text, p_problem text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_list(p_what text, p_problem text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION refuse_lookup_page(p_lookup_id bigint, p_problem text); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -9062,6 +11179,41 @@ REVOKE ALL ON FUNCTION payout.reopen_failed(p_now timestamp with time zone, p_li
 
 
 --
+-- Name: FUNCTION resolve_adopted(p_stripe_transfer_ids text[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.resolve_adopted(p_stripe_transfer_ids text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION resolve_findings(p_reconcile_run_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.resolve_findings(p_reconcile_run_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION reversal_list_problem(p_stripe_transfer_id text, p_reversals jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.reversal_list_problem(p_stripe_transfer_id text, p_reversals jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION reversals_finding(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text, p_reversals jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.reversals_finding(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text, p_reversals jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION ring_doorbells(p_now timestamp with time zone, p_limit integer); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -9080,6 +11232,13 @@ REVOKE ALL ON FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers i
 --
 
 REVOKE ALL ON FUNCTION payout.row_sha256(p_columns jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION runs_of_this_place(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.runs_of_this_place() FROM PUBLIC;
 
 
 --
@@ -9133,6 +11292,20 @@ REVOKE ALL ON FUNCTION payout.settlement_difference(p_settlement payout.settleme
 
 
 --
+-- Name: FUNCTION sighting_outcome(p_sighting payout.stripe_sightings, p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.sighting_outcome(p_sighting payout.stripe_sightings, p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION start_run(p_worker text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.start_run(p_worker text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION subtotals_at(p_seal_id bigint); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -9144,6 +11317,20 @@ REVOKE ALL ON FUNCTION payout.subtotals_at(p_seal_id bigint) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.subtotals_of(p_seal payout.seals) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION take_events(p_events jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.take_events(p_events jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION take_sightings(p_seen payout.stripe_sightings[], p_reconcile_run_id bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.take_sightings(p_seen payout.stripe_sightings[], p_reconcile_run_id bigint) FROM PUBLIC;
 
 
 --
@@ -9217,6 +11404,13 @@ REVOKE ALL ON FUNCTION payout.total_minor(p_lines payout.settlement_lines[]) FRO
 
 
 --
+-- Name: FUNCTION transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION transfer_fits(p_transfer payout.payout_transfers); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -9238,13 +11432,6 @@ REVOKE ALL ON FUNCTION payout.was_seen_at_stripe(p_payout_transfer_id bigint) FR
 
 
 --
--- Name: FUNCTION where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.where_we_are(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION approve_absence(p_payout_transfer_id bigint, p_reason text); Type: ACL; Schema: payout_api; Owner: -
 --
 
@@ -9262,6 +11449,14 @@ GRANT ALL ON FUNCTION payout_api.balances_as_of(p_at timestamp with time zone) T
 
 
 --
+-- Name: FUNCTION begin_reconcile(p_worker text, p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.begin_reconcile(p_worker text, p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.begin_reconcile(p_worker text, p_stripe_account_id text, p_is_livemode boolean) TO payout_worker;
+
+
+--
 -- Name: FUNCTION change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text); Type: ACL; Schema: payout_api; Owner: -
 --
 
@@ -9275,6 +11470,14 @@ GRANT ALL ON FUNCTION payout_api.change_stripe_account(p_stripe_account_id text,
 
 REVOKE ALL ON FUNCTION payout_api.claim_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.claim_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean) TO payout_worker;
+
+
+--
+-- Name: FUNCTION claim_reversal_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.claim_reversal_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.claim_reversal_lookups(p_worker text, p_limit integer, p_stripe_account_id text, p_is_livemode boolean) TO payout_worker;
 
 
 --
@@ -9309,6 +11512,14 @@ GRANT ALL ON FUNCTION payout_api.doctor(p_stripe_account_id text, p_is_livemode 
 
 REVOKE ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.hold(p_scope text, p_reason text, p_subject text) TO payout_operator;
+
+
+--
+-- Name: FUNCTION next_events_query(p_stripe_account_id text, p_is_livemode boolean); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.next_events_query(p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.next_events_query(p_stripe_account_id text, p_is_livemode boolean) TO payout_worker;
 
 
 --
@@ -9363,6 +11574,14 @@ GRANT ALL ON FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) T
 
 
 --
+-- Name: FUNCTION report_events_page(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.report_events_page(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.report_events_page(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) TO payout_worker;
+
+
+--
 -- Name: FUNCTION report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout_api; Owner: -
 --
 
@@ -9376,6 +11595,38 @@ GRANT ALL ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_
 
 REVOKE ALL ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) TO payout_worker;
+
+
+--
+-- Name: FUNCTION report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean) TO payout_worker;
+
+
+--
+-- Name: FUNCTION report_reversals(p_stripe_transfer_id text, p_reversals jsonb); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.report_reversals(p_stripe_transfer_id text, p_reversals jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.report_reversals(p_stripe_transfer_id text, p_reversals jsonb) TO payout_worker;
+
+
+--
+-- Name: TABLE discrepancies; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.discrepancies TO payout_operator;
+GRANT SELECT ON TABLE payout.discrepancies TO payout_auditor;
+
+
+--
+-- Name: FUNCTION resolve_discrepancy(p_discrepancy_id bigint, p_reason text); Type: ACL; Schema: payout_api; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout_api.resolve_discrepancy(p_discrepancy_id bigint, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.resolve_discrepancy(p_discrepancy_id bigint, p_reason text) TO payout_operator;
 
 
 --
@@ -9432,11 +11683,11 @@ GRANT SELECT ON TABLE payout.currencies TO payout_auditor;
 
 
 --
--- Name: TABLE discrepancies; Type: ACL; Schema: payout; Owner: -
+-- Name: TABLE event_pages; Type: ACL; Schema: payout; Owner: -
 --
 
-GRANT SELECT ON TABLE payout.discrepancies TO payout_operator;
-GRANT SELECT ON TABLE payout.discrepancies TO payout_auditor;
+GRANT SELECT ON TABLE payout.event_pages TO payout_operator;
+GRANT SELECT ON TABLE payout.event_pages TO payout_auditor;
 
 
 --
@@ -9496,11 +11747,19 @@ GRANT SELECT ON TABLE payout.payout_jobs TO payout_auditor;
 
 
 --
--- Name: TABLE reconcile_runs; Type: ACL; Schema: payout; Owner: -
+-- Name: TABLE reconcile_pages; Type: ACL; Schema: payout; Owner: -
 --
 
-GRANT SELECT ON TABLE payout.reconcile_runs TO payout_operator;
-GRANT SELECT ON TABLE payout.reconcile_runs TO payout_auditor;
+GRANT SELECT ON TABLE payout.reconcile_pages TO payout_operator;
+GRANT SELECT ON TABLE payout.reconcile_pages TO payout_auditor;
+
+
+--
+-- Name: TABLE reversed_transfers; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.reversed_transfers TO payout_operator;
+GRANT SELECT ON TABLE payout.reversed_transfers TO payout_auditor;
 
 
 --
@@ -9544,6 +11803,14 @@ GRANT SELECT ON TABLE payout.transfer_observations TO payout_auditor;
 
 
 --
+-- Name: TABLE discrepancies; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.discrepancies TO payout_operator;
+GRANT SELECT ON TABLE payout_api.discrepancies TO payout_auditor;
+
+
+--
 -- Name: TABLE error_codes; Type: ACL; Schema: payout_api; Owner: -
 --
 
@@ -9567,6 +11834,14 @@ GRANT SELECT ON TABLE payout_api.ledger_balances TO payout_auditor;
 
 GRANT SELECT ON TABLE payout_api.overview TO payout_operator;
 GRANT SELECT ON TABLE payout_api.overview TO payout_auditor;
+
+
+--
+-- Name: TABLE reconcile_progress; Type: ACL; Schema: payout_api; Owner: -
+--
+
+GRANT SELECT ON TABLE payout_api.reconcile_progress TO payout_operator;
+GRANT SELECT ON TABLE payout_api.reconcile_progress TO payout_auditor;
 
 
 --

@@ -12,10 +12,6 @@ select 'payout_api.doctor(text, boolean)'::regprocedure;
 select 'payout_api.open_gate(text, boolean)'::regprocedure;
 -- end exists: procedures/api/operator/open_gate.sql
 
--- exists: procedures/api/worker/claim_transfers.sql
-select 'payout_api.claim_transfers(text, integer, bigint, text, boolean)'::regprocedure;
--- end exists: procedures/api/worker/claim_transfers.sql
-
 -- exists: procedures/doctor/check_gate.sql
 select 'payout.check_gate(text, boolean)'::regprocedure;
 -- end exists: procedures/doctor/check_gate.sql

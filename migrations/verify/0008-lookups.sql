@@ -30,10 +30,6 @@ select 'payout_api.report_lookup_page(bigint, integer, text, jsonb, boolean)'::r
 select 'payout_api.sweep(integer)'::regprocedure;
 -- end exists: procedures/api/worker/sweep.sql
 
--- exists: procedures/doctor/check_guards.sql
-select 'payout.check_guards()'::regprocedure;
--- end exists: procedures/doctor/check_guards.sql
-
 -- exists: procedures/execution/absence_counts_from.sql
 select 'payout.absence_counts_from(bigint)'::regprocedure;
 -- end exists: procedures/execution/absence_counts_from.sql
@@ -113,10 +109,6 @@ select 'payout.refuse_lookup_page(bigint, text)'::regprocedure;
 -- exists: procedures/seals/sealed_rows_v1.sql
 select 'payout.sealed_rows_v1(text, bigint, bigint, integer)'::regprocedure;
 -- end exists: procedures/seals/sealed_rows_v1.sql
-
--- exists: sql/error_codes.sql
-select 'payout_api.error_codes'::regclass;
--- end exists: sql/error_codes.sql
 
 -- exists: sql/views/unpaid.sql
 select 'payout_api.unpaid'::regclass;

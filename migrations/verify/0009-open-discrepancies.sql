@@ -4,10 +4,6 @@
 select 'payout_api.open_discrepancies()'::regprocedure;
 -- end exists: procedures/api/worker/open_discrepancies.sql
 
--- exists: procedures/doctor/expected_rights.sql
-select 'payout.expected_rights()'::regprocedure;
--- end exists: procedures/doctor/expected_rights.sql
-
 -- exists: procedures/execution/call_person.sql
 select 'payout.call_person(text, text)'::regprocedure;
 -- end exists: procedures/execution/call_person.sql

@@ -252,6 +252,10 @@ def add_one_of_each(connection: Connection) -> int:
         "seals",
         "seal_subtotals",
         "transfer_lookup_pages",
+        "reconcile_pages",
+        "stripe_sightings",
+        "event_pages",
+        "reversed_transfers",
     ):
         insert(connection, table, valid_row(connection, table, payout_transfer_id))
     return payout_transfer_id
@@ -337,6 +341,29 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         "reconcile_runs": {
             "created_from": "2030-01-01 00:00:00Z",
             "created_until": "2030-01-02 00:00:00Z",
+        },
+        "reconcile_pages": {
+            "reconcile_run_id": 1,
+            "page_number": 1,
+            "last_id": "tr_1",
+            "has_more": False,
+            "stripe_transfer_ids": "{tr_1}",
+        },
+        "event_pages": {
+            "query": {},
+            "created_until": "2030-01-01 00:00:00Z",
+            "last_id": "evt_1",
+            "has_more": False,
+            "events_seen": 1,
+        },
+        "reversed_transfers": {"stripe_transfer_id": "tr_1", "amount_reversed_minor": 1},
+        "stripe_sightings": {
+            "stripe_transfer_id": "tr_1",
+            "payout_ref": "payout_1",
+            "amount_reversed_minor": 0,
+            "created_at": "2030-01-01 00:00:00Z",
+            "reconcile_run_id": 1,
+            "seen_at": "2030-01-01 00:00:00Z",
         },
     }
     return dict(rows[table])

@@ -226,6 +226,28 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"created_from": OPENED, "created_until": OPENED},
         {"created_from": OPENED, "created_until": "2029-12-31Z"},
     ],
+    ("discrepancies", "findings_name_a_transfer"): [{"is_finding": True}],
+    ("discrepancies", "runs_resolve_findings"): [
+        {"resolved_by_run_id": 1},
+        {**RESOLVED, "resolved_by_run_id": 1},
+        {"is_finding": True, "stripe_transfer_id": "tr_1", "resolved_by_run_id": 1},
+    ],
+    ("event_pages", "seen_is_not_negative"): [{"events_seen": -1}],
+    ("event_pages", "only_an_empty_list_has_no_last_id"): [
+        {"last_id": None},
+        {"last_id": None, "events_seen": 0, "has_more": True},
+    ],
+    ("reversed_transfers", "amount_is_positive"): [{"amount_reversed_minor": n} for n in (-1, 0)],
+    ("reconcile_pages", "pages_count_from_one"): [{"page_number": 0}],
+    ("reconcile_pages", "only_an_empty_list_has_no_last_id"): [
+        {"last_id": None},
+        {"last_id": None, "stripe_transfer_ids": "{}", "page_number": 2},
+        {"last_id": None, "stripe_transfer_ids": "{}", "has_more": True},
+    ],
+    ("reconcile_runs", "run_is_finished_or_abandoned"): [
+        {"finished_at": OPENED, "abandoned_at": OPENED}
+    ],
+    ("reconcile_runs", "expected_is_not_negative"): [{"transfers_expected": -1}],
     ("reconcile_runs", "counts_are_not_negative"): [
         {"transfers_seen": -1},
         {"discrepancies_found": -1},
@@ -304,7 +326,12 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
     ],
     "epochs": [NO_PLACE, {"is_installation": True}, {"reconcile_run_id": 1}],
     "holds": [{"scope": "engine", "subject": None}, CLOSED],
-    "discrepancies": [RESOLVED],
+    "discrepancies": [
+        RESOLVED,
+        {**RESOLVED, "is_finding": True, "stripe_transfer_id": "tr_1", "resolved_by_run_id": 1},
+    ],
+    "event_pages": [{"last_id": None, "events_seen": 0}],
+    "reconcile_pages": [{"last_id": None, "stripe_transfer_ids": "{}"}],
 }
 
 
@@ -444,7 +471,10 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         """
     )
     assert {name for (name,) in found} == {
+        "discrepancies.found_by_run_id",
+        "discrepancies.last_found_by_run_id",
         "discrepancies.payout_transfer_id",
+        "discrepancies.resolved_by_run_id",
         "discrepancies.resolution",
         "discrepancies.resolved_at",
         "discrepancies.resolved_by",
@@ -456,6 +486,8 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "epochs.system_identifier",
         "epochs.table_oid",
         "epochs.timeline_id",
+        "event_pages.last_id",
+        "event_pages.starting_after",
         "holds.release_reason",
         "holds.released_at",
         "holds.released_by",
@@ -464,6 +496,9 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "ledger_entries.stripe_reversal_id",
         "operator_actions.subject",
         "payout_transfers.source_transaction",
+        "reconcile_pages.last_id",
+        "reconcile_pages.starting_after",
+        "reconcile_runs.abandoned_at",
         "reconcile_runs.database_oid",
         "reconcile_runs.finished_at",
         "reconcile_runs.next_cursor",
@@ -474,6 +509,14 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "reconcile_runs.system_identifier",
         "reconcile_runs.table_oid",
         "reconcile_runs.timeline_id",
+        "reconcile_runs.worker",
+        "reversed_transfers.next_lookup_at",
+        "stripe_sightings.amount_minor",
+        "stripe_sightings.currency",
+        "stripe_sightings.destination",
+        "stripe_sightings.is_livemode",
+        "stripe_sightings.named_settlement",
+        "stripe_sightings.reconcile_run_id",
         "settlement_lines.source_transaction",
         "settlements.pay_after",
         "stripe_error_rules.error_code",

@@ -19,6 +19,7 @@ MOVING: Final = {
     "holds",
     "discrepancies",
     "reconcile_runs",
+    "reversed_transfers",
     "engine_settings",
     "seal_marks",
 }
@@ -28,6 +29,7 @@ PASSING: Final = {"lines_ahead"}
 FACTS: Final = (
     "currencies",
     "epochs",
+    "event_pages",
     "key_generations",
     "ledger_accounts",
     "ledger_entries",
@@ -36,10 +38,12 @@ FACTS: Final = (
     "payees",
     "payout_jobs",
     "payout_transfers",
+    "reconcile_pages",
     "seal_subtotals",
     "seals",
     "state_edges",
     "states",
+    "stripe_sightings",
     "transfer_attempts",
     "transfer_lookup_pages",
     "transfer_lookups",

@@ -12,6 +12,10 @@ from tests.schema.refusals import Refusal, duplicate_refusal, refusal, refusal_o
 
 # Every key beside the primary keys, with the test below that proves it.
 KEYS: Final = {
+    "discrepancies_kind_stripe_transfer_id_finding_key",
+    "event_pages_query_starting_after_key",
+    "reconcile_pages_reconcile_run_id_starting_after_key",
+    "reconcile_runs_one_goes_on_key",
     "holds_scope_subject_open_key",
     "key_generations_key_generation_id_key",
     "ledger_entries_payout_transfer_id_kind_generation_reversal_key",
@@ -176,6 +180,47 @@ def test_a_subject_has_one_open_hold(db: Connection) -> None:
     )
     rows.insert(db, "holds", {"scope": "engine", **reason})
     assert insertion(db, "holds", {"scope": "engine", **reason}) == refused
+
+
+def test_one_reconcile_run_goes_on_and_each_of_its_pages_is_there_once(db: Connection) -> None:
+    payout_transfer_id = rows.add_one_of_each(db)
+    run = rows.valid_row(db, "reconcile_runs", payout_transfer_id)
+    page = rows.valid_row(db, "reconcile_pages", payout_transfer_id)
+
+    assert insertion(db, "reconcile_runs", run) == duplicate_refusal(
+        "reconcile_runs_one_goes_on_key"
+    )
+    rows.insert(db, "reconcile_runs", {**run, "finished_at": "2030-01-02Z"})
+    rows.insert(db, "reconcile_runs", {**run, "abandoned_at": "2030-01-02Z"})
+    refused = duplicate_refusal("reconcile_pages_reconcile_run_id_starting_after_key")
+    assert insertion(db, "reconcile_pages", {**page, "page_number": 2}) == refused
+    second = {**page, "page_number": 2, "starting_after": "tr_1"}
+    rows.insert(db, "reconcile_pages", second)
+    assert insertion(db, "reconcile_pages", {**second, "page_number": 3}) == refused
+
+
+def test_a_page_of_events_is_there_once(db: Connection) -> None:
+    page = rows.valid_row(db, "event_pages", 0)
+    refused = duplicate_refusal("event_pages_query_starting_after_key")
+    for each in (page, {**page, "starting_after": "evt_1"}, {**page, "query": {"types": []}}):
+        rows.insert(db, "event_pages", each)
+        assert insertion(db, "event_pages", each) == refused
+
+
+def test_a_finding_is_there_once_until_a_run_no_longer_finds_it(db: Connection) -> None:
+    finding = {
+        "kind": "missing_at_stripe",
+        "stripe_transfer_id": "tr_1",
+        "is_finding": True,
+        "advice": "Look it up.",
+    }
+    resolved = {"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "gone"}
+    refused = duplicate_refusal("discrepancies_kind_stripe_transfer_id_finding_key")
+    rows.insert(db, "discrepancies", {**finding, **resolved, "resolved_by_run_id": 1})
+    rows.insert(db, "discrepancies", {**finding, **resolved})
+    assert insertion(db, "discrepancies", finding) == refused
+    rows.insert(db, "discrepancies", {**finding, "is_finding": False})
+    rows.insert(db, "discrepancies", {**finding, "stripe_transfer_id": "tr_2"})
 
 
 def test_the_engine_has_one_row_of_settings(db: Connection) -> None:

@@ -1,8 +1,8 @@
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers; nobody waits for anybody.
--- Not handed out: what is on hold, and what was first sent under its key longer
--- ago than the send window, because Stripe may have forgotten the key.
+-- Not handed out: what is on hold, what was first sent under its key longer ago than
+-- the send window (Stripe may have forgotten the key), what was seen at Stripe.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_closed_gate); SP311 limit out of range.
 
 create or replace function payout_api.claim_transfers(
@@ -33,6 +33,8 @@ as $$
 declare
     v_settings payout.engine_settings;
     v_now timestamptz := payout.clock();
+    v_due_ids bigint[];
+    v_doorbell_ids bigint[];
 begin
     perform payout.refuse_unsafe_server();
     perform payout.refuse_closed_gate(p_stripe_account_id, p_is_livemode);
@@ -55,6 +57,12 @@ begin
         return;
     end if;
 
+    select array_agg(d.payout_transfer_id), array_agg(distinct d.doorbell_id)
+    into v_due_ids, v_doorbell_ids
+    from payout.lock_due_transfers(
+        v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d;
+    perform payout.answer_doorbells(v_doorbell_ids);
+    v_due_ids := payout.adopt_seen(v_due_ids);
     return query
     with claimed as (
         update payout.transfer_states as s
@@ -65,17 +73,12 @@ begin
             first_sent_at = coalesce(s.first_sent_at, v_now),
             doorbell_id = null,
             changed_at = v_now
-        from payout.lock_due_transfers(
-            v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d
-        where s.payout_transfer_id = d.payout_transfer_id
-        returning s.*, d.doorbell_id as answered_doorbell_id
+        where s.payout_transfer_id = any (v_due_ids)
+        returning s.*
     ), opened as (
         insert into payout.transfer_attempts (
             payout_transfer_id, generation, attempt, worker, claimed_at, lease_until)
         select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until
-        from claimed as c
-    ), answered as (
-        select payout.answer_doorbells(array_agg(distinct c.answered_doorbell_id)) as bells
         from claimed as c
     )
     select
@@ -85,9 +88,7 @@ begin
         extract(epoch from v_settings.lease_for)::double precision,
         extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c
-    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
-    -- Named in a condition because a query that nobody asks is not run.
-    where (select a.bells from answered as a) >= 0;
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
 end
 $$;
 comment on function payout_api.claim_transfers(text, integer, bigint, text, boolean) is

@@ -1,0 +1,1 @@
+revert/0010-reconcile.sql

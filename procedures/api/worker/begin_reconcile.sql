@@ -1,0 +1,50 @@
+-- begin_reconcile: begin to compare all of Stripe's transfers with the books, or go on with it.
+--
+-- Called by: worker. It only looks, so neither a hold nor the gate is asked.
+-- Safe to repeat, and at once from many places: there is one run, and pages that
+-- were taken stay taken.
+-- Raises: SP404 (refuse_other_stripe_account); SP341 nobody's run.
+
+create or replace function payout_api.begin_reconcile(
+    p_worker text, p_stripe_account_id text, p_is_livemode boolean
+)
+returns table (
+    reconcile_run_id bigint,
+    query jsonb,
+    starting_after text,
+    transfers_seen bigint,
+    transfers_expected bigint
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
+    if coalesce(btrim(p_worker), '') = '' or p_stripe_account_id is null then
+        perform payout.refuse_list('reconcile', 'no worker or no Stripe account is named');
+    end if;
+
+    if not exists (
+        select from payout.runs_of_this_place() as r where r.finished_at is null
+    ) then
+        perform payout.start_run(p_worker);
+    end if;
+
+    -- The clocks here and at Stripe may differ.
+    return query
+    select r.reconcile_run_id,
+        jsonb_build_object('created', jsonb_build_object(
+            'gte', greatest(0, floor(extract(epoch from r.created_from - interval '1 hour'))),
+            'lt', ceil(extract(epoch from r.created_until + interval '5 minutes')))),
+        r.next_cursor, r.transfers_seen, r.transfers_expected
+    from payout.runs_of_this_place() as r
+    where r.finished_at is null;
+end
+$$;
+comment on function payout_api.begin_reconcile(text, text, boolean) is
+    'The run that goes on: parameters of GET /v1/transfers, the id after which its next page '
+    'starts (null: from the newest), transfers seen so far, and how many these books expect.';
+revoke execute on function payout_api.begin_reconcile(text, text, boolean) from public;
+grant execute on function payout_api.begin_reconcile(text, text, boolean) to payout_worker;

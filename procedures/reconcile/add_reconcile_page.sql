@@ -1,0 +1,51 @@
+-- add_reconcile_page: keep a page, compare it with the books, and finish with the last one.
+--
+-- Called by: report_reconcile_page, which holds the lock of the run.
+
+create or replace function payout.add_reconcile_page(
+    p_run payout.reconcile_runs,
+    p_starting_after text,
+    p_transfers jsonb,
+    p_has_more boolean
+)
+returns payout.reconcile_runs
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_run payout.reconcile_runs;
+    v_seen payout.stripe_sightings[] := array(
+        select g from payout.read_sightings(p_run.reconcile_run_id, p_transfers) as g);
+    v_last_id text := coalesce(p_transfers -> -1 ->> 'id', p_starting_after);
+    v_found integer;
+begin
+    insert into payout.reconcile_pages (
+        reconcile_run_id, page_number, starting_after, last_id, has_more, stripe_transfer_ids)
+    select p_run.reconcile_run_id, coalesce(max(p.page_number), 0) + 1, p_starting_after,
+        v_last_id, p_has_more, array(select g.stripe_transfer_id from unnest(v_seen) as g)
+    from payout.reconcile_pages as p
+    where p.reconcile_run_id = p_run.reconcile_run_id;
+
+    v_found := payout.take_sightings(v_seen, p_run.reconcile_run_id);
+    perform payout.note_reversals(v_seen);
+    if not p_has_more then
+        v_found := v_found + payout.record_findings(
+            array(select f from payout.find_missing(p_run) as f), p_run.reconcile_run_id);
+        perform payout.resolve_findings(p_run.reconcile_run_id);
+    end if;
+
+    update payout.reconcile_runs as r
+    set next_cursor = v_last_id,
+        transfers_seen = r.transfers_seen + cardinality(v_seen),
+        discrepancies_found = r.discrepancies_found + v_found,
+        finished_at = case when not p_has_more then payout.clock() end
+    where r.reconcile_run_id = p_run.reconcile_run_id
+    returning * into strict v_run;
+    return v_run;
+end
+$$;
+comment on function payout.add_reconcile_page(payout.reconcile_runs, text, jsonb, boolean) is
+    'Takes the next page of a run: findings, adopted transfers, the run''s progress.';

@@ -1,0 +1,36 @@
+-- close_reversal_lookup: whether the books have all that was seen taken back of a transfer.
+--
+-- If not, Stripe's list of reversals lags behind: it is read again later. What
+-- contradicts the transfer waits for a person, or until more is taken back.
+
+create or replace function payout.close_reversal_lookup(
+    p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text
+)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_is_complete boolean;
+begin
+    update payout.reversed_transfers as r
+    set next_lookup_at = case
+            when p_problem is null and b.booked_minor < r.amount_reversed_minor
+                then payout.clock() + interval '10 minutes'
+        end,
+        amount_reversed_minor = greatest(r.amount_reversed_minor, b.booked_minor)
+    from (
+        select coalesce(sum(e.amount_minor), 0)::bigint as booked_minor
+        from payout.ledger_entries as e
+        where e.payout_transfer_id = p_transfer.payout_transfer_id and e.kind = 'reversal'
+    ) as b
+    where r.stripe_transfer_id = p_stripe_transfer_id
+    returning b.booked_minor >= r.amount_reversed_minor into strict v_is_complete;
+    return v_is_complete;
+end
+$$;
+comment on function payout.close_reversal_lookup(payout.payout_transfers, text, text) is
+    'True when all that was seen taken back is booked; decides when its reversals are read again.';

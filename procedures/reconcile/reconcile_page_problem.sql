@@ -1,0 +1,29 @@
+-- reconcile_page_problem: what is wrong with a page that a run has not taken yet.
+
+create or replace function payout.reconcile_page_problem(
+    p_run payout.reconcile_runs,
+    p_starting_after text,
+    p_transfers jsonb,
+    p_has_more boolean
+)
+returns text
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_run.reconcile_run_id is null then
+        return 'there is no such run';
+    elsif p_run.abandoned_at is not null then
+        return 'the run was given up: begin another one';
+    elsif p_run.finished_at is not null then
+        return 'the run has all of its pages';
+    end if;
+    return coalesce(
+        payout.page_problem(
+            p_run.next_cursor, true, p_starting_after, p_transfers, p_has_more),
+        payout.list_problem(p_transfers, '^tr_[A-Za-z0-9_]+$'));
+end
+$$;
+comment on function payout.reconcile_page_problem(payout.reconcile_runs, text, jsonb, boolean) is
+    'Why a page is not the next one of a run, with the cursor that is expected; null: it is.';

@@ -1,0 +1,25 @@
+-- sighting_outcome: a sighting, in the terms in which every success is judged.
+
+create or replace function payout.sighting_outcome(
+    p_sighting payout.stripe_sightings, p_state payout.transfer_states
+)
+returns payout.outcome
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return jsonb_populate_record(null::payout.outcome, to_jsonb(p_sighting)
+        || jsonb_build_object(
+            'payout_transfer_id', p_state.payout_transfer_id,
+            'generation', p_state.generation,
+            'attempt', p_state.attempt,
+            'signal', 'looked_up',
+            'object', 'transfer',
+            'found', 1,
+            'detail', coalesce(
+                'reconcile run ' || p_sighting.reconcile_run_id, 'events')));
+end
+$$;
+comment on function payout.sighting_outcome(payout.stripe_sightings, payout.transfer_states) is
+    'The outcome that a sighting is for a transfer as it stands.';

@@ -1,0 +1,50 @@
+-- start_run: begin to compare with Stripe from where the last comparison ended.
+--
+-- Called by: begin_reconcile. Windows overlap by a day, so that a transfer whose
+-- answer came late falls whole into one of them. Without a former run that counts
+-- here everything since the first transfer is compared; without a transfer, all.
+-- Safe at once from many places: one run goes on at a time, by its unique key.
+
+create or replace function payout.start_run(p_worker text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    v_now timestamptz := payout.clock();
+    v_from timestamptz := (
+        select max(r.created_until) - interval '1 day'
+        from payout.runs_of_this_place() as r
+        where r.finished_at is not null);
+begin
+    update payout.reconcile_runs as r
+    set abandoned_at = v_now
+    where r.finished_at is null
+        and r.abandoned_at is null
+        and r.reconcile_run_id not in (
+            select h.reconcile_run_id from payout.runs_of_this_place() as h);
+
+    v_from := coalesce(
+        v_from,
+        (select t.created_at - interval '1 day'
+            from payout.payout_transfers as t
+            order by t.payout_transfer_id
+            limit 1),
+        to_timestamp(0));
+    -- Though a clock was set back.
+    v_from := least(v_from, v_now - interval '1 day');
+
+    insert into payout.reconcile_runs (
+        worker, started_at, created_from, created_until, transfers_expected)
+    values (
+        p_worker, v_now, v_from, v_now, (
+            select count(*)
+            from payout.ledger_entries as e
+            where e.kind = 'paid' and e.created_at >= v_from and e.created_at < v_now))
+    on conflict do nothing;
+end
+$$;
+comment on function payout.start_run(text) is
+    'Begins a reconcile run, unless one goes on; gives up one that no longer counts here.';

@@ -1,0 +1,28 @@
+-- take_events: the transfers that a page of events is about, as Stripe showed them then.
+
+create or replace function payout.take_events(p_events jsonb)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_seen payout.stripe_sightings[];
+    v_new integer;
+begin
+    -- Of several events about one transfer the one that shows it furthest reversed.
+    v_seen := array(
+        select distinct on (g.stripe_transfer_id) g
+        from payout.read_sightings(null, (
+            select coalesce(jsonb_agg(e #> '{data,object}'), '[]')
+            from jsonb_array_elements(p_events) as e)) as g
+        order by g.stripe_transfer_id, g.amount_reversed_minor desc);
+    v_new := payout.note_reversals(v_seen);
+    perform payout.take_sightings(v_seen, null);
+    return v_new;
+end
+$$;
+comment on function payout.take_events(jsonb) is
+    'Takes what events show; returns how many transfers were reversed further than was known.';

@@ -1,0 +1,30 @@
+-- discrepancies: where Stripe and the books disagree now, and what a person does about it.
+
+create or replace view payout_api.discrepancies as
+select
+    d.discrepancy_id,
+    d.kind,
+    coalesce(t.settlement_id, d.theirs ->> 'named_settlement') as settlement_id,
+    d.payout_transfer_id,
+    d.stripe_transfer_id,
+    d.ours,
+    d.theirs,
+    d.found_at as since,
+    d.found_by_run_id,
+    d.last_found_by_run_id,
+    concat_ws(' ',
+        d.advice,
+        'Then:',
+        'select payout_api.release_hold(' || h.hold_id || ', ''…'');',
+        format('select payout_api.resolve_discrepancy(%s, ''…'');', d.discrepancy_id)
+    ) as what_to_do
+from payout.discrepancies as d
+left join payout.payout_transfers as t on t.payout_transfer_id = d.payout_transfer_id
+left join payout.holds as h on h.scope = 'settlement'
+    and h.subject = t.settlement_id
+    and h.released_at is null
+where d.resolved_at is null;
+comment on view payout_api.discrepancies is
+    'One row for each open discrepancy: what these books say (ours) and Stripe (theirs), since '
+    'when, by which reconcile run, and the next step with the calls that end it.';
+grant select on payout_api.discrepancies to payout_operator, payout_auditor;

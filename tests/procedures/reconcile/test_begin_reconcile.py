@@ -1,0 +1,160 @@
+"""One run goes on at a time, in this place, from where the last one ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from threading import Barrier
+
+import pytest
+
+from tests.conftest import Connection
+from tests.procedures.engine import Engine, success
+from tests.procedures.epoch.places import adopted_elsewhere, gate_problem
+from tests.procedures.reconcile.listing import (
+    ACCOUNT,
+    BEGIN,
+    Taken,
+    begin,
+    listed,
+    reconcile,
+    report,
+)
+from tests.schema.refusals import Refusal, refusal, refusal_of
+
+OPEN = "select payout_api.open_gate(p_reason => 'reconciled')"
+
+
+def starts(db: Connection) -> list[datetime]:
+    """Return from when on each run compares."""
+    rows = db.execute(
+        "select created_from from payout.reconcile_runs order by reconcile_run_id"
+    ).fetchall()
+    return [start for (start,) in rows]
+
+
+def ends(db: Connection) -> list[datetime]:
+    """Return until when each run compares."""
+    rows = db.execute(
+        "select created_until from payout.reconcile_runs order by reconcile_run_id"
+    ).fetchall()
+    return [end for (end,) in rows]
+
+
+def test_without_any_transfer_all_that_stripe_has_is_compared(engine: Engine) -> None:
+    run = begin(engine.db)
+    assert run.query["created"]["gte"] == 0
+    assert run.query["created"]["lt"] > 1_700_000_000
+    assert run[2:] == (None, 0, 0)
+
+
+def test_the_first_run_begins_a_day_before_the_first_transfer(engine: Engine) -> None:
+    engine.settle()
+    engine.report(success(engine.claim_one()))
+    assert begin(engine.db).transfers_expected == 1
+    ((created_at,),) = engine.db.execute(
+        "select created_at from payout.payout_transfers"
+    ).fetchall()
+    assert starts(engine.db) == [created_at - timedelta(days=1)]
+
+
+def test_the_next_run_begins_a_day_before_the_last_one_ended(engine: Engine) -> None:
+    reconcile(engine.db)
+    begin(engine.db)
+    assert starts(engine.db)[1] == ends(engine.db)[0] - timedelta(days=1)
+
+
+def test_stripe_is_asked_for_more_than_is_compared(engine: Engine) -> None:
+    reconcile(engine.db)
+    created = begin(engine.db).query["created"]
+    assert created["gte"] == int(starts(engine.db)[1].timestamp()) - 3600
+    assert created["lt"] >= ends(engine.db)[1].timestamp() + 300
+
+
+def test_a_run_goes_on_where_a_worker_that_died_left_it(engine: Engine) -> None:
+    run = begin(engine.db)
+    report(engine.db, run.reconcile_run_id, listed("tr_9"), listed("tr_8"), has_more=True)
+    assert begin(engine.db, worker="worker_2") == run._replace(
+        starting_after="tr_8", transfers_seen=2
+    )
+
+
+def test_several_workers_that_begin_at_once_carry_one_run(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    workers = [connect("payout_worker") for _ in range(4)]
+    barrier = Barrier(len(workers))
+
+    def begin_together(worker: Connection) -> int:
+        barrier.wait()
+        return begin(worker).reconcile_run_id
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        for _ in range(5):
+            runs = set(pool.map(begin_together, workers))
+            assert len(runs) == 1
+            report(workers[0], runs.pop())
+    rows = shared_engine.db.execute("select count(*) from payout.reconcile_runs").fetchone()
+    assert rows == (5,)
+
+
+@pytest.mark.parametrize("part", ["system_identifier", "timeline_id", "database_oid", "table_oid"])
+def test_a_run_that_came_with_a_copy_is_given_up_and_its_window_does_not_count(
+    engine: Engine, part: str
+) -> None:
+    reconcile(engine.db)
+    old = begin(engine.db).reconcile_run_id
+    kind = "oid" if part.endswith("_oid") else "bigint"
+    engine.db.execute(
+        f"update payout.reconcile_runs set {part} = ({part}::bigint + 1)::text::{kind}".encode()
+    )
+    run = begin(engine.db)
+    assert run.reconcile_run_id != old
+    assert run.query["created"]["gte"] == 0
+    assert refusal_of(engine.db, lambda: report(engine.db, old)) == Refusal(
+        "SP341", f"reconcile run {old}: the run was given up: begin another one"
+    )
+
+
+def test_after_the_gate_was_closed_all_is_compared_once_more(engine: Engine) -> None:
+    reconcile(engine.db)
+    engine.db.execute(
+        "insert into payout.epochs (reason, recorded_at) values ('closed', payout.clock())"
+    )
+    assert begin(engine.db).query["created"]["gte"] == 0
+
+
+def test_the_run_that_opened_the_gate_counts_afterwards(engine: Engine) -> None:
+    engine.settle()
+    adopted_elsewhere(engine.db, "timeline_id")
+    assert reconcile(engine.db) == Taken(0, 0, True)
+    engine.db.execute(OPEN)
+    assert gate_problem(engine.db) is None
+    begin(engine.db)
+    assert starts(engine.db)[1] == ends(engine.db)[0] - timedelta(days=1)
+
+
+def test_another_account_is_not_compared(engine: Engine) -> None:
+    begin(engine.db)
+    assert refusal(engine.db, BEGIN, ["worker_1", "acct_2", False]) == Refusal(
+        "SP404", "this database does not pay from acct_2 in test mode"
+    )
+    assert refusal(engine.db, BEGIN, ["worker_1", ACCOUNT, True]) == Refusal(
+        "SP404", f"this database does not pay from {ACCOUNT} in live mode"
+    )
+
+
+@pytest.mark.parametrize(("worker", "account"), [(None, ACCOUNT), (" ", ACCOUNT), ("w", None)])
+def test_a_run_of_nobody_is_refused(
+    engine: Engine, worker: str | None, account: str | None
+) -> None:
+    attempt = refusal(engine.db, BEGIN, [worker, account, None if account is None else False])
+    assert attempt == Refusal("SP341", "reconcile: no worker or no Stripe account is named")
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
+def test_nobody_but_a_worker_begins_a_run(connect: Callable[..., Connection], role: str) -> None:
+    assert refusal(connect(role), BEGIN, ["worker_1", ACCOUNT, False]) == Refusal(
+        "42501", "permission denied for function begin_reconcile"
+    )
