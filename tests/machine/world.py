@@ -1,0 +1,512 @@
+"""One engine, one Stripe and a bad network, as moves that may come in any order.
+
+The database, its functions, the worker's adapter and the double are the real ones; the machine only
+decides what happens next. Time passes by ageing all rows here and moving the clock there. A restore
+is a real copy of the database, with its gate closed, beside what Stripe remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+import psycopg
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from psycopg.types.json import Jsonb
+
+from sandbox.stripe_double import StripeDouble
+from tests.conftest import Connection, Server, adopt
+from tests.machine.copies import Copies
+from tests.procedures.engine import Claim, Engine, Outcome, outcome
+from worker.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
+
+API_KEY: Final = "sk_test_machine"
+PAYEES: Final = ("seller_1", "seller_2", "seller_3")
+FAULTS: Final = (
+    None,
+    "answer_lost",
+    "close_before_effect",
+    "unavailable",
+    "unavailable_after_effect",
+    "server_error",
+    "server_error_after_effect",
+    "server_error_before_late_effect",
+    "rate_limited",
+    "lock_timeout",
+    "key_in_use",
+    "declined",
+    "not_json",
+)
+MINUTE: Final = 60
+HOUR: Final = 60 * MINUTE
+SPANS: Final = (31, 10 * MINUTE, 61 * MINUTE, 5 * HOUR, 21 * HOUR, 25 * HOUR)
+# What is on its way arrives within this time after its lease, or never (attempt_drain_for).
+DRAIN: Final = 15 * MINUTE
+LEASE: Final = 30
+# A few that meet everything, rather than many that meet little; and one page lists them all.
+MOST_SETTLEMENTS: Final = 5
+# The engine's own reasons to leave a transfer parked for good.
+FOR_A_PERSON: Final = {"absence_awaits_approval"}
+
+
+# Everything becomes older, also what is a fact: nobody but time may do that.
+AGE_EVERYTHING: Final = """
+do $$
+declare
+    v_table record;
+begin
+    for v_table in
+        select c.oid::regclass as name, string_agg(
+            format('%1$I = %1$I - interval ''{seconds}''', a.attname), ', ') as changes, (
+            select string_agg(format('alter table %s disable trigger %I', c.oid::regclass, t.tgname)
+                || '; ', '') from pg_trigger as t
+            where t.tgrelid = c.oid and not t.tgisinternal) as unguard, (
+            select string_agg(format('alter table %s enable %s trigger %I', c.oid::regclass,
+                case t.tgenabled when 'A' then 'always' else '' end, t.tgname) || '; ', '')
+            from pg_trigger as t where t.tgrelid = c.oid and not t.tgisinternal) as guard
+        from pg_class as c
+        join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where c.relnamespace = 'payout'::regnamespace and c.relkind = 'r'
+            and a.atttypid in ('timestamptz'::regtype, 'payout.moment'::regtype)
+        group by c.oid
+    loop
+        execute v_table.unguard;
+        execute format('update %s set %s', v_table.name, v_table.changes);
+        execute v_table.guard;
+    end loop;
+end
+$$
+"""
+
+
+class Order(NamedTuple):
+    """What a worker has claimed, and when."""
+
+    claim: Claim
+    claimed_at: float
+
+
+class Settlement(NamedTuple):
+    """What the application has settled, whatever the database remembers of it."""
+
+    settlement_id: str
+    payees: int
+    is_large: bool
+
+
+class Dump(NamedTuple):
+    """A copy of the database as it was, which may come back to life."""
+
+    database: str
+    taken_at: float
+
+
+class World(RuleBasedStateMachine):
+    """See the module."""
+
+    def __init__(self, server: Server, maintenance: Connection) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.copies = self.stack.enter_context(Copies(server, maintenance))
+        self.double = self.stack.enter_context(StripeDouble.in_thread())
+        self.runner = self.stack.enter_context(asyncio.Runner())
+        self.adapter = StripePayoutAdapter(api_key=API_KEY, api_base=self.double.url)
+        self.runner.run(self.adapter.__aenter__())
+        self.stack.callback(lambda: self.runner.run(self.adapter.__aexit__(None, None, None)))
+        self.account = (self.runner.run(self.adapter.account_id()), False)
+        self.engine = Engine(self.connect(self.copies.of_template()))
+        adopt(self.engine.db)
+        self.now = 0.0
+        self.settled: list[Settlement] = []
+        self.dump: Dump | None = None
+        self.is_restored = False
+        self.orders: list[Order] = []
+        self.outcomes: list[Outcome] = []
+        self.on_the_way: list[Order] = []
+
+    def teardown(self) -> None:
+        try:
+            self.come_to_rest()
+        finally:
+            self.stack.close()
+
+    # What the application and people do.
+
+    @initialize(count=st.integers(1, 3))
+    def begin(self, count: int) -> None:
+        self.settle(count=count, is_large=False)
+
+    @precondition(lambda self: len(self.settled) < MOST_SETTLEMENTS)
+    @rule(count=st.integers(1, 3), is_large=st.booleans())
+    def settle(self, count: int, is_large: bool) -> None:
+        self.settled.append(Settlement(f"set_{len(self.settled) + 1}", count, is_large))
+        self.enter(self.settled[-1])
+
+    @rule(is_funded=st.booleans())
+    def fund(self, is_funded: bool) -> None:
+        self.double.set_balance(currency="usd", available_minor=10**12 if is_funded else 0)
+
+    @rule(payee=st.sampled_from(PAYEES), state=st.sampled_from(("open", "closed", "incapable")))
+    def change_account(self, payee: str, state: Any) -> None:
+        self.double.set_account(account_id=payee.replace("seller", "acct"), state=state)
+
+    @rule()
+    def approve(self) -> None:
+        for transfer in self.waiting_for_a_person():
+            self.engine.operator.execute(
+                "select payout_api.approve_absence(%s, 'looked at Stripe')", [transfer]
+            )
+
+    @precondition(lambda self: self.double.transfers())
+    @rule(data=st.data(), part=st.sampled_from((1, 700, None)))
+    def reverse(self, data: st.DataObject, part: int | None) -> None:
+        """Somebody takes money back in the Dashboard, as far as there is any left."""
+        transfers = self.double.transfers()
+        transfer = transfers[data.draw(st.integers(0, len(transfers) - 1))]
+        if transfer["amount"] - transfer["amount_reversed"] >= (part or 1):
+            self.double.reverse(transfer_id=transfer["id"], amount_minor=part)
+
+    # What becomes of databases.
+
+    @rule()
+    def take_a_dump(self) -> None:
+        self.dump = Dump(self.copy(), self.now)
+
+    @precondition(lambda self: self.dump is not None)
+    @rule()
+    def restore_the_dump(self) -> None:
+        """Lose the database, go on with the dump, and adopt it as docs/restore.md says."""
+        assert self.dump is not None
+        name = self.copies.of(self.dump.database)
+        self.engine.db.close()
+        self.engine = Engine(self.connect(name))
+        self.age(self.now - self.dump.taken_at)
+        self.is_restored = True
+        refused = None
+        try:
+            self.claim(5)
+        except psycopg.Error as error:
+            refused = error.sqlstate
+        assert refused == "SP403"
+        # Nothing that the lost database sent is still to come.
+        self.let_pass(25 * HOUR)
+        self.let_lists_lag(0)
+        self.reconcile(is_finished=True)
+        self.engine.operator.execute("select payout_api.open_gate('compared with Stripe')")
+
+    @rule()
+    def enter_everything_again(self) -> None:
+        """The application repeats what it settled: the same call, the same job."""
+        for settlement in self.settled:
+            self.enter(settlement)
+
+    # What workers do.
+
+    @rule(limit=st.integers(1, 5))
+    def claim(self, limit: int) -> None:
+        claims = self.engine.claim(limit, account=self.account)
+        self.orders += [Order(claim, self.now) for claim in claims]
+
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data(), fault=st.sampled_from(FAULTS))
+    def send(self, data: st.DataObject, fault: str | None) -> None:
+        self.send_one(self.draw(data, self.orders), fault)
+
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data())
+    def send_into_a_slow_network(self, data: st.DataObject) -> None:
+        """The worker gives up waiting; the request may still arrive."""
+        order = self.draw(data, self.orders)
+        if self.now - order.claimed_at < LEASE / 3:
+            self.on_the_way.append(order)
+            self.outcomes.append(outcome(order.claim, "no_response", detail="TimeoutError"))
+
+    @precondition(lambda self: self.on_the_way)
+    @rule(data=st.data())
+    def arrive(self, data: st.DataObject) -> None:
+        """A request that was slow arrives; nobody hears the answer."""
+        order = self.draw(data, self.on_the_way)
+        if self.now - order.claimed_at < LEASE + DRAIN:
+            self.post(order.claim)
+
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        """A worker dies with what it holds."""
+        self.draw(data, self.orders)
+
+    @precondition(lambda self: self.outcomes)
+    @rule(data=st.data(), is_kept=st.booleans())
+    def report(self, data: st.DataObject, is_kept: bool) -> None:
+        """Report what is known, perhaps not for the last time, perhaps long ago."""
+        told = self.draw(data, self.outcomes)
+        self.engine.report(told)
+        if is_kept:
+            self.outcomes.append(told)
+
+    @rule()
+    def sweep(self) -> None:
+        self.engine.sweep()
+
+    @rule(lag=st.sampled_from((0, 0, 30 * MINUTE)))
+    def let_lists_lag(self, lag: int) -> None:
+        self.double.set_list_lag(seconds=lag)
+
+    @rule(is_finished=st.booleans())
+    def look_up(self, is_finished: bool) -> None:
+        """Do the look-ups that are due, or begin them and crash."""
+        for lookup in self.engine.claim_lookups(account=self.account):
+            for number, query in enumerate(lookup.queries[: None if is_finished else 1]):
+                self.engine.report_page(lookup, number, self.listed(query))
+
+    @rule(is_finished=st.booleans())
+    def reconcile(self, is_finished: bool) -> None:
+        """Compare all of Stripe's transfers with the books, or begin to and crash."""
+        ((run_id, query, starting_after, *_),) = self.engine.worker.execute(
+            "select * from payout_api.begin_reconcile('worker_1', %s, %s)", self.account
+        ).fetchall()
+        if is_finished:
+            assert starting_after is None
+            self.engine.worker.execute(
+                "select payout_api.report_reconcile_page(%s, null, %s, false)",
+                [run_id, Jsonb(self.listed(query))],
+            )
+
+    @rule()
+    def book_reversals(self) -> None:
+        for (transfer_id,) in self.engine.worker.execute(
+            "select * from payout_api.claim_reversal_lookups('worker_1', 20, %s, %s)", self.account
+        ).fetchall():
+            page = self.runner.run(
+                self.adapter.list_page(f"/v1/transfers/{transfer_id}/reversals", {})
+            )
+            self.engine.worker.execute(
+                "select payout_api.report_reversals(%s, %s)", [transfer_id, Jsonb(page.data)]
+            )
+
+    # Time.
+
+    @rule(seconds=st.sampled_from(SPANS))
+    def let_pass(self, seconds: int) -> None:
+        self.age(seconds)
+        self.double.advance(seconds=seconds)
+        self.now += seconds
+
+    # What must hold whatever happened.
+
+    @invariant()
+    def all_is_well(self) -> None:
+        self.nobody_is_paid_twice()
+        self.paid_is_what_stripe_has_and_failed_is_what_it_has_not()
+        self.the_books_agree_with_the_states_and_the_states_with_the_facts()
+        self.every_key_was_known_before_it_was_used_and_none_after_stripe_forgot_it()
+        self.nobody_is_called_for_what_is_no_contradiction()
+        self.no_more_is_booked_as_taken_back_than_was()
+
+    def nobody_is_paid_twice(self) -> None:
+        for payout_ref, effects in self.double.effects_by_payout_ref().items():
+            assert len(effects) <= 1, payout_ref
+
+    def paid_is_what_stripe_has_and_failed_is_what_it_has_not(self) -> None:
+        made = self.double.effects_by_payout_ref()
+        for state, payout_ref, *owed in self.engine.db.execute(
+            "select s.state, t.payout_ref, s.stripe_transfer_id, t.amount_minor, t.currency, "
+            "t.destination from payout.transfer_states as s "
+            "join payout.payout_transfers as t using (payout_transfer_id)"
+        ):
+            effects = [
+                [effect[name] for name in ("id", "amount", "currency", "destination")]
+                for effect in made.get(payout_ref, [])
+            ]
+            if state == "paid":
+                assert effects == [owed]
+            elif state in ("failed", "cancelled") and not self.is_restored:
+                assert effects == []
+
+    def the_books_agree_with_the_states_and_the_states_with_the_facts(self) -> None:
+        assert self.engine.differences_in_the_books() == []
+
+    def every_key_was_known_before_it_was_used_and_none_after_stripe_forgot_it(self) -> None:
+        known = {
+            key
+            for (key,) in self.engine.db.execute(
+                "select distinct t.payout_ref || ':' || a.generation "
+                "from payout.transfer_attempts as a "
+                "join payout.payout_transfers as t using (payout_transfer_id)"
+            )
+        }
+        used: dict[str | None, list[Any]] = defaultdict(list)
+        for request in self.double.sends:
+            used[request.key].append(request)
+        assert self.is_restored or used.keys() <= known
+        for key, requests in used.items():
+            assert len({frozenset(request.params.items()) for request in requests}) == 1, key
+            lasted = requests[-1].received_at - requests[0].received_at
+            assert self.is_restored or lasted < 24 * HOUR, key
+
+    def nobody_is_called_for_what_is_no_contradiction(self) -> None:
+        """Stripe does not lie here, so nothing contradicts books that have forgotten nothing."""
+        alarms = self.engine.db.execute(
+            "select reason from payout.transfer_observations where verdict = 'alarm'"
+        )
+        assert self.is_restored or alarms.fetchall() == []
+
+    def no_more_is_booked_as_taken_back_than_was(self) -> None:
+        taken = {each["id"]: each["amount_reversed"] for each in self.double.transfers()}
+        for transfer_id, booked in self.booked_reversals():
+            assert booked <= taken[transfer_id]
+
+    # The end: faults off, and every transfer comes to rest.
+
+    def come_to_rest(self) -> None:
+        self.double.clear_faults()
+        self.double.set_list_lag(seconds=0)
+        self.fund(True)
+        self.on_the_way.clear()
+        self.enter_everything_again()
+        for payee in PAYEES:
+            self.change_account(payee, "open")
+        for _ in range(40):
+            if not self.open_transfers():
+                break
+            self.engine.release_holds()
+            for told in self.outcomes:
+                self.engine.report(told)
+            self.outcomes.clear()
+            self.approve()
+            self.sweep()
+            self.claim(100)
+            for order in self.orders:
+                self.send_one(order, None)
+            self.orders.clear()
+            self.look_up(True)
+            self.let_pass(61 * MINUTE)
+        else:
+            raise AssertionError(f"does not come to rest: {self.open_transfers()}")
+        self.reconcile(is_finished=True)
+        self.let_pass(61 * MINUTE)
+        self.reconcile(is_finished=True)
+        self.book_reversals()
+        self.paid_is_what_stripe_has_and_failed_is_what_it_has_not()
+        self.nobody_is_paid_twice()
+        self.the_books_agree_with_the_states_and_the_states_with_the_facts()
+        self.what_stripe_has_is_paid_here_or_somebody_is_called()
+        taken = {each["id"]: each["amount_reversed"] for each in self.double.transfers()}
+        assert dict(self.booked_reversals()) == {
+            transfer_id: amount
+            for transfer_id, amount in taken.items()
+            if amount and transfer_id in self.paid()
+        }
+
+    def what_stripe_has_is_paid_here_or_somebody_is_called(self) -> None:
+        open_ = self.engine.db.execute(
+            "select stripe_transfer_id from payout.discrepancies where resolved_at is null"
+        )
+        called = {transfer_id for (transfer_id,) in open_}
+        assert {each["id"] for each in self.double.transfers()} <= self.paid() | called
+
+    def paid(self) -> set[str]:
+        rows = self.engine.db.execute(
+            "select stripe_transfer_id from payout.transfer_states where state = 'paid'"
+        )
+        return {transfer_id for (transfer_id,) in rows}
+
+    def booked_reversals(self) -> list[tuple[str, int]]:
+        rows = self.engine.db.execute(
+            "select s.stripe_transfer_id, sum(e.amount_minor)::bigint "
+            "from payout.ledger_entries as e "
+            "join payout.transfer_states as s using (payout_transfer_id) "
+            "where e.kind = 'reversal' group by s.stripe_transfer_id"
+        )
+        return [(transfer_id, amount) for transfer_id, amount in rows]
+
+    def open_transfers(self) -> list[tuple[Any, ...]]:
+        rows = self.engine.db.execute(
+            "select payout_transfer_id, state, reason from payout.transfer_states "
+            "where state not in ('paid', 'cancelled') "
+            "and not (state = 'failed' and next_attempt_at is null)"
+        )
+        return rows.fetchall()
+
+    # How it is done.
+
+    def connect(self, database: str) -> Connection:
+        return self.stack.enter_context(psycopg.connect(self.copies.uri(database), autocommit=True))
+
+    def copy(self) -> str:
+        """Return a copy of the database, which nobody may be connected to meanwhile."""
+        name = self.engine.db.info.dbname
+        self.engine.db.close()
+        copy = self.copies.of(name)
+        self.engine = Engine(self.connect(name))
+        return copy
+
+    def enter(self, settlement: Settlement) -> None:
+        self.engine.settle(
+            *PAYEES[: settlement.payees],
+            settlement_id=settlement.settlement_id,
+            amount_minor=200_000 if settlement.is_large else 1_500,
+        )
+
+    def age(self, seconds: float) -> None:
+        self.engine.db.execute(AGE_EVERYTHING.format(seconds=f"{seconds} seconds"))
+
+    def draw(self, data: st.DataObject, things: list[Any]) -> Any:
+        """Take one out of a list."""
+        return things.pop(data.draw(st.integers(0, len(things) - 1)))
+
+    def waiting_for_a_person(self) -> Iterator[int]:
+        rows = self.engine.db.execute(
+            "select payout_transfer_id from payout.transfer_states "
+            "where state = 'parked' and reason = any (%s)",
+            [list(FOR_A_PERSON)],
+        )
+        return (transfer for (transfer,) in rows.fetchall())
+
+    def send_one(self, order: Order, fault: str | None) -> None:
+        """Send as the worker does, with the check before the send, and keep what came of it."""
+        if fault is not None:
+            late = {"late_seconds": 20.0 * HOUR} if fault.endswith("late_effect") else {}
+            self.double.inject(fault, key=order.claim.idempotency_key, **late)
+        told = self.runner.run(
+            self.adapter.send(
+                order.claim._asdict(), claimed_at=boot_seconds() - (self.now - order.claimed_at)
+            )
+        )
+        self.double.clear_faults()
+        note(f"{order.claim.idempotency_key[-6:]} {fault}: {told['signal']}")
+        self.outcomes.append(dict(told))
+
+    def post(self, claim: Claim) -> None:
+        """Let a request arrive, as the bytes that had left."""
+        form = {name: value for name, value in claim.request.items() if name != "metadata"}
+        form |= {f"metadata[{name}]": text for name, text in claim.request["metadata"].items()}
+        connection = http.client.HTTPConnection(self.double.host, self.double.port)
+        connection.request(
+            "POST",
+            "/v1/transfers",
+            urlencode(form),
+            {
+                "Authorization": f"Bearer {API_KEY}",
+                "Idempotency-Key": claim.idempotency_key,
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+        )
+        connection.getresponse().read()
+        connection.close()
+
+    def listed(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        """Read what Stripe lists, in the database's time."""
+        if "created" in query:
+            created = {name: at + int(self.now) for name, at in query["created"].items()}
+            query = {**query, "created": created}
+        page = self.runner.run(self.adapter.list_page("/v1/transfers", query))
+        assert not page.has_more
+        return [{**found, "created": found["created"] - int(self.now)} for found in page.data]
