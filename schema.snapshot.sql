@@ -1832,6 +1832,7 @@ CREATE TABLE payout.stripe_sightings (
     currency payout.currency_code,
     destination text,
     is_livemode boolean,
+    named_payout_ref text,
     named_settlement text,
     created_at timestamp with time zone NOT NULL,
     reconcile_run_id bigint,
@@ -1850,7 +1851,7 @@ COMMENT ON TABLE payout.stripe_sightings IS 'Transfers that Stripe had when thes
 -- Name: COLUMN stripe_sightings.payout_ref; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON COLUMN payout.stripe_sightings.payout_ref IS 'Whose it is, by transfer_group or metadata.';
+COMMENT ON COLUMN payout.stripe_sightings.payout_ref IS 'Whose it is: by its transfer_group, else by its metadata.';
 
 
 --
@@ -1865,6 +1866,13 @@ COMMENT ON COLUMN payout.stripe_sightings.amount_minor IS 'With the next columns
 --
 
 COMMENT ON COLUMN payout.stripe_sightings.amount_reversed_minor IS 'What had been taken back of it when it was seen first.';
+
+
+--
+-- Name: COLUMN stripe_sightings.named_payout_ref; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.stripe_sightings.named_payout_ref IS 'payout_ref in its metadata, by which a success is judged.';
 
 
 --
@@ -4550,6 +4558,7 @@ begin
         substring(t ->> 'currency' from '^[a-z]{3}$')::payout.currency_code,
         t ->> 'destination',
         case when jsonb_typeof(t -> 'livemode') = 'boolean' then (t -> 'livemode')::boolean end,
+        t #>> '{metadata,payout_ref}',
         t #>> '{metadata,settlement_id}',
         to_timestamp((t ->> 'created')::double precision),
         p_reconcile_run_id,
@@ -5942,6 +5951,7 @@ begin
             'signal', 'looked_up',
             'object', 'transfer',
             'found', 1,
+            'payout_ref', p_sighting.named_payout_ref,
             'detail', coalesce(
                 'reconcile run ' || p_sighting.reconcile_run_id, 'events')));
 end

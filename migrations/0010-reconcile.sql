@@ -56,6 +56,7 @@ create table payout.stripe_sightings (
     currency payout.currency_code,
     destination text,
     is_livemode boolean,
+    named_payout_ref text,
     named_settlement text,
     created_at timestamptz not null,
     reconcile_run_id bigint,
@@ -66,7 +67,9 @@ comment on table payout.stripe_sightings is
     'Transfers that Stripe had when these books did not say that it had paid by them. A transfer '
     'with such a payout_ref is never sent: it becomes paid, or an alarm.';
 comment on column payout.stripe_sightings.payout_ref is
-    'Whose it is, by transfer_group or metadata.';
+    'Whose it is: by its transfer_group, else by its metadata.';
+comment on column payout.stripe_sightings.named_payout_ref is
+    'payout_ref in its metadata, by which a success is judged.';
 comment on column payout.stripe_sightings.amount_minor is
     'With the next columns: as Stripe listed it; null: not to be read.';
 comment on column payout.stripe_sightings.amount_reversed_minor is
@@ -1346,11 +1349,11 @@ comment on function payout.park_seen(bigint[]) is
     'Parks those of the transfers that are scheduled, with the observation that says why.';
 -- end frozen: procedures/reconcile/park_seen.sql
 
--- frozen: procedures/reconcile/read_sightings.sql f3b30f972d54
+-- frozen: procedures/reconcile/read_sightings.sql 70fc194aef84
 -- read_sightings: a page of Stripe's list of transfers, as rows.
 --
--- transfer_group says whose a transfer is, where it is ours: unlike metadata
--- nobody can edit it. Stripe sets it itself for a source_transaction.
+-- transfer_group says whose a transfer is, where it is ours: unlike metadata nobody
+-- can edit it, so that what was paid is not sent again because metadata are gone.
 -- A part that cannot be read is null, and then differs from whatever is owed.
 
 create or replace function payout.read_sightings(p_reconcile_run_id bigint, p_transfers jsonb)
@@ -1376,6 +1379,7 @@ begin
         substring(t ->> 'currency' from '^[a-z]{3}$')::payout.currency_code,
         t ->> 'destination',
         case when jsonb_typeof(t -> 'livemode') = 'boolean' then (t -> 'livemode')::boolean end,
+        t #>> '{metadata,payout_ref}',
         t #>> '{metadata,settlement_id}',
         to_timestamp((t ->> 'created')::double precision),
         p_reconcile_run_id,
@@ -1693,7 +1697,7 @@ comment on function payout.runs_of_this_place() is
     'and the one that opened it.';
 -- end frozen: procedures/reconcile/runs_of_this_place.sql
 
--- frozen: procedures/reconcile/sighting_outcome.sql d02b2ffc5d27
+-- frozen: procedures/reconcile/sighting_outcome.sql 8f14a20d0996
 -- sighting_outcome: a sighting, in the terms in which every success is judged.
 
 create or replace function payout.sighting_outcome(
@@ -1713,6 +1717,7 @@ begin
             'signal', 'looked_up',
             'object', 'transfer',
             'found', 1,
+            'payout_ref', p_sighting.named_payout_ref,
             'detail', coalesce(
                 'reconcile run ' || p_sighting.reconcile_run_id, 'events')));
 end

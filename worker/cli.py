@@ -140,7 +140,7 @@ async def _reconcile(settings: Settings) -> int:
         print("nothing is open: Stripe and the books agree")
         return 0
     if waiting:
-        print("\nopen discrepancies: select * from payout.discrepancies where resolved_at is null")
+        print("\nopen discrepancies: select * from payout_api.discrepancies")
     for row in waiting:
         print(f"{row['open_count']:9,}  {row['kind']}, since {row['since']:%Y-%m-%d %H:%M %Z}")
         print(textwrap.fill(row["advice"], 96, initial_indent=INDENT, subsequent_indent=INDENT))

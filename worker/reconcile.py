@@ -153,7 +153,8 @@ class Reconciler:
             on_progress(row)
             if row["is_finished"]:
                 break
-        level = logging.ERROR if row["discrepancies_found"] else logging.INFO
+        # What is new among them, the database has called a person for.
+        level = logging.WARNING if row["discrepancies_found"] else logging.INFO
         told = row["transfers_seen"], row["discrepancies_found"]
         logger.log(level, "compared %s transfers of Stripe's: %s discrepancies", *told)
         return row

@@ -1,7 +1,7 @@
 -- read_sightings: a page of Stripe's list of transfers, as rows.
 --
--- transfer_group says whose a transfer is, where it is ours: unlike metadata
--- nobody can edit it. Stripe sets it itself for a source_transaction.
+-- transfer_group says whose a transfer is, where it is ours: unlike metadata nobody
+-- can edit it, so that what was paid is not sent again because metadata are gone.
 -- A part that cannot be read is null, and then differs from whatever is owed.
 
 create or replace function payout.read_sightings(p_reconcile_run_id bigint, p_transfers jsonb)
@@ -27,6 +27,7 @@ begin
         substring(t ->> 'currency' from '^[a-z]{3}$')::payout.currency_code,
         t ->> 'destination',
         case when jsonb_typeof(t -> 'livemode') = 'boolean' then (t -> 'livemode')::boolean end,
+        t #>> '{metadata,payout_ref}',
         t #>> '{metadata,settlement_id}',
         to_timestamp((t ->> 'created')::double precision),
         p_reconcile_run_id,

@@ -17,6 +17,7 @@ begin
             'signal', 'looked_up',
             'object', 'transfer',
             'found', 1,
+            'payout_ref', p_sighting.named_payout_ref,
             'detail', coalesce(
                 'reconcile run ' || p_sighting.reconcile_run_id, 'events')));
 end

@@ -70,6 +70,9 @@ PARK = "execution/park_expired_keys.sql"
 ANSWERS = "execution/answers_request.sql"
 SAVED = "execution/saved_decline.sql"
 COUNTS = "execution/absence_counts_from.sql"
+RUNS = "reconcile/runs_of_this_place.sql"
+KEEP = "reconcile/keep_sightings.sql"
+REVERSALS = "reconcile/reversals_problem.sql"
 GATE = "epoch/gate_problem.sql"
 ACCOUNT = "epoch/refuse_other_stripe_account.sql"
 OPEN = "api/operator/open_gate.sql"
@@ -839,6 +842,104 @@ MUTANTS = [
                 "ledger/newest_facts.sql", "where o.observation_id > k.opened_after", ""
             ),
         }.items()
+    ),
+    # What Stripe has
+    Mutant(
+        "a claim that does not ask what was seen at Stripe",
+        (Edit(CLAIM, "v_due_ids := payout.adopt_seen(v_due_ids);", ""),),
+        probes.what_was_seen_at_stripe_is_paid_and_not_sent,
+    ),
+    Mutant(
+        "a sighting that is not kept",
+        (Edit(KEEP, "where g.payout_ref is not null\n", "where false\n"),),
+        probes.what_was_seen_at_stripe_is_paid_and_not_sent,
+    ),
+    Mutant(
+        "a sighting known by what people may edit",
+        (
+            Edit(
+                "reconcile/read_sightings.sql",
+                "then t ->> 'transfer_group'\n",
+                "then t #>> '{metadata,payout_ref}'\n",
+            ),
+        ),
+        probes.what_was_seen_at_stripe_without_metadata_is_not_sent,
+    ),
+    Mutant(
+        "a failed transfer that is sent although it was seen",
+        (Edit("reconcile/adopt_seen.sql", "i.payout_transfer_id <> all (v_seen_ids)", "true"),),
+        probes.a_next_key_is_not_used_for_what_was_seen_at_stripe,
+    ),
+    Mutant(
+        "what is missing at Stripe passes",
+        (Edit("reconcile/find_missing.sql", "s.state = 'paid'\n", "s.state = 'parked'\n"),),
+        probes.a_transfer_that_stripe_does_not_have_is_found,
+    ),
+    Mutant(
+        "a run that leaves out a page",
+        (
+            Edit(
+                "reconcile/reconcile_page_problem.sql",
+                "p_run.next_cursor, true",
+                "p_starting_after, true",
+            ),
+        ),
+        probes.a_run_takes_every_page,
+    ),
+    Mutant(
+        "a window that counts in another place",
+        (
+            Edit(
+                RUNS,
+                "and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)\n"
+                "            = (w.system_identifier, w.timeline_id, w.database_oid, w.table_oid)\n",
+                "",
+            ),
+        ),
+        probes.a_copy_is_compared_from_its_first_transfer_on,
+    ),
+    Mutant(
+        "a window that counts after the gate was closed",
+        (Edit(RUNS, "and (e.recorded_at is null or", "and (true or"),),
+        probes.a_copy_is_compared_from_its_first_transfer_on,
+    ),
+    Mutant(
+        "windows without an overlap",
+        (
+            Edit(
+                "reconcile/start_run.sql",
+                "max(r.created_until) - interval '1 day'",
+                "max(r.created_until)",
+            ),
+            Edit("reconcile/start_run.sql", "least(v_from, v_now - interval '1 day')", "v_from"),
+        ),
+        probes.windows_overlap,
+    ),
+    Mutant(
+        "a reversal booked under a name of its own each time",
+        (
+            Edit(
+                "reconcile/book_reversals.sql",
+                "r.reversal ->> 'id'\n",
+                "gen_random_uuid()::text\n",
+            ),
+        ),
+        probes.a_reversal_is_booked_once,
+    ),
+    Mutant(
+        "more taken back than was paid",
+        (Edit(REVERSALS, ") > p_transfer.amount_minor then", ") > 10000000 then"),),
+        probes.no_more_is_booked_back_than_was_paid_in_its_currency,
+    ),
+    Mutant(
+        "a reversal in any currency",
+        (Edit(REVERSALS, "is distinct from p_transfer.currency::text", "is null"),),
+        probes.no_more_is_booked_back_than_was_paid_in_its_currency,
+    ),
+    Mutant(
+        "a watermark that moves before the last page",
+        (Edit("reconcile/events_read_until.sql", "where not p.has_more", "where true"),),
+        probes.events_are_read_to_the_end,
     ),
     # Rule Q
     Mutant(

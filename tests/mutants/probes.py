@@ -13,6 +13,7 @@ from functools import partial
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
 from tests.procedures.engine import (
@@ -29,6 +30,19 @@ from tests.procedures.engine import (
     unguarded,
 )
 from tests.procedures.epoch.places import CLAIM, PARTS, adopted_elsewhere
+from tests.procedures.reconcile.listing import (
+    ACCOUNT,
+    begin,
+    event,
+    ours,
+    pay,
+    reconcile,
+    report,
+    with_account,
+)
+from tests.procedures.reconcile.listing import (
+    listed as on_the_list,
+)
 from tests.procedures.seals.sealing import (
     forge,
     let_a_minute_pass,
@@ -1040,3 +1054,107 @@ def a_page_comes_after_the_one_before(engine: Engine) -> None:
 def what_is_parked_is_looked_for(engine: Engine) -> None:
     parked(engine)
     assert len(engine.claim_lookups()) == 1
+
+
+def kinds(engine: Engine) -> list[str]:
+    """Return the kinds of the discrepancies."""
+    return [kind for kind, _, _ in engine.discrepancies()]
+
+
+def what_was_seen_at_stripe_is_paid_and_not_sent(engine: Engine) -> None:
+    with_account(engine)
+    reconcile(engine.db, ours(engine.db))
+    (transfer,) = engine.settle()
+    assert engine.claim() == []
+    assert engine.progress(transfer).state == "paid"
+
+
+def what_was_seen_at_stripe_without_metadata_is_not_sent(engine: Engine) -> None:
+    with_account(engine)
+    reconcile(engine.db, ours(engine.db, metadata={}))
+    engine.settle()
+    assert engine.claim() == []
+
+
+def a_next_key_is_not_used_for_what_was_seen_at_stripe(engine: Engine) -> None:
+    with_account(engine)
+    engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    reconcile(engine.db, ours(engine.db))
+    engine.make_due()
+    engine.sweep()
+    assert engine.claim() == []
+
+
+def a_transfer_that_stripe_does_not_have_is_found(engine: Engine) -> None:
+    pay(with_account(engine), "seller_1")
+    reconcile(engine.db)
+    assert kinds(engine) == ["missing_at_stripe"]
+
+
+def a_run_takes_every_page(engine: Engine) -> None:
+    run = begin(engine.db).reconcile_run_id
+    report(engine.db, run, on_the_list("tr_9"), has_more=True)
+    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_8")) is not None
+
+
+def a_copy_is_compared_from_its_first_transfer_on(engine: Engine) -> None:
+    reconcile(engine.db)
+    engine.db.execute("update payout.reconcile_runs set table_oid = 1")
+    assert begin(engine.db).query["created"]["gte"] == 0
+    reconcile(engine.db)
+    engine.db.execute(
+        "insert into payout.epochs (reason, recorded_at) values ('closed', payout.clock())"
+    )
+    assert begin(engine.db).query["created"]["gte"] == 0
+
+
+def windows_overlap(engine: Engine) -> None:
+    reconcile(engine.db)
+    begin(engine.db)
+    overlap = engine.db.execute(
+        "select min(created_until) - max(created_from) from payout.reconcile_runs"
+    )
+    assert overlap.fetchall() == [(timedelta(days=1),)]
+
+
+def take_back(engine: Engine, *amounts: int, currency: str = "usd") -> int:
+    """Report that tr_1 was reversed, one reversal for each amount; return how many were booked."""
+    reversals = [
+        {
+            "id": f"trr_{number}",
+            "amount": amount,
+            "currency": currency,
+            "transfer": "tr_1",
+            "created": 1,
+        }
+        for number, amount in enumerate(amounts)
+    ]
+    row = engine.db.execute(
+        "select reversals_booked from payout_api.report_reversals('tr_1', %s)", [Jsonb(reversals)]
+    )
+    return int(row.fetchall()[0][0])
+
+
+def a_reversal_is_booked_once(engine: Engine) -> None:
+    pay(with_account(engine), "seller_1")
+    reconcile(engine.db, ours(engine.db, amount_reversed=500))
+    assert [take_back(engine, 500), take_back(engine, 500)] == [1, 0]
+
+
+def no_more_is_booked_back_than_was_paid_in_its_currency(engine: Engine) -> None:
+    pay(with_account(engine), "seller_1")
+    reconcile(engine.db, ours(engine.db, amount_reversed=500))
+    assert [take_back(engine, 1000, 501), take_back(engine, 500, currency="eur")] == [0, 0]
+
+
+def events_are_read_to_the_end(engine: Engine) -> None:
+    next_query = "select query from payout_api.next_events_query(%s, false)"
+    ((query,),) = engine.db.execute(next_query, [ACCOUNT]).fetchall()
+    page = [event(1, ours(engine.db, amount_reversed=1))]
+    engine.db.execute(
+        "select * from payout_api.report_events_page(%s, null, %s, true)",
+        [Jsonb(query), Jsonb(page)],
+    )
+    ((again,),) = engine.db.execute(next_query, [ACCOUNT]).fetchall()
+    assert again["created"]["gte"] - query["created"]["gte"] < 60

@@ -515,6 +515,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "stripe_sightings.currency",
         "stripe_sightings.destination",
         "stripe_sightings.is_livemode",
+        "stripe_sightings.named_payout_ref",
         "stripe_sightings.named_settlement",
         "stripe_sightings.reconcile_run_id",
         "settlement_lines.source_transaction",

@@ -207,3 +207,15 @@ def test_a_look_up_that_was_interrupted_comes_up_again(story: Story) -> None:
     assert (story.look_up(), story.states()) == (0, ["parked"])
     story.let_pass(0.2)
     assert (story.look_up(), story.states()) == (1, ["paid"])
+
+
+def test_after_a_lie_the_list_tells_what_stripe_really_did(story: Story) -> None:
+    story.engine.settle()
+    story.double.inject("wrong_amount")
+    story.carry()
+    assert story.states() == ["parked"]
+    story.let_pass(0.1)
+    story.look_up()
+    story.assert_everyone_is_paid_once(1)
+    [(scope, subject, _)] = story.engine.open_holds()
+    assert (scope, subject) == ("settlement", "set_1"), "a person has yet to look"

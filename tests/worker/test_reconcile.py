@@ -203,8 +203,8 @@ def test_a_run_goes_on_where_it_was_left_and_tells_its_progress() -> None:
     ]
 
 
-@pytest.mark.parametrize(("found", "level"), [(0, "INFO"), (2, "ERROR")])
-def test_what_a_run_found_is_logged_and_a_discrepancy_at_error(
+@pytest.mark.parametrize(("found", "level"), [(0, "INFO"), (2, "WARNING")])
+def test_what_a_run_found_is_logged_and_a_discrepancy_at_warning(
     caplog: pytest.LogCaptureFixture, found: int, level: str
 ) -> None:
     caplog.set_level("INFO")

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
 from tests.procedures.engine import Engine
-from tests.procedures.reconcile.listing import ACCOUNT
-
-
-def with_account(engine: Engine) -> Engine:
-    """Let every claim of the engine name the account that is reconciled."""
-    engine.claim = partial(engine.claim, account=(ACCOUNT, False))  # type: ignore[method-assign]
-    return engine
+from tests.procedures.reconcile.listing import with_account
 
 
 @pytest.fixture(name="engine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from psycopg.types.json import Jsonb
@@ -40,6 +41,12 @@ class Finding(NamedTuple):
     kind: str
     stripe_transfer_id: str | None
     resolved_by: str | None
+
+
+def with_account(engine: Engine) -> Engine:
+    """Let every claim of the engine name the account that is reconciled."""
+    engine.claim = partial(engine.claim, account=(ACCOUNT, False))  # type: ignore[method-assign]
+    return engine
 
 
 def pay(engine: Engine, *payees: str, settlement_id: str = SETTLEMENT) -> list[int]:
@@ -123,6 +130,17 @@ def ours(
         "destination": payee_id.replace("seller", "acct"),
     }
     return listed(stripe_transfer_id, **(facts | changes))
+
+
+def event(number: int, transfer: Listed) -> dict[str, Any]:
+    """Return an event as Stripe lists it: the transfer as it was then."""
+    return {
+        "id": f"evt_{number}",
+        "object": "event",
+        "type": "transfer.reversed",
+        "created": 1_900_000_000,
+        "data": {"object": transfer},
+    }
 
 
 def findings(engine: Engine) -> list[Finding]:

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
 from tests.procedures.engine import Engine
-from tests.procedures.reconcile.listing import ACCOUNT, Finding, Listed, findings, listed, ours, pay
+from tests.procedures.reconcile.listing import ACCOUNT, Finding, event, findings, listed, ours, pay
 from tests.schema.refusals import Refusal, refusal
 
 NEXT = "select query from payout_api.next_events_query(%s, %s)"
@@ -34,17 +34,6 @@ def report(
     parameters = [Jsonb(query), after, Jsonb(list(events)), has_more]
     ((new,),) = engine.worker.execute(REPORT, parameters).fetchall()
     return int(new)
-
-
-def event(number: int, transfer: Listed) -> dict[str, Any]:
-    """Return an event as Stripe lists it: the transfer as it was then."""
-    return {
-        "id": f"evt_{number}",
-        "object": "event",
-        "type": "transfer.reversed",
-        "created": 1_900_000_000,
-        "data": {"object": transfer},
-    }
 
 
 def reversed_minor(engine: Engine) -> dict[str, int]:

@@ -193,6 +193,14 @@ def test_a_transfer_that_waits_for_its_next_key_is_not_sent_under_it(engine: Eng
     assert engine.entries(transfer)[-1] == ("paid", 2, "in_flight", "stripe_balance", 1500)
 
 
+def test_a_transfer_without_its_metadata_is_not_sent_but_shown_to_a_person(engine: Engine) -> None:
+    reconcile(engine.db, ours(engine.db, metadata={}))
+    (transfer,) = engine.settle()
+    assert engine.claim() == []
+    assert engine.progress(transfer).state == "parked"
+    assert findings(engine)[-1] == Finding("answer_contradicts_request", "tr_1", None)
+
+
 def test_a_transfer_of_a_charge_is_known_by_its_metadata(engine: Engine) -> None:
     there = ours(engine.db, source_transaction="ch_1")
     reconcile(engine.db, there)
