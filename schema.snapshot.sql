@@ -1202,8 +1202,7 @@ CREATE FUNCTION payout.check_gate(p_stripe_account_id text, p_is_livemode boolea
             from payout.epochs as e
             order by e.epoch_id desc
             limit 1)),
-        'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
-            'select payout_api.open_gate(…)'
+        'docs/restore.md: payout-engine reconcile, then select payout_api.open_gate(reason)'
     from (select payout.gate_problem() as problem) as g
     union all
     select 'the key is of the fixed account',
@@ -5027,8 +5026,8 @@ begin
             using
                 errcode = 'SP403',
                 detail = v_problem,
-                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, '
-                    'then select payout_api.open_gate(…).';
+                hint = 'docs/restore.md: payout-engine reconcile, '
+                    'then select payout_api.open_gate(reason).';
     end if;
     perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
 end
@@ -7362,8 +7361,8 @@ begin
             using
                 errcode = 'SP410',
                 detail = v_problem,
-                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
-                    'payout_api.open_gate(reason, p_without_reconcile => true).';
+                hint = 'docs/restore.md: payout-engine reconcile, then open the gate; or pass '
+                    'p_without_reconcile => true if nothing can have been forgotten.';
     end if;
 
     insert into payout.epochs (

@@ -12,8 +12,7 @@ as $$
             from payout.epochs as e
             order by e.epoch_id desc
             limit 1)),
-        'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
-            'select payout_api.open_gate(…)'
+        'docs/restore.md: payout-engine reconcile, then select payout_api.open_gate(reason)'
     from (select payout.gate_problem() as problem) as g
     union all
     select 'the key is of the fixed account',

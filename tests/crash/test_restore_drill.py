@@ -16,9 +16,10 @@ import pytest
 from sandbox.embedded_postgres import EmbeddedPostgres
 from tests.crash.conftest import StartWorker
 from tests.crash.dumps import dump, restore_into_new_cluster
-from tests.crash.story import Story
+from tests.crash.story import Story, key_is_committed
 from tests.crash.workers import OURS, Worker, environment, run, wait_until
 from tests.procedures.engine import Engine
+from tests.schema.refusals import refusal
 
 # Of each half the dump knows the settlements, but not that they were paid, or nothing at all.
 HALF: Final = 100
@@ -68,7 +69,11 @@ def drill(
             given = environment(database_url=url, stripe=story.double.url)
             return keep(Worker(run(command, environment=given, log=log), log=log))
 
-        with psycopg.connect(server.uri(), autocommit=True) as db:
+        with (
+            psycopg.connect(server.uri(), autocommit=True) as db,
+            psycopg.connect(server.uri(), autocommit=True) as witness,
+        ):
+            story.double.on_request = key_is_committed(witness)
             yield Drill(story=Story(engine=Engine(db), double=story.double), run=start)
 
 
@@ -85,6 +90,40 @@ def test_after_a_restore_nothing_is_sent_until_the_gate_is_opened(drill: Drill) 
     worker.stop()
     assert len(story.double.sends) == sent == 10 + 2 * HALF
     assert story.states() == {"paid": 10, "scheduled": 2 * HALF}
+
+
+def test_after_the_procedure_every_transfer_is_paid_once(drill: Drill) -> None:
+    """docs/restore.md: compare, open the gate, and let the application record again."""
+    story, sent = drill.story, len(drill.story.double.sends)
+    refused = refusal(story.db, "select payout_api.open_gate('restored')")
+    assert refused is not None
+    assert refused.sqlstate == "SP410"
+    compared = drill.run((*OURS[:-1], "reconcile"))
+    assert compared.wait() == 1, compared.log()  # 100 transfers that nobody here knows
+    # What the dump knew is paid as Stripe says, what it forgot is remembered.
+    assert story.states() == {"paid": 10 + HALF}
+    assert open_findings(story) == {"unknown_transfer_at_stripe": HALF}
+    story.engine.operator.execute("select payout_api.open_gate('restored; compared')")
+
+    worker = drill.start_worker()
+    story.settle(HALF, settlement_id="forgotten")
+    story.settle(5, settlement_id="new")
+    story.wait_until_states(paid=10 + 2 * HALF + 5)
+    worker.stop()
+
+    assert len(story.double.sends) == sent + 5
+    story.check_everybody_is_paid_once()
+    assert open_findings(story) == {}
+    compared = drill.run((*OURS[:-1], "reconcile"))
+    assert compared.wait() == 0, compared.log()
+
+
+def open_findings(story: Story) -> dict[str, int]:
+    """Return how many discrepancies of each kind are open."""
+    rows = story.db.execute(
+        "select kind, count(*) from payout.discrepancies where resolved_at is null group by kind"
+    )
+    return dict(rows.fetchall())
 
 
 def test_the_keys_are_the_same_so_that_within_a_day_even_a_hasty_operator_pays_nobody_twice(
