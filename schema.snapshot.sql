@@ -5027,8 +5027,8 @@ begin
             using
                 errcode = 'SP403',
                 detail = v_problem,
-                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, '
-                    'then select payout_api.open_gate(…).';
+                hint = 'docs/restore.md: payout-engine reconcile, then '
+                    'select payout_api.open_gate(…).';
     end if;
     perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
 end
@@ -7362,8 +7362,8 @@ begin
             using
                 errcode = 'SP410',
                 detail = v_problem,
-                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
-                    'payout_api.open_gate(reason, p_without_reconcile => true).';
+                hint = 'docs/restore.md: payout-engine reconcile. Where nothing can have been '
+                    'forgotten: payout_api.open_gate(reason, p_without_reconcile => true).';
     end if;
 
     insert into payout.epochs (

@@ -111,6 +111,79 @@ comment on function payout.check_guards() is
     'Part of payout_api.doctor(): triggers, owners and rights are as deployed.';
 -- end frozen: procedures/doctor/check_guards.sql
 
+-- frozen: procedures/api/operator/open_gate.sql d7979b1833cc
+-- open_gate: adopt the database in the place where it is now; transfers are handed out again.
+--
+-- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
+-- Safe to repeat: an open gate stays open, and nothing is recorded.
+-- Locks: the row of settings, so that two people record one epoch.
+-- Raises: SP320 no reason; SP410 nothing was reconciled in this place yet.
+
+create or replace function payout_api.open_gate(
+    p_reason text, p_without_reconcile boolean default false
+)
+returns payout.epochs
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_problem text;
+    v_here record;
+    v_epoch payout.epochs;
+    v_run_id bigint;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'the gate is not opened without a reason'
+            using
+                errcode = 'SP320',
+                hint = 'Say what happened to the database, and why it is the true one now.';
+    end if;
+
+    perform from payout.engine_settings for update;
+    v_problem := payout.gate_problem();
+    select * into v_epoch from payout.epochs as e order by e.epoch_id desc limit 1;
+    if v_problem is null then
+        return v_epoch;
+    end if;
+
+    v_here := payout.where_we_are();
+    select r.reconcile_run_id into v_run_id
+    from payout.reconcile_runs as r
+    where r.finished_at is not null
+        and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
+            = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
+        and (v_epoch.epoch_id is null or r.started_at > v_epoch.recorded_at)
+    order by r.reconcile_run_id desc
+    limit 1;
+    if v_run_id is null and p_without_reconcile is not true then
+        raise exception 'the gate stays closed: nothing was reconciled in this place'
+            using
+                errcode = 'SP410',
+                detail = v_problem,
+                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
+                    'payout_api.open_gate(reason, p_without_reconcile => true).';
+    end if;
+
+    insert into payout.epochs (
+        system_identifier, timeline_id, database_oid, table_oid, reconcile_run_id, reason)
+    values (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid,
+        v_run_id, p_reason)
+    returning * into v_epoch;
+    insert into payout.operator_actions (action, reason, details)
+    values ('open_gate', p_reason, jsonb_build_object('epoch_id', v_epoch.epoch_id,
+        'reconcile_run_id', v_run_id, 'problem', v_problem));
+    return v_epoch;
+end
+$$;
+comment on function payout_api.open_gate(text, boolean) is
+    'Adopts the database where it is now, with a reason, once a reconcile run was finished here; '
+    'p_without_reconcile does without one and is recorded. Safe to repeat.';
+revoke execute on function payout_api.open_gate(text, boolean) from public;
+grant execute on function payout_api.open_gate(text, boolean) to payout_operator;
+-- end frozen: procedures/api/operator/open_gate.sql
+
 -- frozen: procedures/api/worker/claim_transfers.sql fe1aa8107b5a
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
@@ -250,6 +323,39 @@ $$;
 comment on function payout.expected_rights() is
     'Part of payout_api.doctor(): the rights that the migrations give.';
 -- end frozen: procedures/doctor/expected_rights.sql
+
+-- frozen: procedures/epoch/refuse_closed_gate.sql 710c284f61a9
+-- refuse_closed_gate: a copy of the true database hands out nothing.
+--
+-- A restored, promoted or cloned database may have forgotten what was sent, and
+-- another one may be sending the same.
+-- Raises: SP403 not where it was adopted; SP404 a key of another Stripe account.
+
+create or replace function payout.refuse_closed_gate(
+    p_stripe_account_id text, p_is_livemode boolean
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_problem text := payout.gate_problem();
+begin
+    if v_problem is not null then
+        raise exception 'no transfer is handed out: this database is not where it was adopted'
+            using
+                errcode = 'SP403',
+                detail = v_problem,
+                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, '
+                    'then select payout_api.open_gate(…).';
+    end if;
+    perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
+end
+$$;
+comment on function payout.refuse_closed_gate(text, boolean) is
+    'Refuses to go on where the database was not adopted, or for another Stripe account.';
+-- end frozen: procedures/epoch/refuse_closed_gate.sql
 
 -- dropped: sql/views/reconcile_progress.sql
 drop view if exists payout_api.reconcile_progress;

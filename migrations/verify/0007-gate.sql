@@ -8,10 +8,6 @@ select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
 select 'payout_api.doctor(text, boolean)'::regprocedure;
 -- end exists: procedures/api/operator/doctor.sql
 
--- exists: procedures/api/operator/open_gate.sql
-select 'payout_api.open_gate(text, boolean)'::regprocedure;
--- end exists: procedures/api/operator/open_gate.sql
-
 -- exists: procedures/doctor/check_gate.sql
 select 'payout.check_gate(text, boolean)'::regprocedure;
 -- end exists: procedures/doctor/check_gate.sql
@@ -27,10 +23,6 @@ select 'payout.gate_problem()'::regprocedure;
 -- exists: procedures/epoch/name_stripe_account.sql
 select 'payout.name_stripe_account(text, boolean)'::regprocedure;
 -- end exists: procedures/epoch/name_stripe_account.sql
-
--- exists: procedures/epoch/refuse_closed_gate.sql
-select 'payout.refuse_closed_gate(text, boolean)'::regprocedure;
--- end exists: procedures/epoch/refuse_closed_gate.sql
 
 -- exists: procedures/epoch/refuse_other_stripe_account.sql
 select 'payout.refuse_other_stripe_account(text, boolean)'::regprocedure;

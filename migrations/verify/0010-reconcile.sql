@@ -1,5 +1,9 @@
 -- Verify 0010-reconcile: each query fails if what it names is missing.
 
+-- exists: procedures/api/operator/open_gate.sql
+select 'payout_api.open_gate(text, boolean)'::regprocedure;
+-- end exists: procedures/api/operator/open_gate.sql
+
 -- exists: procedures/api/operator/resolve_discrepancy.sql
 select 'payout_api.resolve_discrepancy(bigint, text)'::regprocedure;
 -- end exists: procedures/api/operator/resolve_discrepancy.sql
@@ -39,6 +43,10 @@ select 'payout.check_guards()'::regprocedure;
 -- exists: procedures/doctor/expected_rights.sql
 select 'payout.expected_rights()'::regprocedure;
 -- end exists: procedures/doctor/expected_rights.sql
+
+-- exists: procedures/epoch/refuse_closed_gate.sql
+select 'payout.refuse_closed_gate(text, boolean)'::regprocedure;
+-- end exists: procedures/epoch/refuse_closed_gate.sql
 
 -- exists: procedures/reconcile/add_reconcile_page.sql
 select 'payout.add_reconcile_page(payout.reconcile_runs, text, jsonb, boolean)'::regprocedure;

@@ -20,8 +20,8 @@ begin
             using
                 errcode = 'SP403',
                 detail = v_problem,
-                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, '
-                    'then select payout_api.open_gate(…).';
+                hint = 'docs/restore.md: payout-engine reconcile, then '
+                    'select payout_api.open_gate(…).';
     end if;
     perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
 end

@@ -5,6 +5,7 @@ What is counted is what Stripe made. docs/restore.md tells people the same steps
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.procedures.engine import Engine
 # Of each half the dump knows the settlements, but not that they were paid, or nothing at all.
 HALF: Final = 100
 WORKER: Final = "till"
+RECONCILE: Final = (sys.executable, "-m", "worker.cli", "reconcile")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,3 +100,24 @@ def test_the_keys_are_the_same_so_that_within_a_day_even_a_hasty_operator_pays_n
     story.wait_until_states(paid=10 + 2 * HALF)
     worker.stop()
     story.check_everybody_is_paid_once()
+
+
+def test_after_the_procedure_everybody_is_paid_once_though_stripe_has_forgotten_every_key(
+    drill: Drill,
+) -> None:
+    """What the dump did not know to be paid becomes paid; what it did not know at all, too."""
+    story, sent = drill.story, len(drill.story.double.sends)
+    story.double.advance(hours=25)
+    worker = drill.start_worker()
+    command = drill.run(RECONCILE)
+    assert command.wait() == 1, command.log()
+    found = story.db.execute("select kind, count(*) from payout_api.discrepancies group by kind")
+    assert found.fetchall() == [("unknown_transfer_at_stripe", HALF)]
+    assert story.states() == {"paid": 10 + HALF}
+    story.engine.operator.execute("select payout_api.open_gate('restored, and compared')")
+    story.settle(HALF, settlement_id="forgotten")
+    story.wait_until_states(paid=10 + 2 * HALF)
+    worker.stop()
+    assert len(story.double.sends) == sent == 10 + 2 * HALF
+    story.check_everybody_is_paid_once()
+    assert story.db.execute("table payout_api.discrepancies").fetchall() == []

@@ -48,8 +48,8 @@ begin
             using
                 errcode = 'SP410',
                 detail = v_problem,
-                hint = 'docs/restore.md: compare with Stripe, put on hold what is paid there, then '
-                    'payout_api.open_gate(reason, p_without_reconcile => true).';
+                hint = 'docs/restore.md: payout-engine reconcile. Where nothing can have been '
+                    'forgotten: payout_api.open_gate(reason, p_without_reconcile => true).';
     end if;
 
     insert into payout.epochs (
