@@ -28,10 +28,6 @@ select 'payout.check_guards()'::regprocedure;
 select 'payout.check_rights()'::regprocedure;
 -- end exists: procedures/doctor/check_rights.sql
 
--- exists: procedures/doctor/expected_rights.sql
-select 'payout.expected_rights()'::regprocedure;
--- end exists: procedures/doctor/expected_rights.sql
-
 -- exists: procedures/epoch/gate_problem.sql
 select 'payout.gate_problem()'::regprocedure;
 -- end exists: procedures/epoch/gate_problem.sql

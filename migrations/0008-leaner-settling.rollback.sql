@@ -1,0 +1,1 @@
+revert/0008-leaner-settling.sql
