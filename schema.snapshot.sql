@@ -58,14 +58,51 @@ COMMENT ON DOMAIN payout.currency_code IS 'ISO 4217 code in lower case, as Strip
 
 
 --
+-- Name: id_fits(text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.id_fits(p_id text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    -- E'': a session may read plain literals in the old way.
+    v_broken text := case
+        when p_id ~ E'^[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]'
+            or p_id ~ E'[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]$'
+            then 'id_has_no_blank_at_its_ends'
+        when p_id ~ E'[\\x01-\\x1f\\x7f-\\x9f]' then 'id_has_no_control_characters'
+        when length(p_id) not between 1 and 200 then 'id_is_1_to_200_characters'
+        when p_id is not nfc normalized then 'id_is_in_unicode_normal_form_c'
+    end;
+begin
+    if v_broken is not null then
+        raise exception 'value for domain payout.external_id violates check constraint "%"',
+            v_broken
+            using
+                errcode = '23514',
+                schema = 'payout',
+                datatype = 'external_id',
+                constraint = v_broken;
+    end if;
+    return true;
+end
+$_$;
+
+
+--
+-- Name: FUNCTION id_fits(p_id text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.id_fits(p_id text) IS 'Check: 1 to 200 characters, no blank at its ends, no control characters, normal form C.';
+
+
+--
 -- Name: external_id; Type: DOMAIN; Schema: payout; Owner: -
 --
 
 CREATE DOMAIN payout.external_id AS text
-	CONSTRAINT id_has_no_blank_at_its_ends CHECK (((VALUE !~ '^[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'::text) AND (VALUE !~ '[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$'::text)))
-	CONSTRAINT id_has_no_control_characters CHECK ((VALUE !~ '[\x01-\x1f\x7f-\x9f]'::text))
-	CONSTRAINT id_is_1_to_200_characters CHECK (((length(VALUE) >= 1) AND (length(VALUE) <= 200)))
-	CONSTRAINT id_is_in_unicode_normal_form_c CHECK ((VALUE IS NFC NORMALIZED));
+	CONSTRAINT id_fits CHECK ((((octet_length(VALUE) <= 200) AND (VALUE ~ '^[!-~]([ -~]*[!-~])?$'::text)) OR payout.id_fits(VALUE)));
 
 
 --
@@ -2084,48 +2121,50 @@ COMMENT ON FUNCTION payout.create_payout_job(p_settlement payout.settlements, p_
 CREATE FUNCTION payout.create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
     AS $$
 declare
     v_destination text;
     v_payout_ref text;
-    v_request jsonb;
     v_payout_transfer_id bigint;
-    v_doorbell_ids bigint[];
 begin
-    select a.stripe_account_id into v_destination
+    select (
+        select a.stripe_account_id
+        from payout.payee_accounts as a
+        where a.payee_id = p_line.payee_id
+        order by a.payee_account_id desc
+        limit 1
+    ) into v_destination
     from payout.currencies as c
-    cross join payout.payee_accounts as a
     where c.currency = p_settlement.currency
         and p_line.amount_minor <= c.largest_amount_minor
-        and p_line.amount_minor % c.amount_step = 0
-        and a.payee_id = p_line.payee_id
-    order by a.payee_account_id desc
-    limit 1;
-    if not found then
+        and p_line.amount_minor % c.amount_step = 0;
+    if v_destination is null then
         return 0::bigint;
     end if;
 
     v_payout_ref := payout.payout_ref(
         p_settlement.settlement_id, p_line.payee_id, p_line.source_transaction);
-    v_request := payout.transfer_request(
-        v_payout_ref, p_settlement, p_line.payee_id, v_destination, p_line.amount_minor,
-        p_line.source_transaction);
-    v_doorbell_ids := payout.ring_for_job(p_payout_job_id, 1, p_settlement.pay_after);
+    v_payout_transfer_id := nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
 
-    insert into payout.payout_transfers (
-        payout_job_id, settlement_id, payee_id, source_transaction, destination, amount_minor,
-        currency, payout_ref, request)
-    values (
-        p_payout_job_id, p_settlement.settlement_id, p_line.payee_id, p_line.source_transaction,
-        v_destination, p_line.amount_minor, p_settlement.currency, v_payout_ref, v_request)
-    returning payout_transfer_id into v_payout_transfer_id;
-
-    insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
-    values (
-        v_payout_transfer_id, coalesce(p_settlement.pay_after, now()), v_doorbell_ids[1]);
-
+    -- One statement: each costs its start and end once more.
+    with transfer as (
+        insert into payout.payout_transfers (
+            payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction,
+            destination, amount_minor, currency, payout_ref, request)
+        overriding system value
+        values (
+            v_payout_transfer_id, p_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
+            p_line.source_transaction, v_destination, p_line.amount_minor, p_settlement.currency,
+            v_payout_ref,
+            payout.transfer_request(
+                v_payout_ref, p_settlement, p_line.payee_id, v_destination, p_line.amount_minor,
+                p_line.source_transaction))
+    ), progress as (
+        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
+        values (
+            v_payout_transfer_id, coalesce(p_settlement.pay_after, now()),
+            (payout.ring_for_job(p_payout_job_id, 1, p_settlement.pay_after))[1])
+    )
     insert into payout.ledger_entries (
         payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
     values
@@ -2417,6 +2456,7 @@ CREATE FUNCTION payout.expected_rights() RETURNS TABLE(roles text, privileges te
             '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
         ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
         ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+        ('payout_app', 'EXECUTE', '^payout[.]id_fits[(]'),
         ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
         ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
         ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes|'
@@ -2786,33 +2826,6 @@ COMMENT ON FUNCTION payout.first_absence(p_lookup payout.transfer_lookups) IS 'T
 
 
 --
--- Name: first_lines(text); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.first_lines(p_settlement_id text) RETURNS payout.settlement_lines[]
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-begin
-    return array(
-        select l
-        from payout.settlement_lines as l
-        where l.settlement_id = p_settlement_id
-        limit 2);
-end
-$$;
-
-
---
--- Name: FUNCTION first_lines(p_settlement_id text); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.first_lines(p_settlement_id text) IS 'Enough lines of a settlement to see whether it has exactly one.';
-
-
---
 -- Name: fold_facts(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -3086,40 +3099,6 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.is_only_send(p_state payout.transfer_states) IS 'True when no attempt but the newest can have had an effect under the current key.';
-
-
---
--- Name: is_waiting(bigint); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.is_waiting(p_doorbell_id bigint) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-begin
-    if to_regnamespace('procrastinate') is null
-        or not has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
-        or to_regclass('procrastinate.procrastinate_jobs') is null
-        or not has_table_privilege('procrastinate.procrastinate_jobs', 'select') then
-        return false;
-    end if;
-    return exists (
-        select from procrastinate.procrastinate_jobs as q
-        where q.id = p_doorbell_id
-            and q.status = 'todo'
-            and q.task_name = 'payout.execute'
-    );
-end
-$$;
-
-
---
--- Name: FUNCTION is_waiting(p_doorbell_id bigint); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.is_waiting(p_doorbell_id bigint) IS 'True when the queue job of this id is a bell of ours that no worker has fetched yet.';
 
 
 --
@@ -4250,9 +4229,9 @@ CREATE FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_sourc
     AS $$
 begin
     return 'payout_' || left(encode(sha256(convert_to(
-        octet_length(p_settlement_id)::text || ':' || p_settlement_id
-        || ',' || octet_length(p_payee_id)::text || ':' || p_payee_id
-        || ',' || coalesce(p_source_transaction, ''),
+        concat(
+            octet_length(p_settlement_id), ':', p_settlement_id, ',',
+            octet_length(p_payee_id), ':', p_payee_id, ',', p_source_transaction),
         'UTF8')), 'hex'), 40);
 end
 $$;
@@ -4314,7 +4293,16 @@ CREATE FUNCTION payout.progress_fits(p_state payout.transfer_states) RETURNS boo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    v_broken text := case
+    v_broken text;
+begin
+    -- A row that merely waits: all that a settlement writes.
+    if p_state.state = 'scheduled' and p_state.next_attempt_at is not null
+        and least(p_state.generation - 1, p_state.attempt, p_state.tries) >= 0
+        and p_state.lease_until is null and p_state.next_lookup_at is null
+        and p_state.stripe_transfer_id is null then
+        return true;
+    end if;
+    v_broken := case
         when p_state.generation < 1 then 'generation_counts_from_one'
         when p_state.attempt < 0 then 'attempt_counts_from_zero'
         when p_state.tries < 0 then 'tries_count_from_zero'
@@ -4335,7 +4323,6 @@ declare
         when p_state.state <> 'parked' and p_state.next_lookup_at is not null
             then 'only_parked_is_looked_up'
     end;
-begin
     return v_broken is null or payout.refuse_row('transfer_states', v_broken);
 end
 $$;
@@ -4434,30 +4421,31 @@ CREATE FUNCTION payout.read_lines(p_settlement_id payout.external_id, p_lines js
     AS $_$
 declare
     v_lines payout.settlement_lines[] := '{}'::payout.settlement_lines[];
-    v_line jsonb;
-    v_amount_minor numeric;
+    v_line jsonb := p_lines -> 0;
+    v_line_id text := v_line ->> 'line_id';
+    v_payee_id text := v_line ->> 'payee_id';
+    v_source_transaction text := v_line ->> 'source_transaction';
+    v_amount_minor text := (v_line -> 'amount_minor')::text;
 begin
-    if jsonb_typeof(p_lines) is distinct from 'array'
-        or jsonb_array_length(p_lines) <> 1
-        or coalesce(p_lines @? '$[*].keyvalue() ? (!(
-            @.key == "line_id" && @.value.type() == "string"
-            || @.key == "payee_id" && @.value.type() == "string"
-            || @.key == "amount_minor" && @.value.type() == "number"
-                && @.value.abs() <= 999999999999999999
-            || @.key == "source_transaction"
-                && (@.value.type() == "string" || @.value == null)))', true) then
-        perform payout.refuse_bad_lines(p_lines);
+    if jsonb_typeof(p_lines) = 'array' and p_lines -> 1 is null
+        and v_amount_minor ~ '^[0-9]{1,18}$' and v_line_id is not null and v_payee_id is not null
+        and v_line - 'amount_minor' = (case
+            when v_source_transaction is null
+                then jsonb_object(array['line_id', v_line_id, 'payee_id', v_payee_id])
+            else jsonb_object(array['line_id', v_line_id, 'payee_id', v_payee_id,
+                'source_transaction', v_source_transaction])
+        end) then
+        return array[row(
+            p_settlement_id, v_line_id, v_payee_id, v_amount_minor, v_source_transaction
+        )::payout.settlement_lines];
     end if;
+
+    perform payout.refuse_bad_lines(p_lines);
     for i in 0 .. jsonb_array_length(p_lines) - 1 loop
         v_line := p_lines -> i;
-        v_amount_minor := (v_line ->> 'amount_minor')::numeric;
-        if v_line ->> 'line_id' is null or v_line ->> 'payee_id' is null
-            or v_amount_minor is null or scale(v_amount_minor) > 0 then
-            perform payout.refuse_bad_lines(p_lines);
-        end if;
         v_lines := v_lines || row(
             p_settlement_id, v_line ->> 'line_id', v_line ->> 'payee_id',
-            v_amount_minor, v_line ->> 'source_transaction'
+            v_line ->> 'amount_minor', v_line ->> 'source_transaction'
         )::payout.settlement_lines;
     end loop;
     return v_lines;
@@ -5572,16 +5560,27 @@ declare
     v_times integer := 1;
     v_doorbell_ids bigint[];
 begin
-    if p_pay_after > now() then
-        return '{}'::bigint[];
+    if p_pay_after is not null then
+        if p_pay_after > now() then
+            return '{}'::bigint[];
+        end if;
     end if;
     if p_transfers > 1 then
         v_times := (
             select (p_transfers + e.transfers_per_doorbell - 1) / e.transfers_per_doorbell
             from payout.engine_settings as e);
     end if;
-    if v_times = 1 and v_waiting_id is not null and payout.is_waiting(v_waiting_id) then
-        return array[v_waiting_id];
+    -- The queue may have been dropped since, or taken away from the engine.
+    if v_times = 1 and v_waiting_id is not null
+        and has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
+        and has_table_privilege(to_regclass('procrastinate.procrastinate_jobs')::oid, 'select') then
+        perform from procrastinate.procrastinate_jobs as q
+        where q.id = v_waiting_id
+            and q.status = 'todo'
+            and q.task_name = 'payout.execute';
+        if found then
+            return array[v_waiting_id];
+        end if;
     end if;
 
     v_doorbell_ids := payout.defer_job(p_payout_job_id, v_times);
@@ -5705,7 +5704,8 @@ begin
                 errcode = 'SP202',
                 hint = 'Set its state to complete; that schedules its payouts.';
     end if;
-    return payout.create_payout_job(v_settlement, payout.first_lines(p_settlement_id));
+    -- Without its lines: the path for many takes any number.
+    return payout.create_payout_job(v_settlement, '{}'::payout.settlement_lines[]);
 end
 $$;
 
@@ -6284,20 +6284,26 @@ CREATE FUNCTION payout.tg_settlement_lines__refuse_frozen() RETURNS trigger
     SET enable_seqscan TO 'off'
     AS $$
 begin
-    if tg_op <> 'INSERT' or exists (
-        select from changed as c
+    if tg_op = 'INSERT' then
+        -- `offset 0`: two look-ups for each line, never a whole table for all.
+        perform from changed as c
         where not exists (
             select from payout.settlements as s
             where s.settlement_id = c.settlement_id
                 and s.xmin = pg_current_xact_id()::xid
-                and not exists (
-                    select from payout.payout_jobs as j where j.settlement_id = s.settlement_id
-                )
+            offset 0
+        ) or exists (
+            select from payout.payout_jobs as j
+            where j.settlement_id = c.settlement_id
+            offset 0
         )
-    ) then
-        perform payout.check_lines_of(
-            array(select distinct c.settlement_id::text from changed as c), tg_op = 'INSERT');
+        limit 1;
+        if not found then
+            return null;
+        end if;
     end if;
+    perform payout.check_lines_of(
+        array(select distinct c.settlement_id::text from changed as c), tg_op = 'INSERT');
     return null;
 end
 $$;
@@ -6359,13 +6365,21 @@ COMMENT ON FUNCTION payout.tg_settlements__refuse_frozen() IS 'Trigger: refuses 
 CREATE FUNCTION payout.tg_settlements__schedule_payout_job() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
     AS $$
 begin
     -- The row is as the event shows it, and held: a complete settlement is frozen.
-    if new.state = 'complete' and not exists (
-        select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
-    ) then
-        perform payout.create_payout_job(new, payout.first_lines(new.settlement_id));
+    if new.state = 'complete' then
+        perform from payout.payout_jobs as j where j.settlement_id = new.settlement_id;
+        if not found then
+            -- Two lines are enough to see whether there is exactly one.
+            perform payout.create_payout_job(new, array(
+                select l
+                from payout.settlement_lines as l
+                where l.settlement_id = new.settlement_id
+                limit 2));
+        end if;
     end if;
     return null;
 end
@@ -6503,33 +6517,6 @@ COMMENT ON FUNCTION payout.tg_transfer_states__plan_lookup() IS 'Trigger: sets n
 
 
 --
--- Name: total_minor(payout.settlement_lines[]); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.total_minor(p_lines payout.settlement_lines[]) RETURNS numeric
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-    v_line payout.settlement_lines;
-    v_total_minor numeric := 0::numeric;
-begin
-    foreach v_line in array p_lines loop
-        v_total_minor := v_total_minor + v_line.amount_minor;
-    end loop;
-    return v_total_minor;
-end
-$$;
-
-
---
--- Name: FUNCTION total_minor(p_lines payout.settlement_lines[]); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.total_minor(p_lines payout.settlement_lines[]) IS 'Sum of amount_minor over the lines, in minor units.';
-
-
---
 -- Name: transfer_facts(payout.payout_transfers, boolean); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -6571,16 +6558,18 @@ declare
         when p_transfer.payout_ref <> payout.payout_ref(
                 p_transfer.settlement_id, p_transfer.payee_id, p_transfer.source_transaction)
             then 'payout_ref_is_derived'
-        when not coalesce(
-                p_transfer.request ->> 'amount' = p_transfer.amount_minor::text
-                and p_transfer.request ->> 'currency' = p_transfer.currency
-                and p_transfer.request ->> 'destination' = p_transfer.destination
-                and p_transfer.request ->> 'source_transaction'
-                    is not distinct from p_transfer.source_transaction
-                and p_transfer.request #>> '{metadata,payout_ref}' = p_transfer.payout_ref
-                and p_transfer.request #>> '{metadata,settlement_id}' = p_transfer.settlement_id
-                and p_transfer.request #>> '{metadata,payee_id}' = p_transfer.payee_id,
-                false)
+        when array[
+                p_transfer.request ->> 'amount',
+                p_transfer.request ->> 'currency',
+                p_transfer.request ->> 'destination',
+                p_transfer.request ->> 'source_transaction',
+                p_transfer.request #>> '{metadata,payout_ref}',
+                p_transfer.request #>> '{metadata,settlement_id}',
+                p_transfer.request #>> '{metadata,payee_id}'
+            ] <> array[
+                p_transfer.amount_minor::text, p_transfer.currency, p_transfer.destination,
+                p_transfer.source_transaction, p_transfer.payout_ref, p_transfer.settlement_id,
+                p_transfer.payee_id]
             then 'request_says_what_the_row_says'
     end;
 begin
@@ -7066,10 +7055,15 @@ declare
         null::payout.positive_minor, 'complete'::payout.settlement_state,
         p_pay_after::payout.moment, p_metadata::payout.metadata, now());
     v_lines payout.settlement_lines[];
+    v_line payout.settlement_lines;
+    v_total_minor bigint := 0::bigint;
     v_difference text;
 begin
     v_lines := payout.read_lines(v_settlement.settlement_id, p_lines);
-    v_settlement.total_minor := payout.total_minor(v_lines);
+    foreach v_line in array v_lines loop
+        v_total_minor := v_total_minor + v_line.amount_minor;
+    end loop;
+    v_settlement.total_minor := v_total_minor;
 
     -- One statement: the caller may have made all constraints immediate.
     with settlement as (
@@ -10313,6 +10307,14 @@ GRANT USAGE ON SCHEMA payout_api TO payout_auditor;
 
 
 --
+-- Name: FUNCTION id_fits(p_id text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.id_fits(p_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout.id_fits(p_id text) TO payout_app;
+
+
+--
 -- Name: FUNCTION absence_counts_from(p_payout_transfer_id bigint); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -10766,13 +10768,6 @@ REVOKE ALL ON FUNCTION payout.first_absence(p_lookup payout.transfer_lookups) FR
 
 
 --
--- Name: FUNCTION first_lines(p_settlement_id text); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.first_lines(p_settlement_id text) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION fold_facts(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -10827,13 +10822,6 @@ REVOKE ALL ON FUNCTION payout.is_definite(p_attempt payout.transfer_attempts) FR
 --
 
 REVOKE ALL ON FUNCTION payout.is_only_send(p_state payout.transfer_states) FROM PUBLIC;
-
-
---
--- Name: FUNCTION is_waiting(p_doorbell_id bigint); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.is_waiting(p_doorbell_id bigint) FROM PUBLIC;
 
 
 --
@@ -11403,13 +11391,6 @@ REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_transition() FROM PUBLIC
 --
 
 REVOKE ALL ON FUNCTION payout.tg_transfer_states__plan_lookup() FROM PUBLIC;
-
-
---
--- Name: FUNCTION total_minor(p_lines payout.settlement_lines[]); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.total_minor(p_lines payout.settlement_lines[]) FROM PUBLIC;
 
 
 --

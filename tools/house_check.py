@@ -32,8 +32,8 @@ PINNED_PATH: Final = ("pg_catalog", "pg_temp")
 # schema in the path.
 QUEUE_FOLDER: Final = "procedures/doorbell/"
 QUEUE_PATH: Final = ("pg_catalog", "procrastinate", "pg_temp")
-# The one function that speaks for the checks of tables.
-CHECK_VIOLATION: Final = ("refuse_row", "'23514'")
+# The functions that speak for the checks of tables, and of the domain of ids.
+CHECK_VIOLATIONS: Final = {("refuse_row", "'23514'"), ("id_fits", "'23514'")}
 ATTRIBUTE_ORDER: Final = ("language", "volatility", "strict", "security", "set", "as")
 
 
@@ -288,7 +288,7 @@ def _check_raise(file: SourceFile, statement: list[str], line: int) -> Iterator[
     code = next((value for name, sign, value in pairs if (name, sign) == ("errcode", "=")), None)
     if code is None:
         yield file.found(line, "'raise exception' without an errcode")
-    elif not re.fullmatch(r"'SP\d{3}'", code) and (file.stem, code) != CHECK_VIOLATION:
+    elif not re.fullmatch(r"'SP\d{3}'", code) and (file.stem, code) not in CHECK_VIOLATIONS:
         yield file.found(line, f"the errcode {code} is not a literal of class SP")
 
 

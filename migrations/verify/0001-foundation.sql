@@ -36,10 +36,6 @@ where tgrelid = 'payout.transfer_states'::regclass and tgname = '_500_check_tran
 select 'payout.clock()'::regprocedure;
 -- end exists: procedures/scheduling/clock.sql
 
--- exists: procedures/scheduling/payout_ref.sql
-select 'payout.payout_ref(text, text, text)'::regprocedure;
--- end exists: procedures/scheduling/payout_ref.sql
-
 select settlement_id, currency, total_minor, state from payout.settlements where false;
 select settlement_id, line_id, payee_id, amount_minor from payout.settlement_lines where false;
 select payout_transfer_id, payout_ref, request, request_sha256 from payout.payout_transfers where false;

@@ -1,9 +1,5 @@
 -- Verify 0008-lookups: each query fails if what it names is missing.
 
--- exists: procedures/guards/progress_fits.sql
-select 'payout.progress_fits(payout.transfer_states)'::regprocedure;
--- end exists: procedures/guards/progress_fits.sql
-
 -- exists: procedures/guards/tg_transfer_states__plan_lookup.sql
 select 'payout.tg_transfer_states__plan_lookup()'::regprocedure;
 select 1 / count(*) from pg_trigger

@@ -44,10 +44,6 @@ select 'payout.check_gate(text, boolean)'::regprocedure;
 select 'payout.check_guards()'::regprocedure;
 -- end exists: procedures/doctor/check_guards.sql
 
--- exists: procedures/doctor/expected_rights.sql
-select 'payout.expected_rights()'::regprocedure;
--- end exists: procedures/doctor/expected_rights.sql
-
 -- exists: procedures/epoch/refuse_closed_gate.sql
 select 'payout.refuse_closed_gate(text, boolean)'::regprocedure;
 -- end exists: procedures/epoch/refuse_closed_gate.sql

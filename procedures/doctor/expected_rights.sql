@@ -17,6 +17,7 @@ as $$
             '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
         ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
         ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+        ('payout_app', 'EXECUTE', '^payout[.]id_fits[(]'),
         ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
         ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
         ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes|'

@@ -17,16 +17,27 @@ declare
     v_times integer := 1;
     v_doorbell_ids bigint[];
 begin
-    if p_pay_after > now() then
-        return '{}'::bigint[];
+    if p_pay_after is not null then
+        if p_pay_after > now() then
+            return '{}'::bigint[];
+        end if;
     end if;
     if p_transfers > 1 then
         v_times := (
             select (p_transfers + e.transfers_per_doorbell - 1) / e.transfers_per_doorbell
             from payout.engine_settings as e);
     end if;
-    if v_times = 1 and v_waiting_id is not null and payout.is_waiting(v_waiting_id) then
-        return array[v_waiting_id];
+    -- The queue may have been dropped since, or taken away from the engine.
+    if v_times = 1 and v_waiting_id is not null
+        and has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
+        and has_table_privilege(to_regclass('procrastinate.procrastinate_jobs')::oid, 'select') then
+        perform from procrastinate.procrastinate_jobs as q
+        where q.id = v_waiting_id
+            and q.status = 'todo'
+            and q.task_name = 'payout.execute';
+        if found then
+            return array[v_waiting_id];
+        end if;
     end if;
 
     v_doorbell_ids := payout.defer_job(p_payout_job_id, v_times);

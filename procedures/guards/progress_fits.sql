@@ -9,7 +9,16 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_broken text := case
+    v_broken text;
+begin
+    -- A row that merely waits: all that a settlement writes.
+    if p_state.state = 'scheduled' and p_state.next_attempt_at is not null
+        and least(p_state.generation - 1, p_state.attempt, p_state.tries) >= 0
+        and p_state.lease_until is null and p_state.next_lookup_at is null
+        and p_state.stripe_transfer_id is null then
+        return true;
+    end if;
+    v_broken := case
         when p_state.generation < 1 then 'generation_counts_from_one'
         when p_state.attempt < 0 then 'attempt_counts_from_zero'
         when p_state.tries < 0 then 'tries_count_from_zero'
@@ -30,7 +39,6 @@ declare
         when p_state.state <> 'parked' and p_state.next_lookup_at is not null
             then 'only_parked_is_looked_up'
     end;
-begin
     return v_broken is null or payout.refuse_row('transfer_states', v_broken);
 end
 $$;

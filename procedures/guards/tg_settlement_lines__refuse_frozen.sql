@@ -15,20 +15,26 @@ set jit = off
 set enable_seqscan = off
 as $$
 begin
-    if tg_op <> 'INSERT' or exists (
-        select from changed as c
+    if tg_op = 'INSERT' then
+        -- `offset 0`: two look-ups for each line, never a whole table for all.
+        perform from changed as c
         where not exists (
             select from payout.settlements as s
             where s.settlement_id = c.settlement_id
                 and s.xmin = pg_current_xact_id()::xid
-                and not exists (
-                    select from payout.payout_jobs as j where j.settlement_id = s.settlement_id
-                )
+            offset 0
+        ) or exists (
+            select from payout.payout_jobs as j
+            where j.settlement_id = c.settlement_id
+            offset 0
         )
-    ) then
-        perform payout.check_lines_of(
-            array(select distinct c.settlement_id::text from changed as c), tg_op = 'INSERT');
+        limit 1;
+        if not found then
+            return null;
+        end if;
     end if;
+    perform payout.check_lines_of(
+        array(select distinct c.settlement_id::text from changed as c), tg_op = 'INSERT');
     return null;
 end
 $$;

@@ -17,16 +17,18 @@ declare
         when p_transfer.payout_ref <> payout.payout_ref(
                 p_transfer.settlement_id, p_transfer.payee_id, p_transfer.source_transaction)
             then 'payout_ref_is_derived'
-        when not coalesce(
-                p_transfer.request ->> 'amount' = p_transfer.amount_minor::text
-                and p_transfer.request ->> 'currency' = p_transfer.currency
-                and p_transfer.request ->> 'destination' = p_transfer.destination
-                and p_transfer.request ->> 'source_transaction'
-                    is not distinct from p_transfer.source_transaction
-                and p_transfer.request #>> '{metadata,payout_ref}' = p_transfer.payout_ref
-                and p_transfer.request #>> '{metadata,settlement_id}' = p_transfer.settlement_id
-                and p_transfer.request #>> '{metadata,payee_id}' = p_transfer.payee_id,
-                false)
+        when array[
+                p_transfer.request ->> 'amount',
+                p_transfer.request ->> 'currency',
+                p_transfer.request ->> 'destination',
+                p_transfer.request ->> 'source_transaction',
+                p_transfer.request #>> '{metadata,payout_ref}',
+                p_transfer.request #>> '{metadata,settlement_id}',
+                p_transfer.request #>> '{metadata,payee_id}'
+            ] <> array[
+                p_transfer.amount_minor::text, p_transfer.currency, p_transfer.destination,
+                p_transfer.source_transaction, p_transfer.payout_ref, p_transfer.settlement_id,
+                p_transfer.payee_id]
             then 'request_says_what_the_row_says'
     end;
 begin

@@ -11,13 +11,21 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
 as $$
 begin
     -- The row is as the event shows it, and held: a complete settlement is frozen.
-    if new.state = 'complete' and not exists (
-        select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
-    ) then
-        perform payout.create_payout_job(new, payout.first_lines(new.settlement_id));
+    if new.state = 'complete' then
+        perform from payout.payout_jobs as j where j.settlement_id = new.settlement_id;
+        if not found then
+            -- Two lines are enough to see whether there is exactly one.
+            perform payout.create_payout_job(new, array(
+                select l
+                from payout.settlement_lines as l
+                where l.settlement_id = new.settlement_id
+                limit 2));
+        end if;
     end if;
     return null;
 end

@@ -112,7 +112,7 @@ MUTANTS = [
         (
             Edit(
                 "scheduling/payout_ref.sql",
-                "octet_length(p_settlement_id)::text || ':' || p_settlement_id",
+                "octet_length(p_settlement_id), ':', p_settlement_id",
                 "''",
             ),
         ),
@@ -123,7 +123,7 @@ MUTANTS = [
         (
             Edit(
                 "scheduling/payout_ref.sql",
-                "octet_length(p_payee_id)::text || ':' || p_payee_id",
+                "octet_length(p_payee_id), ':', p_payee_id",
                 "''",
             ),
         ),

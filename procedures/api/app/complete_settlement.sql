@@ -24,10 +24,15 @@ declare
         null::payout.positive_minor, 'complete'::payout.settlement_state,
         p_pay_after::payout.moment, p_metadata::payout.metadata, now());
     v_lines payout.settlement_lines[];
+    v_line payout.settlement_lines;
+    v_total_minor bigint := 0::bigint;
     v_difference text;
 begin
     v_lines := payout.read_lines(v_settlement.settlement_id, p_lines);
-    v_settlement.total_minor := payout.total_minor(v_lines);
+    foreach v_line in array v_lines loop
+        v_total_minor := v_total_minor + v_line.amount_minor;
+    end loop;
+    v_settlement.total_minor := v_total_minor;
 
     -- One statement: the caller may have made all constraints immediate.
     with settlement as (

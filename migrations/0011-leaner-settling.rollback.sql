@@ -1,0 +1,1 @@
+revert/0011-leaner-settling.sql
