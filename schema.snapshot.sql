@@ -4567,14 +4567,17 @@ COMMENT ON FUNCTION payout.read_sightings(p_reconcile_run_id bigint, p_transfers
 --
 
 CREATE FUNCTION payout.reconcile_page_problem(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
     if p_run.reconcile_run_id is null then
         return 'there is no such run';
-    elsif p_run.abandoned_at is not null then
-        return 'the run was given up: begin another one';
+    elsif not exists (
+        select from payout.runs_of_this_place() as r
+        where r.reconcile_run_id = p_run.reconcile_run_id
+    ) then
+        return 'the run does not count here any more: begin another one';
     elsif p_run.finished_at is not null then
         return 'the run has all of its pages';
     end if;

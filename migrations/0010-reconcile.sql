@@ -1536,7 +1536,7 @@ comment on function payout.read_sightings(bigint, jsonb) is
     'Transfers as Stripe lists them, one row each; null is what cannot be read.';
 -- end frozen: procedures/reconcile/read_sightings.sql
 
--- frozen: procedures/reconcile/reconcile_page_problem.sql 49109c15862c
+-- frozen: procedures/reconcile/reconcile_page_problem.sql 95f831329725
 -- reconcile_page_problem: what is wrong with a page that a run has not taken yet.
 
 create or replace function payout.reconcile_page_problem(
@@ -1547,14 +1547,17 @@ create or replace function payout.reconcile_page_problem(
 )
 returns text
 language plpgsql
-immutable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_run.reconcile_run_id is null then
         return 'there is no such run';
-    elsif p_run.abandoned_at is not null then
-        return 'the run was given up: begin another one';
+    elsif not exists (
+        select from payout.runs_of_this_place() as r
+        where r.reconcile_run_id = p_run.reconcile_run_id
+    ) then
+        return 'the run does not count here any more: begin another one';
     elsif p_run.finished_at is not null then
         return 'the run has all of its pages';
     end if;

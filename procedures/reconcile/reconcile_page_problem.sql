@@ -8,14 +8,17 @@ create or replace function payout.reconcile_page_problem(
 )
 returns text
 language plpgsql
-immutable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_run.reconcile_run_id is null then
         return 'there is no such run';
-    elsif p_run.abandoned_at is not null then
-        return 'the run was given up: begin another one';
+    elsif not exists (
+        select from payout.runs_of_this_place() as r
+        where r.reconcile_run_id = p_run.reconcile_run_id
+    ) then
+        return 'the run does not count here any more: begin another one';
     elsif p_run.finished_at is not null then
         return 'the run has all of its pages';
     end if;

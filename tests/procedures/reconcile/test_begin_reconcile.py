@@ -113,7 +113,7 @@ def test_a_run_that_came_with_a_copy_is_given_up_and_its_window_does_not_count(
     assert run.reconcile_run_id != old
     assert run.query["created"]["gte"] == 0
     assert refusal_of(engine.db, lambda: report(engine.db, old)) == Refusal(
-        "SP341", f"reconcile run {old}: the run was given up: begin another one"
+        "SP341", f"reconcile run {old}: the run does not count here any more: begin another one"
     )
 
 
@@ -123,6 +123,16 @@ def test_after_the_gate_was_closed_all_is_compared_once_more(engine: Engine) -> 
         "insert into payout.epochs (reason, recorded_at) values ('closed', payout.clock())"
     )
     assert begin(engine.db).query["created"]["gte"] == 0
+
+
+def test_a_run_from_before_the_gate_was_closed_takes_no_page_more(engine: Engine) -> None:
+    run = begin(engine.db).reconcile_run_id
+    engine.db.execute(
+        "insert into payout.epochs (reason, recorded_at) values ('closed', payout.clock())"
+    )
+    assert refusal_of(engine.db, lambda: report(engine.db, run)) == Refusal(
+        "SP341", f"reconcile run {run}: the run does not count here any more: begin another one"
+    )
 
 
 def test_the_run_that_opened_the_gate_counts_afterwards(engine: Engine) -> None:

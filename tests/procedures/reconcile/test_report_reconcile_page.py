@@ -291,6 +291,34 @@ def test_a_page_that_two_workers_bring_is_taken_once(
     assert len(findings(shared_engine)) == 1
 
 
+def test_a_page_judges_a_transfer_as_it_stands_when_its_claim_is_over(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine, reconciler = shared_engine, connect("payout_worker")
+    (transfer,) = engine.settle()
+    with ThreadPoolExecutor() as pool:
+        with engine.worker.transaction():
+            engine.claim_one()
+            taken = pool.submit(reconcile, reconciler, ours(engine.db))
+            wait_until_blocked(engine.db, reconciler)
+        assert taken.result() == Taken(1, 0, True)
+    assert [o.moved_to for o in engine.observations(transfer)] == ["paid"]
+
+
+def test_a_claim_does_not_wait_for_a_page(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine, reconciler = shared_engine, connect("payout_worker")
+    first, _ = engine.settle("seller_1", "seller_2")
+    run = begin(reconciler).reconcile_run_id
+    with reconciler.transaction():
+        report(reconciler, run, ours(engine.db))
+        (claim,) = engine.claim()
+    assert claim.payout_transfer_id != first
+    assert engine.progress(first).state == "paid"
+    assert engine.claim() == []
+
+
 def forget(db: Connection) -> None:
     """Forget every settlement and what came of it, as a restored database has."""
     tables = [
