@@ -48,8 +48,10 @@ def connection_string(database_url: str, **settings: str) -> str:
     `settings` are settings of the session at the server, such as ``synchronous_commit``.
     """
     given = {name: str(value) for name, value in conninfo.conninfo_to_dict(database_url).items()}
-    settings = {"statement_timeout": "15s", **settings}
-    options = [given.get("options", ""), *(f"-c {key}={settings[key]}" for key in settings)]
+    options = [given.get("options", "")]
+    if "statement_timeout" not in options[0]:
+        settings = {"statement_timeout": "15s", **settings}
+    options += [f"-c {key}={settings[key]}" for key in settings]
     given["options"] = " ".join(options).strip()
     return conninfo.make_conninfo(**{**NETWORK, "application_name": worker_name(), **given})
 

@@ -122,6 +122,12 @@ def test_what_the_url_says_itself_is_kept() -> None:
     )
 
 
+def test_the_url_may_give_statements_more_time() -> None:
+    given = "postgresql://u@h/d?options=-c%20statement_timeout%3D5min"
+    parameters = conninfo.conninfo_to_dict(connection_string(given, synchronous_commit="on"))
+    assert parameters["options"] == "-c statement_timeout=5min -c synchronous_commit=on"
+
+
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57014", "SP401"])
 def test_with_patience_a_call_is_repeated_after_what_passes(probes: str, sqlstate: str) -> None:
     rows = call(probes, "fail_until", patience_seconds=30, p_call=3, p_sqlstate=sqlstate)
