@@ -319,7 +319,7 @@ revoke execute on function payout_api.resolve_discrepancy(bigint, text) from pub
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
 -- end frozen: procedures/api/operator/resolve_discrepancy.sql
 
--- frozen: procedures/api/worker/begin_reconcile.sql 5e05e65af8aa
+-- frozen: procedures/api/worker/begin_reconcile.sql 00cf3d42386b
 -- begin_reconcile: begin to compare all of Stripe's transfers with the books, or go on with it.
 --
 -- Called by: worker. It only looks, so neither a hold nor the gate is asked.
@@ -345,7 +345,10 @@ as $$
 begin
     perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
     if coalesce(btrim(p_worker), '') = '' or p_stripe_account_id is null then
-        perform payout.refuse_list('reconcile', 'no worker or no Stripe account is named');
+        perform payout.refuse_list(
+            format('reconcile of %s by %s', coalesce(p_stripe_account_id, 'nothing'),
+                coalesce(nullif(btrim(p_worker), ''), 'nobody')),
+            'name the worker and its Stripe account');
     end if;
 
     if not exists (

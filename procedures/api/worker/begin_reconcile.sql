@@ -23,7 +23,10 @@ as $$
 begin
     perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
     if coalesce(btrim(p_worker), '') = '' or p_stripe_account_id is null then
-        perform payout.refuse_list('reconcile', 'no worker or no Stripe account is named');
+        perform payout.refuse_list(
+            format('reconcile of %s by %s', coalesce(p_stripe_account_id, 'nothing'),
+                coalesce(nullif(btrim(p_worker), ''), 'nobody')),
+            'name the worker and its Stripe account');
     end if;
 
     if not exists (

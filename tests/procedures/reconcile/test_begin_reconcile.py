@@ -155,12 +155,19 @@ def test_another_account_is_not_compared(engine: Engine) -> None:
     )
 
 
-@pytest.mark.parametrize(("worker", "account"), [(None, ACCOUNT), (" ", ACCOUNT), ("w", None)])
+@pytest.mark.parametrize(
+    ("worker", "account", "told"),
+    [
+        (None, ACCOUNT, f"reconcile of {ACCOUNT} by nobody"),
+        (" ", ACCOUNT, f"reconcile of {ACCOUNT} by nobody"),
+        ("w", None, "reconcile of nothing by w"),
+    ],
+)
 def test_a_run_of_nobody_is_refused(
-    engine: Engine, worker: str | None, account: str | None
+    engine: Engine, worker: str | None, account: str | None, told: str
 ) -> None:
     attempt = refusal(engine.db, BEGIN, [worker, account, None if account is None else False])
-    assert attempt == Refusal("SP341", "reconcile: no worker or no Stripe account is named")
+    assert attempt == Refusal("SP341", f"{told}: name the worker and its Stripe account")
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
