@@ -23,7 +23,7 @@ def test_a_closed_gate_says_what_changed_and_what_to_do(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
     assert complaints(engine.db) == {GATE: gate_problem(engine.db)}
     [check] = [check for check in examine(engine.db) if check.check_name == GATE]
-    assert "select payout_api.open_gate(…)" in check.hint
+    assert "select payout_api.open_gate(reason)" in check.hint
 
 
 @pytest.mark.parametrize(
