@@ -126,7 +126,11 @@ def reconcile(options: argparse.Namespace) -> int:
     """compare everything with what Stripe lists; exit code 1 if a discrepancy is open"""
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line that moves
     logging.basicConfig(level=logging.WARNING, format=f"{clear}%(levelname)s %(message)s")
-    return asyncio.run(_reconcile(_settings_that_connect()))
+    try:
+        return asyncio.run(_reconcile(_settings_that_connect()))
+    except KeyboardInterrupt:
+        print("interrupted: the next one, or a worker, goes on from here", file=sys.stderr)
+        raise
 
 
 async def _reconcile(settings: Settings) -> int:
