@@ -39,10 +39,8 @@ def double() -> Iterator[StripeDouble]:
 
 
 @pytest.fixture
-def uri(empty_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
-    uri = empty_database()
-    install(uri, monkeypatch)
-    return uri
+def uri(dsn: Callable[..., str]) -> str:
+    return dsn()
 
 
 def install(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
