@@ -7,11 +7,11 @@ set local check_function_bodies = off;
 
 set local role payout_owner;
 
--- frozen: procedures/guards/id_fits.sql 76b8d5497690
+-- frozen: procedures/guards/id_fits.sql 69ea0a19c7ed
 -- id_fits: the rules of an id that is not plainly short, printable ASCII.
 --
 -- Called by: the check of the domain external_id, hence also by the application, which
--- writes such ids itself. A check of the domain for each rule cost three times as much.
+-- writes such ids itself. A check of the domain for each rule cost twice as much.
 -- Raises: 23514 with the name of the first rule that is broken, as the domain would.
 
 create or replace function payout.id_fits(p_id text)

@@ -104,6 +104,22 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[SERVER] = server.uri("postgres")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each process begin with its share of the long tests, so that none runs on alone.
+
+    pytest-xdist gives each an equal part of the list, and later what others have left.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    short = [item for item in items if not item.get_closest_marker("long")]
+    size = -(-len(short) // processes)
+    items[:] = [
+        item
+        for number in range(processes)
+        for item in (*long[number::processes], *short[number * size : (number + 1) * size])
+    ]
+
+
 def pytest_report_header() -> str:
     """Name the server that is tested against."""
     if SERVER not in os.environ:

@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import pytest
 
@@ -18,6 +18,7 @@ from tests.crash.workers import OURS, Worker, environment, run
 from tests.procedures.engine import Engine
 
 StartWorker: TypeAlias = Callable[..., Worker]
+CAN_FORK: Final = hasattr(os, "pidfd_open")
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def story(db: Connection, connect: Callable[..., Connection], double: StripeDoub
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """The process that workers are forked off where many are needed."""
-    if not hasattr(os, "pidfd_open"):
+    if not CAN_FORK:
         pytest.skip("the end of a forked worker is only seen on Linux")
     with Nursery() as nursery:
         yield nursery
@@ -68,18 +69,27 @@ def keep() -> Iterator[Callable[[Worker], Worker]]:
 
 @pytest.fixture
 def run_worker(
-    story: Story, dsn: Callable[..., str], logs: Iterator[Path], keep: Callable[[Worker], Worker]
+    request: pytest.FixtureRequest,
+    story: Story,
+    dsn: Callable[..., str],
+    logs: Iterator[Path],
+    keep: Callable[[Worker], Worker],
 ) -> StartWorker:
-    """Run the command of a worker on the test's database, as a login of the role of workers.
+    """Run a worker on the test's database, as a login of the role of workers.
 
-    It is awaited until it is connected: it understands a SIGTERM from then on.
+    A command that is given starts as it does for anybody, which is mostly importing; else the
+    worker is forked off the nursery, where there is one. It is awaited until it is connected: it
+    understands a SIGTERM from then on.
     """
 
-    def start_one(command: tuple[str, ...] = OURS, *, person: int = 1) -> Worker:
-        log = next(logs)
-        url = dsn("payout_worker", person=person)
-        given = environment(database_url=url, stripe=story.double.url)
-        worker = keep(Worker(run(command, environment=given, log=log), log=log))
+    def start_one(command: tuple[str, ...] | None = None, *, person: int = 1) -> Worker:
+        if command is None and CAN_FORK:
+            worker = request.getfixturevalue("fork_worker")(person=person)
+        else:
+            log = next(logs)
+            url = dsn("payout_worker", person=person)
+            given = environment(database_url=url, stripe=story.double.url)
+            worker = keep(Worker(run(command or OURS, environment=given, log=log), log=log))
         story.wait_for_sessions(worker)
         return worker
 

@@ -280,6 +280,18 @@ class World(RuleBasedStateMachine):
             )
 
     @rule()
+    def read_events(self) -> None:
+        """Read what Stripe tells of reversals, also of transfers that no comparison covers."""
+        ((query,),) = self.engine.worker.execute(
+            "select query from payout_api.next_events_query(%s, %s)", self.account
+        ).fetchall()
+        listed = self.listed(query, "/v1/events")
+        self.engine.worker.execute(
+            "select payout_api.report_events_page(%s, null, %s, false)",
+            [Jsonb(query), Jsonb(listed)],
+        )
+
+    @rule()
     def book_reversals(self) -> None:
         for (transfer_id,) in self.engine.worker.execute(
             "select * from payout_api.claim_reversal_lookups('worker_1', 20, %s, %s)", self.account
@@ -393,6 +405,7 @@ class World(RuleBasedStateMachine):
         self.reconcile(is_finished=True)
         self.let_pass(61 * MINUTE)
         self.reconcile(is_finished=True)
+        self.read_events()
         self.book_reversals()
         self.paid_is_what_stripe_has_and_failed_is_what_it_has_not()
         self.nobody_is_paid_twice()
@@ -502,11 +515,11 @@ class World(RuleBasedStateMachine):
         connection.getresponse().read()
         connection.close()
 
-    def listed(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+    def listed(self, query: dict[str, Any], path: str = "/v1/transfers") -> list[dict[str, Any]]:
         """Read what Stripe lists, in the database's time."""
         if "created" in query:
             created = {name: at + int(self.now) for name, at in query["created"].items()}
             query = {**query, "created": created}
-        page = self.runner.run(self.adapter.list_page("/v1/transfers", query))
+        page = self.runner.run(self.adapter.list_page(path, query))
         assert not page.has_more
         return [{**found, "created": found["created"] - int(self.now)} for found in page.data]

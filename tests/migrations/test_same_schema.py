@@ -94,6 +94,7 @@ def test_every_rollback_restores_the_schema_before_its_migration(
     assert migrate.apply_all(uri, ROOT) == []
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("migrating")
 @pytest.mark.skipif(shutil.which("sqitch") is None, reason="sqitch is not on the PATH")
 def test_sqitch_makes_of_the_same_files_what_yoyo_makes(

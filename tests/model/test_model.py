@@ -88,6 +88,7 @@ def rules_of(connection: Connection) -> dict[str, Any]:
     return {"edges": frozenset(edges.fetchall()), "reactions": reactions}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3600 if IS_LONG else 300)
 def test_the_rules_of_the_database_are_safe_in_every_state(workbench: Connection) -> None:
     found = explore(Rules(attempts=3 if IS_LONG else 2, **rules_of(workbench)))

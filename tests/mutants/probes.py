@@ -763,7 +763,7 @@ def a_report_is_judged_by_what_stands_when_it_is_written(
         with sweeper.transaction():
             engine.sweep(connection=sweeper)
             report = pool.submit(engine.report_one, unfunded(claim))
-            wait_until_blocked(engine.db, engine.worker)
+            wait_until_blocked(engine.db, engine.worker, by=report)
         assert report.result() == ("stale", "unknown")
 
 
@@ -788,7 +788,7 @@ def a_settlement_is_scheduled_once_however_many_ask(
         with engine.db.transaction():
             job = engine.db.execute(schedule).fetchall()
             again = pool.submit(lambda: other.execute(schedule).fetchall())
-            wait_until_blocked(connect(), other)
+            wait_until_blocked(connect(), other, by=again)
         assert again.result() == job
 
 
@@ -915,7 +915,7 @@ def a_change_of_the_account_sees_the_claims_before_it(
         with engine.worker.transaction():
             engine.claim(account=("acct_1", True))
             change = pool.submit(sqlstate, engine, MOVE)
-            wait_until_blocked(connect(), engine.db)
+            wait_until_blocked(connect(), engine.db, by=change)
         assert change.result() == "SP411"
 
 
@@ -929,7 +929,7 @@ def a_claim_sees_the_change_of_the_account_before_it(
         with engine.db.transaction():
             engine.db.execute(MOVE)
             refused = pool.submit(refusal_of, engine.worker, claim)
-            wait_until_blocked(connect(), engine.worker)
+            wait_until_blocked(connect(), engine.worker, by=refused)
         error = refused.result()
     assert error is not None
     assert error.sqlstate == "SP403"

@@ -42,6 +42,13 @@ def server() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def shaken() -> Iterator[EmbeddedPostgres]:
+    """A server that tests stop, kill and freeze, and leave running."""
+    with EmbeddedPostgres.start() as server:
+        yield server
+
+
 def ask(server: EmbeddedPostgres, query: str) -> object:
     with psycopg.connect(server.uri()) as connection:
         row = connection.execute(query.encode()).fetchone()
@@ -189,45 +196,41 @@ def test_a_standby_follows_its_primary_until_it_is_promoted() -> None:
         assert ask(primary, "select count(*) from notes") == 1
 
 
-def test_a_primary_that_does_not_run_has_no_standby() -> None:
-    with EmbeddedPostgres.start() as primary:
-        primary.stop_fast()
-        with pytest.raises(EmbeddedPostgresError, match="pg_basebackup failed"):
-            EmbeddedPostgres.start(primary=primary)
+def test_a_primary_that_does_not_run_has_no_standby(shaken: EmbeddedPostgres) -> None:
+    shaken.stop_fast()
+    with pytest.raises(EmbeddedPostgresError, match="pg_basebackup failed"):
+        EmbeddedPostgres.start(primary=shaken)
+    shaken.restart()
 
 
 @pytest.mark.parametrize("how", ["stop_fast", "kill_immediately", "kill_hard"])
-def test_committed_rows_survive_each_way_to_stop(how: str) -> None:
-    with EmbeddedPostgres.start() as server:
-        with psycopg.connect(server.uri()) as connection:
-            connection.execute("create table kept as select 7 as value")
-        port = server.port
-        # A session that stays open must not keep the server from stopping.
-        with psycopg.connect(server.uri()):
-            getattr(server, how)()
-            with pytest.raises(psycopg.OperationalError, match=r"refused|closed the connection"):
-                ask(server, "select 1")
-            server.restart()
-            assert server.port == port
-            assert ask(server, "select value from kept") == 7
+def test_committed_rows_survive_each_way_to_stop(shaken: EmbeddedPostgres, how: str) -> None:
+    with psycopg.connect(shaken.uri()) as connection:
+        connection.execute(f"create table {how} as select 7 as value".encode())
+    port = shaken.port
+    # A session that stays open must not keep the server from stopping.
+    with psycopg.connect(shaken.uri()):
+        getattr(shaken, how)()
+        with pytest.raises(psycopg.OperationalError, match=r"refused|closed the connection"):
+            ask(shaken, "select 1")
+        shaken.restart()
+        assert shaken.port == port
+        assert ask(shaken, f"select value from {how}") == 7
 
 
-def test_the_pid_of_a_stopped_server_is_refused() -> None:
-    with EmbeddedPostgres.start() as server:
-        server.stop_fast()
-        with pytest.raises(EmbeddedPostgresError, match="the embedded server is not running"):
-            _ = server.pid
+def test_the_pid_of_a_stopped_server_is_refused(shaken: EmbeddedPostgres) -> None:
+    shaken.stop_fast()
+    with pytest.raises(EmbeddedPostgresError, match="the embedded server is not running"):
+        _ = shaken.pid
+    shaken.restart()
 
 
-def test_a_frozen_server_stands_still_until_the_thaw() -> None:
-    with (
-        EmbeddedPostgres.start() as server,
-        psycopg.connect(server.uri(), autocommit=True) as connection,
-    ):
-        processes = [server.pid, connection.info.backend_pid]
-        server.freeze()
+def test_a_frozen_server_stands_still_until_the_thaw(shaken: EmbeddedPostgres) -> None:
+    with psycopg.connect(shaken.uri(), autocommit=True) as connection:
+        processes = [shaken.pid, connection.info.backend_pid]
+        shaken.freeze()
         wait_until(lambda: [process_state(pid) for pid in processes] == ["T", "T"])
-        server.thaw()
+        shaken.thaw()
         assert connection.execute("select 1").fetchone() == (1,)
 
 

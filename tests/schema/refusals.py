@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -15,6 +16,7 @@ from psycopg import sql
 from tests.conftest import Connection
 
 PATIENCE_SECONDS: Final = 20.0
+POLL_SECONDS: Final = 0.001
 
 
 class Refusal(NamedTuple):
@@ -65,12 +67,19 @@ def duplicate_refusal(constraint: str) -> Refusal:
     return Refusal("23505", message, constraint)
 
 
-def wait_until_blocked(observer: Connection, blocked: Connection) -> None:
-    """Return as soon as a connection, busy in another thread, waits for somebody's lock."""
+def wait_until_blocked(
+    observer: Connection, blocked: Connection, *, by: Future[Any] | None = None
+) -> None:
+    """Return as soon as a connection, busy in another thread, waits for somebody's lock.
+
+    `by` is what it is busy with; once that is done, it will not wait any more.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     query = "select cardinality(pg_blocking_pids(%s)) > 0"
     while observer.execute(query, [blocked.info.backend_pid]).fetchone() != (True,):
         assert time.monotonic() < deadline, "the connection never waited for a lock"
+        assert by is None or not by.done(), "the connection did not wait for a lock"
+        time.sleep(POLL_SECONDS)
 
 
 def _query(statement: str | sql.Composed) -> sql.SQL | sql.Composed:

@@ -174,6 +174,7 @@ def test_what_moves_is_never_removed(db: Connection, is_replica: bool) -> None:
             assert refusal(db, statement(db, table, way)) == refused_by_guard(table, way)
 
 
+@pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])
 def test_no_table_is_ever_truncated(db: Connection, is_replica: bool) -> None:
     rows.add_one_of_each(db)

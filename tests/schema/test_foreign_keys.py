@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
+import pytest
+
 from tests.conftest import Connection
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal, refusal_of
+
+pytestmark = pytest.mark.usefixtures("database")
 
 # For each foreign key: its table and the changes that make a good row refer to nothing.
 ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {

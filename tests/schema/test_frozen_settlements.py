@@ -12,6 +12,8 @@ from tests.conftest import Connection
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal, refusal_in, wait_until_blocked
 
+pytestmark = pytest.mark.usefixtures("database")
+
 SETTLEMENT_IS_FROZEN = Refusal("SP102", "settlement set_1 is complete and cannot be changed")
 LINES_ARE_FROZEN = Refusal("SP102", "settlement set_1 is complete: its lines cannot be changed")
 

@@ -8,6 +8,8 @@ from tests.conftest import Connection
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
 
+pytestmark = pytest.mark.usefixtures("database")
+
 RELEASE = (
     "update payout.holds set released_at = now(), released_by = 'ada', release_reason = 'funded'"
 )

@@ -96,6 +96,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
         demo.process.communicate()
 
 
+@pytest.mark.long
 @needs_proc
 def test_everybody_is_paid_once_although_a_worker_is_killed(start: Callable[..., Demo]) -> None:
     demo = start("--keep", DATABASE_URL="postgresql://nobody@nowhere/", PGOPTIONS="-c no_such=1")

@@ -39,10 +39,8 @@ def double() -> Iterator[StripeDouble]:
 
 
 @pytest.fixture
-def uri(empty_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> str:
-    uri = empty_database()
-    install(uri, monkeypatch)
-    return uri
+def uri(dsn: Callable[..., str]) -> str:
+    return dsn()
 
 
 def install(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,6 +182,7 @@ def test_the_sweep_alone_pays_when_the_queue_has_lost_its_bells(
     assert len(double.transfers()) == 1
 
 
+@pytest.mark.long
 def test_a_worker_outlives_a_restart_of_the_database_with_an_answer_in_hand(
     double: StripeDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:

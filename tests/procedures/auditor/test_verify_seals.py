@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import pytest
 
-from tests.conftest import Connection
+from tests.conftest import Connection, Server, connect_to_clone
 from tests.procedures.engine import Engine, no_answer, success, unfunded, unguarded
 from tests.procedures.seals.sealing import (
     SEALED,
@@ -45,29 +45,49 @@ SLIP_IN: Final = """
     """
 
 
-@pytest.fixture
-def sealed(shared_engine: Engine) -> Connection:
-    """A superuser's connection to books of two rounds, each sealed: seals 1 to 8."""
+def seal_two_rounds(engine: Engine) -> Connection:
+    """Make books of two rounds, each sealed: seals 1 to 8."""
     for round_ in (1, 2):
-        shared_engine.settle("seller_1", "seller_2", "seller_3", settlement_id=f"set_{round_}")
-        paid, unknown, poor = shared_engine.claim()
-        shared_engine.report(
+        engine.settle("seller_1", "seller_2", "seller_3", settlement_id=f"set_{round_}")
+        paid, unknown, poor = engine.claim()
+        engine.report(
             success(paid, stripe_transfer_id=f"tr_{round_}"), no_answer(unknown), unfunded(poor)
         )
-        shared_engine.db.execute(
+        engine.db.execute(
             "update payout.transfer_states set next_attempt_at = '2100-01-01' "
             "where state = 'unknown'"
         )
-        shared_engine.make_due()
-        shared_engine.db.execute(
+        engine.make_due()
+        engine.db.execute(
             "update payout.transfer_states set next_attempt_at = '2100-01-01' "
             "where state = 'unknown'"
         )
-        shared_engine.sweep()
-        shared_engine.report(success(shared_engine.claim_one(), stripe_transfer_id=f"tr_p{round_}"))
-        seal_everything(shared_engine.db)
-    assert [each.table_name for each in seals(shared_engine.db)] == [*SEALED, *SEALED]
-    return shared_engine.db
+        engine.sweep()
+        engine.report(success(engine.claim_one(), stripe_transfer_id=f"tr_p{round_}"))
+        seal_everything(engine.db)
+    assert [each.table_name for each in seals(engine.db)] == [*SEALED, *SEALED]
+    return engine.db
+
+
+@pytest.fixture(scope="module")
+def sealed_books(server: Server, maintenance: Connection) -> Iterator[Connection]:
+    """The books that the tests of this module attack in turn."""
+    with connect_to_clone(server, maintenance) as connection:
+        connection.execute("update payout.seal_marks set marked_at = clock_timestamp()")
+        yield seal_two_rounds(Engine(connection))
+
+
+@pytest.fixture
+def sealed(sealed_books: Connection) -> Iterator[Connection]:
+    """A superuser's connection to sealed books; what a test does to them is undone."""
+    with sealed_books.transaction(force_rollback=True):
+        yield sealed_books
+
+
+@pytest.fixture
+def sealed_apart(shared_engine: Engine) -> Connection:
+    """The same books in a database of the test's own, for more than one connection."""
+    return seal_two_rounds(shared_engine)
 
 
 def after(db: Connection, *attack: str, table: str = LEDGER, **options: Any) -> list[Finding]:
@@ -382,7 +402,7 @@ def test_a_head_that_was_kept_stays_good_while_the_chain_grows(sealed: Connectio
     ],
 )
 def test_no_setting_of_a_session_shows_in_a_seal(
-    sealed: Connection, connect: Callable[..., Connection], setting: str
+    sealed_apart: Connection, connect: Callable[..., Connection], setting: str
 ) -> None:
     auditor = connect("payout_auditor")
     auditor.execute(f"set {setting}")

@@ -1,0 +1,31 @@
+"""The database of most schema tests: one for a module, in which each test undoes what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from tests.conftest import Connection, Server, connect_to_clone
+
+# Whoever asks for one of these wants commits, logins or first numbers: a database of his own.
+OWN: Final = {"connect", "dsn", "database"}
+
+
+@pytest.fixture(scope="module")
+def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
+    """A superuser's connection to a database that the tests of one module use in turn."""
+    with connect_to_clone(server, maintenance) as connection:
+        yield connection
+
+
+@pytest.fixture
+def db(request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A superuser's connection, to a transaction that is undone or to the test's own database."""
+    if OWN & set(request.fixturenames):
+        yield request.getfixturevalue("connect")()
+        return
+    workbench = request.getfixturevalue("workbench")
+    with workbench.transaction(force_rollback=True):
+        yield workbench
