@@ -97,6 +97,7 @@ def test_every_rollback_restores_the_schema_before_its_migration(
 @pytest.mark.long
 @pytest.mark.usefixtures("migrating")
 @pytest.mark.skipif(shutil.which("sqitch") is None, reason="sqitch is not on the PATH")
+@pytest.mark.timeout(300)
 def test_sqitch_makes_of_the_same_files_what_yoyo_makes(
     empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
