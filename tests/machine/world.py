@@ -56,6 +56,12 @@ MOST_SETTLEMENTS: Final = 5
 FOR_A_PERSON: Final = {"absence_awaits_approval"}
 
 
+FACTS: Final = {
+    "payout_transfers": "payout_transfer_id",
+    "transfer_observations": "observation_id",
+    "key_generations": "key_generation_id",
+    "ledger_entries": "ledger_entry_id",
+}
 # Everything becomes older, also what is a fact: nobody but time may do that.
 AGE_EVERYTHING: Final = """
 do $$
@@ -127,6 +133,7 @@ class World(RuleBasedStateMachine):
         self.settled: list[Settlement] = []
         self.dump: Dump | None = None
         self.is_restored = False
+        self.facts: dict[tuple[str, int], str] = {}
         self.orders: list[Order] = []
         self.outcomes: list[Outcome] = []
         self.on_the_way: list[Order] = []
@@ -189,6 +196,7 @@ class World(RuleBasedStateMachine):
         self.engine = Engine(self.connect(name))
         self.age(self.now - self.dump.taken_at)
         self.is_restored = True
+        self.facts = {}
         refused = None
         try:
             self.claim(5)
@@ -321,6 +329,9 @@ class World(RuleBasedStateMachine):
         self.every_key_was_known_before_it_was_used_and_none_after_stripe_forgot_it()
         self.nobody_is_called_for_what_is_no_contradiction()
         self.no_more_is_booked_as_taken_back_than_was()
+        self.every_settlement_has_one_job_and_owes_what_its_lines_say()
+        self.attempts_count_up_and_only_the_newest_is_open()
+        self.no_fact_has_changed()
 
     def nobody_is_paid_twice(self) -> None:
         for payout_ref, effects in self.double.effects_by_payout_ref().items():
@@ -369,6 +380,41 @@ class World(RuleBasedStateMachine):
             "select reason from payout.transfer_observations where verdict = 'alarm'"
         )
         assert self.is_restored or alarms.fetchall() == []
+
+    def every_settlement_has_one_job_and_owes_what_its_lines_say(self) -> None:
+        wrong = self.engine.db.execute(
+            "select s.settlement_id from payout.settlements as s where s.total_minor <> all (array["
+            "(select sum(l.amount_minor) from payout.settlement_lines as l "
+            "where l.settlement_id = s.settlement_id), "
+            "(select sum(t.amount_minor) from payout.payout_transfers as t "
+            "where t.settlement_id = s.settlement_id)]) or 1 <> (select count(*) "
+            "from payout.payout_jobs as j where j.settlement_id = s.settlement_id)"
+        )
+        assert wrong.fetchall() == []
+
+    def attempts_count_up_and_only_the_newest_is_open(self) -> None:
+        wrong = self.engine.db.execute(
+            "select s.payout_transfer_id from payout.transfer_states as s "
+            "where s.attempt <> (select count(*) from payout.transfer_attempts as a "
+            "where a.payout_transfer_id = s.payout_transfer_id) "
+            "or exists (select from payout.transfer_observations as o "
+            "where o.payout_transfer_id = s.payout_transfer_id and o.attempt > s.attempt)"
+        )
+        assert wrong.fetchall() == []
+
+    def no_fact_has_changed(self) -> None:
+        """Of everything but times, which the machine itself moves."""
+        facts: dict[tuple[str, int], str] = {}
+        for table, key in FACTS.items():
+            for number, digest in self.engine.db.execute(
+                f"select f.{key}, md5((select jsonb_object_agg(e.key, e.value) "
+                "from jsonb_each(to_jsonb(f)) as e "
+                "where e.key !~ '(_at|_until)$')::text) "
+                f"from payout.{table} as f"
+            ):
+                facts[table, number] = digest
+        assert self.facts.items() <= facts.items()
+        self.facts = facts
 
     def no_more_is_booked_as_taken_back_than_was(self) -> None:
         taken = {each["id"]: each["amount_reversed"] for each in self.double.transfers()}
