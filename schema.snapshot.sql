@@ -1453,9 +1453,14 @@ CREATE FUNCTION payout.check_references() RETURNS TABLE(check_name text, is_ok b
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     select 'every row refers to what is there', count(*) = 0,
-        coalesce(string_agg(distinct o.name, ', '), 'jobs, transfers, progress and entries'),
+        coalesce(string_agg(distinct o.name, ', '), 'lines, jobs, transfers, progress and entries'),
         'the guards were off while somebody changed rows: compare with a backup'
     from (
+        select 'settlement_lines' from payout.settlement_lines as l
+        where not exists (
+            select from payout.settlements as s where s.settlement_id = l.settlement_id
+        )
+        union all
         select 'payout_jobs' from payout.payout_jobs as j
         where not exists (
             select from payout.settlements as s where s.settlement_id = j.settlement_id
@@ -1490,7 +1495,7 @@ $$;
 -- Name: FUNCTION check_references(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.check_references() IS 'Part of payout_api.doctor(): no job, transfer, progress row or ledger entry is an orphan.';
+COMMENT ON FUNCTION payout.check_references() IS 'Part of payout_api.doctor(): no line, job, transfer, progress row or entry is an orphan.';
 
 
 --
@@ -2032,7 +2037,8 @@ CREATE TABLE payout.settlements (
     state payout.settlement_state DEFAULT 'pending'::text NOT NULL,
     pay_after payout.moment,
     metadata payout.metadata DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_scheduled_by_call boolean DEFAULT false NOT NULL
 );
 
 
@@ -2062,6 +2068,13 @@ COMMENT ON COLUMN payout.settlements.pay_after IS 'Nothing is sent before this t
 --
 
 COMMENT ON COLUMN payout.settlements.metadata IS 'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
+
+
+--
+-- Name: COLUMN settlements.is_scheduled_by_call; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlements.is_scheduled_by_call IS 'True: complete_settlement wrote the row and made its job; the trigger need not.';
 
 
 --
@@ -2337,27 +2350,35 @@ CREATE FUNCTION payout.entry_fits(p_entry payout.ledger_entries) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    v_broken text := case
+    v_exists boolean := false;
+begin
+    if p_entry.kind = 'obligation' then
+        v_exists := p_entry.debit_account = 'settlement_funds'
+            and p_entry.credit_account like 'payable:_%' and p_entry.generation = 1;
+    elsif p_entry.kind = 'reserve' then
+        v_exists := p_entry.debit_account like 'payable:_%'
+            and p_entry.credit_account = 'in_flight';
+    elsif p_entry.kind = 'paid' then
+        v_exists := p_entry.debit_account = 'in_flight'
+            and p_entry.credit_account = 'stripe_balance';
+    elsif p_entry.kind = 'release' then
+        v_exists := p_entry.debit_account = 'in_flight'
+            and p_entry.credit_account like 'payable:_%';
+    elsif p_entry.kind = 'reversal' then
+        v_exists := p_entry.debit_account = 'stripe_balance'
+            and p_entry.credit_account like 'payable:_%'
+            and p_entry.stripe_reversal_id is not null;
+    end if;
+    if v_exists and p_entry.amount_minor > 0
+        and (p_entry.stripe_reversal_id is null or p_entry.kind = 'reversal') then
+        return true;
+    end if;
+    return payout.refuse_row('ledger_entries', case
         when p_entry.amount_minor <= 0 then 'amount_is_positive'
         when p_entry.kind = 'obligation' and p_entry.generation <> 1
             then 'obligation_is_of_the_first_generation'
-        when concat_ws(' ',
-            p_entry.kind,
-            case when p_entry.debit_account like 'payable:_%' then 'payable'
-                else nullif(p_entry.debit_account, 'payable') end,
-            case when p_entry.credit_account like 'payable:_%' then 'payable'
-                else nullif(p_entry.credit_account, 'payable') end,
-            case when p_entry.stripe_reversal_id is not null then 'with id' end
-        ) not in (
-            'obligation settlement_funds payable',
-            'reserve payable in_flight',
-            'paid in_flight stripe_balance',
-            'release in_flight payable',
-            'reversal stripe_balance payable with id'
-        ) then 'movement_exists'
-    end;
-begin
-    return v_broken is null or payout.refuse_row('ledger_entries', v_broken);
+        when not v_exists or p_entry.stripe_reversal_id is not null then 'movement_exists'
+    end);
 end
 $$;
 
@@ -2978,6 +2999,9 @@ begin
     if pg_sequence_last_value('payout.waiting_doorbell'::regclass) is not null then
         perform setval('payout.waiting_doorbell', 1, false);
     end if;
+    if pg_sequence_last_value('payout.seen_doorbell'::regclass) is not null then
+        perform setval('payout.seen_doorbell', 1, false);
+    end if;
 end
 $$;
 
@@ -2986,7 +3010,7 @@ $$;
 -- Name: FUNCTION hear_doorbell(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.hear_doorbell() IS 'Forgets which bell waits (payout.waiting_doorbell); not undone by a rollback.';
+COMMENT ON FUNCTION payout.hear_doorbell() IS 'Forgets which bell waits (payout.waiting_doorbell, payout.seen_doorbell); not undone by a rollback.';
 
 
 --
@@ -5504,6 +5528,8 @@ begin
         return 0;
     end if;
     perform payout.clear_lost_doorbells();
+    -- The bell that was seen may be lost as well: whoever settles next looks again.
+    perform setval('payout.seen_doorbell', 1, false);
     select * into strict v_settings from payout.engine_settings;
 
     v_due := array(
@@ -5559,7 +5585,7 @@ CREATE FUNCTION payout.ring_for_job(p_payout_job_id bigint, p_transfers integer,
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    v_waiting_id bigint := pg_sequence_last_value('payout.waiting_doorbell'::regclass);
+    v_seen_id bigint := pg_sequence_last_value('payout.seen_doorbell'::regclass);
     v_times integer := 1;
     v_doorbell_ids bigint[];
 begin
@@ -5573,16 +5599,12 @@ begin
             select (p_transfers + e.transfers_per_doorbell - 1) / e.transfers_per_doorbell
             from payout.engine_settings as e);
     end if;
-    -- The queue may have been dropped since, or taken away from the engine.
-    if v_times = 1 and v_waiting_id is not null
-        and has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
-        and has_table_privilege(to_regclass('procrastinate.procrastinate_jobs')::oid, 'select') then
-        perform from procrastinate.procrastinate_jobs as q
-        where q.id = v_waiting_id
-            and q.status = 'todo'
-            and q.task_name = 'payout.execute';
-        if found then
-            return array[v_waiting_id];
+    if v_times = 1 then
+        if v_seen_id is null then
+            v_seen_id := payout.see_doorbell();
+        end if;
+        if v_seen_id is not null then
+            return array[v_seen_id];
         end if;
     end if;
 
@@ -5897,6 +5919,45 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) IS 'Up to p_limit rows of a table in a range of ids (inclusive), in their order, with the SHA-256 of what seals of version 1 cover.';
+
+
+--
+-- Name: see_doorbell(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.see_doorbell() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    v_doorbell_id bigint := pg_sequence_last_value('payout.waiting_doorbell'::regclass);
+begin
+    -- The queue may have been dropped since, or taken away from the engine.
+    if v_doorbell_id is null or (
+        has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
+        and has_table_privilege(to_regclass('procrastinate.procrastinate_jobs')::oid, 'select')
+    ) is not true then
+        return null;
+    end if;
+    perform from procrastinate.procrastinate_jobs as q
+    where q.id = v_doorbell_id
+        and q.status = 'todo'
+        and q.task_name = 'payout.execute';
+    if not found then
+        return null;
+    end if;
+    return setval('payout.seen_doorbell', v_doorbell_id);
+end
+$$;
+
+
+--
+-- Name: FUNCTION see_doorbell(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.see_doorbell() IS 'The id of the bell that waits in the queue, kept in payout.seen_doorbell as well; or null.';
 
 
 --
@@ -6249,11 +6310,18 @@ begin
     select * into v_settlement
     from payout.settlements as s
     where s.settlement_id = new.settlement_id;
-    if not found then
-        raise exception 'settlement % was written by another transaction', new.settlement_id
+    if not found and current_setting('transaction_isolation') like 'read %' then
+        raise exception 'settlement % does not exist', new.settlement_id
+            using
+                errcode = 'SP310',
+                detail = 'Lines of it have been inserted.',
+                hint = 'Insert the settlement and its lines in one transaction, in any order.';
+    elsif not found then
+        raise exception 'settlement % does not exist, or not yet when this transaction began',
+            new.settlement_id
             using
                 errcode = 'SP402',
-                hint = 'Repeat the transaction.';
+                hint = 'Repeat the transaction, and insert the settlement if nobody else does.';
     end if;
 
     if exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
@@ -6273,7 +6341,7 @@ $$;
 -- Name: FUNCTION tg_lines_ahead__check_settlement(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.tg_lines_ahead__check_settlement() IS 'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102).';
+COMMENT ON FUNCTION payout.tg_lines_ahead__check_settlement() IS 'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102), or is not there (SP310).';
 
 
 --
@@ -6338,6 +6406,16 @@ begin
                 table = tg_table_name;
     end if;
     if tg_op = 'DELETE' then
+        if exists (
+            select from payout.settlement_lines as l where l.settlement_id = old.settlement_id
+        ) then
+            raise exception 'settlement % has lines and cannot be deleted', old.settlement_id
+                using
+                    errcode = 'SP102',
+                    hint = 'Delete its lines first.',
+                    schema = tg_table_schema,
+                    table = tg_table_name;
+        end if;
         return old;
     end if;
     if new.settlement_id <> old.settlement_id then
@@ -6358,7 +6436,7 @@ $$;
 -- Name: FUNCTION tg_settlements__refuse_frozen(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.tg_settlements__refuse_frozen() IS 'Trigger: refuses changes to a complete settlement (SP102).';
+COMMENT ON FUNCTION payout.tg_settlements__refuse_frozen() IS 'Trigger: refuses changes to a complete settlement, and to lose one that has lines (SP102).';
 
 
 --
@@ -7059,7 +7137,7 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, p_metadata::payout.metadata, now());
+        p_pay_after::payout.moment, p_metadata::payout.metadata, now(), true)::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
     v_total_minor bigint := 0::bigint;
@@ -8607,6 +8685,25 @@ COMMENT ON COLUMN payout.seal_subtotals.credit_minor IS 'Sum of all credits up t
 
 
 --
+-- Name: seen_doorbell; Type: SEQUENCE; Schema: payout; Owner: -
+--
+
+CREATE SEQUENCE payout.seen_doorbell
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE seen_doorbell; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON SEQUENCE payout.seen_doorbell IS 'The queue job that was seen to wait for a worker; null (not called): look for it.';
+
+
+--
 -- Name: state_edges; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -8843,7 +8940,7 @@ CREATE SEQUENCE payout.waiting_doorbell
 -- Name: SEQUENCE waiting_doorbell; Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON SEQUENCE payout.waiting_doorbell IS 'The queue job that is known to wait for a worker; null (not called) when none is.';
+COMMENT ON SEQUENCE payout.waiting_doorbell IS 'The queue job that was rung last, if no claim was made since; null (not called): none.';
 
 
 --
@@ -10159,7 +10256,7 @@ CREATE TRIGGER _900_refuse_frozen_insert AFTER INSERT ON payout.settlement_lines
 -- Name: settlements _900_schedule_payout_job; Type: TRIGGER; Schema: payout; Owner: -
 --
 
-CREATE CONSTRAINT TRIGGER _900_schedule_payout_job AFTER INSERT OR UPDATE ON payout.settlements DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION payout.tg_settlements__schedule_payout_job();
+CREATE CONSTRAINT TRIGGER _900_schedule_payout_job AFTER INSERT OR UPDATE ON payout.settlements DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((NOT new.is_scheduled_by_call)) EXECUTE FUNCTION payout.tg_settlements__schedule_payout_job();
 
 
 --
@@ -10235,14 +10332,6 @@ ALTER TABLE ONLY payout.payee_accounts
 
 ALTER TABLE ONLY payout.seal_subtotals
     ADD CONSTRAINT seal_subtotals_seal_id_fkey FOREIGN KEY (seal_id) REFERENCES payout.seals(seal_id);
-
-
---
--- Name: settlement_lines settlement_lines_settlement_id_fkey; Type: FK CONSTRAINT; Schema: payout; Owner: -
---
-
-ALTER TABLE ONLY payout.settlement_lines
-    ADD CONSTRAINT settlement_lines_settlement_id_fkey FOREIGN KEY (settlement_id) REFERENCES payout.settlements(settlement_id) DEFERRABLE INITIALLY DEFERRED;
 
 
 --
@@ -11285,6 +11374,13 @@ REVOKE ALL ON FUNCTION payout.seal_up_to_mark(p_mark payout.seal_marks, p_now ti
 --
 
 REVOKE ALL ON FUNCTION payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION see_doorbell(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.see_doorbell() FROM PUBLIC;
 
 
 --

@@ -14,18 +14,6 @@ select 1 / count(*) from pg_trigger
 where tgrelid = 'payout.holds'::regclass and tgname = '_500_release_once';
 -- end exists: procedures/guards/tg_holds__release_once.sql
 
--- exists: procedures/guards/tg_lines_ahead__check_settlement.sql
-select 'payout.tg_lines_ahead__check_settlement()'::regprocedure;
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.lines_ahead'::regclass and tgname = '_900_check_settlement';
--- end exists: procedures/guards/tg_lines_ahead__check_settlement.sql
-
--- exists: procedures/guards/tg_settlements__refuse_frozen.sql
-select 'payout.tg_settlements__refuse_frozen()'::regprocedure;
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.settlements'::regclass and tgname = '_500_refuse_frozen';
--- end exists: procedures/guards/tg_settlements__refuse_frozen.sql
-
 -- exists: procedures/guards/tg_transfer_states__check_transition.sql
 select 'payout.tg_transfer_states__check_transition()'::regprocedure;
 select 1 / count(*) from pg_trigger

@@ -27,7 +27,3 @@ select 'payout.defer_job(bigint, integer)'::regprocedure;
 -- exists: procedures/doorbell/has_queue.sql
 select 'payout.has_queue()'::regprocedure;
 -- end exists: procedures/doorbell/has_queue.sql
-
--- exists: procedures/doorbell/ring_doorbells.sql
-select 'payout.ring_doorbells(timestamptz, integer)'::regprocedure;
--- end exists: procedures/doorbell/ring_doorbells.sql

@@ -39,15 +39,3 @@ select 'payout.settlement_difference(payout.settlements, text, jsonb, timestampt
 -- exists: procedures/scheduling/transfer_request.sql
 select 'payout.transfer_request(text, payout.settlements, text, text, bigint, text)'::regprocedure;
 -- end exists: procedures/scheduling/transfer_request.sql
-
--- exists: procedures/ledger/entry_fits.sql
-select 'payout.entry_fits(payout.ledger_entries)'::regprocedure;
--- end exists: procedures/ledger/entry_fits.sql
-
--- exists: procedures/doctor/check_references.sql
-select 'payout.check_references()'::regprocedure;
--- end exists: procedures/doctor/check_references.sql
-
--- exists: procedures/doorbell/hear_doorbell.sql
-select 'payout.hear_doorbell()'::regprocedure;
--- end exists: procedures/doorbell/hear_doorbell.sql

@@ -40,20 +40,6 @@ select 'payout.read_lines(payout.external_id, jsonb)'::regprocedure;
 select 'payout.schedule_payout_job(text)'::regprocedure;
 -- end exists: procedures/scheduling/schedule_payout_job.sql
 
--- exists: procedures/scheduling/tg_settlements__schedule_payout_job.sql
-select 'payout.tg_settlements__schedule_payout_job()'::regprocedure;
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.settlements'::regclass and tgname = '_900_schedule_payout_job';
--- end exists: procedures/scheduling/tg_settlements__schedule_payout_job.sql
-
--- exists: procedures/api/app/complete_settlement.sql
-select 'payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb)'::regprocedure;
--- end exists: procedures/api/app/complete_settlement.sql
-
 -- exists: procedures/doctor/expected_rights.sql
 select 'payout.expected_rights()'::regprocedure;
 -- end exists: procedures/doctor/expected_rights.sql
-
--- exists: procedures/doorbell/ring_for_job.sql
-select 'payout.ring_for_job(bigint, integer, timestamptz)'::regprocedure;
--- end exists: procedures/doorbell/ring_for_job.sql

@@ -1,8 +1,8 @@
--- check_references: whether what settlements made still refers to what is there.
+-- check_references: whether what settlements consist of and make refers to what is there.
 --
--- The rows that one settlement makes, one out of the other, have no foreign keys:
--- a key would be looked up for each, in the application's transaction. Nobody can
--- delete them; whoever switched the guards off is found out here.
+-- The rows of one settlement, and those it makes, have no foreign keys: a key would be
+-- looked up for each, in the application's transaction. Nobody can delete them; whoever
+-- switched the guards off is found out here.
 
 create or replace function payout.check_references()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -11,9 +11,14 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'every row refers to what is there', count(*) = 0,
-        coalesce(string_agg(distinct o.name, ', '), 'jobs, transfers, progress and entries'),
+        coalesce(string_agg(distinct o.name, ', '), 'lines, jobs, transfers, progress and entries'),
         'the guards were off while somebody changed rows: compare with a backup'
     from (
+        select 'settlement_lines' from payout.settlement_lines as l
+        where not exists (
+            select from payout.settlements as s where s.settlement_id = l.settlement_id
+        )
+        union all
         select 'payout_jobs' from payout.payout_jobs as j
         where not exists (
             select from payout.settlements as s where s.settlement_id = j.settlement_id
@@ -43,4 +48,4 @@ as $$
     ) as o (name)
 $$;
 comment on function payout.check_references() is
-    'Part of payout_api.doctor(): no job, transfer, progress row or ledger entry is an orphan.';
+    'Part of payout_api.doctor(): no line, job, transfer, progress row or entry is an orphan.';

@@ -14,7 +14,11 @@ begin
     if pg_sequence_last_value('payout.waiting_doorbell'::regclass) is not null then
         perform setval('payout.waiting_doorbell', 1, false);
     end if;
+    if pg_sequence_last_value('payout.seen_doorbell'::regclass) is not null then
+        perform setval('payout.seen_doorbell', 1, false);
+    end if;
 end
 $$;
 comment on function payout.hear_doorbell() is
-    'Forgets which bell waits (payout.waiting_doorbell); not undone by a rollback.';
+    'Forgets which bell waits (payout.waiting_doorbell, payout.seen_doorbell); not undone by a '
+    'rollback.';

@@ -25,6 +25,8 @@ begin
         return 0;
     end if;
     perform payout.clear_lost_doorbells();
+    -- The bell that was seen may be lost as well: whoever settles next looks again.
+    perform setval('payout.seen_doorbell', 1, false);
     select * into strict v_settings from payout.engine_settings;
 
     v_due := array(

@@ -13,7 +13,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_waiting_id bigint := pg_sequence_last_value('payout.waiting_doorbell'::regclass);
+    v_seen_id bigint := pg_sequence_last_value('payout.seen_doorbell'::regclass);
     v_times integer := 1;
     v_doorbell_ids bigint[];
 begin
@@ -27,16 +27,12 @@ begin
             select (p_transfers + e.transfers_per_doorbell - 1) / e.transfers_per_doorbell
             from payout.engine_settings as e);
     end if;
-    -- The queue may have been dropped since, or taken away from the engine.
-    if v_times = 1 and v_waiting_id is not null
-        and has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
-        and has_table_privilege(to_regclass('procrastinate.procrastinate_jobs')::oid, 'select') then
-        perform from procrastinate.procrastinate_jobs as q
-        where q.id = v_waiting_id
-            and q.status = 'todo'
-            and q.task_name = 'payout.execute';
-        if found then
-            return array[v_waiting_id];
+    if v_times = 1 then
+        if v_seen_id is null then
+            v_seen_id := payout.see_doorbell();
+        end if;
+        if v_seen_id is not null then
+            return array[v_seen_id];
         end if;
     end if;
 

@@ -3,7 +3,8 @@
 -- At commit: the settlement may by then have been written by somebody else, who
 -- scheduled it without these lines. A snapshot too old to show it cannot tell.
 -- Definer: the application may write lines, but not read payout_jobs.
--- Raises: SP102 it was scheduled without the lines; SP402 repeat the transaction.
+-- Raises: SP102 it was scheduled without the lines; SP310 there is no such settlement;
+-- SP402 repeat the transaction.
 
 create or replace function payout.tg_lines_ahead__check_settlement()
 returns trigger
@@ -27,11 +28,18 @@ begin
     select * into v_settlement
     from payout.settlements as s
     where s.settlement_id = new.settlement_id;
-    if not found then
-        raise exception 'settlement % was written by another transaction', new.settlement_id
+    if not found and current_setting('transaction_isolation') like 'read %' then
+        raise exception 'settlement % does not exist', new.settlement_id
+            using
+                errcode = 'SP310',
+                detail = 'Lines of it have been inserted.',
+                hint = 'Insert the settlement and its lines in one transaction, in any order.';
+    elsif not found then
+        raise exception 'settlement % does not exist, or not yet when this transaction began',
+            new.settlement_id
             using
                 errcode = 'SP402',
-                hint = 'Repeat the transaction.';
+                hint = 'Repeat the transaction, and insert the settlement if nobody else does.';
     end if;
 
     if exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
@@ -46,7 +54,8 @@ begin
 end
 $$;
 comment on function payout.tg_lines_ahead__check_settlement() is
-    'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102).';
+    'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102), or is '
+    'not there (SP310).';
 
 drop trigger if exists _900_check_settlement on payout.lines_ahead;
 create constraint trigger _900_check_settlement

@@ -1,7 +1,8 @@
 -- tg_settlements__refuse_frozen: a settlement is edited while pending, never once complete.
 --
 -- An update that changes nothing, to the byte, passes: completing twice is harmless.
--- Raises: SP102 the settlement is complete.
+-- Nor does a pending one go while it has lines: they have no foreign key (D-058).
+-- Raises: SP102 the settlement is complete, or has lines.
 
 create or replace function payout.tg_settlements__refuse_frozen()
 returns trigger
@@ -20,6 +21,16 @@ begin
                 table = tg_table_name;
     end if;
     if tg_op = 'DELETE' then
+        if exists (
+            select from payout.settlement_lines as l where l.settlement_id = old.settlement_id
+        ) then
+            raise exception 'settlement % has lines and cannot be deleted', old.settlement_id
+                using
+                    errcode = 'SP102',
+                    hint = 'Delete its lines first.',
+                    schema = tg_table_schema,
+                    table = tg_table_name;
+        end if;
         return old;
     end if;
     if new.settlement_id <> old.settlement_id then
@@ -35,7 +46,7 @@ begin
 end
 $$;
 comment on function payout.tg_settlements__refuse_frozen() is
-    'Trigger: refuses changes to a complete settlement (SP102).';
+    'Trigger: refuses changes to a complete settlement, and to lose one that has lines (SP102).';
 
 create or replace trigger _500_refuse_frozen
     before update or delete on payout.settlements

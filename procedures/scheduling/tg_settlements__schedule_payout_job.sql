@@ -1,6 +1,7 @@
 -- tg_settlements__schedule_payout_job: a settlement that commits as complete has its payouts.
 --
--- Deferred to the commit, so that settlement and lines may come in any order.
+-- Deferred to the commit, so that settlement and lines may come in any order. What
+-- complete_settlement writes, it schedules itself; nobody else may say so of a row.
 -- It stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
 -- Definer: the application may write settlements, but no jobs or transfers.
 -- Raises: what create_payout_job raises; the commit then fails as a whole.
@@ -38,4 +39,5 @@ create constraint trigger _900_schedule_payout_job
     after insert or update on payout.settlements
     deferrable initially deferred
     for each row
+    when (not new.is_scheduled_by_call)
     execute function payout.tg_settlements__schedule_payout_job();

@@ -324,11 +324,47 @@ def test_a_line_before_its_settlement_is_refused_when_it_cannot_see_it_at_commit
 
     with writes_nothing(db):
         assert refused(second.execute, "commit") == Refusal(
-            "23503",
-            'insert or update on table "settlement_lines" violates foreign key constraint '
-            '"settlement_lines_settlement_id_fkey"',
-            "settlement_lines_settlement_id_fkey",
+            "SP402", "settlement set_1 does not exist, or not yet when this transaction began"
         )
+
+
+def test_a_settlement_that_gets_a_line_meanwhile_is_not_deleted(
+    db: Connection,
+    first: Connection,
+    connect: Callable[..., Connection],
+    background: ThreadPoolExecutor,
+) -> None:
+    insert_settlement(first, "set_1", [], state="pending", total_minor=1)
+    owner = connect("payout_owner")
+
+    first.execute("begin")
+    insert_lines(first, "set_1", [line("1", "seller_1", 1)])
+    waiting = background.submit(refused, owner.execute, "delete from payout.settlements")
+    wait_until_blocked(db, owner)
+    first.execute("commit")
+
+    assert waiting.result() == Refusal("SP102", "settlement set_1 has lines and cannot be deleted")
+
+
+def test_a_settlement_that_is_deleted_meanwhile_gets_no_line(
+    db: Connection,
+    first: Connection,
+    connect: Callable[..., Connection],
+    background: ThreadPoolExecutor,
+) -> None:
+    insert_settlement(first, "set_1", [], state="pending", total_minor=1)
+    owner = connect("payout_owner")
+
+    owner.execute("begin")
+    owner.execute("delete from payout.settlements")
+    first.execute("begin")
+    waiting = background.submit(insert_lines, first, "set_1", [line("1", "seller_1", 1)])
+    wait_until_blocked(db, first)
+    owner.execute("commit")
+    waiting.result()
+
+    assert refused(first.execute, "commit") == Refusal("SP310", "settlement set_1 does not exist")
+    assert db.execute("select from payout.settlement_lines").rowcount == 0
 
 
 def test_two_that_add_a_line_and_complete_wait_and_do_not_deadlock(

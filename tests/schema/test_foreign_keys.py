@@ -1,6 +1,6 @@
 """Nothing refers to what is not there.
 
-The rows that a settlement makes, one out of the other, have no foreign keys: the doctor looks.
+The rows of a settlement and those that it makes have no foreign keys: guards and the doctor look.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "key_generations_payout_transfer_id_fkey": ("key_generations", {"payout_transfer_id": 0}),
     "payee_accounts_payee_id_fkey": ("payee_accounts", {"payee_id": "nobody"}),
     "seal_subtotals_seal_id_fkey": ("seal_subtotals", {"seal_id": 9}),
-    "settlement_lines_settlement_id_fkey": ("settlement_lines", {"settlement_id": "set_9"}),
     "state_edges_from_state_fkey": ("state_edges", {"from_state": "lost"}),
     "state_edges_to_state_fkey": ("state_edges", {"to_state": "lost"}),
     "transfer_attempts_payout_transfer_id_fkey": ("transfer_attempts", {"payout_transfer_id": 0}),
@@ -60,7 +59,6 @@ def test_every_foreign_key_of_the_schema_is_tried_here(db: Connection) -> None:
 def test_nothing_refers_to_what_is_not_there(db: Connection) -> None:
     def add(table: str, changes: Mapping[str, object]) -> None:
         rows.insert(db, table, orphan(db, table, changes))
-        db.execute("set constraints payout.settlement_lines_settlement_id_fkey immediate")
 
     assert {
         constraint: refusal_of(db, partial(add, table, changes))
@@ -86,17 +84,29 @@ def test_a_line_may_come_before_its_settlement_within_a_transaction(db: Connecti
     assert db.execute("select count(*) from payout.settlement_lines").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("id_", ["set_9", "set_2"])
+def test_a_line_needs_its_settlement_at_commit(db: Connection, id_: str) -> None:
+    """Whether it is inserted or moved there."""
+    rows.add_settlement(db, "set_1", state="pending")
+
+    def add_and_check() -> None:
+        if id_ == "set_9":
+            line = {"settlement_id": id_, "line_id": "2", "payee_id": "a", "amount_minor": 1}
+            rows.insert(db, "settlement_lines", line)
+        else:
+            db.execute("update payout.settlement_lines set settlement_id = %s", [id_])
+        db.execute("set constraints all immediate")
+
+    assert refusal_of(db, add_and_check) == Refusal("SP310", f"settlement {id_} does not exist")
+
+
 def test_a_pending_settlement_with_lines_is_not_deleted(db: Connection) -> None:
     rows.add_settlement(db, "set_1", state="pending")
 
-    def delete_and_check() -> None:
-        db.execute("delete from payout.settlements")
-        db.execute("set constraints payout.settlement_lines_settlement_id_fkey immediate")
-
-    assert refusal_of(db, delete_and_check) == Refusal(
-        "23503",
-        'update or delete on table "settlements" violates foreign key constraint '
-        '"settlement_lines_settlement_id_fkey" on table "settlement_lines"',
-        "settlement_lines_settlement_id_fkey",
+    delete = "delete from payout.settlements"
+    assert refusal(db, delete) == Refusal(
+        "SP102", "settlement set_1 has lines and cannot be deleted"
     )
-    assert refusal(db, "delete from payout.settlement_lines") is None
+    with db.transaction(force_rollback=True):
+        db.execute("delete from payout.settlement_lines")
+        assert refusal(db, delete) is None

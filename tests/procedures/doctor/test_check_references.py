@@ -13,7 +13,7 @@ REFERENCES = "every row refers to what is there"
 @pytest.mark.parametrize(
     ("table", "orphans"),
     [
-        ("settlements", "payout_jobs"),
+        ("settlements", "payout_jobs, settlement_lines"),
         ("payout_jobs", "payout_transfers"),
         ("payout_transfers", "ledger_entries, transfer_states"),
         ("transfer_states", "payout_transfers"),

@@ -84,6 +84,27 @@ def test_a_bell_that_waits_no_more_serves_nobody(engine: Engine, answer: str) ->
     assert len(bells(engine.db).keys() - before.keys()) == 1
 
 
+@pytest.mark.parametrize(
+    "loss",
+    ["delete from procrastinate_jobs", "truncate procrastinate.procrastinate_jobs cascade"],
+)
+def test_a_bell_that_was_seen_and_then_lost_serves_until_the_next_sweep(
+    engine: Engine, loss: str
+) -> None:
+    engine.settle()
+    engine.settle(settlement_id="set_2")
+    queue(engine.db, loss)
+    engine.settle(settlement_id="set_3")
+    assert bells(engine.db) == {}
+    engine.sweep()
+    engine.settle(settlement_id="set_4")
+    assert len(bells(engine.db)) == 1
+    engine.let_pass("1 minute")
+    engine.sweep()
+    assert len(bells(engine.db)) == 2
+    assert len(engine.claim()) == 4
+
+
 def test_a_bell_of_a_transaction_that_rolled_back_serves_nobody(engine: Engine) -> None:
     with engine.db.transaction(force_rollback=True):
         engine.settle()

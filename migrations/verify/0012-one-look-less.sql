@@ -1,0 +1,47 @@
+-- Verify 0012-one-look-less: each query fails if what it names is missing.
+
+-- exists: procedures/guards/tg_lines_ahead__check_settlement.sql
+select 'payout.tg_lines_ahead__check_settlement()'::regprocedure;
+select 1 / count(*) from pg_trigger
+where tgrelid = 'payout.lines_ahead'::regclass and tgname = '_900_check_settlement';
+-- end exists: procedures/guards/tg_lines_ahead__check_settlement.sql
+
+-- exists: procedures/guards/tg_settlements__refuse_frozen.sql
+select 'payout.tg_settlements__refuse_frozen()'::regprocedure;
+select 1 / count(*) from pg_trigger
+where tgrelid = 'payout.settlements'::regclass and tgname = '_500_refuse_frozen';
+-- end exists: procedures/guards/tg_settlements__refuse_frozen.sql
+
+-- exists: procedures/scheduling/tg_settlements__schedule_payout_job.sql
+select 'payout.tg_settlements__schedule_payout_job()'::regprocedure;
+select 1 / count(*) from pg_trigger
+where tgrelid = 'payout.settlements'::regclass and tgname = '_900_schedule_payout_job';
+-- end exists: procedures/scheduling/tg_settlements__schedule_payout_job.sql
+
+-- exists: procedures/ledger/entry_fits.sql
+select 'payout.entry_fits(payout.ledger_entries)'::regprocedure;
+-- end exists: procedures/ledger/entry_fits.sql
+
+-- exists: procedures/api/app/complete_settlement.sql
+select 'payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb)'::regprocedure;
+-- end exists: procedures/api/app/complete_settlement.sql
+
+-- exists: procedures/doctor/check_references.sql
+select 'payout.check_references()'::regprocedure;
+-- end exists: procedures/doctor/check_references.sql
+
+-- exists: procedures/doorbell/hear_doorbell.sql
+select 'payout.hear_doorbell()'::regprocedure;
+-- end exists: procedures/doorbell/hear_doorbell.sql
+
+-- exists: procedures/doorbell/ring_doorbells.sql
+select 'payout.ring_doorbells(timestamptz, integer)'::regprocedure;
+-- end exists: procedures/doorbell/ring_doorbells.sql
+
+-- exists: procedures/doorbell/ring_for_job.sql
+select 'payout.ring_for_job(bigint, integer, timestamptz)'::regprocedure;
+-- end exists: procedures/doorbell/ring_for_job.sql
+
+-- exists: procedures/doorbell/see_doorbell.sql
+select 'payout.see_doorbell()'::regprocedure;
+-- end exists: procedures/doorbell/see_doorbell.sql
