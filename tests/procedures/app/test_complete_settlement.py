@@ -18,6 +18,7 @@ from tests.procedures.scheduling.marketplace import (
     line,
     refused,
     register,
+    settle,
     transfers,
     writes_nothing,
 )
@@ -226,6 +227,40 @@ def test_a_plain_update_after_the_call_changes_nothing(app: Connection, db: Conn
 
     with writes_nothing(db):
         app.execute("update payout.settlements set state = 'complete'")
+
+
+def test_the_trigger_passes_by_what_the_call_wrote_and_nothing_else(
+    app: Connection, db: Connection
+) -> None:
+    complete(app, "set_1", LINES)
+    settle(app, "set_2", LINES)
+    insert_settlement(app, "set_3", LINES, state="pending")
+    complete(app, "set_3", LINES)
+
+    assert db.execute(
+        "select settlement_id, is_scheduled_by_call from payout.settlements order by 1"
+    ).fetchall() == [("set_1", True), ("set_2", False), ("set_3", False)]
+    assert jobs(db) == ["set_1", "set_2", "set_3"]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "insert into payout.settlements "
+        "(settlement_id, currency, total_minor, state, is_scheduled_by_call) "
+        "values ('set_2', 'usd', 1500, 'complete', true)",
+        "update payout.settlements set state = 'complete', is_scheduled_by_call = true",
+    ],
+)
+def test_nobody_else_may_say_that_a_settlement_is_scheduled(
+    claim: str, app: Connection, db: Connection
+) -> None:
+    insert_settlement(app, "set_1", LINES, state="pending")
+
+    with writes_nothing(db):
+        assert refused(app.execute, claim) == Refusal(
+            "42501", "permission denied for table settlements"
+        )
 
 
 def test_another_account_meanwhile_makes_it_no_other_settlement(
