@@ -6452,15 +6452,12 @@ CREATE FUNCTION payout.tg_settlements__schedule_payout_job() RETURNS trigger
 begin
     -- The row is as the event shows it, and held: a complete settlement is frozen.
     if new.state = 'complete' then
-        perform from payout.payout_jobs as j where j.settlement_id = new.settlement_id;
-        if not found then
-            -- Two lines are enough to see whether there is exactly one.
-            perform payout.create_payout_job(new, array(
-                select l
-                from payout.settlement_lines as l
-                where l.settlement_id = new.settlement_id
-                limit 2));
-        end if;
+        -- Two lines are enough to see whether there is exactly one.
+        perform payout.create_payout_job(new, array(
+            select l
+            from payout.settlement_lines as l
+            where l.settlement_id = new.settlement_id
+            limit 2));
     end if;
     return null;
 end

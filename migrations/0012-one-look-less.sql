@@ -150,7 +150,7 @@ create or replace trigger _500_refuse_frozen
 alter table payout.settlements enable always trigger _500_refuse_frozen;
 -- end frozen: procedures/guards/tg_settlements__refuse_frozen.sql
 
--- frozen: procedures/scheduling/tg_settlements__schedule_payout_job.sql b4179dddfa67
+-- frozen: procedures/scheduling/tg_settlements__schedule_payout_job.sql 5b4c63688c83
 -- tg_settlements__schedule_payout_job: a settlement that commits as complete has its payouts.
 --
 -- Deferred to the commit, so that settlement and lines may come in any order. What
@@ -171,15 +171,12 @@ as $$
 begin
     -- The row is as the event shows it, and held: a complete settlement is frozen.
     if new.state = 'complete' then
-        perform from payout.payout_jobs as j where j.settlement_id = new.settlement_id;
-        if not found then
-            -- Two lines are enough to see whether there is exactly one.
-            perform payout.create_payout_job(new, array(
-                select l
-                from payout.settlement_lines as l
-                where l.settlement_id = new.settlement_id
-                limit 2));
-        end if;
+        -- Two lines are enough to see whether there is exactly one.
+        perform payout.create_payout_job(new, array(
+            select l
+            from payout.settlement_lines as l
+            where l.settlement_id = new.settlement_id
+            limit 2));
     end if;
     return null;
 end
