@@ -1,0 +1,1 @@
+revert/0012-compare-anew.sql
