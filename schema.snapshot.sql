@@ -367,10 +367,12 @@ CREATE FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query
 declare
     v_former payout.transfer_lookup_pages;
     v_problem text;
-    v_payout_ref text := (
-        select t.payout_ref from payout.payout_transfers as t
-        where t.payout_transfer_id = p_lookup.payout_transfer_id);
+    v_transfer payout.payout_transfers;
 begin
+    select * into strict v_transfer
+    from payout.payout_transfers as t
+    where t.payout_transfer_id = p_lookup.payout_transfer_id;
+
     if coalesce(p_query_number, -1)
         not between 0 and jsonb_array_length(p_lookup.queries) - 1 then
         perform payout.refuse_lookup_page(p_lookup.lookup_id,
@@ -400,12 +402,19 @@ begin
     select p_lookup.lookup_id, p_query_number, coalesce(v_former.page_number, 0) + 1,
         p_starting_after, p_transfers -> -1 ->> 'id', p_has_more, jsonb_array_length(p_transfers),
         coalesce(
-            jsonb_agg(payout.match_facts(t)) filter (
-                where v_payout_ref in (t #>> '{metadata,payout_ref}', t ->> 'transfer_group')),
+            jsonb_agg(payout.match_facts(t) || jsonb_build_object('is_by_charge', m.is_by_charge))
+                filter (where m.is_ours or m.is_by_charge),
             '[]'),
         payout.clock()
     from (select) as always
-    left join jsonb_array_elements(p_transfers) as t on true;
+    left join jsonb_array_elements(p_transfers) as t on true
+    cross join lateral (values (
+        v_transfer.payout_ref in (t #>> '{metadata,payout_ref}', t ->> 'transfer_group'),
+        t #>> '{metadata,payout_ref}' is null
+            and t ->> 'source_transaction' = v_transfer.source_transaction
+            and t ->> 'destination' = v_transfer.destination
+            and t ->> 'amount' = v_transfer.amount_minor::text
+    )) as m (is_ours, is_by_charge);
 end
 $$;
 
@@ -2448,7 +2457,14 @@ CREATE FUNCTION payout.events_read_until() RETURNS timestamp with time zone
     AS $$
 begin
     return coalesce(
-        (select max(p.created_until) from payout.event_pages as p where not p.has_more),
+        (
+            select case when p.created_until < payout.clock() + interval '10 minutes' then
+                p.created_until end
+            from payout.event_pages as p
+            where not p.has_more
+            order by p.event_page_id desc
+            limit 1
+        ),
         payout.clock() - interval '30 days');
 end
 $$;
@@ -2804,6 +2820,8 @@ begin
         from payout.transfer_states as s
         where d.payout_transfer_id = p_state.payout_transfer_id
             and d.resolved_at is null
+            and (d.stripe_transfer_id is null or d.stripe_transfer_id = s.stripe_transfer_id)
+            and d.kind <> 'several_transfers_at_stripe'
             and s.payout_transfer_id = p_state.payout_transfer_id
             and s.stripe_transfer_id = v_outcome.stripe_transfer_id;
     end if;
@@ -2932,6 +2950,10 @@ begin
         select t.created_at from payout.payout_transfers as t order by t.payout_transfer_id limit 1
     ) then
         return 'It has transfers from before it was installed.';
+    end if;
+    -- The first claim here writes an epoch of its own (note_first_claim).
+    if v_epoch.is_installation and exists (select from payout.transfer_attempts) then
+        return 'It has attempts that were not handed out here.';
     end if;
     return null;
 end
@@ -3097,6 +3119,34 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.is_definite(p_attempt payout.transfer_attempts) IS 'True when what came back was accepted and says that the send had no effect, nor will have.';
+
+
+--
+-- Name: is_explained(payout.finding); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.is_explained(p_finding payout.finding) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select exists (
+        select from payout.discrepancies as d
+        where d.kind = p_finding.kind
+            and d.stripe_transfer_id = p_finding.stripe_transfer_id
+            and d.is_finding
+            and d.resolved_at is not null
+            and d.resolved_by_run_id is null
+            and d.theirs - array['amount_reversed_minor', 'created_at']
+                = p_finding.theirs - array['amount_reversed_minor', 'created_at']
+    )
+$$;
+
+
+--
+-- Name: FUNCTION is_explained(p_finding payout.finding); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.is_explained(p_finding payout.finding) IS 'True when a person, or an adoption, has resolved a discrepancy that says the same.';
 
 
 --
@@ -3588,6 +3638,7 @@ begin
     ), kept as (
         insert into payout.stripe_sightings
         select u.* from unexplained as u
+        order by u.stripe_transfer_id
         on conflict do nothing
         returning stripe_transfer_id
     )
@@ -3702,7 +3753,12 @@ declare
         where p.lookup_id = p_lookup.lookup_id
         order by m ->> 'stripe_transfer_id', p.received_at desc);
     v_outcome payout.outcome;
+    v_ours jsonb[] := array(
+        select m from unnest(v_matches) as m where m ->> 'is_by_charge' is distinct from 'true');
 begin
+    if v_ours <> '{}' then
+        v_matches := v_ours;
+    end if;
     if cardinality(v_matches) = 1 then
         v_outcome := jsonb_populate_record(v_outcome, v_matches[1]);
     elsif cardinality(v_matches) > 1 then
@@ -3739,7 +3795,7 @@ CREATE FUNCTION payout.lookup_queries(p_transfer payout.payout_transfers) RETURN
     AS $$
 declare
     v_sent_since timestamptz := (
-        select least(p_transfer.created_at, min(a.claimed_at)) - interval '1 hour'
+        select least(p_transfer.created_at, min(a.claimed_at)) - interval '1 day'
         from payout.transfer_attempts as a
         where a.payout_transfer_id = p_transfer.payout_transfer_id
         having count(*) > 0);
@@ -3993,6 +4049,34 @@ COMMENT ON FUNCTION payout.newest_row_id(p_table_name text) IS 'The highest id i
 
 
 --
+-- Name: note_first_claim(bigint[]); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.note_first_claim(p_payout_transfer_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if p_payout_transfer_ids <> '{}' and (
+        select e.is_installation from payout.epochs as e order by e.epoch_id desc limit 1
+    ) then
+        insert into payout.epochs (
+            system_identifier, timeline_id, database_oid, table_oid, is_first_claim, reason)
+        select w.*, true, 'the first claim'
+        from payout.where_we_are() as w;
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION note_first_claim(p_payout_transfer_ids bigint[]); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.note_first_claim(p_payout_transfer_ids bigint[]) IS 'Adopts a new installation where it is, once it hands out any of these transfers.';
+
+
+--
 -- Name: note_reversals(payout.stripe_sightings[]); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -4014,6 +4098,7 @@ begin
             select from payout.transfer_states as s
             where s.stripe_transfer_id = g.stripe_transfer_id))
     group by g.stripe_transfer_id
+    order by g.stripe_transfer_id
     on conflict (stripe_transfer_id) do update
     set amount_reversed_minor = excluded.amount_reversed_minor,
         next_lookup_at = excluded.next_lookup_at
@@ -4631,21 +4716,25 @@ CREATE FUNCTION payout.record_findings(p_findings payout.finding[], p_reconcile_
     SET enable_seqscan TO 'off'
     AS $$
 declare
+    v_findings payout.finding[] := array(
+        select f from unnest(p_findings) as f
+        where not payout.is_explained(f)
+        order by f.stripe_transfer_id, f.kind);
     v_new record;
     v_found integer;
 begin
-    if p_findings = '{}' then
+    if v_findings = '{}' then
         return 0;
     end if;
     for v_new in
         select f.kind, count(*) as findings, min(f.stripe_transfer_id) as example
-        from unnest(p_findings) as f
+        from unnest(v_findings) as f
         where not exists (
             select from payout.discrepancies as d
             where d.kind = f.kind
                 and d.stripe_transfer_id = f.stripe_transfer_id
                 and d.is_finding
-                and d.resolved_by_run_id is null
+                and d.resolved_at is null
         )
         group by f.kind
         order by f.kind
@@ -4659,11 +4748,10 @@ begin
         found_by_run_id, last_found_by_run_id)
     select f.kind, f.payout_transfer_id, f.stripe_transfer_id, f.ours, f.theirs,
         payout.finding_advice(f.kind), true, p_reconcile_run_id, p_reconcile_run_id
-    from unnest(p_findings) as f
-    on conflict (kind, stripe_transfer_id) where is_finding and resolved_by_run_id is null
+    from unnest(v_findings) as f
+    on conflict (kind, stripe_transfer_id) where is_finding and resolved_at is null
     do update set last_found_by_run_id = coalesce(
-        excluded.last_found_by_run_id, d.last_found_by_run_id)
-    where d.resolved_at is null;
+        excluded.last_found_by_run_id, d.last_found_by_run_id);
     get diagnostics v_found = row_count;
     return v_found;
 end
@@ -5226,12 +5314,15 @@ begin
         when current_setting('fsync') = 'off' then 'fsync is off'
         when current_setting('synchronous_commit') in ('off', 'local')
             then 'synchronous_commit is ' || current_setting('synchronous_commit')
+        when current_setting('transaction_isolation') <> 'read committed'
+            then 'the transaction is ' || current_setting('transaction_isolation')
     end;
     if v_problem is not null then
         raise exception 'no transfer is handed out while %', v_problem
             using
                 errcode = 'SP401',
-                hint = 'A claim must be as durable as the transfer it allows.';
+                hint = 'A claim must be as durable as the transfer it allows, and see what is '
+                    'true now.';
     end if;
 end
 $$;
@@ -5241,7 +5332,7 @@ $$;
 -- Name: FUNCTION refuse_unsafe_server(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.refuse_unsafe_server() IS 'Refuses to go on when a commit could be lost: recovery, fsync or synchronous_commit off.';
+COMMENT ON FUNCTION payout.refuse_unsafe_server() IS 'Refuses to go on when a commit could be lost (recovery, fsync or synchronous_commit off), or in a transaction that is not read committed.';
 
 
 --
@@ -5659,6 +5750,7 @@ CREATE FUNCTION payout.runs_of_this_place() RETURNS SETOF payout.reconcile_runs
     left join lateral (
         select e.recorded_at, e.reconcile_run_id
         from payout.epochs as e
+        where not e.is_first_claim
         order by e.epoch_id desc
         limit 1
     ) as e on true
@@ -6179,7 +6271,6 @@ CREATE FUNCTION payout.take_events(p_events jsonb) RETURNS integer
     AS $$
 declare
     v_seen payout.stripe_sightings[];
-    v_new integer;
 begin
     -- Of several events about one transfer the one that shows it furthest reversed.
     v_seen := array(
@@ -6188,9 +6279,9 @@ begin
             select coalesce(jsonb_agg(e #> '{data,object}'), '[]')
             from jsonb_array_elements(p_events) as e)) as g
         order by g.stripe_transfer_id, g.amount_reversed_minor desc);
-    v_new := payout.note_reversals(v_seen);
+    -- In the order of add_reconcile_page, with which it shares rows.
     perform payout.take_sightings(v_seen, null);
-    return v_new;
+    return payout.note_reversals(v_seen);
 end
 $$;
 
@@ -6708,7 +6799,8 @@ CREATE FUNCTION payout.was_seen_at_stripe(p_payout_transfer_id bigint) RETURNS b
     select exists (
         select from payout.transfer_observations as o
         where o.payout_transfer_id = p_payout_transfer_id
-            and o.stripe_transfer_id is not null
+            and o.reason is distinct from 'report_of_another_transfer'
+            and (o.stripe_transfer_id is not null or (o.facts ->> 'found')::integer > 0)
     )
 $$;
 
@@ -6717,7 +6809,7 @@ $$;
 -- Name: FUNCTION was_seen_at_stripe(p_payout_transfer_id bigint); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.was_seen_at_stripe(p_payout_transfer_id bigint) IS 'True once an observation of the transfer, accepted or not, names a transfer at Stripe.';
+COMMENT ON FUNCTION payout.was_seen_at_stripe(p_payout_transfer_id bigint) IS 'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
 
 
 --
@@ -6836,6 +6928,7 @@ CREATE FUNCTION payout_api.begin_reconcile(p_worker text, p_stripe_account_id te
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+    lock table payout.epochs in access share mode;
     perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
     if coalesce(btrim(p_worker), '') = '' or p_stripe_account_id is null then
         perform payout.refuse_list(
@@ -6907,6 +7000,23 @@ begin
             using
                 errcode = 'SP411',
                 hint = 'Have them settled with a key of the old account first (docs/restore.md).';
+    end if;
+
+    -- What the test account was asked meanwhile says nothing of the live one.
+    if p_is_livemode and exists (
+        select from payout.operator_actions as a
+        where a.action = 'change_stripe_account'
+            and a.details @> '{"old_is_livemode": true, "is_livemode": false}'
+            and (exists (
+                select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
+            ) or exists (
+                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
+            ))
+    ) then
+        raise exception 'what was used in test mode does not go back to live mode'
+            using
+                errcode = 'SP411',
+                hint = 'A copy that was used in test mode stays there (docs/restore.md).';
     end if;
 
     update payout.engine_settings as e
@@ -7085,6 +7195,7 @@ begin
         v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d;
     perform payout.answer_doorbells(v_doorbell_ids);
     v_due_ids := payout.adopt_seen(v_due_ids);
+    perform payout.note_first_claim(v_due_ids);
     return query
     with claimed as (
         update payout.transfer_states as s
@@ -7105,8 +7216,7 @@ begin
     )
     select
         c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation,
-        t.request,
+        t.payout_ref || ':' || c.generation, t.request,
         extract(epoch from v_settings.lease_for)::double precision,
         extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c
@@ -7286,7 +7396,7 @@ begin
     select jsonb_build_object(
         'types', jsonb_build_array('transfer.reversed'),
         'created', jsonb_build_object(
-            'gte', floor(extract(epoch from payout.events_read_until() - interval '1 hour')),
+            'gte', floor(extract(epoch from payout.events_read_until() - interval '1 day')),
             'lt', ceil(extract(epoch from payout.clock() + interval '5 minutes'))));
 end
 $$;
@@ -7338,6 +7448,7 @@ CREATE TABLE payout.epochs (
     reason text NOT NULL,
     recorded_by text DEFAULT SESSION_USER NOT NULL,
     recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_first_claim boolean DEFAULT false NOT NULL,
     CONSTRAINT installation_has_a_place CHECK (((NOT is_installation) OR (system_identifier IS NOT NULL))),
     CONSTRAINT only_a_place_is_reconciled CHECK (((reconcile_run_id IS NULL) OR (system_identifier IS NOT NULL))),
     CONSTRAINT place_is_whole_or_none CHECK ((num_nulls(system_identifier, timeline_id, database_oid, table_oid) = ANY (ARRAY[0, 4]))),
@@ -7395,6 +7506,13 @@ COMMENT ON COLUMN payout.epochs.reconcile_run_id IS 'The finished run of reconci
 
 
 --
+-- Name: COLUMN epochs.is_first_claim; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.epochs.is_first_claim IS 'Written when the installation handed out its first transfer. Without it attempts are those of another installation, from which data were loaded.';
+
+
+--
 -- Name: open_gate(text, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
@@ -7429,15 +7547,17 @@ begin
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
         and (v_epoch.epoch_id is null or r.started_at > v_epoch.recorded_at)
+        and r.created_until > payout.clock() - interval '1 hour'
     order by r.reconcile_run_id desc
     limit 1;
     if v_run_id is null and p_without_reconcile is not true then
-        raise exception 'the gate stays closed: nothing was reconciled in this place'
+        raise exception 'the gate stays closed: nothing was reconciled in this place lately'
             using
                 errcode = 'SP410',
                 detail = v_problem,
-                hint = 'docs/restore.md: payout-engine reconcile, then open the gate; or pass '
-                    'p_without_reconcile => true if nothing can have been forgotten.';
+                hint = 'docs/restore.md: payout-engine reconcile, then open the gate within an '
+                    'hour of its start; or pass p_without_reconcile => true if nothing can have '
+                    'been forgotten.';
     end if;
 
     insert into payout.epochs (
@@ -7457,7 +7577,7 @@ $$;
 -- Name: FUNCTION open_gate(p_reason text, p_without_reconcile boolean); Type: COMMENT; Schema: payout_api; Owner: -
 --
 
-COMMENT ON FUNCTION payout_api.open_gate(p_reason text, p_without_reconcile boolean) IS 'Adopts the database where it is now, with a reason, once a reconcile run was finished here; p_without_reconcile does without one and is recorded. Safe to repeat.';
+COMMENT ON FUNCTION payout_api.open_gate(p_reason text, p_without_reconcile boolean) IS 'Adopts the database where it is now, with a reason, once a reconcile run that was begun within the last hour was finished here; p_without_reconcile does without one and is recorded. Safe to repeat.';
 
 
 --
@@ -9115,6 +9235,7 @@ CREATE VIEW payout_api.unpaid AS
         CASE
             WHEN (h.hold_id IS NOT NULL) THEN 'operator'::text
             WHEN (((s.state)::text = 'failed'::text) AND (s.next_attempt_at IS NOT NULL)) THEN 'engine'::text
+            WHEN (a.reason IS NOT NULL) THEN 'operator'::text
             WHEN (s.reason = ANY (ARRAY['stripe_may_execute_later'::text, 'absence_awaits_approval'::text])) THEN 'operator'::text
             WHEN (s.next_lookup_at IS NOT NULL) THEN 'engine'::text
             ELSE st.whose_turn
@@ -9122,12 +9243,13 @@ CREATE VIEW payout_api.unpaid AS
     COALESCE(s.next_attempt_at, s.next_lookup_at) AS next_attempt_at,
         CASE
             WHEN (h.hold_id IS NOT NULL) THEN format('On hold (%s): payout_api.release_hold(%s, reason).'::text, h.reason, h.hold_id)
+            WHEN (a.reason IS NOT NULL) THEN format('Stripe showed something else than was asked for (%s). Look the payout_ref up there; what is still owed, settle under another settlement.'::text, a.reason)
             ELSE COALESCE(r.advice, st.meaning)
         END AS advice,
     t.payout_ref,
     s.generation,
     s.attempt
-   FROM (((((payout.transfer_states s
+   FROM ((((((payout.transfer_states s
      JOIN payout.payout_transfers t ON ((t.payout_transfer_id = s.payout_transfer_id)))
      JOIN payout.states st ON ((st.state = (s.state)::text)))
      LEFT JOIN LATERAL ( SELECT o_1.error_rule_id
@@ -9136,6 +9258,11 @@ CREATE VIEW payout_api.unpaid AS
           ORDER BY o_1.observation_id DESC
          LIMIT 1) o ON (true))
      LEFT JOIN payout.stripe_error_rules r ON ((r.error_rule_id = o.error_rule_id)))
+     LEFT JOIN LATERAL ( SELECT o_1.reason
+           FROM payout.transfer_observations o_1
+          WHERE ((o_1.payout_transfer_id = s.payout_transfer_id) AND ((s.state)::text = 'parked'::text) AND (o_1.verdict = 'alarm'::text) AND (o_1.reason <> 'report_of_another_transfer'::text))
+          ORDER BY o_1.observation_id DESC
+         LIMIT 1) a ON (true))
      LEFT JOIN LATERAL ( SELECT h_1.hold_id,
             h_1.reason
            FROM payout.holds h_1
@@ -9511,10 +9638,17 @@ ALTER TABLE ONLY payout.transfer_states
 
 
 --
+-- Name: discrepancies_explained_idx; Type: INDEX; Schema: payout; Owner: -
+--
+
+CREATE INDEX discrepancies_explained_idx ON payout.discrepancies USING btree (kind, stripe_transfer_id) WHERE (is_finding AND (resolved_at IS NOT NULL) AND (resolved_by_run_id IS NULL));
+
+
+--
 -- Name: discrepancies_kind_stripe_transfer_id_finding_key; Type: INDEX; Schema: payout; Owner: -
 --
 
-CREATE UNIQUE INDEX discrepancies_kind_stripe_transfer_id_finding_key ON payout.discrepancies USING btree (kind, stripe_transfer_id) WHERE (is_finding AND (resolved_by_run_id IS NULL));
+CREATE UNIQUE INDEX discrepancies_kind_stripe_transfer_id_finding_key ON payout.discrepancies USING btree (kind, stripe_transfer_id) WHERE (is_finding AND (resolved_at IS NULL));
 
 
 --
@@ -10910,6 +11044,13 @@ REVOKE ALL ON FUNCTION payout.is_definite(p_attempt payout.transfer_attempts) FR
 
 
 --
+-- Name: FUNCTION is_explained(p_finding payout.finding); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.is_explained(p_finding payout.finding) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION is_only_send(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -11041,6 +11182,13 @@ REVOKE ALL ON FUNCTION payout.newest_facts() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.newest_row_id(p_table_name text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION note_first_claim(p_payout_transfer_ids bigint[]); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.note_first_claim(p_payout_transfer_ids bigint[]) FROM PUBLIC;
 
 
 --

@@ -61,7 +61,11 @@ class Database:
 
     def __init__(self, database_url: str) -> None:
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
-            connection_string(database_url, synchronous_commit="on"),
+            connection_string(
+                database_url,
+                synchronous_commit="on",
+                default_transaction_isolation=r"read\ committed",
+            ),
             kwargs={"autocommit": True, "row_factory": dict_row},
             configure=_hear_alarms,
             min_size=1,

@@ -52,10 +52,6 @@ select 'payout.place_hold(text, text, text)'::regprocedure;
 select 'payout.read_outcomes(jsonb)'::regprocedure;
 -- end exists: procedures/execution/read_outcomes.sql
 
--- exists: procedures/execution/refuse_unsafe_server.sql
-select 'payout.refuse_unsafe_server()'::regprocedure;
--- end exists: procedures/execution/refuse_unsafe_server.sql
-
 -- exists: procedures/execution/remaining_facts.sql
 select 'payout.remaining_facts(payout.outcome)'::regprocedure;
 -- end exists: procedures/execution/remaining_facts.sql

@@ -1,9 +1,5 @@
 -- Verify 0007-gate: each query fails if what it names is missing.
 
--- exists: procedures/api/operator/change_stripe_account.sql
-select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
--- end exists: procedures/api/operator/change_stripe_account.sql
-
 -- exists: procedures/api/operator/doctor.sql
 select 'payout_api.doctor(text, boolean)'::regprocedure;
 -- end exists: procedures/api/operator/doctor.sql
@@ -11,10 +7,6 @@ select 'payout_api.doctor(text, boolean)'::regprocedure;
 -- exists: procedures/doctor/check_rights.sql
 select 'payout.check_rights()'::regprocedure;
 -- end exists: procedures/doctor/check_rights.sql
-
--- exists: procedures/epoch/gate_problem.sql
-select 'payout.gate_problem()'::regprocedure;
--- end exists: procedures/epoch/gate_problem.sql
 
 -- exists: procedures/epoch/name_stripe_account.sql
 select 'payout.name_stripe_account(text, boolean)'::regprocedure;

@@ -66,29 +66,9 @@ select 'payout.record_outcomes(payout.outcome[])'::regprocedure;
 select 'payout.reopen_failed(timestamptz, integer)'::regprocedure;
 -- end exists: procedures/execution/reopen_failed.sql
 
--- exists: procedures/execution/was_seen_at_stripe.sql
-select 'payout.was_seen_at_stripe(bigint)'::regprocedure;
--- end exists: procedures/execution/was_seen_at_stripe.sql
-
--- exists: procedures/lookups/add_lookup_page.sql
-select 'payout.add_lookup_page(payout.transfer_lookups, integer, text, jsonb, boolean)'::regprocedure;
--- end exists: procedures/lookups/add_lookup_page.sql
-
--- exists: procedures/lookups/finish_lookup.sql
-select 'payout.finish_lookup(payout.transfer_lookups, payout.transfer_states)'::regprocedure;
--- end exists: procedures/lookups/finish_lookup.sql
-
 -- exists: procedures/lookups/first_absence.sql
 select 'payout.first_absence(payout.transfer_lookups)'::regprocedure;
 -- end exists: procedures/lookups/first_absence.sql
-
--- exists: procedures/lookups/lookup_outcome.sql
-select 'payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states)'::regprocedure;
--- end exists: procedures/lookups/lookup_outcome.sql
-
--- exists: procedures/lookups/lookup_queries.sql
-select 'payout.lookup_queries(payout.payout_transfers)'::regprocedure;
--- end exists: procedures/lookups/lookup_queries.sql
 
 -- exists: procedures/lookups/match_facts.sql
 select 'payout.match_facts(jsonb)'::regprocedure;
@@ -105,7 +85,3 @@ select 'payout.refuse_lookup_page(bigint, text)'::regprocedure;
 -- exists: procedures/seals/sealed_rows_v1.sql
 select 'payout.sealed_rows_v1(text, bigint, bigint, integer)'::regprocedure;
 -- end exists: procedures/seals/sealed_rows_v1.sql
-
--- exists: sql/views/unpaid.sql
-select 'payout_api.unpaid'::regclass;
--- end exists: sql/views/unpaid.sql

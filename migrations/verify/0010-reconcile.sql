@@ -1,28 +1,12 @@
 -- Verify 0010-reconcile: each query fails if what it names is missing.
 
--- exists: procedures/api/operator/open_gate.sql
-select 'payout_api.open_gate(text, boolean)'::regprocedure;
--- end exists: procedures/api/operator/open_gate.sql
-
 -- exists: procedures/api/operator/resolve_discrepancy.sql
 select 'payout_api.resolve_discrepancy(bigint, text)'::regprocedure;
 -- end exists: procedures/api/operator/resolve_discrepancy.sql
 
--- exists: procedures/api/worker/begin_reconcile.sql
-select 'payout_api.begin_reconcile(text, text, boolean)'::regprocedure;
--- end exists: procedures/api/worker/begin_reconcile.sql
-
 -- exists: procedures/api/worker/claim_reversal_lookups.sql
 select 'payout_api.claim_reversal_lookups(text, integer, text, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/claim_reversal_lookups.sql
-
--- exists: procedures/api/worker/claim_transfers.sql
-select 'payout_api.claim_transfers(text, integer, bigint, text, boolean)'::regprocedure;
--- end exists: procedures/api/worker/claim_transfers.sql
-
--- exists: procedures/api/worker/next_events_query.sql
-select 'payout_api.next_events_query(text, boolean)'::regprocedure;
--- end exists: procedures/api/worker/next_events_query.sql
 
 -- exists: procedures/api/worker/report_events_page.sql
 select 'payout_api.report_events_page(jsonb, text, jsonb, boolean)'::regprocedure;
@@ -76,10 +60,6 @@ select 'payout.compare_sightings(payout.stripe_sightings[])'::regprocedure;
 select 'payout.events_page_problem(jsonb, text, jsonb, boolean)'::regprocedure;
 -- end exists: procedures/reconcile/events_page_problem.sql
 
--- exists: procedures/reconcile/events_read_until.sql
-select 'payout.events_read_until()'::regprocedure;
--- end exists: procedures/reconcile/events_read_until.sql
-
 -- exists: procedures/reconcile/find_missing.sql
 select 'payout.find_missing(payout.reconcile_runs)'::regprocedure;
 -- end exists: procedures/reconcile/find_missing.sql
@@ -88,17 +68,9 @@ select 'payout.find_missing(payout.reconcile_runs)'::regprocedure;
 select 'payout.finding_advice(text)'::regprocedure;
 -- end exists: procedures/reconcile/finding_advice.sql
 
--- exists: procedures/reconcile/keep_sightings.sql
-select 'payout.keep_sightings(payout.stripe_sightings[])'::regprocedure;
--- end exists: procedures/reconcile/keep_sightings.sql
-
 -- exists: procedures/reconcile/list_problem.sql
 select 'payout.list_problem(jsonb, text)'::regprocedure;
 -- end exists: procedures/reconcile/list_problem.sql
-
--- exists: procedures/reconcile/note_reversals.sql
-select 'payout.note_reversals(payout.stripe_sightings[])'::regprocedure;
--- end exists: procedures/reconcile/note_reversals.sql
 
 -- exists: procedures/reconcile/park_seen.sql
 select 'payout.park_seen(bigint[])'::regprocedure;
@@ -111,10 +83,6 @@ select 'payout.read_sightings(bigint, jsonb)'::regprocedure;
 -- exists: procedures/reconcile/reconcile_page_problem.sql
 select 'payout.reconcile_page_problem(payout.reconcile_runs, text, jsonb, boolean)'::regprocedure;
 -- end exists: procedures/reconcile/reconcile_page_problem.sql
-
--- exists: procedures/reconcile/record_findings.sql
-select 'payout.record_findings(payout.finding[], bigint)'::regprocedure;
--- end exists: procedures/reconcile/record_findings.sql
 
 -- exists: procedures/reconcile/refuse_list.sql
 select 'payout.refuse_list(text, text)'::regprocedure;
@@ -140,10 +108,6 @@ select 'payout.reversals_finding(payout.payout_transfers, text, text, jsonb)'::r
 select 'payout.reversals_problem(payout.payout_transfers, jsonb)'::regprocedure;
 -- end exists: procedures/reconcile/reversals_problem.sql
 
--- exists: procedures/reconcile/runs_of_this_place.sql
-select 'payout.runs_of_this_place()'::regprocedure;
--- end exists: procedures/reconcile/runs_of_this_place.sql
-
 -- exists: procedures/reconcile/sighting_outcome.sql
 select 'payout.sighting_outcome(payout.stripe_sightings, payout.transfer_states)'::regprocedure;
 -- end exists: procedures/reconcile/sighting_outcome.sql
@@ -151,10 +115,6 @@ select 'payout.sighting_outcome(payout.stripe_sightings, payout.transfer_states)
 -- exists: procedures/reconcile/start_run.sql
 select 'payout.start_run(text)'::regprocedure;
 -- end exists: procedures/reconcile/start_run.sql
-
--- exists: procedures/reconcile/take_events.sql
-select 'payout.take_events(jsonb)'::regprocedure;
--- end exists: procedures/reconcile/take_events.sql
 
 -- exists: procedures/reconcile/take_sightings.sql
 select 'payout.take_sightings(payout.stripe_sightings[], bigint)'::regprocedure;

@@ -42,6 +42,10 @@ begin
     ) then
         return 'It has transfers from before it was installed.';
     end if;
+    -- The first claim here writes an epoch of its own (note_first_claim).
+    if v_epoch.is_installation and exists (select from payout.transfer_attempts) then
+        return 'It has attempts that were not handed out here.';
+    end if;
     return null;
 end
 $$;

@@ -1,4 +1,7 @@
 -- was_seen_at_stripe: whether anybody ever saw a transfer at Stripe, under whatever key.
+--
+-- Several that a look-up found count as one does. What a worker reported of another
+-- transfer, under the same number, says nothing of this one.
 
 create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
 returns boolean
@@ -9,8 +12,9 @@ as $$
     select exists (
         select from payout.transfer_observations as o
         where o.payout_transfer_id = p_payout_transfer_id
-            and o.stripe_transfer_id is not null
+            and o.reason is distinct from 'report_of_another_transfer'
+            and (o.stripe_transfer_id is not null or (o.facts ->> 'found')::integer > 0)
     )
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
-    'True once an observation of the transfer, accepted or not, names a transfer at Stripe.';
+    'True once an observation of the transfer, accepted or not, tells of it at Stripe.';

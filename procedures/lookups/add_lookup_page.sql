@@ -1,7 +1,9 @@
 -- add_lookup_page: keep what a page of Stripe's list says of the transfer that is looked up.
 --
 -- Called by: report_lookup_page, which holds the lock of the transfer.
--- A match says that it is ours by its metadata or by its group.
+-- A match says that it is ours by its metadata or by its group, which nobody can edit.
+-- Of a charge Stripe sets the group: there one without metadata of ours, but of the
+-- same charge, account and amount, may be it too (lookup_outcome).
 -- Raises: SP340 no such query, a page out of order or malformed.
 
 create or replace function payout.add_lookup_page(
@@ -19,10 +21,12 @@ as $$
 declare
     v_former payout.transfer_lookup_pages;
     v_problem text;
-    v_payout_ref text := (
-        select t.payout_ref from payout.payout_transfers as t
-        where t.payout_transfer_id = p_lookup.payout_transfer_id);
+    v_transfer payout.payout_transfers;
 begin
+    select * into strict v_transfer
+    from payout.payout_transfers as t
+    where t.payout_transfer_id = p_lookup.payout_transfer_id;
+
     if coalesce(p_query_number, -1)
         not between 0 and jsonb_array_length(p_lookup.queries) - 1 then
         perform payout.refuse_lookup_page(p_lookup.lookup_id,
@@ -52,12 +56,19 @@ begin
     select p_lookup.lookup_id, p_query_number, coalesce(v_former.page_number, 0) + 1,
         p_starting_after, p_transfers -> -1 ->> 'id', p_has_more, jsonb_array_length(p_transfers),
         coalesce(
-            jsonb_agg(payout.match_facts(t)) filter (
-                where v_payout_ref in (t #>> '{metadata,payout_ref}', t ->> 'transfer_group')),
+            jsonb_agg(payout.match_facts(t) || jsonb_build_object('is_by_charge', m.is_by_charge))
+                filter (where m.is_ours or m.is_by_charge),
             '[]'),
         payout.clock()
     from (select) as always
-    left join jsonb_array_elements(p_transfers) as t on true;
+    left join jsonb_array_elements(p_transfers) as t on true
+    cross join lateral (values (
+        v_transfer.payout_ref in (t #>> '{metadata,payout_ref}', t ->> 'transfer_group'),
+        t #>> '{metadata,payout_ref}' is null
+            and t ->> 'source_transaction' = v_transfer.source_transaction
+            and t ->> 'destination' = v_transfer.destination
+            and t ->> 'amount' = v_transfer.amount_minor::text
+    )) as m (is_ours, is_by_charge);
 end
 $$;
 comment on function payout.add_lookup_page(

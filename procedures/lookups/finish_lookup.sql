@@ -2,6 +2,7 @@
 --
 -- Called by: report_lookup_page, which holds the lock of the transfer.
 -- The longer it is parked, the rarer it is looked for, but at once when it counts.
+-- A transfer that is found explains nothing about another one that was seen for it.
 
 create or replace function payout.finish_lookup(
     p_lookup payout.transfer_lookups, p_state payout.transfer_states
@@ -50,6 +51,8 @@ begin
         from payout.transfer_states as s
         where d.payout_transfer_id = p_state.payout_transfer_id
             and d.resolved_at is null
+            and (d.stripe_transfer_id is null or d.stripe_transfer_id = s.stripe_transfer_id)
+            and d.kind <> 'several_transfers_at_stripe'
             and s.payout_transfer_id = p_state.payout_transfer_id
             and s.stripe_transfer_id = v_outcome.stripe_transfer_id;
     end if;

@@ -1,6 +1,7 @@
 -- lookup_outcome: what a look-up found, as an outcome to be judged.
 --
--- A transfer that several queries or pages list is one.
+-- A transfer that several queries or pages list is one. One that may be it, by its
+-- charge, counts only where none says that it is.
 
 create or replace function payout.lookup_outcome(
     p_lookup payout.transfer_lookups, p_state payout.transfer_states
@@ -18,7 +19,12 @@ declare
         where p.lookup_id = p_lookup.lookup_id
         order by m ->> 'stripe_transfer_id', p.received_at desc);
     v_outcome payout.outcome;
+    v_ours jsonb[] := array(
+        select m from unnest(v_matches) as m where m ->> 'is_by_charge' is distinct from 'true');
 begin
+    if v_ours <> '{}' then
+        v_matches := v_ours;
+    end if;
     if cardinality(v_matches) = 1 then
         v_outcome := jsonb_populate_record(v_outcome, v_matches[1]);
     elsif cardinality(v_matches) > 1 then

@@ -1,7 +1,7 @@
 -- lookup_queries: how a transfer is found in Stripe's list, if it is there at all.
 --
 -- By its transfer_group, which Stripe sets itself for a source_transaction, and by
--- its destination, since an hour before it can have been sent: the clocks here and
+-- its destination, since a day before it can have been sent: the clocks here and
 -- there may differ. What was never sent from here was sent by a database that forgot.
 
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
@@ -12,7 +12,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_sent_since timestamptz := (
-        select least(p_transfer.created_at, min(a.claimed_at)) - interval '1 hour'
+        select least(p_transfer.created_at, min(a.claimed_at)) - interval '1 day'
         from payout.transfer_attempts as a
         where a.payout_transfer_id = p_transfer.payout_transfer_id
         having count(*) > 0);

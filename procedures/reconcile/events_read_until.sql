@@ -1,6 +1,8 @@
 -- events_read_until: up to when Stripe's events have been read to the end.
 --
 -- Stripe keeps events for 30 days. What is older shows in the list of transfers.
+-- A window that ends ahead of the clock was read before the clock was set back:
+-- nobody knows up to when, so all that Stripe keeps is read again.
 
 create or replace function payout.events_read_until()
 returns timestamptz
@@ -10,7 +12,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return coalesce(
-        (select max(p.created_until) from payout.event_pages as p where not p.has_more),
+        (
+            select case when p.created_until < payout.clock() + interval '10 minutes' then
+                p.created_until end
+            from payout.event_pages as p
+            where not p.has_more
+            order by p.event_page_id desc
+            limit 1
+        ),
         payout.clock() - interval '30 days');
 end
 $$;

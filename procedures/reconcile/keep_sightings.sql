@@ -23,6 +23,7 @@ begin
     ), kept as (
         insert into payout.stripe_sightings
         select u.* from unexplained as u
+        order by u.stripe_transfer_id
         on conflict do nothing
         returning stripe_transfer_id
     )

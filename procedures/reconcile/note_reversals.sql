@@ -22,6 +22,7 @@ begin
             select from payout.transfer_states as s
             where s.stripe_transfer_id = g.stripe_transfer_id))
     group by g.stripe_transfer_id
+    order by g.stripe_transfer_id
     on conflict (stripe_transfer_id) do update
     set amount_reversed_minor = excluded.amount_reversed_minor,
         next_lookup_at = excluded.next_lookup_at

@@ -1,7 +1,8 @@
 -- record_findings: keep where Stripe and the books disagree, and call a person about what is new.
 --
--- What is found again is the same row, also when a person has resolved it; only
--- what a run no longer found, and now another does, is a new one.
+-- What is found again is the same row, also when a person has resolved it. It is
+-- a new one if a run no longer found it meanwhile, or if it says something else
+-- than what was resolved (is_explained).
 
 create or replace function payout.record_findings(
     p_findings payout.finding[], p_reconcile_run_id bigint
@@ -14,21 +15,25 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
+    v_findings payout.finding[] := array(
+        select f from unnest(p_findings) as f
+        where not payout.is_explained(f)
+        order by f.stripe_transfer_id, f.kind);
     v_new record;
     v_found integer;
 begin
-    if p_findings = '{}' then
+    if v_findings = '{}' then
         return 0;
     end if;
     for v_new in
         select f.kind, count(*) as findings, min(f.stripe_transfer_id) as example
-        from unnest(p_findings) as f
+        from unnest(v_findings) as f
         where not exists (
             select from payout.discrepancies as d
             where d.kind = f.kind
                 and d.stripe_transfer_id = f.stripe_transfer_id
                 and d.is_finding
-                and d.resolved_by_run_id is null
+                and d.resolved_at is null
         )
         group by f.kind
         order by f.kind
@@ -42,11 +47,10 @@ begin
         found_by_run_id, last_found_by_run_id)
     select f.kind, f.payout_transfer_id, f.stripe_transfer_id, f.ours, f.theirs,
         payout.finding_advice(f.kind), true, p_reconcile_run_id, p_reconcile_run_id
-    from unnest(p_findings) as f
-    on conflict (kind, stripe_transfer_id) where is_finding and resolved_by_run_id is null
+    from unnest(v_findings) as f
+    on conflict (kind, stripe_transfer_id) where is_finding and resolved_at is null
     do update set last_found_by_run_id = coalesce(
-        excluded.last_found_by_run_id, d.last_found_by_run_id)
-    where d.resolved_at is null;
+        excluded.last_found_by_run_id, d.last_found_by_run_id);
     get diagnostics v_found = row_count;
     return v_found;
 end

@@ -15,6 +15,7 @@ as $$
     left join lateral (
         select e.recorded_at, e.reconcile_run_id
         from payout.epochs as e
+        where not e.is_first_claim
         order by e.epoch_id desc
         limit 1
     ) as e on true

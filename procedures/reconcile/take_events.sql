@@ -10,7 +10,6 @@ set enable_seqscan = off
 as $$
 declare
     v_seen payout.stripe_sightings[];
-    v_new integer;
 begin
     -- Of several events about one transfer the one that shows it furthest reversed.
     v_seen := array(
@@ -19,9 +18,9 @@ begin
             select coalesce(jsonb_agg(e #> '{data,object}'), '[]')
             from jsonb_array_elements(p_events) as e)) as g
         order by g.stripe_transfer_id, g.amount_reversed_minor desc);
-    v_new := payout.note_reversals(v_seen);
+    -- In the order of add_reconcile_page, with which it shares rows.
     perform payout.take_sightings(v_seen, null);
-    return v_new;
+    return payout.note_reversals(v_seen);
 end
 $$;
 comment on function payout.take_events(jsonb) is

@@ -14,7 +14,8 @@ select
     case
         when h.hold_id is not null then 'operator'
         when s.state = 'failed' and s.next_attempt_at is not null then 'engine'
-        -- What is parked is looked for at Stripe; these two cannot end without a person.
+        -- What is parked is looked for at Stripe; these cannot end without a person.
+        when a.reason is not null then 'operator'
         when s.reason in ('stripe_may_execute_later', 'absence_awaits_approval') then 'operator'
         when s.next_lookup_at is not null then 'engine'
         else st.whose_turn
@@ -23,6 +24,9 @@ select
     case
         when h.hold_id is not null
             then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
+        when a.reason is not null
+            then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
+                'up there; what is still owed, settle under another settlement.', a.reason)
         else coalesce(r.advice, st.meaning)
     end as advice,
     t.payout_ref,
@@ -40,6 +44,16 @@ left join lateral (
     limit 1
 ) as o on true
 left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+left join lateral (
+    select o.reason
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = s.payout_transfer_id
+        and s.state = 'parked'
+        and o.verdict = 'alarm'
+        and o.reason <> 'report_of_another_transfer'
+    order by o.observation_id desc
+    limit 1
+) as a on true
 left join lateral (
     select h.hold_id, h.reason
     from payout.holds as h

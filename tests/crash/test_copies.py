@@ -54,6 +54,14 @@ def start_worker(story: Story, logs: Iterator[Path], keep: Callable[[Worker], Wo
 
 
 @pytest.fixture
+def stands_ready(empty_database: Callable[[], str]) -> str:
+    """A new installation, made before anything else in the test."""
+    uri = empty_database()
+    install(uri)
+    return uri
+
+
+@pytest.fixture
 def due(story: Story) -> Story:
     """A story of two transfers, one of which is paid and the other due."""
     paid, _ = story.settle(2)
@@ -122,6 +130,16 @@ def test_data_loaded_into_a_new_installation_hands_out_nothing(
     install(copy)
     restore(path, copy, session_replication_role="replica")
     assert problem_of(copy) == "It has transfers from before it was installed."
+
+
+def test_data_loaded_into_an_installation_that_stood_ready_hands_out_nothing(
+    stands_ready: str, due: Story, dsn: Callable[..., str], tmp_path: Path
+) -> None:
+    """It is older than the first transfer of the true database."""
+    without_lists = (f"--exclude-table=payout.{table}" for table in LISTS)
+    path = dump(dsn(), tmp_path / "data.sql", "--data-only", "--schema=payout", *without_lists)
+    restore(path, stands_ready, session_replication_role="replica")
+    assert problem_of(stands_ready) == "It has attempts that were not handed out here."
 
 
 def test_a_standby_hands_out_nothing_before_or_after_it_is_promoted() -> None:

@@ -10,10 +10,23 @@ import psycopg
 import pytest
 
 from tests.conftest import ROOT
-from tests.procedures.epoch.places import gate_problem
+from tests.procedures.engine import Engine, rate_limited
+from tests.procedures.epoch.places import epochs, gate_problem
 from tests.schema import rows
 from tools import migrate
-from worker.database import apply_queue_schema
+from worker.database import apply_queue_grants, apply_queue_schema
+
+
+def install_before(migration: str, uri: str, path: Path) -> None:
+    """Apply the migrations that come before one, from a copy below `path`."""
+    apply_queue_schema(uri)
+    (path / "migrations").mkdir()
+    for script in sorted((ROOT / "migrations").glob("*.sql")):
+        if migration in script.name:
+            break
+        shutil.copy(script, path / "migrations" / script.name, follow_symlinks=True)
+    migrate.apply_all(uri, path)
+    apply_queue_grants(uri)
 
 
 @pytest.mark.parametrize("has_transfer", [True, False])
@@ -22,13 +35,7 @@ def test_only_a_database_without_transfers_adopts_itself(
 ) -> None:
     """One with transfers may be a copy already, and whoever upgrades it knows."""
     uri = empty_database()
-    apply_queue_schema(uri)
-    (tmp_path / "migrations").mkdir()
-    for script in sorted((ROOT / "migrations").glob("*.sql")):
-        if "-gate." in script.name:
-            break
-        shutil.copy(script, tmp_path / "migrations" / script.name, follow_symlinks=True)
-    migrate.apply_all(uri, tmp_path)
+    install_before("-gate.", uri, tmp_path)
     with psycopg.connect(uri, autocommit=True) as db:
         if has_transfer:
             rows.add_transfer(db)
@@ -38,3 +45,19 @@ def test_only_a_database_without_transfers_adopts_itself(
             if has_transfer
             else None
         )
+
+
+def test_an_installation_that_has_claimed_goes_on_claiming(
+    empty_database: Callable[[], str], tmp_path: Path
+) -> None:
+    uri = empty_database()
+    install_before("-compare-anew.", uri, tmp_path)
+    with psycopg.connect(uri, autocommit=True) as db:
+        engine = Engine(db)
+        engine.settle()
+        engine.report(rate_limited(engine.claim_one()))
+        before = len(epochs(db))
+        migrate.apply_all(uri, ROOT)
+        assert len(epochs(db)) == before + 1
+        engine.make_due()
+        assert engine.claim_one().attempt == 2

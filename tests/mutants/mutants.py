@@ -70,6 +70,7 @@ PARK = "execution/park_expired_keys.sql"
 ANSWERS = "execution/answers_request.sql"
 SAVED = "execution/saved_decline.sql"
 COUNTS = "execution/absence_counts_from.sql"
+SEEN = "execution/was_seen_at_stripe.sql"
 RUNS = "reconcile/runs_of_this_place.sql"
 KEEP = "reconcile/keep_sightings.sql"
 REVERSALS = "reconcile/reversals_problem.sql"
@@ -377,8 +378,13 @@ MUTANTS = [
     ),
     Mutant(
         "a gate that is open to what was loaded",
-        (Edit(GATE, "if v_epoch.is_installation and", "if false and"),),
+        (Edit(GATE, "if v_epoch.is_installation and v_epoch", "if false and v_epoch"),),
         probes.nothing_is_sent_that_was_loaded_into_a_new_installation,
+    ),
+    Mutant(
+        "a gate that is open to what was loaded into an older installation",
+        (Edit(GATE, "if v_epoch.is_installation and exists", "if false and exists"),),
+        probes.nothing_is_sent_that_was_loaded_into_an_older_installation,
     ),
     Mutant(
         "a gate that is open where nobody ever adopted anything",
@@ -406,6 +412,7 @@ MUTANTS = [
             ("without a run", "v_run_id is null and p_without_reconcile is not true", "false"),
             ("by an unfinished run", "r.finished_at is not null", "true"),
             ("by an old run", "r.started_at > v_epoch.recorded_at", "true"),
+            ("by a run begun long ago", "and r.created_until > payout.clock()", "and now()"),
             (
                 "by a run in another place",
                 "= (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, "
@@ -413,6 +420,11 @@ MUTANTS = [
                 "= (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)",
             ),
         )
+    ),
+    Mutant(
+        "live mode again after test mode",
+        (Edit(CHANGE, "if p_is_livemode and exists (", "if false and exists ("),),
+        probes.what_was_used_in_test_mode_stays_there,
     ),
     Mutant(
         "a Stripe account that is never asked for",
@@ -941,6 +953,30 @@ MUTANTS = [
         (Edit("reconcile/events_read_until.sql", "where not p.has_more", "where true"),),
         probes.events_are_read_to_the_end,
     ),
+    Mutant(
+        "a watermark ahead of the clock",
+        (
+            Edit(
+                "reconcile/events_read_until.sql",
+                "p.created_until < payout.clock() + interval '10 minutes'",
+                "true",
+            ),
+        ),
+        probes.events_are_read_again_once_a_clock_was_set_back,
+    ),
+    Mutant(
+        "a contradiction that a person has resolved, whatever else comes",
+        (
+            Edit(
+                "reconcile/is_explained.sql",
+                """
+            and d.theirs - array['amount_reversed_minor', 'created_at']
+                = p_finding.theirs - array['amount_reversed_minor', 'created_at']""",
+                "",
+            ),
+        ),
+        probes.what_a_person_has_not_seen_calls_one,
+    ),
     # Rule Q
     Mutant(
         "absence proved before the attempts have drained",
@@ -1004,6 +1040,35 @@ MUTANTS = [
         "absent although Stripe has shown it",
         (Edit(COUNTS, "not payout.was_seen_at_stripe(p_payout_transfer_id)", "true"),),
         probes.what_may_be_executed_later_or_was_seen_is_never_absent,
+    ),
+    Mutant(
+        "absent although its charge paid it without metadata",
+        (Edit("lookups/add_lookup_page.sql", "m.is_ours or m.is_by_charge", "m.is_ours"),),
+        probes.what_a_charge_has_paid_without_metadata_is_not_absent,
+    ),
+    Mutant(
+        "absent although several were found",
+        (Edit(SEEN, " or (o.facts ->> 'found')::integer > 0", ""),),
+        probes.what_was_found_several_times_is_never_absent,
+    ),
+    Mutant(
+        "no new key for what another transfer was reported as",
+        (Edit(SEEN, "o.reason is distinct from 'report_of_another_transfer'\n", "true\n"),),
+        probes.a_report_of_another_transfer_keeps_nobody_from_a_new_key,
+    ),
+    *(
+        Mutant(
+            f"what is found {name}",
+            (Edit("lookups/finish_lookup.sql", old, ""),),
+            probes.what_is_found_late_explains_nothing_else,
+        )
+        for name, old in (
+            (
+                "explains any other",
+                "and (d.stripe_transfer_id is null or d.stripe_transfer_id = s.stripe_transfer_id)",
+            ),
+            ("explains several", "and d.kind <> 'several_transfers_at_stripe'"),
+        )
     ),
     Mutant(
         "a large amount given up without a person",
@@ -1198,5 +1263,17 @@ CONCURRENT_MUTANTS = [
         "a gate that is looked at as it was",
         Edit(GATE, "language plpgsql\nvolatile", "language plpgsql\nstable"),
         probes.a_claim_sees_the_change_of_the_account_before_it,
+    ),
+    ConcurrentMutant(
+        "a claim that sees the gate as it was when its transaction began",
+        Edit("execution/refuse_unsafe_server.sql", "<> 'read committed'", "= 'chaos'"),
+        probes.no_isolation_hides_that_the_gate_was_closed,
+    ),
+    ConcurrentMutant(
+        "a comparison of the account before",
+        Edit(
+            "api/worker/begin_reconcile.sql", "lock table payout.epochs in access share mode;", ""
+        ),
+        probes.a_comparison_sees_the_change_of_the_account_before_it,
     ),
 ]

@@ -6,8 +6,9 @@ A probe asserts, or is refused by the database; either tells the rule's absence.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 
@@ -52,6 +53,7 @@ from tests.procedures.seals.sealing import (
     seals,
     verify,
 )
+from tests.procedures.worker.test_report_lookup_page import park_of_charge
 from tests.schema.refusals import refusal, refusal_of, wait_until_blocked
 
 Probe = Callable[[Engine], None]
@@ -342,12 +344,32 @@ def what_the_old_account_may_have_executed_is_not_left_behind(engine: Engine) ->
     assert sqlstate(engine, MOVE) == "SP411"
 
 
+def what_was_used_in_test_mode_stays_there(engine: Engine) -> None:
+    engine.settle()
+    engine.set(is_livemode=True, stripe_account_id="acct_1")
+    engine.db.execute("select payout_api.change_stripe_account('acct_2', false, 'staging')")
+    engine.db.execute("select payout_api.open_gate('for staging', true)")
+    engine.report(success(*engine.claim(account=("acct_2", False))))
+    assert sqlstate(engine, MOVE) == "SP411"
+
+
 def nothing_is_sent_that_was_loaded_into_a_new_installation(engine: Engine) -> None:
     engine.settle()
     engine.db.execute(
         "insert into payout.epochs (system_identifier, timeline_id, database_oid, table_oid, "
         "is_installation, reason, recorded_at) select w.*, true, 'installed', "
         "now() + interval '1 hour' from payout.where_we_are() as w"
+    )
+    assert claim_is_refused(engine)
+
+
+def nothing_is_sent_that_was_loaded_into_an_older_installation(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    engine.claim(1)
+    engine.db.execute(
+        "insert into payout.epochs (system_identifier, timeline_id, database_oid, table_oid, "
+        "is_installation, reason, recorded_at) select w.*, true, 'installed', "
+        "now() - interval '1 hour' from payout.where_we_are() as w"
     )
     assert claim_is_refused(engine)
 
@@ -377,8 +399,11 @@ def the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place(engine: Engine
     )
     assert sqlstate(engine, OPEN_GATE) == "SP410"
     engine.db.execute(
-        "update payout.reconcile_runs set table_oid = (payout.where_we_are()).table_oid"
+        "update payout.reconcile_runs set table_oid = (payout.where_we_are()).table_oid, "
+        "created_until = now() - interval '2 hours'"
     )
+    assert sqlstate(engine, OPEN_GATE) == "SP410"
+    engine.db.execute("update payout.reconcile_runs set created_until = now()")
     assert sqlstate(engine, OPEN_GATE) is None
 
 
@@ -935,6 +960,40 @@ def a_claim_sees_the_change_of_the_account_before_it(
     assert error.sqlstate == "SP403"
 
 
+def no_isolation_hides_that_the_gate_was_closed(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine.set(is_livemode=True, stripe_account_id="acct_1")
+    engine.settle()
+    engine.worker.execute("set default_transaction_isolation = 'repeatable read'")
+    claim = partial(engine.claim, account=("acct_1", True))
+    with ThreadPoolExecutor(1) as pool:
+        with engine.db.transaction():
+            engine.db.execute(MOVE)
+            refused = pool.submit(refusal_of, engine.worker, claim)
+            wait_until_it_waits_or_ends(connect(), engine.worker, refused)
+        assert refused.result() is not None
+
+
+def a_comparison_sees_the_change_of_the_account_before_it(
+    engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine.set(is_livemode=False, stripe_account_id=ACCOUNT)
+    with ThreadPoolExecutor(1) as pool:
+        with engine.db.transaction():
+            engine.db.execute("select payout_api.change_stripe_account('acct_2', false, 'moved')")
+            begun = pool.submit(refusal_of, engine.worker, partial(begin, engine.worker))
+            wait_until_it_waits_or_ends(connect(), engine.worker, begun)
+        assert begun.result() is not None
+
+
+def wait_until_it_waits_or_ends(db: Connection, other: Connection, act: Future[object]) -> None:
+    """Wait until the other connection waits for somebody, or has acted."""
+    blockers = "select cardinality(pg_blocking_pids(%s))"
+    while not act.done() and db.execute(blockers, [other.info.backend_pid]).fetchall() == [(0,)]:
+        time.sleep(0.01)
+
+
 # Rule Q: what proves that a transfer is not at Stripe --------------------------------------------
 
 
@@ -999,6 +1058,42 @@ def what_may_be_executed_later_or_was_seen_is_never_absent(engine: Engine) -> No
             for number in range(2):
                 report = engine.report_page(lookup, number, [])
             assert report.state == "parked"
+
+
+def what_was_found_several_times_is_never_absent(engine: Engine) -> None:
+    claim = parked(engine)
+    look(engine, listed(claim), listed(claim, id="tr_2"))
+    for _ in range(3):
+        engine.let_pass("10 days")
+        assert look(engine) == "parked"
+
+
+def what_a_charge_has_paid_without_metadata_is_not_absent(engine: Engine) -> None:
+    claim = park_of_charge(engine)
+    for _ in range(3):
+        engine.let_pass("10 days")
+        assert look(engine, listed(claim, metadata={}, transfer_group="group_pi_1")) == "parked"
+
+
+def a_report_of_another_transfer_keeps_nobody_from_a_new_key(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    engine.report(
+        unfunded(claim), success(claim, idempotency_key="payout_0:1", stripe_transfer_id="tr_9")
+    )
+    engine.make_due()
+    assert engine.sweep().transfers_reopened == 1
+
+
+def what_is_found_late_explains_nothing_else(engine: Engine) -> None:
+    claim = parked(engine)
+    (late,) = engine.claim_lookups()
+    engine.report_page(late, 0, [listed(claim)])
+    look(engine, listed(claim), listed(claim, id="tr_2"))
+    engine.report(success(claim), success(claim, stripe_transfer_id="tr_2"))
+    engine.report_page(late, 1, [])
+    resolved = engine.db.execute("select from payout.discrepancies where resolved_at is not null")
+    assert resolved.fetchall() == []
 
 
 def a_large_absence_waits_for_a_person(engine: Engine) -> None:
@@ -1158,3 +1253,28 @@ def events_are_read_to_the_end(engine: Engine) -> None:
     )
     ((again,),) = engine.db.execute(next_query, [ACCOUNT]).fetchall()
     assert again["created"]["gte"] - query["created"]["gte"] < 60
+
+
+def events_are_read_again_once_a_clock_was_set_back(engine: Engine) -> None:
+    next_query = "select query from payout_api.next_events_query(%s, false)"
+    ((query,),) = engine.db.execute(next_query, [ACCOUNT]).fetchall()
+    engine.db.execute(
+        "select * from payout_api.report_events_page(%s, null, '[]', false)", [Jsonb(query)]
+    )
+    with unguarded(engine.db, "payout.event_pages"):
+        engine.db.execute(
+            "update payout.event_pages set created_until = created_until + interval '2 days'"
+        )
+    ((again,),) = engine.db.execute(next_query, [ACCOUNT]).fetchall()
+    assert again["created"]["gte"] < query["created"]["lt"]
+
+
+def what_a_person_has_not_seen_calls_one(engine: Engine) -> None:
+    pay(with_account(engine), "seller_1")
+    reconcile(engine.db, ours(engine.db, amount_reversed=500))
+    take_back(engine, 500, currency="eur")
+    engine.db.execute(
+        "select payout_api.resolve_discrepancy(discrepancy_id, 'seen') from payout.discrepancies"
+    )
+    take_back(engine, 500, 400, currency="eur")
+    assert len(kinds(engine)) == 2

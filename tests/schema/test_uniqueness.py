@@ -207,7 +207,7 @@ def test_a_page_of_events_is_there_once(db: Connection) -> None:
         assert insertion(db, "event_pages", each) == refused
 
 
-def test_a_finding_is_there_once_until_a_run_no_longer_finds_it(db: Connection) -> None:
+def test_a_finding_is_open_once(db: Connection) -> None:
     finding = {
         "kind": "missing_at_stripe",
         "stripe_transfer_id": "tr_1",
@@ -218,6 +218,7 @@ def test_a_finding_is_there_once_until_a_run_no_longer_finds_it(db: Connection) 
     refused = duplicate_refusal("discrepancies_kind_stripe_transfer_id_finding_key")
     rows.insert(db, "discrepancies", {**finding, **resolved, "resolved_by_run_id": 1})
     rows.insert(db, "discrepancies", {**finding, **resolved})
+    rows.insert(db, "discrepancies", finding)
     assert insertion(db, "discrepancies", finding) == refused
     rows.insert(db, "discrepancies", {**finding, "is_finding": False})
     rows.insert(db, "discrepancies", {**finding, "stripe_transfer_id": "tr_2"})

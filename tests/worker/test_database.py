@@ -134,6 +134,14 @@ def test_with_patience_a_call_is_repeated_after_what_passes(probes: str, sqlstat
     assert rows == [{"call": 3}]
 
 
+def test_a_call_is_read_committed_whatever_the_database_says(probes: str) -> None:
+    with psycopg.connect(probes) as connection:
+        name = connection.info.dbname
+        level = "default_transaction_isolation = 'repeatable read'"
+        connection.execute(f'alter database "{name}" set {level}'.encode())
+    assert call(probes, "setting", p_name="transaction_isolation") == [{"value": "read committed"}]
+
+
 def test_without_patience_a_call_is_made_once(probes: str) -> None:
     with pytest.raises(psycopg.errors.SerializationFailure):
         call(probes, "fail_until", p_call=3, p_sqlstate="40001")

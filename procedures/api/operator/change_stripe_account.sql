@@ -3,7 +3,8 @@
 -- Called by: operator, when the platform moves, or for a copy that is to pay in test mode.
 -- Safe to repeat: naming the account that is fixed changes nothing.
 -- Locks: payout.epochs, so that every claim is done before or sees the change.
--- Raises: SP320 no account, mode or reason; SP411 transfers that the old account may have executed.
+-- Raises: SP320 no account, mode or reason; SP411 transfers that the old account may have executed,
+-- or a database that has left live mode and was used in test mode.
 
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
@@ -43,6 +44,23 @@ begin
             using
                 errcode = 'SP411',
                 hint = 'Have them settled with a key of the old account first (docs/restore.md).';
+    end if;
+
+    -- What the test account was asked meanwhile says nothing of the live one.
+    if p_is_livemode and exists (
+        select from payout.operator_actions as a
+        where a.action = 'change_stripe_account'
+            and a.details @> '{"old_is_livemode": true, "is_livemode": false}'
+            and (exists (
+                select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
+            ) or exists (
+                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
+            ))
+    ) then
+        raise exception 'what was used in test mode does not go back to live mode'
+            using
+                errcode = 'SP411',
+                hint = 'A copy that was used in test mode stays there (docs/restore.md).';
     end if;
 
     update payout.engine_settings as e

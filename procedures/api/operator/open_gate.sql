@@ -3,7 +3,9 @@
 -- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
 -- Safe to repeat: an open gate stays open, and nothing is recorded.
 -- Locks: the row of settings, so that two people record one epoch.
--- Raises: SP320 no reason; SP410 nothing was reconciled in this place yet.
+-- A run knows nothing of what the old database sent after the run was begun: hence
+-- it must have been begun within the last hour, however long it was under way.
+-- Raises: SP320 no reason; SP410 nothing was reconciled in this place, or not lately.
 
 create or replace function payout_api.open_gate(
     p_reason text, p_without_reconcile boolean default false
@@ -41,15 +43,17 @@ begin
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
         and (v_epoch.epoch_id is null or r.started_at > v_epoch.recorded_at)
+        and r.created_until > payout.clock() - interval '1 hour'
     order by r.reconcile_run_id desc
     limit 1;
     if v_run_id is null and p_without_reconcile is not true then
-        raise exception 'the gate stays closed: nothing was reconciled in this place'
+        raise exception 'the gate stays closed: nothing was reconciled in this place lately'
             using
                 errcode = 'SP410',
                 detail = v_problem,
-                hint = 'docs/restore.md: payout-engine reconcile, then open the gate; or pass '
-                    'p_without_reconcile => true if nothing can have been forgotten.';
+                hint = 'docs/restore.md: payout-engine reconcile, then open the gate within an '
+                    'hour of its start; or pass p_without_reconcile => true if nothing can have '
+                    'been forgotten.';
     end if;
 
     insert into payout.epochs (
@@ -64,7 +68,8 @@ begin
 end
 $$;
 comment on function payout_api.open_gate(text, boolean) is
-    'Adopts the database where it is now, with a reason, once a reconcile run was finished here; '
-    'p_without_reconcile does without one and is recorded. Safe to repeat.';
+    'Adopts the database where it is now, with a reason, once a reconcile run that was begun '
+    'within the last hour was finished here; p_without_reconcile does without one and is '
+    'recorded. Safe to repeat.';
 revoke execute on function payout_api.open_gate(text, boolean) from public;
 grant execute on function payout_api.open_gate(text, boolean) to payout_operator;

@@ -3,6 +3,7 @@
 -- Called by: worker. It only looks, so neither a hold nor the gate is asked.
 -- Safe to repeat, and at once from many places: there is one run, and pages that
 -- were taken stay taken.
+-- Locks: payout.epochs, so that a run for an account is begun before it is changed.
 -- Raises: SP404 (refuse_other_stripe_account); SP341 nobody's run.
 
 create or replace function payout_api.begin_reconcile(
@@ -21,6 +22,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    lock table payout.epochs in access share mode;
     perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
     if coalesce(btrim(p_worker), '') = '' or p_stripe_account_id is null then
         perform payout.refuse_list(

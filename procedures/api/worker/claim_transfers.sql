@@ -63,6 +63,7 @@ begin
         v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d;
     perform payout.answer_doorbells(v_doorbell_ids);
     v_due_ids := payout.adopt_seen(v_due_ids);
+    perform payout.note_first_claim(v_due_ids);
     return query
     with claimed as (
         update payout.transfer_states as s
@@ -83,8 +84,7 @@ begin
     )
     select
         c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation,
-        t.request,
+        t.payout_ref || ':' || c.generation, t.request,
         extract(epoch from v_settings.lease_for)::double precision,
         extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c

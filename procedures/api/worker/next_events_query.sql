@@ -1,7 +1,7 @@
 -- next_events_query: which of Stripe's events are to be read next.
 --
 -- Called by: worker. It changes nothing: the watermark moves with the last page.
--- Windows overlap by an hour, for events that Stripe lists late.
+-- Windows overlap by a day, for events that Stripe lists late and clocks that differ.
 -- Raises: SP404 (refuse_other_stripe_account).
 
 create or replace function payout_api.next_events_query(
@@ -19,7 +19,7 @@ begin
     select jsonb_build_object(
         'types', jsonb_build_array('transfer.reversed'),
         'created', jsonb_build_object(
-            'gte', floor(extract(epoch from payout.events_read_until() - interval '1 hour')),
+            'gte', floor(extract(epoch from payout.events_read_until() - interval '1 day')),
             'lt', ceil(extract(epoch from payout.clock() + interval '5 minutes'))));
 end
 $$;

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from tests.conftest import install
-from tests.procedures.engine import Engine
+from tests.conftest import Connection, install
+from tests.procedures.engine import Engine, rate_limited
 from tests.procedures.epoch.places import adopted_elsewhere, epochs, gate_problem
+from tests.procedures.reconcile.listing import ACCOUNT, begin
 from tests.schema import rows
 
 
@@ -75,12 +76,55 @@ def test_transfers_from_before_the_installation_were_loaded_from_elsewhere(
 ) -> None:
     """A data-only dump that leaves the epochs out, as it must leave out the lists."""
     engine.settle()
-    engine.db.execute(
+    install_again(engine.db, "1 hour")
+    assert gate_problem(engine.db) == "It has transfers from before it was installed."
+
+
+def install_again(db: Connection, when: str) -> None:
+    """Let the newest epoch be that of an installation, which was made so long from now."""
+    db.execute(
         "insert into payout.epochs (system_identifier, timeline_id, database_oid, table_oid, "
         "is_installation, reason, recorded_at) select w.*, true, 'installed', "
-        "now() + interval '1 hour' from payout.where_we_are() as w"
+        "now() + %s::interval from payout.where_we_are() as w",
+        [when],
     )
-    assert gate_problem(engine.db) == "It has transfers from before it was installed."
+
+
+def test_attempts_that_were_not_handed_out_here_were_loaded_from_elsewhere(
+    engine: Engine,
+) -> None:
+    """Into an installation that is older than the first transfer of the other."""
+    engine.settle()
+    engine.claim_one()
+    install_again(engine.db, "-1 hour")
+    assert gate_problem(engine.db) == "It has attempts that were not handed out here."
+    engine.db.execute("select payout_api.open_gate('it is the true one now', true)")
+    assert gate_problem(engine.db) is None
+
+
+def test_the_first_claim_that_hands_out_something_adopts_the_installation(
+    engine: Engine,
+) -> None:
+    install_again(engine.db, "-1 hour")
+    before = epochs(engine.db)
+    engine.claim()
+    assert epochs(engine.db) == before
+    engine.settle()
+    engine.report(rate_limited(engine.claim_one()))
+    engine.make_due()
+    engine.claim_one()
+    assert [epoch[:4] for epoch in epochs(engine.db)[len(before) :]] == [
+        (True, False, False, "the first claim")
+    ]
+    assert gate_problem(engine.db) is None
+
+
+def test_a_run_from_before_the_first_claim_still_counts(engine: Engine) -> None:
+    install_again(engine.db, "-1 hour")
+    run = begin(engine.db)
+    engine.settle()
+    assert len(engine.claim(account=(ACCOUNT, False))) == 1
+    assert begin(engine.db).reconcile_run_id == run.reconcile_run_id
 
 
 def test_a_database_that_was_never_adopted_is_closed(engine: Engine) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.procedures.engine import Engine, no_answer, success
 from tests.procedures.epoch.places import CLOSED, PARTS, adopted_elsewhere, refused_claim
+from tests.procedures.reconcile.listing import ACCOUNT, BEGIN
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
 
@@ -73,6 +74,23 @@ def test_a_claim_that_waits_for_somebody_who_closes_the_gate_is_refused(
     assert refused is not None
     assert refused.sqlstate == "SP403"
     assert refused.diag.message_detail == "The gate was closed: Stripe account changed: moved."
+
+
+def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
+    shared_engine: Engine,
+) -> None:
+    """Else a run over the old account would open the gate to the new one."""
+    shared_engine.set(is_livemode=False, stripe_account_id=ACCOUNT)
+    with ThreadPoolExecutor(1) as pool:
+        with shared_engine.operator.transaction():
+            shared_engine.operator.execute(
+                "select payout_api.change_stripe_account('acct_2', false, 'moved')"
+            )
+            begun = pool.submit(refusal, shared_engine.worker, BEGIN, ["worker_1", ACCOUNT, False])
+            wait_until_blocked(shared_engine.db, shared_engine.worker)
+        assert begun.result() == Refusal(
+            "SP404", f"this database does not pay from {ACCOUNT} in test mode"
+        )
 
 
 def test_a_change_of_the_account_sees_the_claims_it_has_waited_for(

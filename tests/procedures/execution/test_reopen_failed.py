@@ -41,6 +41,18 @@ def test_what_was_declined_for_want_of_funds_gets_a_new_key_when_its_wait_is_ove
     assert engine.report_one(success(claim)) == ("ok", "paid")
 
 
+def test_a_report_of_another_transfer_keeps_nobody_from_a_new_key(engine: Engine) -> None:
+    """A worker that outlived a restore: the number is that of another transfer now."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    other = success(claim, idempotency_key=f"payout_{'0' * 40}:1", stripe_transfer_id="tr_other")
+    assert engine.report_one(other) == ("alarm", "failed")
+    engine.make_due()
+    assert engine.sweep().transfers_reopened == 1
+    assert engine.progress(transfer).generation == 2
+
+
 def test_a_new_key_keeps_the_request_and_the_payout_ref(engine: Engine) -> None:
     engine.settle()
     first = engine.claim_one()

@@ -16,7 +16,9 @@ CHANGE = "select payout_api.change_stripe_account(%s, %s, %s)"
 LIVE = ("acct_1", True)
 MOVED = ["acct_2", True, "the company was merged"]
 TEST = ["acct_9", False, "a staging copy"]
+STAGING = ("acct_9", False)
 MAY_BE_EXECUTED = Refusal("SP411", "transfers are open that acct_1 may have executed")
+USED_IN_TEST_MODE = Refusal("SP411", "what was used in test mode does not go back to live mode")
 
 
 @pytest.fixture
@@ -122,6 +124,31 @@ def test_a_copy_moves_to_test_mode_whatever_is_open_and_not_back(live: Engine) -
     assert refusal(live.db, CHANGE, MOVED) == Refusal(
         "SP411", "transfers are open that acct_9 may have executed"
     )
+
+
+def test_what_was_looked_for_in_test_mode_is_not_taken_back_to_live_mode(live: Engine) -> None:
+    """The test account has nothing of it: that proves nothing, and a new key would pay again."""
+    (transfer,) = live.settle()
+    live.report(no_answer(*live.claim(account=LIVE)))
+    live.let_pass("21 hours")
+    live.sweep()
+    live.db.execute(CHANGE, TEST)
+    while live.progress(transfer).state == "parked":
+        live.let_pass("2 days")
+        for lookup in live.claim_lookups(account=STAGING):
+            for number in range(len(lookup.queries)):
+                live.report_page(lookup, number, [])
+    assert live.sweep().transfers_reopened == 1
+    assert refusal(live.db, CHANGE, MOVED) == USED_IN_TEST_MODE
+
+
+def test_what_was_paid_in_test_mode_is_not_taken_back_to_live_mode(live: Engine) -> None:
+    live.settle()
+    live.db.execute(CHANGE, TEST)
+    live.db.execute("select payout_api.open_gate('for staging', true)")
+    assert refusal(live.db, CHANGE, MOVED) is None
+    live.report(success(*live.claim(account=STAGING)))
+    assert refusal(live.db, CHANGE, MOVED) == USED_IN_TEST_MODE
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])

@@ -13,16 +13,24 @@ from tests.schema.refusals import Refusal, refusal
 
 OPEN = "select payout_api.open_gate(p_reason => 'restored from the dump of Monday')"
 OPEN_WITHOUT = "select payout_api.open_gate('nothing was sent yet', p_without_reconcile => true)"
-NOT_RECONCILED = Refusal("SP410", "the gate stays closed: nothing was reconciled in this place")
+NOT_RECONCILED = Refusal(
+    "SP410", "the gate stays closed: nothing was reconciled in this place lately"
+)
 
 
-def reconcile(db: Connection, *, is_finished: bool = True, started: str = "1 second") -> None:
+def reconcile(
+    db: Connection,
+    *,
+    is_finished: bool = True,
+    started: str = "1 second",
+    compared_until: str = "0 seconds",
+) -> None:
     """Leave a run behind as reconcile does, begun so long after the last epoch."""
     db.execute(
         "insert into payout.reconcile_runs (created_from, created_until, started_at, finished_at) "
-        "select '2030-01-01Z', '2030-01-02Z', max(e.recorded_at) + %s::interval, "
-        "case when %s then now() end from payout.epochs as e",
-        [started, is_finished],
+        "select payout.clock() - interval '2 days', payout.clock() + %s::interval, "
+        "max(e.recorded_at) + %s::interval, case when %s then now() end from payout.epochs as e",
+        [compared_until, started, is_finished],
     )
 
 
@@ -95,6 +103,18 @@ def test_a_run_from_before_the_gate_was_closed_opens_no_gate(engine: Engine) -> 
     engine.db.execute("insert into payout.epochs (reason) values ('closed')")
     reconcile(engine.db, started="-1 second")
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
+@pytest.mark.parametrize(("age", "is_late"), [("59 minutes", False), ("61 minutes", True)])
+def test_a_run_that_was_begun_long_ago_opens_no_gate(
+    engine: Engine, age: str, is_late: bool
+) -> None:
+    """It knows nothing of what the old database has sent since, however late it was finished."""
+    adopted_elsewhere(engine.db, "system_identifier")
+    reconcile(engine.db, compared_until=f"-{age}")
+    assert refusal(engine.db, OPEN) == (NOT_RECONCILED if is_late else None)
+    reconcile(engine.db)
+    assert refusal(engine.db, OPEN) is None
 
 
 def test_a_gate_may_be_opened_expressly_without_a_run_and_that_is_written_down(

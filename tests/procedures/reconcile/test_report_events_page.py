@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
-from tests.procedures.engine import Engine
-from tests.procedures.reconcile.listing import ACCOUNT, Finding, event, findings, listed, ours, pay
-from tests.schema.refusals import Refusal, refusal
+from tests.procedures.engine import Engine, unguarded
+from tests.procedures.reconcile.listing import (
+    ACCOUNT,
+    Finding,
+    Taken,
+    begin,
+    event,
+    findings,
+    listed,
+    ours,
+    pay,
+    reconcile,
+)
+from tests.procedures.reconcile.listing import report as report_list
+from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
 NEXT = "select query from payout_api.next_events_query(%s, %s)"
 REPORT = "select events_new from payout_api.report_events_page(%s, %s, %s, %s)"
@@ -43,6 +57,13 @@ def reversed_minor(engine: Engine) -> dict[str, int]:
     return dict(rows.fetchall())
 
 
+def wait_until_it_ends_or_waits(db: Connection, other: Connection, act: Future[Taken]) -> None:
+    """Wait until the other connection has acted, or waits for somebody."""
+    blockers = "select cardinality(pg_blocking_pids(%s))"
+    while not act.done() and db.execute(blockers, [other.info.backend_pid]).fetchall() == [(0,)]:
+        time.sleep(0.01)
+
+
 def test_an_event_tells_that_something_was_taken_back(engine: Engine) -> None:
     pay(engine, "seller_1")
     assert report(engine, next_query(engine), event(1, ours(engine.db, amount_reversed=500))) == 1
@@ -68,15 +89,60 @@ def test_of_several_events_of_a_transfer_the_furthest_counts(engine: Engine) -> 
     assert reversed_minor(engine) == {"tr_1": 900}
 
 
-def test_the_next_query_begins_an_hour_before_the_last_one_that_was_read_to_its_end(
+def test_the_next_query_begins_a_day_before_the_last_one_that_was_read_to_its_end(
     engine: Engine,
 ) -> None:
     first = next_query(engine)
-    assert first["created"]["lt"] - first["created"]["gte"] in range(30 * 86400, 30 * 86400 + 4200)
+    assert first["created"]["lt"] - first["created"]["gte"] in range(31 * 86400, 31 * 86400 + 600)
     report(engine, first, event(1, ours(engine.db, amount_reversed=1)), has_more=True)
     assert abs(next_query(engine)["created"]["gte"] - first["created"]["gte"]) <= 5
     report(engine, first, after="evt_1")
-    assert next_query(engine)["created"]["gte"] == first["created"]["lt"] - 3600
+    assert next_query(engine)["created"]["gte"] == first["created"]["lt"] - 86400
+
+
+def test_what_was_read_by_a_clock_that_has_since_been_set_back_is_read_again(
+    engine: Engine,
+) -> None:
+    """Else a day of events would be left out once the clock has caught up."""
+    first = next_query(engine)
+    report(engine, first)
+    with unguarded(engine.db, "payout.event_pages"):
+        engine.db.execute(
+            "update payout.event_pages set created_until = created_until + interval '1 day'"
+        )
+    again = next_query(engine)
+    assert again["created"]["gte"] - first["created"]["gte"] <= 5
+    again["created"]["lt"] += 1
+    assert report(engine, again, event(1, ours(engine.db, amount_reversed=1))) == 1
+
+
+def test_a_page_of_events_and_one_of_the_list_wait_for_each_other(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """They take rows of transfers and of reversals in the same order."""
+    first, _ = shared_engine.settle("seller_1", "seller_2")
+    shared_engine.claim()
+    db, other = shared_engine.db, connect("payout_worker")
+
+    def page(**changes: object) -> list[dict[str, Any]]:
+        return [
+            ours(db, f"tr_{number}", payee_id=f"seller_{number}", **changes) for number in (1, 2)
+        ]
+
+    reconcile(db, *page(amount=7))
+    taken_back = page(amount=7, amount_reversed=1)
+    query, run = next_query(shared_engine), begin(db)
+    row = "select from payout.transfer_states where payout_transfer_id = %s for update"
+    events = [event(number, transfer) for number, transfer in enumerate(taken_back)]
+    with ThreadPoolExecutor(2) as pool:
+        with db.transaction():
+            db.execute(row, [first])
+            read = pool.submit(report, shared_engine, query, *events)
+            wait_until_blocked(db, shared_engine.worker)
+            listed_last = pool.submit(report_list, other, run.reconcile_run_id, taken_back[1])
+            wait_until_it_ends_or_waits(db, other, listed_last)
+        assert listed_last.result().is_finished
+        assert read.result() in (1, 2)
 
 
 def test_an_event_about_a_transfer_that_is_not_known_is_a_discrepancy(engine: Engine) -> None:

@@ -181,6 +181,25 @@ def test_a_reversal_that_is_booked_otherwise_is_shown_to_a_person(
     assert ("reversals_contradict_transfer", other["transfer"], None) in findings(engine)
 
 
+def test_a_person_who_has_resolved_a_contradiction_is_called_when_there_is_another(
+    engine: Engine,
+) -> None:
+    pay(engine, "seller_1")
+    see_reversed(engine)
+    first = reversal(currency="eur")
+    assert report(engine, first) == (0, False)
+    engine.db.execute(
+        "select payout_api.resolve_discrepancy(discrepancy_id, 'seen') from payout.discrepancies"
+    )
+    report(engine, first)
+    assert [found.resolved_by for found in findings(engine)] == ["postgres"]
+    see_reversed(engine, 900)
+    assert claim(engine) == ["tr_1"]
+    assert report(engine, reversal(2, 400), first) == (0, False)
+    assert report(engine, reversal(2, 400), first) == (0, False)
+    assert [found.resolved_by for found in findings(engine)] == ["postgres", None]
+
+
 def test_a_reversal_of_a_transfer_that_is_not_known_waits_until_it_is(engine: Engine) -> None:
     reconcile(engine.db, ours(engine.db, amount_reversed=500))
     assert findings(engine) == [Finding("unknown_transfer_at_stripe", "tr_1", None)]

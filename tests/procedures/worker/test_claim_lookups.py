@@ -34,7 +34,7 @@ def test_from_the_wall_on_a_transfer_is_looked_up_and_no_longer_sent(engine: Eng
     assert by_destination["destination"] == "acct_1"
 
 
-def test_a_listing_by_destination_begins_an_hour_before_the_first_claim(engine: Engine) -> None:
+def test_a_listing_by_destination_begins_a_day_before_the_first_claim(engine: Engine) -> None:
     (transfer,) = engine.settle()
     park(engine)
     (lookup,) = engine.claim_lookups()
@@ -43,7 +43,7 @@ def test_a_listing_by_destination_begins_an_hour_before_the_first_claim(engine: 
         "where payout_transfer_id = %s",
         [lookup.queries[1]["created"]["gte"], transfer],
     ).fetchall()
-    assert 3600 <= seconds < 3601
+    assert 86400 <= seconds < 86401
 
 
 def test_a_transfer_of_a_charge_is_not_looked_for_by_a_group_that_stripe_sets_itself(

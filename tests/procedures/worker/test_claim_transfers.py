@@ -207,6 +207,18 @@ def test_nothing_is_handed_out_while_a_commit_could_be_lost(engine: Engine, leve
     assert engine.progress(transfer).state == "scheduled"
 
 
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_nothing_is_handed_out_by_what_would_not_see_a_gate_that_was_closed_meanwhile(
+    shared_engine: Engine, level: str
+) -> None:
+    (transfer,) = shared_engine.settle()
+    shared_engine.worker.execute(f"set default_transaction_isolation = '{level}'".encode())
+    assert refusal(shared_engine.worker, CLAIM) == Refusal(
+        "SP401", f"no transfer is handed out while the transaction is {level}"
+    )
+    assert shared_engine.progress(transfer).state == "scheduled"
+
+
 def test_a_claim_reads_no_more_than_it_hands_out(engine: Engine) -> None:
     """Neither what is not due, nor what was paid long ago, nor all that is due."""
     payees = [f"seller_{n}" for n in range(600)]

@@ -94,6 +94,53 @@ def test_one_match_that_differs_is_an_alarm(
     assert len(engine.entries(transfer)) == 2
 
 
+def test_what_stripe_has_otherwise_is_the_operators_turn_until_the_end(
+    engine: Engine, parked: tuple[int, Claim]
+) -> None:
+    _, claim = parked
+    engine.look_up(listed(claim, amount=1))
+    engine.release_holds()
+    engine.let_pass("10 days")
+    assert engine.look_up(listed(claim, amount=1)).verdict == "already"
+    ((turn, advice),) = engine.db.execute(
+        "select whose_turn, advice from payout_api.unpaid"
+    ).fetchall()
+    assert turn == "operator"
+    assert "something else than was asked for (answer_contradicts_request)" in advice
+
+
+@pytest.mark.parametrize(
+    ("change", "report"),
+    [
+        ({}, LookupReport(True, "alarm", "parked")),
+        ({"amount": 6}, LookupReport(True, "ok", "parked")),
+        ({"source_transaction": "ch_2"}, LookupReport(True, "ok", "parked")),
+        ({"destination": "acct_2"}, LookupReport(True, "ok", "parked")),
+        ({"metadata": {"payout_ref": "another"}}, LookupReport(True, "ok", "parked")),
+    ],
+    ids=str,
+)
+def test_a_transfer_of_the_same_charge_without_metadata_is_left_to_a_person(
+    engine: Engine, change: dict[str, Any], report: LookupReport
+) -> None:
+    """Stripe sets the group of what a charge pays, and metadata can be edited."""
+    claim = park_of_charge(engine)
+    bare = listed(claim, metadata={}, transfer_group="group_pi_1")
+    assert engine.look_up({**bare, **change}) == report
+    engine.let_pass("30 days")
+    assert engine.look_up({**bare, "id": "tr_2"}, listed(claim)).state == "paid"
+
+
+def park_of_charge(engine: Engine) -> Claim:
+    """Have a transfer of a charge parked."""
+    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+    engine.db.execute(
+        "select payout_api.complete_settlement('set_1', 'usd', '[{\"line_id\": \"1\", "
+        '"payee_id": "seller_1", "amount_minor": 5, "source_transaction": "ch_1"}]\')'
+    )
+    return park(engine)
+
+
 def test_a_transfer_that_names_us_in_its_metadata_is_found_without_its_group(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
@@ -113,6 +160,28 @@ def test_more_than_one_match_is_an_alarm_and_freezes_the_settlement(
     again = engine.look_up(listed(claim), listed(claim, id="tr_2"))
     assert again == LookupReport(True, "already", "parked")
     assert len(engine.discrepancies()) == 1
+
+
+def test_what_is_found_late_explains_nothing_about_another_transfer(
+    engine: Engine, parked: tuple[int, Claim]
+) -> None:
+    """Neither one that was seen meanwhile, nor the several that an earlier look-up found."""
+    transfer, claim = parked
+    (late,) = engine.claim_lookups()
+    engine.report_page(late, 0, [listed(claim)])
+    engine.make_lookups_due()
+    engine.look_up(listed(claim), listed(claim, id="tr_2"))
+    assert engine.report_page(late, 1, []) == LookupReport(True, "ok", "paid")
+    assert engine.report_one(success(claim, stripe_transfer_id="tr_2")) == ("alarm", "paid")
+    (later,) = engine.db.execute(
+        "insert into payout.transfer_lookups (payout_transfer_id, worker, queries, begun_at) "
+        "values (%s, 'worker_1', '[{}]', payout.clock()) returning lookup_id",
+        [transfer],
+    ).fetchall()
+    assert engine.report_page(later[0], 0, [listed(claim)]).verdict == "already"
+    assert engine.db.execute(
+        "select kind, resolved_at is not null from payout.discrepancies order by discrepancy_id"
+    ).fetchall() == [("several_transfers_at_stripe", False), ("second_transfer_at_stripe", False)]
 
 
 def test_a_transfer_that_was_reversed_since_was_paid_all_the_same(

@@ -1,0 +1,1 @@
+revert/0013-compare-anew.sql

@@ -1,0 +1,85 @@
+-- Verify 0013-compare-anew: each query fails if what it names is missing.
+
+-- exists: procedures/api/operator/change_stripe_account.sql
+select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
+-- end exists: procedures/api/operator/change_stripe_account.sql
+
+-- exists: procedures/api/operator/open_gate.sql
+select 'payout_api.open_gate(text, boolean)'::regprocedure;
+-- end exists: procedures/api/operator/open_gate.sql
+
+-- exists: procedures/api/worker/begin_reconcile.sql
+select 'payout_api.begin_reconcile(text, text, boolean)'::regprocedure;
+-- end exists: procedures/api/worker/begin_reconcile.sql
+
+-- exists: procedures/api/worker/claim_transfers.sql
+select 'payout_api.claim_transfers(text, integer, bigint, text, boolean)'::regprocedure;
+-- end exists: procedures/api/worker/claim_transfers.sql
+
+-- exists: procedures/api/worker/next_events_query.sql
+select 'payout_api.next_events_query(text, boolean)'::regprocedure;
+-- end exists: procedures/api/worker/next_events_query.sql
+
+-- exists: procedures/epoch/gate_problem.sql
+select 'payout.gate_problem()'::regprocedure;
+-- end exists: procedures/epoch/gate_problem.sql
+
+-- exists: procedures/epoch/note_first_claim.sql
+select 'payout.note_first_claim(bigint[])'::regprocedure;
+-- end exists: procedures/epoch/note_first_claim.sql
+
+-- exists: procedures/execution/refuse_unsafe_server.sql
+select 'payout.refuse_unsafe_server()'::regprocedure;
+-- end exists: procedures/execution/refuse_unsafe_server.sql
+
+-- exists: procedures/execution/was_seen_at_stripe.sql
+select 'payout.was_seen_at_stripe(bigint)'::regprocedure;
+-- end exists: procedures/execution/was_seen_at_stripe.sql
+
+-- exists: procedures/lookups/add_lookup_page.sql
+select 'payout.add_lookup_page(payout.transfer_lookups, integer, text, jsonb, boolean)'::regprocedure;
+-- end exists: procedures/lookups/add_lookup_page.sql
+
+-- exists: procedures/lookups/finish_lookup.sql
+select 'payout.finish_lookup(payout.transfer_lookups, payout.transfer_states)'::regprocedure;
+-- end exists: procedures/lookups/finish_lookup.sql
+
+-- exists: procedures/lookups/lookup_outcome.sql
+select 'payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states)'::regprocedure;
+-- end exists: procedures/lookups/lookup_outcome.sql
+
+-- exists: procedures/lookups/lookup_queries.sql
+select 'payout.lookup_queries(payout.payout_transfers)'::regprocedure;
+-- end exists: procedures/lookups/lookup_queries.sql
+
+-- exists: procedures/reconcile/events_read_until.sql
+select 'payout.events_read_until()'::regprocedure;
+-- end exists: procedures/reconcile/events_read_until.sql
+
+-- exists: procedures/reconcile/is_explained.sql
+select 'payout.is_explained(payout.finding)'::regprocedure;
+-- end exists: procedures/reconcile/is_explained.sql
+
+-- exists: procedures/reconcile/keep_sightings.sql
+select 'payout.keep_sightings(payout.stripe_sightings[])'::regprocedure;
+-- end exists: procedures/reconcile/keep_sightings.sql
+
+-- exists: procedures/reconcile/note_reversals.sql
+select 'payout.note_reversals(payout.stripe_sightings[])'::regprocedure;
+-- end exists: procedures/reconcile/note_reversals.sql
+
+-- exists: procedures/reconcile/record_findings.sql
+select 'payout.record_findings(payout.finding[], bigint)'::regprocedure;
+-- end exists: procedures/reconcile/record_findings.sql
+
+-- exists: procedures/reconcile/runs_of_this_place.sql
+select 'payout.runs_of_this_place()'::regprocedure;
+-- end exists: procedures/reconcile/runs_of_this_place.sql
+
+-- exists: procedures/reconcile/take_events.sql
+select 'payout.take_events(jsonb)'::regprocedure;
+-- end exists: procedures/reconcile/take_events.sql
+
+-- exists: sql/views/unpaid.sql
+select 'payout_api.unpaid'::regclass;
+-- end exists: sql/views/unpaid.sql

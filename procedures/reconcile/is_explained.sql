@@ -1,0 +1,23 @@
+-- is_explained: whether what was found has been resolved already, as it is.
+--
+-- That more of it was taken back, or when Stripe made it, makes no other finding.
+
+create or replace function payout.is_explained(p_finding payout.finding)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from payout.discrepancies as d
+        where d.kind = p_finding.kind
+            and d.stripe_transfer_id = p_finding.stripe_transfer_id
+            and d.is_finding
+            and d.resolved_at is not null
+            and d.resolved_by_run_id is null
+            and d.theirs - array['amount_reversed_minor', 'created_at']
+                = p_finding.theirs - array['amount_reversed_minor', 'created_at']
+    )
+$$;
+comment on function payout.is_explained(payout.finding) is
+    'True when a person, or an adoption, has resolved a discrepancy that says the same.';
