@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote, urlencode
@@ -102,6 +103,21 @@ def pytest_configure(config: pytest.Config) -> None:
         server = EmbeddedPostgres.start(settings={"max_prepared_transactions": "20"})
         config.add_cleanup(server.stop)
         os.environ[SERVER] = server.uri("postgres")
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Let each process begin with other modules: it then finds the rest compiled by the others.
+
+    In a fresh clone this takes twice as long as all else that a process does before its first test.
+    """
+    if worker := getattr(session.config, "workerinput", None):
+        modules = sorted((ROOT / "tests").rglob("test_*.py"))
+        number, processes = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        start = len(modules) * number // processes
+        for module in modules[start:] + modules[:start]:
+            # Whatever is wrong with it is told when it is collected.
+            with suppress(Exception):
+                import_module(".".join(module.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
