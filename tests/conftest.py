@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -18,6 +19,7 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
+import sqlparse
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
@@ -33,6 +35,10 @@ ROLES: Final = ("payout_owner", "payout_app", "payout_worker", "payout_operator"
 SERVER: Final = "PAYOUT_TEST_SERVER"
 RUN: Final = os.environ.setdefault("PAYOUT_TEST_RUN", secrets.token_hex(4))
 PASSWORD: Final = os.environ.setdefault("PAYOUT_TEST_PASSWORD", secrets.token_hex(16))
+
+
+# yoyo splits all scripts into statements again for each database that it brings to date.
+sqlparse.split = cache(sqlparse.split)
 
 
 @dataclass(frozen=True, kw_only=True)

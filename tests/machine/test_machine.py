@@ -19,7 +19,7 @@ STEPS: Final = int(os.environ.get("PAYOUT_MACHINE_STEPS", "0"))
 STEPS_IN_A_RUN: Final = 50
 
 PROFILE: Final = settings(
-    max_examples=max(STEPS // STEPS_IN_A_RUN, 12),
+    max_examples=max(STEPS // STEPS_IN_A_RUN, 8),
     stateful_step_count=STEPS_IN_A_RUN,
     deadline=None,
     derandomize=STEPS == 0,
