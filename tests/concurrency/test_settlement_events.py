@@ -31,7 +31,7 @@ from tests.procedures.scheduling.marketplace import (
 
 EVENTS_PER_ROUND: Final = 10
 # How many of the ten roll back, in one round after the other.
-ROLLING_BACK: Final = (0, 1, 3, 0, 3, 1, 3, EVENTS_PER_ROUND)
+ROLLING_BACK: Final = (0, 3, 3, EVENTS_PER_ROUND)
 PAYEES: Final = ("seller_1", "seller_2", "seller_3")
 CURRENCIES: Final = ("usd", "eur", "jpy")
 SOURCES: Final = (None, None, "ch_1")
@@ -162,7 +162,7 @@ def plan(form: Form, seed: int, *, rounds: int) -> list[Round]:
                         chance.randint(1, 10_000),
                         source_transaction=chance.choice(SOURCES),
                     )
-                    for position in range(chance.randint(1, 3))
+                    for position in range(chance.randint(1, 4))
                 ],
             ),
             events=chance.choices(form.events, k=EVENTS_PER_ROUND),

@@ -6,7 +6,7 @@ What is counted is what arrives at Stripe.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from sandbox.stripe_double import Fault
 from tests.conftest import RUN, Connection, Server, install
 from tests.crash.dumps import dump, restore
 from tests.crash.story import Story
-from tests.crash.workers import OURS, Worker, environment, run, wait_until
+from tests.crash.workers import Worker, wait_until
 from tests.procedures.engine import Engine, rate_limited, success
 from tests.procedures.epoch.places import gate_problem, refused_claim
 
@@ -42,13 +42,11 @@ StartWith = Callable[..., Worker]
 
 
 @pytest.fixture
-def start_worker(story: Story, logs: Iterator[Path], keep: Callable[[Worker], Worker]) -> StartWith:
+def start_worker(story: Story, launch: Callable[..., Worker]) -> StartWith:
     """Run a worker on any database, with any key."""
 
     def start_one(uri: str, **changes: str) -> Worker:
-        log = next(logs)
-        given = environment(database_url=uri, stripe=story.double.url) | changes
-        return keep(Worker(run(OURS, environment=given, log=log), log=log))
+        return launch(database_url=uri, stripe=story.double.url, **changes)
 
     return start_one
 
