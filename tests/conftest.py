@@ -222,6 +222,16 @@ def connect_to_clone(server: Server, maintenance: Connection) -> Iterator[Connec
         yield connection
 
 
+@pytest.fixture(scope="session")
+def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
+    """A superuser's connection to a database in which tests work in turn and undo what they do.
+
+    There is one for each process: what its session has planned once serves all its tests.
+    """
+    with connect_to_clone(server, maintenance) as connection:
+        yield connection
+
+
 @pytest.fixture
 def database(server: Server, maintenance: Connection) -> Iterator[str]:
     """The name of the test's own database."""

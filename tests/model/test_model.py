@@ -24,10 +24,7 @@ from tests.model.protocol import (
     TWO_EFFECTS,
     Rules,
 )
-from tests.procedures.conftest import workbench
 from tests.procedures.engine import Engine, outcome
-
-__all__ = ["workbench"]
 
 IS_LONG: Final = os.environ.get("PAYOUT_MODEL") == "long"
 

@@ -10,18 +10,11 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
+from tests.conftest import PASSWORD, Connection, Server, login_name
 from tests.procedures.engine import Engine
 
 
-@pytest.fixture(scope="module")
-def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
-    """A superuser's connection to a database that the tests of one module use in turn."""
-    with connect_to_clone(server, maintenance) as connection:
-        yield connection
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def visit(server: Server, workbench: Connection) -> Iterator[Callable[[str], Connection]]:
     """Give a login of a role in that database, for those who may only look and are refused."""
     with ExitStack() as stack:
