@@ -112,12 +112,17 @@ def test_a_dump_restored_over_what_was_dropped_hands_out_nothing(
 
 
 def test_data_loaded_into_a_new_installation_hands_out_nothing(
-    due: Story, dsn: Callable[..., str], empty_database: Callable[[], str], tmp_path: Path
+    server: Server,
+    due: Story,
+    dsn: Callable[..., str],
+    empty_database: Callable[[], str],
+    tmp_path: Path,
 ) -> None:
     without_lists = (f"--exclude-table=payout.{table}" for table in LISTS)
     path = dump(dsn(), tmp_path / "data.sql", "--data-only", "--schema=payout", *without_lists)
     copy = empty_database()
-    install(copy)
+    with server.migrating():
+        install(copy)
     restore(path, copy, session_replication_role="replica")
     assert problem_of(copy) == "It has transfers from before it was installed."
 

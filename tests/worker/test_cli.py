@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from sandbox.stripe_double import StripeDouble
+from tests.conftest import Server
 from tests.worker.fakes import CANARY
 from worker import cli
 from worker.reconcile import Reconciler
@@ -59,12 +60,14 @@ def environment(key: None, dsn: Callable[..., str], monkeypatch: pytest.MonkeyPa
 
 
 def test_migrate_brings_an_empty_database_to_date_and_then_finds_nothing_to_do(
+    server: Server,
     empty_database: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", empty_database())
-    assert cli.main(["migrate"]) == 0
+    with server.migrating():
+        assert cli.main(["migrate"]) == 0
     first = capsys.readouterr().out
     assert "procrastinate 3.10.0 applied\n" in first
     assert "migration: 0001-foundation applied\n" in first
