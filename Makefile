@@ -22,8 +22,9 @@ help: ## show this list
 demo: .venv/ready ## pay a few hundred settlements, kill a worker, reconcile (KEEP=1 leaves it running)
 	@$(BIN)/payout-engine demo $(if $(KEEP),--keep)
 
+# Compiled once for all processes and for the next run, whatever else the environment wants.
 test: .venv/ready ## run the whole suite (on DATABASE_URL when it is set; ARGS="-k name")
-	@$(RUN) pytest --numprocesses 4 --dist worksteal $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(RUN) pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 lint: .venv/ready ## check style and types of the Python, house rules and safety of the SQL
 	@$(RUN) ruff check

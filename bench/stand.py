@@ -67,10 +67,9 @@ def stripe(latency_ms: int) -> Iterator[str]:
     """A Stripe double in a process of its own; gives its URL."""
     command = [sys.executable, "-m", "sandbox.stripe_double", "--port", "0"]
     command += ["--latency-ms", str(latency_ms)]
-    double = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert double.stdout is not None
-    try:
-        yield double.stdout.readline().split()[-1]
-    finally:
-        double.terminate()
-        double.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as double:
+        assert double.stdout is not None
+        try:
+            yield double.stdout.readline().split()[-1]
+        finally:
+            double.terminate()

@@ -383,7 +383,7 @@ class EmbeddedPostgres:
                 self._copy(entry, target / entry.name)
         else:
             self._make_directory(target.parent)
-            shutil.copy2(source, target)
+            shutil.copy(source, target)
             self._own(target)
 
     def _make_directory(self, directory: Path) -> None:

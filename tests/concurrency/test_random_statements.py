@@ -7,6 +7,7 @@ Most of it is refused. What is not must leave settlements, transfers and books t
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from tests.conftest import Connection
 from tests.procedures.scheduling.marketplace import register
 
 SESSIONS: Final = 4
-ROUNDS: Final = 100
+ROUNDS: Final = int(os.environ.get("PAYOUT_STATEMENTS_ROUNDS", "60"))
 TRANSACTIONS_PER_ROUND: Final = 4
 PAYEES: Final = ("seller_1", "seller_2")
 LEVELS: Final = ("read committed", "read committed", "repeatable read", "serializable")

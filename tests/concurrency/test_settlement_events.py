@@ -414,7 +414,7 @@ def test_ten_events_at_once_that_try_again_make_one_job_at(
     seed: int,
 ) -> None:
     form = FORMS[name]
-    rounds = plan(form, seed, rounds=20)
+    rounds = plan(form, seed, rounds=10)
     connections = applications(isolation)
     prepare(connections[0], rounds, is_pending_before=form.is_pending_before)
 

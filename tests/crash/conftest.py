@@ -68,28 +68,38 @@ def keep() -> Iterator[Callable[[Worker], Worker]]:
 
 
 @pytest.fixture
-def run_worker(
-    request: pytest.FixtureRequest,
-    story: Story,
-    dsn: Callable[..., str],
-    logs: Iterator[Path],
-    keep: Callable[[Worker], Worker],
-) -> StartWorker:
-    """Run a worker on the test's database, as a login of the role of workers.
+def launch(
+    request: pytest.FixtureRequest, logs: Iterator[Path], keep: Callable[[Worker], Worker]
+) -> Callable[..., Worker]:
+    """Start a process on any database, with any key, for any Stripe.
 
     A command that is given starts as it does for anybody, which is mostly importing; else the
-    worker is forked off the nursery, where there is one. It is awaited until it is connected: it
-    understands a SIGTERM from then on.
+    worker is forked off the nursery, where there is one.
+    """
+
+    def launch_one(
+        command: tuple[str, ...] | None = None, *, database_url: str, stripe: str, **changes: str
+    ) -> Worker:
+        log = next(logs)
+        given = environment(database_url=database_url, stripe=stripe) | changes
+        if command is None and CAN_FORK:
+            nursery: Nursery = request.getfixturevalue("nursery")
+            return keep(Worker(nursery.fork(environment=given, log=log), log=log))
+        return keep(Worker(run(command or OURS, environment=given, log=log), log=log))
+
+    return launch_one
+
+
+@pytest.fixture
+def run_worker(story: Story, dsn: Callable[..., str], launch: Callable[..., Worker]) -> StartWorker:
+    """Run a worker on the test's database, as a login of the role of workers.
+
+    It is awaited until it is connected: it understands a SIGTERM from then on.
     """
 
     def start_one(command: tuple[str, ...] | None = None, *, person: int = 1) -> Worker:
-        if command is None and CAN_FORK:
-            worker = request.getfixturevalue("fork_worker")(person=person)
-        else:
-            log = next(logs)
-            url = dsn("payout_worker", person=person)
-            given = environment(database_url=url, stripe=story.double.url)
-            worker = keep(Worker(run(command or OURS, environment=given, log=log), log=log))
+        url = dsn("payout_worker", person=person)
+        worker = launch(command, database_url=url, stripe=story.double.url)
         story.wait_for_sessions(worker)
         return worker
 
@@ -98,18 +108,12 @@ def run_worker(
 
 @pytest.fixture
 def fork_worker(
-    story: Story,
-    dsn: Callable[..., str],
-    logs: Iterator[Path],
-    keep: Callable[[Worker], Worker],
-    nursery: Nursery,
+    story: Story, dsn: Callable[..., str], launch: Callable[..., Worker], nursery: Nursery
 ) -> StartWorker:
     """Fork a worker off the nursery, for the same database and under the same login."""
 
     def start_one(*, person: int = 1) -> Worker:
-        log = next(logs)
         url = dsn("payout_worker", person=person)
-        given = environment(database_url=url, stripe=story.double.url)
-        return keep(Worker(nursery.fork(environment=given, log=log), log=log))
+        return launch(database_url=url, stripe=story.double.url)
 
     return start_one

@@ -6,7 +6,7 @@ What is counted is what arrives at Stripe.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from sandbox.stripe_double import Fault
 from tests.conftest import RUN, Connection, Server, install
 from tests.crash.dumps import dump, restore
 from tests.crash.story import Story
-from tests.crash.workers import OURS, Worker, environment, run, wait_until
+from tests.crash.workers import Worker, wait_until
 from tests.procedures.engine import Engine, rate_limited, success
 from tests.procedures.epoch.places import gate_problem, refused_claim
 
@@ -42,13 +42,11 @@ StartWith = Callable[..., Worker]
 
 
 @pytest.fixture
-def start_worker(story: Story, logs: Iterator[Path], keep: Callable[[Worker], Worker]) -> StartWith:
+def start_worker(story: Story, launch: Callable[..., Worker]) -> StartWith:
     """Run a worker on any database, with any key."""
 
     def start_one(uri: str, **changes: str) -> Worker:
-        log = next(logs)
-        given = environment(database_url=uri, stripe=story.double.url) | changes
-        return keep(Worker(run(OURS, environment=given, log=log), log=log))
+        return launch(database_url=uri, stripe=story.double.url, **changes)
 
     return start_one
 
@@ -122,12 +120,17 @@ def test_a_dump_restored_over_what_was_dropped_hands_out_nothing(
 
 
 def test_data_loaded_into_a_new_installation_hands_out_nothing(
-    due: Story, dsn: Callable[..., str], empty_database: Callable[[], str], tmp_path: Path
+    server: Server,
+    due: Story,
+    dsn: Callable[..., str],
+    empty_database: Callable[[], str],
+    tmp_path: Path,
 ) -> None:
     without_lists = (f"--exclude-table=payout.{table}" for table in LISTS)
     path = dump(dsn(), tmp_path / "data.sql", "--data-only", "--schema=payout", *without_lists)
     copy = empty_database()
-    install(copy)
+    with server.migrating():
+        install(copy)
     restore(path, copy, session_replication_role="replica")
     assert problem_of(copy) == "It has transfers from before it was installed."
 

@@ -6,7 +6,6 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -18,7 +17,7 @@ from sandbox.stripe_double import Gate, StripeDouble
 from tests.conftest import Connection, adopt, install
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
-from tests.crash.workers import OURS, Worker, environment, run, wait_until
+from tests.crash.workers import Worker, wait_until
 from tests.procedures.engine import Engine
 
 # A minute, say, shows nothing else and takes a minute.
@@ -88,13 +87,11 @@ def outage(server: EmbeddedPostgres) -> Iterator[Outage]:
 
 
 @pytest.fixture
-def start(logs: Iterator[Path], keep: Callable[[Worker], Worker]) -> StartWorker:
-    """Run the command of a worker on a server that may be gone."""
+def start(launch: Callable[..., Worker]) -> StartWorker:
+    """Run a worker on a server that may be gone."""
 
     def start_one(outage: Outage) -> Worker:
-        log = next(logs)
-        given = environment(database_url=outage.database_url, stripe=outage.double.url)
-        return keep(Worker(run(OURS, environment=given, log=log), log=log))
+        return launch(database_url=outage.database_url, stripe=outage.double.url)
 
     return start_one
 

@@ -18,7 +18,7 @@ from sandbox.embedded_postgres import EmbeddedPostgres
 from tests.crash.conftest import StartWorker
 from tests.crash.dumps import dump, restore_into_new_cluster
 from tests.crash.story import Story, key_is_committed
-from tests.crash.workers import OURS, Worker, environment, run, wait_until
+from tests.crash.workers import Worker, wait_until
 from tests.procedures.engine import Engine
 from tests.schema.refusals import refusal
 
@@ -34,21 +34,20 @@ class Drill:
 
     story: Story
     """As the restored database tells it."""
-    run: Callable[[tuple[str, ...]], Worker]
-    """Runs a command of the engine against the restored database."""
+    run: Callable[..., Worker]
+    """Runs a command of the engine against the restored database, or a worker."""
 
     def start_worker(self) -> Worker:
         """Start a worker on the restored database."""
-        return self.run(OURS)
+        return self.run()
 
 
 @pytest.fixture
 def drill(
     story: Story,
     run_worker: StartWorker,
+    launch: Callable[..., Worker],
     dsn: Callable[..., str],
-    logs: Iterator[Path],
-    keep: Callable[[Worker], Worker],
     tmp_path: Path,
 ) -> Iterator[Drill]:
     """Pay ten, dump, pay 200 more, lose the database, and restore the dump elsewhere."""
@@ -65,11 +64,8 @@ def drill(
     with EmbeddedPostgres.start() as server:
         restore_into_new_cluster(path, server, login=WORKER)
 
-        def start(command: tuple[str, ...]) -> Worker:
-            log = next(logs)
-            url = server.uri(user=WORKER)
-            given = environment(database_url=url, stripe=story.double.url)
-            return keep(Worker(run(command, environment=given, log=log), log=log))
+        def start(command: tuple[str, ...] | None = None) -> Worker:
+            return launch(command, database_url=server.uri(user=WORKER), stripe=story.double.url)
 
         with (
             psycopg.connect(server.uri(), autocommit=True) as db,

@@ -7,7 +7,7 @@ from typing import Final
 from sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
-from tests.crash.workers import OURS, PLAIN, wait_until
+from tests.crash.workers import PLAIN, wait_until
 
 RING: Final = "select payout.defer_job(payout_job_id, %s) from payout.payout_jobs"
 WORKERS: Final = "select distinct worker from payout.transfer_attempts"
@@ -55,7 +55,7 @@ def test_the_plain_command_of_procrastinate_pays_too_beside_ours(
     plain = run_worker(PLAIN)
     story.settle(20)
     story.wait_until_states(paid=20)
-    ours = run_worker(OURS, person=2)
+    ours = run_worker(person=2)
     story.settle(20, settlement_id="set_2")
     story.wait_until_states(paid=40)
     wait_until(lambda: story.bells() == 0)
@@ -69,7 +69,7 @@ def test_no_session_stays_in_a_transaction_while_requests_hang(
 ) -> None:
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    workers = [run_worker(command) for command in (OURS, PLAIN)]
+    workers = [run_worker(command) for command in (None, PLAIN)]
     story.settle(30)
     story.wait_for_requests(30)
     for worker in workers:

@@ -13,13 +13,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import Connection, Server
-from tests.machine.world import World
 
 STEPS: Final = int(os.environ.get("PAYOUT_MACHINE_STEPS", "0"))
 STEPS_IN_A_RUN: Final = 50
 
 PROFILE: Final = settings(
-    max_examples=max(STEPS // STEPS_IN_A_RUN, 12),
+    max_examples=max(STEPS // STEPS_IN_A_RUN, 8),
     stateful_step_count=STEPS_IN_A_RUN,
     deadline=None,
     derandomize=STEPS == 0,
@@ -33,4 +32,6 @@ PROFILE: Final = settings(
 
 @pytest.mark.timeout(24 * 3600 if STEPS else 300)
 def test_in_any_order(server: Server, maintenance: Connection) -> None:
+    from tests.machine.world import World  # and hypothesis' strategies, in this process alone
+
     run_state_machine_as_test(lambda: World(server, maintenance), settings=PROFILE)

@@ -66,10 +66,12 @@ def make_sqitch(home: Path, uri: str) -> Sqitch:
     return run
 
 
-def test_the_snapshot_is_what_the_migrations_make() -> None:
+def test_the_snapshot_is_what_the_migrations_make(dsn: Callable[..., str]) -> None:
     text = (ROOT / snapshot.SNAPSHOT).read_text(encoding="utf-8")
 
-    assert snapshot.snapshot(ROOT) == text, "run make snapshot"
+    # Only a server of the same version says it in the same words.
+    made = snapshot.snapshot(ROOT) if os.environ.get("DATABASE_URL") else dump(dsn())
+    assert made == text, "run make snapshot"
 
 
 @pytest.mark.usefixtures("migrating")
@@ -99,22 +101,20 @@ def test_every_rollback_restores_the_schema_before_its_migration(
 @pytest.mark.skipif(shutil.which("sqitch") is None, reason="sqitch is not on the PATH")
 @pytest.mark.timeout(300)
 def test_sqitch_makes_of_the_same_files_what_yoyo_makes(
-    empty_database: Callable[[], str], tmp_path: Path
+    dsn: Callable[..., str], empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
-    by_yoyo, by_sqitch = empty_database(), empty_database()
+    by_yoyo, by_sqitch = dump(dsn()), empty_database()
     nothing = dump(by_sqitch)
-    migrate.apply_all(by_yoyo, ROOT)
     sqitch = make_sqitch(tmp_path, by_sqitch)
 
-    sqitch("deploy")
-    sqitch("verify")
-    assert dump(by_sqitch) == dump(by_yoyo)
+    sqitch("deploy", "--verify")
+    assert dump(by_sqitch) == by_yoyo
 
     sqitch("revert", "-y")
     assert dump(by_sqitch) == nothing
 
     sqitch("deploy")
-    assert dump(by_sqitch) == dump(by_yoyo)
+    assert dump(by_sqitch) == by_yoyo
 
 
 def test_the_body_of_every_function_is_valid(db: Connection) -> None:

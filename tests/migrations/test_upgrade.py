@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Server
 from tests.procedures.engine import Engine, rate_limited
 from tests.procedures.epoch.places import epochs, gate_problem
 from tests.schema import rows
@@ -17,7 +17,7 @@ from tools import migrate
 from worker.database import apply_queue_grants, apply_queue_schema
 
 
-def install_before(migration: str, uri: str, path: Path) -> None:
+def install_before(migration: str, uri: str, path: Path, server: Server) -> None:
     """Apply the migrations that come before one, from a copy below `path`."""
     apply_queue_schema(uri)
     (path / "migrations").mkdir()
@@ -25,21 +25,23 @@ def install_before(migration: str, uri: str, path: Path) -> None:
         if migration in script.name:
             break
         shutil.copy(script, path / "migrations" / script.name, follow_symlinks=True)
-    migrate.apply_all(uri, path)
+    with server.migrating():
+        migrate.apply_all(uri, path)
     apply_queue_grants(uri)
 
 
 @pytest.mark.parametrize("has_transfer", [True, False])
 def test_only_a_database_without_transfers_adopts_itself(
-    empty_database: Callable[[], str], tmp_path: Path, has_transfer: bool
+    server: Server, empty_database: Callable[[], str], tmp_path: Path, has_transfer: bool
 ) -> None:
     """One with transfers may be a copy already, and whoever upgrades it knows."""
     uri = empty_database()
-    install_before("-gate.", uri, tmp_path)
+    install_before("-gate.", uri, tmp_path, server)
     with psycopg.connect(uri, autocommit=True) as db:
         if has_transfer:
             rows.add_transfer(db)
-        migrate.apply_all(uri, ROOT)
+        with server.migrating():
+            migrate.apply_all(uri, ROOT)
         assert gate_problem(db) == (
             "It was never adopted, and it had transfers when the gate was built."
             if has_transfer
@@ -48,16 +50,17 @@ def test_only_a_database_without_transfers_adopts_itself(
 
 
 def test_an_installation_that_has_claimed_goes_on_claiming(
-    empty_database: Callable[[], str], tmp_path: Path
+    server: Server, empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
     uri = empty_database()
-    install_before("-compare-anew.", uri, tmp_path)
+    install_before("-compare-anew.", uri, tmp_path, server)
     with psycopg.connect(uri, autocommit=True) as db:
         engine = Engine(db)
         engine.settle()
         engine.report(rate_limited(engine.claim_one()))
         before = len(epochs(db))
-        migrate.apply_all(uri, ROOT)
+        with server.migrating():
+            migrate.apply_all(uri, ROOT)
         assert len(epochs(db)) == before + 1
         engine.make_due()
         assert engine.claim_one().attempt == 2

@@ -24,38 +24,48 @@ from tests.model.protocol import (
     TWO_EFFECTS,
     Rules,
 )
-from tests.procedures.conftest import workbench
 from tests.procedures.engine import Engine, outcome
-
-__all__ = ["workbench"]
 
 IS_LONG: Final = os.environ.get("PAYOUT_MODEL") == "long"
 
-# variant, the property it must break, and the exploration in which that is seen soonest.
+NO_ANSWERS: Final[dict[str, Any]] = {"answers": frozenset()}
+ONE_WORKER: Final[dict[str, Any]] = {"workers": 1}
+ONE_TRY: Final[dict[str, Any]] = {"workers": 1, "max_tries": 1}
+
+# variant, the property it must break, and the exploration in which that is seen soonest. What is
+# seen in a smaller world is there in the whole one too, which has every move of it and more.
 CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
-    ("a key per attempt", TWO_EFFECTS, {}),
-    ("no 24-hour limit", FORGOTTEN_KEY, {}),
-    ("no 24-hour limit", TWO_EFFECTS, {"answers": frozenset()}),
-    ("a non-saved 4xx is final", FALSE_FAILURE, {"answers": frozenset({"refused"})}),
-    ("a new key after a 4xx", TWO_EFFECTS, {"answers": frozenset({"refused"}), "attempts": 3}),
-    ("absence at once", TWO_EFFECTS, {"answers": frozenset()}),
-    ("absence before the attempts drained", TWO_EFFECTS, {"answers": frozenset()}),
-    ("absence 15 minutes after a 500", TWO_EFFECTS, {"answers": frozenset({"failed_500"})}),
+    ("a key per attempt", TWO_EFFECTS, ONE_WORKER),
+    ("no 24-hour limit", FORGOTTEN_KEY, ONE_TRY),
+    ("no 24-hour limit", TWO_EFFECTS, NO_ANSWERS | ONE_WORKER),
+    ("a non-saved 4xx is final", FALSE_FAILURE, ONE_WORKER | {"answers": frozenset({"refused"})}),
+    (
+        "a new key after a 4xx",
+        TWO_EFFECTS,
+        {"answers": frozenset({"refused"}), "attempts": 3, "workers": 1, "max_tries": 2},
+    ),
+    ("absence at once", TWO_EFFECTS, NO_ANSWERS | ONE_TRY),
+    ("absence before the attempts drained", TWO_EFFECTS, NO_ANSWERS | ONE_TRY),
+    (
+        "absence 15 minutes after a 500",
+        TWO_EFFECTS,
+        ONE_TRY | {"answers": frozenset({"failed_500"})},
+    ),
     (
         "absence a day after a reported answer only",
         TWO_EFFECTS,
-        {"answers": frozenset({"failed_500"})},
+        ONE_TRY | {"answers": frozenset({"failed_500"})},
     ),
-    ("one scan is enough", TWO_EFFECTS, {"answers": frozenset()}),
-    ("scans without an hour between", TWO_EFFECTS, {"answers": frozenset()}),
-    ("no fence", FALSE_FAILURE, {"answers": frozenset({"unfunded"})}),
-    ("no check before the send", TWO_EFFECTS, {"answers": frozenset()}),
-    ("a new key after a 500", TWO_EFFECTS, {"answers": frozenset({"failed_500"})}),
-    ("parked can be claimed", TWO_EFFECTS, {"answers": frozenset()}),
-    ("unknown is forgotten", FALSE_FAILURE, {"answers": frozenset({"refused"})}),
-    ("the drain is too short", TWO_EFFECTS, {"answers": frozenset()}),
-    ("the window reaches Stripe's memory", FORGOTTEN_KEY, {"answers": frozenset()}),
-    ("parked is not looked up", STUCK, {"answers": frozenset()}),
+    ("one scan is enough", TWO_EFFECTS, NO_ANSWERS | ONE_TRY),
+    ("scans without an hour between", TWO_EFFECTS, NO_ANSWERS | ONE_TRY),
+    ("no fence", FALSE_FAILURE, {"answers": frozenset({"unfunded"}), "max_tries": 1}),
+    ("no check before the send", TWO_EFFECTS, NO_ANSWERS | ONE_TRY),
+    ("a new key after a 500", TWO_EFFECTS, ONE_TRY | {"answers": frozenset({"failed_500"})}),
+    ("parked can be claimed", TWO_EFFECTS, NO_ANSWERS | ONE_WORKER),
+    ("unknown is forgotten", FALSE_FAILURE, ONE_WORKER | {"answers": frozenset({"refused"})}),
+    ("the drain is too short", TWO_EFFECTS, NO_ANSWERS | ONE_WORKER),
+    ("the window reaches Stripe's memory", FORGOTTEN_KEY, NO_ANSWERS | ONE_TRY),
+    ("parked is not looked up", STUCK, NO_ANSWERS | ONE_TRY),
 )
 
 # An answer of each class, as a worker reports it.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
 import pytest
 
-from tests.conftest import Connection, Server, connect_to_clone
+from tests.conftest import Connection
 from tests.mutants.mutants import (
     CONCURRENT_MUTANTS,
     MUTANTS,
@@ -23,13 +23,6 @@ PROBES: Final = list(dict.fromkeys(mutant.probe for mutant in MUTANTS))
 CONCURRENT_PROBES: Final = list(dict.fromkeys(mutant.probe for mutant in CONCURRENT_MUTANTS))
 # A guard of the engine, or a constraint: the database itself refuses what the mutant tries.
 REFUSALS: Final = ("SP", "23")
-
-
-@pytest.fixture(scope="module")
-def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
-    """A superuser's connection to a database in which every mutant is undone."""
-    with connect_to_clone(server, maintenance) as connection:
-        yield connection
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.__name__)

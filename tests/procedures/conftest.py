@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
+import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from tests.conftest import Connection, Server, connect_to_clone
+from tests.conftest import PASSWORD, Connection, Server, login_name
 from tests.procedures.engine import Engine
 
 
-@pytest.fixture(scope="module")
-def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
-    """A superuser's connection to a database that the tests of one module use in turn."""
-    with connect_to_clone(server, maintenance) as connection:
-        yield connection
+@pytest.fixture(scope="session")
+def visit(server: Server, workbench: Connection) -> Iterator[Callable[[str], Connection]]:
+    """Give a login of a role in that database, for those who may only look and are refused."""
+    with ExitStack() as stack:
+
+        @cache
+        def log_in(role: str) -> Connection:
+            uri = server.uri(workbench.info.dbname, user=login_name(role), password=PASSWORD)
+            return stack.enter_context(psycopg.connect(uri, autocommit=True))
+
+        yield log_in
 
 
 @pytest.fixture

@@ -22,7 +22,11 @@ import psycopg
 import pytest
 
 from sandbox import embedded_postgres
-from sandbox.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from sandbox.embedded_postgres import (
+    DEFAULT_SETTINGS,
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOLD_A_SERVER = """
@@ -34,6 +38,30 @@ server = EmbeddedPostgres.start()
 print(server.pid, server.data_directory.parent, flush=True)
 sys.stdin.readline()
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _initdb_runs_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Copy the first usual data directory instead of making it again, the most of every start.
+
+    Only here: the gate of the engine would take such servers for one.
+    """
+    initialise = EmbeddedPostgres._initialise_data_directory
+    first = tmp_path_factory.mktemp("initdb") / "data"
+
+    def copy_or_initialise(server: EmbeddedPostgres) -> None:
+        is_usual = server._settings == DEFAULT_SETTINGS and server._major == 18
+        if not is_usual or server._primary:
+            initialise(server)
+        elif first.exists():
+            subprocess.run(["cp", "-a", str(first), str(server.data_directory)], check=True)
+        else:
+            initialise(server)
+            subprocess.run(["cp", "-a", str(server.data_directory), str(first)], check=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EmbeddedPostgres, "_initialise_data_directory", copy_or_initialise)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The database of most schema tests: one for a module, in which each test undoes what it did."""
+"""The database of most schema tests: the workbench, on which each test undoes what it did."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import Connection, Server, connect_to_clone
+from tests.conftest import Connection
 
 # Whoever asks for one of these wants commits, logins or first numbers: a database of his own.
 OWN: Final = {"connect", "dsn", "database"}
-
-
-@pytest.fixture(scope="module")
-def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
-    """A superuser's connection to a database that the tests of one module use in turn."""
-    with connect_to_clone(server, maintenance) as connection:
-        yield connection
 
 
 @pytest.fixture

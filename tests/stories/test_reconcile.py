@@ -162,9 +162,9 @@ def test_an_interrupted_run_goes_on_where_it_was(story: Story) -> None:
     gate = Gate()
     story.double.inject("slow", method="GET", execution_seconds=0, skip=1, hold_before=gate)
     with story.start() as process:
-        gate.wait_until_reached()
+        gate.wait_until_reached(timeout_seconds=60)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors == "interrupted: the next one, or a worker, goes on from here\n"
     gate.open()

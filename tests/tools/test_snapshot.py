@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import psycopg
@@ -46,6 +47,15 @@ def test_a_dump_holds_our_schemas_and_nothing_that_changes_from_dump_to_dump(
     assert text == snapshot.dump(uri, pg_dump=pg_dump)
 
 
+@pytest.fixture
+def _one_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let all dumps of a test be made on one server."""
+    with EmbeddedPostgres.start() as server:
+        monkeypatch.setattr(EmbeddedPostgres, "start", lambda: nullcontext(server))
+        yield
+
+
+@pytest.mark.usefixtures("_one_server")
 def test_the_command_writes_the_snapshot_and_checks_it(
     tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

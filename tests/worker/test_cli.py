@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from sandbox.stripe_double import StripeDouble
+from tests.conftest import Server
 from tests.worker.fakes import CANARY
 from worker import cli
 from worker.reconcile import Reconciler
@@ -44,22 +45,29 @@ def double() -> Iterator[StripeDouble]:
 
 
 @pytest.fixture
-def environment(dsn: Callable[..., str], double: StripeDouble, monkeypatch: Any) -> None:
-    """What a worker of this test's database and double is given."""
+def key(double: StripeDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker of this test's double is given."""
     for name in ("STRIPE_API_KEY_FILE", "PAYOUT_MAX_IN_FLIGHT", "PAYOUT_CLAIM_LIMIT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DATABASE_URL", dsn("payout_worker"))
     monkeypatch.setenv("STRIPE_API_KEY", CANARY)
     monkeypatch.setenv("STRIPE_API_BASE", double.url)
 
 
+@pytest.fixture
+def environment(key: None, dsn: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker of this test's database and double is given."""
+    monkeypatch.setenv("DATABASE_URL", dsn("payout_worker"))
+
+
 def test_migrate_brings_an_empty_database_to_date_and_then_finds_nothing_to_do(
+    server: Server,
     empty_database: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", empty_database())
-    assert cli.main(["migrate"]) == 0
+    with server.migrating():
+        assert cli.main(["migrate"]) == 0
     first = capsys.readouterr().out
     assert "procrastinate 3.10.0 applied\n" in first
     assert "migration: 0001-foundation applied\n" in first
@@ -157,14 +165,14 @@ def test_execute_tells_that_stripe_does_not_take_the_key(
     assert "Stripe does not say whose key it is: Refused: HTTP" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("environment")
+@pytest.mark.usefixtures("key")
 @pytest.mark.parametrize(
     "command", [["worker"], ["doctor"], ["execute", "1"], ["migrate"], ["reconcile"]]
 )
 def test_a_missing_database_is_told_in_one_sentence(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.delenv("DATABASE_URL", raising=False)
     assert cli.main(command) == 2
     assert capsys.readouterr().err == (
         "payout-engine: DATABASE_URL is not set: set it to a libpq URI, for example "
@@ -270,7 +278,7 @@ def test_reconcile_can_be_interrupted(db: Connection, compare: Callable[..., Non
     assert cli.main(["reconcile"]) == 130
 
 
-@pytest.mark.usefixtures("environment")
+@pytest.mark.usefixtures("key")
 @pytest.mark.parametrize("command", [["doctor"], ["execute", "1"], ["migrate"], ["reconcile"]])
 def test_a_database_that_is_not_there_is_told_without_its_password(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

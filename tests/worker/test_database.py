@@ -13,6 +13,7 @@ import pytest
 from psycopg import conninfo
 
 from sandbox.embedded_postgres import EmbeddedPostgres
+from tests.conftest import Server
 from tools.migrate import apply_all
 from worker import errors
 from worker.database import (
@@ -226,10 +227,11 @@ def test_a_queue_of_another_version_is_refused(bare: Connection) -> None:
         apply_queue_schema(uri)
 
 
-def test_our_roles_may_use_the_queue_and_nobody_else_may(bare: Connection) -> None:
+def test_our_roles_may_use_the_queue_and_nobody_else_may(server: Server, bare: Connection) -> None:
     uri = dsn_of(bare)
     apply_queue_schema(uri)
-    apply_all(uri, ROOT)
+    with server.migrating():
+        apply_all(uri, ROOT)
     apply_queue_grants(uri)
     apply_queue_grants(uri)
     fetch = "procrastinate.procrastinate_fetch_job_v2(varchar[], bigint)"

@@ -209,18 +209,18 @@ def trial_balance(db: Connection) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("query", [CALL, "select * from payout_api.ledger_balances"])
 def test_operators_and_auditors_may_look_and_nobody_else(
-    connect: Callable[..., Connection], query: str
+    visit: Callable[..., Connection], query: str
 ) -> None:
     for role in ("payout_operator", "payout_auditor"):
-        assert refusal(connect(role), query) is None
-        assert refusal(connect(role), "select * from payout_api.trial_balance") is None
+        assert refusal(visit(role), query) is None
+        assert refusal(visit(role), "select * from payout_api.trial_balance") is None
     for role in ("payout_app", "payout_worker"):
-        refused = refusal(connect(role), query)
+        refused = refusal(visit(role), query)
         assert refused is not None
         assert refused.sqlstate == "42501"
 
 
-def test_the_refusal_names_the_function(connect: Callable[..., Connection]) -> None:
-    assert refusal(connect("payout_worker"), CALL) == Refusal(
+def test_the_refusal_names_the_function(visit: Callable[..., Connection]) -> None:
+    assert refusal(visit("payout_worker"), CALL) == Refusal(
         "42501", "permission denied for function balances_as_of"
     )

@@ -257,12 +257,12 @@ def test_a_date_that_was_decided_for_a_later_key_is_made_again(engine: Engine) -
 
 
 @pytest.mark.parametrize("role", ["payout_operator", "payout_auditor"])
-def test_operators_and_auditors_may_look(connect: Callable[..., Connection], role: str) -> None:
-    assert connect(role).execute(VERIFY).fetchall() == []
+def test_operators_and_auditors_may_look(visit: Callable[..., Connection], role: str) -> None:
+    assert visit(role).execute(VERIFY).fetchall() == []
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker"])
-def test_nobody_else_may(connect: Callable[..., Connection], role: str) -> None:
-    assert refusal(connect(role), VERIFY) == Refusal(
+def test_nobody_else_may(visit: Callable[..., Connection], role: str) -> None:
+    assert refusal(visit(role), VERIFY) == Refusal(
         "42501", "permission denied for function verify_projection"
     )

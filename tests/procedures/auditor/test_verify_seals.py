@@ -483,11 +483,11 @@ def test_a_seal_is_a_fact(sealed: Connection) -> None:
 
 @pytest.mark.parametrize("call", [VERIFY, "select payout_api.seal_head()"])
 def test_operators_and_auditors_may_verify_and_nobody_else(
-    connect: Callable[..., Connection], call: str
+    visit: Callable[..., Connection], call: str
 ) -> None:
     for role in ("payout_operator", "payout_auditor"):
-        assert refusal(connect(role), call) is None
+        assert refusal(visit(role), call) is None
     for role in ("payout_app", "payout_worker"):
-        refused = refusal(connect(role), call)
+        refused = refusal(visit(role), call)
         assert refused is not None
         assert refused.sqlstate == "42501"

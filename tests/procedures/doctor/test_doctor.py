@@ -40,12 +40,12 @@ def test_every_check_has_a_name_of_its_own_and_says_what_it_saw_and_what_to_do(
 
 @pytest.mark.parametrize("role", ["payout_worker", "payout_operator", "payout_auditor"])
 def test_who_looks_after_the_engine_may_call_the_doctor(
-    connect: Callable[..., Connection], role: str
+    visit: Callable[..., Connection], role: str
 ) -> None:
-    assert connect(role).execute(DOCTOR).rowcount >= 15
+    assert visit(role).execute(DOCTOR).rowcount >= 15
 
 
-def test_the_application_may_not(connect: Callable[..., Connection]) -> None:
-    assert refusal(connect("payout_app"), DOCTOR) == Refusal(
+def test_the_application_may_not(visit: Callable[..., Connection]) -> None:
+    assert refusal(visit("payout_app"), DOCTOR) == Refusal(
         "42501", "permission denied for function doctor"
     )

@@ -41,17 +41,17 @@ OWNER_ONLY: Final = (
 
 @pytest.mark.parametrize("statement", WAYS_IN)
 def test_the_queue_leads_a_worker_to_no_table_and_no_function_of_ours(
-    connect: Callable[..., Connection], statement: str
+    visit: Callable[..., Connection], statement: str
 ) -> None:
     message = f"permission denied for {WAYS_IN[statement]}"
-    assert refusal(connect("payout_worker"), statement) == Refusal(DENIED, message)
+    assert refusal(visit("payout_worker"), statement) == Refusal(DENIED, message)
 
 
 @pytest.mark.parametrize("statement", OWNER_ONLY)
 def test_a_worker_cannot_change_how_the_queue_works(
-    connect: Callable[..., Connection], statement: str
+    visit: Callable[..., Connection], statement: str
 ) -> None:
-    refused = refusal(connect("payout_worker"), statement)
+    refused = refusal(visit("payout_worker"), statement)
     assert refused is not None
     assert refused.sqlstate == DENIED
     assert "must be owner of" in str(refused.message)
@@ -59,9 +59,9 @@ def test_a_worker_cannot_change_how_the_queue_works(
 
 @pytest.mark.parametrize("role", ["payout_operator", "payout_auditor"])
 def test_people_may_look_at_the_queue_and_leave_it_alone(
-    connect: Callable[..., Connection], role: str
+    visit: Callable[..., Connection], role: str
 ) -> None:
-    person = connect(role)
+    person = visit(role)
     assert refusal(person, "select from procrastinate.procrastinate_jobs") is None
     for statement in (
         "insert into procrastinate.procrastinate_jobs (queue_name, task_name) values ('a', 'b')",

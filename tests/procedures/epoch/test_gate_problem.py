@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from tests.conftest import Connection, install
+from tests.conftest import Connection, Server, install
 from tests.procedures.engine import Engine, rate_limited
 from tests.procedures.epoch.places import adopted_elsewhere, epochs, gate_problem
 from tests.procedures.reconcile.listing import ACCOUNT, begin
@@ -60,10 +60,11 @@ def test_an_epoch_without_a_place_closes_the_gate(engine: Engine) -> None:
 
 
 def test_an_installation_opens_its_own_gate_and_only_in_its_own_place(
-    empty_database: Callable[[], str],
+    server: Server, empty_database: Callable[[], str]
 ) -> None:
     uri = empty_database()
-    install(uri)
+    with server.migrating():
+        install(uri)
     with psycopg.connect(uri, autocommit=True) as db:
         assert [epoch[:4] for epoch in epochs(db)] == [(True, False, True, "installed")]
         assert gate_problem(db) is None

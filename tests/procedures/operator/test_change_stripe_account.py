@@ -153,8 +153,8 @@ def test_what_was_paid_in_test_mode_is_not_taken_back_to_live_mode(live: Engine)
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
 def test_nobody_but_an_operator_changes_the_account(
-    connect: Callable[..., Connection], role: str
+    visit: Callable[..., Connection], role: str
 ) -> None:
-    assert refusal(connect(role), CHANGE, MOVED) == Refusal(
+    assert refusal(visit(role), CHANGE, MOVED) == Refusal(
         "42501", "permission denied for function change_stripe_account"
     )

@@ -90,7 +90,7 @@ def test_a_hold_that_would_hold_nothing_is_refused(
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
-def test_only_an_operator_may_hold(connect: Callable[..., Connection], role: str) -> None:
+def test_only_an_operator_may_hold(visit: Callable[..., Connection], role: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-        connect(role).execute(HOLD, ["engine", "why", None])
+        visit(role).execute(HOLD, ["engine", "why", None])
     assert caught.value.diag.message_primary == "permission denied for function hold"

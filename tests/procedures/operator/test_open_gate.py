@@ -128,18 +128,16 @@ def test_a_gate_may_be_opened_expressly_without_a_run_and_that_is_written_down(
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
-def test_nobody_but_an_operator_opens_the_gate(
-    connect: Callable[..., Connection], role: str
-) -> None:
-    assert refusal(connect(role), OPEN_WITHOUT) == Refusal(
+def test_nobody_but_an_operator_opens_the_gate(visit: Callable[..., Connection], role: str) -> None:
+    assert refusal(visit(role), OPEN_WITHOUT) == Refusal(
         "42501", "permission denied for function open_gate"
     )
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_operator"])
 def test_nobody_writes_an_epoch_past_the_function(
-    connect: Callable[..., Connection], role: str
+    visit: Callable[..., Connection], role: str
 ) -> None:
-    refused = refusal(connect(role), "insert into payout.epochs (reason) values ('mine')")
+    refused = refusal(visit(role), "insert into payout.epochs (reason) values ('mine')")
     assert refused is not None
     assert refused.sqlstate == "42501"

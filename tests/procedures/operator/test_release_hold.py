@@ -88,7 +88,7 @@ def test_releasing_what_was_never_held_is_refused(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
-def test_only_an_operator_may_release(connect: Callable[..., Connection], role: str) -> None:
+def test_only_an_operator_may_release(visit: Callable[..., Connection], role: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-        connect(role).execute(RELEASE, [1, "why"])
+        visit(role).execute(RELEASE, [1, "why"])
     assert caught.value.diag.message_primary == "permission denied for function release_hold"

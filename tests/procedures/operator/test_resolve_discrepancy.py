@@ -68,8 +68,8 @@ def test_nothing_is_resolved_without_a_reason(engine: Engine, reason: str | None
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
-def test_nobody_but_an_operator_resolves(connect: Callable[..., Connection], role: str) -> None:
-    assert refusal(connect(role), RESOLVE, [1, "looked"]) == Refusal(
+def test_nobody_but_an_operator_resolves(visit: Callable[..., Connection], role: str) -> None:
+    assert refusal(visit(role), RESOLVE, [1, "looked"]) == Refusal(
         "42501", "permission denied for function resolve_discrepancy"
     )
 

@@ -171,7 +171,7 @@ def test_a_run_of_nobody_is_refused(
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
-def test_nobody_but_a_worker_begins_a_run(connect: Callable[..., Connection], role: str) -> None:
-    assert refusal(connect(role), BEGIN, ["worker_1", ACCOUNT, False]) == Refusal(
+def test_nobody_but_a_worker_begins_a_run(visit: Callable[..., Connection], role: str) -> None:
+    assert refusal(visit(role), BEGIN, ["worker_1", ACCOUNT, False]) == Refusal(
         "42501", "permission denied for function begin_reconcile"
     )

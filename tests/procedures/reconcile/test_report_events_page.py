@@ -225,8 +225,8 @@ def test_another_account_is_not_asked(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
-def test_nobody_but_a_worker_reads_events(connect: Callable[..., Connection], role: str) -> None:
-    connection = connect(role)
+def test_nobody_but_a_worker_reads_events(visit: Callable[..., Connection], role: str) -> None:
+    connection = visit(role)
     assert refusal(connection, NEXT, [ACCOUNT, False]) == Refusal(
         "42501", "permission denied for function next_events_query"
     )

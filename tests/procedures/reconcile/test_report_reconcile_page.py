@@ -415,7 +415,7 @@ def test_a_person_is_called_once_for_each_finding(
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
-def test_nobody_but_a_worker_reports_a_page(connect: Callable[..., Connection], role: str) -> None:
-    assert refusal(connect(role), REPORT, [1, None, Jsonb([]), False]) == Refusal(
+def test_nobody_but_a_worker_reports_a_page(visit: Callable[..., Connection], role: str) -> None:
+    assert refusal(visit(role), REPORT, [1, None, Jsonb([]), False]) == Refusal(
         "42501", "permission denied for function report_reconcile_page"
     )

@@ -261,8 +261,8 @@ def test_a_claim_without_a_worker_or_a_sensible_limit_is_refused(
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
-def test_nobody_but_a_worker_books_reversals(connect: Callable[..., Connection], role: str) -> None:
-    connection = connect(role)
+def test_nobody_but_a_worker_books_reversals(visit: Callable[..., Connection], role: str) -> None:
+    connection = visit(role)
     assert refusal(connection, CLAIM, ["w", 1, ACCOUNT, False]) == Refusal(
         "42501", "permission denied for function claim_reversal_lookups"
     )

@@ -307,9 +307,9 @@ def test_ten_claims_at_once_of_one_transfer_make_one_attempt(
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
-def test_only_a_worker_may_claim(connect: Callable[..., Connection], role: str) -> None:
+def test_only_a_worker_may_claim(visit: Callable[..., Connection], role: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-        connect(role).execute(CLAIM)
+        visit(role).execute(CLAIM)
     assert caught.value.diag.message_primary == "permission denied for function claim_transfers"
 
 

@@ -35,10 +35,10 @@ def test_nothing_open_is_no_row(db: Connection) -> None:
 
 
 @pytest.mark.parametrize("role", ["payout_worker", "payout_operator", "payout_auditor"])
-def test_worker_operator_and_auditor_may_ask(connect: Callable[..., Connection], role: str) -> None:
-    assert connect(role).execute(CALL).fetchall() == []
+def test_worker_operator_and_auditor_may_ask(visit: Callable[..., Connection], role: str) -> None:
+    assert visit(role).execute(CALL).fetchall() == []
 
 
-def test_the_application_may_not(connect: Callable[..., Connection]) -> None:
+def test_the_application_may_not(visit: Callable[..., Connection]) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="open_discrepancies"):
-        connect("payout_app").execute(CALL)
+        visit("payout_app").execute(CALL)

@@ -414,7 +414,7 @@ def test_a_sweep_leaves_alone_what_a_report_is_about_to_settle(
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
-def test_only_a_worker_may_report(connect: Callable[..., Connection], role: str) -> None:
+def test_only_a_worker_may_report(visit: Callable[..., Connection], role: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-        connect(role).execute("select payout_api.report_outcomes('[]')")
+        visit(role).execute("select payout_api.report_outcomes('[]')")
     assert caught.value.diag.message_primary == "permission denied for function report_outcomes"

@@ -197,9 +197,9 @@ def test_a_seal_of_no_number_is_refused(engine: Engine, limit: str, told: str) -
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_auditor"])
-def test_only_workers_and_operators_may_seal(connect: Callable[..., Connection], role: str) -> None:
-    assert refusal(connect(role), "select payout_api.seal()") == Refusal(
+def test_only_workers_and_operators_may_seal(visit: Callable[..., Connection], role: str) -> None:
+    assert refusal(visit(role), "select payout_api.seal()") == Refusal(
         "42501", "permission denied for function seal"
     )
     for sealer in ("payout_worker", "payout_operator"):
-        assert refusal(connect(sealer), "select payout_api.seal()") is None
+        assert refusal(visit(sealer), "select payout_api.seal()") is None

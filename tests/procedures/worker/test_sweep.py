@@ -225,10 +225,8 @@ def test_sweeps_at_once_take_each_transfer_once(
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_auditor"])
-def test_only_workers_and_operators_may_sweep(
-    connect: Callable[..., Connection], role: str
-) -> None:
+def test_only_workers_and_operators_may_sweep(visit: Callable[..., Connection], role: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-        connect(role).execute("select payout_api.sweep()")
+        visit(role).execute("select payout_api.sweep()")
     assert caught.value.diag.message_primary == "permission denied for function sweep"
-    connect("payout_operator").execute("select payout_api.sweep()")
+    visit("payout_operator").execute("select payout_api.sweep()")
