@@ -233,10 +233,16 @@ def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def database(server: Server, maintenance: Connection) -> Iterator[str]:
-    """The name of the test's own database."""
+def clone(server: Server, maintenance: Connection) -> Iterator[Connection]:
+    """A superuser's connection to the test's own database."""
     with connect_to_clone(server, maintenance) as connection:
-        yield connection.info.dbname
+        yield connection
+
+
+@pytest.fixture
+def database(clone: Connection) -> str:
+    """The name of the test's own database."""
+    return clone.info.dbname
 
 
 @pytest.fixture
@@ -267,9 +273,9 @@ def connect(dsn: Callable[..., str]) -> Iterator[Callable[..., Connection]]:
 
 
 @pytest.fixture
-def db(connect: Callable[..., Connection]) -> Connection:
+def db(clone: Connection) -> Connection:
     """A superuser's autocommit connection to the test's database."""
-    return connect()
+    return clone
 
 
 @pytest.fixture

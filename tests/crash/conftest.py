@@ -29,12 +29,7 @@ def double(connect: Callable[..., Connection]) -> Iterator[StripeDouble]:
 
 @pytest.fixture
 def story(db: Connection, connect: Callable[..., Connection], double: StripeDouble) -> Story:
-    engine = Engine(
-        db,
-        app=connect("payout_app"),
-        worker=connect("payout_worker"),
-        operator=connect("payout_operator"),
-    )
+    engine = Engine(db, log_in=connect)
     return Story(engine=engine, double=double)
 
 

@@ -42,12 +42,7 @@ def engine(workbench: Connection) -> Iterator[Engine]:
 @pytest.fixture
 def shared_engine(db: Connection, connect: Callable[..., Connection]) -> Iterator[Engine]:
     """An engine in a database of its own, whose roles are logins, for more than one connection."""
-    engine = Engine(
-        db,
-        app=connect("payout_app"),
-        worker=connect("payout_worker"),
-        operator=connect("payout_operator"),
-    )
+    engine = Engine(db, log_in=connect)
     # However old the template is, a sweep does not happen to seal.
     db.execute("update payout.seal_marks set marked_at = clock_timestamp()")
     yield engine

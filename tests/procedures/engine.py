@@ -5,9 +5,10 @@ Time is moved by ageing rows, never by a setting: `Engine.let_pass`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from psycopg.types.json import Jsonb
@@ -150,20 +151,37 @@ def unguarded(connection: Connection, *tables: str) -> Iterator[None]:
 
 
 class Engine:
-    """The engine of one database. With one connection, all of its roles are played on that one."""
+    """The engine of one database. With one connection, all of its roles are played on that one.
+
+    Whoever can `log_in` gives each role a connection of its own, once it is needed.
+    """
 
     def __init__(
         self,
         db: Connection,
         *,
-        app: Connection | None = None,
+        log_in: Callable[[str], Connection] | None = None,
         worker: Connection | None = None,
-        operator: Connection | None = None,
     ) -> None:
         self.db = db
-        self.app = app or db
-        self.worker = worker or db
-        self.operator = operator or db
+        self._log_in = log_in or (lambda _: db)
+        if worker is not None:
+            self.worker = worker
+
+    @cached_property
+    def app(self) -> Connection:
+        """The connection of the application."""
+        return self._log_in("payout_app")
+
+    @cached_property
+    def worker(self) -> Connection:
+        """The connection of a worker."""
+        return self._log_in("payout_worker")
+
+    @cached_property
+    def operator(self) -> Connection:
+        """The connection of an operator."""
+        return self._log_in("payout_operator")
 
     def settle(
         self,

@@ -17,7 +17,7 @@ OWN: Final = {"connect", "dsn", "database"}
 def db(request: pytest.FixtureRequest) -> Iterator[Connection]:
     """A superuser's connection, to a transaction that is undone or to the test's own database."""
     if OWN & set(request.fixturenames):
-        yield request.getfixturevalue("connect")()
+        yield request.getfixturevalue("clone")
         return
     workbench = request.getfixturevalue("workbench")
     with workbench.transaction(force_rollback=True):
