@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -93,6 +94,9 @@ def login_name(role: str, person: int = 1) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Find or start the server, in the one process that starts the others."""
+    # A shell that starts this in the background has it, and all it starts, ignore Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     if given := os.environ.get("DATABASE_URL"):
