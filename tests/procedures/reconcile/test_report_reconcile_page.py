@@ -13,6 +13,7 @@ from tests.conftest import Connection
 from tests.procedures.engine import Engine, no_answer, no_such_account, success, unfunded, unguarded
 from tests.procedures.epoch.places import adopted_elsewhere
 from tests.procedures.reconcile.listing import (
+    OTHER_QUERY,
     REPORT,
     Finding,
     Taken,
@@ -27,7 +28,6 @@ from tests.procedures.reconcile.listing import (
 )
 from tests.schema.refusals import Refusal, refusal, refusal_of, wait_until_blocked
 
-OTHER_QUERY = "the page answers another query than was given out here"
 OTHER_KIND = "the page holds something of another kind, or without a time"
 
 
