@@ -357,10 +357,10 @@ COMMENT ON COLUMN payout.transfer_lookups.begun_at IS 'Before anything was asked
 
 
 --
--- Name: add_lookup_page(payout.transfer_lookups, integer, text, jsonb, boolean); Type: FUNCTION; Schema: payout; Owner: -
+-- Name: add_lookup_page(payout.transfer_lookups, integer, jsonb, text, jsonb, boolean); Type: FUNCTION; Schema: payout; Owner: -
 --
 
-CREATE FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS void
+CREATE FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -377,7 +377,10 @@ begin
         not between 0 and jsonb_array_length(p_lookup.queries) - 1 then
         perform payout.refuse_lookup_page(p_lookup.lookup_id,
             format('it has no query %s', coalesce(p_query_number::text, 'null')));
-    elsif jsonb_typeof(p_transfers) = 'array' and exists (
+    end if;
+    perform payout.refuse_other_query(
+        format('look-up %s', p_lookup.lookup_id), p_query, p_lookup.queries -> p_query_number);
+    if jsonb_typeof(p_transfers) = 'array' and exists (
         select from payout.transfer_lookup_pages as p
         where p.lookup_id = p_lookup.lookup_id and p.query_number = p_query_number
             and p.starting_after is not distinct from p_starting_after
@@ -420,10 +423,10 @@ $$;
 
 
 --
--- Name: FUNCTION add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Stores a page with its matches, unless it is there; refuses one that is not the next.';
+COMMENT ON FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Stores a page with its matches, unless it is there; refuses one that is not the next.';
 
 
 --
@@ -473,6 +476,7 @@ CREATE TABLE payout.reconcile_runs (
     worker text,
     transfers_expected bigint DEFAULT 0 NOT NULL,
     abandoned_at timestamp with time zone,
+    epoch_id bigint,
     CONSTRAINT counts_are_not_negative CHECK (((transfers_seen >= 0) AND (discrepancies_found >= 0))),
     CONSTRAINT expected_is_not_negative CHECK ((transfers_expected >= 0)),
     CONSTRAINT run_is_finished_or_abandoned CHECK (((finished_at IS NULL) OR (abandoned_at IS NULL))),
@@ -534,6 +538,13 @@ COMMENT ON COLUMN payout.reconcile_runs.transfers_expected IS 'Transfers that we
 --
 
 COMMENT ON COLUMN payout.reconcile_runs.abandoned_at IS 'Given up: it was made in another place, or before the gate was closed.';
+
+
+--
+-- Name: COLUMN reconcile_runs.epoch_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.reconcile_runs.epoch_id IS 'The newest of payout.epochs when the run was begun; null: there was none.';
 
 
 --
@@ -4706,6 +4717,29 @@ COMMENT ON FUNCTION payout.reconcile_page_problem(p_run payout.reconcile_runs, p
 
 
 --
+-- Name: reconcile_query(payout.reconcile_runs); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.reconcile_query(p_run payout.reconcile_runs) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return jsonb_build_object('created', jsonb_build_object(
+        'gte', greatest(0, floor(extract(epoch from p_run.created_from - interval '1 hour'))),
+        'lt', ceil(extract(epoch from p_run.created_until + interval '5 minutes'))));
+end
+$$;
+
+
+--
+-- Name: FUNCTION reconcile_query(p_run payout.reconcile_runs); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.reconcile_query(p_run payout.reconcile_runs) IS 'The parameters of GET /v1/transfers that list what a run compares.';
+
+
+--
 -- Name: record_findings(payout.finding[], bigint); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -5219,6 +5253,35 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.refuse_lookup_page(p_lookup_id bigint, p_problem text) IS 'Raises SP340 for a page that is not one the look-up waits for.';
+
+
+--
+-- Name: refuse_other_query(text, jsonb, jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_other_query(p_what text, p_query jsonb, p_asked jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    if p_query is distinct from p_asked then
+        raise exception '%: the page answers another query than was given out here', p_what
+            using
+                errcode = 'SP341',
+                detail = format('It answers %s, asked is %s.', coalesce(p_query::text, 'none'),
+                    coalesce(p_asked::text, 'nothing')),
+                hint = 'Hand back the query as it was given out; a number that another database '
+                    'gave out counts there alone: begin or claim anew.';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_other_query(p_what text, p_query jsonb, p_asked jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_other_query(p_what text, p_query jsonb, p_asked jsonb) IS 'Raises SP341 for a page of another query than a run or look-up asks.';
 
 
 --
@@ -5748,7 +5811,7 @@ CREATE FUNCTION payout.runs_of_this_place() RETURNS SETOF payout.reconcile_runs
     from payout.reconcile_runs as r
     cross join payout.where_we_are() as w
     left join lateral (
-        select e.recorded_at, e.reconcile_run_id
+        select e.epoch_id, e.reconcile_run_id
         from payout.epochs as e
         where not e.is_first_claim
         order by e.epoch_id desc
@@ -5757,7 +5820,7 @@ CREATE FUNCTION payout.runs_of_this_place() RETURNS SETOF payout.reconcile_runs
     where r.abandoned_at is null
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (w.system_identifier, w.timeline_id, w.database_oid, w.table_oid)
-        and (e.recorded_at is null or r.started_at > e.recorded_at
+        and (e.epoch_id is null or r.epoch_id >= e.epoch_id
             or r.reconcile_run_id >= e.reconcile_run_id)
 $$;
 
@@ -6154,9 +6217,9 @@ begin
     v_from := least(v_from, v_now - interval '1 day');
 
     insert into payout.reconcile_runs (
-        worker, started_at, created_from, created_until, transfers_expected)
+        worker, started_at, epoch_id, created_from, created_until, transfers_expected)
     values (
-        p_worker, v_now, v_from, v_now, (
+        p_worker, v_now, (select max(o.epoch_id) from payout.epochs as o), v_from, v_now, (
             select count(*)
             from payout.ledger_entries as e
             where e.kind = 'paid' and e.created_at >= v_from and e.created_at < v_now))
@@ -6943,13 +7006,9 @@ begin
         perform payout.start_run(p_worker);
     end if;
 
-    -- The clocks here and at Stripe may differ.
     return query
-    select r.reconcile_run_id,
-        jsonb_build_object('created', jsonb_build_object(
-            'gte', greatest(0, floor(extract(epoch from r.created_from - interval '1 hour'))),
-            'lt', ceil(extract(epoch from r.created_until + interval '5 minutes')))),
-        r.next_cursor, r.transfers_seen, r.transfers_expected
+    select r.reconcile_run_id, payout.reconcile_query(r), r.next_cursor, r.transfers_seen,
+        r.transfers_expected
     from payout.runs_of_this_place() as r
     where r.finished_at is null;
 end
@@ -7546,7 +7605,7 @@ begin
     where r.finished_at is not null
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
-        and (v_epoch.epoch_id is null or r.started_at > v_epoch.recorded_at)
+        and (v_epoch.epoch_id is null or r.epoch_id >= v_epoch.epoch_id)
         and r.created_until > payout.clock() - interval '1 hour'
     order by r.reconcile_run_id desc
     limit 1;
@@ -7755,10 +7814,10 @@ COMMENT ON FUNCTION payout_api.report_events_page(p_query jsonb, p_starting_afte
 
 
 --
--- Name: report_lookup_page(bigint, integer, text, jsonb, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+-- Name: report_lookup_page(bigint, integer, jsonb, text, jsonb, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
-CREATE FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS TABLE(is_complete boolean, verdict text, state text)
+CREATE FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS TABLE(is_complete boolean, verdict text, state text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -7778,7 +7837,7 @@ begin
     for update;
 
     perform payout.add_lookup_page(
-        v_lookup, p_query_number, p_starting_after, p_transfers, p_has_more);
+        v_lookup, p_query_number, p_query, p_starting_after, p_transfers, p_has_more);
 
     if (
         select count(*)
@@ -7795,10 +7854,10 @@ $$;
 
 
 --
--- Name: FUNCTION report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout_api; Owner: -
+-- Name: FUNCTION report_lookup_page(p_lookup_id bigint, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout_api; Owner: -
 --
 
-COMMENT ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Takes a page of a query of a look-up, as Stripe sent it; once all are there, says what was found (ok, already, stale or alarm) and the state of the transfer.';
+COMMENT ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Takes a page of a query of a look-up, as Stripe sent it; once all are there, says what was found (ok, already, stale or alarm) and the state of the transfer.';
 
 
 --
@@ -7856,10 +7915,10 @@ COMMENT ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) IS 'Takes an ar
 
 
 --
--- Name: report_reconcile_page(bigint, text, jsonb, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
+-- Name: report_reconcile_page(bigint, jsonb, text, jsonb, boolean); Type: FUNCTION; Schema: payout_api; Owner: -
 --
 
-CREATE FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS TABLE(transfers_seen bigint, discrepancies_found bigint, is_finished boolean)
+CREATE FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) RETURNS TABLE(transfers_seen bigint, discrepancies_found bigint, is_finished boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET jit TO 'off'
@@ -7873,6 +7932,11 @@ begin
     from payout.reconcile_runs as r
     where r.reconcile_run_id = p_reconcile_run_id
     for update;
+    if found then
+        perform payout.refuse_other_query(
+            format('reconcile run %s', p_reconcile_run_id), p_query,
+            payout.reconcile_query(v_run));
+    end if;
 
     if not exists (
         select from payout.reconcile_pages as p
@@ -7895,10 +7959,10 @@ $$;
 
 
 --
--- Name: FUNCTION report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout_api; Owner: -
+-- Name: FUNCTION report_reconcile_page(p_reconcile_run_id bigint, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: COMMENT; Schema: payout_api; Owner: -
 --
 
-COMMENT ON FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Takes a page of a run, as Stripe sent it; returns what the run has seen and found so far, and whether it is finished.';
+COMMENT ON FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) IS 'Takes a page of a run, as Stripe sent it, with the query that it answers; returns what the run has seen and found so far, and whether it is finished.';
 
 
 --
@@ -10556,10 +10620,10 @@ GRANT SELECT ON TABLE payout.transfer_lookups TO payout_auditor;
 
 
 --
--- Name: FUNCTION add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
 
 
 --
@@ -11297,6 +11361,13 @@ REVOKE ALL ON FUNCTION payout.reconcile_page_problem(p_run payout.reconcile_runs
 
 
 --
+-- Name: FUNCTION reconcile_query(p_run payout.reconcile_runs); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.reconcile_query(p_run payout.reconcile_runs) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION record_findings(p_findings payout.finding[], p_reconcile_run_id bigint); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -11378,6 +11449,13 @@ REVOKE ALL ON FUNCTION payout.refuse_list(p_what text, p_problem text) FROM PUBL
 --
 
 REVOKE ALL ON FUNCTION payout.refuse_lookup_page(p_lookup_id bigint, p_problem text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_other_query(p_what text, p_query jsonb, p_asked jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_other_query(p_what text, p_query jsonb, p_asked jsonb) FROM PUBLIC;
 
 
 --
@@ -11819,11 +11897,11 @@ GRANT ALL ON FUNCTION payout_api.report_events_page(p_query jsonb, p_starting_af
 
 
 --
--- Name: FUNCTION report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout_api; Owner: -
+-- Name: FUNCTION report_lookup_page(p_lookup_id bigint, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout_api; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_starting_after text, p_transfers jsonb, p_has_more boolean) TO payout_worker;
+REVOKE ALL ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) TO payout_worker;
 
 
 --
@@ -11835,11 +11913,11 @@ GRANT ALL ON FUNCTION payout_api.report_outcomes(p_outcomes jsonb) TO payout_wor
 
 
 --
--- Name: FUNCTION report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout_api; Owner: -
+-- Name: FUNCTION report_reconcile_page(p_reconcile_run_id bigint, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean); Type: ACL; Schema: payout_api; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_starting_after text, p_transfers jsonb, p_has_more boolean) TO payout_worker;
+REVOKE ALL ON FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) TO payout_worker;
 
 
 --

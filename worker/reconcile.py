@@ -146,6 +146,7 @@ class Reconciler:
             [row] = await self._report(
                 "report_reconcile_page",
                 p_reconcile_run_id=begun["reconcile_run_id"],
+                p_query=Jsonb(begun["query"]),
                 p_starting_after=starting_after,
                 p_transfers=Jsonb(page.data),
                 p_has_more=page.has_more,
@@ -166,6 +167,7 @@ class Reconciler:
                     "report_lookup_page",
                     p_lookup_id=lookup["lookup_id"],
                     p_query_number=number,
+                    p_query=Jsonb(query),
                     p_starting_after=starting_after,
                     p_transfers=Jsonb(page.data),
                     p_has_more=page.has_more,
@@ -253,8 +255,9 @@ async def _all_of(readings: Iterable[Coroutine[Any, Any, int]]) -> int:
     return sum(result for result in ended if isinstance(result, int))
 
 
-def _place(begun: Row) -> tuple[object, object]:
-    return begun["reconcile_run_id"], begun["starting_after"]
+def _place(begun: Row) -> tuple[object, ...]:
+    # A copy of the database may give out the same number for another query.
+    return begun["reconcile_run_id"], begun["query"], begun["starting_after"]
 
 
 def _is_passing(error: Exception) -> bool:

@@ -18,10 +18,6 @@ select 'payout_api.approve_absence(bigint, text)'::regprocedure;
 select 'payout_api.claim_lookups(text, integer, text, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/claim_lookups.sql
 
--- exists: procedures/api/worker/report_lookup_page.sql
-select 'payout_api.report_lookup_page(bigint, integer, text, jsonb, boolean)'::regprocedure;
--- end exists: procedures/api/worker/report_lookup_page.sql
-
 -- exists: procedures/api/worker/sweep.sql
 select 'payout_api.sweep(integer)'::regprocedure;
 -- end exists: procedures/api/worker/sweep.sql

@@ -12,10 +12,6 @@ select 'payout_api.claim_reversal_lookups(text, integer, text, boolean)'::regpro
 select 'payout_api.report_events_page(jsonb, text, jsonb, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/report_events_page.sql
 
--- exists: procedures/api/worker/report_reconcile_page.sql
-select 'payout_api.report_reconcile_page(bigint, text, jsonb, boolean)'::regprocedure;
--- end exists: procedures/api/worker/report_reconcile_page.sql
-
 -- exists: procedures/api/worker/report_reversals.sql
 select 'payout_api.report_reversals(text, jsonb)'::regprocedure;
 -- end exists: procedures/api/worker/report_reversals.sql
@@ -111,10 +107,6 @@ select 'payout.reversals_problem(payout.payout_transfers, jsonb)'::regprocedure;
 -- exists: procedures/reconcile/sighting_outcome.sql
 select 'payout.sighting_outcome(payout.stripe_sightings, payout.transfer_states)'::regprocedure;
 -- end exists: procedures/reconcile/sighting_outcome.sql
-
--- exists: procedures/reconcile/start_run.sql
-select 'payout.start_run(text)'::regprocedure;
--- end exists: procedures/reconcile/start_run.sql
 
 -- exists: procedures/reconcile/take_sightings.sql
 select 'payout.take_sightings(payout.stripe_sightings[], bigint)'::regprocedure;

@@ -4,14 +4,6 @@
 select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
 -- end exists: procedures/api/operator/change_stripe_account.sql
 
--- exists: procedures/api/operator/open_gate.sql
-select 'payout_api.open_gate(text, boolean)'::regprocedure;
--- end exists: procedures/api/operator/open_gate.sql
-
--- exists: procedures/api/worker/begin_reconcile.sql
-select 'payout_api.begin_reconcile(text, text, boolean)'::regprocedure;
--- end exists: procedures/api/worker/begin_reconcile.sql
-
 -- exists: procedures/api/worker/claim_transfers.sql
 select 'payout_api.claim_transfers(text, integer, bigint, text, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/claim_transfers.sql
@@ -35,10 +27,6 @@ select 'payout.refuse_unsafe_server()'::regprocedure;
 -- exists: procedures/execution/was_seen_at_stripe.sql
 select 'payout.was_seen_at_stripe(bigint)'::regprocedure;
 -- end exists: procedures/execution/was_seen_at_stripe.sql
-
--- exists: procedures/lookups/add_lookup_page.sql
-select 'payout.add_lookup_page(payout.transfer_lookups, integer, text, jsonb, boolean)'::regprocedure;
--- end exists: procedures/lookups/add_lookup_page.sql
 
 -- exists: procedures/lookups/finish_lookup.sql
 select 'payout.finish_lookup(payout.transfer_lookups, payout.transfer_states)'::regprocedure;
@@ -71,10 +59,6 @@ select 'payout.note_reversals(payout.stripe_sightings[])'::regprocedure;
 -- exists: procedures/reconcile/record_findings.sql
 select 'payout.record_findings(payout.finding[], bigint)'::regprocedure;
 -- end exists: procedures/reconcile/record_findings.sql
-
--- exists: procedures/reconcile/runs_of_this_place.sql
-select 'payout.runs_of_this_place()'::regprocedure;
--- end exists: procedures/reconcile/runs_of_this_place.sql
 
 -- exists: procedures/reconcile/take_events.sql
 select 'payout.take_events(jsonb)'::regprocedure;

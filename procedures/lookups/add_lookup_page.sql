@@ -4,11 +4,12 @@
 -- A match says that it is ours by its metadata or by its group, which nobody can edit.
 -- Of a charge Stripe sets the group: there one without metadata of ours, but of the
 -- same charge, account and amount, may be it too (lookup_outcome).
--- Raises: SP340 no such query, a page out of order or malformed.
+-- Raises: SP340 no such query, a page out of order or malformed; SP341 (refuse_other_query).
 
 create or replace function payout.add_lookup_page(
     p_lookup payout.transfer_lookups,
     p_query_number integer,
+    p_query jsonb,
     p_starting_after text,
     p_transfers jsonb,
     p_has_more boolean
@@ -31,7 +32,10 @@ begin
         not between 0 and jsonb_array_length(p_lookup.queries) - 1 then
         perform payout.refuse_lookup_page(p_lookup.lookup_id,
             format('it has no query %s', coalesce(p_query_number::text, 'null')));
-    elsif jsonb_typeof(p_transfers) = 'array' and exists (
+    end if;
+    perform payout.refuse_other_query(
+        format('look-up %s', p_lookup.lookup_id), p_query, p_lookup.queries -> p_query_number);
+    if jsonb_typeof(p_transfers) = 'array' and exists (
         select from payout.transfer_lookup_pages as p
         where p.lookup_id = p_lookup.lookup_id and p.query_number = p_query_number
             and p.starting_after is not distinct from p_starting_after
@@ -72,5 +76,5 @@ begin
 end
 $$;
 comment on function payout.add_lookup_page(
-    payout.transfer_lookups, integer, text, jsonb, boolean
+    payout.transfer_lookups, integer, jsonb, text, jsonb, boolean
 ) is 'Stores a page with its matches, unless it is there; refuses one that is not the next.';

@@ -2,6 +2,7 @@
 --
 -- A run that was made elsewhere, or before the gate was last closed, compared
 -- another database or another Stripe account. The run that opened the gate counts.
+-- No time is compared: a clock may be set back.
 
 create or replace function payout.runs_of_this_place()
 returns setof payout.reconcile_runs
@@ -13,7 +14,7 @@ as $$
     from payout.reconcile_runs as r
     cross join payout.where_we_are() as w
     left join lateral (
-        select e.recorded_at, e.reconcile_run_id
+        select e.epoch_id, e.reconcile_run_id
         from payout.epochs as e
         where not e.is_first_claim
         order by e.epoch_id desc
@@ -22,7 +23,7 @@ as $$
     where r.abandoned_at is null
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (w.system_identifier, w.timeline_id, w.database_oid, w.table_oid)
-        and (e.recorded_at is null or r.started_at > e.recorded_at
+        and (e.epoch_id is null or r.epoch_id >= e.epoch_id
             or r.reconcile_run_id >= e.reconcile_run_id)
 $$;
 comment on function payout.runs_of_this_place() is

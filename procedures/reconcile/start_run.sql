@@ -37,9 +37,9 @@ begin
     v_from := least(v_from, v_now - interval '1 day');
 
     insert into payout.reconcile_runs (
-        worker, started_at, created_from, created_until, transfers_expected)
+        worker, started_at, epoch_id, created_from, created_until, transfers_expected)
     values (
-        p_worker, v_now, v_from, v_now, (
+        p_worker, v_now, (select max(o.epoch_id) from payout.epochs as o), v_from, v_now, (
             select count(*)
             from payout.ledger_entries as e
             where e.kind = 'paid' and e.created_at >= v_from and e.created_at < v_now))

@@ -22,6 +22,8 @@ from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
 from tests.procedures.engine import Engine, rate_limited, success
 from tests.procedures.epoch.places import gate_problem, refused_claim
+from tests.procedures.reconcile.listing import OTHER_QUERY, begin, reconcile, refusal_by, report
+from tests.schema.refusals import refusal, refusal_of
 
 NOTHING_IS_CLAIMED: Final = "nothing is claimed now: "
 OF_ANOTHER: Final = Fault(
@@ -106,6 +108,27 @@ def test_a_dump_restored_beside_the_true_database_hands_out_nothing(
     assert "; tables from " in problem
     due.engine.make_due()
     assert len(due.engine.claim()) == 1
+
+
+def test_a_page_of_the_true_databases_run_does_not_end_the_run_of_its_copy(
+    db: Connection, dsn: Callable[..., str], empty_database: Callable[[], str], tmp_path: Path
+) -> None:
+    """Both have the same number; the one compares a day, the other everything."""
+    reconcile(db)
+    copy = empty_database()
+    restore(dump(dsn(), tmp_path / "dump.sql"), copy)
+    old = begin(db)
+    with psycopg.connect(copy, autocommit=True) as copied:
+        run = begin(copied)
+        assert run.reconcile_run_id == old.reconcile_run_id
+        refused = refusal_of(copied, lambda: report(copied, old))
+        assert refused == refusal_by(run, OTHER_QUERY)
+        gate = refusal(copied, "select payout_api.open_gate('restored')")
+        assert gate is not None
+        assert gate.sqlstate == "SP410"
+        report(copied, run)
+        copied.execute("select payout_api.open_gate('restored')")
+        assert gate_problem(copied) is None
 
 
 def test_a_dump_restored_over_what_was_dropped_hands_out_nothing(

@@ -286,8 +286,8 @@ class World(RuleBasedStateMachine):
         if is_finished:
             assert starting_after is None
             self.engine.worker.execute(
-                "select payout_api.report_reconcile_page(%s, null, %s, false)",
-                [run_id, Jsonb(self.listed(query))],
+                "select payout_api.report_reconcile_page(%s, %s, null, %s, false)",
+                [run_id, Jsonb(query), Jsonb(self.listed(query))],
             )
 
     @rule()

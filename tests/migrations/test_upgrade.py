@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import ROOT, Server
 from tests.procedures.engine import Engine, rate_limited
 from tests.procedures.epoch.places import epochs, gate_problem
+from tests.procedures.reconcile.listing import begin
 from tests.schema import rows
 from tools import migrate
 from worker.database import apply_queue_grants, apply_queue_schema
@@ -64,3 +65,17 @@ def test_an_installation_that_has_claimed_goes_on_claiming(
         assert len(epochs(db)) == before + 1
         engine.make_due()
         assert engine.claim_one().attempt == 2
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_run_goes_on_unless_the_gate_was_closed_since(
+    empty_database: Callable[[], str], tmp_path: Path, is_closed: bool
+) -> None:
+    uri = empty_database()
+    install_before("-run-and-query.", uri, tmp_path)
+    with psycopg.connect(uri, autocommit=True) as db:
+        begun = begin(db).reconcile_run_id
+        if is_closed:
+            db.execute("insert into payout.epochs (reason) values ('closed')")
+        migrate.apply_all(uri, ROOT)
+        assert (begin(db).reconcile_run_id != begun) == is_closed

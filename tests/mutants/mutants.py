@@ -411,7 +411,12 @@ MUTANTS = [
         for name, old, new in (
             ("without a run", "v_run_id is null and p_without_reconcile is not true", "false"),
             ("by an unfinished run", "r.finished_at is not null", "true"),
-            ("by an old run", "r.started_at > v_epoch.recorded_at", "true"),
+            ("by an old run", "r.epoch_id >= v_epoch.epoch_id", "true"),
+            (
+                "by a run that was old when the clock was ahead",
+                "r.epoch_id >= v_epoch.epoch_id",
+                "r.started_at > v_epoch.recorded_at",
+            ),
             ("by a run begun long ago", "and r.created_until > payout.clock()", "and now()"),
             (
                 "by a run in another place",
@@ -912,8 +917,45 @@ MUTANTS = [
     ),
     Mutant(
         "a window that counts after the gate was closed",
-        (Edit(RUNS, "and (e.recorded_at is null or", "and (true or"),),
+        (Edit(RUNS, "and (e.epoch_id is null or", "and (true or"),),
         probes.a_copy_is_compared_from_its_first_transfer_on,
+    ),
+    Mutant(
+        "a window that counts by its time",
+        (
+            Edit(RUNS, "select e.epoch_id, e.", "select e.recorded_at, e.epoch_id, e."),
+            Edit(RUNS, "r.epoch_id >= e.epoch_id", "r.started_at > e.recorded_at"),
+        ),
+        probes.a_copy_is_compared_from_its_first_transfer_on,
+    ),
+    *(
+        Mutant(name, (Edit(file, old, new),), probes.a_page_answers_the_query_that_was_given_out)
+        for name, file, old, new in (
+            (
+                "a page that answers any query",
+                "reconcile/refuse_other_query.sql",
+                "if p_query is distinct from p_asked then",
+                "if false then",
+            ),
+            (
+                "a page without its query",
+                "reconcile/refuse_other_query.sql",
+                "p_query is distinct from p_asked",
+                "p_query <> p_asked",
+            ),
+            (
+                "a run that takes pages of another one",
+                "api/worker/report_reconcile_page.sql",
+                "p_query,\n            payout.reconcile_query(v_run)",
+                "p_query,\n            p_query",
+            ),
+            (
+                "a look-up that takes pages of another one",
+                "lookups/add_lookup_page.sql",
+                "p_query, p_lookup.queries -> p_query_number",
+                "p_query, p_query",
+            ),
+        )
     ),
     Mutant(
         "windows without an overlap",

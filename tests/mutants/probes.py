@@ -386,17 +386,16 @@ def the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place(engine: Engine
     assert sqlstate(engine, "select payout_api.open_gate(' ', true)") == "SP320"
     assert sqlstate(engine, OPEN_GATE) == "SP410"
     engine.db.execute(
-        "insert into payout.reconcile_runs (created_from, created_until, started_at) "
-        "values (now() - interval '1 day', now(), now() + interval '1 second')"
+        "insert into payout.reconcile_runs (created_from, created_until, epoch_id) "
+        "select now() - interval '1 day', now(), max(e.epoch_id) from payout.epochs as e"
     )
     assert sqlstate(engine, OPEN_GATE) == "SP410"
     engine.db.execute(
-        "update payout.reconcile_runs set finished_at = now(), started_at = now() - interval '1 s'"
+        "update payout.reconcile_runs set finished_at = now(), epoch_id = epoch_id - 1, "
+        "started_at = now() + interval '1 day'"
     )
     assert sqlstate(engine, OPEN_GATE) == "SP410"
-    engine.db.execute(
-        "update payout.reconcile_runs set started_at = now() + interval '1 s', table_oid = 1"
-    )
+    engine.db.execute("update payout.reconcile_runs set epoch_id = epoch_id + 1, table_oid = 1")
     assert sqlstate(engine, OPEN_GATE) == "SP410"
     engine.db.execute(
         "update payout.reconcile_runs set table_oid = (payout.where_we_are()).table_oid, "
@@ -1188,7 +1187,7 @@ def a_transfer_that_stripe_does_not_have_is_found(engine: Engine) -> None:
 
 
 def a_run_takes_every_page(engine: Engine) -> None:
-    run = begin(engine.db).reconcile_run_id
+    run = begin(engine.db)
     report(engine.db, run, on_the_list("tr_9"), has_more=True)
     assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_8")) is not None
 
@@ -1198,10 +1197,22 @@ def a_copy_is_compared_from_its_first_transfer_on(engine: Engine) -> None:
     engine.db.execute("update payout.reconcile_runs set table_oid = 1")
     assert begin(engine.db).query["created"]["gte"] == 0
     reconcile(engine.db)
-    engine.db.execute(
-        "insert into payout.epochs (reason, recorded_at) values ('closed', payout.clock())"
-    )
+    engine.db.execute("update payout.reconcile_runs set started_at = now() + interval '1 day'")
+    engine.db.execute("insert into payout.epochs (reason) values ('closed')")
     assert begin(engine.db).query["created"]["gte"] == 0
+
+
+def a_page_answers_the_query_that_was_given_out(engine: Engine) -> None:
+    run = begin(engine.db)
+    day = run._replace(query={"created": {"gte": 1_900_000_000}})
+    assert refusal_of(engine.db, lambda: report(engine.db, day)) is not None
+    parked(with_account(engine))
+    (lookup,) = engine.claim_lookups(account=(ACCOUNT, False))
+    another = {"transfer_group": "payout_of_another"}
+    refused = refusal_of(engine.db, lambda: engine.report_page(lookup, 0, [], query=another))
+    assert refused is not None
+    without = "select payout_api.report_reconcile_page(%s, null, null, '[]', false)"
+    assert refusal(engine.db, without, [run.reconcile_run_id]) is not None
 
 
 def windows_overlap(engine: Engine) -> None:

@@ -298,17 +298,27 @@ class Engine:
         query_number: int | None,
         transfers: Any,
         *,
+        query: dict[str, Any] | None = None,
         starting_after: str | None = None,
         has_more: bool | None = False,
         connection: Connection | None = None,
     ) -> LookupReport:
-        """Report a page of a look-up, as a worker."""
+        """Report a page of a look-up, as a worker; of the query it was given, unless told."""
         lookup_id = lookup if isinstance(lookup, int) else lookup.lookup_id
+        if query is None and isinstance(lookup, Lookup):
+            query = dict(enumerate(lookup.queries)).get(query_number or 0)
         row = (connection or self.worker).execute(
             "select * from payout_api.report_lookup_page("
-            "p_lookup_id => %s, p_query_number => %s, p_starting_after => %s, "
+            "p_lookup_id => %s, p_query_number => %s, p_query => %s, p_starting_after => %s, "
             "p_transfers => %s, p_has_more => %s)",
-            [lookup_id, query_number, starting_after, Jsonb(transfers), has_more],
+            [
+                lookup_id,
+                query_number,
+                Jsonb(query or {}),
+                starting_after,
+                Jsonb(transfers),
+                has_more,
+            ],
         )
         return LookupReport(*row.fetchall()[0])
 

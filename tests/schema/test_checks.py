@@ -500,6 +500,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "reconcile_pages.starting_after",
         "reconcile_runs.abandoned_at",
         "reconcile_runs.database_oid",
+        "reconcile_runs.epoch_id",
         "reconcile_runs.finished_at",
         "reconcile_runs.next_cursor",
         "seal_marks.marked_id",

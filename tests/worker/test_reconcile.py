@@ -67,12 +67,14 @@ def test_a_look_up_pages_every_query_to_its_end() -> None:
     assert first == {
         "p_lookup_id": 7,
         "p_query_number": 0,
+        "p_query": queries[0],
         "p_starting_after": None,
         "p_transfers": FIRST.data,
         "p_has_more": True,
     }
     assert (second["p_starting_after"], second["p_has_more"]) == ("tr_2", False)
-    assert (third["p_query_number"], third["p_starting_after"]) == (1, None)
+    assert (third["p_query_number"], third["p_query"]) == (1, queries[1])
+    assert third["p_starting_after"] is None
 
 
 def test_look_ups_are_claimed_until_fewer_are_due_than_were_asked_for() -> None:
@@ -196,6 +198,7 @@ def test_a_run_goes_on_where_it_was_left_and_tells_its_progress() -> None:
     assert database.arguments("report_reconcile_page") == [
         {
             "p_reconcile_run_id": 3,
+            "p_query": {"created": {"gte": 1}},
             "p_starting_after": "tr_9",
             "p_transfers": LAST.data,
             "p_has_more": False,
@@ -226,6 +229,17 @@ def test_who_falls_behind_another_process_goes_on_where_that_one_is() -> None:
     adapter = FakeListings(FIRST, LAST)
     assert asyncio.run(make(database, adapter).reconcile()) == FINISHED
     assert adapter.asked[1][1]["starting_after"] == "tr_2"
+
+
+def test_who_outlives_a_restore_goes_on_with_the_run_that_has_the_number_now() -> None:
+    whole = BEGUN | {"query": {"created": {"gte": 0}}}
+    database = RecordingDatabase(
+        begin_reconcile=[[BEGUN], [whole]],
+        report_reconcile_page=[bad_argument("another query than was given out"), [FINISHED]],
+    )
+    adapter = FakeListings(LAST, LAST)
+    assert asyncio.run(make(database, adapter).reconcile()) == FINISHED
+    assert adapter.asked[1] == ("/v1/transfers", whole["query"])
 
 
 def test_a_page_that_is_refused_for_another_reason_is_raised() -> None:

@@ -42,7 +42,7 @@ begin
     where r.finished_at is not null
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
-        and (v_epoch.epoch_id is null or r.started_at > v_epoch.recorded_at)
+        and (v_epoch.epoch_id is null or r.epoch_id >= v_epoch.epoch_id)
         and r.created_until > payout.clock() - interval '1 hour'
     order by r.reconcile_run_id desc
     limit 1;

@@ -37,13 +37,9 @@ begin
         perform payout.start_run(p_worker);
     end if;
 
-    -- The clocks here and at Stripe may differ.
     return query
-    select r.reconcile_run_id,
-        jsonb_build_object('created', jsonb_build_object(
-            'gte', greatest(0, floor(extract(epoch from r.created_from - interval '1 hour'))),
-            'lt', ceil(extract(epoch from r.created_until + interval '5 minutes')))),
-        r.next_cursor, r.transfers_seen, r.transfers_expected
+    select r.reconcile_run_id, payout.reconcile_query(r), r.next_cursor, r.transfers_seen,
+        r.transfers_expected
     from payout.runs_of_this_place() as r
     where r.finished_at is null;
 end

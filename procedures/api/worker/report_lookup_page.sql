@@ -3,11 +3,13 @@
 -- Called by: worker. The pages of a query come in order, the queries in any.
 -- Safe to repeat: a page that was taken before changes nothing, nor does the last one.
 -- Locks: the transfer's progress row.
--- Raises: SP340 unknown look-up or query, a page out of order or malformed.
+-- Raises: SP340 unknown look-up or query, a page out of order or malformed; SP341 another query
+-- than was given out under these numbers (refuse_other_query).
 
 create or replace function payout_api.report_lookup_page(
     p_lookup_id bigint,
     p_query_number integer,
+    p_query jsonb,
     p_starting_after text,
     p_transfers jsonb,
     p_has_more boolean
@@ -34,7 +36,7 @@ begin
     for update;
 
     perform payout.add_lookup_page(
-        v_lookup, p_query_number, p_starting_after, p_transfers, p_has_more);
+        v_lookup, p_query_number, p_query, p_starting_after, p_transfers, p_has_more);
 
     if (
         select count(*)
@@ -48,10 +50,12 @@ begin
     end if;
 end
 $$;
-comment on function payout_api.report_lookup_page(bigint, integer, text, jsonb, boolean) is
+comment on function payout_api.report_lookup_page(bigint, integer, jsonb, text, jsonb, boolean) is
     'Takes a page of a query of a look-up, as Stripe sent it; once all are there, says what was '
     'found (ok, already, stale or alarm) and the state of the transfer.';
-revoke execute on function payout_api.report_lookup_page(bigint, integer, text, jsonb, boolean)
-    from public;
-grant execute on function payout_api.report_lookup_page(bigint, integer, text, jsonb, boolean)
-    to payout_worker;
+revoke execute on function payout_api.report_lookup_page(
+    bigint, integer, jsonb, text, jsonb, boolean
+) from public;
+grant execute on function payout_api.report_lookup_page(
+    bigint, integer, jsonb, text, jsonb, boolean
+) to payout_worker;

@@ -3,10 +3,12 @@
 -- Called by: worker. With the last page the run is finished.
 -- Safe to repeat: a page that was taken before changes nothing.
 -- Locks: the run's row; the progress rows of transfers found, in id order.
--- Raises: SP341 unknown run, a page out of order (with the cursor expected) or malformed.
+-- Raises: SP341 unknown run, another query (refuse_other_query), a page out of order (with the
+-- cursor expected) or malformed.
 
 create or replace function payout_api.report_reconcile_page(
     p_reconcile_run_id bigint,
+    p_query jsonb,
     p_starting_after text,
     p_transfers jsonb,
     p_has_more boolean
@@ -27,6 +29,11 @@ begin
     from payout.reconcile_runs as r
     where r.reconcile_run_id = p_reconcile_run_id
     for update;
+    if found then
+        perform payout.refuse_other_query(
+            format('reconcile run %s', p_reconcile_run_id), p_query,
+            payout.reconcile_query(v_run));
+    end if;
 
     if not exists (
         select from payout.reconcile_pages as p
@@ -46,10 +53,10 @@ begin
     select v_run.transfers_seen, v_run.discrepancies_found, v_run.finished_at is not null;
 end
 $$;
-comment on function payout_api.report_reconcile_page(bigint, text, jsonb, boolean) is
-    'Takes a page of a run, as Stripe sent it; returns what the run has seen and found so far, '
-    'and whether it is finished.';
-revoke execute on function payout_api.report_reconcile_page(bigint, text, jsonb, boolean)
+comment on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean) is
+    'Takes a page of a run, as Stripe sent it, with the query that it answers; returns what the '
+    'run has seen and found so far, and whether it is finished.';
+revoke execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)
     from public;
-grant execute on function payout_api.report_reconcile_page(bigint, text, jsonb, boolean)
+grant execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)
     to payout_worker;

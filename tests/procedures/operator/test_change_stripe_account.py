@@ -58,7 +58,7 @@ def test_a_change_is_written_down_and_closes_the_gate(shared_engine: Engine) -> 
 
 
 def test_after_a_change_the_gate_wants_a_run_of_the_new_account(live: Engine) -> None:
-    reconcile(live.db, started="-1 second")
+    reconcile(live.db)
     live.db.execute(CHANGE, MOVED)
     assert refusal(live.db, OPEN) == NOT_RECONCILED
     reconcile(live.db)

@@ -22,15 +22,15 @@ def reconcile(
     db: Connection,
     *,
     is_finished: bool = True,
-    started: str = "1 second",
+    epochs_ago: int = 0,
     compared_until: str = "0 seconds",
 ) -> None:
-    """Leave a run behind as reconcile does, begun so long after the last epoch."""
+    """Leave a run behind as reconcile does, begun before so many of the last epochs."""
     db.execute(
-        "insert into payout.reconcile_runs (created_from, created_until, started_at, finished_at) "
+        "insert into payout.reconcile_runs (created_from, created_until, epoch_id, finished_at) "
         "select payout.clock() - interval '2 days', payout.clock() + %s::interval, "
-        "max(e.recorded_at) + %s::interval, case when %s then now() end from payout.epochs as e",
-        [compared_until, started, is_finished],
+        "max(e.epoch_id) - %s, case when %s then now() end from payout.epochs as e",
+        [compared_until, epochs_ago, is_finished],
     )
 
 
@@ -101,8 +101,19 @@ def test_a_run_that_came_with_the_copy_opens_no_gate(engine: Engine, part: str) 
 
 def test_a_run_from_before_the_gate_was_closed_opens_no_gate(engine: Engine) -> None:
     engine.db.execute("insert into payout.epochs (reason) values ('closed')")
-    reconcile(engine.db, started="-1 second")
+    reconcile(engine.db, epochs_ago=1)
+    # Whatever the clock said: it may have been set back since.
+    engine.db.execute("update payout.reconcile_runs set started_at = now() + interval '1 day'")
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
+def test_a_run_opens_a_gate_that_was_closed_with_a_clock_ahead(engine: Engine) -> None:
+    engine.db.execute(
+        "insert into payout.epochs (reason, recorded_at) "
+        "values ('closed', now() + interval '1 day')"
+    )
+    reconcile(engine.db)
+    assert refusal(engine.db, OPEN) is None
 
 
 @pytest.mark.parametrize(("age", "is_late"), [("59 minutes", False), ("61 minutes", True)])

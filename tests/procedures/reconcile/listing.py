@@ -9,12 +9,14 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
 from tests.procedures.engine import AMOUNT_MINOR, PAYEE, SETTLEMENT, Engine, success
+from tests.schema.refusals import Refusal
 
 Listed = dict[str, Any]
 
 ACCOUNT: Final = "acct_platform"
+OTHER_QUERY: Final = "the page answers another query than was given out here"
 BEGIN: Final = "select * from payout_api.begin_reconcile(%s, %s, %s)"
-REPORT: Final = "select * from payout_api.report_reconcile_page(%s, %s, %s, %s)"
+REPORT: Final = "select * from payout_api.report_reconcile_page(%s, %s, %s, %s, %s)"
 
 
 class Begun(NamedTuple):
@@ -68,14 +70,21 @@ def begin(
 
 def report(
     db: Connection,
-    run: int | None,
+    run: Begun,
     *transfers: object,
     after: str | None = None,
     has_more: bool | None = False,
 ) -> Taken:
-    """Report a page that starts after an id."""
-    (row,) = db.execute(REPORT, [run, after, Jsonb(list(transfers)), has_more]).fetchall()
+    """Report a page that starts after an id, of the query that the run was begun with."""
+    page = Jsonb(list(transfers))
+    parameters = [run.reconcile_run_id, Jsonb(run.query), after, page, has_more]
+    (row,) = db.execute(REPORT, parameters).fetchall()
     return Taken(*row)
+
+
+def refusal_by(run: Begun, problem: str) -> Refusal:
+    """Return how a run refuses a page."""
+    return Refusal("SP341", f"reconcile run {run.reconcile_run_id}: {problem}")
 
 
 def reconcile(db: Connection, *transfers: Listed, per_page: int = 100) -> Taken:
@@ -84,7 +93,7 @@ def reconcile(db: Connection, *transfers: Listed, per_page: int = 100) -> Taken:
     pages = [transfers[at : at + per_page] for at in range(0, len(transfers), per_page)] or [()]
     for number, page in enumerate(pages, start=1):
         has_more = number < len(pages)
-        taken = report(db, run.reconcile_run_id, *page, after=after, has_more=has_more)
+        taken = report(db, run, *page, after=after, has_more=has_more)
         after = page[-1]["id"] if page else after
     return taken
 

@@ -15,14 +15,17 @@ from tests.procedures.epoch.places import adopted_elsewhere, gate_problem
 from tests.procedures.reconcile.listing import (
     ACCOUNT,
     BEGIN,
+    Begun,
     Taken,
     begin,
     listed,
     reconcile,
+    refusal_by,
     report,
 )
-from tests.schema.refusals import Refusal, refusal, refusal_of
+from tests.schema.refusals import Refusal, refusal, refusal_of, wait_until_blocked
 
+COUNTS_NO_MORE = "the run does not count here any more: begin another one"
 OPEN = "select payout_api.open_gate(p_reason => 'reconciled')"
 
 
@@ -74,7 +77,7 @@ def test_stripe_is_asked_for_more_than_is_compared(engine: Engine) -> None:
 
 def test_a_run_goes_on_where_a_worker_that_died_left_it(engine: Engine) -> None:
     run = begin(engine.db)
-    report(engine.db, run.reconcile_run_id, listed("tr_9"), listed("tr_8"), has_more=True)
+    report(engine.db, run, listed("tr_9"), listed("tr_8"), has_more=True)
     assert begin(engine.db, worker="worker_2") == run._replace(
         starting_after="tr_8", transfers_seen=2
     )
@@ -86,15 +89,15 @@ def test_several_workers_that_begin_at_once_carry_one_run(
     workers = [connect("payout_worker") for _ in range(4)]
     barrier = Barrier(len(workers))
 
-    def begin_together(worker: Connection) -> int:
+    def begin_together(worker: Connection) -> Begun:
         barrier.wait()
-        return begin(worker).reconcile_run_id
+        return begin(worker)
 
     with ThreadPoolExecutor(len(workers)) as pool:
         for _ in range(5):
-            runs = set(pool.map(begin_together, workers))
-            assert len(runs) == 1
-            report(workers[0], runs.pop())
+            first, *others = pool.map(begin_together, workers)
+            assert others == [first] * 3
+            report(workers[0], first)
     rows = shared_engine.db.execute("select count(*) from payout.reconcile_runs").fetchone()
     assert rows == (5,)
 
@@ -104,34 +107,73 @@ def test_a_run_that_came_with_a_copy_is_given_up_and_its_window_does_not_count(
     engine: Engine, part: str
 ) -> None:
     reconcile(engine.db)
-    old = begin(engine.db).reconcile_run_id
+    old = begin(engine.db)
     kind = "oid" if part.endswith("_oid") else "bigint"
     engine.db.execute(
         f"update payout.reconcile_runs set {part} = ({part}::bigint + 1)::text::{kind}".encode()
     )
     run = begin(engine.db)
-    assert run.reconcile_run_id != old
+    assert run.reconcile_run_id != old.reconcile_run_id
     assert run.query["created"]["gte"] == 0
-    assert refusal_of(engine.db, lambda: report(engine.db, old)) == Refusal(
-        "SP341", f"reconcile run {old}: the run does not count here any more: begin another one"
-    )
+    assert refusal_of(engine.db, lambda: report(engine.db, old)) == refusal_by(old, COUNTS_NO_MORE)
 
 
 def test_after_the_gate_was_closed_all_is_compared_once_more(engine: Engine) -> None:
     reconcile(engine.db)
-    engine.db.execute(
-        "insert into payout.epochs (reason, recorded_at) values ('closed', payout.clock())"
-    )
+    engine.db.execute("insert into payout.epochs (reason) values ('closed')")
     assert begin(engine.db).query["created"]["gte"] == 0
 
 
 def test_a_run_from_before_the_gate_was_closed_takes_no_page_more(engine: Engine) -> None:
-    run = begin(engine.db).reconcile_run_id
+    run = begin(engine.db)
+    engine.db.execute("insert into payout.epochs (reason) values ('closed')")
+    assert refusal_of(engine.db, lambda: report(engine.db, run)) == refusal_by(run, COUNTS_NO_MORE)
+
+
+def test_a_run_counts_though_the_newest_epoch_lies_ahead_of_the_clock(engine: Engine) -> None:
+    """The clock was set back after somebody opened the gate without a run."""
     engine.db.execute(
-        "insert into payout.epochs (reason, recorded_at) values ('closed', payout.clock())"
+        "insert into payout.epochs "
+        "(system_identifier, timeline_id, database_oid, table_oid, reason, recorded_at) "
+        "select w.*, 'adopted', payout.clock() + interval '1 day' from payout.where_we_are() as w"
     )
-    assert refusal_of(engine.db, lambda: report(engine.db, run)) == Refusal(
-        "SP341", f"reconcile run {run}: the run does not count here any more: begin another one"
+    run = begin(engine.db)
+    assert begin(engine.db, worker="worker_2") == run
+    assert report(engine.db, run) == Taken(0, 0, True)
+    begin(engine.db)
+    assert starts(engine.db)[1] == ends(engine.db)[0] - timedelta(days=1)
+
+
+def test_a_run_that_was_begun_with_a_clock_ahead_does_not_count_after_the_gate_was_closed(
+    engine: Engine,
+) -> None:
+    reconcile(engine.db)
+    engine.db.execute(
+        "update payout.reconcile_runs set started_at = started_at + interval '1 day', "
+        "created_until = created_until + interval '1 day'"
+    )
+    engine.db.execute("insert into payout.epochs (reason) values ('closed')")
+    assert begin(engine.db).query["created"]["gte"] == 0
+
+
+def test_a_run_that_a_change_of_the_account_waits_for_does_not_count_after_it(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """It was begun after that transaction was, and before its epoch."""
+    worker, operator = shared_engine.worker, shared_engine.operator
+    begin(worker)  # the first one fixes the account
+    change = "select payout_api.change_stripe_account('acct_2', false, 'moved')"
+    with ThreadPoolExecutor() as pool, operator.transaction():
+        operator.execute("select now()")
+        with worker.transaction():
+            reconcile(worker)
+            reconcile(worker)
+            changed = pool.submit(operator.execute, change)
+            wait_until_blocked(shared_engine.db, operator)
+        changed.result()
+    assert begin(worker, account="acct_2").query["created"]["gte"] == 0
+    assert refusal_of(shared_engine.db, lambda: shared_engine.db.execute(OPEN)) == Refusal(
+        "SP410", "the gate stays closed: nothing was reconciled in this place lately"
     )
 
 

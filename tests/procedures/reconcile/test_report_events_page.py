@@ -139,7 +139,7 @@ def test_a_page_of_events_and_one_of_the_list_wait_for_each_other(
             db.execute(row, [first])
             read = pool.submit(report, shared_engine, query, *events)
             wait_until_blocked(db, shared_engine.worker)
-            listed_last = pool.submit(report_list, other, run.reconcile_run_id, taken_back[1])
+            listed_last = pool.submit(report_list, other, run, taken_back[1])
             wait_until_it_ends_or_waits(db, other, listed_last)
         assert listed_last.result().is_finished
         assert read.result() in (1, 2)

@@ -11,7 +11,9 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
 from tests.procedures.engine import Engine, no_answer, no_such_account, success, unfunded, unguarded
+from tests.procedures.epoch.places import adopted_elsewhere
 from tests.procedures.reconcile.listing import (
+    OTHER_QUERY,
     REPORT,
     Finding,
     Taken,
@@ -21,6 +23,7 @@ from tests.procedures.reconcile.listing import (
     ours,
     pay,
     reconcile,
+    refusal_by,
     report,
 )
 from tests.schema.refusals import Refusal, refusal, refusal_of, wait_until_blocked
@@ -210,7 +213,7 @@ def test_a_transfer_of_a_charge_is_known_by_its_metadata(engine: Engine) -> None
 
 
 def test_the_same_page_twice_is_taken_once(engine: Engine) -> None:
-    run = begin(engine.db).reconcile_run_id
+    run = begin(engine.db)
     page = [listed("tr_9"), listed("tr_8")]
     for _ in range(2):
         assert report(engine.db, run, *page, has_more=True) == Taken(2, 2, False)
@@ -220,26 +223,26 @@ def test_the_same_page_twice_is_taken_once(engine: Engine) -> None:
 
 
 def test_a_page_out_of_order_is_refused_and_names_the_one_that_is_next(engine: Engine) -> None:
-    run = begin(engine.db).reconcile_run_id
+    run = begin(engine.db)
     report(engine.db, run, listed("tr_9"), has_more=True)
-    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_5")) == Refusal(
-        "SP341", f"reconcile run {run}: the page after tr_9 comes next, not that after tr_5"
+    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_5")) == refusal_by(
+        run, "the page after tr_9 comes next, not that after tr_5"
     )
     assert begin(engine.db).starting_after == "tr_9"
 
 
 def test_the_first_page_comes_first(engine: Engine) -> None:
-    run = begin(engine.db).reconcile_run_id
-    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_5")) == Refusal(
-        "SP341", f"reconcile run {run}: the page after nothing comes next, not that after tr_5"
+    run = begin(engine.db)
+    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_5")) == refusal_by(
+        run, "the page after nothing comes next, not that after tr_5"
     )
 
 
 def test_a_finished_run_takes_no_page_more(engine: Engine) -> None:
+    run = begin(engine.db)
     reconcile(engine.db, listed("tr_9"))
-    ((run,),) = engine.db.execute("select reconcile_run_id from payout.reconcile_runs").fetchall()
-    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_9")) == Refusal(
-        "SP341", f"reconcile run {run}: the run has all of its pages"
+    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_9")) == refusal_by(
+        run, "the run has all of its pages"
     )
 
 
@@ -262,26 +265,52 @@ def test_a_finished_run_takes_no_page_more(engine: Engine) -> None:
 def test_a_page_that_is_none_is_refused(
     engine: Engine, page: object, has_more: bool | None, problem: str
 ) -> None:
-    run = begin(engine.db).reconcile_run_id
-    parameters = [run, None, page if page is None else Jsonb(page), has_more]
-    assert refusal(engine.db, REPORT, parameters) == Refusal(
-        "SP341", f"reconcile run {run}: {problem}"
+    run = begin(engine.db)
+    transfers = page if page is None else Jsonb(page)
+    parameters = [run.reconcile_run_id, Jsonb(run.query), None, transfers, has_more]
+    assert refusal(engine.db, REPORT, parameters) == refusal_by(run, problem)
+
+
+@pytest.mark.parametrize("number", [None, 0])
+def test_a_page_of_no_run_is_refused(engine: Engine, number: int | None) -> None:
+    query = Jsonb(begin(engine.db).query)
+    assert refusal(engine.db, REPORT, [number, query, None, Jsonb([]), False]) == Refusal(
+        "SP341", f"reconcile run {'null' if number is None else number}: there is no such run"
     )
 
 
-@pytest.mark.parametrize("run", [None, 0])
-def test_a_page_of_no_run_is_refused(engine: Engine, run: int | None) -> None:
-    name = "null" if run is None else run
-    assert refusal_of(engine.db, lambda: report(engine.db, run)) == Refusal(
-        "SP341", f"reconcile run {name}: there is no such run"
+def test_pages_of_another_databases_run_with_the_same_number_are_refused(engine: Engine) -> None:
+    """The true database compared a day; its copy, which is to forget nothing, compares all."""
+    reconcile(engine.db)
+    day = begin(engine.db)
+    adopted_elsewhere(engine.db, "system_identifier")
+    run = begin(engine.db)
+    assert (day.query["created"]["gte"] > 0, run.query["created"]["gte"]) == (True, 0)
+    old = day._replace(reconcile_run_id=run.reconcile_run_id)
+    assert refusal_of(engine.db, lambda: report(engine.db, old)) == refusal_by(run, OTHER_QUERY)
+    assert refusal(engine.db, "select payout_api.open_gate('restored')") == Refusal(
+        "SP410", "the gate stays closed: nothing was reconciled in this place lately"
     )
+    # Nor is a page of the old run taken for one that is known.
+    page = listed("tr_9")
+    report(engine.db, run, page, has_more=True)
+    refused = refusal_of(engine.db, lambda: report(engine.db, old, page, has_more=True))
+    assert refused == refusal_by(run, OTHER_QUERY)
+    assert report(engine.db, run, after="tr_9").is_finished
+
+
+@pytest.mark.parametrize("query", [None, Jsonb(None), Jsonb({}), Jsonb([])], ids=repr)
+def test_a_page_without_its_query_is_refused(engine: Engine, query: Jsonb | None) -> None:
+    run = begin(engine.db)
+    parameters = [run.reconcile_run_id, query, None, Jsonb([]), False]
+    assert refusal(engine.db, REPORT, parameters) == refusal_by(run, OTHER_QUERY)
 
 
 def test_a_page_that_two_workers_bring_is_taken_once(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
     first, second = connect("payout_worker"), connect("payout_worker")
-    run = begin(first).reconcile_run_id
+    run = begin(first)
     with ThreadPoolExecutor() as pool:
         with first.transaction():
             assert report(first, run, listed("tr_9")) == Taken(1, 1, True)
@@ -310,7 +339,7 @@ def test_a_claim_does_not_wait_for_a_page(
 ) -> None:
     engine, reconciler = shared_engine, connect("payout_worker")
     first, _ = engine.settle("seller_1", "seller_2")
-    run = begin(reconciler).reconcile_run_id
+    run = begin(reconciler)
     with reconciler.transaction():
         report(reconciler, run, ours(engine.db))
         (claim,) = engine.claim()
@@ -416,6 +445,6 @@ def test_a_person_is_called_once_for_each_finding(
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
 def test_nobody_but_a_worker_reports_a_page(visit: Callable[..., Connection], role: str) -> None:
-    assert refusal(visit(role), REPORT, [1, None, Jsonb([]), False]) == Refusal(
+    assert refusal(visit(role), REPORT, [1, Jsonb({}), None, Jsonb([]), False]) == Refusal(
         "42501", "permission denied for function report_reconcile_page"
     )

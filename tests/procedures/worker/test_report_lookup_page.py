@@ -16,7 +16,7 @@ from tests.procedures.engine import (
     success,
 )
 from tests.procedures.worker.test_claim_lookups import park
-from tests.schema.refusals import Refusal, refusal_of
+from tests.schema.refusals import Refusal, refusal, refusal_of
 
 HINT = "Read each query of claim_lookups from its start, page by page."
 
@@ -295,6 +295,34 @@ def test_a_query_that_was_not_asked_is_refused(
     told = "null" if number is None else number
     assert page_refused(engine, lookup, number, []) == Refusal(
         "SP340", f"look-up {lookup.lookup_id}: it has no query {told}"
+    )
+
+
+def test_pages_of_another_databases_look_up_with_the_same_number_are_refused(
+    engine: Engine, parked: tuple[int, Claim]
+) -> None:
+    transfer, claim = parked
+    (lookup,) = engine.claim_lookups()
+    refused = Refusal(
+        "SP341",
+        f"look-up {lookup.lookup_id}: the page answers another query than was given out here",
+    )
+    group, destination = lookup.queries
+    for number, query in ((0, {"transfer_group": "payout_of_another"}), (1, group), (0, {})):
+        assert page_refused(engine, lookup, number, [], query=query) == refused
+    # Nor is such a page taken for one that is known.
+    engine.report_page(lookup, 0, [])
+    assert page_refused(engine, lookup, 0, [], query=destination) == refused
+    assert engine.report_page(lookup, 1, [listed(claim)]).is_complete
+    assert engine.progress(transfer).state == "paid"
+
+
+def test_a_page_without_its_query_is_refused(engine: Engine, parked: tuple[int, Claim]) -> None:
+    (lookup,) = engine.claim_lookups()
+    statement = "select payout_api.report_lookup_page(%s, 0, null, null, '[]', false)"
+    assert refusal(engine.db, statement, [lookup.lookup_id]) == Refusal(
+        "SP341",
+        f"look-up {lookup.lookup_id}: the page answers another query than was given out here",
     )
 
 

@@ -1,0 +1,1 @@
+revert/0014-run-and-query.sql
