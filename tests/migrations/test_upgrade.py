@@ -69,13 +69,14 @@ def test_an_installation_that_has_claimed_goes_on_claiming(
 
 @pytest.mark.parametrize("is_closed", [False, True])
 def test_a_run_goes_on_unless_the_gate_was_closed_since(
-    empty_database: Callable[[], str], tmp_path: Path, is_closed: bool
+    server: Server, empty_database: Callable[[], str], tmp_path: Path, is_closed: bool
 ) -> None:
     uri = empty_database()
-    install_before("-run-and-query.", uri, tmp_path)
+    install_before("-run-and-query.", uri, tmp_path, server)
     with psycopg.connect(uri, autocommit=True) as db:
         begun = begin(db).reconcile_run_id
         if is_closed:
             db.execute("insert into payout.epochs (reason) values ('closed')")
-        migrate.apply_all(uri, ROOT)
+        with server.migrating():
+            migrate.apply_all(uri, ROOT)
         assert (begin(db).reconcile_run_id != begun) == is_closed
