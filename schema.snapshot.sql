@@ -7370,6 +7370,7 @@ COMMENT ON FUNCTION payout_api.complete_settlement(p_settlement_id text, p_curre
 CREATE FUNCTION payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
     AS $$
     select * from payout.check_server()
     union all

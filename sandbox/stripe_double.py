@@ -178,10 +178,18 @@ class StripeDouble:
             yield double
             double.raise_failures()
         finally:
-            run(double.stop())
+            run(double._end())
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
+
+    async def _end(self) -> None:
+        """Stop, and give up the requests that are still held: nobody waits for their answers."""
+        await self.stop()
+        held = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in held:
+            task.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
 
     @property
     def url(self) -> str:

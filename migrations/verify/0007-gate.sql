@@ -1,9 +1,5 @@
 -- Verify 0007-gate: each query fails if what it names is missing.
 
--- exists: procedures/api/operator/doctor.sql
-select 'payout_api.doctor(text, boolean)'::regprocedure;
--- end exists: procedures/api/operator/doctor.sql
-
 -- exists: procedures/doctor/check_rights.sql
 select 'payout.check_rights()'::regprocedure;
 -- end exists: procedures/doctor/check_rights.sql

@@ -1,6 +1,7 @@
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
+-- Compiling its queries takes 1.5 s on PostgreSQL 15, running them 30 ms.
 
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
@@ -10,6 +11,7 @@ language sql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     select * from payout.check_server()
     union all

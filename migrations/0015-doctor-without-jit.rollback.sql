@@ -1,0 +1,1 @@
+revert/0015-doctor-without-jit.sql
