@@ -6093,6 +6093,7 @@ begin
     if v_doorbell_id is null or (
         has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
         and has_table_privilege(to_regclass('procrastinate.procrastinate_jobs')::oid, 'select')
+        and has_table_privilege(to_regclass('procrastinate.procrastinate_events')::oid, 'select')
     ) is not true then
         return null;
     end if;
@@ -6103,7 +6104,13 @@ begin
     if not found then
         return null;
     end if;
-    return setval('payout.seen_doorbell', v_doorbell_id);
+    if not exists (
+        select from procrastinate.procrastinate_events as e
+        where e.job_id = v_doorbell_id and e.at = now()
+    ) then
+        perform setval('payout.seen_doorbell', v_doorbell_id);
+    end if;
+    return v_doorbell_id;
 end
 $$;
 
@@ -6112,7 +6119,7 @@ $$;
 -- Name: FUNCTION see_doorbell(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.see_doorbell() IS 'The id of the bell that waits in the queue, kept in payout.seen_doorbell as well; or null.';
+COMMENT ON FUNCTION payout.see_doorbell() IS 'The id of the bell that waits in the queue, kept in payout.seen_doorbell if others see it too; or null.';
 
 
 --

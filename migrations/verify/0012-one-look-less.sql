@@ -41,7 +41,3 @@ select 'payout.ring_doorbells(timestamptz, integer)'::regprocedure;
 -- exists: procedures/doorbell/ring_for_job.sql
 select 'payout.ring_for_job(bigint, integer, timestamptz)'::regprocedure;
 -- end exists: procedures/doorbell/ring_for_job.sql
-
--- exists: procedures/doorbell/see_doorbell.sql
-select 'payout.see_doorbell()'::regprocedure;
--- end exists: procedures/doorbell/see_doorbell.sql

@@ -2,6 +2,8 @@
 --
 -- Neither one that was rolled back or is not committed yet, nor one that somebody has
 -- fetched. Once seen it counts as waiting until a claim hears it: no further look.
+-- One of this very transaction serves it, but is not there for others yet: its event
+-- has the time at which this transaction began.
 
 create or replace function payout.see_doorbell()
 returns bigint
@@ -18,6 +20,7 @@ begin
     if v_doorbell_id is null or (
         has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
         and has_table_privilege(to_regclass('procrastinate.procrastinate_jobs')::oid, 'select')
+        and has_table_privilege(to_regclass('procrastinate.procrastinate_events')::oid, 'select')
     ) is not true then
         return null;
     end if;
@@ -28,8 +31,15 @@ begin
     if not found then
         return null;
     end if;
-    return setval('payout.seen_doorbell', v_doorbell_id);
+    if not exists (
+        select from procrastinate.procrastinate_events as e
+        where e.job_id = v_doorbell_id and e.at = now()
+    ) then
+        perform setval('payout.seen_doorbell', v_doorbell_id);
+    end if;
+    return v_doorbell_id;
 end
 $$;
 comment on function payout.see_doorbell() is
-    'The id of the bell that waits in the queue, kept in payout.seen_doorbell as well; or null.';
+    'The id of the bell that waits in the queue, kept in payout.seen_doorbell if others see it '
+    'too; or null.';

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.procedures.doorbell.bells import Bell, bells, bells_of_transfers, queue, shares
@@ -89,20 +91,20 @@ def test_a_bell_that_waits_no_more_serves_nobody(engine: Engine, answer: str) ->
     ["delete from procrastinate_jobs", "truncate procrastinate.procrastinate_jobs cascade"],
 )
 def test_a_bell_that_was_seen_and_then_lost_serves_until_the_next_sweep(
-    engine: Engine, loss: str
+    shared_engine: Engine, loss: str
 ) -> None:
-    engine.settle()
-    engine.settle(settlement_id="set_2")
-    queue(engine.db, loss)
-    engine.settle(settlement_id="set_3")
-    assert bells(engine.db) == {}
-    engine.sweep()
-    engine.settle(settlement_id="set_4")
-    assert len(bells(engine.db)) == 1
-    engine.let_pass("1 minute")
-    engine.sweep()
-    assert len(bells(engine.db)) == 2
-    assert len(engine.claim()) == 4
+    shared_engine.settle()
+    shared_engine.settle(settlement_id="set_2")
+    queue(shared_engine.db, loss)
+    shared_engine.settle(settlement_id="set_3")
+    assert bells(shared_engine.db) == {}
+    shared_engine.sweep()
+    shared_engine.settle(settlement_id="set_4")
+    assert len(bells(shared_engine.db)) == 1
+    shared_engine.let_pass("1 minute")
+    shared_engine.sweep()
+    assert len(bells(shared_engine.db)) == 2
+    assert len(shared_engine.claim()) == 4
 
 
 def test_a_bell_of_a_transaction_that_rolled_back_serves_nobody(engine: Engine) -> None:
@@ -120,6 +122,24 @@ def test_a_bell_that_is_not_committed_yet_serves_nobody(shared_engine: Engine) -
         Engine(shared_engine.db).settle("seller_2", settlement_id="set_2")
         assert len(bells(shared_engine.db)) == 1
     assert len(bells(shared_engine.db)) == 2
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+@pytest.mark.parametrize("is_undone", [False, True])
+def test_a_bell_that_only_its_own_transaction_sees_serves_only_that(
+    shared_engine: Engine, is_undone: bool, is_nested: bool
+) -> None:
+    """Many settlements in one transaction, of which the second sees the bell of the first."""
+    with shared_engine.app.transaction(force_rollback=is_undone), ExitStack() as stack:
+        if is_nested:
+            stack.enter_context(shared_engine.app.transaction())
+        shared_engine.settle()
+        shared_engine.settle(settlement_id="set_2")
+        if not is_undone:
+            Engine(shared_engine.db).settle("seller_2", settlement_id="set_3")
+            assert len(bells(shared_engine.db)) == 1
+    Engine(shared_engine.db).settle("seller_2", settlement_id="set_4")
+    assert len(bells(shared_engine.db)) == (1 if is_undone else 2)
 
 
 def test_a_claim_for_one_job_leaves_the_bell_waiting(engine: Engine) -> None:

@@ -1,0 +1,1 @@
+revert/0016-bells-of-others.sql
