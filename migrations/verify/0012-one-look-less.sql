@@ -22,10 +22,6 @@ where tgrelid = 'payout.settlements'::regclass and tgname = '_900_schedule_payou
 select 'payout.entry_fits(payout.ledger_entries)'::regprocedure;
 -- end exists: procedures/ledger/entry_fits.sql
 
--- exists: procedures/api/app/complete_settlement.sql
-select 'payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb)'::regprocedure;
--- end exists: procedures/api/app/complete_settlement.sql
-
 -- exists: procedures/doctor/check_references.sql
 select 'payout.check_references()'::regprocedure;
 -- end exists: procedures/doctor/check_references.sql
@@ -37,7 +33,3 @@ select 'payout.hear_doorbell()'::regprocedure;
 -- exists: procedures/doorbell/ring_doorbells.sql
 select 'payout.ring_doorbells(timestamptz, integer)'::regprocedure;
 -- end exists: procedures/doorbell/ring_doorbells.sql
-
--- exists: procedures/doorbell/ring_for_job.sql
-select 'payout.ring_for_job(bigint, integer, timestamptz)'::regprocedure;
--- end exists: procedures/doorbell/ring_for_job.sql

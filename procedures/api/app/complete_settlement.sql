@@ -34,19 +34,14 @@ begin
     end loop;
     v_settlement.total_minor := v_total_minor;
 
-    -- One statement: the caller may have made all constraints immediate.
-    with settlement as (
-        insert into payout.settlements
-        values (v_settlement.*)
-        on conflict (settlement_id) do nothing
-        returning settlement_id
-    )
-    insert into payout.settlement_lines
-    select l.*
-    from settlement as s
-    cross join unnest(v_lines) as l;
+    insert into payout.settlements
+    values (v_settlement.*)
+    on conflict (settlement_id) do nothing;
 
     if found then
+        insert into payout.settlement_lines
+        select l.*
+        from unnest(v_lines) as l;
         return payout.create_payout_job(v_settlement, v_lines);
     end if;
 

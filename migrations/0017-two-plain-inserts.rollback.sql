@@ -1,0 +1,1 @@
+revert/0017-two-plain-inserts.sql
