@@ -35,6 +35,7 @@ select procrastinate.procrastinate_defer_jobs_v1(array[row(
     'bench', 'bench.pay', 0, null, null, '{"transfer_id": 1}', null
 )::procrastinate.procrastinate_job_to_defer_v1]);
 """
+DEFER_IN_TRANSACTION = f"begin;{DEFER}commit;\n"
 
 
 @dataclass(frozen=True, kw_only=True)

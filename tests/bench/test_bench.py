@@ -17,4 +17,4 @@ def test_every_figure_is_measured_and_printed(
     printed = capsys.readouterr().out
     for figure in ("settle by inserts", "settle by call", "one large settlement", "engine, 0 ms"):
         assert f"  {figure}" in printed
-    assert printed.count("ratio") == 6
+    assert printed.count("ratio") == 10
