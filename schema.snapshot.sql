@@ -7611,7 +7611,7 @@ begin
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
         and (v_epoch.epoch_id is null or r.epoch_id >= v_epoch.epoch_id)
-        and r.created_until > payout.clock() - interval '1 hour'
+        and r.created_until between payout.clock() - interval '1 hour' and payout.clock()
     order by r.reconcile_run_id desc
     limit 1;
     if v_run_id is null and p_without_reconcile is not true then

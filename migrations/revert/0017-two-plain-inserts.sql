@@ -144,4 +144,82 @@ comment on function payout.ring_for_job(bigint, integer, timestamptz) is
     'transfers, or lets a bell serve that waits already; none before pay_after. Returns the bells.';
 -- end frozen: procedures/doorbell/ring_for_job.sql
 
+-- frozen: procedures/api/operator/open_gate.sql f479d8358c9f
+-- open_gate: adopt the database in the place where it is now; transfers are handed out again.
+--
+-- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
+-- Safe to repeat: an open gate stays open, and nothing is recorded.
+-- Locks: the row of settings, so that two people record one epoch.
+-- A run knows nothing of what the old database sent after the run was begun: hence
+-- it must have been begun within the last hour, however long it was under way.
+-- Raises: SP320 no reason; SP410 nothing was reconciled in this place, or not lately.
+
+create or replace function payout_api.open_gate(
+    p_reason text, p_without_reconcile boolean default false
+)
+returns payout.epochs
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_problem text;
+    v_here record;
+    v_epoch payout.epochs;
+    v_run_id bigint;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'the gate is not opened without a reason'
+            using
+                errcode = 'SP320',
+                hint = 'Say what happened to the database, and why it is the true one now.';
+    end if;
+
+    perform from payout.engine_settings for update;
+    v_problem := payout.gate_problem();
+    select * into v_epoch from payout.epochs as e order by e.epoch_id desc limit 1;
+    if v_problem is null then
+        return v_epoch;
+    end if;
+
+    v_here := payout.where_we_are();
+    select r.reconcile_run_id into v_run_id
+    from payout.reconcile_runs as r
+    where r.finished_at is not null
+        and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
+            = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
+        and (v_epoch.epoch_id is null or r.epoch_id >= v_epoch.epoch_id)
+        and r.created_until > payout.clock() - interval '1 hour'
+    order by r.reconcile_run_id desc
+    limit 1;
+    if v_run_id is null and p_without_reconcile is not true then
+        raise exception 'the gate stays closed: nothing was reconciled in this place lately'
+            using
+                errcode = 'SP410',
+                detail = v_problem,
+                hint = 'docs/restore.md: payout-engine reconcile, then open the gate within an '
+                    'hour of its start; or pass p_without_reconcile => true if nothing can have '
+                    'been forgotten.';
+    end if;
+
+    insert into payout.epochs (
+        system_identifier, timeline_id, database_oid, table_oid, reconcile_run_id, reason)
+    values (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid,
+        v_run_id, p_reason)
+    returning * into v_epoch;
+    insert into payout.operator_actions (action, reason, details)
+    values ('open_gate', p_reason, jsonb_build_object('epoch_id', v_epoch.epoch_id,
+        'reconcile_run_id', v_run_id, 'problem', v_problem));
+    return v_epoch;
+end
+$$;
+comment on function payout_api.open_gate(text, boolean) is
+    'Adopts the database where it is now, with a reason, once a reconcile run that was begun '
+    'within the last hour was finished here; p_without_reconcile does without one and is '
+    'recorded. Safe to repeat.';
+revoke execute on function payout_api.open_gate(text, boolean) from public;
+grant execute on function payout_api.open_gate(text, boolean) to payout_operator;
+-- end frozen: procedures/api/operator/open_gate.sql
+
 reset role;

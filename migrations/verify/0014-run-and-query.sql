@@ -1,9 +1,5 @@
 -- Verify 0014-run-and-query: each query fails if what it names is missing.
 
--- exists: procedures/api/operator/open_gate.sql
-select 'payout_api.open_gate(text, boolean)'::regprocedure;
--- end exists: procedures/api/operator/open_gate.sql
-
 -- exists: procedures/api/worker/begin_reconcile.sql
 select 'payout_api.begin_reconcile(text, text, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/begin_reconcile.sql

@@ -417,7 +417,8 @@ MUTANTS = [
                 "r.epoch_id >= v_epoch.epoch_id",
                 "r.started_at > v_epoch.recorded_at",
             ),
-            ("by a run begun long ago", "and r.created_until > payout.clock()", "and now()"),
+            ("by a run begun long ago", "payout.clock() - interval '1 hour'", "'-infinity'"),
+            ("by a run begun with a clock ahead", "and payout.clock()", "and 'infinity'"),
             (
                 "by a run in another place",
                 "= (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, "

@@ -402,6 +402,8 @@ def the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place(engine: Engine
         "created_until = now() - interval '2 hours'"
     )
     assert sqlstate(engine, OPEN_GATE) == "SP410"
+    engine.db.execute("update payout.reconcile_runs set created_until = now() + interval '1 hour'")
+    assert sqlstate(engine, OPEN_GATE) == "SP410"
     engine.db.execute("update payout.reconcile_runs set created_until = now()")
     assert sqlstate(engine, OPEN_GATE) is None
 

@@ -4,7 +4,8 @@
 -- Safe to repeat: an open gate stays open, and nothing is recorded.
 -- Locks: the row of settings, so that two people record one epoch.
 -- A run knows nothing of what the old database sent after the run was begun: hence
--- it must have been begun within the last hour, however long it was under way.
+-- it must have been begun within the last hour, however long it was under way; one
+-- that was begun under a clock that has been set back since is of unknown age.
 -- Raises: SP320 no reason; SP410 nothing was reconciled in this place, or not lately.
 
 create or replace function payout_api.open_gate(
@@ -43,7 +44,7 @@ begin
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
         and (v_epoch.epoch_id is null or r.epoch_id >= v_epoch.epoch_id)
-        and r.created_until > payout.clock() - interval '1 hour'
+        and r.created_until between payout.clock() - interval '1 hour' and payout.clock()
     order by r.reconcile_run_id desc
     limit 1;
     if v_run_id is null and p_without_reconcile is not true then

@@ -128,6 +128,13 @@ def test_a_run_that_was_begun_long_ago_opens_no_gate(
     assert refusal(engine.db, OPEN) is None
 
 
+def test_a_run_that_was_begun_with_a_clock_ahead_opens_no_gate(engine: Engine) -> None:
+    """Nobody can tell how old it is, now that the clock was set back."""
+    adopted_elsewhere(engine.db, "system_identifier")
+    reconcile(engine.db, compared_until="1 minute")
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
 def test_a_gate_may_be_opened_expressly_without_a_run_and_that_is_written_down(
     engine: Engine,
 ) -> None:
