@@ -72,6 +72,11 @@ declare
             or p_id ~ E'[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]$'
             then 'id_has_no_blank_at_its_ends'
         when p_id ~ E'[\\x01-\\x1f\\x7f-\\x9f]' then 'id_has_no_control_characters'
+        -- Soft hyphen, byte order mark and others that nobody sees; not the two joiners,
+        -- which some scripts are written with.
+        when p_id ~ E'[\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u202a-\\u202e'
+                '\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]'
+            then 'id_has_no_invisible_characters'
         when length(p_id) not between 1 and 200 then 'id_is_1_to_200_characters'
         when p_id is not nfc normalized then 'id_is_in_unicode_normal_form_c'
     end;
@@ -94,7 +99,7 @@ $_$;
 -- Name: FUNCTION id_fits(p_id text); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.id_fits(p_id text) IS 'Check: 1 to 200 characters, no blank at its ends, no control characters, normal form C.';
+COMMENT ON FUNCTION payout.id_fits(p_id text) IS 'Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, normal form C.';
 
 
 --
@@ -1200,15 +1205,6 @@ CREATE FUNCTION payout.check_books() RETURNS TABLE(check_name text, is_ok boolea
     from payout_api.trial_balance as b
     where b.difference_minor <> 0 or b.in_flight_minor <> b.open_transfers_minor
     union all
-    select 'every complete settlement is scheduled', count(*) = 0,
-        format('%s are not', count(*)),
-        'select payout.schedule_payout_job(settlement_id), as superuser'
-    from payout.settlements as s
-    where s.state = 'complete'
-        and not exists (
-            select from payout.payout_jobs as j where j.settlement_id = s.settlement_id
-        )
-    union all
     select 'no discrepancy is open', count(*) = 0,
         coalesce(string_agg(distinct d.kind, ', '), 'none'),
         'select * from payout.discrepancies where resolved_at is null'
@@ -1242,7 +1238,7 @@ $$;
 -- Name: FUNCTION check_books(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.check_books() IS 'Part of payout_api.doctor(): books and transfers agree, nothing is forgotten, no secret is stored.';
+COMMENT ON FUNCTION payout.check_books() IS 'Part of payout_api.doctor(): books and transfers agree, no secret is stored.';
 
 
 --
@@ -1362,26 +1358,29 @@ CREATE FUNCTION payout.check_lines_of(p_settlement_ids text[], p_are_new boolean
     SET enable_seqscan TO 'off'
     AS $$
 declare
-    v_found integer;
+    v_found_ids text[];
     v_has_older boolean;
     v_frozen_id text;
 begin
-    select count(*)::integer, coalesce(bool_or(l.is_older), false) into v_found, v_has_older
+    select coalesce(array_agg(l.settlement_id), '{}'::text[]), coalesce(bool_or(l.is_older), false)
+    into v_found_ids, v_has_older
     from (
-        select s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
+        select s.settlement_id::text,
+            s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
         from payout.settlements as s
         where s.settlement_id = any (p_settlement_ids)
         order by s.settlement_id
         for no key update
     ) as l;
 
-    if v_found < cardinality(p_settlement_ids) then
+    if cardinality(v_found_ids) < cardinality(p_settlement_ids) then
         insert into payout.lines_ahead (settlement_id)
         select i.settlement_id::payout.external_id
-        from unnest(p_settlement_ids) as i (settlement_id)
-        where not exists (
-            select from payout.settlements as s where s.settlement_id = i.settlement_id
-        )
+        from (
+            select unnest(p_settlement_ids)
+            except
+            select unnest(v_found_ids)
+        ) as i (settlement_id)
         order by i.settlement_id
         on conflict do nothing;
     end if;
@@ -1782,6 +1781,64 @@ COMMENT ON FUNCTION payout.check_server() IS 'Part of payout_api.doctor(): versi
 
 
 --
+-- Name: check_settlements(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_settlements() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    select 'every complete settlement is scheduled', count(*) = 0,
+        format('%s are not', count(*)),
+        'select payout.schedule_payout_job(settlement_id), as superuser'
+    from payout.settlements as s
+    where s.state = 'complete'
+        and not exists (
+            select from payout.payout_jobs as j where j.settlement_id = s.settlement_id
+        )
+    union all (
+        with owed as (
+            select l.settlement_id, l.payee_id, l.source_transaction::text,
+                sum(l.amount_minor) as amount_minor
+            from payout.settlement_lines as l
+            join payout.payout_jobs as j on j.settlement_id = l.settlement_id
+            group by l.settlement_id, l.payee_id, l.source_transaction
+        ), made as (
+            select t.settlement_id, t.payee_id, t.source_transaction,
+                t.amount_minor::numeric as amount_minor
+            from payout.payout_transfers as t
+        ), total as (
+            select s.settlement_id, s.total_minor::numeric as amount_minor
+            from payout.settlements as s
+            join payout.payout_jobs as j on j.settlement_id = s.settlement_id
+        ), wrong as (
+            select o.settlement_id from (table owed except table made) as o
+            union
+            select m.settlement_id from (table made except table owed) as m
+            union
+            select t.settlement_id
+            from (
+                table total
+                except
+                select o.settlement_id, sum(o.amount_minor) from owed as o group by o.settlement_id
+            ) as t
+        )
+        select 'every settlement is paid as its lines say', count(*) = 0,
+            format('%s are not%s', count(*), ', the first is ' || min(w.settlement_id)),
+            'compare its lines with its transfers; settle what is missing under another id'
+        from wrong as w
+    )
+$$;
+
+
+--
+-- Name: FUNCTION check_settlements(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_settlements() IS 'Part of payout_api.doctor(): no complete settlement is forgotten, and none of its lines.';
+
+
+--
 -- Name: clear_lost_doorbells(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -2134,6 +2191,13 @@ begin
         perform payout.refuse_bad_total(p_settlement);
         perform payout.refuse_bad_payees(p_settlement.settlement_id);
         perform payout.refuse_bad_amounts(p_settlement.settlement_id, p_settlement.currency);
+        if v_made_minor is distinct from p_settlement.total_minor then
+            raise exception 'settlement %: payees or currencies changed while it was scheduled',
+                p_settlement.settlement_id
+                using
+                    errcode = 'SP402',
+                    hint = 'Repeat the transaction.';
+        end if;
     end if;
     return v_payout_job_id;
 end
@@ -2144,7 +2208,7 @@ $$;
 -- Name: FUNCTION create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]) IS 'Schedules the payouts of a complete settlement whose row this transaction holds; returns the payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';
+COMMENT ON FUNCTION payout.create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]) IS 'Schedules the payouts of a complete settlement whose row this transaction holds; returns the payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308) or has changed meanwhile (SP402).';
 
 
 --
@@ -2273,7 +2337,11 @@ begin
         order by t.payout_transfer_id, e.kind
     )
     select sum(t.amount_minor)::bigint into v_made_minor
-    from transfers as t;
+    from transfers as t
+    having sum(t.amount_minor) = (
+        select sum(l.amount_minor)
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id);
     return v_made_minor;
 end
 $$;
@@ -2283,7 +2351,7 @@ $$;
 -- Name: FUNCTION create_transfers(p_settlement payout.settlements, p_payout_job_id bigint); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) IS 'Writes the transfers of a settlement, their progress rows with their bells, and the books; returns the sum of their amounts.';
+COMMENT ON FUNCTION payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) IS 'Writes the transfers of a settlement, their progress rows with their bells, and the books; returns the sum of their amounts, null unless that is what the lines add up to.';
 
 
 --
@@ -6458,21 +6526,13 @@ CREATE FUNCTION payout.tg_lines_ahead__check_settlement() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-    v_settlement payout.settlements;
 begin
     delete from payout.lines_ahead as a where a.settlement_id = new.settlement_id;
 
-    -- Written, so that whoever completes it with an older snapshot fails.
-    update payout.settlements as s
-    set state = s.state
+    -- Held from the first look on: what comes after it is no settlement of these lines.
+    perform from payout.settlements as s
     where s.settlement_id = new.settlement_id
-        and s.state = 'pending'
-        and s.xmin <> pg_current_xact_id()::xid;
-
-    select * into v_settlement
-    from payout.settlements as s
-    where s.settlement_id = new.settlement_id;
+    for no key update;
     if not found and current_setting('transaction_isolation') like 'read %' then
         raise exception 'settlement % does not exist', new.settlement_id
             using
@@ -6487,12 +6547,22 @@ begin
                 hint = 'Repeat the transaction, and insert the settlement if nobody else does.';
     end if;
 
-    if exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
-        and v_settlement.total_minor <> (
+    -- Written, so that whoever completes it with an older snapshot fails.
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = new.settlement_id
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    perform from payout.payout_jobs as j
+    join payout.settlements as s on s.settlement_id = j.settlement_id
+    where j.settlement_id = new.settlement_id
+        and s.total_minor <> (
             select sum(l.amount_minor)
             from payout.settlement_lines as l
             where l.settlement_id = new.settlement_id
-        ) then
+        );
+    if found then
         perform payout.refuse_late_lines(new.settlement_id);
     end if;
     return null;
@@ -7248,9 +7318,7 @@ begin
                 hint = format('Name the worker, ask for 1 to %s.', v_settings.largest_claim);
     end if;
 
-    if p_payout_job_id is null then
-        perform payout.hear_doorbell();
-    end if;
+    perform payout.hear_doorbell();
     if exists (
         select from payout.holds as h where h.scope = 'engine' and h.released_at is null
     ) then
@@ -7387,6 +7455,8 @@ CREATE FUNCTION payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p
     select * from payout.check_queue()
     union all
     select * from payout.check_books()
+    union all
+    select * from payout.check_settlements()
     union all
     select * from payout.check_references()
     union all
@@ -10822,6 +10892,13 @@ REVOKE ALL ON FUNCTION payout.check_seals() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.check_server() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_settlements(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_settlements() FROM PUBLIC;
 
 
 --

@@ -44,12 +44,17 @@ class Engine:
     reconciler: Reconciler
 
     async def sweep(self) -> None:
-        """Close leases that ran out and ring for what is due; then look for it at once."""
-        for swept in await self.database.call("sweep"):
-            if any(swept.values()):
-                counts = ", ".join(f"{name} {count}" for name, count in swept.items() if count)
-                logger.info("swept: %s", counts)
-        self.pump.ring()
+        """Close leases that ran out and ring for what is due; then look for it at once.
+
+        Also if the sweep fails: what it would have rung for is due all the same.
+        """
+        try:
+            for swept in await self.database.call("sweep"):
+                if any(swept.values()):
+                    counts = ", ".join(f"{name} {count}" for name, count in swept.items() if count)
+                    logger.info("swept: %s", counts)
+        finally:
+            self.pump.ring()
 
     async def try_to_sweep(self) -> None:
         """Sweep; what keeps it from doing so is logged, and the next sweep tries again."""

@@ -1,9 +1,5 @@
 -- Verify 0004-doorbell: each query fails if what it names is missing.
 
--- exists: procedures/doctor/check_books.sql
-select 'payout.check_books()'::regprocedure;
--- end exists: procedures/doctor/check_books.sql
-
 -- exists: procedures/doctor/check_queue.sql
 select 'payout.check_queue()'::regprocedure;
 -- end exists: procedures/doctor/check_queue.sql

@@ -1,9 +1,5 @@
 -- Verify 0005-lean-settling: each query fails if what it names is missing.
 
--- exists: procedures/guards/check_lines_of.sql
-select 'payout.check_lines_of(text[], boolean)'::regprocedure;
--- end exists: procedures/guards/check_lines_of.sql
-
 -- exists: procedures/guards/refuse_row.sql
 select 'payout.refuse_row(text, text)'::regprocedure;
 -- end exists: procedures/guards/refuse_row.sql
@@ -15,14 +11,6 @@ where tgrelid = 'payout.transfer_states'::regclass and tgname = '_510_check_star
 select 1 / count(*) from pg_trigger
 where tgrelid = 'payout.transfer_states'::regclass and tgname = '_511_check_progress';
 -- end exists: procedures/guards/tg_transfer_states__check_progress.sql
-
--- exists: procedures/scheduling/create_payout_job.sql
-select 'payout.create_payout_job(payout.settlements, payout.settlement_lines[])'::regprocedure;
--- end exists: procedures/scheduling/create_payout_job.sql
-
--- exists: procedures/scheduling/create_transfers.sql
-select 'payout.create_transfers(payout.settlements, bigint)'::regprocedure;
--- end exists: procedures/scheduling/create_transfers.sql
 
 -- exists: procedures/scheduling/owed_transfers.sql
 select 'payout.owed_transfers(payout.settlements)'::regprocedure;

@@ -1,9 +1,5 @@
 -- Verify 0011-leaner-settling: each query fails if what it names is missing.
 
--- exists: procedures/guards/id_fits.sql
-select 'payout.id_fits(text)'::regprocedure;
--- end exists: procedures/guards/id_fits.sql
-
 -- exists: procedures/guards/progress_fits.sql
 select 'payout.progress_fits(payout.transfer_states)'::regprocedure;
 -- end exists: procedures/guards/progress_fits.sql

@@ -1,11 +1,5 @@
 -- Verify 0012-one-look-less: each query fails if what it names is missing.
 
--- exists: procedures/guards/tg_lines_ahead__check_settlement.sql
-select 'payout.tg_lines_ahead__check_settlement()'::regprocedure;
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.lines_ahead'::regclass and tgname = '_900_check_settlement';
--- end exists: procedures/guards/tg_lines_ahead__check_settlement.sql
-
 -- exists: procedures/guards/tg_settlements__refuse_frozen.sql
 select 'payout.tg_settlements__refuse_frozen()'::regprocedure;
 select 1 / count(*) from pg_trigger

@@ -4,10 +4,6 @@
 select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
 -- end exists: procedures/api/operator/change_stripe_account.sql
 
--- exists: procedures/api/worker/claim_transfers.sql
-select 'payout_api.claim_transfers(text, integer, bigint, text, boolean)'::regprocedure;
--- end exists: procedures/api/worker/claim_transfers.sql
-
 -- exists: procedures/api/worker/next_events_query.sql
 select 'payout_api.next_events_query(text, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/next_events_query.sql

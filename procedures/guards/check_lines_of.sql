@@ -1,8 +1,9 @@
 -- check_lines_of: whether settlements written by others, or not yet at all, may have these lines.
 --
 -- A line of a pending settlement writes that row, so that whoever completes it
--- with an older snapshot fails (40001) instead of missing the line. Lines that
--- come before their settlement are looked at once more at commit (lines_ahead).
+-- with an older snapshot fails (40001) instead of missing the line. Lines whose
+-- settlement was not found and locked are looked at once more at commit
+-- (lines_ahead), also if it has come since.
 -- Raises: SP102 the settlement has been scheduled.
 
 create or replace function payout.check_lines_of(p_settlement_ids text[], p_are_new boolean)
@@ -14,26 +15,29 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
-    v_found integer;
+    v_found_ids text[];
     v_has_older boolean;
     v_frozen_id text;
 begin
-    select count(*)::integer, coalesce(bool_or(l.is_older), false) into v_found, v_has_older
+    select coalesce(array_agg(l.settlement_id), '{}'::text[]), coalesce(bool_or(l.is_older), false)
+    into v_found_ids, v_has_older
     from (
-        select s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
+        select s.settlement_id::text,
+            s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
         from payout.settlements as s
         where s.settlement_id = any (p_settlement_ids)
         order by s.settlement_id
         for no key update
     ) as l;
 
-    if v_found < cardinality(p_settlement_ids) then
+    if cardinality(v_found_ids) < cardinality(p_settlement_ids) then
         insert into payout.lines_ahead (settlement_id)
         select i.settlement_id::payout.external_id
-        from unnest(p_settlement_ids) as i (settlement_id)
-        where not exists (
-            select from payout.settlements as s where s.settlement_id = i.settlement_id
-        )
+        from (
+            select unnest(p_settlement_ids)
+            except
+            select unnest(v_found_ids)
+        ) as i (settlement_id)
         order by i.settlement_id
         on conflict do nothing;
     end if;

@@ -17,6 +17,11 @@ declare
             or p_id ~ E'[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]$'
             then 'id_has_no_blank_at_its_ends'
         when p_id ~ E'[\\x01-\\x1f\\x7f-\\x9f]' then 'id_has_no_control_characters'
+        -- Soft hyphen, byte order mark and others that nobody sees; not the two joiners,
+        -- which some scripts are written with.
+        when p_id ~ E'[\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u202a-\\u202e'
+                '\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]'
+            then 'id_has_no_invisible_characters'
         when length(p_id) not between 1 and 200 then 'id_is_1_to_200_characters'
         when p_id is not nfc normalized then 'id_is_in_unicode_normal_form_c'
     end;
@@ -34,6 +39,7 @@ begin
 end
 $$;
 comment on function payout.id_fits(text) is
-    'Check: 1 to 200 characters, no blank at its ends, no control characters, normal form C.';
+    'Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, '
+    'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;

@@ -13,21 +13,13 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_settlement payout.settlements;
 begin
     delete from payout.lines_ahead as a where a.settlement_id = new.settlement_id;
 
-    -- Written, so that whoever completes it with an older snapshot fails.
-    update payout.settlements as s
-    set state = s.state
+    -- Held from the first look on: what comes after it is no settlement of these lines.
+    perform from payout.settlements as s
     where s.settlement_id = new.settlement_id
-        and s.state = 'pending'
-        and s.xmin <> pg_current_xact_id()::xid;
-
-    select * into v_settlement
-    from payout.settlements as s
-    where s.settlement_id = new.settlement_id;
+    for no key update;
     if not found and current_setting('transaction_isolation') like 'read %' then
         raise exception 'settlement % does not exist', new.settlement_id
             using
@@ -42,12 +34,22 @@ begin
                 hint = 'Repeat the transaction, and insert the settlement if nobody else does.';
     end if;
 
-    if exists (select from payout.payout_jobs as j where j.settlement_id = new.settlement_id)
-        and v_settlement.total_minor <> (
+    -- Written, so that whoever completes it with an older snapshot fails.
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = new.settlement_id
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+
+    perform from payout.payout_jobs as j
+    join payout.settlements as s on s.settlement_id = j.settlement_id
+    where j.settlement_id = new.settlement_id
+        and s.total_minor <> (
             select sum(l.amount_minor)
             from payout.settlement_lines as l
             where l.settlement_id = new.settlement_id
-        ) then
+        );
+    if found then
         perform payout.refuse_late_lines(new.settlement_id);
     end if;
     return null;

@@ -3,7 +3,8 @@
 -- Called by: whoever has written or locked the settlement's row in this transaction.
 -- Safe to repeat: a settlement that has its job keeps it; the unique key decides races.
 -- What was made is checked as a whole; only if it is wrong is the reason looked for.
--- Raises: SP305, SP308 header; SP303 total; SP301, SP302 payees; SP304, SP306 amounts.
+-- Raises: SP305, SP308 header; SP303 total; SP301, SP302 payees; SP304, SP306 amounts;
+-- SP402 the reason is gone by now, as when a payee was registered meanwhile.
 
 create or replace function payout.create_payout_job(
     p_settlement payout.settlements, p_lines payout.settlement_lines[]
@@ -42,10 +43,18 @@ begin
         perform payout.refuse_bad_total(p_settlement);
         perform payout.refuse_bad_payees(p_settlement.settlement_id);
         perform payout.refuse_bad_amounts(p_settlement.settlement_id, p_settlement.currency);
+        if v_made_minor is distinct from p_settlement.total_minor then
+            raise exception 'settlement %: payees or currencies changed while it was scheduled',
+                p_settlement.settlement_id
+                using
+                    errcode = 'SP402',
+                    hint = 'Repeat the transaction.';
+        end if;
     end if;
     return v_payout_job_id;
 end
 $$;
 comment on function payout.create_payout_job(payout.settlements, payout.settlement_lines[]) is
     'Schedules the payouts of a complete settlement whose row this transaction holds; returns the '
-    'payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';
+    'payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308) or '
+    'has changed meanwhile (SP402).';

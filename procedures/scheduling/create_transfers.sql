@@ -1,7 +1,8 @@
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
--- little more than its rows. What cannot be paid as it stands is left out.
+-- little more than its rows. What cannot be paid as it stands is left out; lines and
+-- transfers are added up in one look, since what a later one finds may be others.
 
 create or replace function payout.create_transfers(
     p_settlement payout.settlements, p_payout_job_id bigint
@@ -59,10 +60,14 @@ begin
         order by t.payout_transfer_id, e.kind
     )
     select sum(t.amount_minor)::bigint into v_made_minor
-    from transfers as t;
+    from transfers as t
+    having sum(t.amount_minor) = (
+        select sum(l.amount_minor)
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id);
     return v_made_minor;
 end
 $$;
 comment on function payout.create_transfers(payout.settlements, bigint) is
     'Writes the transfers of a settlement, their progress rows with their bells, and the books; '
-    'returns the sum of their amounts.';
+    'returns the sum of their amounts, null unless that is what the lines add up to.';

@@ -398,6 +398,44 @@ MUTANTS = [
         probes.nothing_is_sent_where_nobody_ever_adopted_the_database,
     ),
     Mutant(
+        "a settlement whose payee came between two looks",
+        (
+            Edit(
+                "scheduling/create_payout_job.sql",
+                "if v_made_minor is distinct from p_settlement.total_minor then\n            raise",
+                "if false then\n            raise",
+            ),
+        ),
+        probes.nobody_is_left_out_who_comes_while_the_reason_is_looked_for,
+    ),
+    Mutant(
+        "lines left out that make the total fit",
+        (
+            Edit(
+                "scheduling/create_transfers.sql",
+                "having sum(t.amount_minor) =",
+                "having true or sum(t.amount_minor) =",
+            ),
+        ),
+        probes.no_line_is_left_out_to_make_the_total_fit,
+    ),
+    Mutant(
+        "a doctor who compares no lines",
+        (
+            Edit(
+                "doctor/check_settlements.sql",
+                "from (table owed except table made) as o",
+                "from owed as o where false",
+            ),
+            Edit(
+                "doctor/check_settlements.sql",
+                "from (table made except table owed) as m",
+                "from made as m where false",
+            ),
+        ),
+        probes.the_doctor_sees_a_line_that_is_in_no_transfer,
+    ),
+    Mutant(
         "a gate opened without a reason",
         (Edit(OPEN, "coalesce(btrim(p_reason), '') = ''", "false"),),
         probes.the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place,

@@ -710,19 +710,61 @@ def progress_only_goes_forward(engine: Engine) -> None:
         assert sqlstate(engine, statement) == "SP201", statement
 
 
-def a_restore_or_a_replica_schedules_nothing(engine: Engine) -> None:
-    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
-    engine.db.execute("set local session_replication_role = replica")
+def insert_settlement(engine: Engine) -> None:
     engine.db.execute(
         "insert into payout.settlements (settlement_id, currency, total_minor, state) "
         "values ('set_1', 'usd', 1500, 'complete')"
     )
+
+
+def a_restore_or_a_replica_schedules_nothing(engine: Engine) -> None:
+    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+    engine.db.execute("set local session_replication_role = replica")
+    insert_settlement(engine)
     engine.db.execute(
         "insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor) "
         "values ('set_1', '1', 'seller_1', 1500)"
     )
     engine.db.execute("set constraints all immediate")
     assert engine.db.execute("select from payout.payout_jobs").rowcount == 0
+
+
+def nobody_is_left_out_who_comes_while_the_reason_is_looked_for(engine: Engine) -> None:
+    engine.db.execute("select payout_api.register_payee('late')")
+    engine.db.execute(
+        "create or replace function payout.refuse_bad_header(p_settlement payout.settlements) "
+        "returns void language sql set search_path = pg_catalog, pg_temp as "
+        "$$ insert into payout.payee_accounts (payee_id, stripe_account_id) "
+        "values ('late', 'acct_late') $$"
+    )
+    assert (
+        sqlstate(
+            engine,
+            "select payout_api.complete_settlement('set_1', 'usd', "
+            """'[{"line_id":"1","payee_id":"late","amount_minor":700}]')""",
+        )
+        == "SP402"
+    )
+
+
+def no_line_is_left_out_to_make_the_total_fit(engine: Engine) -> None:
+    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+    insert_settlement(engine)
+    engine.db.execute(
+        "insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor) "
+        "values ('set_1', '1', 'seller_1', 1500), ('set_1', '2', 'nobody', 50)"
+    )
+    assert sqlstate(engine, "set constraints all immediate") == "SP303"
+
+
+def the_doctor_sees_a_line_that_is_in_no_transfer(engine: Engine) -> None:
+    engine.settle(settlement_id="set_1")
+    with unguarded(engine.db, "payout.settlement_lines"):
+        engine.db.execute("update payout.settlement_lines set payee_id = 'seller_2'")
+    found = engine.db.execute(
+        "select is_ok from payout.check_settlements() where check_name like '% lines say'"
+    ).fetchall()
+    assert found == [(False,)]
 
 
 def nobody_can_slip_a_name_in_front_of_ours(engine: Engine) -> None:

@@ -22,6 +22,10 @@ from tests.schema.refusals import domain_refusal, refusal
             "id_has_no_blank_at_its_ends",
             [" a", "a ", " ", "a\u00a0", "\u3000a", "\u2003a", "a\u2028"],
         ),
+        (
+            "id_has_no_invisible_characters",
+            ["\ufeffa", "a\u200b", "a\u00adb", "a\u2060b", "\u200ea", "a\u202eb", "a\u2066b"],
+        ),
         ("id_is_in_unicode_normal_form_c", ["e\u0301", "\u212b", "A\u030a", "\u1112\u1161\u11ab"]),
     ],
 )
@@ -64,7 +68,7 @@ def test_an_id_may_be_anything_else_and_comes_back_unchanged(db: Connection) -> 
 
 
 def test_ids_that_look_alike_are_different_ids(db: Connection) -> None:
-    for payee_id in ("seller", "Seller", "s\u0435ller", "seller\u200b"):
+    for payee_id in ("seller", "Seller", "s\u0435ller", "s\u200deller"):
         rows.insert(db, "payees", {"payee_id": payee_id})
 
     assert db.execute("select count(*) from payout.payees").fetchone() == (4,)

@@ -167,7 +167,19 @@ def test_the_engine_reads_beside_the_queue_and_stops_in_time(
     assert started[3:] == ended[3:] == list(names[:2])
 
 
-def test_the_sweep_outlives_failures_and_wakes_the_pump(
+@asynccontextmanager
+async def sweeping_engine(database: SweepingDatabase) -> AsyncIterator[Engine]:
+    """Run the pump of an engine that sweeps."""
+    async with Pump(
+        database=database,
+        adapter=FakeAdapter(),
+        reporter=Reporter(database=database),
+        worker="test",
+    ) as pump:
+        yield Engine(database=database, pump=pump, reconciler=ReadingNothing())
+
+
+def test_the_sweep_outlives_failures(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(engine_module, "SWEEP_SECONDS", (0.0, 0.01))
@@ -176,20 +188,28 @@ def test_the_sweep_outlives_failures_and_wakes_the_pump(
     async def main() -> None:
         found = {"leases_expired": 2, "doorbells_rung": 0}
         database = SweepingDatabase([ConnectionError("gone"), ValueError("odd"), found])
-        async with Pump(
-            database=database,
-            adapter=FakeAdapter(),
-            reporter=Reporter(database=database),
-            worker="test",
-        ) as pump:
-            engine = Engine(database=database, pump=pump, reconciler=ReadingNothing())
+        async with sweeping_engine(database) as engine:
             sweeping = asyncio.create_task(engine.sweep_for_ever())
-            await database.is_quiet.wait()
+            while "swept" not in caplog.text:
+                await asyncio.sleep(0.01)
             sweeping.cancel()
 
     asyncio.run(main())
     assert "a sweep failed: ConnectionError('gone')" in caplog.text
     assert "swept: leases_expired 2" in caplog.text
+
+
+@pytest.mark.parametrize("sweeps", [[], [ConnectionError("gone")]], ids=["well", "badly"])
+def test_however_a_sweep_ends_it_wakes_the_pump(sweeps: list[Any]) -> None:
+    """A bell that was seen silences the others: nobody else may wake it."""
+
+    async def main() -> None:
+        database = SweepingDatabase(sweeps)
+        async with sweeping_engine(database) as engine:
+            await engine.try_to_sweep()
+            await database.is_quiet.wait()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ as $$
     union all
     select * from payout.check_books()
     union all
+    select * from payout.check_settlements()
+    union all
     select * from payout.check_references()
     union all
     select * from payout.check_seals()

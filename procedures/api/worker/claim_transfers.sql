@@ -48,9 +48,7 @@ begin
                 hint = format('Name the worker, ask for 1 to %s.', v_settings.largest_claim);
     end if;
 
-    if p_payout_job_id is null then
-        perform payout.hear_doorbell();
-    end if;
+    perform payout.hear_doorbell();
     if exists (
         select from payout.holds as h where h.scope = 'engine' and h.released_at is null
     ) then

@@ -7,10 +7,11 @@ from typing import Final
 import pytest
 
 from tests.procedures.doctor.checks import complaints
-from tests.procedures.engine import Claim, Engine, outcome, success
+from tests.procedures.engine import Claim, Engine, outcome, success, unguarded
 
 BALANCE: Final = "books balance"
 SCHEDULED: Final = "every complete settlement is scheduled"
+AS_ITS_LINES_SAY: Final = "every settlement is paid as its lines say"
 DISCREPANCY: Final = "no discrepancy is open"
 NO_SECRET: Final = "no secret in any row"
 KEY: Final = "sk_live_0123456789abcdef"
@@ -59,6 +60,29 @@ def test_a_settlement_that_was_completed_behind_the_triggers_back_is_noticed(
     )
     engine.db.execute("alter table payout.settlements enable trigger _900_schedule_payout_job")
     assert complaints(engine.db) == {SCHEDULED: "1 are not"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor) "
+        "values ('set_2', '9', 'seller_2', 1)",
+        "update payout.settlement_lines set amount_minor = amount_minor + 1 "
+        "where settlement_id = 'set_2'",
+        "update payout.settlement_lines set payee_id = 'seller_2' where settlement_id = 'set_2'",
+        "delete from payout.settlement_lines where settlement_id = 'set_2'",
+        "update payout.settlements set total_minor = total_minor + 1 where settlement_id = 'set_2'",
+    ],
+)
+def test_a_line_that_is_in_no_transfer_is_noticed_with_its_settlement(
+    engine: Engine, change: str
+) -> None:
+    for number in (1, 2, 3):
+        engine.settle(settlement_id=f"set_{number}")
+    assert complaints(engine.db) == {}
+    with unguarded(engine.db, "payout.settlements", "payout.settlement_lines"):
+        engine.db.execute(change.encode())
+    assert complaints(engine.db) == {AS_ITS_LINES_SAY: "1 are not, the first is set_2"}
 
 
 def test_a_discrepancy_is_named_until_it_is_resolved(engine: Engine) -> None:

@@ -142,11 +142,18 @@ def test_a_bell_that_only_its_own_transaction_sees_serves_only_that(
     assert len(bells(shared_engine.db)) == (1 if is_undone else 2)
 
 
-def test_a_claim_for_one_job_leaves_the_bell_waiting(engine: Engine) -> None:
+def test_a_bell_that_a_claim_for_one_job_took_away_does_not_count_as_waiting(
+    engine: Engine,
+) -> None:
     engine.settle()
-    engine.db.execute("select * from payout_api.claim_transfers('w', 10, 0)")
     engine.settle(settlement_id="set_2")
-    assert len(bells(engine.db)) == 1
+    engine.db.execute(
+        "select * from payout_api.claim_transfers("
+        "'w', 10, (select min(j.payout_job_id) from payout.payout_jobs as j))"
+    )
+    engine.settle(settlement_id="set_3")
+    *_, bell = bells_of_transfers(engine.db)
+    assert list(bells(engine.db)) == [bell]
 
 
 @pytest.mark.parametrize(

@@ -374,3 +374,24 @@ def test_a_settlement_that_was_refused_may_be_told_again(app: Connection, db: Co
     complete(app, "set_1", lines)
 
     assert transfers(db) == [("latecomer", None, 5)]
+
+
+@pytest.mark.parametrize(
+    ("currency", "second"),
+    [
+        ("usd", line("2", "nobody", 50)),
+        ("usd", line("2", "newcomer", 50)),
+        ("isk", line("2", "seller_2", 50)),
+    ],
+    ids=["an unknown payee", "a payee without an account", "part of a króna"],
+)
+def test_lines_are_not_left_out_to_make_the_total_fit(
+    app: Connection, db: Connection, currency: str, second: Line
+) -> None:
+    """The total is that of the lines that can be paid, as an importer's mistake may have it."""
+    lines = [line("1", "seller_1", 100), second]
+    with writes_nothing(db):
+        refusal = refused_at_commit(app, "set_1", lines, currency=currency, total_minor=100)
+    assert refusal == Refusal(
+        "SP303", "settlement set_1: lines add up to 150, total_minor is 100, difference -50"
+    )

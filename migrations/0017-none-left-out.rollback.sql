@@ -1,0 +1,1 @@
+revert/0017-none-left-out.sql

@@ -1,1 +1,0 @@
-revert/0017-two-plain-inserts.sql
