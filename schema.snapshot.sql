@@ -1525,40 +1525,11 @@ CREATE FUNCTION payout.check_rights() RETURNS TABLE(check_name text, is_ok boole
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    with ours as (
-        select n.oid, n.nspname, n.nspowner as owner, n.nspacl as acl
-        from pg_namespace as n
-        where n.nspname in ('payout', 'payout_api')
-    ), given as (
-        select format('schema %s', o.nspname) as thing, a.privilege_type, a.grantee, o.owner
-        from ours as o cross join lateral aclexplode(o.acl) as a
-        where a.privilege_type <> 'USAGE'
-        union all
-        select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
-        from pg_class as c
-        join ours as o on o.oid = c.relnamespace
-        cross join lateral aclexplode(c.relacl) as a
-        where a.privilege_type <> 'SELECT' and c.relkind in ('r', 'v')
-        union all
-        select format('%s.%s', t.attrelid::regclass, t.attname), a.privilege_type, a.grantee,
-            c.relowner
-        from pg_attribute as t
-        join pg_class as c on c.oid = t.attrelid
-        join ours as o on o.oid = c.relnamespace
-        cross join lateral aclexplode(t.attacl) as a
-        where a.privilege_type <> 'SELECT'
-        union all
-        select p.oid::regprocedure::text, a.privilege_type, a.grantee, p.proowner
-        from pg_proc as p
-        join ours as o on o.oid = p.pronamespace
-        cross join lateral aclexplode(p.proacl) as a
-        where a.grantee <> 0
-    )
     select 'nobody was given more rights', count(*) = 0,
         coalesce(string_agg(format('%s on %s to %s', g.privilege_type, g.thing,
             case g.grantee when 0 then 'public' else g.grantee::regrole::text end), ', '), 'none'),
         'revoke … on … from …; then find out who granted it'
-    from given as g
+    from payout.given_rights() as g
     where g.grantee <> g.owner
         and not exists (
             select
@@ -3044,6 +3015,68 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.gate_problem() IS 'Says how this place differs from where the database was last adopted; null: it does not.';
+
+
+--
+-- Name: given_rights(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.given_rights() RETURNS TABLE(thing text, privilege_type text, grantee oid, owner oid)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    with ours as (
+        select n.oid, n.nspname, n.nspowner as owner, n.nspacl as acl
+        from pg_namespace as n
+        where n.nspname in ('payout', 'payout_api')
+    )
+    select format('schema %s', o.nspname), a.privilege_type, a.grantee, o.owner
+    from ours as o cross join lateral aclexplode(o.acl) as a
+    where a.privilege_type <> 'USAGE'
+    union all
+    select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
+    from pg_class as c
+    join ours as o on o.oid = c.relnamespace
+    cross join lateral aclexplode(c.relacl) as a
+    where a.privilege_type <> 'SELECT' and c.relkind in ('r', 'v', 'S')
+    union all
+    select format('%s.%s', t.attrelid::regclass, t.attname), a.privilege_type, a.grantee,
+        c.relowner
+    from pg_attribute as t
+    join pg_class as c on c.oid = t.attrelid
+    join ours as o on o.oid = c.relnamespace
+    cross join lateral aclexplode(t.attacl) as a
+    where a.privilege_type <> 'SELECT'
+    union all
+    select p.oid::regprocedure::text, a.privilege_type, a.grantee, p.proowner
+    from pg_proc as p
+    join ours as o on o.oid = p.pronamespace
+    cross join lateral aclexplode(p.proacl) as a
+    where a.grantee <> 0
+    union all
+    select format('role %s', m.roleid::regrole), 'MEMBER', m.member, m.roleid
+    from pg_auth_members as m
+    where m.member::regrole::text in (
+        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+    union all
+    select format('parameter %s', p.parname), a.privilege_type, a.grantee, a.grantor
+    from pg_parameter_acl as p cross join lateral aclexplode(p.paracl) as a
+    where p.parname = 'session_replication_role'
+    union all
+    select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
+    from pg_class as c
+    cross join lateral aclexplode(c.relacl) as a
+    where c.relnamespace = to_regnamespace('procrastinate')
+        and a.privilege_type <> 'SELECT'
+        and (a.grantee = 0 or a.grantee::regrole::text = 'payout_app')
+$$;
+
+
+--
+-- Name: FUNCTION given_rights(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.given_rights() IS 'Part of payout_api.doctor(): the rights beyond reading that somebody has.';
 
 
 --
@@ -11151,6 +11184,13 @@ REVOKE ALL ON FUNCTION payout.fold_facts() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.gate_problem() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION given_rights(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.given_rights() FROM PUBLIC;
 
 
 --

@@ -690,6 +690,37 @@ comment on function payout.check_books() is
     'Part of payout_api.doctor(): books and transfers agree, no secret is stored.';
 -- end frozen: procedures/doctor/check_books.sql
 
+-- frozen: procedures/doctor/check_rights.sql 73cd8f5f896a
+-- check_rights: whether somebody was given more than the migrations gave.
+--
+-- Rights to read are nobody's harm; every other that given_rights finds is named
+-- unless expected_rights lists it.
+
+create or replace function payout.check_rights()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'nobody was given more rights', count(*) = 0,
+        coalesce(string_agg(format('%s on %s to %s', g.privilege_type, g.thing,
+            case g.grantee when 0 then 'public' else g.grantee::regrole::text end), ', '), 'none'),
+        'revoke … on … from …; then find out who granted it'
+    from payout.given_rights() as g
+    where g.grantee <> g.owner
+        and not exists (
+            select
+            from payout.expected_rights() as w
+            where g.grantee <> 0
+                and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))
+                and g.privilege_type = any (string_to_array(w.privileges, '|'))
+                and g.thing ~ w.things
+        )
+$$;
+comment on function payout.check_rights() is
+    'Part of payout_api.doctor(): rights beyond reading are those that the migrations gave.';
+-- end frozen: procedures/doctor/check_rights.sql
+
 -- frozen: procedures/doctor/check_settlements.sql 10a2ac05e6be
 -- check_settlements: whether what was settled is scheduled, to the last line.
 
@@ -743,6 +774,67 @@ $$;
 comment on function payout.check_settlements() is
     'Part of payout_api.doctor(): no complete settlement is forgotten, and none of its lines.';
 -- end frozen: procedures/doctor/check_settlements.sql
+
+-- frozen: procedures/doctor/given_rights.sql 748c2c77af1c
+-- given_rights: who has which right, beside reading, on what is ours.
+--
+-- Also what gets around our rights: a role of ours that acts as another role, triggers
+-- that somebody may switch off, bells that the application rings or removes.
+
+create or replace function payout.given_rights()
+returns table (thing text, privilege_type text, grantee oid, owner oid)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with ours as (
+        select n.oid, n.nspname, n.nspowner as owner, n.nspacl as acl
+        from pg_namespace as n
+        where n.nspname in ('payout', 'payout_api')
+    )
+    select format('schema %s', o.nspname), a.privilege_type, a.grantee, o.owner
+    from ours as o cross join lateral aclexplode(o.acl) as a
+    where a.privilege_type <> 'USAGE'
+    union all
+    select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
+    from pg_class as c
+    join ours as o on o.oid = c.relnamespace
+    cross join lateral aclexplode(c.relacl) as a
+    where a.privilege_type <> 'SELECT' and c.relkind in ('r', 'v', 'S')
+    union all
+    select format('%s.%s', t.attrelid::regclass, t.attname), a.privilege_type, a.grantee,
+        c.relowner
+    from pg_attribute as t
+    join pg_class as c on c.oid = t.attrelid
+    join ours as o on o.oid = c.relnamespace
+    cross join lateral aclexplode(t.attacl) as a
+    where a.privilege_type <> 'SELECT'
+    union all
+    select p.oid::regprocedure::text, a.privilege_type, a.grantee, p.proowner
+    from pg_proc as p
+    join ours as o on o.oid = p.pronamespace
+    cross join lateral aclexplode(p.proacl) as a
+    where a.grantee <> 0
+    union all
+    select format('role %s', m.roleid::regrole), 'MEMBER', m.member, m.roleid
+    from pg_auth_members as m
+    where m.member::regrole::text in (
+        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+    union all
+    select format('parameter %s', p.parname), a.privilege_type, a.grantee, a.grantor
+    from pg_parameter_acl as p cross join lateral aclexplode(p.paracl) as a
+    where p.parname = 'session_replication_role'
+    union all
+    select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
+    from pg_class as c
+    cross join lateral aclexplode(c.relacl) as a
+    where c.relnamespace = to_regnamespace('procrastinate')
+        and a.privilege_type <> 'SELECT'
+        and (a.grantee = 0 or a.grantee::regrole::text = 'payout_app')
+$$;
+comment on function payout.given_rights() is
+    'Part of payout_api.doctor(): the rights beyond reading that somebody has.';
+-- end frozen: procedures/doctor/given_rights.sql
 
 -- frozen: procedures/doorbell/ring_for_job.sql 4a9aa2d1f234
 -- ring_for_job: ring for the transfers of a job that is being scheduled.

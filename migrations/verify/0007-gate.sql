@@ -1,9 +1,5 @@
 -- Verify 0007-gate: each query fails if what it names is missing.
 
--- exists: procedures/doctor/check_rights.sql
-select 'payout.check_rights()'::regprocedure;
--- end exists: procedures/doctor/check_rights.sql
-
 -- exists: procedures/epoch/name_stripe_account.sql
 select 'payout.name_stripe_account(text, boolean)'::regprocedure;
 -- end exists: procedures/epoch/name_stripe_account.sql

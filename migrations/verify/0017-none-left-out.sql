@@ -42,9 +42,17 @@ select 'payout_api.claim_transfers(text, integer, bigint, text, boolean)'::regpr
 select 'payout.check_books()'::regprocedure;
 -- end exists: procedures/doctor/check_books.sql
 
+-- exists: procedures/doctor/check_rights.sql
+select 'payout.check_rights()'::regprocedure;
+-- end exists: procedures/doctor/check_rights.sql
+
 -- exists: procedures/doctor/check_settlements.sql
 select 'payout.check_settlements()'::regprocedure;
 -- end exists: procedures/doctor/check_settlements.sql
+
+-- exists: procedures/doctor/given_rights.sql
+select 'payout.given_rights()'::regprocedure;
+-- end exists: procedures/doctor/given_rights.sql
 
 -- exists: procedures/doorbell/ring_for_job.sql
 select 'payout.ring_for_job(bigint, integer, timestamptz)'::regprocedure;

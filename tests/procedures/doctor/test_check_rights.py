@@ -32,6 +32,34 @@ def test_a_right_that_was_given_afterwards_is_named(
     }
 
 
+@pytest.mark.parametrize(
+    ("grant", "named"),
+    [
+        ("payout_owner to payout_app", "MEMBER on role payout_owner to payout_app"),
+        ("payout_worker to payout_operator", "MEMBER on role payout_worker to payout_operator"),
+        (
+            "set on parameter session_replication_role to payout_app",
+            "SET on parameter session_replication_role to payout_app",
+        ),
+        (
+            "update on sequence payout.seen_doorbell to payout_app",
+            "UPDATE on payout.seen_doorbell to payout_app",
+        ),
+        (
+            "insert on procrastinate.procrastinate_jobs to payout_app",
+            "INSERT on procrastinate.procrastinate_jobs to payout_app",
+        ),
+        (
+            "delete on procrastinate.procrastinate_jobs to public",
+            "DELETE on procrastinate.procrastinate_jobs to public",
+        ),
+    ],
+)
+def test_a_way_around_the_rights_is_named(engine: Engine, grant: str, named: str) -> None:
+    engine.db.execute(f"grant {grant}")
+    assert complaints(engine.db) == {"nobody was given more rights": named}
+
+
 def test_a_right_on_one_column_is_named(engine: Engine) -> None:
     engine.db.execute("grant update (amount_minor) on payout.payout_transfers to payout_app")
     assert complaints(engine.db) == {
