@@ -30,6 +30,8 @@ from worker.database import apply_queue_grants, apply_queue_schema
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
+pytest_plugins = ["tests.crash.launching"]
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 ROLES: Final = ("payout_owner", "payout_app", "payout_worker", "payout_operator", "payout_auditor")
 # The workers of pytest-xdist inherit these from the process that starts them.

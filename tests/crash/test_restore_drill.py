@@ -5,7 +5,6 @@ What is counted is what Stripe made. docs/restore.md tells people the same steps
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,13 @@ from sandbox.embedded_postgres import EmbeddedPostgres
 from tests.crash.conftest import StartWorker
 from tests.crash.dumps import dump, restore_into_new_cluster
 from tests.crash.story import Story, key_is_committed
-from tests.crash.workers import Worker, wait_until
+from tests.crash.workers import OURS, RECONCILE, Worker, wait_until
 from tests.procedures.engine import Engine
 from tests.schema.refusals import refusal
 
 # Of each half the dump knows the settlements, but not that they were paid, or nothing at all.
 HALF: Final = 100
 WORKER: Final = "till"
-RECONCILE: Final = (sys.executable, "-m", "worker.cli", "reconcile")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +62,7 @@ def drill(
     with EmbeddedPostgres.start() as server:
         restore_into_new_cluster(path, server, login=WORKER)
 
-        def start(command: tuple[str, ...] | None = None) -> Worker:
+        def start(command: tuple[str, ...] = OURS) -> Worker:
             return launch(command, database_url=server.uri(user=WORKER), stripe=story.double.url)
 
         with (
