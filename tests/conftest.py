@@ -288,19 +288,22 @@ def db(clone: Connection) -> Connection:
 def empty_database() -> Iterator[Callable[[], str]]:
     """Make further databases, with nothing in them; each call gives the libpq URI of one."""
     server = _server()
-    names: list[str] = []
+    with ExitStack() as stack:
+        yield lambda: server.uri(stack.enter_context(fresh_database(server)))
 
-    def create() -> str:
-        names.append(f"payout_{RUN}_{secrets.token_hex(4)}")
-        with server.connect() as connection:
-            name = sql.Identifier(names[-1])
-            connection.execute(sql.SQL("create database {} template template0").format(name))
-        return server.uri(names[-1])
 
-    yield create
+@contextmanager
+def fresh_database(server: Server, *, template: str = "template0") -> Iterator[str]:
+    """Give the name of another database, dropped in the end."""
+    dbname = f"payout_{RUN}_{secrets.token_hex(4)}"
+    names = sql.Identifier(dbname), sql.Identifier(template)
     with server.connect() as connection:
-        for name in names:
-            _drop_database(connection, name)
+        connection.execute(sql.SQL("create database {} template {}").format(*names))
+    try:
+        yield dbname
+    finally:
+        with server.connect() as connection:
+            _drop_database(connection, dbname)
 
 
 def _server() -> Server:
