@@ -256,7 +256,8 @@ class EmbeddedPostgres:
     def _prepare(self) -> None:
         """Make the private directories, the watchdog over them, and the data directory."""
         self._new_directory(room_in_bytes=ROOM_IN_BYTES, may_execute=False)
-        if self._account is not None:
+        must_copy = self._account is not None and not _is_open_to_others(self._install)
+        if must_copy:
             programs = self._new_directory(room_in_bytes=0, may_execute=True)
             self._server_bin = programs / PACKAGE / self._install.name / "bin"
         self._watchdog = self._run(
@@ -265,7 +266,7 @@ class EmbeddedPostgres:
             stdin=subprocess.PIPE,
             output=subprocess.DEVNULL,
         )
-        if self._account is not None:
+        if must_copy:
             self._copy_server_files()
         self._log_path.touch()
         self._own(self._log_path)
@@ -367,7 +368,7 @@ class EmbeddedPostgres:
         return directory
 
     def _copy_server_files(self) -> None:
-        """Copy what runs as another user: that user often may not read the wheel itself."""
+        """Copy what runs as another user, who may not read the wheel itself."""
         install = self._server_bin.parent
         for name in SERVER_FILES:
             self._copy(self._install / name, install / name)

@@ -6,13 +6,18 @@ are applied once, to a template; each test works in a clone of it, under the eng
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import secrets
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -30,16 +35,38 @@ from worker.database import apply_queue_grants, apply_queue_schema
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
+pytest_plugins = ["tests.crash.launching"]
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 ROLES: Final = ("payout_owner", "payout_app", "payout_worker", "payout_operator", "payout_auditor")
 # The workers of pytest-xdist inherit these from the process that starts them.
 SERVER: Final = "PAYOUT_TEST_SERVER"
 RUN: Final = os.environ.setdefault("PAYOUT_TEST_RUN", secrets.token_hex(4))
+SPLITS: Final = "PAYOUT_TEST_SPLITS"
 PASSWORD: Final = os.environ.setdefault("PAYOUT_TEST_PASSWORD", secrets.token_hex(16))
 
 
-# yoyo splits all scripts into statements again for each database that it brings to date.
-sqlparse.split = cache(sqlparse.split)
+split_anew: Final = sqlparse.split
+
+
+@cache
+def split(text: str) -> tuple[str, ...]:
+    """Split a script into statements, unless another process of this run has done it.
+
+    yoyo has all scripts split again for each database that it brings to date, for a second.
+    """
+    path = Path(os.environ[SPLITS], sha256(text.encode()).hexdigest())
+    if not path.exists():
+        written = path.with_suffix(f".{os.getpid()}")
+        written.write_text(json.dumps(split_anew(text)), encoding="utf-8")
+        written.replace(path)
+    return tuple(json.loads(path.read_text(encoding="utf-8")))
+
+
+# What is imported and collected stays: to look for garbage in it takes a third of all that.
+gc.disable()
+# A list of its own for yoyo, which takes the first statement's header out of it.
+sqlparse.split = lambda text: [*split(text)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +126,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
+    os.environ[SPLITS] = tempfile.mkdtemp(prefix="payout-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(SPLITS)))
     if given := os.environ.get("DATABASE_URL"):
         os.environ[SERVER] = given
         try:
@@ -144,6 +173,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for number in range(processes)
         for item in (*long[number::processes], *short[number * size : (number + 1) * size])
     ]
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, and only in what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_report_header() -> str:
@@ -286,19 +321,22 @@ def db(clone: Connection) -> Connection:
 def empty_database() -> Iterator[Callable[[], str]]:
     """Make further databases, with nothing in them; each call gives the libpq URI of one."""
     server = _server()
-    names: list[str] = []
+    with ExitStack() as stack:
+        yield lambda: server.uri(stack.enter_context(fresh_database(server)))
 
-    def create() -> str:
-        names.append(f"payout_{RUN}_{secrets.token_hex(4)}")
-        with server.connect() as connection:
-            name = sql.Identifier(names[-1])
-            connection.execute(sql.SQL("create database {} template template0").format(name))
-        return server.uri(names[-1])
 
-    yield create
+@contextmanager
+def fresh_database(server: Server, *, template: str = "template0") -> Iterator[str]:
+    """Give the name of another database, dropped in the end."""
+    dbname = f"payout_{RUN}_{secrets.token_hex(4)}"
+    names = sql.Identifier(dbname), sql.Identifier(template)
     with server.connect() as connection:
-        for name in names:
-            _drop_database(connection, name)
+        connection.execute(sql.SQL("create database {} template {}").format(*names))
+    try:
+        yield dbname
+    finally:
+        with server.connect() as connection:
+            _drop_database(connection, dbname)
 
 
 def _server() -> Server:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from pglast import ast, parse_sql
@@ -66,7 +67,8 @@ def parse(path: str, text: str) -> tuple[ast.RawStmt, ...]:
         raise MigrationError(f"{path}:{line}: {message}") from None
 
 
-def objects(path: str, text: str) -> list[SqlObject]:
+@cache
+def objects(path: str, text: str) -> tuple[SqlObject, ...]:
     """Return what a file defines, in the order of the file."""
     found: list[SqlObject] = []
     for statement in parse(path, text):
@@ -80,7 +82,7 @@ def objects(path: str, text: str) -> list[SqlObject]:
                 name = str(trigger.trigname)
                 signature = f"{name} on {render(trigger.relation)}"
                 found.append(SqlObject(kind="trigger", name=name, signature=signature))
-    return found
+    return tuple(found)
 
 
 def leavings(path: str, *, old: str, new: str) -> str:
@@ -162,10 +164,11 @@ def _grants(path: str, text: str) -> dict[str, str]:
     return found
 
 
-def _names(path: str, text: str) -> set[str]:
+@cache
+def _names(path: str, text: str) -> frozenset[str]:
     collector = _NameCollector()
     collector(parse(path, text))
-    return collector.names
+    return frozenset(collector.names)
 
 
 class _NameCollector(Visitor):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bench import settle, stand
 from bench.__main__ import main
+from sandbox import embedded_postgres
 
 
 @pytest.mark.long
@@ -12,6 +14,10 @@ def test_every_figure_is_measured_and_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sizes = ["--rounds", "1", "--seconds", "0", "--transfers", "20", "--payees", "20"]
+    # Small and in memory: nothing here depends on what a commit costs.
+    monkeypatch.setattr(embedded_postgres, "BASES_ON_DISK", embedded_postgres.BASES)
+    monkeypatch.setattr(settle, "CLIENTS", 2)
+    monkeypatch.setattr(stand, "SETTINGS", {"max_wal_size": "1GB"})
     monkeypatch.setattr("sys.argv", ["bench", *sizes, "--latencies", "0"])
     main()
     printed = capsys.readouterr().out

@@ -6,10 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-import psycopg
-
 from sandbox.embedded_postgres import EmbeddedPostgres
-from tests.conftest import ROOT
 
 
 def dump(uri: str, path: Path, *options: str) -> Path:
@@ -31,12 +28,3 @@ def restore(path: Path, uri: str, **settings: str) -> None:
         stdout=subprocess.DEVNULL,
         env=os.environ | {"PGOPTIONS": options},
     )
-
-
-def restore_into_new_cluster(path: Path, server: EmbeddedPostgres, *, login: str) -> None:
-    """Make the roles of the engine, run the dump, and make a login that may work."""
-    with psycopg.connect(server.uri(), autocommit=True) as superuser:
-        superuser.execute((ROOT / "sql" / "roles.sql").read_bytes())
-    restore(path, server.uri())
-    with psycopg.connect(server.uri(), autocommit=True) as superuser:
-        superuser.execute(f"create role {login} login in role payout_worker".encode())

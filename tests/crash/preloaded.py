@@ -1,6 +1,7 @@
 """Forks workers off a process that has imported everything already: a start costs next to nothing.
 
-A forked worker runs the command `payout-engine worker` in a process, and with signals, of its own.
+What is forked does what Python does with the same arguments, in a process, and with signals, of
+its own.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
-from tests.conftest import ROOT
+Programs: TypeAlias = Mapping[str, Callable[[], int | None]]
 
+ROOT: Final = Path(__file__).resolve().parents[2]
 MODULE: Final = "tests.crash.preloaded"
 
 
@@ -73,10 +75,12 @@ class Nursery:
     def __exit__(self, *error: object) -> None:
         self._process.communicate()
 
-    def fork(self, *, environment: Mapping[str, str], log: Path) -> ForkedWorker:
-        """Start a worker that logs to a file."""
+    def fork(
+        self, command: tuple[str, ...], *, environment: Mapping[str, str], log: Path
+    ) -> ForkedWorker:
+        """Run Python with these arguments; what it says goes to a file."""
         log.touch()
-        pid = self.ask(environment=dict(environment), log=str(log))
+        pid = self.ask(command=command, environment=dict(environment), log=str(log))
         return ForkedWorker(nursery=self, pid=pid)
 
     def ask(self, **order: Any) -> int:
@@ -89,8 +93,12 @@ class Nursery:
 
 def serve() -> None:
     """Carry out orders until nobody is there to give any; then no worker is left either."""
-    from worker import cli  # only this process needs it, and none that imports `Nursery`
+    # Only this process needs them, and none that imports `Nursery`.
+    from procrastinate import cli as procrastinate
 
+    from worker import cli as ours
+
+    programs: Programs = {"worker.cli": ours.main, "procrastinate": procrastinate.main}
     living: set[int] = set()
     for line in sys.stdin:
         order = json.loads(line)
@@ -98,7 +106,7 @@ def serve() -> None:
             answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
             living.remove(order["wait"])
         elif (answer := os.fork()) == 0:
-            become_worker(cli, order)
+            become_worker(programs, order)
         else:
             living.add(answer)
         print(answer, flush=True)
@@ -106,7 +114,7 @@ def serve() -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def become_worker(cli: Any, order: dict[str, Any]) -> None:
+def become_worker(programs: Programs, order: dict[str, Any]) -> None:
     """Be the worker that was ordered, and nothing of the process it was forked from."""
     log = os.open(order["log"], os.O_WRONLY | os.O_APPEND)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -114,11 +122,21 @@ def become_worker(cli: Any, order: dict[str, Any]) -> None:
         os.dup2(file, number)
     os.environ.update(order["environment"])
     try:
-        code = cli.main(["worker"])
+        code = run(programs, *order["command"])
     except BaseException:
         sys.excepthook(*sys.exc_info())
         code = 1
+    sys.stdout.flush()
     os._exit(code)
+
+
+def run(programs: Programs, option: str, what: str, *arguments: str) -> int:
+    """Do what Python does with ``-m`` and a program, or with ``-c`` and a code."""
+    sys.argv = [what, *arguments]
+    if option == "-c":
+        exec(what, {"__name__": "__main__"})
+        return 0
+    return programs[what]() or 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from sandbox.stripe_double import RecordedRequest, StripeDouble
 from tests.conftest import Connection
-from tests.crash.workers import Worker, wait_until
+from tests.crash.workers import PATIENCE_SECONDS, Worker, wait_until
 from tests.procedures.engine import Engine
 
 PAID_BY_THE_BOOK: Final = """
@@ -70,9 +70,9 @@ class Story:
         """Return when so many requests that move money have arrived at Stripe."""
         return self.double.wait_for_requests(count, where=lambda found: found.method == "POST")
 
-    def wait_until_states(self, **expected: int) -> None:
+    def wait_until_states(self, *, seconds: float = PATIENCE_SECONDS, **expected: int) -> None:
         """Return when exactly so many transfers stand in each state."""
-        wait_until(lambda: self.states() == expected, tell=self.states)
+        wait_until(lambda: self.states() == expected, seconds=seconds, tell=self.states)
 
     def sessions(self, worker: Worker, condition: str = "true") -> list[int]:
         """Return the server processes of a worker that are as described."""

@@ -54,10 +54,11 @@ def start_worker(story: Story, launch: Callable[..., Worker]) -> StartWith:
 
 
 @pytest.fixture
-def stands_ready(empty_database: Callable[[], str]) -> str:
+def stands_ready(server: Server, empty_database: Callable[[], str]) -> str:
     """A new installation, made before anything else in the test."""
     uri = empty_database()
-    install(uri)
+    with server.migrating():
+        install(uri)
     return uri
 
 

@@ -103,6 +103,8 @@ def test_what_stripe_said_while_the_database_was_down_is_reported_when_it_is_bac
     outage.story().wait_for_sessions(worker)
     outage.begin(worker)
     time.sleep(OUTAGE_SECONDS)
+    worker.wait_for_log("the queue's worker")
+    failed = worker.log().index("the queue's worker")
     outage.server.restart()
     story = outage.story()
     story.wait_until_states(paid=HELD)
@@ -110,6 +112,7 @@ def test_what_stripe_said_while_the_database_was_down_is_reported_when_it_is_bac
     story.wait_until_states(paid=HELD + 3)
     assert len(outage.double.sends) == HELD + 3
     worker.stop()
+    assert "Traceback" not in worker.log()[failed:]
     story.check_everybody_is_paid_once()
 
 
@@ -122,7 +125,7 @@ def test_one_outage_after_the_other_and_a_frozen_server_are_outlived(
     for paid in (HELD, 2 * HELD):
         outage.begin(worker)
         server.restart()
-        outage.story().wait_until_states(paid=paid)
+        outage.story().wait_until_states(paid=paid, seconds=15)
     story = outage.story()
     gate = Gate()
     outage.double.inject("answer_delayed", times=None, hold_after=gate)

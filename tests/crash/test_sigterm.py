@@ -9,7 +9,7 @@ import pytest
 from sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
-from tests.crash.workers import PLAIN
+from tests.crash.workers import OURS, PLAIN
 
 STOPPING = "claiming no more, finishing what is under way"
 
@@ -35,9 +35,9 @@ def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_what_it_began(
     story.check_everybody_is_paid_once()
 
 
-@pytest.mark.parametrize("command", [None, PLAIN], ids=["payout-engine", "procrastinate"])
+@pytest.mark.parametrize("command", [OURS, PLAIN], ids=["payout-engine", "procrastinate"])
 def test_what_is_reported_at_the_last_moment_counts(
-    story: Story, run_worker: StartWorker, command: tuple[str, ...] | None
+    story: Story, run_worker: StartWorker, command: tuple[str, ...]
 ) -> None:
     """The report waits for a lock while the worker is asked to end."""
     gate = Gate()

@@ -7,7 +7,7 @@ from typing import Final
 from sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
-from tests.crash.workers import PLAIN, wait_until
+from tests.crash.workers import OURS, PLAIN, wait_until
 
 RING: Final = "select payout.defer_job(payout_job_id, %s) from payout.payout_jobs"
 WORKERS: Final = "select distinct worker from payout.transfer_attempts"
@@ -69,7 +69,7 @@ def test_no_session_stays_in_a_transaction_while_requests_hang(
 ) -> None:
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
-    workers = [run_worker(command) for command in (None, PLAIN)]
+    workers = [run_worker(command) for command in (OURS, PLAIN)]
     story.settle(30)
     story.wait_for_requests(30)
     for worker in workers:

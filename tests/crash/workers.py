@@ -17,8 +17,9 @@ from tests.crash.preloaded import ForkedWorker
 PATIENCE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
 CANARY: Final = "sk_test_canary0123456789"
-OURS: Final = (sys.executable, "-m", "worker.cli", "worker")
-PLAIN: Final = (sys.executable, "-m", "procrastinate", "--app=worker.app.app", "worker")
+OURS: Final = ("-m", "worker.cli", "worker")
+PLAIN: Final = ("-m", "procrastinate", "--app=worker.app.app", "worker")
+RECONCILE: Final = ("-m", "worker.cli", "reconcile")
 
 
 def wait_until(
@@ -47,10 +48,10 @@ def environment(*, database_url: str, stripe: str) -> dict[str, str]:
 def run(
     command: tuple[str, ...], *, environment: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a command that logs to a file."""
+    """Run Python with these arguments; what it says goes to a file."""
     with log.open("wb") as output:
         return subprocess.Popen(
-            command,
+            (sys.executable, *command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -113,9 +113,6 @@ def test_sqitch_makes_of_the_same_files_what_yoyo_makes(
     sqitch("revert", "-y")
     assert dump(by_sqitch) == nothing
 
-    sqitch("deploy")
-    assert dump(by_sqitch) == by_yoyo
-
 
 def test_the_body_of_every_function_is_valid(db: Connection) -> None:
     """Migrations do not look into bodies, so that functions may come in any order."""

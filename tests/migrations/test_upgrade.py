@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import TypeAlias
 
 import psycopg
 import pytest
 
-from tests.conftest import ROOT, Server
+from tests.conftest import ROOT, Connection, Server, fresh_database
 from tests.procedures.engine import Engine, rate_limited
 from tests.procedures.epoch.places import epochs, gate_problem
 from tests.procedures.reconcile.listing import begin
@@ -17,32 +19,53 @@ from tests.schema import rows
 from tools import migrate
 from worker.database import apply_queue_grants, apply_queue_schema
 
+Install: TypeAlias = Callable[[str], str]
 
-def install_before(migration: str, uri: str, path: Path, server: Server) -> None:
-    """Apply the migrations that come before one, from a copy below `path`."""
-    apply_queue_schema(uri)
-    (path / "migrations").mkdir()
-    for script in sorted((ROOT / "migrations").glob("*.sql")):
-        if migration in script.name:
-            break
-        shutil.copy(script, path / "migrations" / script.name, follow_symlinks=True)
-    with server.migrating():
-        migrate.apply_all(uri, path)
-    apply_queue_grants(uri)
+
+@pytest.fixture(scope="module")
+def install_before(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
+    """Make a database with the migrations before one, once for all tests; give its name."""
+    with ExitStack() as stack:
+
+        @cache
+        def make(migration: str) -> str:
+            dbname = stack.enter_context(fresh_database(server))
+            uri = server.uri(dbname)
+            path = tmp_path_factory.mktemp(migration)
+            (path / "migrations").mkdir()
+            for script in sorted((ROOT / "migrations").glob("*.sql")):
+                if migration in script.name:
+                    break
+                shutil.copy(script, path / "migrations" / script.name, follow_symlinks=True)
+            apply_queue_schema(uri)
+            with server.migrating():
+                migrate.apply_all(uri, path)
+            apply_queue_grants(uri)
+            return dbname
+
+        yield make
+
+
+@contextmanager
+def connect_to_copy(server: Server, template: str) -> Iterator[Connection]:
+    """Connect as superuser to a copy of a database."""
+    with (
+        fresh_database(server, template=template) as dbname,
+        psycopg.connect(server.uri(dbname), autocommit=True) as connection,
+    ):
+        yield connection
 
 
 @pytest.mark.parametrize("has_transfer", [True, False])
 def test_only_a_database_without_transfers_adopts_itself(
-    server: Server, empty_database: Callable[[], str], tmp_path: Path, has_transfer: bool
+    server: Server, install_before: Install, has_transfer: bool
 ) -> None:
     """One with transfers may be a copy already, and whoever upgrades it knows."""
-    uri = empty_database()
-    install_before("-gate.", uri, tmp_path, server)
-    with psycopg.connect(uri, autocommit=True) as db:
+    with connect_to_copy(server, install_before("-gate.")) as db:
         if has_transfer:
             rows.add_transfer(db)
         with server.migrating():
-            migrate.apply_all(uri, ROOT)
+            migrate.apply_all(server.uri(db.info.dbname), ROOT)
         assert gate_problem(db) == (
             "It was never adopted, and it had transfers when the gate was built."
             if has_transfer
@@ -51,10 +74,10 @@ def test_only_a_database_without_transfers_adopts_itself(
 
 
 def test_an_installation_that_has_claimed_goes_on_claiming(
-    server: Server, empty_database: Callable[[], str], tmp_path: Path
+    server: Server, install_before: Install
 ) -> None:
-    uri = empty_database()
-    install_before("-compare-anew.", uri, tmp_path, server)
+    # Itself, since the gate of a copy is closed.
+    uri = server.uri(install_before("-compare-anew."))
     with psycopg.connect(uri, autocommit=True) as db:
         engine = Engine(db)
         engine.settle()
@@ -69,14 +92,12 @@ def test_an_installation_that_has_claimed_goes_on_claiming(
 
 @pytest.mark.parametrize("is_closed", [False, True])
 def test_a_run_goes_on_unless_the_gate_was_closed_since(
-    server: Server, empty_database: Callable[[], str], tmp_path: Path, is_closed: bool
+    server: Server, install_before: Install, is_closed: bool
 ) -> None:
-    uri = empty_database()
-    install_before("-run-and-query.", uri, tmp_path, server)
-    with psycopg.connect(uri, autocommit=True) as db:
+    with connect_to_copy(server, install_before("-run-and-query.")) as db:
         begun = begin(db).reconcile_run_id
         if is_closed:
             db.execute("insert into payout.epochs (reason) values ('closed')")
         with server.migrating():
-            migrate.apply_all(uri, ROOT)
+            migrate.apply_all(server.uri(db.info.dbname), ROOT)
         assert (begin(db).reconcile_run_id != begun) == is_closed

@@ -32,8 +32,12 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 HOLD_A_SERVER = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a background job
+import subprocess
 import sys
 from sandbox.embedded_postgres import EmbeddedPostgres
+EmbeddedPostgres._initialise_data_directory = lambda server: subprocess.run(
+    ["cp", "-a", sys.argv[1], str(server.data_directory)], check=True
+)
 server = EmbeddedPostgres.start()
 print(server.pid, server.data_directory.parent, flush=True)
 sys.stdin.readline()
@@ -41,7 +45,7 @@ sys.stdin.readline()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _initdb_runs_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def first_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Copy the first usual data directory instead of making it again, the most of every start.
 
     Only here: the gate of the engine would take such servers for one.
@@ -61,7 +65,7 @@ def _initdb_runs_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(EmbeddedPostgres, "_initialise_data_directory", copy_or_initialise)
-        yield
+        yield first
 
 
 @pytest.fixture(scope="module")
@@ -308,11 +312,28 @@ def test_root_runs_the_server_as_an_unprivileged_user(server: EmbeddedPostgres) 
     assert Path(f"/proc/{server.pid}").stat().st_uid != 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user to run the server as")
+def test_programs_that_the_other_user_may_not_reach_are_copied(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = Path(server.bin("postgres")).parents[1]
+    is_open = embedded_postgres._is_open_to_others
+    monkeypatch.setattr(
+        embedded_postgres, "_is_open_to_others", lambda path: path != wheel and is_open(path)
+    )
+    with EmbeddedPostgres.start() as other:
+        running = Path(f"/proc/{other.pid}/exe").readlink()
+        assert wheel not in running.parents
+        assert running.stat().st_uid == Path(f"/proc/{other.pid}").stat().st_uid
+        assert ask(other, "select 1") == 1
+    assert not running.exists()
+
+
 @pytest.fixture
-def holder() -> Iterator[subprocess.Popen[str]]:
+def holder(server: EmbeddedPostgres, first_data: Path) -> Iterator[subprocess.Popen[str]]:
     """Another Python process that holds a server until its input ends."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD_A_SERVER],
+        [sys.executable, "-c", HOLD_A_SERVER, str(first_data)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -351,7 +372,9 @@ def test_no_server_outlives_a_parent_that_ends_without_stopping_it(
     assert not directory.exists()
 
 
-def test_a_forked_child_that_ends_leaves_the_parents_server_alone() -> None:
+def test_a_forked_child_that_ends_leaves_the_parents_server_alone(
+    server: EmbeddedPostgres, first_data: Path
+) -> None:
     script = HOLD_A_SERVER + (
         "import os, time\n"
         "child = os.fork()\n"
@@ -362,7 +385,7 @@ def test_a_forked_child_that_ends_leaves_the_parents_server_alone() -> None:
         "psycopg.connect(server.uri()).close()\n"
     )
     subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, str(first_data)],
         check=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

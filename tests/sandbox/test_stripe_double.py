@@ -750,7 +750,7 @@ def test_a_clock_that_runs_backwards_does_not_disorder_lists(call: Call) -> None
 def test_lists_stay_fast_when_there_are_many_transfers() -> None:
     now = [START]
     books = StripeBooks(now=lambda: now[0])
-    for number in range(40_000):
+    for number in range(20_000):
         now[0] = START + number
         form = {
             "amount": "1",
@@ -760,25 +760,25 @@ def test_lists_stay_fast_when_there_are_many_transfers() -> None:
         }
         books.create_transfer(form, is_livemode=False)
     first = books.list_transfers({"limit": "1"}, is_livemode=False)["data"][0]["id"]
-    deep = f"{first[:-8]}{20_000:08d}"
+    deep = f"{first[:-8]}{10_000:08d}"
     for params in (
         {},
         {"starting_after": deep},
-        {"starting_after": deep, "created[gte]": f"{START + 19_990:.0f}"},
+        {"starting_after": deep, "created[gte]": f"{START + 9_990:.0f}"},
         {"ending_before": deep},
         {"created[lt]": f"{START + 100:.0f}"},
-        {"destination": "acct_7", "created[gte]": f"{START + 20_000:.0f}"},
+        {"destination": "acct_7", "created[gte]": f"{START + 10_000:.0f}"},
         {"destination": "acct_none"},
         {"transfer_group": "g7"},
     ):
-        began = time.perf_counter()
+        began = time.thread_time()
         page = books.list_transfers(params | {"limit": "100"}, is_livemode=False)
         json.dumps(page)
-        assert time.perf_counter() - began < 0.1, params  # a hundredth of it on an idle machine
-    began = time.perf_counter()
+        assert time.thread_time() - began < 0.05, params  # a fiftieth of it is usual
+    began = time.thread_time()
     books.list_events({"limit": "100", "types[0]": "transfer.reversed"}, is_livemode=False)
     json.dumps(books.list_events({"limit": "100"}, is_livemode=False))
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.05
 
 
 # Faults. Each named one: what the client sees, whether the money moved, what the key then gives.

@@ -15,13 +15,13 @@ import pytest
 
 from sandbox.stripe_double import Gate, StripeDouble
 from tests.conftest import ROOT, Connection
+from tests.crash.workers import RECONCILE, Worker
 from tests.procedures.engine import Engine
 from worker import cli
 from worker.engine import open_engine, run_engine
 from worker.settings import Settings
 
 MANY = [f"seller_{number}" for number in range(1, 251)]
-COMMAND = [sys.executable, "-m", "worker.cli", "reconcile"]
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Story:
     def start(self) -> subprocess.Popen[str]:
         """Start the command as a process."""
         return subprocess.Popen(
-            COMMAND,
+            [sys.executable, *RECONCILE],
             cwd=ROOT,
             env=os.environ | self.environment,
             stdout=subprocess.PIPE,
@@ -174,13 +174,13 @@ def test_an_interrupted_run_goes_on_where_it_was(story: Story) -> None:
     assert None not in story.lists()[first:], "the first page is read once"
 
 
-def test_two_at_once_carry_one_run(story: Story) -> None:
+def test_two_at_once_carry_one_run(story: Story, launch: Callable[..., Worker]) -> None:
     story.pay(*MANY)
-    processes = [story.start() for _ in range(2)]
-    for process in processes:
-        told, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
-        assert figure(told, "transfers compared") == 250
+    where = {"database_url": story.environment["DATABASE_URL"], "stripe": story.double.url}
+    commands = [launch(RECONCILE, **where) for _ in range(2)]
+    for command in commands:
+        assert command.wait(seconds=60) == 0, command.log()
+        assert figure(command.log(), "transfers compared") == 250
     runs = story.engine.db.execute("select count(*) from payout.reconcile_runs").fetchall()[0][0]
     assert runs in (1, 2)  # the second may have come when the first was through
 

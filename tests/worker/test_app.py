@@ -1,4 +1,4 @@
-"""The worker as a process: it pays what is rung for, outlives the database, and leaves in order."""
+"""The worker as a process: it pays what is rung for, and leaves in order."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from sandbox.embedded_postgres import EmbeddedPostgres
 from sandbox.stripe_double import Gate, StripeDouble
-from tests.worker.fakes import CANARY
-from worker import cli
+from tests.conftest import ROOT
+from tests.crash.workers import OURS, PLAIN, Worker
 
 Connection = psycopg.Connection[Any]
-ROOT = Path(__file__).resolve().parents[2]
-OURS = [sys.executable, "-m", "worker.cli", "worker"]
-PLAIN = [sys.executable, "-m", "procrastinate", "--app=worker.app.app", "worker"]
+StartWorker = Callable[..., Worker]
 SETTLE = """
 select payout_api.register_payee(p_payee_id => 'seller_1', p_stripe_account_id => 'acct_1');
 select payout_api.complete_settlement(
@@ -43,29 +38,14 @@ def uri(dsn: Callable[..., str]) -> str:
     return dsn()
 
 
-def install(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setenv("DATABASE_URL", uri)
-        assert cli.main(["migrate"]) == 0
+@pytest.fixture
+def start(launch: Callable[..., Worker], double: StripeDouble) -> StartWorker:
+    """Run a worker on a database; see `launch`."""
 
+    def start_one(uri: str, command: tuple[str, ...] = OURS, *, is_fresh: bool = False) -> Worker:
+        return launch(command, is_fresh=is_fresh, database_url=uri, stripe=double.url)
 
-@contextmanager
-def running(command: list[str], uri: str, double: StripeDouble) -> Iterator[subprocess.Popen[str]]:
-    """Run a worker; if the test leaves it running, it is killed."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": uri,
-        "STRIPE_API_KEY": CANARY,
-        "STRIPE_API_BASE": double.url,
-    }
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    return start_one
 
 
 def settle(uri: str, settlement_id: str) -> None:
@@ -100,55 +80,44 @@ def open_transactions(uri: str) -> list[Any]:
         return connection.execute(query).fetchall()
 
 
-def wait_for_log(process: subprocess.Popen[str], text: str) -> None:
-    """Read the worker's log until a line has this in it."""
-    assert process.stderr is not None
-    while text not in (line := process.stderr.readline()):
-        assert line, f"the worker ended without {text!r}"
-
-
-def stop(process: subprocess.Popen[str]) -> str:
-    """End a worker with SIGTERM and return its log."""
-    process.send_signal(signal.SIGTERM)
-    log = process.communicate(timeout=30)[1]
-    assert process.returncode == 0
-    assert CANARY not in log
-    assert "Traceback" not in log
-    return log
+def stop(worker: Worker) -> None:
+    """End a worker with SIGTERM: it leaves in order, and nothing has failed."""
+    worker.stop()
+    assert "Traceback" not in worker.log()
 
 
 @pytest.mark.parametrize(
     "command",
-    [OURS, [*OURS, "--log-level", "DEBUG"], PLAIN],
+    [OURS, (*OURS, "--log-level", "DEBUG"), PLAIN],
     ids=["payout-engine", "debug", "procrastinate"],
 )
 def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
-    command: list[str], uri: str, double: StripeDouble
+    command: tuple[str, ...], uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
-    with running(command, uri, double) as process:
-        settle(uri, "set_1")
-        wait_until_paid(uri, 1)
-        settle(uri, "set_2")
-        wait_until_paid(uri, 2)
-        stop(process)
+    worker = start(uri, command, is_fresh=True)
+    settle(uri, "set_1")
+    wait_until_paid(uri, 1)
+    settle(uri, "set_2")
+    wait_until_paid(uri, 2)
+    stop(worker)
     assert len(double.transfers()) == 2
     assert bells(uri) == 0
 
 
 def test_a_request_under_way_is_finished_and_reported_before_the_worker_leaves(
-    uri: str, double: StripeDouble
+    uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
     gate = Gate()
     double.inject("answer_delayed", hold_after=gate)
-    with running(OURS, uri, double) as process:
-        settle(uri, "set_1")
-        gate.wait_until_reached()
-        process.send_signal(signal.SIGTERM)
-        wait_for_log(process, "finishing what is under way")
-        settle(uri, "set_2")
-        assert open_transactions(uri) == []
-        gate.open()
-        assert process.wait(timeout=30) == 0
+    worker = start(uri)
+    settle(uri, "set_1")
+    gate.wait_until_reached()
+    worker.terminate()
+    worker.wait_for_log("finishing what is under way")
+    settle(uri, "set_2")
+    assert open_transactions(uri) == []
+    gate.open()
+    assert worker.wait() == 0
     with psycopg.connect(uri) as connection:
         rows = connection.execute(
             "select t.settlement_id, s.state from payout.transfer_states as s"
@@ -157,70 +126,46 @@ def test_a_request_under_way_is_finished_and_reported_before_the_worker_leaves(
     assert rows == [("set_1", "paid"), ("set_2", "scheduled")]
 
 
-def test_a_second_signal_ends_the_worker_at_once(uri: str, double: StripeDouble) -> None:
+def test_a_second_signal_ends_the_worker_at_once(
+    uri: str, double: StripeDouble, start: StartWorker
+) -> None:
     gate = Gate()
     double.inject("answer_delayed", hold_after=gate)
-    with running(OURS, uri, double) as process:
-        settle(uri, "set_1")
-        gate.wait_until_reached()
-        process.send_signal(signal.SIGTERM)
-        wait_for_log(process, "finishing what is under way")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=5) == 128 + signal.SIGTERM
-        gate.open()
+    worker = start(uri)
+    settle(uri, "set_1")
+    gate.wait_until_reached()
+    worker.terminate()
+    worker.wait_for_log("finishing what is under way")
+    worker.terminate()
+    assert worker.wait(seconds=5) == 128 + signal.SIGTERM
+    gate.open()
 
 
 def test_the_sweep_alone_pays_when_the_queue_has_lost_its_bells(
-    uri: str, double: StripeDouble
+    uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
     settle(uri, "set_1")
     with psycopg.connect(uri) as connection:
         connection.execute("truncate procrastinate.procrastinate_jobs cascade")
-    with running(OURS, uri, double) as process:
-        wait_until_paid(uri, 1)
-        stop(process)
+    worker = start(uri)
+    wait_until_paid(uri, 1)
+    stop(worker)
     assert len(double.transfers()) == 1
 
 
-@pytest.mark.long
-def test_a_worker_outlives_a_restart_of_the_database_with_an_answer_in_hand(
-    double: StripeDouble, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate = Gate()
-    double.inject("answer_delayed", hold_after=gate)
-    with EmbeddedPostgres.start() as server:
-        uri = server.uri()
-        install(uri, monkeypatch)
-        with running(OURS, uri, double) as process:
-            settle(uri, "set_1")
-            gate.wait_until_reached()
-            server.kill_immediately()
-            gate.open()
-            double.wait_for_requests(
-                1, where=lambda request: request.key is not None and request.status == 200
-            )
-            wait_for_log(process, "report_outcomes fails, to be repeated")
-            wait_for_log(process, "the queue's worker")
-            server.restart()
-            settle(uri, "set_2")
-            wait_until_paid(uri, 2, seconds=15)
-            stop(process)
-    assert len(double.sends) == 2
-
-
 def test_a_worker_that_was_stopped_and_continued_lives_on_and_sends_nothing_twice(
-    uri: str, double: StripeDouble
+    uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
     gate = Gate()
     double.inject("answer_delayed", hold_after=gate)
-    with running(OURS, uri, double) as process:
-        settle(uri, "set_1")
-        gate.wait_until_reached()
-        process.send_signal(signal.SIGSTOP)
-        gate.open()
-        process.send_signal(signal.SIGCONT)
-        wait_until_paid(uri, 1)
-        stop(process)
+    worker = start(uri)
+    settle(uri, "set_1")
+    gate.wait_until_reached()
+    worker.freeze()
+    gate.open()
+    worker.thaw()
+    wait_until_paid(uri, 1)
+    stop(worker)
     assert len(double.sends) == 1
 
 
@@ -237,7 +182,9 @@ def test_importing_the_app_needs_no_environment() -> None:
 
 def test_the_plain_command_says_what_is_missing() -> None:
     environment = {"PATH": os.environ["PATH"]}
-    run = subprocess.run(PLAIN, cwd=ROOT, env=environment, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, *PLAIN], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert run.returncode == 1
     assert "DATABASE_URL is not set" in run.stderr
     assert "Traceback" not in run.stderr

@@ -13,8 +13,6 @@ import pytest
 from psycopg import conninfo
 
 from sandbox.embedded_postgres import EmbeddedPostgres
-from tests.conftest import Server
-from tools.migrate import apply_all
 from worker import errors
 from worker.database import (
     Database,
@@ -227,15 +225,12 @@ def test_a_queue_of_another_version_is_refused(bare: Connection) -> None:
         apply_queue_schema(uri)
 
 
-def test_our_roles_may_use_the_queue_and_nobody_else_may(server: Server, bare: Connection) -> None:
-    uri = dsn_of(bare)
-    apply_queue_schema(uri)
-    with server.migrating():
-        apply_all(uri, ROOT)
-    apply_queue_grants(uri)
-    apply_queue_grants(uri)
+def test_our_roles_may_use_the_queue_and_nobody_else_may(
+    db: Connection, dsn: Callable[..., str]
+) -> None:
+    apply_queue_grants(dsn())  # once more
     fetch = "procrastinate.procrastinate_fetch_job_v2(varchar[], bigint)"
-    rows = bare.execute(
+    rows = db.execute(
         "select rolname from pg_roles where rolname in ('payout_worker', 'payout_app')"
         " and has_function_privilege(oid, %s, 'execute')",
         [fetch],

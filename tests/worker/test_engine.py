@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.crash.workers import Worker
 from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase
 from worker import engine as engine_module
 from worker.engine import EXIT_HANGING, Engine
@@ -215,9 +216,11 @@ def test_however_a_sweep_ends_it_wakes_the_pump(sweeps: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("deed", "code"), [("time.sleep(60)", EXIT_HANGING), ("await asyncio.sleep(1)", 0)]
 )
-def test_the_watchdog_ends_a_process_whose_loop_hangs_and_no_other(deed: str, code: int) -> None:
-    command = [sys.executable, "-c", WATCHED.format(deed)]
-    assert subprocess.run(command, cwd=ROOT, timeout=50).returncode == code
+def test_the_watchdog_ends_a_process_whose_loop_hangs_and_no_other(
+    launch: Callable[..., Worker], deed: str, code: int
+) -> None:
+    process = launch(("-c", WATCHED.format(deed)), database_url="", stripe="")
+    assert process.wait(seconds=50) == code
 
 
 def test_a_process_that_was_stopped_for_long_is_not_taken_for_hanging() -> None:
