@@ -71,6 +71,12 @@ def act(request: pytest.FixtureRequest) -> Callable[[str], Connection | Session]
 
 
 @pytest.fixture
+def acted_engine(engine: Engine) -> Engine:
+    """The same, with a session of a login for each role."""
+    return Engine(engine.db, log_in=lambda role: Session(engine.db, login_name(role)))
+
+
+@pytest.fixture
 def shared_engine(db: Connection, connect: Callable[..., Connection]) -> Iterator[Engine]:
     """An engine in a database of its own, whose roles are logins, for more than one connection."""
     engine = Engine(db, log_in=connect)

@@ -163,7 +163,7 @@ class Engine:
         self,
         db: Connection,
         *,
-        log_in: Callable[[str], Connection] | None = None,
+        log_in: Callable[[str], Any] | None = None,
         worker: Connection | None = None,
     ) -> None:
         self.db = db
