@@ -514,12 +514,17 @@ def tries_are_bounded(engine: Engine) -> None:
 
 
 def waits_differ_and_are_capped(engine: Engine) -> None:
-    transfers = engine.settle(*(f"seller_{n}" for n in range(5)))
+    engine.settle(*(f"seller_{n}" for n in range(5)))
     engine.db.execute("update payout.transfer_states set tries = 20")
     engine.report(*(no_answer(claim) for claim in engine.claim()))
-    waits = [engine.progress(transfer).next_attempt_in for transfer in transfers]
-    seconds = [wait.total_seconds() for wait in waits if wait is not None]
-    assert len({round(wait, 1) for wait in seconds}) > 1
+    # All at one moment: on a busy machine even equal waits differ from look to look.
+    waits = engine.db.execute(
+        "select extract(epoch from next_attempt_at - statement_timestamp())::float "
+        "from payout.transfer_states"
+    )
+    seconds = [wait for (wait,) in waits]
+    assert len(seconds) == 5
+    assert max(seconds) - min(seconds) > 5
     assert max(seconds) <= 900
 
 
