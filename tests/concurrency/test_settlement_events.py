@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from threading import Barrier, BrokenBarrierError
 from typing import Any, Final, TypeAlias
 
@@ -18,7 +19,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from tests.conftest import Connection
+from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
 from tests.procedures.scheduling.marketplace import (
     Line,
     complete,
@@ -147,13 +148,13 @@ class Round:
     rolls_back: list[bool]
 
 
-def plan(form: Form, seed: int, *, rounds: int) -> list[Round]:
-    """Draw the settlements of a run and what happens to them."""
+def plan(form: Form, seed: int, *, first: int, rounds: int) -> list[Round]:
+    """Draw the settlements of a run and what happens to them, numbered from the `first`."""
     chance = random.Random(seed)
     return [
         Round(
             settlement=Settlement(
-                settlement_id=f"set_{number:04}",
+                settlement_id=f"set_{first + number:04}",
                 currency=chance.choice(CURRENCIES),
                 lines=[
                     line(
@@ -235,24 +236,21 @@ def run(
         return set().union(*pool.map(take_part, range(len(connections))))
 
 
-def prepare(app: Connection, rounds: Sequence[Round], *, is_pending_before: bool) -> None:
-    register(app, *PAYEES)
-    if is_pending_before:
-        with app.transaction():
-            for current in rounds:
-                settlement = current.settlement
-                insert_settlement(
-                    app,
-                    settlement.settlement_id,
-                    settlement.lines,
-                    currency=settlement.currency,
-                    state="pending",
-                )
+def prepare(app: Connection, rounds: Sequence[Round]) -> None:
+    with app.transaction():
+        for current in rounds:
+            settlement = current.settlement
+            insert_settlement(
+                app,
+                settlement.settlement_id,
+                settlement.lines,
+                currency=settlement.currency,
+                state="pending",
+            )
 
 
-def check(db: Connection, rounds: Sequence[Round], committed: set[str]) -> None:
+def check(db: Connection, told: Sequence[Settlement]) -> None:
     """Compare all that the database holds with what the committed settlements owe."""
-    told = [r.settlement for r in rounds if r.settlement.settlement_id in committed]
     owed = [
         (settlement, payee_id, source_transaction, amount_minor)
         for settlement in told
@@ -262,7 +260,7 @@ def check(db: Connection, rounds: Sequence[Round], committed: set[str]) -> None:
     for settlement, _, _, amount_minor in owed:
         in_flight[settlement.currency] += amount_minor
 
-    assert jobs(db) == sorted(committed)
+    assert jobs(db) == sorted(settlement.settlement_id for settlement in told)
     assert rows(
         db,
         "select l.settlement_id, l.line_id, l.payee_id, l.source_transaction, l.amount_minor "
@@ -331,18 +329,15 @@ def check(db: Connection, rounds: Sequence[Round], committed: set[str]) -> None:
     ) == in_order((currency, 0, amount, amount) for currency, amount in in_flight.items())
 
 
-def check_the_others(
-    db: Connection, rounds: Sequence[Round], committed: set[str], *, is_pending_before: bool
-) -> None:
+def check_the_others(db: Connection, pending: Iterable[str]) -> None:
     """Compare what is left of settlements that were rolled back by everybody with before."""
-    others = {r.settlement.settlement_id for r in rounds} - committed
     found = rows(
         db,
         "select s.settlement_id, s.state from payout.settlements as s "
         "where not exists (select from payout.payout_jobs as j "
         "where j.settlement_id = s.settlement_id)",
     )
-    assert found == (in_order((other, "pending") for other in others) if is_pending_before else [])
+    assert found == in_order((settlement_id, "pending") for settlement_id in pending)
     orphans = rows(
         db,
         "select l.settlement_id from payout.settlement_lines as l "
@@ -360,27 +355,64 @@ def in_order(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return sorted(rows, key=repr)
 
 
-@pytest.fixture
-def applications(
-    db: Connection, connect: Callable[..., Connection]
-) -> Callable[[str], list[Connection]]:
-    """Give the ten connections of the application at an isolation level."""
+@dataclass(frozen=True, kw_only=True)
+class Marketplace:
+    """Ten connections of the application, and all that was told over them so far."""
 
-    def give(isolation: str) -> list[Connection]:
-        # Mixed orders of writing end in deadlocks, which Postgres looks for after this time.
-        db.execute(
-            sql.SQL("alter database {} set deadlock_timeout = '10ms'").format(
-                sql.Identifier(db.info.dbname)
-            )
-        )
-        connections = [connect("payout_app") for _ in range(EVENTS_PER_ROUND)]
-        for connection in connections:
+    db: Connection
+    connections: list[Connection]
+    rounds: list[Round] = field(default_factory=list)
+    told: list[Settlement] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+
+    def hold_rounds(
+        self,
+        form: Form,
+        seed: int,
+        *,
+        rounds: int,
+        isolation: str,
+        try_again: tuple[type[psycopg.Error], ...],
+    ) -> None:
+        """Let rounds happen; an event that commits is told so, one that rolls back leaves none."""
+        planned = plan(form, seed, first=len(self.rounds), rounds=rounds)
+        self.rounds.extend(planned)
+        for connection in self.connections:
             connection.execute(
                 "select set_config('default_transaction_isolation', %s, false)", [isolation]
             )
-        return connections
+        if form.is_pending_before:
+            prepare(self.connections[0], planned)
 
-    return give
+        committed = run(self.connections, planned, try_again=try_again)
+
+        for current in planned:
+            if not all(current.rolls_back):
+                self.told.append(current.settlement)
+            elif form.is_pending_before:
+                self.pending.append(current.settlement.settlement_id)
+        expected = {r.settlement.settlement_id for r in planned if not all(r.rolls_back)}
+        assert committed == expected
+        check(self.db, self.told)
+        check_the_others(self.db, self.pending)
+
+
+@pytest.fixture(scope="module")
+def marketplace(server: Server, maintenance: Connection) -> Iterator[Marketplace]:
+    """One database for all rounds: what ten sessions have planned once serves them all."""
+    with connect_to_clone(server, maintenance) as db, ExitStack() as stack:
+        name = db.info.dbname
+        # Mixed orders of writing end in deadlocks, which Postgres looks for after this time.
+        db.execute(
+            sql.SQL("alter database {} set deadlock_timeout = '10ms'").format(sql.Identifier(name))
+        )
+        uri = server.uri(name, user=login_name("payout_app"), password=PASSWORD)
+        connections = [
+            stack.enter_context(psycopg.connect(uri, autocommit=True))
+            for _ in range(EVENTS_PER_ROUND)
+        ]
+        register(connections[0], *PAYEES)
+        yield Marketplace(db=db, connections=connections)
 
 
 def test_the_ritual_has_a_thousand_rounds() -> None:
@@ -389,38 +421,23 @@ def test_the_ritual_has_a_thousand_rounds() -> None:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_ten_events_at_once_make_one_job_with_the_right_transfers(
-    name: str, db: Connection, applications: Callable[[str], list[Connection]], seed: int
+    name: str, marketplace: Marketplace, seed: int
 ) -> None:
     form = FORMS[name]
-    rounds = plan(form, seed, rounds=form.rounds)
-    connections = applications("read committed")
-    prepare(connections[0], rounds, is_pending_before=form.is_pending_before)
-
-    committed = run(connections, rounds, try_again=form.try_again)
-
-    # An event that commits is told so, and one that rolls back leaves the others to it.
-    assert committed == {r.settlement.settlement_id for r in rounds if not all(r.rolls_back)}
-    check(db, rounds, committed)
-    check_the_others(db, rounds, committed, is_pending_before=form.is_pending_before)
+    marketplace.hold_rounds(
+        form, seed, rounds=form.rounds, isolation="read committed", try_again=form.try_again
+    )
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
 @pytest.mark.parametrize("name", ["as inserts in both orders and calls", "as updates and calls"])
 def test_ten_events_at_once_that_try_again_make_one_job_at(
-    isolation: str,
-    name: str,
-    db: Connection,
-    applications: Callable[[str], list[Connection]],
-    seed: int,
+    isolation: str, name: str, marketplace: Marketplace, seed: int
 ) -> None:
-    form = FORMS[name]
-    rounds = plan(form, seed, rounds=10)
-    connections = applications(isolation)
-    prepare(connections[0], rounds, is_pending_before=form.is_pending_before)
-
-    committed = run(
-        connections, rounds, try_again=(errors.SerializationFailure, errors.DeadlockDetected)
+    marketplace.hold_rounds(
+        FORMS[name],
+        seed,
+        rounds=10,
+        isolation=isolation,
+        try_again=(errors.SerializationFailure, errors.DeadlockDetected),
     )
-
-    assert committed == {r.settlement.settlement_id for r in rounds if not all(r.rolls_back)}
-    check(db, rounds, committed)

@@ -15,13 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 FRESH, LATE, DRAINED, SETTLED = range(4)
 AGES: Final = ("fresh", "its lease is over", "it is drained", "a day has passed")
 YOUNG, WALLED, FORGOTTEN = range(3)
 # The transfer at Stripe: lists may hide it for an hour; it may have been there at the first scan.
 ABSENT, HIDDEN, HIDDEN_AT_FIRST_SCAN, LISTED = range(4)
+
+CLAIMABLE: Final = frozenset({"scheduled", "retry_wait", "unknown"})
 
 # What a worker can see of one send, and how `stripe_error_rules` react to it (a test compares).
 REACTIONS: Final = {
@@ -78,7 +80,7 @@ EDGES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Rules:
     """The rules and bounds of one exploration; `unsafe` names what is left out or changed."""
 
@@ -144,6 +146,20 @@ class Move(NamedTuple):
     broken: str | None = None
 
 
+class Part(NamedTuple):
+    """One step as seen from the attempt that takes it, and from its key: all that it changes.
+
+    There are few of them, and they recur in every state: they are worked out once.
+    """
+
+    label: str
+    is_fault: bool
+    attempt: Attempt
+    key: Key
+    has_effect: bool = False
+    broken: str | None = None
+
+
 TWO_EFFECTS: Final = "two transfers at Stripe"
 FALSE_FAILURE: Final = "failed, or its key closed, while Stripe pays"
 FALSE_SUCCESS: Final = "paid without a transfer at Stripe"
@@ -163,24 +179,22 @@ def current_key(state: State, rules: Rules) -> Key:
     return state.keys[index] if index < len(state.keys) else Key()
 
 
-@cache
-def changed(thing: Any, **changes: object) -> Any:
-    """Return an attempt or a key with some changes; there are few of them, and they recur."""
-    return thing._replace(**changes)
-
-
-def with_attempt(state: State, number: int, **changes: object) -> State:
-    """Return the state with one attempt changed."""
-    attempts = state.attempts
-    after = (*attempts[:number], changed(attempts[number], **changes), *attempts[number + 1 :])
+def with_attempts(
+    state: State, attempts: tuple[Attempt, ...], keys: tuple[Key, ...] | None = None
+) -> State:
+    """Return the state with other attempts, and with other keys if there are any."""
     # What `_replace` does, in half the time: this is most of an exploration.
-    return tuple.__new__(State, (*state[:ATTEMPTS], after, *state[ATTEMPTS + 1 :]))
+    rest = state[ATTEMPTS + 1 :] if keys is None else (keys, *state[ATTEMPTS + 2 :])
+    return tuple.__new__(State, (*state[:ATTEMPTS], attempts, *rest))
 
 
-def with_key(state: State, index: int, **changes: object) -> State:
-    """Return the state with one key changed."""
-    keys = state.keys
-    return state._replace(keys=(*keys[:index], changed(keys[index], **changes), *keys[index + 1 :]))
+def with_part(state: State, number: int, attempt: Attempt, index: int, key: Key) -> State:
+    """Return the state with one attempt and its key in the place of what they were."""
+    attempts, keys = state.attempts, state.keys
+    attempts = (*attempts[:number], attempt, *attempts[number + 1 :])
+    if key is keys[index]:
+        return with_attempts(state, attempts)
+    return with_attempts(state, attempts, (*keys[:index], key, *keys[index + 1 :]))
 
 
 # The database
@@ -269,27 +283,33 @@ def report(state: State, number: int, rules: Rules) -> tuple[str, State]:
         verdict, after = "ok", judge_failure(state, number, attempt.outcome, rules)
     else:
         verdict = "already" if attempt.verdict == "ok" else "stale"
-    after = with_attempt(
-        after,
-        number,
+    reported = reporting(attempt, verdict)
+    attempts = (*state.attempts[:number], reported, *state.attempts[number + 1 :])
+    return verdict, with_attempts(after, attempts)
+
+
+@cache
+def reporting(attempt: Attempt, verdict: str) -> Attempt:
+    """Return what is known of an attempt after one more report."""
+    return attempt._replace(
         verdict=attempt.verdict if attempt.verdict == "ok" else verdict,
         is_dirty=attempt.is_dirty or attempt.outcome not in CLEAN,
         is_definite=attempt.is_definite or attempt.outcome in DEFINITE,
     )
-    return verdict, after
 
 
 def can_claim(state: State, rules: Rules) -> bool:
     """lock_due_transfers: whose turn it is, with a key young enough."""
-    claimable = {"scheduled", "retry_wait", "unknown"}
-    if rules.lacks("parked can be claimed"):
-        claimable.add("parked")
-    has_room = len(state.attempts) < rules.attempts and rules.workers > sum(
+    if state.state not in CLAIMABLE and not (
+        state.state == "parked" and rules.lacks("parked can be claimed")
+    ):
+        return False
+    if len(state.attempts) == rules.attempts or rules.workers <= sum(
         a.worker != "gone" for a in state.attempts
-    )
-    is_young = current_key(state, rules).age == YOUNG
+    ):
+        return False
     ignores_age = rules.lacks("no 24-hour limit") or rules.lacks("parked can be claimed")
-    return state.state in claimable and has_room and (is_young or ignores_age)
+    return ignores_age or current_key(state, rules).age == YOUNG
 
 
 def claim(state: State, rules: Rules) -> State:
@@ -360,48 +380,83 @@ def end_scan(state: State, rules: Rules) -> State:
 # The world
 
 
-def stripe_answers(state: State, number: int, outcome: str, leaves: str = "") -> State:
-    """Stripe answers a request; the worker learns of it if it still waits."""
-    if state.attempts[number].worker == "waits":
-        return with_attempt(state, number, worker="knows", request=leaves, outcome=outcome)
-    return with_attempt(state, number, request=leaves)
-
-
-def effect_moves(label: str, state: State, after: State, index: int, rules: Rules) -> Move:
-    """Stripe makes a transfer."""
-    broken = None
-    if state.effect != ABSENT:
-        broken = TWO_EFFECTS
-    elif state.state == "failed" or (
-        index + 1 < state.generation and not rules.lacks("a key per attempt")
-    ):
-        broken = FALSE_FAILURE
-    return Move(label, False, after._replace(effect=HIDDEN), broken)
-
-
-def stripe_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
-    """What may happen to one request, from the wire to the answer."""
-    who = f"request {number + 1}"
-    attempt = state.attempts[number]
+def attempt_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
+    """What may happen around one attempt: on the part of its worker, on the wire, at Stripe."""
     index = key_index(state, number, rules)
-    key = state.keys[index]
+    attempt, key = state.attempts[number], state.keys[index]
+    if attempt.worker == "knows":
+        verdict, after = report(state, number, rules)
+        label = f"worker of attempt {number + 1} reports {attempt.outcome}: "
+        yield Move(f"{label}{verdict}, {after.state}", False, after)
+    for part in (
+        *worker_parts(number, attempt, key, rules),
+        *stripe_parts(number, attempt, key, rules),
+    ):
+        after = with_part(state, number, part.attempt, index, part.key)
+        broken = part.broken
+        if part.has_effect:
+            after = after._replace(effect=HIDDEN)
+            if state.effect != ABSENT:
+                broken = TWO_EFFECTS
+            elif state.state == "failed" or (
+                index + 1 < state.generation and not rules.lacks("a key per attempt")
+            ):
+                broken = FALSE_FAILURE
+        yield Move(part.label, part.is_fault, after, broken)
+
+
+@cache
+def worker_parts(number: int, attempt: Attempt, key: Key, rules: Rules) -> tuple[Part, ...]:
+    """What the worker of one attempt may do besides reporting, or fail to do."""
+    return tuple(_worker_parts(f"worker of attempt {number + 1}", attempt, key, rules))
+
+
+def _worker_parts(who: str, attempt: Attempt, key: Key, rules: Rules) -> Iterator[Part]:
+    if attempt.worker == "holds":
+        if attempt.age == FRESH or rules.lacks("no check before the send"):
+            sent = attempt._replace(worker="waits", request="on_its_way")
+            broken = FORGOTTEN_KEY if key.age == FORGOTTEN else None
+            yield Part(f"{who} sends", False, sent, key, broken=broken)
+        not_sent = attempt._replace(worker="knows", outcome="not_sent")
+        yield Part(f"{who} does not send", attempt.age == FRESH, not_sent, key)
+    if attempt.worker == "waits":
+        is_fault = bool(attempt.request) and attempt.age == FRESH
+        given_up = attempt._replace(worker="knows", outcome="no_response")
+        yield Part(f"{who} gives up waiting", is_fault, given_up, key)
+    if attempt.worker != "gone":
+        is_fault = attempt.worker != "knows" or not attempt.verdict
+        yield Part(f"{who} dies", is_fault, attempt._replace(worker="gone", outcome=""), key)
+
+
+def answered(attempt: Attempt, outcome: str, leaves: str = "") -> Attempt:
+    """Stripe answers a request; the worker learns of it if it still waits."""
+    if attempt.worker == "waits":
+        return attempt._replace(worker="knows", request=leaves, outcome=outcome)
+    return attempt._replace(request=leaves)
+
+
+@cache
+def stripe_parts(number: int, attempt: Attempt, key: Key, rules: Rules) -> tuple[Part, ...]:
+    """What may happen to one request, from the wire to the answer."""
+    return tuple(_stripe_parts(f"request {number + 1}", attempt, key, rules))
+
+
+def _stripe_parts(who: str, attempt: Attempt, key: Key, rules: Rules) -> Iterator[Part]:
     if attempt.request == "on_its_way":
-        yield Move(f"{who} is lost", True, with_attempt(state, number, request=""))
-        broken = FORGOTTEN_KEY if key.age == FORGOTTEN else None
+        yield Part(f"{who} is lost", True, attempt._replace(request=""), key)
         if key.record == "busy":
-            yield Move(f"{who}: 409 key in use", False, stripe_answers(state, number, "key_in_use"))
+            yield Part(f"{who}: 409 key in use", False, answered(attempt, "key_in_use"), key)
         elif key.record and key.age != FORGOTTEN:
             replay = REPLAYS[key.record]
-            yield Move(f"{who}: {replay} replayed", False, stripe_answers(state, number, replay))
+            yield Part(f"{who}: {replay} replayed", False, answered(attempt, replay), key)
         else:
             for outcome in sorted({"rate_limited", "unauthorized", "refused"} & rules.answers):
-                yield Move(
-                    f"{who}: {outcome}, nothing saved",
-                    True,
-                    stripe_answers(state, number, outcome),
-                )
-            begun = with_key(with_attempt(state, number, request="executing"), index, record="busy")
-            yield Move(f"{who} begins to be executed", False, begun, broken)
+                label = f"{who}: {outcome}, nothing saved"
+                yield Part(label, True, answered(attempt, outcome), key)
+            begun = attempt._replace(request="executing")
+            broken = FORGOTTEN_KEY if key.age == FORGOTTEN else None
+            label = f"{who} begins to be executed"
+            yield Part(label, False, begun, key._replace(record="busy"), broken=broken)
     elif attempt.request == "executing":
         for outcome, record, leaves, has_effect in (
             ("unfunded", "unfunded", "", False),
@@ -414,69 +469,34 @@ def stripe_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
         ):
             if outcome != "success" and outcome not in rules.answers:
                 continue
-            after = stripe_answers(state, number, outcome, leaves)
-            after = with_key(after, index, record=record)
             label = f"{who}: {outcome}"
-            if leaves:
-                label += f", {leaves}"
-            if has_effect:
-                yield effect_moves(f"{label}, and the effect", state, after, index, rules)
-            else:
-                yield Move(label, True, after)
+            label += f", {leaves}" if leaves else ", and the effect" if has_effect else ""
+            after = answered(attempt, outcome, leaves)
+            yield Part(label, not has_effect, after, key._replace(record=record), has_effect)
     elif attempt.request:
-        after = with_attempt(state, number, request="")
-        yield effect_moves(f"{who} is carried out late", state, after, index, rules)
-
-
-def worker_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
-    """What the worker of one attempt may do, or fail to do."""
-    who = f"worker of attempt {number + 1}"
-    attempt = state.attempts[number]
-    if attempt.worker == "holds":
-        if attempt.age == FRESH or rules.lacks("no check before the send"):
-            key = state.keys[key_index(state, number, rules)]
-            sent = with_attempt(state, number, worker="waits", request="on_its_way")
-            broken = FORGOTTEN_KEY if key.age == FORGOTTEN else None
-            yield Move(f"{who} sends", False, sent, broken)
-        yield Move(
-            f"{who} does not send",
-            attempt.age == FRESH,
-            with_attempt(state, number, worker="knows", outcome="not_sent"),
-        )
-    if attempt.worker == "waits":
-        yield Move(
-            f"{who} gives up waiting",
-            bool(attempt.request) and attempt.age == FRESH,
-            with_attempt(state, number, worker="knows", outcome="no_response"),
-        )
-    if attempt.worker == "knows":
-        verdict, after = report(state, number, rules)
-        yield Move(f"{who} reports {attempt.outcome}: {verdict}, {after.state}", False, after)
-    if attempt.worker != "gone":
-        yield Move(
-            f"{who} dies",
-            attempt.worker != "knows" or not attempt.verdict,
-            with_attempt(state, number, worker="gone", outcome=""),
-        )
+        label = f"{who} is carried out late"
+        yield Part(label, False, attempt._replace(request=""), key, has_effect=True)
 
 
 def time_moves(state: State, rules: Rules) -> Iterator[Move]:
     """Time goes by: the oldest thing of each kind comes to its next age."""
+    before = SETTLED
     for number, attempt in enumerate(state.attempts):
-        age = attempt.age + 1
-        if age > SETTLED or (number and state.attempts[number - 1].age < age):
+        age, is_next = attempt.age + 1, attempt.age < before
+        before = attempt.age
+        if not is_next:
             continue
         index = key_index(state, number, rules)
-        if age == SETTLED and state.keys[index].age != FORGOTTEN:
+        key = state.keys[index]
+        if age == SETTLED and key.age != FORGOTTEN:
             continue
-        yield Move(
-            f"attempt {number + 1}: {AGES[age]}",
-            False,
-            grow_older(state, number, age, index, rules),
-        )
+        part = older(number, attempt, key, state.may_execute_later, rules)
+        yield Move(part.label, False, with_part(state, number, part.attempt, index, part.key))
+    before = FORGOTTEN
     for index, key in enumerate(state.keys):
-        age = key.age + 1
-        if age > FORGOTTEN or (index and state.keys[index - 1].age < age):
+        age, is_next = key.age + 1, key.age < before
+        before = key.age
+        if not is_next:
             continue
         # 20 h + lease + drain < 24 h
         if (
@@ -488,32 +508,43 @@ def time_moves(state: State, rules: Rules) -> Iterator[Move]:
             )
         ):
             continue
-        label = ("", "20 hours since its first send", "Stripe may forget it")[age]
-        yield Move(f"key {index + 1}: {label}", False, with_key(state, index, age=age))
+        label, after = older_key(index, key)
+        keys = (*state.keys[:index], after, *state.keys[index + 1 :])
+        yield Move(label, False, with_attempts(state, state.attempts, keys))
     if state.scans == 1:
         # An hour drains every attempt that was there.
         later = state
         for number, attempt in enumerate(state.attempts):
-            for age in range(attempt.age + 1, DRAINED + 1):
-                later = grow_older(later, number, age, key_index(state, number, rules), rules)
+            index = key_index(state, number, rules)
+            for _ in range(attempt.age, DRAINED):
+                now, key = later.attempts[number], later.keys[index]
+                part = older(number, now, key, state.may_execute_later, rules)
+                later = with_part(later, number, part.attempt, index, part.key)
         if later.effect == HIDDEN_AT_FIRST_SCAN:
             later = later._replace(effect=LISTED)
         yield Move("an hour since the first scan", False, later._replace(scans=2))
 
 
-def grow_older(state: State, number: int, age: int, index: int, rules: Rules) -> State:
-    """An attempt comes of an age: what has not happened by then never will."""
-    attempt = state.attempts[number]
-    state = with_attempt(state, number, age=age)
+@cache
+def older(number: int, attempt: Attempt, key: Key, may_execute_later: bool, rules: Rules) -> Part:
+    """An attempt comes to its next age: what has not happened by then never will."""
+    age, request = attempt.age + 1, attempt.request
     if age == DRAINED and not rules.lacks("the drain is too short"):
-        if attempt.request == "on_its_way":
-            state = with_attempt(state, number, request="")
-        elif attempt.request == "executing":
-            state = with_key(with_attempt(state, number, request=""), index, record="500")
-    may_come_later = state.may_execute_later and attempt.request == "unapproved"
-    if age == SETTLED and attempt.request and not may_come_later:
-        state = with_attempt(state, number, request="")
-    return state
+        if request == "executing":
+            key = key._replace(record="500")
+        if request in ("on_its_way", "executing"):
+            request = ""
+    if age == SETTLED and not (may_execute_later and request == "unapproved"):
+        request = ""
+    label = f"attempt {number + 1}: {AGES[age]}"
+    return Part(label, False, attempt._replace(age=age, request=request), key)
+
+
+@cache
+def older_key(index: int, key: Key) -> tuple[str, Key]:
+    """A key comes to its next age."""
+    label = ("", "20 hours since its first send", "Stripe may forget it")[key.age + 1]
+    return f"key {index + 1}: {label}", key._replace(age=key.age + 1)
 
 
 def database_moves(state: State, rules: Rules) -> Iterator[Move]:
@@ -573,8 +604,7 @@ def all_moves(state: State, rules: Rules) -> Iterator[Move]:
     """Every step of every part."""
     yield from database_moves(state, rules)
     for number in range(len(state.attempts)):
-        yield from worker_moves(state, number, rules)
-        yield from stripe_moves(state, number, rules)
+        yield from attempt_moves(state, number, rules)
     yield from time_moves(state, rules)
 
 
@@ -608,7 +638,7 @@ def normal(state: State) -> State:
         return State(
             "paid", state.generation, 0, attempts=attempts, keys=state.keys, effect=state.effect
         )
-    return state._replace(attempts=attempts)
+    return state if attempts == state.attempts else with_attempts(state, attempts)
 
 
 def is_at_rest(state: State, rules: Rules) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import pytest
 
-from tests.conftest import Connection
+from tests.acting import Session
+from tests.conftest import Connection, login_name
 
 # Whoever asks for one of these wants commits, logins or first numbers: a database of his own.
 OWN: Final = {"connect", "dsn", "database"}
@@ -22,3 +23,9 @@ def db(request: pytest.FixtureRequest) -> Iterator[Connection]:
     workbench = request.getfixturevalue("workbench")
     with workbench.transaction(force_rollback=True):
         yield workbench
+
+
+@pytest.fixture
+def act(db: Connection) -> Callable[[str | None], Session]:
+    """Give the session of a login in a role, or of a superuser, that is undone with `db`."""
+    return lambda role: Session(db, login_name(role) if role else None)

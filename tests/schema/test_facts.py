@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 from psycopg import sql
 
+from tests.acting import Session
 from tests.conftest import Connection
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
@@ -146,13 +147,13 @@ def test_every_table_is_either_insert_only_or_named_as_one_that_changes(db: Conn
 )
 def test_a_fact_is_neither_changed_nor_removed_by(
     db: Connection,
-    connect: Callable[..., Connection],
+    act: Callable[[str | None], Session],
     role: str | None,
     is_replica: bool,
     expected: Callable[[str, str], Refusal],
 ) -> None:
     rows.add_one_of_each(db)
-    attacker = connect(role)
+    attacker = act(role)
     if is_replica:
         attacker.execute("set session_replication_role = replica")
 
@@ -218,9 +219,9 @@ def test_a_cascade_from_another_table_does_not_remove_a_fact(db: Connection) -> 
     "role", ["payout_app", "payout_worker", "payout_operator", "payout_auditor", "payout_owner"]
 )
 def test_only_a_superuser_can_pose_as_a_replica(
-    connect: Callable[..., Connection], role: str
+    act: Callable[[str | None], Session], role: str
 ) -> None:
-    assert refusal(connect(role), "set session_replication_role = replica") == Refusal(
+    assert refusal(act(role), "set session_replication_role = replica") == Refusal(
         "42501", 'permission denied to set parameter "session_replication_role"'
     )
 

@@ -15,8 +15,6 @@ from tests.conftest import Connection
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal, refusal_of
 
-pytestmark = pytest.mark.usefixtures("database")
-
 # For each foreign key: its table and the changes that make a good row refer to nothing.
 ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "discrepancies_payout_transfer_id_fkey": ("discrepancies", {"payout_transfer_id": 0}),

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from tests.acting import Session
 from tests.conftest import Connection
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal, refusal_in, wait_until_blocked
-
-pytestmark = pytest.mark.usefixtures("database")
 
 SETTLEMENT_IS_FROZEN = Refusal("SP102", "settlement set_1 is complete and cannot be changed")
 LINES_ARE_FROZEN = Refusal("SP102", "settlement set_1 is complete: its lines cannot be changed")
@@ -80,10 +79,10 @@ EVERYBODY = [
 
 @pytest.mark.parametrize(("role", "is_replica"), EVERYBODY)
 def test_a_complete_settlement_is_not_changed_by(
-    db: Connection, connect: Callable[..., Connection], role: str | None, is_replica: bool
+    db: Connection, act: Callable[[str | None], Session], role: str | None, is_replica: bool
 ) -> None:
     rows.add_settlement(db)
-    attacker = connect(role)
+    attacker = act(role)
     if is_replica:
         attacker.execute("set session_replication_role = replica")
 
@@ -95,11 +94,11 @@ def test_a_complete_settlement_is_not_changed_by(
 
 @pytest.mark.parametrize(("role", "is_replica"), EVERYBODY)
 def test_the_lines_of_a_scheduled_settlement_are_not_changed_by(
-    db: Connection, connect: Callable[..., Connection], role: str | None, is_replica: bool
+    db: Connection, act: Callable[[str | None], Session], role: str | None, is_replica: bool
 ) -> None:
     rows.add_settlement(db)
     rows.add_payee(db, rows.OTHER_PAYEE)
-    attacker = connect(role)
+    attacker = act(role)
     statements = list(LINE_CHANGES_BY_THE_APPLICATION)
     if role != "payout_app":
         statements += LINE_CHANGES_BY_OTHERS
@@ -147,22 +146,22 @@ def test_a_line_is_not_moved_into_a_scheduled_settlement_nor_out_of_it(db: Conne
 
 
 def test_one_frozen_line_in_a_statement_refuses_the_whole_statement(
-    db: Connection, connect: Callable[..., Connection]
+    db: Connection, act: Callable[[str | None], Session]
 ) -> None:
     rows.add_settlement(db, "set_0", state="pending")
     rows.add_settlement(db)
     rows.add_settlement(db, "set_2", state="pending")
 
     raise_all = "update payout.settlement_lines set amount_minor = amount_minor + 1"
-    assert refusal(connect("payout_app"), raise_all) == LINES_ARE_FROZEN
+    assert refusal(act("payout_app"), raise_all) == LINES_ARE_FROZEN
 
 
 def test_the_application_edits_and_completes_a_pending_settlement(
-    db: Connection, connect: Callable[..., Connection]
+    db: Connection, act: Callable[[str | None], Session]
 ) -> None:
     rows.add_settlement(db, state="pending")
     rows.add_payee(db, rows.OTHER_PAYEE)
-    app = connect("payout_app")
+    app = act("payout_app")
 
     statements = CHANGES_BY_THE_APPLICATION + LINE_CHANGES_BY_THE_APPLICATION
     statements += LINE_ADDITIONS_BY_THE_APPLICATION
@@ -182,10 +181,10 @@ def test_a_pending_settlement_is_not_renamed(db: Connection) -> None:
 
 
 def test_a_settlement_may_come_complete_before_its_lines(
-    db: Connection, connect: Callable[..., Connection]
+    db: Connection, act: Callable[[str | None], Session]
 ) -> None:
     rows.add_payee(db)
-    app = connect("payout_app")
+    app = act("payout_app")
 
     with app.transaction(force_rollback=True):
         app.execute(
@@ -196,13 +195,13 @@ def test_a_settlement_may_come_complete_before_its_lines(
 
 
 def test_completing_a_complete_settlement_again_changes_nothing(
-    db: Connection, connect: Callable[..., Connection]
+    db: Connection, act: Callable[[str | None], Session]
 ) -> None:
     rows.add_settlement(db)
     again = "select to_jsonb(s) from payout.settlements as s"
     before = db.execute(again).fetchall()
 
-    assert connect("payout_app").execute(COMPLETE).rowcount == 1
+    assert act("payout_app").execute(COMPLETE).rowcount == 1
     assert db.execute(again).fetchall() == before
 
 
@@ -307,6 +306,7 @@ def test_a_line_that_came_before_its_settlement_is_of_the_same_transaction(
     assert db.execute("select count(*) from payout.lines_ahead").fetchone() == (0,)
 
 
+@pytest.mark.usefixtures("database")
 def test_lines_ahead_of_their_settlement_leave_nothing_behind(db: Connection) -> None:
     rows.add_payee(db)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from tests.acting import Session
 from tests.conftest import Connection, Server
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
@@ -167,17 +168,17 @@ def test_public_may_create_no_temporary_objects(db: Connection, server: Server) 
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_operator"])
-def test_nobody_becomes_the_owner(connect: Callable[..., Connection], role: str) -> None:
-    assert refusal(connect(role), "set role payout_owner") == Refusal(
+def test_nobody_becomes_the_owner(act: Callable[[str | None], Session], role: str) -> None:
+    assert refusal(act(role), "set role payout_owner") == Refusal(
         "42501", 'permission denied to set role "payout_owner"'
     )
 
 
 def test_the_application_forges_neither_times_nor_names_of_others(
-    db: Connection, connect: Callable[..., Connection]
+    db: Connection, act: Callable[[str | None], Session]
 ) -> None:
     rows.add_settlement(db, state="pending")
-    app = connect("payout_app")
+    app = act("payout_app")
     denied = "permission denied for table"
 
     for statement, table in (
@@ -212,8 +213,8 @@ def test_the_application_forges_neither_times_nor_names_of_others(
     )
 
 
-def test_the_worker_sees_no_table_at_all(connect: Callable[..., Connection]) -> None:
-    worker = connect("payout_worker")
+def test_the_worker_sees_no_table_at_all(act: Callable[[str | None], Session]) -> None:
+    worker = act("payout_worker")
 
     for table in ("settlements", "payout_transfers", "transfer_states", "ledger_entries"):
         for statement in (f"select from payout.{table}", f"delete from payout.{table}"):
@@ -223,7 +224,7 @@ def test_the_worker_sees_no_table_at_all(connect: Callable[..., Connection]) -> 
 
 
 def test_the_auditor_and_the_operator_read_every_table(
-    db: Connection, connect: Callable[..., Connection]
+    db: Connection, act: Callable[[str | None], Session]
 ) -> None:
     tables = db.execute(
         "select oid::regclass::text from pg_class "
@@ -231,7 +232,7 @@ def test_the_auditor_and_the_operator_read_every_table(
     ).fetchall()
 
     for role in ("payout_auditor", "payout_operator"):
-        reader = connect(role)
+        reader = act(role)
         for (table,) in tables:
             assert refusal(reader, f"select from {table}") is None
 

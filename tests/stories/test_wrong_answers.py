@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import pytest
@@ -71,20 +72,22 @@ class Story:
     open_worker: Callable[[], AbstractAsyncContextManager[Worker]]
     listener: Connection
     log: pytest.LogCaptureFixture
+    runner: asyncio.Runner
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     transfer: int = field(init=False)
+
+    @cached_property
+    def worker(self) -> Worker:
+        """The worker that carries, from when it is first needed until the story ends."""
+        return self.runner.run(self.stack.enter_async_context(self.open_worker()))
 
     def settle(self, **changes: Any) -> None:
         """Owe one payee 15.00."""
         (self.transfer,) = self.engine.settle(**changes)
 
     def carry(self) -> None:
-        """Let a worker carry whatever is due, once."""
-
-        async def main() -> None:
-            async with self.open_worker() as worker:
-                await worker.pump.execute(self.job())
-
-        asyncio.run(main())
+        """Let the worker carry whatever is due, once."""
+        self.runner.run(self.worker.pump.execute(self.job()))
 
     def job(self) -> int:
         """Return the payout job of the settlement."""
@@ -146,7 +149,7 @@ def story(
         "update payout.engine_settings set stripe_account_id = %s, is_livemode = false",
         ["acct_platform"],
     )
-    with StripeDouble.in_thread() as double:
+    with StripeDouble.in_thread() as double, asyncio.Runner() as runner:
         settings = Settings.read(
             {
                 "DATABASE_URL": dsn("payout_worker"),
@@ -154,8 +157,9 @@ def story(
                 "STRIPE_API_BASE": double.url,
             }
         )
-        story = Story(Engine(db), double, lambda: open_engine(settings), listener, caplog)
+        story = Story(Engine(db), double, lambda: open_engine(settings), listener, caplog, runner)
         yield story
+        runner.run(story.stack.aclose())
     assert story.engine.differences_in_the_books() == []
 
 

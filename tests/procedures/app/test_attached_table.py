@@ -12,7 +12,8 @@ from typing import Final
 import pytest
 from psycopg import sql
 
-from tests.conftest import Connection, login_name
+from tests.acting import Session
+from tests.conftest import login_name
 from tests.procedures.scheduling.marketplace import (
     jobs,
     refused,
@@ -57,13 +58,11 @@ COMPLETE: Final = "update orders set state = 'completed' where order_id = 'order
 
 
 @pytest.fixture(params=[ORDERS, PARTITIONED_ORDERS], ids=["plain", "partitioned"])
-def app(
-    request: pytest.FixtureRequest, db: Connection, connect: Callable[..., Connection]
-) -> Connection:
+def app(request: pytest.FixtureRequest, db: Session, act: Callable[[str], Session]) -> Session:
     """The marketplace's login, in whose schema the orders are; it is member of payout_app."""
     login = sql.Identifier(login_name("payout_app"))
     db.execute(sql.SQL("create schema shop authorization {}").format(login))
-    app = connect("payout_app")
+    app = act("payout_app")
     app.execute("set search_path = shop")
     for statement in (request.param, ITEMS, FUNCTION, TRIGGER):
         app.execute(statement)
@@ -71,7 +70,8 @@ def app(
     return app
 
 
-def test_an_order_that_is_completed_is_paid(app: Connection, db: Connection) -> None:
+@pytest.mark.usefixtures("clone")
+def test_an_order_that_is_completed_is_paid(app: Session, db: Session) -> None:
     app.execute(ORDER.format(state="open").encode())
     app.execute(ITEM_ROWS)
     assert jobs(db) == []
@@ -82,7 +82,7 @@ def test_an_order_that_is_completed_is_paid(app: Connection, db: Connection) -> 
     assert transfers(db, "order_1") == [("seller_1", None, 700), ("seller_2", None, 800)]
 
 
-def test_an_order_may_come_completed_before_its_items(app: Connection, db: Connection) -> None:
+def test_an_order_may_come_completed_before_its_items(app: Session, db: Session) -> None:
     with app.transaction():
         app.execute(ORDER.format(state="completed").encode())
         app.execute(ITEM_ROWS)
@@ -91,7 +91,7 @@ def test_an_order_may_come_completed_before_its_items(app: Connection, db: Conne
 
 
 def test_a_completed_order_that_is_touched_again_is_not_paid_again(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     app.execute(ITEM_ROWS)
     app.execute(ORDER.format(state="completed").encode())
@@ -102,7 +102,7 @@ def test_a_completed_order_that_is_touched_again_is_not_paid_again(
     assert app.execute("select note from orders").fetchall() == [("gift",)]
 
 
-def test_a_completed_order_cannot_get_other_items(app: Connection, db: Connection) -> None:
+def test_a_completed_order_cannot_get_other_items(app: Session, db: Session) -> None:
     app.execute(ITEM_ROWS)
     app.execute(ORDER.format(state="completed").encode())
 
@@ -120,7 +120,7 @@ def test_a_completed_order_cannot_get_other_items(app: Connection, db: Connectio
     ]
 
 
-def test_an_order_that_cannot_be_paid_is_not_completed(app: Connection, db: Connection) -> None:
+def test_an_order_that_cannot_be_paid_is_not_completed(app: Session, db: Session) -> None:
     app.execute(ORDER.format(state="open").encode())
     app.execute("insert into order_items values ('order_1', '1', 'nobody', 5)")
 
@@ -131,7 +131,7 @@ def test_an_order_that_cannot_be_paid_is_not_completed(app: Connection, db: Conn
     assert app.execute("select state from orders").fetchall() == [("open",)]
 
 
-def test_an_order_without_items_is_not_completed(app: Connection, db: Connection) -> None:
+def test_an_order_without_items_is_not_completed(app: Session, db: Session) -> None:
     app.execute(ORDER.format(state="open").encode())
 
     with writes_nothing(db):
@@ -140,7 +140,7 @@ def test_an_order_without_items_is_not_completed(app: Connection, db: Connection
         )
 
 
-def test_an_order_that_is_completed_by_a_cascade_is_paid(app: Connection, db: Connection) -> None:
+def test_an_order_that_is_completed_by_a_cascade_is_paid(app: Session, db: Session) -> None:
     app.execute("create table stages (stage text primary key)")
     app.execute("insert into stages values ('open')")
     app.execute("alter table orders add foreign key (state) references stages on update cascade")
@@ -152,14 +152,14 @@ def test_an_order_that_is_completed_by_a_cascade_is_paid(app: Connection, db: Co
     assert transfers(db, "order_1") == [("seller_1", None, 700), ("seller_2", None, 800)]
 
 
-def test_an_order_that_is_rolled_back_leaves_nothing(app: Connection, db: Connection) -> None:
+def test_an_order_that_is_rolled_back_leaves_nothing(app: Session, db: Session) -> None:
     with writes_nothing(db), app.transaction(force_rollback=True):
         app.execute(ITEM_ROWS)
         app.execute(ORDER.format(state="completed").encode())
         app.execute("set constraints all immediate")
 
 
-def test_two_hundred_orders_in_one_statement_are_each_paid(app: Connection, db: Connection) -> None:
+def test_two_hundred_orders_in_one_statement_are_each_paid(app: Session, db: Session) -> None:
     app.execute(
         "insert into order_items select 'order_' || n, '1', 'seller_1', n "
         "from generate_series(1, 200) as n"
@@ -174,9 +174,9 @@ def test_two_hundred_orders_in_one_statement_are_each_paid(app: Connection, db: 
 
 
 def test_who_writes_orders_without_being_a_member_of_payout_app_is_denied(
-    app: Connection, db: Connection, connect: Callable[..., Connection]
+    app: Session, db: Session, act: Callable[[str], Session]
 ) -> None:
-    auditor = connect("payout_auditor")
+    auditor = act("payout_auditor")
     group = sql.Identifier("payout_auditor")
     app.execute(sql.SQL("grant usage on schema shop to {}").format(group))
     app.execute(sql.SQL("grant all on orders, order_items to {}").format(group))

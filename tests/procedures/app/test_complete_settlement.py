@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.conftest import Connection
+from tests.acting import Session
 from tests.procedures.scheduling.marketplace import (
     Line,
     complete,
@@ -71,13 +71,13 @@ REFUSALS: Final = {
 
 
 @pytest.fixture
-def app(connect: Callable[..., Connection]) -> Connection:
-    app = connect("payout_app")
+def app(act: Callable[[str], Session]) -> Session:
+    app = act("payout_app")
     register(app, "seller_1", "seller_2")
     return app
 
 
-def test_it_records_the_settlement_with_its_lines(app: Connection, db: Connection) -> None:
+def test_it_records_the_settlement_with_its_lines(app: Session, db: Session) -> None:
     complete(app, "set_1", LINES, **HEADER)
 
     assert db.execute(
@@ -93,7 +93,7 @@ def test_it_records_the_settlement_with_its_lines(app: Connection, db: Connectio
     ]
 
 
-def test_it_returns_the_job_it_made(app: Connection, db: Connection) -> None:
+def test_it_returns_the_job_it_made(app: Session, db: Session) -> None:
     job = complete(app, "set_1", LINES)
 
     assert db.execute("select payout_job_id, settlement_id from payout.payout_jobs").fetchall() == [
@@ -102,7 +102,7 @@ def test_it_returns_the_job_it_made(app: Connection, db: Connection) -> None:
     assert transfers(db) == [("seller_1", None, 700), ("seller_2", "ch_1", 800)]
 
 
-def test_only_the_first_three_arguments_are_needed(app: Connection, db: Connection) -> None:
+def test_only_the_first_three_arguments_are_needed(app: Session, db: Session) -> None:
     app.execute(
         "select payout_api.complete_settlement(p_settlement_id => 'set_2', p_currency => 'usd', "
         """p_lines => '[{"line_id":"1","payee_id":"seller_1","amount_minor":700}]')"""
@@ -113,9 +113,7 @@ def test_only_the_first_three_arguments_are_needed(app: Connection, db: Connecti
     ]
 
 
-def test_repeated_it_returns_the_same_job_and_writes_nothing(
-    app: Connection, db: Connection
-) -> None:
+def test_repeated_it_returns_the_same_job_and_writes_nothing(app: Session, db: Session) -> None:
     job = complete(app, "set_1", LINES, **HEADER)
 
     with writes_nothing(db):
@@ -124,16 +122,14 @@ def test_repeated_it_returns_the_same_job_and_writes_nothing(
             assert again == job
 
 
-def test_repeated_in_one_transaction_it_returns_the_same_job(
-    app: Connection, db: Connection
-) -> None:
+def test_repeated_in_one_transaction_it_returns_the_same_job(app: Session, db: Session) -> None:
     with app.transaction():
         assert complete(app, "set_1", LINES) == complete(app, "set_1", LINES)
 
     assert jobs(db) == ["set_1"]
 
 
-def test_the_same_content_in_another_spelling_is_the_same(app: Connection, db: Connection) -> None:
+def test_the_same_content_in_another_spelling_is_the_same(app: Session, db: Session) -> None:
     job = complete(app, "set_1", LINES, **HEADER)
 
     with writes_nothing(db):
@@ -152,7 +148,7 @@ def test_the_same_content_in_another_spelling_is_the_same(app: Connection, db: C
 
 
 def test_a_complete_settlement_is_not_told_again_with_other_content(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     complete(app, "set_1", LINES, **HEADER)
 
@@ -166,7 +162,7 @@ def test_a_complete_settlement_is_not_told_again_with_other_content(
 
 
 def test_a_pending_settlement_is_not_completed_with_other_content(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     insert_settlement(app, "set_1", LINES, state="pending", **HEADER)
 
@@ -180,7 +176,7 @@ def test_a_pending_settlement_is_not_completed_with_other_content(
     assert db.execute("select state from payout.settlements").fetchall() == [("pending",)]
 
 
-def test_after_plain_inserts_it_returns_their_job(app: Connection, db: Connection) -> None:
+def test_after_plain_inserts_it_returns_their_job(app: Session, db: Session) -> None:
     with app.transaction():
         insert_settlement(app, "set_1", LINES)
 
@@ -189,9 +185,7 @@ def test_after_plain_inserts_it_returns_their_job(app: Connection, db: Connectio
     assert db.execute("select payout_job_id from payout.payout_jobs").fetchall() == [(job,)]
 
 
-def test_it_completes_a_pending_settlement_with_the_same_content(
-    app: Connection, db: Connection
-) -> None:
+def test_it_completes_a_pending_settlement_with_the_same_content(app: Session, db: Session) -> None:
     insert_settlement(app, "set_1", LINES, state="pending")
 
     job = complete(app, "set_1", LINES)
@@ -201,9 +195,7 @@ def test_it_completes_a_pending_settlement_with_the_same_content(
     assert transfers(db) == [("seller_1", None, 700), ("seller_2", "ch_1", 800)]
 
 
-def test_a_pending_total_that_the_lines_do_not_reach_is_refused(
-    app: Connection, db: Connection
-) -> None:
+def test_a_pending_total_that_the_lines_do_not_reach_is_refused(app: Session, db: Session) -> None:
     insert_settlement(app, "set_1", LINES, state="pending", total_minor=1600)
 
     with writes_nothing(db):
@@ -213,7 +205,7 @@ def test_a_pending_total_that_the_lines_do_not_reach_is_refused(
 
 
 def test_a_settlement_inserted_in_the_same_transaction_is_completed(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     with app.transaction():
         insert_settlement(app, "set_1", LINES, state="pending")
@@ -222,7 +214,7 @@ def test_a_settlement_inserted_in_the_same_transaction_is_completed(
     assert jobs(db) == ["set_1"]
 
 
-def test_a_plain_update_after_the_call_changes_nothing(app: Connection, db: Connection) -> None:
+def test_a_plain_update_after_the_call_changes_nothing(app: Session, db: Session) -> None:
     complete(app, "set_1", LINES)
 
     with writes_nothing(db):
@@ -230,7 +222,7 @@ def test_a_plain_update_after_the_call_changes_nothing(app: Connection, db: Conn
 
 
 def test_the_trigger_passes_by_what_the_call_wrote_and_nothing_else(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     complete(app, "set_1", LINES)
     settle(app, "set_2", LINES)
@@ -253,7 +245,7 @@ def test_the_trigger_passes_by_what_the_call_wrote_and_nothing_else(
     ],
 )
 def test_nobody_else_may_say_that_a_settlement_is_scheduled(
-    claim: str, app: Connection, db: Connection
+    claim: str, app: Session, db: Session
 ) -> None:
     insert_settlement(app, "set_1", LINES, state="pending")
 
@@ -263,9 +255,7 @@ def test_nobody_else_may_say_that_a_settlement_is_scheduled(
         )
 
 
-def test_another_account_meanwhile_makes_it_no_other_settlement(
-    app: Connection, db: Connection
-) -> None:
+def test_another_account_meanwhile_makes_it_no_other_settlement(app: Session, db: Session) -> None:
     job = complete(app, "set_1", LINES)
     app.execute("select payout_api.register_payee('seller_1', 'acct_moved')")
 
@@ -274,7 +264,7 @@ def test_another_account_meanwhile_makes_it_no_other_settlement(
 
 
 def test_a_call_that_was_rolled_back_may_be_made_with_other_content(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     with app.transaction(force_rollback=True):
         complete(app, "set_1", LINES)
@@ -284,10 +274,11 @@ def test_a_call_that_was_rolled_back_may_be_made_with_other_content(
     assert transfers(db) == [("seller_1", None, 700)]
 
 
+@pytest.mark.usefixtures("clone")
 def test_settings_of_the_session_change_nothing(
-    app: Connection, connect: Callable[..., Connection], db: Connection
+    app: Session, act: Callable[[str], Session], db: Session
 ) -> None:
-    odd = connect("payout_app")
+    odd = act("payout_app")
     for setting in (
         "datestyle = 'SQL, DMY'",
         "timezone = 'Pacific/Chatham'",
@@ -328,9 +319,7 @@ def test_settings_of_the_session_change_nothing(
     ).fetchone() == (True, True)
 
 
-def test_it_may_be_called_while_every_constraint_is_immediate(
-    app: Connection, db: Connection
-) -> None:
+def test_it_may_be_called_while_every_constraint_is_immediate(app: Session, db: Session) -> None:
     with app.transaction():
         app.execute("set constraints all immediate")
         assert complete(app, "set_1", LINES) == complete(app, "set_1", LINES)
@@ -340,7 +329,7 @@ def test_it_may_be_called_while_every_constraint_is_immediate(
 
 
 @pytest.mark.parametrize("is_repeat", [False, True], ids=["at first", "again"])
-def test_null_is_refused(app: Connection, db: Connection, is_repeat: bool) -> None:
+def test_null_is_refused(app: Session, db: Session, is_repeat: bool) -> None:
     if is_repeat:
         complete(app, "set_1", [line("1", "seller_1", 700)])
     lines = """'[{"line_id":"1","payee_id":"seller_1","amount_minor":700}]'"""
@@ -360,11 +349,11 @@ def test_null_is_refused(app: Connection, db: Connection, is_repeat: bool) -> No
 
 
 def test_only_the_application_may_call_it(
-    app: Connection, connect: Callable[..., Connection], db: Connection
+    app: Session, act: Callable[[str], Session], db: Session
 ) -> None:
     with writes_nothing(db):
         for role in ("payout_worker", "payout_operator", "payout_auditor"):
-            other = connect(role)
+            other = act(role)
             assert refused(complete, other, "set_1", LINES) == Refusal(
                 "42501", "permission denied for function complete_settlement"
             )

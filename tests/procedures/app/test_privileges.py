@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 from psycopg import sql
 
-from tests.conftest import Connection
+from tests.acting import Session
 from tests.procedures.scheduling.marketplace import complete, insert_settlement, line, register
 from tests.schema.refusals import Refusal, refusal
 
@@ -77,14 +77,14 @@ NOT_ITS_OWN: Final = {
 
 
 @pytest.fixture
-def app(connect: Callable[..., Connection]) -> Connection:
-    app = connect("payout_app")
+def app(act: Callable[[str], Session]) -> Session:
+    app = act("payout_app")
     register(app, "seller_1")
     complete(app, "set_1", [line("1", "seller_1", 5)])
     return app
 
 
-def test_it_may_call_these_functions_and_no_others(db: Connection) -> None:
+def test_it_may_call_these_functions_and_no_others(db: Session) -> None:
     rows = db.execute(
         "select n.nspname || '.' || p.proname from pg_proc as p "
         "join pg_namespace as n on n.oid = p.pronamespace "
@@ -94,7 +94,7 @@ def test_it_may_call_these_functions_and_no_others(db: Connection) -> None:
     assert {row[0] for row in rows} == FUNCTIONS
 
 
-def test_it_holds_these_privileges_on_whole_relations_and_no_others(db: Connection) -> None:
+def test_it_holds_these_privileges_on_whole_relations_and_no_others(db: Session) -> None:
     rows = db.execute(
         "select c.oid::regclass::text, p.privilege from pg_class as c "
         "cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', "
@@ -106,7 +106,7 @@ def test_it_holds_these_privileges_on_whole_relations_and_no_others(db: Connecti
     assert set(rows) == RELATIONS
 
 
-def test_it_holds_these_privileges_on_columns_and_no_others(db: Connection) -> None:
+def test_it_holds_these_privileges_on_columns_and_no_others(db: Session) -> None:
     rows = db.execute(
         "select c.relname, p.privilege, string_agg(a.attname, ' ' order by a.attnum) "
         "from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 "
@@ -119,7 +119,7 @@ def test_it_holds_these_privileges_on_columns_and_no_others(db: Connection) -> N
     assert {(table, privilege): columns for table, privilege, columns in rows} == COLUMNS
 
 
-def test_it_holds_no_privilege_on_a_sequence(db: Connection) -> None:
+def test_it_holds_no_privilege_on_a_sequence(db: Session) -> None:
     rows = db.execute(
         "select s.sequencename from pg_sequences as s "
         "where s.schemaname in ('payout', 'payout_api') and has_sequence_privilege("
@@ -128,7 +128,7 @@ def test_it_holds_no_privilege_on_a_sequence(db: Connection) -> None:
     assert rows.fetchall() == []
 
 
-def test_it_reads_its_settlements_and_the_error_codes(app: Connection) -> None:
+def test_it_reads_its_settlements_and_the_error_codes(app: Session) -> None:
     assert app.execute("select settlement_id, state from payout.settlements").fetchall() == [
         ("set_1", "complete")
     ]
@@ -138,7 +138,7 @@ def test_it_reads_its_settlements_and_the_error_codes(app: Connection) -> None:
     ).fetchall() == [("correct the call",)]
 
 
-def test_it_edits_a_pending_settlement(app: Connection, db: Connection) -> None:
+def test_it_edits_a_pending_settlement(app: Session, db: Session) -> None:
     insert_settlement(app, "set_2", [line("1", "seller_1", 5)], state="pending")
 
     with app.transaction():
@@ -163,7 +163,7 @@ def test_it_edits_a_pending_settlement(app: Connection, db: Connection) -> None:
     ).fetchall() == [("ch_1", 7, "eur")]
 
 
-def test_it_is_denied_everything_else(app: Connection) -> None:
+def test_it_is_denied_everything_else(app: Session) -> None:
     expected = {
         statement: Refusal("42501", f"permission denied for {what}")
         for statement, what in FORBIDDEN.items()
@@ -172,9 +172,8 @@ def test_it_is_denied_everything_else(app: Connection) -> None:
     assert {statement: refusal(app, statement) for statement in expected} == expected
 
 
-def test_nothing_temporary_of_it_is_taken_for_the_engine_s_own(
-    app: Connection, db: Connection
-) -> None:
+@pytest.mark.usefixtures("clone")
+def test_nothing_temporary_of_it_is_taken_for_the_engine_s_own(app: Session, db: Session) -> None:
     """The database that runs the engine grants no TEMPORARY; were it granted, it would not help."""
     name = db.info.dbname
     db.execute(sql.SQL("grant temporary on database {} to payout_app").format(sql.Identifier(name)))

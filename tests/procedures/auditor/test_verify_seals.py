@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import psycopg
 import pytest
 
-from tests.conftest import Connection, Server, connect_to_clone
+from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
 from tests.procedures.engine import Engine, no_answer, success, unfunded, unguarded
 from tests.procedures.seals.sealing import (
     SEALED,
@@ -85,9 +86,12 @@ def sealed(sealed_books: Connection) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def sealed_apart(shared_engine: Engine) -> Connection:
-    """The same books in a database of the test's own, for more than one connection."""
-    return seal_two_rounds(shared_engine)
+def auditor(server: Server, sealed_books: Connection) -> Iterator[Connection]:
+    """An auditor's own session in the database of the sealed books."""
+    database = sealed_books.info.dbname
+    uri = server.uri(database, user=login_name("payout_auditor"), password=PASSWORD)
+    with psycopg.connect(uri, autocommit=True) as connection:
+        yield connection
 
 
 def after(db: Connection, *attack: str, table: str = LEDGER, **options: Any) -> list[Finding]:
@@ -401,10 +405,7 @@ def test_a_head_that_was_kept_stays_good_while_the_chain_grows(sealed: Connectio
         "client_encoding = 'SQL_ASCII'",
     ],
 )
-def test_no_setting_of_a_session_shows_in_a_seal(
-    sealed_apart: Connection, connect: Callable[..., Connection], setting: str
-) -> None:
-    auditor = connect("payout_auditor")
+def test_no_setting_of_a_session_shows_in_a_seal(auditor: Connection, setting: str) -> None:
     auditor.execute(f"set {setting}")
     assert auditor.execute(VERIFY).fetchall() == []
 

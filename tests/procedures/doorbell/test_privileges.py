@@ -71,10 +71,10 @@ def test_people_may_look_at_the_queue_and_leave_it_alone(
         assert refusal(person, statement) == Refusal(DENIED, f"permission denied for {JOBS}")
 
 
-def test_the_application_rings_without_any_right_on_the_queue(shared_engine: Engine) -> None:
-    shared_engine.settle()
-    assert len(bells(shared_engine.db)) == 1
-    refused = refusal(shared_engine.app, "select from procrastinate.procrastinate_jobs")
+def test_the_application_rings_without_any_right_on_the_queue(acted_engine: Engine) -> None:
+    acted_engine.settle()
+    assert len(bells(acted_engine.db)) == 1
+    refused = refusal(acted_engine.app, "select from procrastinate.procrastinate_jobs")
     assert refused == Refusal(DENIED, "permission denied for schema procrastinate")
 
 
@@ -89,16 +89,16 @@ def test_the_application_rings_without_any_right_on_the_queue(shared_engine: Eng
     ],
 )
 def test_what_a_worker_does_to_the_queue_neither_pays_nor_loses_anything(
-    shared_engine: Engine, tampering: str
+    acted_engine: Engine, tampering: str
 ) -> None:
-    (transfer,) = shared_engine.settle()
-    queue(shared_engine.worker, tampering)
-    before = shared_engine.progress(transfer)
+    (transfer,) = acted_engine.settle()
+    queue(acted_engine.worker, tampering)
+    before = acted_engine.progress(transfer)
     assert (before.state, before.attempt) == ("scheduled", 0)
-    shared_engine.let_pass("1 minute")
-    shared_engine.sweep()
-    shared_engine.report(success(shared_engine.claim_one()))
-    assert shared_engine.progress(transfer).state == "paid"
+    acted_engine.let_pass("1 minute")
+    acted_engine.sweep()
+    acted_engine.report(success(acted_engine.claim_one()))
+    assert acted_engine.progress(transfer).state == "paid"
 
 
 def test_a_temporary_table_in_front_of_the_queue_deceives_nobody(shared_engine: Engine) -> None:
@@ -116,16 +116,16 @@ def test_a_temporary_table_in_front_of_the_queue_deceives_nobody(shared_engine: 
     assert bells(shared_engine.db) == {}
 
 
-def test_what_a_job_says_is_data_and_never_run(shared_engine: Engine) -> None:
-    (transfer,) = shared_engine.settle()
-    lose_bells(shared_engine.db)
+def test_what_a_job_says_is_data_and_never_run(acted_engine: Engine) -> None:
+    (transfer,) = acted_engine.settle()
+    lose_bells(acted_engine.db)
     queue(
-        shared_engine.worker,
+        acted_engine.worker,
         "insert into procrastinate_jobs (queue_name, task_name, args) "
         "values ('payouts', 'payout.execute', %s)",
         [Jsonb({"payout_job_id": "1; truncate payout.settlements cascade"})],
     )
-    shared_engine.let_pass("1 minute")
-    assert rung(shared_engine.worker) == 1
-    shared_engine.claim_one()
-    assert shared_engine.progress(transfer).attempt == 1
+    acted_engine.let_pass("1 minute")
+    assert rung(acted_engine.worker) == 1
+    acted_engine.claim_one()
+    assert acted_engine.progress(transfer).attempt == 1

@@ -26,10 +26,10 @@ def test_nothing_is_claimed_where_one_part_of_the_place_is_another(
 
 
 def test_a_claim_is_refused_to_a_worker_even_when_nothing_is_due(
-    shared_engine: Engine,
+    acted_engine: Engine,
 ) -> None:
-    adopted_elsewhere(shared_engine.db, "database_oid")
-    refused = refused_claim(shared_engine.worker)
+    adopted_elsewhere(acted_engine.db, "database_oid")
+    refused = refused_claim(acted_engine.worker)
     assert refused is not None
     assert refused.sqlstate == "SP403"
 

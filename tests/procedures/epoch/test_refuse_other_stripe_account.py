@@ -30,11 +30,11 @@ def refused_as(name: str) -> Refusal:
 
 
 def test_the_first_claim_that_names_an_account_fixes_it_and_its_mode(
-    shared_engine: Engine,
+    acted_engine: Engine,
 ) -> None:
-    assert shared_engine.claim(account=OURS) == []
-    assert fixed(shared_engine) == OURS
-    assert shared_engine.db.execute(
+    assert acted_engine.claim(account=OURS) == []
+    assert fixed(acted_engine) == OURS
+    assert acted_engine.db.execute(
         "select action, subject, reason, details, acted_by from payout.operator_actions "
         "where action = 'fix_stripe_account'"
     ).fetchall() == [

@@ -28,10 +28,10 @@ def live(engine: Engine) -> Engine:
     return engine
 
 
-def test_a_change_is_written_down_and_closes_the_gate(shared_engine: Engine) -> None:
-    db, operator = shared_engine.db, login_name("payout_operator")
-    shared_engine.claim(account=LIVE)
-    shared_engine.operator.execute(CHANGE, MOVED)
+def test_a_change_is_written_down_and_closes_the_gate(acted_engine: Engine) -> None:
+    db, operator = acted_engine.db, login_name("payout_operator")
+    acted_engine.claim(account=LIVE)
+    acted_engine.operator.execute(CHANGE, MOVED)
     assert db.execute(
         "select action, subject, reason, details, acted_by from payout.operator_actions "
         "order by operator_action_id desc limit 1"
@@ -52,7 +52,7 @@ def test_a_change_is_written_down_and_closes_the_gate(shared_engine: Engine) -> 
         "The gate was closed: Stripe account changed: the company was merged."
     )
     assert epochs(db)[-1][0] is False
-    refused = refused_claim(shared_engine.worker)
+    refused = refused_claim(acted_engine.worker)
     assert refused is not None
     assert refused.sqlstate == "SP403"
 

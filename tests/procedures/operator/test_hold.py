@@ -19,15 +19,15 @@ HOLD = "select payout_api.hold(p_scope => %s, p_reason => %s, p_subject => %s)"
     [("engine", None), ("currency", "usd"), ("payee", "seller_1"), ("settlement", "set_1")],
 )
 def test_a_hold_is_placed_and_noted_with_who_and_why(
-    shared_engine: Engine, scope: str, subject: str | None
+    acted_engine: Engine, scope: str, subject: str | None
 ) -> None:
-    shared_engine.settle()
-    hold_id = shared_engine.hold(scope, subject)
+    acted_engine.settle()
+    hold_id = acted_engine.hold(scope, subject)
     operator = login_name("payout_operator")
-    assert shared_engine.db.execute(
+    assert acted_engine.db.execute(
         "select hold_id, scope, subject, reason, placed_by, released_at from payout.holds"
     ).fetchall() == [(hold_id, scope, subject, "to look", operator, None)]
-    assert shared_engine.db.execute(
+    assert acted_engine.db.execute(
         "select action, subject, reason, (details ->> 'hold_id')::bigint, acted_by "
         "from payout.operator_actions where action = 'hold'"
     ).fetchall() == [

@@ -42,13 +42,13 @@ def actions(db: Connection) -> list[tuple[object, ...]]:
 
 
 def test_a_gate_that_was_reconciled_behind_is_opened_and_it_is_written_down(
-    shared_engine: Engine,
+    acted_engine: Engine,
 ) -> None:
-    db, operator = shared_engine.db, login_name("payout_operator")
+    db, operator = acted_engine.db, login_name("payout_operator")
     adopted_elsewhere(db, "system_identifier")
     reconcile(db)
     (run,) = db.execute("select reconcile_run_id from payout.reconcile_runs").fetchall()[0]
-    shared_engine.operator.execute(OPEN)
+    acted_engine.operator.execute(OPEN)
     assert gate_problem(db) is None
     assert epochs(db)[-1] == (True, True, False, "restored from the dump of Monday", operator)
     assert actions(db)[-1] == ("restored from the dump of Monday", True, run, operator)

@@ -32,14 +32,14 @@ def test_the_engine_goes_on_after_a_key_was_refused_and_replaced(engine: Engine)
     assert len(engine.claim()) == 3
 
 
-def test_a_release_is_noted_with_who_and_why(shared_engine: Engine) -> None:
-    hold_id = shared_engine.hold("currency", "usd")
-    shared_engine.release_holds()
+def test_a_release_is_noted_with_who_and_why(acted_engine: Engine) -> None:
+    hold_id = acted_engine.hold("currency", "usd")
+    acted_engine.release_holds()
     operator = login_name("payout_operator")
-    assert shared_engine.db.execute(
+    assert acted_engine.db.execute(
         "select released_by, release_reason, released_at is not null from payout.holds"
     ).fetchall() == [(operator, "looked", True)]
-    assert shared_engine.db.execute(
+    assert acted_engine.db.execute(
         "select subject, reason, (details ->> 'hold_id')::bigint, acted_by "
         "from payout.operator_actions where action = 'release'"
     ).fetchall() == [("currency usd", "looked", hold_id, operator)]

@@ -20,9 +20,9 @@ def discrepancy(db: Connection) -> int:
 
 
 def test_a_resolved_discrepancy_names_who_resolved_it_and_is_not_found_again(
-    shared_engine: Engine,
+    acted_engine: Engine,
 ) -> None:
-    engine = shared_engine
+    engine = acted_engine
     reconcile(engine.worker, listed("tr_9"))
     number = discrepancy(engine.db)
     resolved = engine.operator.execute(RESOLVE, [number, "paid by hand, agreed"])

@@ -13,11 +13,14 @@ from typing import Any, Final, ParamSpec, TypeAlias
 import psycopg
 from psycopg.types.json import Jsonb
 
+from tests.acting import Session
 from tests.conftest import Connection
 from tests.schema.refusals import Refusal, refusal_in
 
 Arguments = ParamSpec("Arguments")
 Line: TypeAlias = dict[str, Any]
+# A connection, or a session that is acted on one.
+AnySession: TypeAlias = Connection | Session
 # Payee, source_transaction and amount: what identifies a transfer within its settlement.
 Transfer: TypeAlias = tuple[str, str | None, int]
 
@@ -45,7 +48,7 @@ def line(
     return content
 
 
-def register(app: Connection, *payee_ids: str) -> None:
+def register(app: AnySession, *payee_ids: str) -> None:
     """Register payees, each with the Stripe account that is named after it."""
     for payee_id in payee_ids:
         app.execute(
@@ -56,7 +59,7 @@ def register(app: Connection, *payee_ids: str) -> None:
 
 
 def complete(
-    app: Connection,
+    app: AnySession,
     settlement_id: str,
     lines: Sequence[Any],
     *,
@@ -77,7 +80,7 @@ def complete(
 
 
 def insert_settlement(
-    app: Connection,
+    app: AnySession,
     settlement_id: str,
     lines: Sequence[Line],
     *,
@@ -99,7 +102,7 @@ def insert_settlement(
     insert_lines(app, settlement_id, lines)
 
 
-def insert_lines(app: Connection, settlement_id: str, lines: Sequence[Line]) -> None:
+def insert_lines(app: AnySession, settlement_id: str, lines: Sequence[Line]) -> None:
     """Insert lines of a settlement, one statement each; the caller commits."""
     rows = [{"settlement_id": settlement_id, "source_transaction": None} | row for row in lines]
     app.cursor().executemany(
@@ -111,13 +114,13 @@ def insert_lines(app: Connection, settlement_id: str, lines: Sequence[Line]) -> 
     )
 
 
-def settle(app: Connection, settlement_id: str, lines: Sequence[Line], **header: Any) -> None:
+def settle(app: AnySession, settlement_id: str, lines: Sequence[Line], **header: Any) -> None:
     """Insert a complete settlement and its lines in a transaction of their own."""
     with app.transaction():
         insert_settlement(app, settlement_id, lines, **header)
 
 
-def transfers(db: Connection, settlement_id: str = "set_1") -> list[Transfer]:
+def transfers(db: AnySession, settlement_id: str = "set_1") -> list[Transfer]:
     """Return the transfers of a settlement that belong to its one job."""
     return db.execute(
         "select t.payee_id, t.source_transaction, t.amount_minor "
@@ -129,13 +132,13 @@ def transfers(db: Connection, settlement_id: str = "set_1") -> list[Transfer]:
     ).fetchall()
 
 
-def jobs(db: Connection) -> list[str]:
+def jobs(db: AnySession) -> list[str]:
     """Return the settlements that have a job, with repetition if one had two."""
     rows = db.execute("select j.settlement_id from payout.payout_jobs as j order by 1")
     return [row[0] for row in rows]
 
 
-def row_counts(db: Connection) -> dict[str, int]:
+def row_counts(db: AnySession) -> dict[str, int]:
     """Return how many rows each table holds that a settlement writes to."""
     counts = {}
     for table in TABLES:
@@ -157,7 +160,7 @@ def refused(
 
 
 def refused_at_commit(
-    app: Connection, settlement_id: str, lines: Sequence[Line], **header: Any
+    app: AnySession, settlement_id: str, lines: Sequence[Line], **header: Any
 ) -> Refusal | None:
     """Insert a settlement, which must succeed, and return how the commit was refused."""
     app.execute("begin")
@@ -166,7 +169,7 @@ def refused_at_commit(
 
 
 @contextmanager
-def writes_nothing(db: Connection) -> Iterator[None]:
+def writes_nothing(db: AnySession) -> Iterator[None]:
     """Expect that afterwards every table holds as many rows as before."""
     before = row_counts(db)
     yield

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from tests.conftest import Connection
+from tests.acting import Session
 from tests.procedures.scheduling.marketplace import (
     Line,
     complete,
@@ -150,14 +150,14 @@ MALFORMED: Final = {
 
 
 @pytest.fixture
-def app(connect: Callable[..., Connection]) -> Connection:
-    app = connect("payout_app")
+def app(act: Callable[[str], Session]) -> Session:
+    app = act("payout_app")
     register(app, "seller_1", "seller_2")
     app.execute("select payout_api.register_payee(p_payee_id => 'newcomer')")
     return app
 
 
-def test_a_call_that_cannot_be_paid_out_is_refused_with(app: Connection, db: Connection) -> None:
+def test_a_call_that_cannot_be_paid_out_is_refused_with(app: Session, db: Session) -> None:
     cases = UNPAYABLE | MALFORMED
 
     with writes_nothing(db):
@@ -169,9 +169,7 @@ def test_a_call_that_cannot_be_paid_out_is_refused_with(app: Connection, db: Con
     assert refusals == {name: case.refusal for name, case in cases.items()}
 
 
-def test_the_commit_of_what_cannot_be_paid_out_is_refused_with(
-    app: Connection, db: Connection
-) -> None:
+def test_the_commit_of_what_cannot_be_paid_out_is_refused_with(app: Session, db: Session) -> None:
     with writes_nothing(db):
         refusals = {
             name: refused_at_commit(app, case.settlement_id, case.lines, **case.header)
@@ -181,9 +179,7 @@ def test_the_commit_of_what_cannot_be_paid_out_is_refused_with(
     assert refusals == {name: case.refusal for name, case in UNPAYABLE.items()}
 
 
-def test_a_malformed_row_is_refused_when_it_is_inserted_with(
-    app: Connection, db: Connection
-) -> None:
+def test_a_malformed_row_is_refused_when_it_is_inserted_with(app: Session, db: Session) -> None:
     with writes_nothing(db):
         refusals = {
             name: refused(settle, app, case.settlement_id, case.lines, **case.header)
@@ -194,7 +190,7 @@ def test_a_malformed_row_is_refused_when_it_is_inserted_with(
 
 
 def test_a_pending_settlement_that_cannot_be_paid_out_stays_as_it_was(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     refusals = {}
     for name, case in UNPAYABLE.items():
@@ -224,8 +220,8 @@ def test_a_pending_settlement_that_cannot_be_paid_out_stays_as_it_was(
     ids=["too little", "too much", "no line at all", "more than a bigint holds"],
 )
 def test_lines_that_do_not_add_up_are_refused_with_the_difference(
-    app: Connection,
-    db: Connection,
+    app: Session,
+    db: Session,
     lines: list[Line],
     total_minor: int,
     added_up: int,
@@ -240,7 +236,7 @@ def test_lines_that_do_not_add_up_are_refused_with_the_difference(
 
 
 def test_a_line_added_in_the_transaction_that_completes_is_counted(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     insert_settlement(app, "set_1", [line("1", "seller_1", 5)], state="pending")
 
@@ -253,14 +249,14 @@ def test_a_line_added_in_the_transaction_that_completes_is_counted(
         )
 
 
-def test_a_total_that_no_bigint_holds_is_refused(app: Connection, db: Connection) -> None:
+def test_a_total_that_no_bigint_holds_is_refused(app: Session, db: Session) -> None:
     with writes_nothing(db):
         for attempt in (settle, complete):
             lines = [line(str(number), "seller_1", 10**18 - 1) for number in range(10)]
             assert refused(attempt, app, "set_1", lines) == Refusal("22003", "bigint out of range")
 
 
-def test_a_settlement_may_be_larger_than_one_transfer(app: Connection, db: Connection) -> None:
+def test_a_settlement_may_be_larger_than_one_transfer(app: Session, db: Session) -> None:
     complete(
         app,
         "set_1",
@@ -278,23 +274,21 @@ def test_a_settlement_may_be_larger_than_one_transfer(app: Connection, db: Conne
     ]
 
 
-def test_twelve_digits_of_rupiah_are_paid(app: Connection, db: Connection) -> None:
+def test_twelve_digits_of_rupiah_are_paid(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 999_999_999_999)], currency="idr")
 
     assert transfers(db) == [("seller_1", None, 999_999_999_999)]
 
 
 def test_the_step_of_a_currency_holds_for_the_transfer_and_not_for_each_line(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     complete(app, "set_1", [line("1", "seller_1", 1005), line("2", "seller_1", 5)], currency="kwd")
 
     assert transfers(db) == [("seller_1", None, 1010)]
 
 
-def test_the_smallest_amount_of_every_kind_of_currency_is_paid(
-    app: Connection, db: Connection
-) -> None:
+def test_the_smallest_amount_of_every_kind_of_currency_is_paid(app: Session, db: Session) -> None:
     smallest = {
         amount_minor: currencies.split()
         for amount_minor, currencies in (
@@ -314,7 +308,7 @@ def test_the_smallest_amount_of_every_kind_of_currency_is_paid(
     )
 
 
-def test_pay_after_is_a_moment(app: Connection, db: Connection) -> None:
+def test_pay_after_is_a_moment(app: Session, db: Session) -> None:
     statement = (
         "insert into payout.settlements (settlement_id, currency, total_minor, pay_after) "
         "values ('set_1', 'usd', 5, %s)"
@@ -323,7 +317,7 @@ def test_pay_after_is_a_moment(app: Connection, db: Connection) -> None:
         assert refusal(app, statement, [pay_after]) == domain_refusal("moment", "moment_is_finite")
 
 
-def test_an_edit_after_completion_is_refused(app: Connection, db: Connection) -> None:
+def test_an_edit_after_completion_is_refused(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 700), line("2", "seller_2", 800)])
 
     with writes_nothing(db):
@@ -342,7 +336,7 @@ def test_an_edit_after_completion_is_refused(app: Connection, db: Connection) ->
 
 
 def test_a_line_after_scheduling_in_the_same_transaction_is_refused(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     with writes_nothing(db):
         app.execute("begin")
@@ -355,7 +349,7 @@ def test_a_line_after_scheduling_in_the_same_transaction_is_refused(
 
 
 def test_a_payee_registered_later_in_the_same_transaction_is_known(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     with app.transaction():
         insert_settlement(app, "set_1", [line("1", "latecomer", 5)])
@@ -364,7 +358,7 @@ def test_a_payee_registered_later_in_the_same_transaction_is_known(
     assert transfers(db) == [("latecomer", None, 5)]
 
 
-def test_a_settlement_that_was_refused_may_be_told_again(app: Connection, db: Connection) -> None:
+def test_a_settlement_that_was_refused_may_be_told_again(app: Session, db: Session) -> None:
     lines = [line("1", "latecomer", 5)]
     assert refused(complete, app, "set_1", lines) == Refusal(
         "SP301", "settlement set_1, line 1: payee latecomer is unknown"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from tests.conftest import Connection
+from tests.acting import Session
 from tests.procedures.scheduling.marketplace import (
     complete,
     jobs,
@@ -24,13 +24,13 @@ from tests.schema.refusals import Refusal
 
 
 @pytest.fixture
-def app(connect: Callable[..., Connection]) -> Connection:
-    app = connect("payout_app")
+def app(act: Callable[[str], Session]) -> Session:
+    app = act("payout_app")
     register(app, "seller_1", "seller_2", "seller_3")
     return app
 
 
-def test_lines_of_one_payee_become_one_transfer(app: Connection, db: Connection) -> None:
+def test_lines_of_one_payee_become_one_transfer(app: Session, db: Session) -> None:
     complete(
         app,
         "set_1",
@@ -45,7 +45,7 @@ def test_lines_of_one_payee_become_one_transfer(app: Connection, db: Connection)
     assert transfers(db) == [("seller_1", None, 1500), ("seller_2", None, 301)]
 
 
-def test_lines_of_another_source_become_another_transfer(app: Connection, db: Connection) -> None:
+def test_lines_of_another_source_become_another_transfer(app: Session, db: Session) -> None:
     complete(
         app,
         "set_1",
@@ -67,9 +67,7 @@ def test_lines_of_another_source_become_another_transfer(app: Connection, db: Co
     ]
 
 
-def test_one_line_and_several_of_the_same_sum_make_the_same(
-    app: Connection, db: Connection
-) -> None:
+def test_one_line_and_several_of_the_same_sum_make_the_same(app: Session, db: Session) -> None:
     """A settlement of one line has a path of its own."""
     options = {"pay_after": "2100-01-01", "metadata": {"order": "7"}}
     made = []
@@ -99,7 +97,7 @@ def test_one_line_and_several_of_the_same_sum_make_the_same(
     assert made[0] == made[1]
 
 
-def test_payees_with_the_same_account_are_paid_each(app: Connection, db: Connection) -> None:
+def test_payees_with_the_same_account_are_paid_each(app: Session, db: Session) -> None:
     for payee_id in ("twin_1", "twin_2"):
         app.execute("select payout_api.register_payee(%s, 'acct_shared')", [payee_id])
 
@@ -110,7 +108,7 @@ def test_payees_with_the_same_account_are_paid_each(app: Connection, db: Connect
     ).fetchall() == [("twin_1", "acct_shared", 5), ("twin_2", "acct_shared", 5)]
 
 
-def test_a_transfer_carries_what_identifies_it(app: Connection, db: Connection) -> None:
+def test_a_transfer_carries_what_identifies_it(app: Session, db: Session) -> None:
     job = complete(app, "set_1", [line("1", "seller_1", 5)], currency="eur")
 
     assert db.execute(
@@ -121,9 +119,7 @@ def test_a_transfer_carries_what_identifies_it(app: Connection, db: Connection) 
     ).fetchall() == [(job, "set_1", "seller_1", None, "acct_seller_1", 5, "eur", True)]
 
 
-def test_a_transfer_starts_as_scheduled_under_its_first_key(
-    app: Connection, db: Connection
-) -> None:
+def test_a_transfer_starts_as_scheduled_under_its_first_key(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 5)])
 
     assert db.execute(
@@ -132,7 +128,7 @@ def test_a_transfer_starts_as_scheduled_under_its_first_key(
     ).fetchall() == [("scheduled", 1, 0, 0, None, None, None, False, None)]
 
 
-def test_it_is_due_at_once_without_pay_after(app: Connection, db: Connection) -> None:
+def test_it_is_due_at_once_without_pay_after(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 5)])
 
     assert db.execute(
@@ -150,7 +146,7 @@ def test_it_is_due_at_once_without_pay_after(app: Connection, db: Connection) ->
     ],
     ids=["that has passed", "far ahead"],
 )
-def test_it_is_due_at_a_pay_after(pay_after: datetime, app: Connection, db: Connection) -> None:
+def test_it_is_due_at_a_pay_after(pay_after: datetime, app: Session, db: Session) -> None:
     complete(
         app, "set_1", [line("1", "seller_1", 5), line("2", "seller_2", 5)], pay_after=pay_after
     )
@@ -162,7 +158,7 @@ def test_it_is_due_at_a_pay_after(pay_after: datetime, app: Connection, db: Conn
     )
 
 
-def test_every_transfer_is_booked_as_owed_and_as_set_aside(app: Connection, db: Connection) -> None:
+def test_every_transfer_is_booked_as_owed_and_as_set_aside(app: Session, db: Session) -> None:
     complete(
         app,
         "set_1",
@@ -186,7 +182,7 @@ def test_every_transfer_is_booked_as_owed_and_as_set_aside(app: Connection, db: 
     ]
 
 
-def test_the_books_balance_in_every_currency(app: Connection, db: Connection) -> None:
+def test_the_books_balance_in_every_currency(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 700), line("2", "seller_2", 5)])
     complete(app, "set_2", [line("1", "seller_1", 99_999_999)])
     complete(app, "set_3", [line("1", "seller_3", 9)], currency="jpy")
@@ -200,9 +196,7 @@ def test_the_books_balance_in_every_currency(app: Connection, db: Connection) ->
     ]
 
 
-def test_five_thousand_lines_of_two_thousand_payees_are_one_job(
-    app: Connection, db: Connection
-) -> None:
+def test_five_thousand_lines_of_two_thousand_payees_are_one_job(app: Session, db: Session) -> None:
     app.execute(
         "select payout_api.register_payee('p' || n, 'acct_' || n) "
         "from generate_series(0, 1999) as n"
@@ -229,7 +223,7 @@ def test_five_thousand_lines_of_two_thousand_payees_are_one_job(
 
 
 def test_five_thousand_inserted_lines_with_one_bad_payee_leave_nothing(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     with writes_nothing(db):
         app.execute("begin")

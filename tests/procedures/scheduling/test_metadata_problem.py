@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.conftest import Connection
+from tests.acting import Session
 from tests.procedures.scheduling.marketplace import (
     complete,
     insert_settlement,
@@ -60,13 +60,13 @@ REFUSALS: Final = {
 
 
 @pytest.fixture
-def app(connect: Callable[..., Connection]) -> Connection:
-    app = connect("payout_app")
+def app(act: Callable[[str], Session]) -> Session:
+    app = act("payout_app")
     register(app, "seller_1")
     return app
 
 
-def test_metadata_within_the_limits_is_sent_beside_ours(app: Connection, db: Connection) -> None:
+def test_metadata_within_the_limits_is_sent_beside_ours(app: Session, db: Session) -> None:
     for number, metadata in enumerate(WITHIN):
         complete(app, f"set_{number}", LINES, metadata=metadata)
 
@@ -87,7 +87,7 @@ def test_metadata_within_the_limits_is_sent_beside_ours(app: Connection, db: Con
         assert len(sent) <= 50
 
 
-def test_metadata_beyond_the_limits_is_refused_by_the_call(app: Connection, db: Connection) -> None:
+def test_metadata_beyond_the_limits_is_refused_by_the_call(app: Session, db: Session) -> None:
     with writes_nothing(db):
         refusals = {
             name: refused(complete, app, "set_1", LINES, metadata=metadata)
@@ -97,7 +97,7 @@ def test_metadata_beyond_the_limits_is_refused_by_the_call(app: Connection, db: 
     assert refusals == REFUSALS
 
 
-def test_metadata_beyond_the_limits_is_refused_at_commit(app: Connection, db: Connection) -> None:
+def test_metadata_beyond_the_limits_is_refused_at_commit(app: Session, db: Session) -> None:
     with writes_nothing(db):
         refusals = {
             name: refused_at_commit(app, "set_1", LINES, metadata=metadata)
@@ -107,7 +107,7 @@ def test_metadata_beyond_the_limits_is_refused_at_commit(app: Connection, db: Co
     assert refusals == REFUSALS
 
 
-def test_metadata_that_is_no_object_is_refused(app: Connection) -> None:
+def test_metadata_that_is_no_object_is_refused(app: Session) -> None:
     statement = (
         "insert into payout.settlements (settlement_id, currency, total_minor, metadata) "
         "values ('set_1', 'usd', 5, %s)"
@@ -118,7 +118,7 @@ def test_metadata_that_is_no_object_is_refused(app: Connection) -> None:
         )
 
 
-def test_pending_metadata_may_be_corrected(app: Connection, db: Connection) -> None:
+def test_pending_metadata_may_be_corrected(app: Session, db: Session) -> None:
     insert_settlement(app, "set_1", LINES, state="pending", metadata={"key": 7})
 
     app.execute("""update payout.settlements set metadata = '{"key": "7"}', state = 'complete'""")

@@ -6,7 +6,7 @@ import hashlib
 from itertools import product
 from typing import Final
 
-from tests.conftest import Connection
+from tests.acting import Session
 
 # Changing these texts would pay everybody again under new idempotency keys.
 GOLDEN: Final = {
@@ -35,7 +35,7 @@ SOURCES: Final = [None, "ch_1", "py_1", "ch_1a"]
 
 
 def payout_ref(
-    db: Connection, settlement_id: str, payee_id: str, source_transaction: str | None
+    db: Session, settlement_id: str, payee_id: str, source_transaction: str | None
 ) -> str:
     row = db.execute(
         "select payout.payout_ref(%s, %s, %s)", [settlement_id, payee_id, source_transaction]
@@ -44,11 +44,11 @@ def payout_ref(
     return str(row[0])
 
 
-def test_it_is_the_same_for_ever(db: Connection) -> None:
+def test_it_is_the_same_for_ever(db: Session) -> None:
     assert {identity: payout_ref(db, *identity) for identity in GOLDEN} == GOLDEN
 
 
-def test_it_is_a_hash_of_the_three_texts_with_their_lengths(db: Connection) -> None:
+def test_it_is_a_hash_of_the_three_texts_with_their_lengths(db: Session) -> None:
     identity = "9:注文-42,5:café,ch_1"
 
     assert payout_ref(db, "注文-42", "café", "ch_1") == (
@@ -56,7 +56,7 @@ def test_it_is_a_hash_of_the_three_texts_with_their_lengths(db: Connection) -> N
     )
 
 
-def test_no_two_identities_share_one(db: Connection) -> None:
+def test_no_two_identities_share_one(db: Session) -> None:
     identities = list(product(TRICKY, TRICKY, SOURCES))
 
     refs = {payout_ref(db, *identity) for identity in identities}
@@ -64,7 +64,7 @@ def test_no_two_identities_share_one(db: Connection) -> None:
     assert len(refs) == len(identities)
 
 
-def test_it_fits_into_a_key_and_names_nobody(db: Connection) -> None:
+def test_it_fits_into_a_key_and_names_nobody(db: Session) -> None:
     ref = payout_ref(db, "s" * 200, "someone@example.com", "ch_" + "x" * 240)
 
     assert len(ref) == 47

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.conftest import Connection
+from tests.acting import Session
 from tests.procedures.scheduling.marketplace import (
     complete,
     line,
@@ -91,13 +91,13 @@ REFUSALS: Final = {name: Refusal("SP309", message) for name, (_, message) in MAL
 
 
 @pytest.fixture
-def app(connect: Callable[..., Connection]) -> Connection:
-    app = connect("payout_app")
+def app(act: Callable[[str], Session]) -> Session:
+    app = act("payout_app")
     register(app, "seller_1", "seller_2")
     return app
 
 
-def test_malformed_lines_are_refused_with_the_place(app: Connection, db: Connection) -> None:
+def test_malformed_lines_are_refused_with_the_place(app: Session, db: Session) -> None:
     with writes_nothing(db):
         refusals = {
             name: refused(complete, app, "set_1", lines) for name, (lines, _) in MALFORMED.items()
@@ -107,7 +107,7 @@ def test_malformed_lines_are_refused_with_the_place(app: Connection, db: Connect
 
 
 def test_they_are_refused_as_well_when_the_settlement_is_told_again(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     complete(app, "set_1", [GOOD])
 
@@ -119,19 +119,19 @@ def test_they_are_refused_as_well_when_the_settlement_is_told_again(
     assert refusals == REFUSALS
 
 
-def test_no_lines_at_all_are_refused(app: Connection, db: Connection) -> None:
+def test_no_lines_at_all_are_refused(app: Session, db: Session) -> None:
     statement = "select payout_api.complete_settlement('set_1', 'usd', null)"
     with writes_nothing(db):
         assert refused(app.execute, statement) == Refusal("SP309", NO_ARRAY)
 
 
-def test_a_null_source_transaction_is_none(app: Connection, db: Connection) -> None:
+def test_a_null_source_transaction_is_none(app: Session, db: Session) -> None:
     complete(app, "set_1", [GOOD | {"source_transaction": None}])
 
     assert transfers(db) == [("seller_1", None, 700)]
 
 
-def test_an_amount_may_be_written_with_an_exponent(app: Connection, db: Connection) -> None:
+def test_an_amount_may_be_written_with_an_exponent(app: Session, db: Session) -> None:
     app.execute(
         "select payout_api.complete_settlement('set_1', 'usd', "
         """'[{"line_id":"1","payee_id":"seller_1","amount_minor":7e2}]')"""
@@ -140,7 +140,7 @@ def test_an_amount_may_be_written_with_an_exponent(app: Connection, db: Connecti
     assert transfers(db) == [("seller_1", None, 700)]
 
 
-def test_of_a_key_written_twice_the_last_counts(app: Connection, db: Connection) -> None:
+def test_of_a_key_written_twice_the_last_counts(app: Session, db: Session) -> None:
     app.execute(
         "select payout_api.complete_settlement('set_1', 'usd', "
         """'[{"line_id":"1","payee_id":"seller_2","amount_minor":5,"payee_id":"seller_1"}]')"""
@@ -149,7 +149,7 @@ def test_of_a_key_written_twice_the_last_counts(app: Connection, db: Connection)
     assert transfers(db) == [("seller_1", None, 5)]
 
 
-def test_text_that_is_no_json_is_refused(app: Connection, db: Connection) -> None:
+def test_text_that_is_no_json_is_refused(app: Session, db: Session) -> None:
     statement = "select payout_api.complete_settlement('set_1', 'usd', %s)"
     with writes_nothing(db):
         assert refused(app.execute, statement, [json.dumps([GOOD])[:-1]]) == Refusal(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Connection
+from tests.acting import Session
 from tests.procedures.scheduling.marketplace import (
     complete,
     insert_settlement,
@@ -23,20 +23,20 @@ LINES = [line("1", "seller_1", 700), line("2", "seller_2", 800)]
 
 
 @pytest.fixture
-def app(connect: Callable[..., Connection]) -> Connection:
-    app = connect("payout_app")
+def app(act: Callable[[str], Session]) -> Session:
+    app = act("payout_app")
     register(app, "seller_1", "seller_2")
     return app
 
 
-def schedule(db: Connection, settlement_id: str) -> int:
+def schedule(db: Session, settlement_id: str) -> int:
     row = db.execute("select payout.schedule_payout_job(%s)", [settlement_id]).fetchone()
     assert row is not None
     job: int = row[0]
     return job
 
 
-def test_it_makes_the_job_before_the_commit_does(app: Connection, db: Connection) -> None:
+def test_it_makes_the_job_before_the_commit_does(app: Session, db: Session) -> None:
     with db.transaction():
         insert_settlement(db, "set_1", LINES)
         job = schedule(db, "set_1")
@@ -45,9 +45,7 @@ def test_it_makes_the_job_before_the_commit_does(app: Connection, db: Connection
     assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
 
 
-def test_called_twice_it_gives_the_same_job_and_writes_nothing(
-    app: Connection, db: Connection
-) -> None:
+def test_called_twice_it_gives_the_same_job_and_writes_nothing(app: Session, db: Session) -> None:
     job = complete(app, "set_1", LINES)
 
     with writes_nothing(db):
@@ -56,7 +54,7 @@ def test_called_twice_it_gives_the_same_job_and_writes_nothing(
 
 
 def test_called_twice_in_the_transaction_that_settles_it_gives_the_same_job(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     with db.transaction():
         insert_settlement(db, "set_1", LINES)
@@ -65,11 +63,12 @@ def test_called_twice_in_the_transaction_that_settles_it_gives_the_same_job(
     assert jobs(db) == ["set_1"]
 
 
-def test_every_settlement_has_its_own_job(app: Connection, db: Connection) -> None:
+def test_every_settlement_has_its_own_job(app: Session, db: Session) -> None:
     assert complete(app, "set_1", LINES) != complete(app, "set_2", LINES)
 
 
-def test_a_settlement_without_its_job_is_caught_up_with(app: Connection, db: Connection) -> None:
+@pytest.mark.usefixtures("clone")
+def test_a_settlement_without_its_job_is_caught_up_with(app: Session, db: Session) -> None:
     """As after a restore under session_replication_role = replica."""
     with db.transaction():
         db.execute("set local session_replication_role = replica")
@@ -82,12 +81,12 @@ def test_a_settlement_without_its_job_is_caught_up_with(app: Connection, db: Con
     assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
 
 
-def test_an_unknown_settlement_is_refused(app: Connection, db: Connection) -> None:
+def test_an_unknown_settlement_is_refused(app: Session, db: Session) -> None:
     with writes_nothing(db):
         assert refused(schedule, db, "set_9") == Refusal("SP310", "settlement set_9 does not exist")
 
 
-def test_a_pending_settlement_is_refused(app: Connection, db: Connection) -> None:
+def test_a_pending_settlement_is_refused(app: Session, db: Session) -> None:
     insert_settlement(app, "set_1", LINES, state="pending")
 
     with writes_nothing(db):
@@ -96,7 +95,8 @@ def test_a_pending_settlement_is_refused(app: Connection, db: Connection) -> Non
         )
 
 
-def test_a_settlement_that_does_not_add_up_is_refused(app: Connection, db: Connection) -> None:
+@pytest.mark.usefixtures("clone")
+def test_a_settlement_that_does_not_add_up_is_refused(app: Session, db: Session) -> None:
     with db.transaction():
         db.execute("set local session_replication_role = replica")
         insert_settlement(db, "set_1", LINES, total_minor=1501)
@@ -107,7 +107,7 @@ def test_a_settlement_that_does_not_add_up_is_refused(app: Connection, db: Conne
         )
 
 
-def test_the_application_cannot_call_it(app: Connection, db: Connection) -> None:
+def test_the_application_cannot_call_it(app: Session, db: Session) -> None:
     complete(app, "set_1", LINES)
 
     assert refused(schedule, app, "set_1") == Refusal(

@@ -5,12 +5,13 @@ Each way is written as an application would type it, and runs as the application
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
+import psycopg
 import pytest
 
-from tests.conftest import Connection
+from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
 from tests.procedures.scheduling.marketplace import (
     jobs,
     refused,
@@ -133,15 +134,30 @@ def app(connect: Callable[..., Connection]) -> Connection:
     return app
 
 
+@pytest.fixture(scope="module")
+def marketplace(server: Server, maintenance: Connection) -> Iterator[tuple[Connection, Connection]]:
+    """The application and a superuser, in a database in which every way has its settlement."""
+    with connect_to_clone(server, maintenance) as db:
+        uri = server.uri(db.info.dbname, user=login_name("payout_app"), password=PASSWORD)
+        with psycopg.connect(uri, autocommit=True) as app:
+            register(app, "seller_1")
+            yield app, db
+
+
 @pytest.mark.parametrize("statements", WAYS.values(), ids=WAYS.keys())
 def test_a_settlement_that_commits_as_complete_has_one_job(
-    statements: list[str], app: Connection, db: Connection
+    statements: list[str], marketplace: tuple[Connection, Connection]
 ) -> None:
-    run(app, statements)
+    app, db = marketplace
+    app.rollback()
+    before, jobs_before = row_counts(db), jobs(db)
+    settlement_id = f"set_way_{before['settlements']}"
 
-    assert jobs(db) == ["set_1"]
-    assert transfers(db) == [("seller_1", None, 1500)]
-    assert row_counts(db) == {
+    run(app, [statement.replace("set_1", settlement_id) for statement in statements])
+
+    assert jobs(db) == sorted([*jobs_before, settlement_id])
+    assert transfers(db, settlement_id) == [("seller_1", None, 1500)]
+    assert {table: count - before[table] for table, count in row_counts(db).items()} == {
         "settlements": 1,
         "settlement_lines": 2,
         "payout_jobs": 1,

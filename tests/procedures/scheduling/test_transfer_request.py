@@ -8,26 +8,26 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Connection
+from tests.acting import Session
 from tests.procedures.scheduling.marketplace import complete, line, refused, register
 from tests.schema.refusals import Refusal
 
 
 @pytest.fixture
-def app(connect: Callable[..., Connection]) -> Connection:
-    app = connect("payout_app")
+def app(act: Callable[[str], Session]) -> Session:
+    app = act("payout_app")
     register(app, "seller_1", "seller_2")
     return app
 
 
-def requests(db: Connection) -> list[tuple[str, dict[str, Any]]]:
+def requests(db: Session) -> list[tuple[str, dict[str, Any]]]:
     return db.execute(
         "select t.payout_ref, t.request from payout.payout_transfers as t "
         "order by t.payee_id, t.source_transaction nulls first"
     ).fetchall()
 
 
-def test_a_transfer_from_the_balance_names_its_group(app: Connection, db: Connection) -> None:
+def test_a_transfer_from_the_balance_names_its_group(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 1500)])
 
     ((payout_ref, request),) = requests(db)
@@ -44,9 +44,7 @@ def test_a_transfer_from_the_balance_names_its_group(app: Connection, db: Connec
     }
 
 
-def test_a_transfer_from_a_charge_leaves_the_group_to_stripe(
-    app: Connection, db: Connection
-) -> None:
+def test_a_transfer_from_a_charge_leaves_the_group_to_stripe(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 1500, source_transaction="ch_1")])
 
     ((payout_ref, request),) = requests(db)
@@ -63,7 +61,7 @@ def test_a_transfer_from_a_charge_leaves_the_group_to_stripe(
     }
 
 
-def test_metadata_of_the_settlement_is_in_every_request(app: Connection, db: Connection) -> None:
+def test_metadata_of_the_settlement_is_in_every_request(app: Session, db: Session) -> None:
     complete(
         app,
         "set_1",
@@ -83,7 +81,7 @@ def test_metadata_of_the_settlement_is_in_every_request(app: Connection, db: Con
     ]
 
 
-def test_nothing_volatile_is_in_it(app: Connection, db: Connection) -> None:
+def test_nothing_volatile_is_in_it(app: Session, db: Session) -> None:
     with db.transaction(force_rollback=True):
         complete(db, "set_1", [line("1", "seller_1", 5)])
         first = requests(db)
@@ -94,7 +92,7 @@ def test_nothing_volatile_is_in_it(app: Connection, db: Connection) -> None:
     assert requests(db) == first
 
 
-def test_its_digest_is_made_by_the_database(app: Connection, db: Connection) -> None:
+def test_its_digest_is_made_by_the_database(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 5)], metadata={"back\\slash": 'a "quote" é'})
 
     row = db.execute(
@@ -105,7 +103,7 @@ def test_its_digest_is_made_by_the_database(app: Connection, db: Connection) -> 
     assert digest == hashlib.sha256(text.encode()).digest()
 
 
-def test_the_account_stays_the_one_at_completion(app: Connection, db: Connection) -> None:
+def test_the_account_stays_the_one_at_completion(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 5)])
     before = requests(db)
 
@@ -123,7 +121,7 @@ def test_the_account_stays_the_one_at_completion(app: Connection, db: Connection
 
 
 def test_a_pending_settlement_is_paid_to_the_account_at_its_completion(
-    app: Connection, db: Connection
+    app: Session, db: Session
 ) -> None:
     app.execute(
         "insert into payout.settlements (settlement_id, currency, total_minor) "
@@ -139,7 +137,7 @@ def test_a_pending_settlement_is_paid_to_the_account_at_its_completion(
     assert [request["destination"] for _, request in requests(db)] == ["acct_moved"]
 
 
-def test_a_frozen_request_cannot_be_changed_by_anybody(app: Connection, db: Connection) -> None:
+def test_a_frozen_request_cannot_be_changed_by_anybody(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 5)])
 
     assert refused(db.execute, "update payout.payout_transfers set amount_minor = 6") == Refusal(

@@ -191,7 +191,7 @@ def test_a_call_serves_many_transfers_each_with_its_own_outcome(engine: Engine) 
 
 
 def test_a_report_reads_no_more_than_what_it_is_about(engine: Engine) -> None:
-    engine.settle(*(f"seller_{n}" for n in range(600)))
+    engine.settle(*(f"seller_{n}" for n in range(300)))
     claims = engine.claim(20)
     engine.db.execute("analyze payout.payout_transfers, payout.transfer_states")
     # So few rows are soonest read from end to end; here they stand for many.
