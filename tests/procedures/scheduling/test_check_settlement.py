@@ -380,7 +380,7 @@ def test_a_settlement_that_was_refused_may_be_told_again(app: Session, db: Sessi
     ids=["an unknown payee", "a payee without an account", "part of a króna"],
 )
 def test_lines_are_not_left_out_to_make_the_total_fit(
-    app: Connection, db: Connection, currency: str, second: Line
+    app: Session, db: Session, currency: str, second: Line
 ) -> None:
     """The total is that of the lines that can be paid, as an importer's mistake may have it."""
     lines = [line("1", "seller_1", 100), second]
