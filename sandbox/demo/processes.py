@@ -5,6 +5,7 @@ They form one process group beside a guard, which kills the group when the demo 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -47,6 +48,8 @@ class Stop:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = signal.Signals(number)
+            # What a query under way cannot undo goes with its server, and is no warning.
+            logging.getLogger("psycopg").setLevel(logging.ERROR)
             raise Stopped
 
 
