@@ -298,15 +298,20 @@ def reporting(attempt: Attempt, verdict: str) -> Attempt:
     )
 
 
+def has_room(state: State, rules: Rules) -> bool:
+    """Whether the exploration has an attempt and a worker left."""
+    return len(state.attempts) < rules.attempts and rules.workers > sum(
+        a.worker != "gone" for a in state.attempts
+    )
+
+
 def can_claim(state: State, rules: Rules) -> bool:
     """lock_due_transfers: whose turn it is, with a key young enough."""
     if state.state not in CLAIMABLE and not (
         state.state == "parked" and rules.lacks("parked can be claimed")
     ):
         return False
-    if len(state.attempts) == rules.attempts or rules.workers <= sum(
-        a.worker != "gone" for a in state.attempts
-    ):
+    if not has_room(state, rules):
         return False
     ignores_age = rules.lacks("no 24-hour limit") or rules.lacks("parked can be claimed")
     return ignores_age or current_key(state, rules).age == YOUNG
@@ -647,6 +652,6 @@ def is_at_rest(state: State, rules: Rules) -> bool:
         state.state == "paid"
         or (state.state == "failed" and not state.is_due)
         or (state.state == "parked" and state.may_execute_later)
-        # Where the exploration ends: another key, and no attempt left to explore it with.
-        or (state.state == "scheduled" and len(state.attempts) == rules.attempts)
+        # Where the exploration ends: another key, and nothing left to explore it with.
+        or (state.state == "scheduled" and not has_room(state, rules))
     )
