@@ -582,6 +582,8 @@ begin
         v_found := v_found + payout.record_findings(
             array(select f from payout.find_missing(p_run) as f), p_run.reconcile_run_id);
         perform payout.resolve_findings(p_run.reconcile_run_id);
+        v_found := v_found + payout.adopt_sightings(
+            array(select u from payout.unjudged_sightings() as u));
     end if;
 
     update payout.reconcile_runs as r
@@ -797,9 +799,11 @@ begin
     end if;
     perform payout.adopt_sightings(v_sightings);
     return array(
-        select i.payout_transfer_id
-        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
-        where i.payout_transfer_id <> all (v_seen_ids));
+        select t.payout_transfer_id
+        from payout.payout_transfers as t
+        where t.payout_transfer_id = any (p_payout_transfer_ids)
+            and t.payout_transfer_id <> all (v_seen_ids)
+            and t.settlement_id <> all (payout.held_subjects('settlement')));
 end
 $$;
 
@@ -1888,6 +1892,8 @@ begin
     set next_lookup_at = case
             when p_problem is null and b.booked_minor < r.amount_reversed_minor
                 then payout.clock() + interval '10 minutes'
+            -- More was seen since it was handed out: note_reversals asked for another look.
+            when r.next_lookup_at <= payout.clock() then r.next_lookup_at
         end,
         amount_reversed_minor = greatest(r.amount_reversed_minor, b.booked_minor)
     from (
@@ -2587,13 +2593,19 @@ begin
     with expired as (
         select s.payout_transfer_id, s.generation, s.attempt,
             case
-                when s.lease_until > p_now then 'clock_was_set_back'
+                when s.lease_until > payout.clock() then 'clock_was_set_back'
                 when s.tries + 1 >= e.max_tries then 'tries_used_up_worker_did_not_report'
                 else 'worker_did_not_report'
             end as reason
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where s.lease_until < p_now or s.lease_until > p_now + 2 * e.lease_for
+        where s.lease_until < p_now
+            or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
+                select from payout.transfer_attempts as a
+                where a.payout_transfer_id = s.payout_transfer_id
+                    and a.generation = s.generation
+                    and a.attempt = s.attempt
+                    and a.claimed_at > payout.clock() + e.lease_for))
         order by s.lease_until
         limit p_limit
         for update of s skip locked
@@ -2862,6 +2874,8 @@ begin
         and s.state = 'parked';
 
     if v_outcome.found = 1 then
+        perform payout.note_reversals(array[
+            jsonb_populate_record(null::payout.stripe_sightings, to_jsonb(v_outcome))]);
         update payout.discrepancies as d
         set resolved_at = payout.clock(),
             resolved_by = 'engine',
@@ -3002,7 +3016,11 @@ begin
         return 'It has transfers from before it was installed.';
     end if;
     -- The first claim here writes an epoch of its own (note_first_claim).
-    if v_epoch.is_installation and exists (select from payout.transfer_attempts) then
+    if v_epoch.is_installation and exists (select from payout.transfer_attempts)
+        and not exists (
+            select from payout.epochs as e
+            where e.epoch_id > v_epoch.epoch_id and e.is_first_claim
+        ) then
         return 'It has attempts that were not handed out here.';
     end if;
     return null;
@@ -3830,6 +3848,9 @@ begin
         and (s.first_sent_at is null
             or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
+        and not exists (
+            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+        )
         and not case
             when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
             when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
@@ -4355,14 +4376,14 @@ declare
 begin
     with expired as (
         select s.payout_transfer_id, s.generation, s.attempt,
-            case when s.first_sent_at > p_now then 'clock_was_set_back' else 'key_too_old_to_send'
-            end as reason
+            case when s.first_sent_at > payout.clock() then 'clock_was_set_back'
+                else 'key_too_old_to_send' end as reason
         from payout.transfer_states as s
         cross join payout.engine_settings as e
         where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
             and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
-                or s.first_sent_at > p_now)
+                or s.first_sent_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked
@@ -4476,24 +4497,29 @@ CREATE FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) R
 declare
     v_hold_id bigint;
 begin
-    insert into payout.holds (scope, subject, reason)
-    values (p_scope, p_subject, p_reason)
-    on conflict do nothing
-    returning hold_id into v_hold_id;
+    loop
+        insert into payout.holds (scope, subject, reason)
+        values (p_scope, p_subject, p_reason)
+        on conflict do nothing
+        returning hold_id into v_hold_id;
 
-    if found then
-        insert into payout.operator_actions (action, subject, reason, details)
-        values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
-            jsonb_build_object('hold_id', v_hold_id));
-        return v_hold_id;
-    end if;
+        if found then
+            insert into payout.operator_actions (action, subject, reason, details)
+            values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
+                jsonb_build_object('hold_id', v_hold_id));
+            return v_hold_id;
+        end if;
 
-    select h.hold_id into v_hold_id
-    from payout.holds as h
-    where h.scope = p_scope
-        and h.subject is not distinct from p_subject
-        and h.released_at is null;
-    return v_hold_id;
+        select h.hold_id into v_hold_id
+        from payout.holds as h
+        where h.scope = p_scope
+            and h.subject is not distinct from p_subject
+            and h.released_at is null
+        for share;
+        if found then
+            return v_hold_id;
+        end if;
+    end loop;
 end
 $$;
 
@@ -4851,13 +4877,21 @@ CREATE FUNCTION payout.record_findings(p_findings payout.finding[], p_reconcile_
     SET enable_seqscan TO 'off'
     AS $$
 declare
-    v_findings payout.finding[] := array(
-        select f from unnest(p_findings) as f
-        where not payout.is_explained(f)
-        order by f.stripe_transfer_id, f.kind);
+    v_findings payout.finding[];
     v_new record;
     v_found integer;
 begin
+    -- Who is resolving one of them is waited for, and then believed.
+    perform
+    from payout.discrepancies as d
+    join unnest(p_findings) as f on f.kind = d.kind and f.stripe_transfer_id = d.stripe_transfer_id
+    where d.is_finding and d.resolved_at is null
+    order by d.stripe_transfer_id, d.kind
+    for update of d;
+    v_findings := array(
+        select f from unnest(p_findings) as f
+        where not payout.is_explained(f)
+        order by f.stripe_transfer_id, f.kind);
     if v_findings = '{}' then
         return 0;
     end if;
@@ -4998,10 +5032,6 @@ begin
             'This database does not know the transfer: was it restored or promoted? Look the '
             'payout_ref up at Stripe before anything is sent.'
         from unnest(p_outcomes) as o
-        where not exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id = o.payout_transfer_id
-        )
         returning theirs
     )
     select
@@ -5463,6 +5493,57 @@ COMMENT ON FUNCTION payout.refuse_row(p_table text, p_rule text) IS 'Raises 2351
 
 
 --
+-- Name: refuse_unsafe_account_change(payout.engine_settings, boolean); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    -- The other account would say of each that it was never executed. Test mode moves no money.
+    if p_old.stripe_account_id is not null and p_is_livemode and exists (
+        select from payout.transfer_states as s
+        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
+    ) then
+        raise exception 'transfers are open that % may have executed', p_old.stripe_account_id
+            using
+                errcode = 'SP411',
+                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
+    end if;
+
+    -- What the test account was asked meanwhile says nothing of the live one.
+    if p_is_livemode and exists (
+        select from payout.operator_actions as a
+        where a.action = 'change_stripe_account'
+            and a.details @> '{"old_is_livemode": true, "is_livemode": false}'
+            and (exists (
+                select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
+            ) or exists (
+                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
+            ) or exists (
+                select from payout.reconcile_runs as r where r.started_at > a.acted_at
+            ) or exists (
+                select from payout.event_pages as p where p.received_at > a.acted_at
+            ))
+    ) then
+        raise exception 'what was used in test mode does not go back to live mode'
+            using
+                errcode = 'SP411',
+                hint = 'A copy that was used in test mode stays there (docs/restore.md).';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean) IS 'Refuses to change to a live account while transfers are open that were ever sent, or after anything was done in test mode (SP411).';
+
+
+--
 -- Name: refuse_unsafe_server(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -5605,12 +5686,19 @@ begin
         resolution = format('Stripe has transfer %s as %s, as it was asked for.',
             s.payout_transfer_id, s.stripe_transfer_id)
     from payout.transfer_states as s
+    cross join lateral (
+        select o.discrepancy_id
+        from payout.discrepancies as o
+        where o.resolved_at is null
+            and o.kind <> 'several_transfers_at_stripe'
+            and (
+                o.stripe_transfer_id = s.stripe_transfer_id
+                or (o.payout_transfer_id = s.payout_transfer_id and o.stripe_transfer_id is null)
+            )
+        for update skip locked
+    ) as f
     where s.stripe_transfer_id = any (p_stripe_transfer_ids)
-        and d.resolved_at is null
-        and (
-            d.stripe_transfer_id = s.stripe_transfer_id
-            or (d.payout_transfer_id = s.payout_transfer_id and d.stripe_transfer_id is null)
-        );
+        and d.discrepancy_id = f.discrepancy_id;
 end
 $$;
 
@@ -5738,7 +5826,15 @@ begin
     ) then
         return 'another currency';
     elsif (
-        select sum((r ->> 'amount')::numeric) from jsonb_array_elements(p_reversals) as r
+        select sum(r.amount_minor)
+        from (
+            select r ->> 'id', (r ->> 'amount')::numeric
+            from jsonb_array_elements(p_reversals) as r
+            union
+            select e.stripe_reversal_id, e.amount_minor
+            from payout.ledger_entries as e
+            where e.payout_transfer_id = p_transfer.payout_transfer_id and e.kind = 'reversal'
+        ) as r (id, amount_minor)
     ) > p_transfer.amount_minor then
         return 'more than was paid';
     elsif exists (
@@ -6307,7 +6403,8 @@ declare
     v_from timestamptz := (
         select max(r.created_until) - interval '1 day'
         from payout.runs_of_this_place() as r
-        where r.finished_at is not null);
+        -- One that was begun under a clock that was ahead ended nobody knows when.
+        where r.finished_at is not null and r.created_until <= v_now);
 begin
     update payout.reconcile_runs as r
     set abandoned_at = v_now
@@ -6318,7 +6415,9 @@ begin
 
     v_from := coalesce(
         v_from,
-        (select t.created_at - interval '1 day'
+        -- Whoever was restored to before its first transfer has forgotten older ones than it has.
+        (select least(t.created_at, (select min(o.recorded_at) from payout.epochs as o))
+                - interval '1 day'
             from payout.payout_transfers as t
             order by t.payout_transfer_id
             limit 1),
@@ -6964,6 +7063,36 @@ COMMENT ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payo
 
 
 --
+-- Name: unjudged_sightings(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.unjudged_sightings() RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+    select g.stripe_transfer_id::text
+    from payout.stripe_sightings as g
+    join payout.payout_transfers as t on t.payout_ref = g.payout_ref
+    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    where s.stripe_transfer_id is distinct from g.stripe_transfer_id
+        and (s.state <> 'failed' or s.next_attempt_at is null)
+        and not exists (
+            select from payout.transfer_observations as o
+            where o.payout_transfer_id = t.payout_transfer_id
+                and o.stripe_transfer_id = g.stripe_transfer_id
+        )
+$$;
+
+
+--
+-- Name: FUNCTION unjudged_sightings(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.unjudged_sightings() IS 'Sightings of transfers that are known here, that were never judged.';
+
+
+--
 -- Name: was_seen_at_stripe(bigint); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -7112,17 +7241,16 @@ begin
             'name the worker and its Stripe account');
     end if;
 
-    if not exists (
-        select from payout.runs_of_this_place() as r where r.finished_at is null
-    ) then
+    -- Whoever finishes the run between two looks leaves none: hence a loop.
+    loop
+        return query
+        select r.reconcile_run_id, payout.reconcile_query(r), r.next_cursor, r.transfers_seen,
+            r.transfers_expected
+        from payout.runs_of_this_place() as r
+        where r.finished_at is null;
+        exit when found;
         perform payout.start_run(p_worker);
-    end if;
-
-    return query
-    select r.reconcile_run_id, payout.reconcile_query(r), r.next_cursor, r.transfers_seen,
-        r.transfers_expected
-    from payout.runs_of_this_place() as r
-    where r.finished_at is null;
+    end loop;
 end
 $$;
 
@@ -7156,40 +7284,21 @@ begin
                 hint = 'Name the account (acct_…), whether it is live mode, and a reason.';
     end if;
 
+    -- The lock shows what was handed out before it was granted only to a later snapshot.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'the Stripe account is not changed in a transaction that is %',
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
     lock table payout.epochs in access exclusive mode;
     select * into strict v_old from payout.engine_settings for update;
     if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
         return v_old;
     end if;
 
-    -- The other account would say of each that it was never executed. Test mode moves no money.
-    if v_old.stripe_account_id is not null and p_is_livemode and exists (
-        select from payout.transfer_states as s
-        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
-    ) then
-        raise exception 'transfers are open that % may have executed', v_old.stripe_account_id
-            using
-                errcode = 'SP411',
-                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
-    end if;
-
-    -- What the test account was asked meanwhile says nothing of the live one.
-    if p_is_livemode and exists (
-        select from payout.operator_actions as a
-        where a.action = 'change_stripe_account'
-            and a.details @> '{"old_is_livemode": true, "is_livemode": false}'
-            and (exists (
-                select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
-            ) or exists (
-                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
-            ))
-    ) then
-        raise exception 'what was used in test mode does not go back to live mode'
-            using
-                errcode = 'SP411',
-                hint = 'A copy that was used in test mode stays there (docs/restore.md).';
-    end if;
-
+    perform payout.refuse_unsafe_account_change(v_old, p_is_livemode);
     update payout.engine_settings as e
     set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode
     returning * into v_new;
@@ -7700,6 +7809,7 @@ begin
                 hint = 'Say what happened to the database, and why it is the true one now.';
     end if;
 
+    lock table payout.epochs in access share mode;
     perform from payout.engine_settings for update;
     v_problem := payout.gate_problem();
     select * into v_epoch from payout.epochs as e order by e.epoch_id desc limit 1;
@@ -7830,6 +7940,7 @@ CREATE FUNCTION payout_api.release_hold(p_hold_id bigint, p_reason text) RETURNS
     AS $$
 declare
     v_hold payout.holds;
+    v_known_ids bigint[];
 begin
     if coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot release hold % without a reason', p_hold_id
@@ -7837,6 +7948,14 @@ begin
                 errcode = 'SP313',
                 hint = 'Say what was done about it.';
     end if;
+
+    -- Whoever releases it has seen these at most.
+    v_known_ids := array(
+        select d.discrepancy_id
+        from payout.holds as h
+        join payout.payout_transfers as t on t.settlement_id = h.subject
+        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
+        where h.hold_id = p_hold_id and h.scope = 'settlement');
 
     select * into v_hold
     from payout.holds as h
@@ -7852,6 +7971,17 @@ begin
 
     if v_hold.released_at is not null then
         return v_hold;
+    end if;
+
+    if v_hold.scope = 'settlement' and exists (
+        select from payout.payout_transfers as t
+        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
+        where t.settlement_id = v_hold.subject and d.discrepancy_id <> all (v_known_ids)
+    ) then
+        raise exception 'hold %: another alarm came meanwhile', p_hold_id
+            using
+                errcode = 'SP402',
+                hint = 'Look at payout.discrepancies, then release it again.';
     end if;
 
     update payout.holds as h
@@ -7889,6 +8019,7 @@ CREATE FUNCTION payout_api.report_events_page(p_query jsonb, p_starting_after te
 declare
     v_problem text;
 begin
+    lock table payout.epochs in access share mode;
     if exists (
         select from payout.event_pages as p
         where p.query = p_query and p.starting_after is not distinct from p_starting_after
@@ -7981,21 +8112,28 @@ CREATE FUNCTION payout_api.report_outcomes(p_outcomes jsonb) RETURNS TABLE(payou
 declare
     v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
     v_turns bigint[];
-    v_known integer;
+    v_known_ids bigint[];
 begin
-    perform
-    from payout.transfer_states as s
-    where s.payout_transfer_id = any (array(
-        select o.payout_transfer_id from unnest(v_outcomes) as o))
-    order by s.payout_transfer_id
-    for update;
-    get diagnostics v_known = row_count;
+    v_known_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (array(
+            select o.payout_transfer_id from unnest(v_outcomes) as o))
+        order by s.payout_transfer_id
+        for update);
 
     -- Two outcomes of one transfer are judged one after the other.
     v_turns := array(
         select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
         from unnest(v_outcomes) with ordinality as o
         order by o.ordinality);
+    -- So are all, if two name the same transfer at Stripe: one look would believe both.
+    if (
+        select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)
+        from unnest(v_outcomes) as o
+    ) then
+        v_turns := array(select generate_series(1, cardinality(v_outcomes)));
+    end if;
 
     for v_turn in 1 .. (
         select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
@@ -8004,12 +8142,17 @@ begin
         select * from payout.record_outcomes(array(
             select v_outcomes[i]
             from generate_subscripts(v_outcomes, 1) as i
-            where v_turns[i] = v_turn));
+            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
     end loop;
 
-    if v_known < (select count(distinct o.payout_transfer_id) from unnest(v_outcomes) as o) then
+    if exists (
+        select from unnest(v_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
+    ) then
         return query
-        select * from payout.record_unknown_transfers(v_outcomes);
+        select * from payout.record_unknown_transfers(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where (v_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
     end if;
 end
 $$;
@@ -8036,6 +8179,7 @@ declare
     v_run payout.reconcile_runs;
     v_problem text;
 begin
+    lock table payout.epochs in access share mode;
     select * into v_run
     from payout.reconcile_runs as r
     where r.reconcile_run_id = p_reconcile_run_id
@@ -8322,7 +8466,7 @@ CREATE FUNCTION payout_api.sweep(p_limit integer DEFAULT 1000) RETURNS TABLE(lea
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    v_now timestamptz := payout.clock();
+    v_now timestamptz;
 begin
     if p_limit is null or p_limit < 1 then
         raise exception 'sweep of % transfers', coalesce(p_limit::text, 'null')
@@ -8332,6 +8476,7 @@ begin
     end if;
     -- First, while the sweep has locked no transfer yet.
     perform payout_api.seal();
+    v_now := payout.clock();
     return query
     select
         payout.expire_leases(v_now, p_limit),
@@ -11595,6 +11740,13 @@ REVOKE ALL ON FUNCTION payout.refuse_row(p_table text, p_rule text) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION refuse_unsafe_server(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -11859,6 +12011,13 @@ REVOKE ALL ON FUNCTION payout.transfer_fits(p_transfer payout.payout_transfers) 
 --
 
 REVOKE ALL ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION unjudged_sightings(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.unjudged_sightings() FROM PUBLIC;
 
 
 --

@@ -421,6 +421,72 @@ grant execute on function payout_api.complete_settlement(
 ) to payout_app;
 -- end frozen: procedures/api/app/complete_settlement.sql
 
+-- frozen: procedures/api/operator/change_stripe_account.sql 3d1d9ed1f640
+-- change_stripe_account: pay from another Stripe account or mode from now on; closes the gate.
+--
+-- Called by: operator, when the platform moves, or for a copy that is to pay in test mode.
+-- Safe to repeat: naming the account that is fixed changes nothing.
+-- Locks: payout.epochs, so that every claim is done before or sees the change.
+-- Raises: SP320 no account, mode or reason; SP401 not read committed; SP411
+-- (refuse_unsafe_account_change).
+
+create or replace function payout_api.change_stripe_account(
+    p_stripe_account_id text, p_is_livemode boolean, p_reason text
+)
+returns payout.engine_settings
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_old payout.engine_settings;
+    v_new payout.engine_settings;
+begin
+    if coalesce(p_stripe_account_id !~ '^acct_[A-Za-z0-9_]+$', true) or p_is_livemode is null
+        or coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot change the Stripe account to % for reason %',
+            payout.name_stripe_account(p_stripe_account_id, p_is_livemode),
+            coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP320',
+                hint = 'Name the account (acct_…), whether it is live mode, and a reason.';
+    end if;
+
+    -- The lock shows what was handed out before it was granted only to a later snapshot.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'the Stripe account is not changed in a transaction that is %',
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
+    lock table payout.epochs in access exclusive mode;
+    select * into strict v_old from payout.engine_settings for update;
+    if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
+        return v_old;
+    end if;
+
+    perform payout.refuse_unsafe_account_change(v_old, p_is_livemode);
+    update payout.engine_settings as e
+    set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode
+    returning * into v_new;
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('change_stripe_account', p_stripe_account_id, p_reason, jsonb_build_object(
+        'is_livemode', p_is_livemode, 'old_stripe_account_id', v_old.stripe_account_id,
+        'old_is_livemode', v_old.is_livemode));
+    if v_old.stripe_account_id is not null then
+        insert into payout.epochs (reason) values ('Stripe account changed: ' || p_reason);
+    end if;
+    return v_new;
+end
+$$;
+comment on function payout_api.change_stripe_account(text, boolean, text) is
+    'Fixes another Stripe account or mode, with a reason, and closes the gate until it is opened.';
+revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
+grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;
+-- end frozen: procedures/api/operator/change_stripe_account.sql
+
 -- frozen: procedures/api/operator/doctor.sql f1200ef1e529
 -- doctor: everything that can be checked from inside, one row a check.
 --
@@ -463,7 +529,7 @@ grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/api/operator/doctor.sql
 
--- frozen: procedures/api/operator/open_gate.sql 086dbcb39e76
+-- frozen: procedures/api/operator/open_gate.sql b348583c2c1e
 -- open_gate: adopt the database in the place where it is now; transfers are handed out again.
 --
 -- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
@@ -496,6 +562,7 @@ begin
                 hint = 'Say what happened to the database, and why it is the true one now.';
     end if;
 
+    lock table payout.epochs in access share mode;
     perform from payout.engine_settings for update;
     v_problem := payout.gate_problem();
     select * into v_epoch from payout.epochs as e order by e.epoch_id desc limit 1;
@@ -541,6 +608,140 @@ comment on function payout_api.open_gate(text, boolean) is
 revoke execute on function payout_api.open_gate(text, boolean) from public;
 grant execute on function payout_api.open_gate(text, boolean) to payout_operator;
 -- end frozen: procedures/api/operator/open_gate.sql
+
+-- frozen: procedures/api/operator/release_hold.sql a98ed12e061d
+-- release_hold: let what was held be sent again.
+--
+-- Called by: operator.
+-- Safe to repeat: releasing a released hold changes nothing.
+-- Locks: the hold's row; waits for whoever relies on it and has not committed yet.
+-- Raises: SP310 unknown hold; SP313 no reason; SP402 an alarm about the settlement came
+-- while it waited.
+
+create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
+returns payout.holds
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_hold payout.holds;
+    v_known_ids bigint[];
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot release hold % without a reason', p_hold_id
+            using
+                errcode = 'SP313',
+                hint = 'Say what was done about it.';
+    end if;
+
+    -- Whoever releases it has seen these at most.
+    v_known_ids := array(
+        select d.discrepancy_id
+        from payout.holds as h
+        join payout.payout_transfers as t on t.settlement_id = h.subject
+        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
+        where h.hold_id = p_hold_id and h.scope = 'settlement');
+
+    select * into v_hold
+    from payout.holds as h
+    where h.hold_id = p_hold_id
+    for update;
+
+    if not found then
+        raise exception 'hold % does not exist', p_hold_id
+            using
+                errcode = 'SP310',
+                hint = 'select * from payout.holds where released_at is null';
+    end if;
+
+    if v_hold.released_at is not null then
+        return v_hold;
+    end if;
+
+    if v_hold.scope = 'settlement' and exists (
+        select from payout.payout_transfers as t
+        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
+        where t.settlement_id = v_hold.subject and d.discrepancy_id <> all (v_known_ids)
+    ) then
+        raise exception 'hold %: another alarm came meanwhile', p_hold_id
+            using
+                errcode = 'SP402',
+                hint = 'Look at payout.discrepancies, then release it again.';
+    end if;
+
+    update payout.holds as h
+    set released_at = payout.clock(),
+        released_by = session_user,
+        release_reason = p_reason
+    where h.hold_id = p_hold_id
+    returning * into v_hold;
+
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('release', concat_ws(' ', v_hold.scope, v_hold.subject), p_reason,
+        jsonb_build_object('hold_id', p_hold_id));
+    return v_hold;
+end
+$$;
+comment on function payout_api.release_hold(bigint, text) is
+    'Releases a hold with a reason; the sweep then rings for what is due. Safe to repeat.';
+revoke execute on function payout_api.release_hold(bigint, text) from public;
+grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
+-- end frozen: procedures/api/operator/release_hold.sql
+
+-- frozen: procedures/api/worker/begin_reconcile.sql c425048d96af
+-- begin_reconcile: begin to compare all of Stripe's transfers with the books, or go on with it.
+--
+-- Called by: worker. It only looks, so neither a hold nor the gate is asked.
+-- Safe to repeat, and at once from many places: there is one run, and pages that
+-- were taken stay taken.
+-- Locks: payout.epochs, so that a run for an account is begun before it is changed.
+-- Raises: SP404 (refuse_other_stripe_account); SP341 nobody's run.
+
+create or replace function payout_api.begin_reconcile(
+    p_worker text, p_stripe_account_id text, p_is_livemode boolean
+)
+returns table (
+    reconcile_run_id bigint,
+    query jsonb,
+    starting_after text,
+    transfers_seen bigint,
+    transfers_expected bigint
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    lock table payout.epochs in access share mode;
+    perform payout.refuse_other_stripe_account(p_stripe_account_id, p_is_livemode);
+    if coalesce(btrim(p_worker), '') = '' or p_stripe_account_id is null then
+        perform payout.refuse_list(
+            format('reconcile of %s by %s', coalesce(p_stripe_account_id, 'nothing'),
+                coalesce(nullif(btrim(p_worker), ''), 'nobody')),
+            'name the worker and its Stripe account');
+    end if;
+
+    -- Whoever finishes the run between two looks leaves none: hence a loop.
+    loop
+        return query
+        select r.reconcile_run_id, payout.reconcile_query(r), r.next_cursor, r.transfers_seen,
+            r.transfers_expected
+        from payout.runs_of_this_place() as r
+        where r.finished_at is null;
+        exit when found;
+        perform payout.start_run(p_worker);
+    end loop;
+end
+$$;
+comment on function payout_api.begin_reconcile(text, text, boolean) is
+    'The run that goes on: parameters of GET /v1/transfers, the id after which its next page '
+    'starts (null: from the newest), transfers seen so far, and how many these books expect.';
+revoke execute on function payout_api.begin_reconcile(text, text, boolean) from public;
+grant execute on function payout_api.begin_reconcile(text, text, boolean) to payout_worker;
+-- end frozen: procedures/api/worker/begin_reconcile.sql
 
 -- frozen: procedures/api/worker/claim_transfers.sql 21d4259c76ff
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
@@ -643,6 +844,248 @@ revoke execute on function payout_api.claim_transfers(text, integer, bigint, tex
 grant execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
     to payout_worker;
 -- end frozen: procedures/api/worker/claim_transfers.sql
+
+-- frozen: procedures/api/worker/report_events_page.sql b9e4016ecc41
+-- report_events_page: take a page of Stripe's events about reversed transfers.
+--
+-- Called by: worker. With the last page of a query the next one begins where it ended.
+-- Safe to repeat: a page that was taken before changes nothing.
+-- Raises: SP341 another query than was given out, a page out of order or malformed.
+
+create or replace function payout_api.report_events_page(
+    p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean
+)
+returns table (events_new integer)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_problem text;
+begin
+    lock table payout.epochs in access share mode;
+    if exists (
+        select from payout.event_pages as p
+        where p.query = p_query and p.starting_after is not distinct from p_starting_after
+    ) then
+        return query select 0;
+        return;
+    end if;
+    v_problem := payout.events_page_problem(p_query, p_starting_after, p_events, p_has_more);
+    if v_problem is not null then
+        perform payout.refuse_list('events', v_problem);
+    end if;
+
+    insert into payout.event_pages (
+        query, created_until, starting_after, last_id, has_more, events_seen)
+    values (
+        p_query, to_timestamp((p_query #>> '{created,lt}')::double precision), p_starting_after,
+        coalesce(p_events -> -1 ->> 'id', p_starting_after), p_has_more,
+        jsonb_array_length(p_events))
+    on conflict do nothing;
+    -- Another worker may have brought it meanwhile; what it says counts once all the same.
+    return query select payout.take_events(p_events);
+end
+$$;
+comment on function payout_api.report_events_page(jsonb, text, jsonb, boolean) is
+    'Takes a page of events, as Stripe sent it, with the query that it answers; returns how many '
+    'transfers were reversed further than was known.';
+revoke execute on function payout_api.report_events_page(jsonb, text, jsonb, boolean) from public;
+grant execute on function payout_api.report_events_page(jsonb, text, jsonb, boolean)
+    to payout_worker;
+-- end frozen: procedures/api/worker/report_events_page.sql
+
+-- frozen: procedures/api/worker/report_outcomes.sql 874fa0057c81
+-- report_outcomes: take what workers saw of Stripe, decide what it means, keep the books.
+--
+-- Called by: worker. One call serves many transfers.
+-- Safe to repeat: a report that was taken before answers `already`.
+-- Locks: the transfers' progress rows, in id order.
+-- Raises: SP312 malformed outcomes; then nothing of the call is taken.
+
+create or replace function payout_api.report_outcomes(p_outcomes jsonb)
+returns table (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    verdict text,
+    state text
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
+    v_turns bigint[];
+    v_known_ids bigint[];
+begin
+    v_known_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (array(
+            select o.payout_transfer_id from unnest(v_outcomes) as o))
+        order by s.payout_transfer_id
+        for update);
+
+    -- Two outcomes of one transfer are judged one after the other.
+    v_turns := array(
+        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
+        from unnest(v_outcomes) with ordinality as o
+        order by o.ordinality);
+    -- So are all, if two name the same transfer at Stripe: one look would believe both.
+    if (
+        select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)
+        from unnest(v_outcomes) as o
+    ) then
+        v_turns := array(select generate_series(1, cardinality(v_outcomes)));
+    end if;
+
+    for v_turn in 1 .. (
+        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
+    ) loop
+        return query
+        select * from payout.record_outcomes(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
+    end loop;
+
+    if exists (
+        select from unnest(v_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
+    ) then
+        return query
+        select * from payout.record_unknown_transfers(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where (v_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
+    end if;
+end
+$$;
+comment on function payout_api.report_outcomes(jsonb) is
+    'Takes an array of payout.outcome objects; answers ok, already, stale or alarm and the state '
+    'for each. Every outcome is stored, whatever the answer.';
+revoke execute on function payout_api.report_outcomes(jsonb) from public;
+grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
+-- end frozen: procedures/api/worker/report_outcomes.sql
+
+-- frozen: procedures/api/worker/report_reconcile_page.sql 97208d7f0874
+-- report_reconcile_page: take the next page of Stripe's list of transfers and compare it.
+--
+-- Called by: worker. With the last page the run is finished.
+-- Safe to repeat: a page that was taken before changes nothing.
+-- Locks: the run's row; the progress rows of transfers found, in id order.
+-- Raises: SP341 unknown run, another query (refuse_other_query), a page out of order (with the
+-- cursor expected) or malformed.
+
+create or replace function payout_api.report_reconcile_page(
+    p_reconcile_run_id bigint,
+    p_query jsonb,
+    p_starting_after text,
+    p_transfers jsonb,
+    p_has_more boolean
+)
+returns table (transfers_seen bigint, discrepancies_found bigint, is_finished boolean)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_run payout.reconcile_runs;
+    v_problem text;
+begin
+    lock table payout.epochs in access share mode;
+    select * into v_run
+    from payout.reconcile_runs as r
+    where r.reconcile_run_id = p_reconcile_run_id
+    for update;
+    if found then
+        perform payout.refuse_other_query(
+            format('reconcile run %s', p_reconcile_run_id), p_query,
+            payout.reconcile_query(v_run));
+    end if;
+
+    if not exists (
+        select from payout.reconcile_pages as p
+        where p.reconcile_run_id = p_reconcile_run_id
+            and (p.starting_after = p_starting_after
+                or (p.page_number = 1 and p_starting_after is null))
+    ) then
+        v_problem := payout.reconcile_page_problem(
+            v_run, p_starting_after, p_transfers, p_has_more);
+        if v_problem is not null then
+            perform payout.refuse_list(
+                format('reconcile run %s', coalesce(p_reconcile_run_id::text, 'null')), v_problem);
+        end if;
+        v_run := payout.add_reconcile_page(v_run, p_starting_after, p_transfers, p_has_more);
+    end if;
+    return query
+    select v_run.transfers_seen, v_run.discrepancies_found, v_run.finished_at is not null;
+end
+$$;
+comment on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean) is
+    'Takes a page of a run, as Stripe sent it, with the query that it answers; returns what the '
+    'run has seen and found so far, and whether it is finished.';
+revoke execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)
+    from public;
+grant execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)
+    to payout_worker;
+-- end frozen: procedures/api/worker/report_reconcile_page.sql
+
+-- frozen: procedures/api/worker/sweep.sql cbae19d2a44e
+-- sweep: do what is due and has nobody to do it.
+--
+-- Called by: every worker every few seconds, operators when they like.
+-- Safe to repeat, and at once from many places: each row is taken by one.
+-- Raises: SP311 a limit that is none.
+
+create or replace function payout_api.sweep(p_limit integer default 1000)
+returns table (
+    leases_expired integer,
+    transfers_parked integer,
+    transfers_reopened integer,
+    doorbells_rung integer
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz;
+begin
+    if p_limit is null or p_limit < 1 then
+        raise exception 'sweep of % transfers', coalesce(p_limit::text, 'null')
+            using
+                errcode = 'SP311',
+                hint = 'Give a limit of at least 1, or none.';
+    end if;
+    -- First, while the sweep has locked no transfer yet.
+    perform payout_api.seal();
+    v_now := payout.clock();
+    return query
+    select
+        payout.expire_leases(v_now, p_limit),
+        payout.park_expired_keys(v_now, p_limit),
+        payout.reopen_failed(v_now, p_limit),
+        payout.ring_doorbells(v_now, p_limit);
+end
+$$;
+comment on function payout_api.sweep(integer) is
+    'Closes leases that ran out, parks what is too old to send, opens new keys where rule K '
+    'allows, rings for what is due; up to p_limit of each. Returns how many. It also seals.';
+revoke execute on function payout_api.sweep(integer) from public;
+grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
+-- end frozen: procedures/api/worker/sweep.sql
 
 -- frozen: procedures/doctor/check_books.sql 5d53553f4737
 -- check_books: whether the books agree with the transfers, and hold no secret.
@@ -888,5 +1331,843 @@ comment on function payout.ring_for_job(bigint, integer, timestamptz) is
     'Rings for a new payout job, once for each transfers_per_doorbell (of engine_settings) '
     'transfers, or lets a bell serve that waits already; none before pay_after. Returns the bells.';
 -- end frozen: procedures/doorbell/ring_for_job.sql
+
+-- frozen: procedures/epoch/gate_problem.sql 07cfb5c593f5
+-- gate_problem: what keeps the gate closed, in a sentence; null while it is open.
+--
+-- Volatile although it only reads: then a claim that waited for somebody who
+-- closes the gate sees that it is closed.
+
+create or replace function payout.gate_problem()
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_epoch payout.epochs;
+    v_here record;
+    v_changes text;
+begin
+    select * into v_epoch from payout.epochs as e order by e.epoch_id desc limit 1;
+    if not found then
+        return 'It was never adopted, and it had transfers when the gate was built.';
+    end if;
+    if v_epoch.system_identifier is null then
+        return format('The gate was closed: %s.', v_epoch.reason);
+    end if;
+
+    v_here := payout.where_we_are();
+    v_changes := concat_ws('; ',
+        case when v_here.system_identifier <> v_epoch.system_identifier then
+            format('system from %s to %s', v_epoch.system_identifier, v_here.system_identifier) end,
+        case when v_here.timeline_id <> v_epoch.timeline_id then
+            format('timeline from %s to %s', v_epoch.timeline_id, v_here.timeline_id) end,
+        case when v_here.database_oid <> v_epoch.database_oid then
+            format('database from %s to %s', v_epoch.database_oid, v_here.database_oid) end,
+        case when v_here.table_oid <> v_epoch.table_oid then
+            format('tables from %s to %s', v_epoch.table_oid, v_here.table_oid) end);
+    if v_changes <> '' then
+        return format('Changed since: %s.', v_changes);
+    end if;
+
+    -- Rows that were loaded into a new installation, or replicated to it, bring no epoch along.
+    if v_epoch.is_installation and v_epoch.recorded_at > (
+        select t.created_at from payout.payout_transfers as t order by t.payout_transfer_id limit 1
+    ) then
+        return 'It has transfers from before it was installed.';
+    end if;
+    -- The first claim here writes an epoch of its own (note_first_claim).
+    if v_epoch.is_installation and exists (select from payout.transfer_attempts)
+        and not exists (
+            select from payout.epochs as e
+            where e.epoch_id > v_epoch.epoch_id and e.is_first_claim
+        ) then
+        return 'It has attempts that were not handed out here.';
+    end if;
+    return null;
+end
+$$;
+comment on function payout.gate_problem() is
+    'Says how this place differs from where the database was last adopted; null: it does not.';
+-- end frozen: procedures/epoch/gate_problem.sql
+
+-- frozen: procedures/epoch/refuse_unsafe_account_change.sql 9071fff6b5ad
+-- refuse_unsafe_account_change: what another account or mode would make pay twice, or not at all.
+--
+-- Called by: change_stripe_account, which keeps claims and pages away meanwhile.
+-- Raises: SP411 transfers that the old account may have executed, or a database that has
+-- left live mode and was used in test mode.
+
+create or replace function payout.refuse_unsafe_account_change(
+    p_old payout.engine_settings, p_is_livemode boolean
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The other account would say of each that it was never executed. Test mode moves no money.
+    if p_old.stripe_account_id is not null and p_is_livemode and exists (
+        select from payout.transfer_states as s
+        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
+    ) then
+        raise exception 'transfers are open that % may have executed', p_old.stripe_account_id
+            using
+                errcode = 'SP411',
+                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
+    end if;
+
+    -- What the test account was asked meanwhile says nothing of the live one.
+    if p_is_livemode and exists (
+        select from payout.operator_actions as a
+        where a.action = 'change_stripe_account'
+            and a.details @> '{"old_is_livemode": true, "is_livemode": false}'
+            and (exists (
+                select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
+            ) or exists (
+                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
+            ) or exists (
+                select from payout.reconcile_runs as r where r.started_at > a.acted_at
+            ) or exists (
+                select from payout.event_pages as p where p.received_at > a.acted_at
+            ))
+    ) then
+        raise exception 'what was used in test mode does not go back to live mode'
+            using
+                errcode = 'SP411',
+                hint = 'A copy that was used in test mode stays there (docs/restore.md).';
+    end if;
+end
+$$;
+comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
+    'Refuses to change to a live account while transfers are open that were ever sent, or after '
+    'anything was done in test mode (SP411).';
+-- end frozen: procedures/epoch/refuse_unsafe_account_change.sql
+
+-- frozen: procedures/execution/expire_leases.sql 622e5b069198
+-- expire_leases: transfers whose worker did not come back become unknown.
+--
+-- A lease that was given further ahead than one lease was written by a clock that has
+-- since been set back: nobody knows how old its key is, so it is parked. The time is
+-- asked for each row: what was claimed after p_now is not ahead of it.
+-- Locks: their progress rows; a row that a report has locked is skipped.
+
+create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_parked integer;
+    v_expired integer;
+begin
+    with expired as (
+        select s.payout_transfer_id, s.generation, s.attempt,
+            case
+                when s.lease_until > payout.clock() then 'clock_was_set_back'
+                when s.tries + 1 >= e.max_tries then 'tries_used_up_worker_did_not_report'
+                else 'worker_did_not_report'
+            end as reason
+        from payout.transfer_states as s
+        cross join payout.engine_settings as e
+        where s.lease_until < p_now
+            or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
+                select from payout.transfer_attempts as a
+                where a.payout_transfer_id = s.payout_transfer_id
+                    and a.generation = s.generation
+                    and a.attempt = s.attempt
+                    and a.claimed_at > payout.clock() + e.lease_for))
+        order by s.lease_until
+        limit p_limit
+        for update of s skip locked
+    ), judged as (
+        select x.*, case x.reason when 'worker_did_not_report' then 'unknown' else 'parked' end
+            as to_state
+        from expired as x
+    ), observed as (
+        insert into payout.transfer_observations (
+            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+            error_rule_id, is_counted_try, has_unknown_send, next_attempt_at)
+        select j.payout_transfer_id, j.generation, j.attempt, 'lease_expired', 'ok', j.to_state,
+            j.reason, r.error_rule_id, true, true, case j.to_state when 'unknown' then p_now end
+        from judged as j
+        left join payout.stripe_error_rules as r on r.signal = 'lease_expired'
+    ), moved as (
+        update payout.transfer_states as s
+        set state = j.to_state,
+            lease_until = null,
+            next_attempt_at = case j.to_state when 'unknown' then p_now end,
+            tries = s.tries + 1,
+            has_unknown_send = true,
+            reason = j.reason,
+            changed_at = p_now
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id
+        returning s.state
+    )
+    select (count(*) filter (where m.state = 'parked'))::integer, count(*)::integer
+    into v_parked, v_expired
+    from moved as m;
+
+    if v_parked > 0 then
+        perform payout.call_person('transfers_parked', v_parked || ' by the sweep');
+    end if;
+    return v_expired;
+end
+$$;
+comment on function payout.expire_leases(timestamptz, integer) is
+    'Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries '
+    'are used up. Returns how many.';
+-- end frozen: procedures/execution/expire_leases.sql
+
+-- frozen: procedures/execution/lock_due_transfers.sql 8c01abe7f1ba
+-- lock_due_transfers: the transfers whose turn it is, locked, oldest first.
+--
+-- A key that was first sent in the future, by a clock that has since been set
+-- back, is of no known age and is not sent. Few rows are foretold, and holds are
+-- asked in a case, so that the planner walks the due index and not the history.
+-- Locks: their progress rows; rows that somebody else has locked are skipped.
+
+create or replace function payout.lock_due_transfers(
+    p_now timestamptz,
+    p_first_sent_after timestamptz,
+    p_limit integer,
+    p_payout_job_id bigint
+)
+returns table (payout_transfer_id bigint, doorbell_id bigint)
+language plpgsql
+volatile
+rows 20
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+    return query
+    select s.payout_transfer_id, s.doorbell_id
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.next_attempt_at <= p_now
+        and s.state in ('scheduled', 'retry_wait', 'unknown')
+        and (s.first_sent_at is null
+            or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
+        and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
+        and not exists (
+            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+        )
+        and not case
+            when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
+            when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
+            else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
+        end
+    order by s.next_attempt_at
+    limit p_limit
+    for update of s skip locked;
+end
+$$;
+comment on function payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint) is
+    'Locks and returns up to p_limit due transfers that are not on hold and whose key is young '
+    'enough to be sent.';
+-- end frozen: procedures/execution/lock_due_transfers.sql
+
+-- frozen: procedures/execution/park_expired_keys.sql 200117ab49d5
+-- park_expired_keys: what was first sent too long ago is not sent again.
+--
+-- Stripe may forget a key after 24 hours; a send after that would be a new
+-- transfer. Only a look at what Stripe has can settle these. A first send in
+-- the future means a clock that was set back, hence a key of unknown age; the time
+-- is asked for each row: what was sent after p_now was not sent in the future.
+
+create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_parked integer;
+begin
+    with expired as (
+        select s.payout_transfer_id, s.generation, s.attempt,
+            case when s.first_sent_at > payout.clock() then 'clock_was_set_back'
+                else 'key_too_old_to_send' end as reason
+        from payout.transfer_states as s
+        cross join payout.engine_settings as e
+        where s.next_attempt_at is not null
+            and s.state in ('retry_wait', 'unknown')
+            and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
+                or s.first_sent_at > payout.clock())
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked
+    ), observed as (
+        insert into payout.transfer_observations (
+            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+            error_rule_id)
+        select x.payout_transfer_id, x.generation, x.attempt, 'key_expired', 'ok', 'parked',
+            x.reason, r.error_rule_id
+        from expired as x
+        left join payout.stripe_error_rules as r on r.signal = 'key_expired'
+    ), moved as (
+        update payout.transfer_states as s
+        set state = 'parked',
+            next_attempt_at = null,
+            reason = x.reason,
+            changed_at = p_now
+        from expired as x
+        where s.payout_transfer_id = x.payout_transfer_id
+        returning 1
+    )
+    select count(*)::integer into v_parked from moved;
+
+    if v_parked > 0 then
+        perform payout.call_person('transfers_parked', v_parked || ' by the sweep');
+    end if;
+    return v_parked;
+end
+$$;
+comment on function payout.park_expired_keys(timestamptz, integer) is
+    'Parks up to p_limit transfers whose key is older than the send window, or of unknown age. '
+    'Returns how many.';
+-- end frozen: procedures/execution/park_expired_keys.sql
+
+-- frozen: procedures/execution/place_hold.sql ac05966881eb
+-- place_hold: stop sending for the engine, a currency, a payee or a settlement.
+--
+-- Safe to repeat: what is on hold stays on hold, once.
+-- Locks: the hold that is there already, so that it is not released before the caller
+-- commits who relies on it; one that was released meanwhile is placed anew.
+
+create or replace function payout.place_hold(p_scope text, p_subject text, p_reason text)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_hold_id bigint;
+begin
+    loop
+        insert into payout.holds (scope, subject, reason)
+        values (p_scope, p_subject, p_reason)
+        on conflict do nothing
+        returning hold_id into v_hold_id;
+
+        if found then
+            insert into payout.operator_actions (action, subject, reason, details)
+            values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
+                jsonb_build_object('hold_id', v_hold_id));
+            return v_hold_id;
+        end if;
+
+        select h.hold_id into v_hold_id
+        from payout.holds as h
+        where h.scope = p_scope
+            and h.subject is not distinct from p_subject
+            and h.released_at is null
+        for share;
+        if found then
+            return v_hold_id;
+        end if;
+    end loop;
+end
+$$;
+comment on function payout.place_hold(text, text, text) is
+    'Places a hold unless there is one, notes it in operator_actions, returns its hold_id.';
+-- end frozen: procedures/execution/place_hold.sql
+
+-- frozen: procedures/execution/record_unknown_transfers.sql 4d465ea68675
+-- record_unknown_transfers: outcomes of transfers that this database does not have.
+--
+-- A restored or promoted database may have forgotten what a worker was sent to
+-- do. What Stripe did is a fact all the same: it is kept and a person is called.
+
+create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
+returns table (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    verdict text,
+    state text
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    with recorded as (
+        insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
+        select 'report_of_unknown_transfer', o.stripe_transfer_id, jsonb_strip_nulls(to_jsonb(o)),
+            'This database does not know the transfer: was it restored or promoted? Look the '
+            'payout_ref up at Stripe before anything is sent.'
+        from unnest(p_outcomes) as o
+        returning theirs
+    )
+    select
+        (r.theirs ->> 'payout_transfer_id')::bigint, (r.theirs ->> 'generation')::integer,
+        (r.theirs ->> 'attempt')::integer, 'alarm', null::text
+    from recorded as r;
+
+    if found then
+        perform payout.call_person('report_of_unknown_transfer', 'restored or promoted?');
+    end if;
+end
+$$;
+comment on function payout.record_unknown_transfers(payout.outcome[]) is
+    'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
+-- end frozen: procedures/execution/record_unknown_transfers.sql
+
+-- frozen: procedures/lookups/finish_lookup.sql e6971c03285f
+-- finish_lookup: judge a complete look-up, once, and plan the next one if it settled nothing.
+--
+-- Called by: report_lookup_page, which holds the lock of the transfer.
+-- The longer it is parked, the rarer it is looked for, but at once when it counts.
+-- A transfer that is found explains nothing about another one that was seen for it.
+
+create or replace function payout.finish_lookup(
+    p_lookup payout.transfer_lookups, p_state payout.transfer_states
+)
+returns table (verdict text, state text)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_outcome payout.outcome := payout.lookup_outcome(p_lookup, p_state);
+    v_counts_from timestamptz;
+begin
+    return query
+    select o.verdict, coalesce(o.moved_to, p_state.state)::text
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = p_state.payout_transfer_id
+        and o.facts ->> 'lookup_id' = p_lookup.lookup_id::text;
+    if found then
+        return;
+    end if;
+
+    return query
+    select r.verdict, r.state from payout.record_outcomes(array[v_outcome]) as r;
+
+    v_counts_from := payout.absence_counts_from(p_state.payout_transfer_id);
+    update payout.transfer_states as s
+    set next_lookup_at = payout.clock() + greatest(
+        e.scans_apart_for,
+        case
+            when p_lookup.begun_at < v_counts_from then
+                least((payout.clock() - s.changed_at) / 4, v_counts_from - payout.clock())
+            when v_counts_from is null or s.reason = 'absence_awaits_approval' then
+                (payout.clock() - s.changed_at) / 4
+        end)
+    from payout.engine_settings as e
+    where s.payout_transfer_id = p_state.payout_transfer_id
+        and s.state = 'parked';
+
+    if v_outcome.found = 1 then
+        perform payout.note_reversals(array[
+            jsonb_populate_record(null::payout.stripe_sightings, to_jsonb(v_outcome))]);
+        update payout.discrepancies as d
+        set resolved_at = payout.clock(),
+            resolved_by = 'engine',
+            resolution = format('Stripe has it as %s, as it was asked for.',
+                v_outcome.stripe_transfer_id)
+        from payout.transfer_states as s
+        where d.payout_transfer_id = p_state.payout_transfer_id
+            and d.resolved_at is null
+            and (d.stripe_transfer_id is null or d.stripe_transfer_id = s.stripe_transfer_id)
+            and d.kind <> 'several_transfers_at_stripe'
+            and s.payout_transfer_id = p_state.payout_transfer_id
+            and s.stripe_transfer_id = v_outcome.stripe_transfer_id;
+    end if;
+end
+$$;
+comment on function payout.finish_lookup(payout.transfer_lookups, payout.transfer_states) is
+    'Verdict and state after all pages of a look-up: paid, known, an alarm, absent or given up.';
+-- end frozen: procedures/lookups/finish_lookup.sql
+
+-- frozen: procedures/reconcile/add_reconcile_page.sql 77724059cab7
+-- add_reconcile_page: keep a page, compare it with the books, and finish with the last one.
+--
+-- Called by: report_reconcile_page, which holds the lock of the run.
+
+create or replace function payout.add_reconcile_page(
+    p_run payout.reconcile_runs,
+    p_starting_after text,
+    p_transfers jsonb,
+    p_has_more boolean
+)
+returns payout.reconcile_runs
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_run payout.reconcile_runs;
+    v_seen payout.stripe_sightings[] := array(
+        select g from payout.read_sightings(p_run.reconcile_run_id, p_transfers) as g);
+    v_last_id text := coalesce(p_transfers -> -1 ->> 'id', p_starting_after);
+    v_found integer;
+begin
+    insert into payout.reconcile_pages (
+        reconcile_run_id, page_number, starting_after, last_id, has_more, stripe_transfer_ids)
+    select p_run.reconcile_run_id, coalesce(max(p.page_number), 0) + 1, p_starting_after,
+        v_last_id, p_has_more, array(select g.stripe_transfer_id from unnest(v_seen) as g)
+    from payout.reconcile_pages as p
+    where p.reconcile_run_id = p_run.reconcile_run_id;
+
+    v_found := payout.take_sightings(v_seen, p_run.reconcile_run_id);
+    perform payout.note_reversals(v_seen);
+    if not p_has_more then
+        v_found := v_found + payout.record_findings(
+            array(select f from payout.find_missing(p_run) as f), p_run.reconcile_run_id);
+        perform payout.resolve_findings(p_run.reconcile_run_id);
+        v_found := v_found + payout.adopt_sightings(
+            array(select u from payout.unjudged_sightings() as u));
+    end if;
+
+    update payout.reconcile_runs as r
+    set next_cursor = v_last_id,
+        transfers_seen = r.transfers_seen + cardinality(v_seen),
+        discrepancies_found = r.discrepancies_found + v_found,
+        finished_at = case when not p_has_more then payout.clock() end
+    where r.reconcile_run_id = p_run.reconcile_run_id
+    returning * into strict v_run;
+    return v_run;
+end
+$$;
+comment on function payout.add_reconcile_page(payout.reconcile_runs, text, jsonb, boolean) is
+    'Takes the next page of a run: findings, adopted transfers, the run''s progress.';
+-- end frozen: procedures/reconcile/add_reconcile_page.sql
+
+-- frozen: procedures/reconcile/adopt_seen.sql 7e4109ded0e8
+-- adopt_seen: of transfers that are about to be sent, those that Stripe has already are not.
+--
+-- Called by: claim_transfers, which holds the locks. A database that was restored
+-- has forgotten them; reconcile has seen them.
+
+create or replace function payout.adopt_seen(p_payout_transfer_ids bigint[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_seen_ids bigint[];
+    v_sightings text[];
+begin
+    if not exists (select from payout.stripe_sightings) then
+        return p_payout_transfer_ids;
+    end if;
+    select array_agg(t.payout_transfer_id), array_agg(g.stripe_transfer_id)
+    into v_seen_ids, v_sightings
+    from payout.payout_transfers as t
+    join payout.stripe_sightings as g on g.payout_ref = t.payout_ref
+    where t.payout_transfer_id = any (p_payout_transfer_ids);
+
+    if v_seen_ids is null then
+        return p_payout_transfer_ids;
+    end if;
+    perform payout.adopt_sightings(v_sightings);
+    return array(
+        select t.payout_transfer_id
+        from payout.payout_transfers as t
+        where t.payout_transfer_id = any (p_payout_transfer_ids)
+            and t.payout_transfer_id <> all (v_seen_ids)
+            and t.settlement_id <> all (payout.held_subjects('settlement')));
+end
+$$;
+comment on function payout.adopt_seen(bigint[]) is
+    'Adopts what was seen at Stripe and returns the others, which may be sent.';
+-- end frozen: procedures/reconcile/adopt_seen.sql
+
+-- frozen: procedures/reconcile/close_reversal_lookup.sql 1543d8c5bf82
+-- close_reversal_lookup: whether the books have all that was seen taken back of a transfer.
+--
+-- If not, Stripe's list of reversals lags behind: it is read again later. What
+-- contradicts the transfer waits for a person, or until more is taken back.
+
+create or replace function payout.close_reversal_lookup(
+    p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text
+)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_is_complete boolean;
+begin
+    update payout.reversed_transfers as r
+    set next_lookup_at = case
+            when p_problem is null and b.booked_minor < r.amount_reversed_minor
+                then payout.clock() + interval '10 minutes'
+            -- More was seen since it was handed out: note_reversals asked for another look.
+            when r.next_lookup_at <= payout.clock() then r.next_lookup_at
+        end,
+        amount_reversed_minor = greatest(r.amount_reversed_minor, b.booked_minor)
+    from (
+        select coalesce(sum(e.amount_minor), 0)::bigint as booked_minor
+        from payout.ledger_entries as e
+        where e.payout_transfer_id = p_transfer.payout_transfer_id and e.kind = 'reversal'
+    ) as b
+    where r.stripe_transfer_id = p_stripe_transfer_id
+    returning b.booked_minor >= r.amount_reversed_minor into strict v_is_complete;
+    return v_is_complete;
+end
+$$;
+comment on function payout.close_reversal_lookup(payout.payout_transfers, text, text) is
+    'True when all that was seen taken back is booked; decides when its reversals are read again.';
+-- end frozen: procedures/reconcile/close_reversal_lookup.sql
+
+-- frozen: procedures/reconcile/record_findings.sql 97028f5241e7
+-- record_findings: keep where Stripe and the books disagree, and call a person about what is new.
+--
+-- What is found again is the same row, also when a person has resolved it. It is
+-- a new one if a run no longer found it meanwhile, or if it says something else
+-- than what was resolved (is_explained).
+
+create or replace function payout.record_findings(
+    p_findings payout.finding[], p_reconcile_run_id bigint
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_findings payout.finding[];
+    v_new record;
+    v_found integer;
+begin
+    -- Who is resolving one of them is waited for, and then believed.
+    perform
+    from payout.discrepancies as d
+    join unnest(p_findings) as f on f.kind = d.kind and f.stripe_transfer_id = d.stripe_transfer_id
+    where d.is_finding and d.resolved_at is null
+    order by d.stripe_transfer_id, d.kind
+    for update of d;
+    v_findings := array(
+        select f from unnest(p_findings) as f
+        where not payout.is_explained(f)
+        order by f.stripe_transfer_id, f.kind);
+    if v_findings = '{}' then
+        return 0;
+    end if;
+    for v_new in
+        select f.kind, count(*) as findings, min(f.stripe_transfer_id) as example
+        from unnest(v_findings) as f
+        where not exists (
+            select from payout.discrepancies as d
+            where d.kind = f.kind
+                and d.stripe_transfer_id = f.stripe_transfer_id
+                and d.is_finding
+                and d.resolved_at is null
+        )
+        group by f.kind
+        order by f.kind
+    loop
+        perform payout.call_person(
+            v_new.kind, format('%s found, %s among them', v_new.findings, v_new.example));
+    end loop;
+
+    insert into payout.discrepancies as d (
+        kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_finding,
+        found_by_run_id, last_found_by_run_id)
+    select f.kind, f.payout_transfer_id, f.stripe_transfer_id, f.ours, f.theirs,
+        payout.finding_advice(f.kind), true, p_reconcile_run_id, p_reconcile_run_id
+    from unnest(v_findings) as f
+    on conflict (kind, stripe_transfer_id) where is_finding and resolved_at is null
+    do update set last_found_by_run_id = coalesce(
+        excluded.last_found_by_run_id, d.last_found_by_run_id);
+    get diagnostics v_found = row_count;
+    return v_found;
+end
+$$;
+comment on function payout.record_findings(payout.finding[], bigint) is
+    'Stores findings as discrepancies, each once; returns how many are open.';
+-- end frozen: procedures/reconcile/record_findings.sql
+
+-- frozen: procedures/reconcile/resolve_adopted.sql e942ef6cbd81
+-- resolve_adopted: what is paid by what was seen at Stripe, as it was asked for, is explained.
+
+create or replace function payout.resolve_adopted(p_stripe_transfer_ids text[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+    update payout.discrepancies as d
+    set resolved_at = payout.clock(),
+        resolved_by = 'engine',
+        resolution = format('Stripe has transfer %s as %s, as it was asked for.',
+            s.payout_transfer_id, s.stripe_transfer_id)
+    from payout.transfer_states as s
+    cross join lateral (
+        select o.discrepancy_id
+        from payout.discrepancies as o
+        where o.resolved_at is null
+            and o.kind <> 'several_transfers_at_stripe'
+            and (
+                o.stripe_transfer_id = s.stripe_transfer_id
+                or (o.payout_transfer_id = s.payout_transfer_id and o.stripe_transfer_id is null)
+            )
+        for update skip locked
+    ) as f
+    where s.stripe_transfer_id = any (p_stripe_transfer_ids)
+        and d.discrepancy_id = f.discrepancy_id;
+end
+$$;
+comment on function payout.resolve_adopted(text[]) is
+    'Resolves discrepancies about transfers that are paid here by these sightings now.';
+-- end frozen: procedures/reconcile/resolve_adopted.sql
+
+-- frozen: procedures/reconcile/reversals_problem.sql c97e48c6249b
+-- reversals_problem: why reversals cannot be those of a transfer that was paid here.
+
+create or replace function payout.reversals_problem(
+    p_transfer payout.payout_transfers, p_reversals jsonb
+)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (
+        select from jsonb_array_elements(p_reversals) as r
+        where r ->> 'currency' is distinct from p_transfer.currency::text
+    ) then
+        return 'another currency';
+    elsif (
+        select sum(r.amount_minor)
+        from (
+            select r ->> 'id', (r ->> 'amount')::numeric
+            from jsonb_array_elements(p_reversals) as r
+            union
+            select e.stripe_reversal_id, e.amount_minor
+            from payout.ledger_entries as e
+            where e.payout_transfer_id = p_transfer.payout_transfer_id and e.kind = 'reversal'
+        ) as r (id, amount_minor)
+    ) > p_transfer.amount_minor then
+        return 'more than was paid';
+    elsif exists (
+        select from payout.ledger_entries as e
+        join jsonb_array_elements(p_reversals) as r on r ->> 'id' = e.stripe_reversal_id
+        where e.payout_transfer_id <> p_transfer.payout_transfer_id
+            or e.amount_minor <> (r ->> 'amount')::bigint
+    ) then
+        return 'booked otherwise';
+    end if;
+    return null;
+end
+$$;
+comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
+    'What contradicts the transfer; null: nothing does.';
+-- end frozen: procedures/reconcile/reversals_problem.sql
+
+-- frozen: procedures/reconcile/start_run.sql 9e69c4764bdc
+-- start_run: begin to compare with Stripe from where the last comparison ended.
+--
+-- Called by: begin_reconcile. Windows overlap by a day, so that a transfer whose
+-- answer came late falls whole into one of them. Without a former run that counts
+-- here everything since the first transfer is compared; without a transfer, all.
+-- Safe at once from many places: one run goes on at a time, by its unique key.
+
+create or replace function payout.start_run(p_worker text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    v_now timestamptz := payout.clock();
+    v_from timestamptz := (
+        select max(r.created_until) - interval '1 day'
+        from payout.runs_of_this_place() as r
+        -- One that was begun under a clock that was ahead ended nobody knows when.
+        where r.finished_at is not null and r.created_until <= v_now);
+begin
+    update payout.reconcile_runs as r
+    set abandoned_at = v_now
+    where r.finished_at is null
+        and r.abandoned_at is null
+        and r.reconcile_run_id not in (
+            select h.reconcile_run_id from payout.runs_of_this_place() as h);
+
+    v_from := coalesce(
+        v_from,
+        -- Whoever was restored to before its first transfer has forgotten older ones than it has.
+        (select least(t.created_at, (select min(o.recorded_at) from payout.epochs as o))
+                - interval '1 day'
+            from payout.payout_transfers as t
+            order by t.payout_transfer_id
+            limit 1),
+        to_timestamp(0));
+    -- Though a clock was set back.
+    v_from := least(v_from, v_now - interval '1 day');
+
+    insert into payout.reconcile_runs (
+        worker, started_at, epoch_id, created_from, created_until, transfers_expected)
+    values (
+        p_worker, v_now, (select max(o.epoch_id) from payout.epochs as o), v_from, v_now, (
+            select count(*)
+            from payout.ledger_entries as e
+            where e.kind = 'paid' and e.created_at >= v_from and e.created_at < v_now))
+    on conflict do nothing;
+end
+$$;
+comment on function payout.start_run(text) is
+    'Begins a reconcile run, unless one goes on; gives up one that no longer counts here.';
+-- end frozen: procedures/reconcile/start_run.sql
+
+-- frozen: procedures/reconcile/unjudged_sightings.sql 5ebb47471d99
+-- unjudged_sightings: what was seen at Stripe of a transfer here, and nobody has judged since.
+--
+-- A settlement that was recorded, or a key that was opened, beside the page that
+-- showed it was sent by a claim that did not see the page (adopt_seen).
+
+create or replace function payout.unjudged_sightings()
+returns setof text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    select g.stripe_transfer_id::text
+    from payout.stripe_sightings as g
+    join payout.payout_transfers as t on t.payout_ref = g.payout_ref
+    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    where s.stripe_transfer_id is distinct from g.stripe_transfer_id
+        and (s.state <> 'failed' or s.next_attempt_at is null)
+        and not exists (
+            select from payout.transfer_observations as o
+            where o.payout_transfer_id = t.payout_transfer_id
+                and o.stripe_transfer_id = g.stripe_transfer_id
+        )
+$$;
+comment on function payout.unjudged_sightings() is
+    'Sightings of transfers that are known here, that were never judged.';
+-- end frozen: procedures/reconcile/unjudged_sightings.sql
 
 reset role;

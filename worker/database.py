@@ -84,13 +84,19 @@ class Database:
         await self._pool.close()
 
     async def call(
-        self, function: str, *, patience_seconds: float = 0, **arguments: object
+        self,
+        function: str,
+        *,
+        patience_seconds: float = 0,
+        waits_for_others: bool = True,
+        **arguments: object,
     ) -> list[Row]:
         """Call ``payout_api.<function>`` with named arguments and return its rows.
 
         Within its patience the call is made again after what passes (a lost connection, a restart,
-        a deadlock), so have patience only with what is safe to repeat. Raises the exceptions of
-        `worker.errors`, or psycopg's.
+        a deadlock), so have patience only with what is safe to repeat. What does not wait for
+        others is not made again after it was held up for as long as it may be. Raises the
+        exceptions of `worker.errors`, or psycopg's.
         """
         query = sql.SQL("select * from payout_api.{}({})").format(
             sql.Identifier(function),
@@ -107,6 +113,8 @@ class Database:
                 return await self._execute(query, arguments)
             except Exception as error:
                 if clock() >= give_up_at or not errors.is_passing(error):
+                    raise
+                if errors.is_held_up(error) and not waits_for_others:
                     raise
                 logger.warning("%s fails, to be repeated: %s", function, errors.redact(str(error)))
             await asyncio.sleep(pause)

@@ -50,6 +50,8 @@ BY_THIRD_CHARACTER: dict[str, type[PayoutError]] = {
 }
 # Lost connections, a server that stops or is full, and the losers of a lock or a deadline.
 PASSING = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
+# It ran into its statement_timeout or lock_timeout.
+HELD_UP = ("57014", "55P03")
 # The values themselves are refused; sending the same again cannot help.
 DATA_REFUSED = ("21", "22", "23", "SP3")
 
@@ -68,6 +70,11 @@ def is_passing(error: Exception) -> bool:
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
         return True  # the connection was lost, or none could be had
     return isinstance(error, NotNow) or _state(error).startswith(PASSING)
+
+
+def is_held_up(error: Exception) -> bool:
+    """Say whether the call waited for another transaction, or worked, for longer than it may."""
+    return _state(error) in HELD_UP
 
 
 def is_data_refused(error: Exception) -> bool:

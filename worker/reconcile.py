@@ -194,10 +194,14 @@ class Reconciler:
             "p_stripe_account_id": await self._adapter.account_id(),
             "p_is_livemode": self._is_livemode,
         }
-        return await self._database.call(function, patience_seconds=0, **arguments, **account)
+        return await self._database.call(
+            function, patience_seconds=0, waits_for_others=True, **arguments, **account
+        )
 
     async def _report(self, function: str, **arguments: object) -> list[Row]:
-        return await self._database.call(function, patience_seconds=PATIENCE_SECONDS, **arguments)
+        return await self._database.call(
+            function, patience_seconds=PATIENCE_SECONDS, waits_for_others=True, **arguments
+        )
 
     async def _pages(
         self, path: str, query: Mapping[str, Any], *, starting_after: str | None = None

@@ -26,7 +26,7 @@ MOST_IN_A_REPORT: Final = 500
 
 
 class Reporter:
-    """Reports outcomes, many in a call; one that the database refuses holds up no other."""
+    """Reports outcomes, many in a call; one that is refused, or waits, holds up no other."""
 
     def __init__(
         self, *, database: Database, on_reported: Callable[[Outcome, Row], None] | None = None
@@ -71,7 +71,10 @@ class Reporter:
     async def _report(self, outcomes: list[Outcome]) -> None:
         try:
             rows = await self._database.call(
-                "report_outcomes", patience_seconds=math.inf, p_outcomes=Jsonb(outcomes)
+                "report_outcomes",
+                patience_seconds=math.inf,
+                waits_for_others=False,  # one outcome may wait for a person's open transaction
+                p_outcomes=Jsonb(outcomes),
             )
         except Exception as error:
             if len(outcomes) == 1:
@@ -89,7 +92,11 @@ class Reporter:
     def _tell(self, outcomes: list[Outcome], rows: list[Row]) -> None:
         by_identity = {_identity(row): row for row in rows}
         for outcome in outcomes:
-            self._on_reported(outcome, by_identity.get(_identity(outcome), {}))
+            row = by_identity.get(_identity(outcome))
+            if row is None:
+                logger.error("no answer of the database to %s", describe(outcome))
+            else:
+                self._on_reported(outcome, row)
         states = collections.Counter(str(row["state"]) for row in rows)
         logger.info("reported %s", ", ".join(f"{n} {state}" for state, n in states.items()))
 

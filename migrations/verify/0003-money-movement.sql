@@ -4,14 +4,6 @@
 select 'payout_api.hold(text, text, text)'::regprocedure;
 -- end exists: procedures/api/operator/hold.sql
 
--- exists: procedures/api/operator/release_hold.sql
-select 'payout_api.release_hold(bigint, text)'::regprocedure;
--- end exists: procedures/api/operator/release_hold.sql
-
--- exists: procedures/api/worker/report_outcomes.sql
-select 'payout_api.report_outcomes(jsonb)'::regprocedure;
--- end exists: procedures/api/worker/report_outcomes.sql
-
 -- exists: procedures/execution/answers_request.sql
 select 'payout.answers_request(payout.outcome, payout.payout_transfers)'::regprocedure;
 -- end exists: procedures/execution/answers_request.sql
@@ -36,17 +28,9 @@ select 'payout.judge_decline(payout.judgement, payout.stripe_error_rules, payout
 select 'payout.judge_failure(payout.outcome, payout.transfer_states, payout.engine_settings)'::regprocedure;
 -- end exists: procedures/execution/judge_failure.sql
 
--- exists: procedures/execution/lock_due_transfers.sql
-select 'payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint)'::regprocedure;
--- end exists: procedures/execution/lock_due_transfers.sql
-
 -- exists: procedures/execution/match_error_rule.sql
 select 'payout.match_error_rule(payout.outcome)'::regprocedure;
 -- end exists: procedures/execution/match_error_rule.sql
-
--- exists: procedures/execution/place_hold.sql
-select 'payout.place_hold(text, text, text)'::regprocedure;
--- end exists: procedures/execution/place_hold.sql
 
 -- exists: procedures/execution/read_outcomes.sql
 select 'payout.read_outcomes(jsonb)'::regprocedure;

@@ -18,10 +18,6 @@ select 'payout_api.approve_absence(bigint, text)'::regprocedure;
 select 'payout_api.claim_lookups(text, integer, text, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/claim_lookups.sql
 
--- exists: procedures/api/worker/sweep.sql
-select 'payout_api.sweep(integer)'::regprocedure;
--- end exists: procedures/api/worker/sweep.sql
-
 -- exists: procedures/execution/absence_counts_from.sql
 select 'payout.absence_counts_from(bigint)'::regprocedure;
 -- end exists: procedures/execution/absence_counts_from.sql

@@ -8,10 +8,6 @@ select 'payout_api.resolve_discrepancy(bigint, text)'::regprocedure;
 select 'payout_api.claim_reversal_lookups(text, integer, text, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/claim_reversal_lookups.sql
 
--- exists: procedures/api/worker/report_events_page.sql
-select 'payout_api.report_events_page(jsonb, text, jsonb, boolean)'::regprocedure;
--- end exists: procedures/api/worker/report_events_page.sql
-
 -- exists: procedures/api/worker/report_reversals.sql
 select 'payout_api.report_reversals(text, jsonb)'::regprocedure;
 -- end exists: procedures/api/worker/report_reversals.sql
@@ -28,14 +24,6 @@ select 'payout.check_guards()'::regprocedure;
 select 'payout.refuse_closed_gate(text, boolean)'::regprocedure;
 -- end exists: procedures/epoch/refuse_closed_gate.sql
 
--- exists: procedures/reconcile/add_reconcile_page.sql
-select 'payout.add_reconcile_page(payout.reconcile_runs, text, jsonb, boolean)'::regprocedure;
--- end exists: procedures/reconcile/add_reconcile_page.sql
-
--- exists: procedures/reconcile/adopt_seen.sql
-select 'payout.adopt_seen(bigint[])'::regprocedure;
--- end exists: procedures/reconcile/adopt_seen.sql
-
 -- exists: procedures/reconcile/adopt_sightings.sql
 select 'payout.adopt_sightings(text[])'::regprocedure;
 -- end exists: procedures/reconcile/adopt_sightings.sql
@@ -43,10 +31,6 @@ select 'payout.adopt_sightings(text[])'::regprocedure;
 -- exists: procedures/reconcile/book_reversals.sql
 select 'payout.book_reversals(payout.payout_transfers, jsonb)'::regprocedure;
 -- end exists: procedures/reconcile/book_reversals.sql
-
--- exists: procedures/reconcile/close_reversal_lookup.sql
-select 'payout.close_reversal_lookup(payout.payout_transfers, text, text)'::regprocedure;
--- end exists: procedures/reconcile/close_reversal_lookup.sql
 
 -- exists: procedures/reconcile/compare_sightings.sql
 select 'payout.compare_sightings(payout.stripe_sightings[])'::regprocedure;
@@ -84,10 +68,6 @@ select 'payout.reconcile_page_problem(payout.reconcile_runs, text, jsonb, boolea
 select 'payout.refuse_list(text, text)'::regprocedure;
 -- end exists: procedures/reconcile/refuse_list.sql
 
--- exists: procedures/reconcile/resolve_adopted.sql
-select 'payout.resolve_adopted(text[])'::regprocedure;
--- end exists: procedures/reconcile/resolve_adopted.sql
-
 -- exists: procedures/reconcile/resolve_findings.sql
 select 'payout.resolve_findings(bigint)'::regprocedure;
 -- end exists: procedures/reconcile/resolve_findings.sql
@@ -99,10 +79,6 @@ select 'payout.reversal_list_problem(text, jsonb)'::regprocedure;
 -- exists: procedures/reconcile/reversals_finding.sql
 select 'payout.reversals_finding(payout.payout_transfers, text, text, jsonb)'::regprocedure;
 -- end exists: procedures/reconcile/reversals_finding.sql
-
--- exists: procedures/reconcile/reversals_problem.sql
-select 'payout.reversals_problem(payout.payout_transfers, jsonb)'::regprocedure;
--- end exists: procedures/reconcile/reversals_problem.sql
 
 -- exists: procedures/reconcile/sighting_outcome.sql
 select 'payout.sighting_outcome(payout.stripe_sightings, payout.transfer_states)'::regprocedure;

@@ -1,16 +1,8 @@
 -- Verify 0013-compare-anew: each query fails if what it names is missing.
 
--- exists: procedures/api/operator/change_stripe_account.sql
-select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
--- end exists: procedures/api/operator/change_stripe_account.sql
-
 -- exists: procedures/api/worker/next_events_query.sql
 select 'payout_api.next_events_query(text, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/next_events_query.sql
-
--- exists: procedures/epoch/gate_problem.sql
-select 'payout.gate_problem()'::regprocedure;
--- end exists: procedures/epoch/gate_problem.sql
 
 -- exists: procedures/epoch/note_first_claim.sql
 select 'payout.note_first_claim(bigint[])'::regprocedure;
@@ -23,10 +15,6 @@ select 'payout.refuse_unsafe_server()'::regprocedure;
 -- exists: procedures/execution/was_seen_at_stripe.sql
 select 'payout.was_seen_at_stripe(bigint)'::regprocedure;
 -- end exists: procedures/execution/was_seen_at_stripe.sql
-
--- exists: procedures/lookups/finish_lookup.sql
-select 'payout.finish_lookup(payout.transfer_lookups, payout.transfer_states)'::regprocedure;
--- end exists: procedures/lookups/finish_lookup.sql
 
 -- exists: procedures/lookups/lookup_outcome.sql
 select 'payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states)'::regprocedure;
@@ -51,10 +39,6 @@ select 'payout.keep_sightings(payout.stripe_sightings[])'::regprocedure;
 -- exists: procedures/reconcile/note_reversals.sql
 select 'payout.note_reversals(payout.stripe_sightings[])'::regprocedure;
 -- end exists: procedures/reconcile/note_reversals.sql
-
--- exists: procedures/reconcile/record_findings.sql
-select 'payout.record_findings(payout.finding[], bigint)'::regprocedure;
--- end exists: procedures/reconcile/record_findings.sql
 
 -- exists: procedures/reconcile/take_events.sql
 select 'payout.take_events(jsonb)'::regprocedure;

@@ -1,16 +1,8 @@
 -- Verify 0014-run-and-query: each query fails if what it names is missing.
 
--- exists: procedures/api/worker/begin_reconcile.sql
-select 'payout_api.begin_reconcile(text, text, boolean)'::regprocedure;
--- end exists: procedures/api/worker/begin_reconcile.sql
-
 -- exists: procedures/api/worker/report_lookup_page.sql
 select 'payout_api.report_lookup_page(bigint, integer, jsonb, text, jsonb, boolean)'::regprocedure;
 -- end exists: procedures/api/worker/report_lookup_page.sql
-
--- exists: procedures/api/worker/report_reconcile_page.sql
-select 'payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)'::regprocedure;
--- end exists: procedures/api/worker/report_reconcile_page.sql
 
 -- exists: procedures/lookups/add_lookup_page.sql
 select 'payout.add_lookup_page(payout.transfer_lookups, integer, jsonb, text, jsonb, boolean)'::regprocedure;
@@ -27,7 +19,3 @@ select 'payout.refuse_other_query(text, jsonb, jsonb)'::regprocedure;
 -- exists: procedures/reconcile/runs_of_this_place.sql
 select 'payout.runs_of_this_place()'::regprocedure;
 -- end exists: procedures/reconcile/runs_of_this_place.sql
-
--- exists: procedures/reconcile/start_run.sql
-select 'payout.start_run(text)'::regprocedure;
--- end exists: procedures/reconcile/start_run.sql

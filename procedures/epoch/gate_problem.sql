@@ -43,7 +43,11 @@ begin
         return 'It has transfers from before it was installed.';
     end if;
     -- The first claim here writes an epoch of its own (note_first_claim).
-    if v_epoch.is_installation and exists (select from payout.transfer_attempts) then
+    if v_epoch.is_installation and exists (select from payout.transfer_attempts)
+        and not exists (
+            select from payout.epochs as e
+            where e.epoch_id > v_epoch.epoch_id and e.is_first_claim
+        ) then
         return 'It has attempts that were not handed out here.';
     end if;
     return null;

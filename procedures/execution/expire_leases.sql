@@ -1,7 +1,8 @@
 -- expire_leases: transfers whose worker did not come back become unknown.
 --
--- A lease that ends further ahead than any is given was written by a clock that
--- has since been set back: nobody knows how old its key is, so it is parked.
+-- A lease that was given further ahead than one lease was written by a clock that has
+-- since been set back: nobody knows how old its key is, so it is parked. The time is
+-- asked for each row: what was claimed after p_now is not ahead of it.
 -- Locks: their progress rows; a row that a report has locked is skipped.
 
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
@@ -19,13 +20,19 @@ begin
     with expired as (
         select s.payout_transfer_id, s.generation, s.attempt,
             case
-                when s.lease_until > p_now then 'clock_was_set_back'
+                when s.lease_until > payout.clock() then 'clock_was_set_back'
                 when s.tries + 1 >= e.max_tries then 'tries_used_up_worker_did_not_report'
                 else 'worker_did_not_report'
             end as reason
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where s.lease_until < p_now or s.lease_until > p_now + 2 * e.lease_for
+        where s.lease_until < p_now
+            or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
+                select from payout.transfer_attempts as a
+                where a.payout_transfer_id = s.payout_transfer_id
+                    and a.generation = s.generation
+                    and a.attempt = s.attempt
+                    and a.claimed_at > payout.clock() + e.lease_for))
         order by s.lease_until
         limit p_limit
         for update of s skip locked

@@ -31,6 +31,9 @@ begin
         and (s.first_sent_at is null
             or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
+        and not exists (
+            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+        )
         and not case
             when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
             when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true

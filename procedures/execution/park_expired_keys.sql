@@ -2,7 +2,8 @@
 --
 -- Stripe may forget a key after 24 hours; a send after that would be a new
 -- transfer. Only a look at what Stripe has can settle these. A first send in
--- the future means a clock that was set back, hence a key of unknown age.
+-- the future means a clock that was set back, hence a key of unknown age; the time
+-- is asked for each row: what was sent after p_now was not sent in the future.
 
 create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
 returns integer
@@ -17,14 +18,14 @@ declare
 begin
     with expired as (
         select s.payout_transfer_id, s.generation, s.attempt,
-            case when s.first_sent_at > p_now then 'clock_was_set_back' else 'key_too_old_to_send'
-            end as reason
+            case when s.first_sent_at > payout.clock() then 'clock_was_set_back'
+                else 'key_too_old_to_send' end as reason
         from payout.transfer_states as s
         cross join payout.engine_settings as e
         where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
             and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
-                or s.first_sent_at > p_now)
+                or s.first_sent_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked

@@ -1,6 +1,8 @@
 -- place_hold: stop sending for the engine, a currency, a payee or a settlement.
 --
 -- Safe to repeat: what is on hold stays on hold, once.
+-- Locks: the hold that is there already, so that it is not released before the caller
+-- commits who relies on it; one that was released meanwhile is placed anew.
 
 create or replace function payout.place_hold(p_scope text, p_subject text, p_reason text)
 returns bigint
@@ -11,24 +13,29 @@ as $$
 declare
     v_hold_id bigint;
 begin
-    insert into payout.holds (scope, subject, reason)
-    values (p_scope, p_subject, p_reason)
-    on conflict do nothing
-    returning hold_id into v_hold_id;
+    loop
+        insert into payout.holds (scope, subject, reason)
+        values (p_scope, p_subject, p_reason)
+        on conflict do nothing
+        returning hold_id into v_hold_id;
 
-    if found then
-        insert into payout.operator_actions (action, subject, reason, details)
-        values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
-            jsonb_build_object('hold_id', v_hold_id));
-        return v_hold_id;
-    end if;
+        if found then
+            insert into payout.operator_actions (action, subject, reason, details)
+            values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
+                jsonb_build_object('hold_id', v_hold_id));
+            return v_hold_id;
+        end if;
 
-    select h.hold_id into v_hold_id
-    from payout.holds as h
-    where h.scope = p_scope
-        and h.subject is not distinct from p_subject
-        and h.released_at is null;
-    return v_hold_id;
+        select h.hold_id into v_hold_id
+        from payout.holds as h
+        where h.scope = p_scope
+            and h.subject is not distinct from p_subject
+            and h.released_at is null
+        for share;
+        if found then
+            return v_hold_id;
+        end if;
+    end loop;
 end
 $$;
 comment on function payout.place_hold(text, text, text) is

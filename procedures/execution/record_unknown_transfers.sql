@@ -23,10 +23,6 @@ begin
             'This database does not know the transfer: was it restored or promoted? Look the '
             'payout_ref up at Stripe before anything is sent.'
         from unnest(p_outcomes) as o
-        where not exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id = o.payout_transfer_id
-        )
         returning theirs
     )
     select

@@ -43,6 +43,8 @@ begin
         and s.state = 'parked';
 
     if v_outcome.found = 1 then
+        perform payout.note_reversals(array[
+            jsonb_populate_record(null::payout.stripe_sightings, to_jsonb(v_outcome))]);
         update payout.discrepancies as d
         set resolved_at = payout.clock(),
             resolved_by = 'engine',

@@ -35,6 +35,8 @@ begin
         v_found := v_found + payout.record_findings(
             array(select f from payout.find_missing(p_run) as f), p_run.reconcile_run_id);
         perform payout.resolve_findings(p_run.reconcile_run_id);
+        v_found := v_found + payout.adopt_sightings(
+            array(select u from payout.unjudged_sightings() as u));
     end if;
 
     update payout.reconcile_runs as r

@@ -29,9 +29,11 @@ begin
     end if;
     perform payout.adopt_sightings(v_sightings);
     return array(
-        select i.payout_transfer_id
-        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
-        where i.payout_transfer_id <> all (v_seen_ids));
+        select t.payout_transfer_id
+        from payout.payout_transfers as t
+        where t.payout_transfer_id = any (p_payout_transfer_ids)
+            and t.payout_transfer_id <> all (v_seen_ids)
+            and t.settlement_id <> all (payout.held_subjects('settlement')));
 end
 $$;
 comment on function payout.adopt_seen(bigint[]) is

@@ -20,6 +20,8 @@ begin
     set next_lookup_at = case
             when p_problem is null and b.booked_minor < r.amount_reversed_minor
                 then payout.clock() + interval '10 minutes'
+            -- More was seen since it was handed out: note_reversals asked for another look.
+            when r.next_lookup_at <= payout.clock() then r.next_lookup_at
         end,
         amount_reversed_minor = greatest(r.amount_reversed_minor, b.booked_minor)
     from (

@@ -15,13 +15,21 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
-    v_findings payout.finding[] := array(
-        select f from unnest(p_findings) as f
-        where not payout.is_explained(f)
-        order by f.stripe_transfer_id, f.kind);
+    v_findings payout.finding[];
     v_new record;
     v_found integer;
 begin
+    -- Who is resolving one of them is waited for, and then believed.
+    perform
+    from payout.discrepancies as d
+    join unnest(p_findings) as f on f.kind = d.kind and f.stripe_transfer_id = d.stripe_transfer_id
+    where d.is_finding and d.resolved_at is null
+    order by d.stripe_transfer_id, d.kind
+    for update of d;
+    v_findings := array(
+        select f from unnest(p_findings) as f
+        where not payout.is_explained(f)
+        order by f.stripe_transfer_id, f.kind);
     if v_findings = '{}' then
         return 0;
     end if;

@@ -15,12 +15,19 @@ begin
         resolution = format('Stripe has transfer %s as %s, as it was asked for.',
             s.payout_transfer_id, s.stripe_transfer_id)
     from payout.transfer_states as s
+    cross join lateral (
+        select o.discrepancy_id
+        from payout.discrepancies as o
+        where o.resolved_at is null
+            and o.kind <> 'several_transfers_at_stripe'
+            and (
+                o.stripe_transfer_id = s.stripe_transfer_id
+                or (o.payout_transfer_id = s.payout_transfer_id and o.stripe_transfer_id is null)
+            )
+        for update skip locked
+    ) as f
     where s.stripe_transfer_id = any (p_stripe_transfer_ids)
-        and d.resolved_at is null
-        and (
-            d.stripe_transfer_id = s.stripe_transfer_id
-            or (d.payout_transfer_id = s.payout_transfer_id and d.stripe_transfer_id is null)
-        );
+        and d.discrepancy_id = f.discrepancy_id;
 end
 $$;
 comment on function payout.resolve_adopted(text[]) is

@@ -15,7 +15,15 @@ begin
     ) then
         return 'another currency';
     elsif (
-        select sum((r ->> 'amount')::numeric) from jsonb_array_elements(p_reversals) as r
+        select sum(r.amount_minor)
+        from (
+            select r ->> 'id', (r ->> 'amount')::numeric
+            from jsonb_array_elements(p_reversals) as r
+            union
+            select e.stripe_reversal_id, e.amount_minor
+            from payout.ledger_entries as e
+            where e.payout_transfer_id = p_transfer.payout_transfer_id and e.kind = 'reversal'
+        ) as r (id, amount_minor)
     ) > p_transfer.amount_minor then
         return 'more than was paid';
     elsif exists (

@@ -17,7 +17,8 @@ declare
     v_from timestamptz := (
         select max(r.created_until) - interval '1 day'
         from payout.runs_of_this_place() as r
-        where r.finished_at is not null);
+        -- One that was begun under a clock that was ahead ended nobody knows when.
+        where r.finished_at is not null and r.created_until <= v_now);
 begin
     update payout.reconcile_runs as r
     set abandoned_at = v_now
@@ -28,7 +29,9 @@ begin
 
     v_from := coalesce(
         v_from,
-        (select t.created_at - interval '1 day'
+        -- Whoever was restored to before its first transfer has forgotten older ones than it has.
+        (select least(t.created_at, (select min(o.recorded_at) from payout.epochs as o))
+                - interval '1 day'
             from payout.payout_transfers as t
             order by t.payout_transfer_id
             limit 1),

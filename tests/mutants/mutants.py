@@ -58,6 +58,7 @@ class ConcurrentMutant(NamedTuple):
 
 
 CLAIM = "api/worker/claim_transfers.sql"
+TOLD_TWICE = "select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)"
 DUE = "execution/lock_due_transfers.sql"
 OUTCOME = "execution/judge_outcome.sql"
 SUCCESS = "execution/judge_success.sql"
@@ -78,6 +79,7 @@ GATE = "epoch/gate_problem.sql"
 ACCOUNT = "epoch/refuse_other_stripe_account.sql"
 OPEN = "api/operator/open_gate.sql"
 CHANGE = "api/operator/change_stripe_account.sql"
+UNSAFE = "epoch/refuse_unsafe_account_change.sql"
 PROGRESS = "guards/tg_transfer_states__check_progress.sql"
 FOLD = "ledger/fold_facts.sql"
 BALANCES = "api/auditor/balances_as_of.sql"
@@ -214,8 +216,14 @@ MUTANTS = [
                 "partition by o.payout_transfer_id order by",
                 "partition by o.ordinality order by",
             ),
+            Edit("api/worker/report_outcomes.sql", TOLD_TWICE, "select count(*) < 0"),
         ),
         probes.outcomes_of_one_transfer_are_judged_in_turn,
+    ),
+    Mutant(
+        "two outcomes that name one transfer at Stripe judged at once",
+        (Edit("api/worker/report_outcomes.sql", TOLD_TWICE, "select count(*) < 0"),),
+        probes.one_transfer_at_stripe_pays_one_transfer,
     ),
     # What may be sent
     Mutant(
@@ -272,7 +280,10 @@ MUTANTS = [
     ),
     Mutant(
         "a hold of the engine ignored",
-        (Edit(CLAIM, "where h.scope = 'engine' and", "where h.scope = 'nothing' and"),),
+        (
+            Edit(CLAIM, "where h.scope = 'engine' and", "where h.scope = 'nothing' and"),
+            Edit(DUE, "where h.scope = 'engine' and", "where h.scope = 'nothing' and"),
+        ),
         probes.nothing_on_hold_is_sent,
     ),
     *(
@@ -373,7 +384,7 @@ MUTANTS = [
     ),
     Mutant(
         "a change of the Stripe account in the midst of sends",
-        (Edit(CHANGE, "and s.attempt > 0", "and false"),),
+        (Edit(UNSAFE, "and s.attempt > 0", "and false"),),
         probes.what_the_old_account_may_have_executed_is_not_left_behind,
     ),
     Mutant(
@@ -467,7 +478,7 @@ MUTANTS = [
     ),
     Mutant(
         "live mode again after test mode",
-        (Edit(CHANGE, "if p_is_livemode and exists (", "if false and exists ("),),
+        (Edit(UNSAFE, "if p_is_livemode and exists (", "if false and exists ("),),
         probes.what_was_used_in_test_mode_stays_there,
     ),
     Mutant(
@@ -715,7 +726,7 @@ MUTANTS = [
     # Nobody is forgotten
     Mutant(
         "leases that never end",
-        (Edit(EXPIRE, "where s.lease_until < p_now or", "where false or"),),
+        (Edit(EXPIRE, "where s.lease_until < p_now\n", "where false\n"),),
         probes.a_worker_that_vanished_is_noticed,
     ),
     Mutant(
@@ -923,8 +934,19 @@ MUTANTS = [
     ),
     Mutant(
         "a failed transfer that is sent although it was seen",
-        (Edit("reconcile/adopt_seen.sql", "i.payout_transfer_id <> all (v_seen_ids)", "true"),),
+        (Edit("reconcile/adopt_seen.sql", "t.payout_transfer_id <> all (v_seen_ids)", "true"),),
         probes.a_next_key_is_not_used_for_what_was_seen_at_stripe,
+    ),
+    Mutant(
+        "a claim that sends of what it has put on hold itself",
+        (
+            Edit(
+                "reconcile/adopt_seen.sql",
+                "t.settlement_id <> all (payout.held_subjects('settlement'))",
+                "true",
+            ),
+        ),
+        probes.a_claim_sends_nothing_of_what_it_has_put_on_hold,
     ),
     Mutant(
         "what is missing at Stripe passes",
@@ -1321,8 +1343,8 @@ CONCURRENT_MUTANTS = [
         "a report that does not lock",
         Edit(
             "api/worker/report_outcomes.sql",
-            "order by s.payout_transfer_id\n    for update;",
-            "order by s.payout_transfer_id;",
+            "order by s.payout_transfer_id\n        for update);",
+            "order by s.payout_transfer_id);",
         ),
         probes.a_report_is_judged_by_what_stands_when_it_is_written,
     ),

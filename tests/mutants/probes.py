@@ -729,6 +729,21 @@ def a_restore_or_a_replica_schedules_nothing(engine: Engine) -> None:
     assert engine.db.execute("select from payout.payout_jobs").rowcount == 0
 
 
+def one_transfer_at_stripe_pays_one_transfer(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    reports = engine.report(success(first), success(second))
+    assert [report.verdict for report in reports] == ["ok", "alarm"]
+
+
+def a_claim_sends_nothing_of_what_it_has_put_on_hold(engine: Engine) -> None:
+    with_account(engine)
+    reconcile(engine.db, ours(engine.db, amount=1, payee_id="seller_1"))
+    engine.settle("seller_1", "seller_2")
+    assert engine.claim() == []
+    assert ("settlement", "set_1", "answer_contradicts_request") in engine.open_holds()
+
+
 def nobody_is_left_out_who_comes_while_the_reason_is_looked_for(engine: Engine) -> None:
     engine.db.execute("select payout_api.register_payee('late')")
     engine.db.execute(

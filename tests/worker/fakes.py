@@ -66,12 +66,18 @@ class FakeDatabase(Database):
         return list(itertools.chain.from_iterable(self.reports))
 
     async def call(
-        self, function: str, *, patience_seconds: float = 0, **arguments: Any
+        self,
+        function: str,
+        *,
+        patience_seconds: float = 0,
+        waits_for_others: bool = True,
+        **arguments: Any,
     ) -> list[Row]:
         if function == "claim_transfers":
             return await self._claim(arguments)
         assert function == "report_outcomes"
         assert patience_seconds > 60
+        assert not waits_for_others
         return await self._report(arguments["p_outcomes"].obj)
 
     async def _claim(self, arguments: Row) -> list[Order]:
@@ -183,7 +189,12 @@ class RecordingDatabase(Database):
         self.calls: list[tuple[str, Row]] = []
 
     async def call(
-        self, function: str, *, patience_seconds: float = 0, **arguments: Any
+        self,
+        function: str,
+        *,
+        patience_seconds: float = 0,
+        waits_for_others: bool = True,
+        **arguments: Any,
     ) -> list[Row]:
         plain = {name: getattr(value, "obj", value) for name, value in arguments.items()}
         self.calls.append((function, plain))

@@ -3,8 +3,8 @@
 -- Called by: operator, when the platform moves, or for a copy that is to pay in test mode.
 -- Safe to repeat: naming the account that is fixed changes nothing.
 -- Locks: payout.epochs, so that every claim is done before or sees the change.
--- Raises: SP320 no account, mode or reason; SP411 transfers that the old account may have executed,
--- or a database that has left live mode and was used in test mode.
+-- Raises: SP320 no account, mode or reason; SP401 not read committed; SP411
+-- (refuse_unsafe_account_change).
 
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
@@ -29,40 +29,21 @@ begin
                 hint = 'Name the account (acct_…), whether it is live mode, and a reason.';
     end if;
 
+    -- The lock shows what was handed out before it was granted only to a later snapshot.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'the Stripe account is not changed in a transaction that is %',
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
     lock table payout.epochs in access exclusive mode;
     select * into strict v_old from payout.engine_settings for update;
     if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
         return v_old;
     end if;
 
-    -- The other account would say of each that it was never executed. Test mode moves no money.
-    if v_old.stripe_account_id is not null and p_is_livemode and exists (
-        select from payout.transfer_states as s
-        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
-    ) then
-        raise exception 'transfers are open that % may have executed', v_old.stripe_account_id
-            using
-                errcode = 'SP411',
-                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
-    end if;
-
-    -- What the test account was asked meanwhile says nothing of the live one.
-    if p_is_livemode and exists (
-        select from payout.operator_actions as a
-        where a.action = 'change_stripe_account'
-            and a.details @> '{"old_is_livemode": true, "is_livemode": false}'
-            and (exists (
-                select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
-            ) or exists (
-                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
-            ))
-    ) then
-        raise exception 'what was used in test mode does not go back to live mode'
-            using
-                errcode = 'SP411',
-                hint = 'A copy that was used in test mode stays there (docs/restore.md).';
-    end if;
-
+    perform payout.refuse_unsafe_account_change(v_old, p_is_livemode);
     update payout.engine_settings as e
     set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode
     returning * into v_new;

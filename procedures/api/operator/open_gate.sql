@@ -30,6 +30,7 @@ begin
                 hint = 'Say what happened to the database, and why it is the true one now.';
     end if;
 
+    lock table payout.epochs in access share mode;
     perform from payout.engine_settings for update;
     v_problem := payout.gate_problem();
     select * into v_epoch from payout.epochs as e order by e.epoch_id desc limit 1;

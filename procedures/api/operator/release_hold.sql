@@ -2,8 +2,9 @@
 --
 -- Called by: operator.
 -- Safe to repeat: releasing a released hold changes nothing.
--- Locks: the hold's row.
--- Raises: SP310 unknown hold; SP313 no reason.
+-- Locks: the hold's row; waits for whoever relies on it and has not committed yet.
+-- Raises: SP310 unknown hold; SP313 no reason; SP402 an alarm about the settlement came
+-- while it waited.
 
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns payout.holds
@@ -14,6 +15,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_hold payout.holds;
+    v_known_ids bigint[];
 begin
     if coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot release hold % without a reason', p_hold_id
@@ -21,6 +23,14 @@ begin
                 errcode = 'SP313',
                 hint = 'Say what was done about it.';
     end if;
+
+    -- Whoever releases it has seen these at most.
+    v_known_ids := array(
+        select d.discrepancy_id
+        from payout.holds as h
+        join payout.payout_transfers as t on t.settlement_id = h.subject
+        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
+        where h.hold_id = p_hold_id and h.scope = 'settlement');
 
     select * into v_hold
     from payout.holds as h
@@ -36,6 +46,17 @@ begin
 
     if v_hold.released_at is not null then
         return v_hold;
+    end if;
+
+    if v_hold.scope = 'settlement' and exists (
+        select from payout.payout_transfers as t
+        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
+        where t.settlement_id = v_hold.subject and d.discrepancy_id <> all (v_known_ids)
+    ) then
+        raise exception 'hold %: another alarm came meanwhile', p_hold_id
+            using
+                errcode = 'SP402',
+                hint = 'Look at payout.discrepancies, then release it again.';
     end if;
 
     update payout.holds as h

@@ -31,17 +31,16 @@ begin
             'name the worker and its Stripe account');
     end if;
 
-    if not exists (
-        select from payout.runs_of_this_place() as r where r.finished_at is null
-    ) then
+    -- Whoever finishes the run between two looks leaves none: hence a loop.
+    loop
+        return query
+        select r.reconcile_run_id, payout.reconcile_query(r), r.next_cursor, r.transfers_seen,
+            r.transfers_expected
+        from payout.runs_of_this_place() as r
+        where r.finished_at is null;
+        exit when found;
         perform payout.start_run(p_worker);
-    end if;
-
-    return query
-    select r.reconcile_run_id, payout.reconcile_query(r), r.next_cursor, r.transfers_seen,
-        r.transfers_expected
-    from payout.runs_of_this_place() as r
-    where r.finished_at is null;
+    end loop;
 end
 $$;
 comment on function payout_api.begin_reconcile(text, text, boolean) is

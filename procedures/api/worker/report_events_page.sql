@@ -18,6 +18,7 @@ as $$
 declare
     v_problem text;
 begin
+    lock table payout.epochs in access share mode;
     if exists (
         select from payout.event_pages as p
         where p.query = p_query and p.starting_after is not distinct from p_starting_after

@@ -23,21 +23,28 @@ as $$
 declare
     v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
     v_turns bigint[];
-    v_known integer;
+    v_known_ids bigint[];
 begin
-    perform
-    from payout.transfer_states as s
-    where s.payout_transfer_id = any (array(
-        select o.payout_transfer_id from unnest(v_outcomes) as o))
-    order by s.payout_transfer_id
-    for update;
-    get diagnostics v_known = row_count;
+    v_known_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (array(
+            select o.payout_transfer_id from unnest(v_outcomes) as o))
+        order by s.payout_transfer_id
+        for update);
 
     -- Two outcomes of one transfer are judged one after the other.
     v_turns := array(
         select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
         from unnest(v_outcomes) with ordinality as o
         order by o.ordinality);
+    -- So are all, if two name the same transfer at Stripe: one look would believe both.
+    if (
+        select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)
+        from unnest(v_outcomes) as o
+    ) then
+        v_turns := array(select generate_series(1, cardinality(v_outcomes)));
+    end if;
 
     for v_turn in 1 .. (
         select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
@@ -46,12 +53,17 @@ begin
         select * from payout.record_outcomes(array(
             select v_outcomes[i]
             from generate_subscripts(v_outcomes, 1) as i
-            where v_turns[i] = v_turn));
+            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
     end loop;
 
-    if v_known < (select count(distinct o.payout_transfer_id) from unnest(v_outcomes) as o) then
+    if exists (
+        select from unnest(v_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
+    ) then
         return query
-        select * from payout.record_unknown_transfers(v_outcomes);
+        select * from payout.record_unknown_transfers(array(
+            select v_outcomes[i]
+            from generate_subscripts(v_outcomes, 1) as i
+            where (v_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
     end if;
 end
 $$;

@@ -25,6 +25,7 @@ declare
     v_run payout.reconcile_runs;
     v_problem text;
 begin
+    lock table payout.epochs in access share mode;
     select * into v_run
     from payout.reconcile_runs as r
     where r.reconcile_run_id = p_reconcile_run_id

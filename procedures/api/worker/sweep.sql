@@ -17,7 +17,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_now timestamptz := payout.clock();
+    v_now timestamptz;
 begin
     if p_limit is null or p_limit < 1 then
         raise exception 'sweep of % transfers', coalesce(p_limit::text, 'null')
@@ -27,6 +27,7 @@ begin
     end if;
     -- First, while the sweep has locked no transfer yet.
     perform payout_api.seal();
+    v_now := payout.clock();
     return query
     select
         payout.expire_leases(v_now, p_limit),

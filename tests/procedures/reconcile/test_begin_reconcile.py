@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 
 from tests.conftest import Connection
-from tests.procedures.engine import Engine, success
+from tests.procedures.engine import Engine, success, unguarded
 from tests.procedures.epoch.places import adopted_elsewhere, gate_problem
 from tests.procedures.reconcile.listing import (
     ACCOUNT,
@@ -52,14 +52,21 @@ def test_without_any_transfer_all_that_stripe_has_is_compared(engine: Engine) ->
     assert run[2:] == (None, 0, 0)
 
 
-def test_the_first_run_begins_a_day_before_the_first_transfer(engine: Engine) -> None:
+@pytest.mark.parametrize("is_older", [True, False], ids=["the installation", "the first transfer"])
+def test_the_first_run_begins_a_day_before(engine: Engine, is_older: bool) -> None:
+    """A database restored to before its first transfer has forgotten older ones than it has."""
+    with unguarded(engine.db, "payout.epochs"):
+        engine.db.execute(
+            "update payout.epochs set recorded_at = now() + %s", [timedelta(days=-is_older)]
+        )
     engine.settle()
     engine.report(success(engine.claim_one()))
     assert begin(engine.db).transfers_expected == 1
-    ((created_at,),) = engine.db.execute(
-        "select created_at from payout.payout_transfers"
+    ((first,),) = engine.db.execute(
+        "select least(t.created_at, (select min(e.recorded_at) from payout.epochs as e)) "
+        "from payout.payout_transfers as t"
     ).fetchall()
-    assert starts(engine.db) == [created_at - timedelta(days=1)]
+    assert starts(engine.db) == [first - timedelta(days=1)]
 
 
 def test_the_next_run_begins_a_day_before_the_last_one_ended(engine: Engine) -> None:

@@ -153,6 +153,7 @@ def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_a_
 ) -> None:
     (transfer,) = pay(engine, "seller_1")
     see_reversed(engine)
+    assert claim(engine) == ["tr_1"]
     assert report(engine, *reversals) == (0, False)
     assert findings(engine) == [Finding("reversals_contradict_transfer", "tr_1", None)]
     found = engine.db.execute(

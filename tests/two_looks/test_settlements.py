@@ -6,7 +6,7 @@ that somebody else holds for a moment, as maintenance does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
@@ -33,24 +33,6 @@ CHANGED: Final = Refusal(
     "SP402", "settlement set_1: payees or currencies changed while it was scheduled"
 )
 LATE_LINE: Final = Refusal("SP102", "settlement set_1 is complete: its lines cannot be changed")
-
-
-@pytest.fixture
-def background() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as pool:
-        yield pool
-
-
-@pytest.fixture
-def first(connect: Callable[..., Connection]) -> Connection:
-    first = connect("payout_app")
-    register(first, "seller_1", "seller_2")
-    return first
-
-
-@pytest.fixture
-def second(connect: Callable[..., Connection]) -> Connection:
-    return connect("payout_app", person=2)
 
 
 @pytest.mark.parametrize("act", [complete, settle])

@@ -1,0 +1,51 @@
+-- refuse_unsafe_account_change: what another account or mode would make pay twice, or not at all.
+--
+-- Called by: change_stripe_account, which keeps claims and pages away meanwhile.
+-- Raises: SP411 transfers that the old account may have executed, or a database that has
+-- left live mode and was used in test mode.
+
+create or replace function payout.refuse_unsafe_account_change(
+    p_old payout.engine_settings, p_is_livemode boolean
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The other account would say of each that it was never executed. Test mode moves no money.
+    if p_old.stripe_account_id is not null and p_is_livemode and exists (
+        select from payout.transfer_states as s
+        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
+    ) then
+        raise exception 'transfers are open that % may have executed', p_old.stripe_account_id
+            using
+                errcode = 'SP411',
+                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
+    end if;
+
+    -- What the test account was asked meanwhile says nothing of the live one.
+    if p_is_livemode and exists (
+        select from payout.operator_actions as a
+        where a.action = 'change_stripe_account'
+            and a.details @> '{"old_is_livemode": true, "is_livemode": false}'
+            and (exists (
+                select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
+            ) or exists (
+                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
+            ) or exists (
+                select from payout.reconcile_runs as r where r.started_at > a.acted_at
+            ) or exists (
+                select from payout.event_pages as p where p.received_at > a.acted_at
+            ))
+    ) then
+        raise exception 'what was used in test mode does not go back to live mode'
+            using
+                errcode = 'SP411',
+                hint = 'A copy that was used in test mode stays there (docs/restore.md).';
+    end if;
+end
+$$;
+comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
+    'Refuses to change to a live account while transfers are open that were ever sent, or after '
+    'anything was done in test mode (SP411).';
