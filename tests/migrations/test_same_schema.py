@@ -78,20 +78,26 @@ def test_the_snapshot_is_what_the_migrations_make(dsn: Callable[..., str]) -> No
 def test_every_rollback_restores_the_schema_before_its_migration(
     empty_database: Callable[[], str],
 ) -> None:
+    """Of the newest migration and those that may still change: the others were tested so too."""
     uri = empty_database()
     migrations = read_migrations(str(ROOT / "migrations"))
     with get_backend(migrate.yoyo_uri(uri)) as backend:
+        *older, newest = backend.to_apply(migrations)
+        settled = [one for one in older if frozen.is_released(ROOT, one.id)]
+        tried = [*older[len(settled) :], newest]
+        for migration in settled:
+            backend.apply_one(migration)
         dumps = [dump(uri)]
-        for migration in backend.to_apply(migrations):
+        for migration in tried:
             backend.apply_one(migration)
             dumps.append(dump(uri))
 
         whole = dumps.pop()
-        for migration in backend.to_rollback(migrations):
+        for migration in reversed(tried):
             backend.rollback_one(migration)
             assert dump(uri) == dumps.pop(), f"after the rollback of {migration.id}"
 
-    assert migrate.apply_all(uri, ROOT) == frozen.migration_names(ROOT)
+    assert migrate.apply_all(uri, ROOT) == [one.id for one in tried]
     assert dump(uri) == whole
     assert migrate.apply_all(uri, ROOT) == []
 
