@@ -6415,7 +6415,7 @@ begin
 
     v_from := coalesce(
         v_from,
-        -- Whoever was restored to before its first transfer has forgotten older ones than it has.
+        -- Restored to before its first transfer, it has forgotten older ones than it has now.
         (select least(t.created_at, (select min(o.recorded_at) from payout.epochs as o))
                 - interval '1 day'
             from payout.payout_transfers as t

@@ -2085,12 +2085,13 @@ comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
     'What contradicts the transfer; null: nothing does.';
 -- end frozen: procedures/reconcile/reversals_problem.sql
 
--- frozen: procedures/reconcile/start_run.sql 9e69c4764bdc
+-- frozen: procedures/reconcile/start_run.sql 737a4b1b3c61
 -- start_run: begin to compare with Stripe from where the last comparison ended.
 --
 -- Called by: begin_reconcile. Windows overlap by a day, so that a transfer whose
 -- answer came late falls whole into one of them. Without a former run that counts
--- here everything since the first transfer is compared; without a transfer, all.
+-- here everything since the installation is compared, or since the first transfer if that
+-- is older; without a transfer, all.
 -- Safe at once from many places: one run goes on at a time, by its unique key.
 
 create or replace function payout.start_run(p_worker text)
@@ -2117,7 +2118,7 @@ begin
 
     v_from := coalesce(
         v_from,
-        -- Whoever was restored to before its first transfer has forgotten older ones than it has.
+        -- Restored to before its first transfer, it has forgotten older ones than it has now.
         (select least(t.created_at, (select min(o.recorded_at) from payout.epochs as o))
                 - interval '1 day'
             from payout.payout_transfers as t
