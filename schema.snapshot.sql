@@ -4507,7 +4507,7 @@ begin
             insert into payout.operator_actions (action, subject, reason, details)
             values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
                 jsonb_build_object('hold_id', v_hold_id));
-            return v_hold_id;
+            exit;
         end if;
 
         select h.hold_id into v_hold_id
@@ -4516,10 +4516,9 @@ begin
             and h.subject is not distinct from p_subject
             and h.released_at is null
         for share;
-        if found then
-            return v_hold_id;
-        end if;
+        exit when found;
     end loop;
+    return v_hold_id;
 end
 $$;
 

@@ -1640,7 +1640,7 @@ comment on function payout.park_expired_keys(timestamptz, integer) is
     'Returns how many.';
 -- end frozen: procedures/execution/park_expired_keys.sql
 
--- frozen: procedures/execution/place_hold.sql ac05966881eb
+-- frozen: procedures/execution/place_hold.sql 512279106e8d
 -- place_hold: stop sending for the engine, a currency, a payee or a settlement.
 --
 -- Safe to repeat: what is on hold stays on hold, once.
@@ -1666,7 +1666,7 @@ begin
             insert into payout.operator_actions (action, subject, reason, details)
             values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
                 jsonb_build_object('hold_id', v_hold_id));
-            return v_hold_id;
+            exit;
         end if;
 
         select h.hold_id into v_hold_id
@@ -1675,10 +1675,9 @@ begin
             and h.subject is not distinct from p_subject
             and h.released_at is null
         for share;
-        if found then
-            return v_hold_id;
-        end if;
+        exit when found;
     end loop;
+    return v_hold_id;
 end
 $$;
 comment on function payout.place_hold(text, text, text) is
