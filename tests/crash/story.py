@@ -74,6 +74,10 @@ class Story:
         """Return when exactly so many transfers stand in each state."""
         wait_until(lambda: self.states() == expected, seconds=seconds, tell=self.states)
 
+    def wait_until_gone(self, worker: Worker) -> None:
+        """Return when the server is done with what a killed worker had asked of it, a claim say."""
+        wait_until(lambda: not self.sessions(worker))
+
     def sessions(self, worker: Worker, condition: str = "true") -> list[int]:
         """Return the server processes of a worker that are as described."""
         rows = self.db.execute(f"{SESSIONS} and {condition}", [f"^payout-engine .* {worker.pid}$"])

@@ -177,6 +177,7 @@ def test_a_settlement_whose_worker_is_killed_in_the_middle_is_resumed(
     worker = run_worker()
     story.wait_for_requests(60)
     worker.kill()
+    story.wait_until_gone(worker)
     assert 0 < story.states()["in_flight"] < 150
     story.let_leases_run_out()
     run_worker()
