@@ -202,6 +202,20 @@ def test_a_teller_that_fails_loses_no_outcome() -> None:
     asyncio.run(main())
 
 
+def test_an_outcome_that_the_database_does_not_answer_is_called_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Silent(FakeDatabase):
+        async def _report(self, outcomes: list[Outcome]) -> list[dict[str, Any]]:
+            return (await super()._report(outcomes))[1:]
+
+    reporter = report(Silent(), [make_outcome(1), make_outcome(2)])
+    assert reporter.unreported == 0
+    assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
+        f"no answer of the database to {describe(make_outcome(1))}"
+    ]
+
+
 def test_an_alarm_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> None:
     log_reported(make_outcome(7), {"verdict": "alarm", "state": "parked"})
     [record] = caplog.records
