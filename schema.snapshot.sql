@@ -929,8 +929,8 @@ CREATE TABLE payout.payout_transfers (
     currency payout.currency_code NOT NULL,
     payout_ref text NOT NULL,
     request jsonb NOT NULL,
-    request_sha256 bytea GENERATED ALWAYS AS (sha256((replace((request)::text, '\'::text, '\\'::text))::bytea)) STORED NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    request_sha256 bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
 );
 
 
@@ -1296,23 +1296,22 @@ CREATE FUNCTION payout.check_guards() RETURNS TABLE(check_name text, is_ok boole
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 68,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 71,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 68 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 71 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
     where c.relnamespace = 'payout'::regnamespace and not t.tgisinternal
         and t.tgname not in (
-            '_900_schedule_payout_job', '_900_refuse_frozen_insert', '_900_check_settlement',
-            '_510_check_start')
+            '_900_schedule_payout_job', '_900_refuse_frozen_insert', '_900_check_settlement')
     union all
-    select 'inserts are guarded', count(*) = 3, format('%s of 3 guards', count(*)),
+    select 'inserts are guarded', count(*) = 2, format('%s of 2 guards', count(*)),
         'alter table … enable trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
     where c.relnamespace = 'payout'::regnamespace and t.tgenabled = 'O'
-        and t.tgname in ('_900_refuse_frozen_insert', '_900_check_settlement', '_510_check_start')
+        and t.tgname in ('_900_refuse_frozen_insert', '_900_check_settlement')
     union all
     select 'settlements schedule their payouts', coalesce(min(t.tgenabled::text) = 'O', false),
         coalesce(min(t.tgenabled::text), 'missing'),
@@ -2047,40 +2046,6 @@ COMMENT ON FUNCTION payout.compare_sightings(p_seen payout.stripe_sightings[]) I
 
 
 --
--- Name: settlement_lines; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.settlement_lines (
-    settlement_id payout.external_id NOT NULL,
-    line_id payout.external_id NOT NULL,
-    payee_id payout.external_id NOT NULL,
-    amount_minor payout.positive_minor NOT NULL,
-    source_transaction payout.source_transaction_id
-);
-
-
---
--- Name: TABLE settlement_lines; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.settlement_lines IS 'What a settlement owes to whom. Lines of one payee and source_transaction become one transfer.';
-
-
---
--- Name: COLUMN settlement_lines.amount_minor; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlement_lines.amount_minor IS 'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
-
-
---
--- Name: COLUMN settlement_lines.source_transaction; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.settlement_lines.source_transaction IS 'Stripe charge that funds the line; null: the platform''s available balance.';
-
-
---
 -- Name: settlements; Type: TABLE; Schema: payout; Owner: -
 --
 
@@ -2091,7 +2056,7 @@ CREATE TABLE payout.settlements (
     state payout.settlement_state DEFAULT 'pending'::text NOT NULL,
     pay_after payout.moment,
     metadata payout.metadata DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL,
     is_scheduled_by_call boolean DEFAULT false NOT NULL
 );
 
@@ -2132,10 +2097,10 @@ COMMENT ON COLUMN payout.settlements.is_scheduled_by_call IS 'True: complete_set
 
 
 --
--- Name: create_payout_job(payout.settlements, payout.settlement_lines[]); Type: FUNCTION; Schema: payout; Owner: -
+-- Name: create_payout_job(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
 --
 
-CREATE FUNCTION payout.create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]) RETURNS bigint
+CREATE FUNCTION payout.create_payout_job(p_settlement payout.settlements) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET jit TO 'off'
@@ -2157,24 +2122,9 @@ begin
         return v_payout_job_id;
     end if;
 
-    if cardinality(p_lines) = 1 then
-        v_made_minor := payout.create_transfer(p_settlement, v_payout_job_id, p_lines[1]);
-    else
-        v_made_minor := payout.create_transfers(p_settlement, v_payout_job_id);
-    end if;
-
+    v_made_minor := payout.create_transfers(p_settlement, v_payout_job_id);
     if v_made_minor is distinct from p_settlement.total_minor or p_settlement.metadata <> '{}' then
-        perform payout.refuse_bad_header(p_settlement);
-        perform payout.refuse_bad_total(p_settlement);
-        perform payout.refuse_bad_payees(p_settlement.settlement_id);
-        perform payout.refuse_bad_amounts(p_settlement.settlement_id, p_settlement.currency);
-        if v_made_minor is distinct from p_settlement.total_minor then
-            raise exception 'settlement %: payees or currencies changed while it was scheduled',
-                p_settlement.settlement_id
-                using
-                    errcode = 'SP402',
-                    hint = 'Repeat the transaction.';
-        end if;
+        perform payout.refuse_bad_settlement(p_settlement, v_made_minor);
     end if;
     return v_payout_job_id;
 end
@@ -2182,24 +2132,60 @@ $$;
 
 
 --
--- Name: FUNCTION create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]); Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION create_payout_job(p_settlement payout.settlements); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]) IS 'Schedules the payouts of a complete settlement whose row this transaction holds; returns the payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308) or has changed meanwhile (SP402).';
+COMMENT ON FUNCTION payout.create_payout_job(p_settlement payout.settlements) IS 'Schedules the payouts of a complete settlement whose row this transaction holds; returns the payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308) or has changed meanwhile (SP402).';
 
 
 --
--- Name: create_transfer(payout.settlements, bigint, payout.settlement_lines); Type: FUNCTION; Schema: payout; Owner: -
+-- Name: settlement_lines; Type: TABLE; Schema: payout; Owner: -
 --
 
-CREATE FUNCTION payout.create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines) RETURNS bigint
+CREATE TABLE payout.settlement_lines (
+    settlement_id payout.external_id NOT NULL,
+    line_id payout.external_id NOT NULL,
+    payee_id payout.external_id NOT NULL,
+    amount_minor payout.positive_minor NOT NULL,
+    source_transaction payout.source_transaction_id
+);
+
+
+--
+-- Name: TABLE settlement_lines; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.settlement_lines IS 'What a settlement owes to whom. Lines of one payee and source_transaction become one transfer.';
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.amount_minor IS 'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.settlement_lines.source_transaction IS 'Stripe charge that funds the line; null: the platform''s available balance.';
+
+
+--
+-- Name: create_single_payout(payout.settlements, payout.settlement_lines); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.create_single_payout(p_settlement payout.settlements, p_line payout.settlement_lines) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     v_destination text;
-    v_payout_ref text;
-    v_payout_transfer_id bigint;
+    v_payout_job_id bigint := nextval('payout.payout_jobs_payout_job_id_seq'::regclass);
+    v_payout_transfer_id bigint :=
+        nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
+    v_doorbell_id bigint := pg_sequence_last_value('payout.seen_doorbell'::regclass);
 begin
     select (
         select a.stripe_account_id
@@ -2212,32 +2198,38 @@ begin
     where c.currency = p_settlement.currency
         and p_line.amount_minor <= c.largest_amount_minor
         and p_line.amount_minor % c.amount_step = 0;
-    if v_destination is null then
-        return 0::bigint;
+
+    if v_destination is null or p_line.amount_minor <> p_settlement.total_minor
+        or p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_settlement(
+            p_settlement, case when v_destination is not null then p_line.amount_minor::bigint end);
     end if;
 
-    v_payout_ref := payout.payout_ref(
-        p_settlement.settlement_id, p_line.payee_id, p_line.source_transaction);
-    v_payout_transfer_id := nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
+    -- The bell that was seen to wait serves nearly every settlement.
+    if v_doorbell_id is null or p_settlement.pay_after is not null then
+        v_doorbell_id := (payout.ring_for_job(v_payout_job_id, 1, p_settlement.pay_after))[1];
+    end if;
 
     -- One statement: each costs its start and end once more.
-    with transfer as (
+    with job as (
+        insert into payout.payout_jobs (payout_job_id, settlement_id) overriding system value
+        values (v_payout_job_id, p_settlement.settlement_id)
+    ), transfer as (
         insert into payout.payout_transfers (
             payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction,
-            destination, amount_minor, currency, payout_ref, request)
+            destination, amount_minor, currency, request)
         overriding system value
         values (
-            v_payout_transfer_id, p_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
+            v_payout_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
             p_line.source_transaction, v_destination, p_line.amount_minor, p_settlement.currency,
-            v_payout_ref,
-            payout.transfer_request(
-                v_payout_ref, p_settlement, p_line.payee_id, v_destination, p_line.amount_minor,
-                p_line.source_transaction))
+            case when p_settlement.metadata <> '{}'
+                then jsonb_build_object('metadata', p_settlement.metadata)
+            end)
     ), progress as (
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
         values (
-            v_payout_transfer_id, coalesce(p_settlement.pay_after, now()),
-            (payout.ring_for_job(p_payout_job_id, 1, p_settlement.pay_after))[1])
+            v_payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
+            v_doorbell_id)
     )
     insert into payout.ledger_entries (
         payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
@@ -2246,16 +2238,16 @@ begin
             p_line.amount_minor, p_settlement.currency),
         (v_payout_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
             p_line.amount_minor, p_settlement.currency);
-    return p_line.amount_minor::bigint;
+    return v_payout_job_id;
 end
 $$;
 
 
 --
--- Name: FUNCTION create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines); Type: COMMENT; Schema: payout; Owner: -
+-- Name: FUNCTION create_single_payout(p_settlement payout.settlements, p_line payout.settlement_lines); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines) IS 'Writes the transfer of the only line of a settlement; returns its amount, 0 if it cannot be paid as it stands.';
+COMMENT ON FUNCTION payout.create_single_payout(p_settlement payout.settlements, p_line payout.settlement_lines) IS 'Schedules the payout of a new settlement by its only line; returns the payout_job_id. Refuses what create_payout_job refuses.';
 
 
 --
@@ -2272,24 +2264,19 @@ declare
     v_made_minor bigint;
 begin
     with owed as materialized (
-        select o.*,
-            payout.payout_ref(p_settlement.settlement_id, o.payee_id, o.source_transaction)
-                as payout_ref
-        from payout.owed_transfers(p_settlement) as o
+        select * from payout.owed_transfers(p_settlement)
     ), bells as materialized (
         select payout.ring_for_job(
             p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
     ), transfers as (
         insert into payout.payout_transfers (
             payout_job_id, settlement_id, payee_id, source_transaction, destination,
-            amount_minor, currency, payout_ref, request)
+            amount_minor, currency, request)
         select
             p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
-            o.stripe_account_id, o.amount_minor, p_settlement.currency, o.payout_ref, r.request
+            o.stripe_account_id, o.amount_minor, p_settlement.currency,
+            jsonb_build_object('metadata', p_settlement.metadata)
         from owed as o
-        cross join lateral payout.transfer_request(
-            o.payout_ref, p_settlement, o.payee_id, o.stripe_account_id, o.amount_minor,
-            o.source_transaction) as r (request)
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
         -- The bells are shared out evenly; without any the sweep will ring.
@@ -2358,101 +2345,6 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.defer_job(p_payout_job_id bigint, p_times integer) IS 'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none without procrastinate''s schema.';
-
-
---
--- Name: ledger_entries; Type: TABLE; Schema: payout; Owner: -
---
-
-CREATE TABLE payout.ledger_entries (
-    ledger_entry_id bigint NOT NULL,
-    payout_transfer_id bigint NOT NULL,
-    kind text NOT NULL,
-    generation integer NOT NULL,
-    debit_account text NOT NULL,
-    credit_account text NOT NULL,
-    amount_minor bigint NOT NULL,
-    currency payout.currency_code NOT NULL,
-    stripe_reversal_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-
---
--- Name: TABLE ledger_entries; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON TABLE payout.ledger_entries IS 'Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.';
-
-
---
--- Name: COLUMN ledger_entries.kind; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.ledger_entries.kind IS 'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee''s account here; reversal: Stripe took it back.';
-
-
---
--- Name: COLUMN ledger_entries.amount_minor; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.ledger_entries.amount_minor IS 'In minor units of currency, always positive.';
-
-
---
--- Name: COLUMN ledger_entries.stripe_reversal_id; Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON COLUMN payout.ledger_entries.stripe_reversal_id IS 'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
-
-
---
--- Name: entry_fits(payout.ledger_entries); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.entry_fits(p_entry payout.ledger_entries) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-    v_exists boolean := false;
-begin
-    if p_entry.kind = 'obligation' then
-        v_exists := p_entry.debit_account = 'settlement_funds'
-            and p_entry.credit_account like 'payable:_%' and p_entry.generation = 1;
-    elsif p_entry.kind = 'reserve' then
-        v_exists := p_entry.debit_account like 'payable:_%'
-            and p_entry.credit_account = 'in_flight';
-    elsif p_entry.kind = 'paid' then
-        v_exists := p_entry.debit_account = 'in_flight'
-            and p_entry.credit_account = 'stripe_balance';
-    elsif p_entry.kind = 'release' then
-        v_exists := p_entry.debit_account = 'in_flight'
-            and p_entry.credit_account like 'payable:_%';
-    elsif p_entry.kind = 'reversal' then
-        v_exists := p_entry.debit_account = 'stripe_balance'
-            and p_entry.credit_account like 'payable:_%'
-            and p_entry.stripe_reversal_id is not null;
-    end if;
-    if v_exists and p_entry.amount_minor > 0
-        and (p_entry.stripe_reversal_id is null or p_entry.kind = 'reversal') then
-        return true;
-    end if;
-    return payout.refuse_row('ledger_entries', case
-        when p_entry.amount_minor <= 0 then 'amount_is_positive'
-        when p_entry.kind = 'obligation' and p_entry.generation <> 1
-            then 'obligation_is_of_the_first_generation'
-        when not v_exists or p_entry.stripe_reversal_id is not null then 'movement_exists'
-    end);
-end
-$$;
-
-
---
--- Name: FUNCTION entry_fits(p_entry payout.ledger_entries); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.entry_fits(p_entry payout.ledger_entries) IS 'Check: amount > 0, the accounts are those of the kind, only reversals name a reversal.';
 
 
 --
@@ -2752,7 +2644,7 @@ CREATE TABLE payout.transfer_states (
     has_unknown_send boolean DEFAULT false NOT NULL,
     reason text,
     doorbell_id bigint,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL,
     next_lookup_at timestamp with time zone
 )
 WITH (fillfactor='70');
@@ -4471,9 +4363,9 @@ CREATE FUNCTION payout.payout_ref(p_settlement_id text, p_payee_id text, p_sourc
     AS $$
 begin
     return 'payout_' || left(encode(sha256(convert_to(
-        concat(
-            octet_length(p_settlement_id), ':', p_settlement_id, ',',
-            octet_length(p_payee_id), ':', p_payee_id, ',', p_source_transaction),
+        format('%s:%s,%s:%s,%s',
+            octet_length(p_settlement_id), p_settlement_id,
+            octet_length(p_payee_id), p_payee_id, p_source_transaction),
         'UTF8')), 'hex'), 40);
 end
 $$;
@@ -4528,57 +4420,6 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason text) IS 'Places a hold unless there is one, notes it in operator_actions, returns its hold_id.';
-
-
---
--- Name: progress_fits(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.progress_fits(p_state payout.transfer_states) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-    v_broken text;
-begin
-    -- A row that merely waits: all that a settlement writes.
-    if p_state.state = 'scheduled' and p_state.next_attempt_at is not null
-        and least(p_state.generation - 1, p_state.attempt, p_state.tries) >= 0
-        and p_state.lease_until is null and p_state.next_lookup_at is null
-        and p_state.stripe_transfer_id is null then
-        return true;
-    end if;
-    v_broken := case
-        when p_state.generation < 1 then 'generation_counts_from_one'
-        when p_state.attempt < 0 then 'attempt_counts_from_zero'
-        when p_state.tries < 0 then 'tries_count_from_zero'
-        when p_state.state = 'cancelled' and p_state.attempt <> 0
-            then 'cancelled_was_never_attempted'
-        when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
-            then 'only_in_flight_has_a_lease'
-        when p_state.state = 'in_flight' and p_state.first_sent_at is null
-            then 'in_flight_has_been_sent'
-        when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
-            then 'paid_names_its_transfer'
-        when p_state.state in ('scheduled', 'retry_wait', 'unknown')
-            and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
-        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled')
-            and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
-        when p_state.state in ('parked', 'failed') and p_state.reason is null
-            then 'parked_and_failed_say_why'
-        when p_state.state <> 'parked' and p_state.next_lookup_at is not null
-            then 'only_parked_is_looked_up'
-    end;
-    return v_broken is null or payout.refuse_row('transfer_states', v_broken);
-end
-$$;
-
-
---
--- Name: FUNCTION progress_fits(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.progress_fits(p_state payout.transfer_states) IS 'Check: counters, lease, next steps, Stripe''s id and reason are those that the state has.';
 
 
 --
@@ -5244,6 +5085,108 @@ COMMENT ON FUNCTION payout.refuse_bad_payees(p_settlement_id text) IS 'Refuses a
 
 
 --
+-- Name: refuse_bad_progress(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_progress(p_state payout.transfer_states) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_broken text := case
+        when p_state.generation < 1 then 'generation_counts_from_one'
+        when p_state.attempt < 0 then 'attempt_counts_from_zero'
+        when p_state.tries < 0 then 'tries_count_from_zero'
+        when p_state.state = 'cancelled' and p_state.attempt <> 0
+            then 'cancelled_was_never_attempted'
+        when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
+            then 'only_in_flight_has_a_lease'
+        when p_state.state = 'in_flight' and p_state.first_sent_at is null
+            then 'in_flight_has_been_sent'
+        when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
+            then 'paid_names_its_transfer'
+        when p_state.state in ('scheduled', 'retry_wait', 'unknown')
+            and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
+        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled')
+            and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
+        when p_state.state in ('parked', 'failed') and p_state.reason is null
+            then 'parked_and_failed_say_why'
+        when p_state.state <> 'parked' and p_state.next_lookup_at is not null
+            then 'only_parked_is_looked_up'
+    end;
+begin
+    if v_broken is not null then
+        perform payout.refuse_bad_row('transfer_states', v_broken);
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_progress(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_progress(p_state payout.transfer_states) IS 'Refuses a row whose counters, lease, next steps, Stripe''s id or reason are not those that its state has (23514).';
+
+
+--
+-- Name: refuse_bad_row(text, text); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_row(p_table text, p_rule text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    raise exception 'new row for relation "%" violates check constraint "%"', p_table, p_rule
+        using
+            errcode = '23514',
+            schema = 'payout',
+            table = p_table,
+            constraint = p_rule;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_row(p_table text, p_rule text); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_row(p_table text, p_rule text) IS 'Raises 23514 for a row of the table that breaks the rule.';
+
+
+--
+-- Name: refuse_bad_settlement(payout.settlements, bigint); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.refuse_bad_settlement(p_settlement payout.settlements, p_made_minor bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    perform payout.refuse_bad_header(p_settlement);
+    perform payout.refuse_bad_total(p_settlement);
+    perform payout.refuse_bad_payees(p_settlement.settlement_id);
+    perform payout.refuse_bad_amounts(p_settlement.settlement_id, p_settlement.currency);
+    if p_made_minor is distinct from p_settlement.total_minor then
+        raise exception 'settlement %: payees or currencies changed while it was scheduled',
+            p_settlement.settlement_id
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the transaction.';
+    end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION refuse_bad_settlement(p_settlement payout.settlements, p_made_minor bigint); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.refuse_bad_settlement(p_settlement payout.settlements, p_made_minor bigint) IS 'Refuses a settlement that cannot be paid out as it stands (SP301 to SP306, SP308), or of which another sum than its total can (SP402).';
+
+
+--
 -- Name: refuse_bad_total(payout.settlements); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -5463,32 +5406,6 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.refuse_other_stripe_account(p_stripe_account_id text, p_is_livemode boolean) IS 'Refuses a caller with another Stripe account or mode than the fixed one; fixes the first.';
-
-
---
--- Name: refuse_row(text, text); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.refuse_row(p_table text, p_rule text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-    raise exception 'new row for relation "%" violates check constraint "%"', p_table, p_rule
-        using
-            errcode = '23514',
-            schema = 'payout',
-            table = p_table,
-            constraint = p_rule;
-end
-$$;
-
-
---
--- Name: FUNCTION refuse_row(p_table text, p_rule text); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.refuse_row(p_table text, p_rule text) IS 'Raises 23514 for a row of the table that breaks the rule.';
 
 
 --
@@ -5939,10 +5856,6 @@ declare
     v_times integer := 1;
     v_doorbell_ids bigint[];
 begin
-    -- What nearly every settlement comes to.
-    if v_seen_id is not null and p_transfers = 1 and p_pay_after is null then
-        return array[v_seen_id];
-    end if;
     if p_pay_after > now() then
         return '{}'::bigint[];
     end if;
@@ -6082,8 +5995,7 @@ begin
                 errcode = 'SP202',
                 hint = 'Set its state to complete; that schedules its payouts.';
     end if;
-    -- Without its lines: the path for many takes any number.
-    return payout.create_payout_job(v_settlement, '{}'::payout.settlement_lines[]);
+    return payout.create_payout_job(v_settlement);
 end
 $$;
 
@@ -6258,7 +6170,9 @@ begin
         select t.payout_transfer_id, t.created_at, payout.row_sha256(jsonb_build_array(
             t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
             t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
-            t.request, extract(epoch from t.created_at)::text))
+            t.request, extract(epoch from t.created_at)::text)
+            || case when t.request_sha256 = sha256(convert_to(t.request::text, 'UTF8')) then '[]'
+                else jsonb_build_array(t.request_sha256::text) end)
         from payout.payout_transfers as t
         where t.payout_transfer_id between p_first_id and p_last_id
         order by t.payout_transfer_id limit p_limit;
@@ -6650,6 +6564,52 @@ COMMENT ON FUNCTION payout.tg_holds__release_once() IS 'Trigger: the only change
 
 
 --
+-- Name: tg_ledger_entries__check_movement(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_ledger_entries__check_movement() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_exists boolean := false;
+begin
+    if new.kind = 'obligation' then
+        v_exists := new.debit_account = 'settlement_funds'
+            and new.credit_account like 'payable:_%' and new.generation = 1;
+    elsif new.kind = 'reserve' then
+        v_exists := new.debit_account like 'payable:_%' and new.credit_account = 'in_flight';
+    elsif new.kind = 'paid' then
+        v_exists := new.debit_account = 'in_flight' and new.credit_account = 'stripe_balance';
+    elsif new.kind = 'release' then
+        v_exists := new.debit_account = 'in_flight' and new.credit_account like 'payable:_%';
+    elsif new.kind = 'reversal' then
+        v_exists := new.debit_account = 'stripe_balance'
+            and new.credit_account like 'payable:_%'
+            and new.stripe_reversal_id is not null;
+    end if;
+    if not v_exists or new.amount_minor <= 0
+        or (new.stripe_reversal_id is not null and new.kind <> 'reversal') then
+        perform payout.refuse_bad_row('ledger_entries', case
+            when new.amount_minor <= 0 then 'amount_is_positive'
+            when new.kind = 'obligation' and new.generation <> 1
+                then 'obligation_is_of_the_first_generation'
+            else 'movement_exists'
+        end);
+    end if;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_ledger_entries__check_movement(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_ledger_entries__check_movement() IS 'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a reversal (23514).';
+
+
+--
 -- Name: tg_lines_ahead__check_settlement(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -6706,6 +6666,69 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.tg_lines_ahead__check_settlement() IS 'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102), or is not there (SP310).';
+
+
+--
+-- Name: tg_payout_transfers__derive(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_payout_transfers__derive() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    v_payout_ref text := payout.payout_ref(
+        new.settlement_id, new.payee_id, new.source_transaction);
+    v_metadata jsonb := jsonb_object(array[
+        'payout_ref', v_payout_ref,
+        'settlement_id', new.settlement_id,
+        'payee_id', new.payee_id]);
+    v_request jsonb;
+    v_request_sha256 bytea;
+begin
+    if new.request is not null then
+        v_metadata := case jsonb_typeof(new.request -> 'metadata')
+            when 'object' then new.request -> 'metadata'
+            else '{}'
+        end || v_metadata;
+    end if;
+    v_request := jsonb_object(array[
+        'currency', new.currency,
+        'destination', new.destination,
+        case when new.source_transaction is null
+            then 'transfer_group' else 'source_transaction' end,
+        coalesce(new.source_transaction, v_payout_ref)
+    ]) || jsonb_build_object('amount', new.amount_minor, 'metadata', v_metadata);
+    v_request_sha256 := sha256(replace(v_request::text, E'\\', E'\\\\')::bytea);
+
+    if new.amount_minor <= 0 then
+        perform payout.refuse_bad_row('payout_transfers', 'amount_is_positive');
+    elsif not starts_with(new.destination, 'acct_') then
+        perform payout.refuse_bad_row('payout_transfers', 'destination_is_a_stripe_account');
+    elsif new.payout_ref is not null or new.request is not null
+        or new.request_sha256 is not null then
+        if new.payout_ref <> v_payout_ref then
+            perform payout.refuse_bad_row('payout_transfers', 'payout_ref_is_derived');
+        elsif not v_request @> new.request then
+            perform payout.refuse_bad_row('payout_transfers', 'request_says_what_the_row_says');
+        elsif new.request_sha256 <> v_request_sha256 then
+            perform payout.refuse_bad_row('payout_transfers', 'digest_is_of_the_request');
+        end if;
+    end if;
+
+    new.payout_ref := v_payout_ref;
+    new.request := v_request;
+    new.request_sha256 := v_request_sha256;
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_payout_transfers__derive(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_payout_transfers__derive() IS 'Trigger: fills in payout_ref, request and its digest, or refuses those that are not so, an amount that is not above 0 and a destination that is no account (23514).';
 
 
 --
@@ -6813,15 +6836,26 @@ CREATE FUNCTION payout.tg_settlements__schedule_payout_job() RETURNS trigger
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
+declare
+    v_lines payout.settlement_lines[];
 begin
     -- The row is as the event shows it, and held: a complete settlement is frozen.
-    if new.state = 'complete' then
-        -- Two lines are enough to see whether there is exactly one.
-        perform payout.create_payout_job(new, array(
-            select l
-            from payout.settlement_lines as l
-            where l.settlement_id = new.settlement_id
-            limit 2));
+    if new.state <> 'complete' then
+        return null;
+    end if;
+    -- Two lines are enough to see whether there is exactly one; none if it has its job.
+    v_lines := array(
+        select l
+        from payout.settlement_lines as l
+        where l.settlement_id = new.settlement_id
+            and not exists (
+                select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+            )
+        limit 2);
+    if cardinality(v_lines) = 1 then
+        perform payout.create_single_payout(new, v_lines[1]);
+    else
+        perform payout.create_payout_job(new);
     end if;
     return null;
 end
@@ -6846,12 +6880,7 @@ CREATE FUNCTION payout.tg_transfer_states__check_progress() RETURNS trigger
 declare
     v_problem text;
 begin
-    if tg_op = 'INSERT' then
-        if new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
-            or new.first_sent_at is not null then
-            v_problem := 'a transfer starts as scheduled, with its first key and no attempt';
-        end if;
-    elsif new.payout_transfer_id <> old.payout_transfer_id then
+    if new.payout_transfer_id <> old.payout_transfer_id then
         v_problem := 'progress belongs to one transfer';
     elsif new.state = 'in_flight' and old.state <> 'in_flight'
         and new.attempt <> old.attempt + 1 then
@@ -6889,6 +6918,7 @@ begin
                 schema = tg_table_schema,
                 table = tg_table_name;
     end if;
+    perform payout.refuse_bad_progress(new);
     return new;
 end
 $$;
@@ -6899,6 +6929,49 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.tg_transfer_states__check_progress() IS 'Trigger: attempt and generation never go back, a new key has its evidence (SP103).';
+
+
+--
+-- Name: tg_transfer_states__check_start(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.tg_transfer_states__check_start() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    -- All that a settlement writes.
+    if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
+        and new.first_sent_at is null and new.next_attempt_at is not null
+        and new.lease_until is null and new.next_lookup_at is null
+        and new.stripe_transfer_id is null then
+        return new;
+    end if;
+    if (new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
+        or new.first_sent_at is not null)
+        and current_setting('session_replication_role') <> 'replica' then
+        raise exception
+            'transfer %: a transfer starts as scheduled, with its first key and no attempt',
+            new.payout_transfer_id
+            using
+                errcode = 'SP103',
+                detail = format(
+                    'State %s, generation %s, attempt %s was asked for.',
+                    new.state, new.generation, new.attempt),
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    perform payout.refuse_bad_progress(new);
+    return new;
+end
+$$;
+
+
+--
+-- Name: FUNCTION tg_transfer_states__check_start(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.tg_transfer_states__check_start() IS 'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103).';
 
 
 --
@@ -6983,82 +7056,6 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) IS 'What these books say of a transfer, to be laid beside what Stripe says.';
-
-
---
--- Name: transfer_fits(payout.payout_transfers); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.transfer_fits(p_transfer payout.payout_transfers) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-    v_broken text := case
-        when p_transfer.amount_minor <= 0 then 'amount_is_positive'
-        when not starts_with(p_transfer.destination, 'acct_') then 'destination_is_a_stripe_account'
-        when p_transfer.payout_ref <> payout.payout_ref(
-                p_transfer.settlement_id, p_transfer.payee_id, p_transfer.source_transaction)
-            then 'payout_ref_is_derived'
-        when array[
-                p_transfer.request ->> 'amount',
-                p_transfer.request ->> 'currency',
-                p_transfer.request ->> 'destination',
-                p_transfer.request ->> 'source_transaction',
-                p_transfer.request #>> '{metadata,payout_ref}',
-                p_transfer.request #>> '{metadata,settlement_id}',
-                p_transfer.request #>> '{metadata,payee_id}'
-            ] <> array[
-                p_transfer.amount_minor::text, p_transfer.currency, p_transfer.destination,
-                p_transfer.source_transaction, p_transfer.payout_ref, p_transfer.settlement_id,
-                p_transfer.payee_id]
-            then 'request_says_what_the_row_says'
-    end;
-begin
-    return v_broken is null or payout.refuse_row('payout_transfers', v_broken);
-end
-$$;
-
-
---
--- Name: FUNCTION transfer_fits(p_transfer payout.payout_transfers); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.transfer_fits(p_transfer payout.payout_transfers) IS 'Check: amount > 0, payout_ref is derived, the request says what the row says.';
-
-
---
--- Name: transfer_request(text, payout.settlements, text, text, bigint, text); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-    v_metadata jsonb := jsonb_object(array[
-        'payout_ref', p_payout_ref,
-        'settlement_id', p_settlement.settlement_id,
-        'payee_id', p_payee_id]);
-begin
-    if p_settlement.metadata <> '{}' then
-        v_metadata := p_settlement.metadata || v_metadata;
-    end if;
-    return jsonb_object(array[
-        'currency', p_settlement.currency,
-        'destination', p_destination,
-        case when p_source_transaction is null then 'transfer_group' else 'source_transaction' end,
-        coalesce(p_source_transaction, p_payout_ref)
-    ]) || jsonb_build_object('amount', p_amount_minor, 'metadata', v_metadata);
-end
-$$;
-
-
---
--- Name: FUNCTION transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) IS 'The request that pays one payee, as it is frozen in payout_transfers and sent to Stripe.';
 
 
 --
@@ -7516,6 +7513,8 @@ COMMENT ON FUNCTION payout_api.claim_transfers(p_worker text, p_limit integer, p
 CREATE FUNCTION payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT '{}'::jsonb) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
     AS $$
 declare
     v_settlement payout.settlements := row(
@@ -7541,7 +7540,10 @@ begin
         insert into payout.settlement_lines
         select l.*
         from unnest(v_lines) as l;
-        return payout.create_payout_job(v_settlement, v_lines);
+        if cardinality(v_lines) = 1 then
+            return payout.create_single_payout(v_settlement, v_lines[1]);
+        end if;
+        return payout.create_payout_job(v_settlement);
     end if;
 
     select * into v_settlement
@@ -8819,6 +8821,52 @@ COMMENT ON TABLE payout.ledger_accounts IS 'The chart of accounts. `payable` has
 
 
 --
+-- Name: ledger_entries; Type: TABLE; Schema: payout; Owner: -
+--
+
+CREATE TABLE payout.ledger_entries (
+    ledger_entry_id bigint NOT NULL,
+    payout_transfer_id bigint NOT NULL,
+    kind text NOT NULL,
+    generation integer NOT NULL,
+    debit_account text NOT NULL,
+    credit_account text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency payout.currency_code NOT NULL,
+    stripe_reversal_id text,
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
+);
+
+
+--
+-- Name: TABLE ledger_entries; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON TABLE payout.ledger_entries IS 'Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.';
+
+
+--
+-- Name: COLUMN ledger_entries.kind; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.kind IS 'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee''s account here; reversal: Stripe took it back.';
+
+
+--
+-- Name: COLUMN ledger_entries.amount_minor; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.amount_minor IS 'In minor units of currency, always positive.';
+
+
+--
+-- Name: COLUMN ledger_entries.stripe_reversal_id; Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON COLUMN payout.ledger_entries.stripe_reversal_id IS 'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
+
+
+--
 -- Name: ledger_entries_ledger_entry_id_seq; Type: SEQUENCE; Schema: payout; Owner: -
 --
 
@@ -8944,7 +8992,7 @@ COMMENT ON TABLE payout.payees IS 'Who can be owed money. Never changed, never d
 CREATE TABLE payout.payout_jobs (
     payout_job_id bigint NOT NULL,
     settlement_id payout.external_id NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP NOT NULL
 );
 
 
@@ -9626,14 +9674,6 @@ ALTER TABLE ONLY payout.engine_settings
 
 
 --
--- Name: ledger_entries entry_fits; Type: CHECK CONSTRAINT; Schema: payout; Owner: -
---
-
-ALTER TABLE payout.ledger_entries
-    ADD CONSTRAINT entry_fits CHECK (payout.entry_fits(ledger_entries.*));
-
-
---
 -- Name: epochs epochs_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -9778,14 +9818,6 @@ ALTER TABLE ONLY payout.payout_transfers
 
 
 --
--- Name: transfer_states progress_fits; Type: CHECK CONSTRAINT; Schema: payout; Owner: -
---
-
-ALTER TABLE payout.transfer_states
-    ADD CONSTRAINT progress_fits CHECK (payout.progress_fits(transfer_states.*));
-
-
---
 -- Name: reconcile_pages reconcile_pages_pkey; Type: CONSTRAINT; Schema: payout; Owner: -
 --
 
@@ -9903,14 +9935,6 @@ ALTER TABLE ONLY payout.stripe_sightings
 
 ALTER TABLE ONLY payout.transfer_attempts
     ADD CONSTRAINT transfer_attempts_pkey PRIMARY KEY (payout_transfer_id, attempt);
-
-
---
--- Name: payout_transfers transfer_fits; Type: CHECK CONSTRAINT; Schema: payout; Owner: -
---
-
-ALTER TABLE payout.payout_transfers
-    ADD CONSTRAINT transfer_fits CHECK (payout.transfer_fits(payout_transfers.*));
 
 
 --
@@ -10094,12 +10118,39 @@ CREATE INDEX transfer_states_next_lookup_at_idx ON payout.transfer_states USING 
 
 
 --
+-- Name: payout_transfers _110_derive; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _110_derive BEFORE INSERT ON payout.payout_transfers FOR EACH ROW EXECUTE FUNCTION payout.tg_payout_transfers__derive();
+
+ALTER TABLE payout.payout_transfers ENABLE ALWAYS TRIGGER _110_derive;
+
+
+--
 -- Name: transfer_states _110_plan_lookup; Type: TRIGGER; Schema: payout; Owner: -
 --
 
 CREATE TRIGGER _110_plan_lookup BEFORE UPDATE ON payout.transfer_states FOR EACH ROW WHEN ((((old.state)::text = 'parked'::text) <> ((new.state)::text = 'parked'::text))) EXECUTE FUNCTION payout.tg_transfer_states__plan_lookup();
 
 ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _110_plan_lookup;
+
+
+--
+-- Name: ledger_entries _500_check_movement; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_check_movement BEFORE INSERT ON payout.ledger_entries FOR EACH ROW EXECUTE FUNCTION payout.tg_ledger_entries__check_movement();
+
+ALTER TABLE payout.ledger_entries ENABLE ALWAYS TRIGGER _500_check_movement;
+
+
+--
+-- Name: transfer_states _500_check_start; Type: TRIGGER; Schema: payout; Owner: -
+--
+
+CREATE TRIGGER _500_check_start BEFORE INSERT ON payout.transfer_states FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_start();
+
+ALTER TABLE payout.transfer_states ENABLE ALWAYS TRIGGER _500_check_start;
 
 
 --
@@ -10670,13 +10721,6 @@ ALTER TABLE payout.holds ENABLE ALWAYS TRIGGER _500_release_once;
 
 
 --
--- Name: transfer_states _510_check_start; Type: TRIGGER; Schema: payout; Owner: -
---
-
-CREATE TRIGGER _510_check_start BEFORE INSERT ON payout.transfer_states FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress();
-
-
---
 -- Name: transfer_states _511_check_progress; Type: TRIGGER; Schema: payout; Owner: -
 --
 
@@ -11115,50 +11159,6 @@ REVOKE ALL ON FUNCTION payout.compare_sightings(p_seen payout.stripe_sightings[]
 
 
 --
--- Name: TABLE settlement_lines; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT,DELETE ON TABLE payout.settlement_lines TO payout_app;
-GRANT SELECT ON TABLE payout.settlement_lines TO payout_operator;
-GRANT SELECT ON TABLE payout.settlement_lines TO payout_auditor;
-
-
---
--- Name: COLUMN settlement_lines.settlement_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(settlement_id) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.line_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(line_id) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.payee_id; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(payee_id),UPDATE(payee_id) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.amount_minor; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(amount_minor),UPDATE(amount_minor) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
--- Name: COLUMN settlement_lines.source_transaction; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT INSERT(source_transaction),UPDATE(source_transaction) ON TABLE payout.settlement_lines TO payout_app;
-
-
---
 -- Name: TABLE settlements; Type: ACL; Schema: payout; Owner: -
 --
 
@@ -11210,17 +11210,61 @@ GRANT INSERT(metadata),UPDATE(metadata) ON TABLE payout.settlements TO payout_ap
 
 
 --
--- Name: FUNCTION create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]); Type: ACL; Schema: payout; Owner: -
+-- Name: FUNCTION create_payout_job(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.create_payout_job(p_settlement payout.settlements, p_lines payout.settlement_lines[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION payout.create_payout_job(p_settlement payout.settlements) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines); Type: ACL; Schema: payout; Owner: -
+-- Name: TABLE settlement_lines; Type: ACL; Schema: payout; Owner: -
 --
 
-REVOKE ALL ON FUNCTION payout.create_transfer(p_settlement payout.settlements, p_payout_job_id bigint, p_line payout.settlement_lines) FROM PUBLIC;
+GRANT SELECT,DELETE ON TABLE payout.settlement_lines TO payout_app;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_operator;
+GRANT SELECT ON TABLE payout.settlement_lines TO payout_auditor;
+
+
+--
+-- Name: COLUMN settlement_lines.settlement_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(settlement_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.line_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(line_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.payee_id; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(payee_id),UPDATE(payee_id) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.amount_minor; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(amount_minor),UPDATE(amount_minor) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: COLUMN settlement_lines.source_transaction; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT INSERT(source_transaction),UPDATE(source_transaction) ON TABLE payout.settlement_lines TO payout_app;
+
+
+--
+-- Name: FUNCTION create_single_payout(p_settlement payout.settlements, p_line payout.settlement_lines); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.create_single_payout(p_settlement payout.settlements, p_line payout.settlement_lines) FROM PUBLIC;
 
 
 --
@@ -11235,21 +11279,6 @@ REVOKE ALL ON FUNCTION payout.create_transfers(p_settlement payout.settlements, 
 --
 
 REVOKE ALL ON FUNCTION payout.defer_job(p_payout_job_id bigint, p_times integer) FROM PUBLIC;
-
-
---
--- Name: TABLE ledger_entries; Type: ACL; Schema: payout; Owner: -
---
-
-GRANT SELECT ON TABLE payout.ledger_entries TO payout_operator;
-GRANT SELECT ON TABLE payout.ledger_entries TO payout_auditor;
-
-
---
--- Name: FUNCTION entry_fits(p_entry payout.ledger_entries); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.entry_fits(p_entry payout.ledger_entries) FROM PUBLIC;
 
 
 --
@@ -11578,13 +11607,6 @@ REVOKE ALL ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason 
 
 
 --
--- Name: FUNCTION progress_fits(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.progress_fits(p_state payout.transfer_states) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION proof_of_absence(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -11683,6 +11705,27 @@ REVOKE ALL ON FUNCTION payout.refuse_bad_payees(p_settlement_id text) FROM PUBLI
 
 
 --
+-- Name: FUNCTION refuse_bad_progress(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_progress(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_row(p_table text, p_rule text); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_row(p_table text, p_rule text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_bad_settlement(p_settlement payout.settlements, p_made_minor bigint); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.refuse_bad_settlement(p_settlement payout.settlements, p_made_minor bigint) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION refuse_bad_total(p_settlement payout.settlements); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -11729,13 +11772,6 @@ REVOKE ALL ON FUNCTION payout.refuse_other_query(p_what text, p_query jsonb, p_a
 --
 
 REVOKE ALL ON FUNCTION payout.refuse_other_stripe_account(p_stripe_account_id text, p_is_livemode boolean) FROM PUBLIC;
-
-
---
--- Name: FUNCTION refuse_row(p_table text, p_rule text); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.refuse_row(p_table text, p_rule text) FROM PUBLIC;
 
 
 --
@@ -11943,10 +11979,24 @@ REVOKE ALL ON FUNCTION payout.tg_holds__release_once() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION tg_ledger_entries__check_movement(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_ledger_entries__check_movement() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION tg_lines_ahead__check_settlement(); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.tg_lines_ahead__check_settlement() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tg_payout_transfers__derive(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_payout_transfers__derive() FROM PUBLIC;
 
 
 --
@@ -11978,6 +12028,13 @@ REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_progress() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION tg_transfer_states__check_start(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.tg_transfer_states__check_start() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION tg_transfer_states__check_transition(); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -11996,20 +12053,6 @@ REVOKE ALL ON FUNCTION payout.tg_transfer_states__plan_lookup() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) FROM PUBLIC;
-
-
---
--- Name: FUNCTION transfer_fits(p_transfer payout.payout_transfers); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.transfer_fits(p_transfer payout.payout_transfers) FROM PUBLIC;
-
-
---
--- Name: FUNCTION transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.transfer_request(p_payout_ref text, p_settlement payout.settlements, p_payee_id text, p_destination text, p_amount_minor bigint, p_source_transaction text) FROM PUBLIC;
 
 
 --
@@ -12299,6 +12342,14 @@ GRANT SELECT ON TABLE payout.key_generations TO payout_auditor;
 
 GRANT SELECT ON TABLE payout.ledger_accounts TO payout_operator;
 GRANT SELECT ON TABLE payout.ledger_accounts TO payout_auditor;
+
+
+--
+-- Name: TABLE ledger_entries; Type: ACL; Schema: payout; Owner: -
+--
+
+GRANT SELECT ON TABLE payout.ledger_entries TO payout_operator;
+GRANT SELECT ON TABLE payout.ledger_entries TO payout_auditor;
 
 
 --

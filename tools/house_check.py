@@ -33,7 +33,7 @@ PINNED_PATH: Final = ("pg_catalog", "pg_temp")
 QUEUE_FOLDER: Final = "procedures/doorbell/"
 QUEUE_PATH: Final = ("pg_catalog", "procrastinate", "pg_temp")
 # The functions that speak for the checks of tables, and of the domain of ids.
-CHECK_VIOLATIONS: Final = {("refuse_row", "'23514'"), ("id_fits", "'23514'")}
+CHECK_VIOLATIONS: Final = {("refuse_bad_row", "'23514'"), ("id_fits", "'23514'")}
 ATTRIBUTE_ORDER: Final = ("language", "volatility", "strict", "security", "set", "as")
 
 

@@ -73,7 +73,3 @@ select 'payout.page_problem(text, boolean, text, jsonb, boolean)'::regprocedure;
 -- exists: procedures/lookups/refuse_lookup_page.sql
 select 'payout.refuse_lookup_page(bigint, text)'::regprocedure;
 -- end exists: procedures/lookups/refuse_lookup_page.sql
-
--- exists: procedures/seals/sealed_rows_v1.sql
-select 'payout.sealed_rows_v1(text, bigint, bigint, integer)'::regprocedure;
--- end exists: procedures/seals/sealed_rows_v1.sql

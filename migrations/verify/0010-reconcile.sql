@@ -16,10 +16,6 @@ select 'payout_api.report_reversals(text, jsonb)'::regprocedure;
 select 'payout.check_gate(text, boolean)'::regprocedure;
 -- end exists: procedures/doctor/check_gate.sql
 
--- exists: procedures/doctor/check_guards.sql
-select 'payout.check_guards()'::regprocedure;
--- end exists: procedures/doctor/check_guards.sql
-
 -- exists: procedures/epoch/refuse_closed_gate.sql
 select 'payout.refuse_closed_gate(text, boolean)'::regprocedure;
 -- end exists: procedures/epoch/refuse_closed_gate.sql

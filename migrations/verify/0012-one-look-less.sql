@@ -6,16 +6,6 @@ select 1 / count(*) from pg_trigger
 where tgrelid = 'payout.settlements'::regclass and tgname = '_500_refuse_frozen';
 -- end exists: procedures/guards/tg_settlements__refuse_frozen.sql
 
--- exists: procedures/scheduling/tg_settlements__schedule_payout_job.sql
-select 'payout.tg_settlements__schedule_payout_job()'::regprocedure;
-select 1 / count(*) from pg_trigger
-where tgrelid = 'payout.settlements'::regclass and tgname = '_900_schedule_payout_job';
--- end exists: procedures/scheduling/tg_settlements__schedule_payout_job.sql
-
--- exists: procedures/ledger/entry_fits.sql
-select 'payout.entry_fits(payout.ledger_entries)'::regprocedure;
--- end exists: procedures/ledger/entry_fits.sql
-
 -- exists: procedures/doctor/check_references.sql
 select 'payout.check_references()'::regprocedure;
 -- end exists: procedures/doctor/check_references.sql

@@ -14,18 +14,6 @@ select 1 / count(*) from pg_trigger
 where tgrelid = 'payout.lines_ahead'::regclass and tgname = '_900_check_settlement';
 -- end exists: procedures/guards/tg_lines_ahead__check_settlement.sql
 
--- exists: procedures/scheduling/create_payout_job.sql
-select 'payout.create_payout_job(payout.settlements, payout.settlement_lines[])'::regprocedure;
--- end exists: procedures/scheduling/create_payout_job.sql
-
--- exists: procedures/scheduling/create_transfers.sql
-select 'payout.create_transfers(payout.settlements, bigint)'::regprocedure;
--- end exists: procedures/scheduling/create_transfers.sql
-
--- exists: procedures/api/app/complete_settlement.sql
-select 'payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb)'::regprocedure;
--- end exists: procedures/api/app/complete_settlement.sql
-
 -- exists: procedures/api/operator/change_stripe_account.sql
 select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
 -- end exists: procedures/api/operator/change_stripe_account.sql
@@ -81,10 +69,6 @@ select 'payout.check_settlements()'::regprocedure;
 -- exists: procedures/doctor/given_rights.sql
 select 'payout.given_rights()'::regprocedure;
 -- end exists: procedures/doctor/given_rights.sql
-
--- exists: procedures/doorbell/ring_for_job.sql
-select 'payout.ring_for_job(bigint, integer, timestamptz)'::regprocedure;
--- end exists: procedures/doorbell/ring_for_job.sql
 
 -- exists: procedures/epoch/gate_problem.sql
 select 'payout.gate_problem()'::regprocedure;

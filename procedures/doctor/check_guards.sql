@@ -9,23 +9,22 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 68,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 71,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 68 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 71 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
     where c.relnamespace = 'payout'::regnamespace and not t.tgisinternal
         and t.tgname not in (
-            '_900_schedule_payout_job', '_900_refuse_frozen_insert', '_900_check_settlement',
-            '_510_check_start')
+            '_900_schedule_payout_job', '_900_refuse_frozen_insert', '_900_check_settlement')
     union all
-    select 'inserts are guarded', count(*) = 3, format('%s of 3 guards', count(*)),
+    select 'inserts are guarded', count(*) = 2, format('%s of 2 guards', count(*)),
         'alter table … enable trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
     where c.relnamespace = 'payout'::regnamespace and t.tgenabled = 'O'
-        and t.tgname in ('_900_refuse_frozen_insert', '_900_check_settlement', '_510_check_start')
+        and t.tgname in ('_900_refuse_frozen_insert', '_900_check_settlement')
     union all
     select 'settlements schedule their payouts', coalesce(min(t.tgenabled::text) = 'O', false),
         coalesce(min(t.tgenabled::text), 'missing'),

@@ -17,10 +17,6 @@ declare
     v_times integer := 1;
     v_doorbell_ids bigint[];
 begin
-    -- What nearly every settlement comes to.
-    if v_seen_id is not null and p_transfers = 1 and p_pay_after is null then
-        return array[v_seen_id];
-    end if;
     if p_pay_after > now() then
         return '{}'::bigint[];
     end if;

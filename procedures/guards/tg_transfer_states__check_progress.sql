@@ -1,13 +1,13 @@
 -- tg_transfer_states__check_progress: attempts and keys only ever count up.
 --
--- A row starts as scheduled and is never handed to another transfer. A claim,
--- and nothing else, counts one attempt up. A new key comes only with the move
+-- A row is never handed to another transfer. A claim, and nothing else, counts
+-- one attempt up. A new key comes only with the move
 -- failed -> scheduled, takes the next number, and must have its reason in
 -- key_generations. An old key is never sent again because its number never
 -- comes back, and neither the time of its first send nor that a send ended
 -- unknown is ever forgotten. A paid row does not change at all.
 -- No WHEN clauses: Postgres reads their text anew for each statement.
--- Raises: SP103 the change would go back.
+-- Raises: SP103 the change would go back; 23514 the name of a rule that is broken.
 
 create or replace function payout.tg_transfer_states__check_progress()
 returns trigger
@@ -18,12 +18,7 @@ as $$
 declare
     v_problem text;
 begin
-    if tg_op = 'INSERT' then
-        if new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
-            or new.first_sent_at is not null then
-            v_problem := 'a transfer starts as scheduled, with its first key and no attempt';
-        end if;
-    elsif new.payout_transfer_id <> old.payout_transfer_id then
+    if new.payout_transfer_id <> old.payout_transfer_id then
         v_problem := 'progress belongs to one transfer';
     elsif new.state = 'in_flight' and old.state <> 'in_flight'
         and new.attempt <> old.attempt + 1 then
@@ -61,16 +56,12 @@ begin
                 schema = tg_table_schema,
                 table = tg_table_name;
     end if;
+    perform payout.refuse_bad_progress(new);
     return new;
 end
 $$;
 comment on function payout.tg_transfer_states__check_progress() is
     'Trigger: attempt and generation never go back, a new key has its evidence (SP103).';
-
-create or replace trigger _510_check_start
-    before insert on payout.transfer_states
-    for each row
-    execute function payout.tg_transfer_states__check_progress();
 
 create or replace trigger _511_check_progress
     before update on payout.transfer_states

@@ -18,24 +18,19 @@ declare
     v_made_minor bigint;
 begin
     with owed as materialized (
-        select o.*,
-            payout.payout_ref(p_settlement.settlement_id, o.payee_id, o.source_transaction)
-                as payout_ref
-        from payout.owed_transfers(p_settlement) as o
+        select * from payout.owed_transfers(p_settlement)
     ), bells as materialized (
         select payout.ring_for_job(
             p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
     ), transfers as (
         insert into payout.payout_transfers (
             payout_job_id, settlement_id, payee_id, source_transaction, destination,
-            amount_minor, currency, payout_ref, request)
+            amount_minor, currency, request)
         select
             p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
-            o.stripe_account_id, o.amount_minor, p_settlement.currency, o.payout_ref, r.request
+            o.stripe_account_id, o.amount_minor, p_settlement.currency,
+            jsonb_build_object('metadata', p_settlement.metadata)
         from owed as o
-        cross join lateral payout.transfer_request(
-            o.payout_ref, p_settlement, o.payee_id, o.stripe_account_id, o.amount_minor,
-            o.source_transaction) as r (request)
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
         -- The bells are shared out evenly; without any the sweep will ring.

@@ -14,9 +14,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return 'payout_' || left(encode(sha256(convert_to(
-        concat(
-            octet_length(p_settlement_id), ':', p_settlement_id, ',',
-            octet_length(p_payee_id), ':', p_payee_id, ',', p_source_transaction),
+        format('%s:%s,%s:%s,%s',
+            octet_length(p_settlement_id), p_settlement_id,
+            octet_length(p_payee_id), p_payee_id, p_source_transaction),
         'UTF8')), 'hex'), 40);
 end
 $$;

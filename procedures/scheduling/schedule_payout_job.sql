@@ -29,8 +29,7 @@ begin
                 errcode = 'SP202',
                 hint = 'Set its state to complete; that schedules its payouts.';
     end if;
-    -- Without its lines: the path for many takes any number.
-    return payout.create_payout_job(v_settlement, '{}'::payout.settlement_lines[]);
+    return payout.create_payout_job(v_settlement);
 end
 $$;
 comment on function payout.schedule_payout_job(text) is

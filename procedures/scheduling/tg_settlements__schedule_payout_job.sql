@@ -4,7 +4,7 @@
 -- complete_settlement writes, it schedules itself; nobody else may say so of a row.
 -- It stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
 -- Definer: the application may write settlements, but no jobs or transfers.
--- Raises: what create_payout_job raises; the commit then fails as a whole.
+-- Raises: what refuse_bad_settlement raises; the commit then fails as a whole.
 
 create or replace function payout.tg_settlements__schedule_payout_job()
 returns trigger
@@ -15,15 +15,26 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
 as $$
+declare
+    v_lines payout.settlement_lines[];
 begin
     -- The row is as the event shows it, and held: a complete settlement is frozen.
-    if new.state = 'complete' then
-        -- Two lines are enough to see whether there is exactly one.
-        perform payout.create_payout_job(new, array(
-            select l
-            from payout.settlement_lines as l
-            where l.settlement_id = new.settlement_id
-            limit 2));
+    if new.state <> 'complete' then
+        return null;
+    end if;
+    -- Two lines are enough to see whether there is exactly one; none if it has its job.
+    v_lines := array(
+        select l
+        from payout.settlement_lines as l
+        where l.settlement_id = new.settlement_id
+            and not exists (
+                select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
+            )
+        limit 2);
+    if cardinality(v_lines) = 1 then
+        perform payout.create_single_payout(new, v_lines[1]);
+    else
+        perform payout.create_payout_job(new);
     end if;
     return null;
 end

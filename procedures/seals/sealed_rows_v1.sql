@@ -51,7 +51,9 @@ begin
         select t.payout_transfer_id, t.created_at, payout.row_sha256(jsonb_build_array(
             t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
             t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
-            t.request, extract(epoch from t.created_at)::text))
+            t.request, extract(epoch from t.created_at)::text)
+            || case when t.request_sha256 = sha256(convert_to(t.request::text, 'UTF8')) then '[]'
+                else jsonb_build_array(t.request_sha256::text) end)
         from payout.payout_transfers as t
         where t.payout_transfer_id between p_first_id and p_last_id
         order by t.payout_transfer_id limit p_limit;

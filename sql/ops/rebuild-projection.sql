@@ -11,10 +11,11 @@ lock table payout.transfer_states in access exclusive mode;
 
 alter table payout.transfer_states disable trigger _500_check_transition;
 alter table payout.transfer_states disable trigger _500_refuse_delete;
-alter table payout.transfer_states disable trigger _510_check_start;
-alter table payout.transfer_states disable trigger _511_check_progress;
 
 delete from payout.transfer_states;
+
+-- A copy may be under way already; the rules of the row hold for it as well.
+set local session_replication_role = replica;
 
 insert into payout.transfer_states (
     payout_transfer_id, state, generation, attempt, lease_until, next_attempt_at,
@@ -25,10 +26,10 @@ select
     case f.state when 'parked' then payout.clock() end
 from payout.fold_facts() as f;
 
+set local session_replication_role = origin;
+
 alter table payout.transfer_states enable always trigger _500_check_transition;
 alter table payout.transfer_states enable always trigger _500_refuse_delete;
-alter table payout.transfer_states enable trigger _510_check_start;
-alter table payout.transfer_states enable always trigger _511_check_progress;
 
 insert into payout.operator_actions (action, subject, reason)
 values ('rebuild', 'payout.transfer_states', 'made again out of the facts');

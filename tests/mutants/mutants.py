@@ -57,6 +57,7 @@ class ConcurrentMutant(NamedTuple):
     probe: Callable[[Engine, Callable[..., Connection]], None]
 
 
+DERIVE = "scheduling/tg_payout_transfers__derive.sql"
 CLAIM = "api/worker/claim_transfers.sql"
 TOLD_TWICE = "select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)"
 DUE = "execution/lock_due_transfers.sql"
@@ -115,8 +116,8 @@ MUTANTS = [
         (
             Edit(
                 "scheduling/payout_ref.sql",
-                "octet_length(p_settlement_id), ':', p_settlement_id",
-                "''",
+                "octet_length(p_settlement_id), p_settlement_id",
+                "'', ''",
             ),
         ),
         probes.no_two_transfers_share_a_key,
@@ -126,24 +127,24 @@ MUTANTS = [
         (
             Edit(
                 "scheduling/payout_ref.sql",
-                "octet_length(p_payee_id), ':', p_payee_id",
-                "''",
+                "octet_length(p_payee_id), p_payee_id",
+                "'', ''",
             ),
         ),
         probes.no_two_transfers_share_a_key,
     ),
     Mutant(
         "no payout_ref in the metadata",
-        (Edit("scheduling/transfer_request.sql", "'payout_ref', p_payout_ref,", ""),),
+        (Edit(DERIVE, "'payout_ref', v_payout_ref,", ""),),
         probes.the_request_names_the_transfer_to_stripe,
     ),
     Mutant(
         "something volatile in the request",
         (
             Edit(
-                "scheduling/transfer_request.sql",
-                "'payout_ref', p_payout_ref,",
-                "'payout_ref', p_payout_ref, 'at', clock_timestamp()::text,",
+                DERIVE,
+                "'payout_ref', v_payout_ref,",
+                "'payout_ref', v_payout_ref, 'at', clock_timestamp()::text,",
             ),
         ),
         probes.the_request_names_the_transfer_to_stripe,
@@ -412,12 +413,23 @@ MUTANTS = [
         "a settlement whose payee came between two looks",
         (
             Edit(
-                "scheduling/create_payout_job.sql",
-                "if v_made_minor is distinct from p_settlement.total_minor then\n            raise",
-                "if false then\n            raise",
+                "scheduling/refuse_bad_settlement.sql",
+                "if p_made_minor is distinct from p_settlement.total_minor then",
+                "if false then",
             ),
         ),
         probes.nobody_is_left_out_who_comes_while_the_reason_is_looked_for,
+    ),
+    Mutant(
+        "a single line that is not the total",
+        (
+            Edit(
+                "scheduling/create_single_payout.sql",
+                "or p_line.amount_minor <> p_settlement.total_minor",
+                "",
+            ),
+        ),
+        probes.a_line_that_is_not_the_total_is_refused,
     ),
     Mutant(
         "lines left out that make the total fit",
@@ -759,7 +771,7 @@ MUTANTS = [
                 "t.payout_transfer_id = r.payout_transfer_id where false;",
             ),
             "the first reserve": Edit(
-                "scheduling/create_transfer.sql",
+                "scheduling/create_single_payout.sql",
                 "'in_flight',\n            p_line.amount_minor, p_settlement.currency);",
                 "'in_flight',\n            1, p_settlement.currency);",
             ),
@@ -769,6 +781,17 @@ MUTANTS = [
                 "t.payee_id)",
             ),
         }.items()
+    ),
+    Mutant(
+        "a commit that does not look for the job",
+        (
+            Edit(
+                "scheduling/tg_settlements__schedule_payout_job.sql",
+                "where j.settlement_id = new.settlement_id",
+                "where false",
+            ),
+        ),
+        probes.a_settlement_scheduled_before_its_commit_keeps_its_job,
     ),
     Mutant(
         "a settlement scheduled again",

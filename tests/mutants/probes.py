@@ -645,6 +645,18 @@ def a_settlement_is_scheduled_once(engine: Engine) -> None:
     assert again == [job]
 
 
+def a_settlement_scheduled_before_its_commit_keeps_its_job(engine: Engine) -> None:
+    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+    insert_settlement(engine)
+    engine.db.execute(
+        "insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor) "
+        "values ('set_1', '1', 'seller_1', 1500)"
+    )
+    jobs = engine.db.execute("select payout.schedule_payout_job('set_1')").fetchall()
+    engine.db.execute("set constraints all immediate")
+    assert engine.db.execute("select payout_job_id from payout.payout_jobs").fetchall() == jobs
+
+
 def nothing_is_there_twice(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2")
     first, second = engine.claim()
@@ -760,6 +772,16 @@ def nobody_is_left_out_who_comes_while_the_reason_is_looked_for(engine: Engine) 
         )
         == "SP402"
     )
+
+
+def a_line_that_is_not_the_total_is_refused(engine: Engine) -> None:
+    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+    insert_settlement(engine)
+    engine.db.execute(
+        "insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor) "
+        "values ('set_1', '1', 'seller_1', 1400)"
+    )
+    assert sqlstate(engine, "set constraints all immediate") == "SP303"
 
 
 def no_line_is_left_out_to_make_the_total_fit(engine: Engine) -> None:

@@ -231,7 +231,7 @@ def test_the_digest_of_a_request_is_made_by_the_database(db: Connection) -> None
 
     assert refusal(
         db, "update payout.payout_transfers set request_sha256 = sha256('another')"
-    ) == Refusal("428C9", 'column "request_sha256" can only be updated to DEFAULT')
+    ) == refused_by_guard("payout_transfers", "update")
     digests = db.execute(
         "select request_sha256 = sha256(convert_to(request::text, 'UTF8')) "
         "from payout.payout_transfers"

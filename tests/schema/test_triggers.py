@@ -12,7 +12,6 @@ ORIGIN: Final = {
     ("settlements", "_900_schedule_payout_job"),
     ("settlement_lines", "_900_refuse_frozen_insert"),
     ("lines_ahead", "_900_check_settlement"),
-    ("transfer_states", "_510_check_start"),
 }
 
 

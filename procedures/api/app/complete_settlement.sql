@@ -17,6 +17,8 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
 as $$
 declare
     v_settlement payout.settlements := row(
@@ -42,7 +44,10 @@ begin
         insert into payout.settlement_lines
         select l.*
         from unnest(v_lines) as l;
-        return payout.create_payout_job(v_settlement, v_lines);
+        if cardinality(v_lines) = 1 then
+            return payout.create_single_payout(v_settlement, v_lines[1]);
+        end if;
+        return payout.create_payout_job(v_settlement);
     end if;
 
     select * into v_settlement

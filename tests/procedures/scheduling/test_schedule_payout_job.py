@@ -36,13 +36,16 @@ def schedule(db: Session, settlement_id: str) -> int:
     return job
 
 
-def test_it_makes_the_job_before_the_commit_does(app: Session, db: Session) -> None:
+@pytest.mark.parametrize("lines", [LINES, LINES[:1]])
+def test_it_makes_the_job_before_the_commit_does(
+    lines: list[dict[str, object]], app: Session, db: Session
+) -> None:
     with db.transaction():
-        insert_settlement(db, "set_1", LINES)
+        insert_settlement(db, "set_1", lines)
         job = schedule(db, "set_1")
 
     assert db.execute("select payout_job_id from payout.payout_jobs").fetchall() == [(job,)]
-    assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
+    assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)][: len(lines)]
 
 
 def test_called_twice_it_gives_the_same_job_and_writes_nothing(app: Session, db: Session) -> None:

@@ -1,24 +1,15 @@
--- progress_fits: the rules of a row of transfer_states.
+-- refuse_bad_progress: the rules of a row of transfer_states.
 --
 -- Raises: 23514 with the name of the first rule that is broken.
 
-create or replace function payout.progress_fits(p_state payout.transfer_states)
-returns boolean
+create or replace function payout.refuse_bad_progress(p_state payout.transfer_states)
+returns void
 language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_broken text;
-begin
-    -- A row that merely waits: all that a settlement writes.
-    if p_state.state = 'scheduled' and p_state.next_attempt_at is not null
-        and least(p_state.generation - 1, p_state.attempt, p_state.tries) >= 0
-        and p_state.lease_until is null and p_state.next_lookup_at is null
-        and p_state.stripe_transfer_id is null then
-        return true;
-    end if;
-    v_broken := case
+    v_broken text := case
         when p_state.generation < 1 then 'generation_counts_from_one'
         when p_state.attempt < 0 then 'attempt_counts_from_zero'
         when p_state.tries < 0 then 'tries_count_from_zero'
@@ -39,8 +30,12 @@ begin
         when p_state.state <> 'parked' and p_state.next_lookup_at is not null
             then 'only_parked_is_looked_up'
     end;
-    return v_broken is null or payout.refuse_row('transfer_states', v_broken);
+begin
+    if v_broken is not null then
+        perform payout.refuse_bad_row('transfer_states', v_broken);
+    end if;
 end
 $$;
-comment on function payout.progress_fits(payout.transfer_states) is
-    'Check: counters, lease, next steps, Stripe''s id and reason are those that the state has.';
+comment on function payout.refuse_bad_progress(payout.transfer_states) is
+    'Refuses a row whose counters, lease, next steps, Stripe''s id or reason are not those that '
+    'its state has (23514).';

@@ -1,0 +1,1 @@
+revert/0018-derived-by-triggers.sql

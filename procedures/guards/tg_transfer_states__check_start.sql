@@ -1,0 +1,45 @@
+-- tg_transfer_states__check_start: a transfer starts as scheduled, with its first key.
+--
+-- What a replica role copies may have come further; the rules of the row hold for it too.
+-- Raises: SP103 another start; 23514 the name of a rule that is broken.
+
+create or replace function payout.tg_transfer_states__check_start()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- All that a settlement writes.
+    if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
+        and new.first_sent_at is null and new.next_attempt_at is not null
+        and new.lease_until is null and new.next_lookup_at is null
+        and new.stripe_transfer_id is null then
+        return new;
+    end if;
+    if (new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
+        or new.first_sent_at is not null)
+        and current_setting('session_replication_role') <> 'replica' then
+        raise exception
+            'transfer %: a transfer starts as scheduled, with its first key and no attempt',
+            new.payout_transfer_id
+            using
+                errcode = 'SP103',
+                detail = format(
+                    'State %s, generation %s, attempt %s was asked for.',
+                    new.state, new.generation, new.attempt),
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
+    perform payout.refuse_bad_progress(new);
+    return new;
+end
+$$;
+comment on function payout.tg_transfer_states__check_start() is
+    'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103).';
+
+create or replace trigger _500_check_start
+    before insert on payout.transfer_states
+    for each row
+    execute function payout.tg_transfer_states__check_start();
+alter table payout.transfer_states enable always trigger _500_check_start;
