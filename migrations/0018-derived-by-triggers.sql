@@ -351,7 +351,7 @@ comment on function payout.create_single_payout(payout.settlements, payout.settl
     'what create_payout_job refuses.';
 -- end frozen: procedures/scheduling/create_single_payout.sql
 
--- frozen: procedures/scheduling/create_transfers.sql 330e33ea42d5
+-- frozen: procedures/scheduling/create_transfers.sql abac24c94576
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
@@ -383,7 +383,9 @@ begin
         select
             p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
             o.stripe_account_id, o.amount_minor, p_settlement.currency,
-            jsonb_build_object('metadata', p_settlement.metadata)
+            case when p_settlement.metadata <> '{}'
+                then jsonb_build_object('metadata', p_settlement.metadata)
+            end
         from owed as o
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (

@@ -29,7 +29,9 @@ begin
         select
             p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
             o.stripe_account_id, o.amount_minor, p_settlement.currency,
-            jsonb_build_object('metadata', p_settlement.metadata)
+            case when p_settlement.metadata <> '{}'
+                then jsonb_build_object('metadata', p_settlement.metadata)
+            end
         from owed as o
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
