@@ -1521,6 +1521,46 @@ COMMENT ON FUNCTION payout.check_references() IS 'Part of payout_api.doctor(): n
 
 
 --
+-- Name: check_requests(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_requests() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    with wrong as (
+        select t.payout_transfer_id
+        from payout.payout_transfers as t
+        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+        where s.state not in ('paid', 'cancelled')
+            and ((t.payout_ref, t.request - 'metadata', t.request_sha256) <> (
+                payout.payout_ref(t.settlement_id, t.payee_id, t.source_transaction),
+                jsonb_build_object(
+                    'amount', t.amount_minor, 'currency', t.currency,
+                    'destination', t.destination,
+                    case when t.source_transaction is null
+                        then 'transfer_group' else 'source_transaction' end,
+                    coalesce(t.source_transaction, t.payout_ref)),
+                sha256(convert_to(t.request::text, 'UTF8')))
+            or (t.request -> 'metadata' @> jsonb_build_object(
+                'payout_ref', t.payout_ref, 'settlement_id', t.settlement_id,
+                'payee_id', t.payee_id)) is not true)
+    )
+    select 'every request still to be sent says what its row says', count(*) = 0,
+        format('%s do not%s', count(*), ', the first is of transfer ' || min(w.payout_transfer_id)),
+        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
+    from wrong as w
+$$;
+
+
+--
+-- Name: FUNCTION check_requests(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_requests() IS 'Part of payout_api.doctor(): no transfer asks Stripe for something else than its row says.';
+
+
+--
 -- Name: check_rights(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -7603,6 +7643,8 @@ CREATE FUNCTION payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p
     union all
     select * from payout.check_settlements()
     union all
+    select * from payout.check_requests()
+    union all
     select * from payout.check_references()
     union all
     select * from payout.check_seals()
@@ -11073,6 +11115,13 @@ REVOKE ALL ON FUNCTION payout.check_queue() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION payout.check_references() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_requests(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_requests() FROM PUBLIC;
 
 
 --

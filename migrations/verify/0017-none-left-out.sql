@@ -18,10 +18,6 @@ where tgrelid = 'payout.lines_ahead'::regclass and tgname = '_900_check_settleme
 select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
 -- end exists: procedures/api/operator/change_stripe_account.sql
 
--- exists: procedures/api/operator/doctor.sql
-select 'payout_api.doctor(text, boolean)'::regprocedure;
--- end exists: procedures/api/operator/doctor.sql
-
 -- exists: procedures/api/operator/open_gate.sql
 select 'payout_api.open_gate(text, boolean)'::regprocedure;
 -- end exists: procedures/api/operator/open_gate.sql

@@ -66,9 +66,17 @@ where tgrelid = 'payout.ledger_entries'::regclass and tgname = '_500_check_movem
 select 'payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb)'::regprocedure;
 -- end exists: procedures/api/app/complete_settlement.sql
 
+-- exists: procedures/api/operator/doctor.sql
+select 'payout_api.doctor(text, boolean)'::regprocedure;
+-- end exists: procedures/api/operator/doctor.sql
+
 -- exists: procedures/doctor/check_guards.sql
 select 'payout.check_guards()'::regprocedure;
 -- end exists: procedures/doctor/check_guards.sql
+
+-- exists: procedures/doctor/check_requests.sql
+select 'payout.check_requests()'::regprocedure;
+-- end exists: procedures/doctor/check_requests.sql
 
 -- exists: procedures/doorbell/ring_for_job.sql
 select 'payout.ring_for_job(bigint, integer, timestamptz)'::regprocedure;

@@ -459,6 +459,11 @@ MUTANTS = [
         probes.the_doctor_sees_a_line_that_is_in_no_transfer,
     ),
     Mutant(
+        "a doctor who compares no requests",
+        (Edit("doctor/check_requests.sql", "where s.state not in", "where false and s.state in"),),
+        probes.the_doctor_sees_a_request_that_pays_another_amount,
+    ),
+    Mutant(
         "a gate opened without a reason",
         (Edit(OPEN, "coalesce(btrim(p_reason), '') = ''", "false"),),
         probes.the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place,

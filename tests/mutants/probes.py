@@ -804,6 +804,16 @@ def the_doctor_sees_a_line_that_is_in_no_transfer(engine: Engine) -> None:
     assert found == [(False,)]
 
 
+def the_doctor_sees_a_request_that_pays_another_amount(engine: Engine) -> None:
+    engine.settle()
+    with unguarded(engine.db, "payout.payout_transfers"):
+        engine.db.execute(
+            "update payout.payout_transfers set request = request || '{\"amount\": 1}'"
+        )
+    found = engine.db.execute("select is_ok from payout.check_requests()").fetchall()
+    assert found == [(False,)]
+
+
 def nobody_can_slip_a_name_in_front_of_ours(engine: Engine) -> None:
     rows = engine.db.execute(
         "select p.oid::regprocedure::text from pg_proc as p "

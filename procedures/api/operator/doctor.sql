@@ -27,6 +27,8 @@ as $$
     union all
     select * from payout.check_settlements()
     union all
+    select * from payout.check_requests()
+    union all
     select * from payout.check_references()
     union all
     select * from payout.check_seals()

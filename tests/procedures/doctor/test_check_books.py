@@ -12,6 +12,7 @@ from tests.procedures.engine import Claim, Engine, outcome, success, unguarded
 BALANCE: Final = "books balance"
 SCHEDULED: Final = "every complete settlement is scheduled"
 AS_ITS_LINES_SAY: Final = "every settlement is paid as its lines say"
+AS_ITS_ROW_SAYS: Final = "every request still to be sent says what its row says"
 DISCREPANCY: Final = "no discrepancy is open"
 NO_SECRET: Final = "no secret in any row"
 KEY: Final = "sk_live_0123456789abcdef"
@@ -83,6 +84,41 @@ def test_a_line_that_is_in_no_transfer_is_noticed_with_its_settlement(
     with unguarded(engine.db, "payout.settlements", "payout.settlement_lines"):
         engine.db.execute(change.encode())
     assert complaints(engine.db) == {AS_ITS_LINES_SAY: "1 are not, the first is set_2"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "amount_minor = amount_minor + 1",
+        "destination = 'acct_2'",
+        "request = request || '{\"amount\": 1}'",
+        "request = request || '{\"expand\": []}'",
+        "request = request #- '{metadata,payee_id}'",
+        "request = request - 'metadata'",
+        "request_sha256 = sha256('another')",
+        "source_transaction = 'ch_1'",
+    ],
+)
+def test_a_request_that_says_something_else_is_noticed_while_it_may_be_sent(
+    engine: Engine, change: str
+) -> None:
+    for number in (1, 2, 3):
+        engine.settle(settlement_id=f"set_{number}")
+    first, second, _ = engine.claim()
+    engine.report(success(first))
+
+    def complaint(claim: Claim) -> str | None:
+        with engine.db.transaction(force_rollback=True):
+            with unguarded(engine.db, "payout.payout_transfers"):
+                engine.db.execute(
+                    f"update payout.payout_transfers set {change} "
+                    f"where payout_transfer_id = {claim.payout_transfer_id}".encode()
+                )
+            return complaints(engine.db).get(AS_ITS_ROW_SAYS)
+
+    assert complaints(engine.db) == {}
+    assert complaint(second) == f"1 do not, the first is of transfer {second.payout_transfer_id}"
+    assert complaint(first) is None
 
 
 def test_a_discrepancy_is_named_until_it_is_resolved(engine: Engine) -> None:
