@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import settle, stand
+from bench import reconcile, settle, stand
 from bench.__main__ import main
 from sandbox import embedded_postgres
 
@@ -24,3 +24,21 @@ def test_every_figure_is_measured_and_printed(
     for figure in ("settle by inserts", "settle by call", "one large settlement", "engine, 0 ms"):
         assert f"  {figure}" in printed
     assert printed.count("ratio") == 10
+
+
+@pytest.mark.long
+def test_a_comparison_is_measured_and_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(embedded_postgres, "BASES_ON_DISK", embedded_postgres.BASES)
+    monkeypatch.setattr(stand, "SETTINGS", {"max_wal_size": "1GB"})
+    for module in (stand, reconcile):
+        monkeypatch.setattr(module, "PAYEES", 20)
+    monkeypatch.setattr("sys.argv", ["bench.reconcile", "--transfers", "20"])
+    reconcile.main()
+    printed = capsys.readouterr().out
+    assert (
+        f"{20 + reconcile.BY_HAND} transfers at Stripe, {reconcile.BY_HAND} discrepancies"
+        in printed
+    )
+    assert printed.count("a page") == 2
