@@ -1319,6 +1319,13 @@ CREATE FUNCTION payout.check_guards() RETURNS TABLE(check_name text, is_ok boole
     from pg_trigger as t
     where t.tgrelid = 'payout.settlements'::regclass and t.tgname = '_900_schedule_payout_job'
     union all
+    select 'no table is part of another', count(*) = 0,
+        coalesce(string_agg(i.inhrelid::regclass::text, ', '), 'no child'),
+        'find out who made it: its rows count as those of its parent, and no guard sees them'
+    from pg_inherits as i
+    join pg_class as c on c.oid = i.inhparent
+    where c.relnamespace = 'payout'::regnamespace and c.relkind = 'r'
+    union all
     select 'everything belongs to payout_owner', count(*) = 0,
         coalesce(string_agg(o.name, ', '), 'tables, views and functions'),
         'alter … owner to payout_owner'
@@ -1521,46 +1528,6 @@ COMMENT ON FUNCTION payout.check_references() IS 'Part of payout_api.doctor(): n
 
 
 --
--- Name: check_requests(); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.check_requests() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-    with wrong as (
-        select t.payout_transfer_id
-        from payout.payout_transfers as t
-        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-        where s.state not in ('paid', 'cancelled')
-            and ((t.payout_ref, t.request - 'metadata', t.request_sha256) <> (
-                payout.payout_ref(t.settlement_id, t.payee_id, t.source_transaction),
-                jsonb_build_object(
-                    'amount', t.amount_minor, 'currency', t.currency,
-                    'destination', t.destination,
-                    case when t.source_transaction is null
-                        then 'transfer_group' else 'source_transaction' end,
-                    coalesce(t.source_transaction, t.payout_ref)),
-                sha256(convert_to(t.request::text, 'UTF8')))
-            or (t.request -> 'metadata' @> jsonb_build_object(
-                'payout_ref', t.payout_ref, 'settlement_id', t.settlement_id,
-                'payee_id', t.payee_id)) is not true)
-    )
-    select 'every request still to be sent says what its row says', count(*) = 0,
-        format('%s do not%s', count(*), ', the first is of transfer ' || min(w.payout_transfer_id)),
-        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
-    from wrong as w
-$$;
-
-
---
--- Name: FUNCTION check_requests(); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.check_requests() IS 'Part of payout_api.doctor(): no transfer asks Stripe for something else than its row says.';
-
-
---
 -- Name: check_rights(); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -1590,6 +1557,74 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.check_rights() IS 'Part of payout_api.doctor(): rights beyond reading are those that the migrations gave.';
+
+
+--
+-- Name: check_rules(); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.check_rules() RETURNS TABLE(check_name text, is_ok boolean, detail text, hint text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    with open_transfers as (
+        select s as progress, t.*
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where s.state not in ('paid', 'cancelled')
+    ), wrong as (
+        select o.payout_transfer_id as id, 'every request still to be sent says what its row says'
+        from open_transfers as o
+        where o.amount_minor <= 0 or not starts_with(o.destination, 'acct_')
+            or o.payout_ref
+                <> payout.payout_ref(o.settlement_id, o.payee_id, o.source_transaction)
+            or o.request_sha256 <> payout.request_sha256(o.request)
+            or case jsonb_typeof(o.request) when 'object' then o.request - 'metadata' end
+                is distinct from jsonb_build_object(
+                    'amount', o.amount_minor, 'currency', o.currency,
+                    'destination', o.destination,
+                    case when o.source_transaction is null
+                        then 'transfer_group' else 'source_transaction' end,
+                    coalesce(o.source_transaction, o.payout_ref))
+            or (o.request -> 'metadata' @> jsonb_build_object(
+                'payout_ref', o.payout_ref, 'settlement_id', o.settlement_id,
+                'payee_id', o.payee_id)) is not true
+        union all
+        select o.payout_transfer_id, 'every transfer that is not paid can go on'
+        from open_transfers as o
+        where payout.progress_problem(o.progress) is not null
+        union all
+        select e.ledger_entry_id, 'every entry is a movement that exists'
+        from payout.ledger_entries as e
+        where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
+            or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
+            or (
+                e.kind,
+                case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
+                case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
+            ) not in (
+                ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
+                ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
+                ('reversal', 'stripe_balance', '*'))
+    )
+    select r.rule, count(w.id) = 0,
+        format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),
+        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
+    from (values
+        ('every request still to be sent says what its row says'),
+        ('every transfer that is not paid can go on'),
+        ('every entry is a movement that exists')
+    ) as r (rule)
+    left join wrong as w (id, rule) on w.rule = r.rule
+    group by r.rule
+$$;
+
+
+--
+-- Name: FUNCTION check_rules(); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.check_rules() IS 'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their tables.';
 
 
 --
@@ -2162,8 +2197,12 @@ begin
         return v_payout_job_id;
     end if;
 
+    -- First: a reserved key in the metadata would be found wrong in the requests.
+    if p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_header(p_settlement);
+    end if;
     v_made_minor := payout.create_transfers(p_settlement, v_payout_job_id);
-    if v_made_minor is distinct from p_settlement.total_minor or p_settlement.metadata <> '{}' then
+    if v_made_minor is distinct from p_settlement.total_minor then
         perform payout.refuse_bad_settlement(p_settlement, v_made_minor);
     end if;
     return v_payout_job_id;
@@ -2239,8 +2278,10 @@ begin
         and p_line.amount_minor <= c.largest_amount_minor
         and p_line.amount_minor % c.amount_step = 0;
 
-    if v_destination is null or p_line.amount_minor <> p_settlement.total_minor
-        or p_settlement.metadata <> '{}' then
+    if p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_header(p_settlement);
+    end if;
+    if v_destination is null or p_line.amount_minor <> p_settlement.total_minor then
         perform payout.refuse_bad_settlement(
             p_settlement, case when v_destination is not null then p_line.amount_minor::bigint end);
     end if;
@@ -2323,7 +2364,7 @@ begin
     ), states as (
         -- The bells are shared out evenly; without any the sweep will ring.
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
-        select t.payout_transfer_id, coalesce(p_settlement.pay_after, now()),
+        select t.payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
             b.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
                 * cardinality(b.ids) / count(*) over ()]
         from transfers as t
@@ -4465,6 +4506,47 @@ COMMENT ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason tex
 
 
 --
+-- Name: progress_problem(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.progress_problem(p_state payout.transfer_states) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return case
+        when p_state.generation < 1 then 'generation_counts_from_one'
+        when p_state.attempt < 0 then 'attempt_counts_from_zero'
+        when p_state.tries < 0 then 'tries_count_from_zero'
+        when p_state.state = 'cancelled' and p_state.attempt <> 0
+            then 'cancelled_was_never_attempted'
+        when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
+            then 'only_in_flight_has_a_lease'
+        when p_state.state = 'in_flight' and p_state.first_sent_at is null
+            then 'in_flight_has_been_sent'
+        when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
+            then 'paid_names_its_transfer'
+        when p_state.state in ('scheduled', 'retry_wait', 'unknown')
+            and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
+        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled')
+            and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
+        when p_state.state in ('parked', 'failed') and p_state.reason is null
+            then 'parked_and_failed_say_why'
+        when p_state.state <> 'parked' and p_state.next_lookup_at is not null
+            then 'only_parked_is_looked_up'
+    end;
+end
+$$;
+
+
+--
+-- Name: FUNCTION progress_problem(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.progress_problem(p_state payout.transfer_states) IS 'The first rule about counters, lease, next steps, Stripe''s id and reason that the row breaks; null: none.';
+
+
+--
 -- Name: proof_of_absence(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -5127,51 +5209,6 @@ COMMENT ON FUNCTION payout.refuse_bad_payees(p_settlement_id text) IS 'Refuses a
 
 
 --
--- Name: refuse_bad_progress(payout.transfer_states); Type: FUNCTION; Schema: payout; Owner: -
---
-
-CREATE FUNCTION payout.refuse_bad_progress(p_state payout.transfer_states) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-    v_broken text := case
-        when p_state.generation < 1 then 'generation_counts_from_one'
-        when p_state.attempt < 0 then 'attempt_counts_from_zero'
-        when p_state.tries < 0 then 'tries_count_from_zero'
-        when p_state.state = 'cancelled' and p_state.attempt <> 0
-            then 'cancelled_was_never_attempted'
-        when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
-            then 'only_in_flight_has_a_lease'
-        when p_state.state = 'in_flight' and p_state.first_sent_at is null
-            then 'in_flight_has_been_sent'
-        when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
-            then 'paid_names_its_transfer'
-        when p_state.state in ('scheduled', 'retry_wait', 'unknown')
-            and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
-        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled')
-            and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
-        when p_state.state in ('parked', 'failed') and p_state.reason is null
-            then 'parked_and_failed_say_why'
-        when p_state.state <> 'parked' and p_state.next_lookup_at is not null
-            then 'only_parked_is_looked_up'
-    end;
-begin
-    if v_broken is not null then
-        perform payout.refuse_bad_row('transfer_states', v_broken);
-    end if;
-end
-$$;
-
-
---
--- Name: FUNCTION refuse_bad_progress(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
---
-
-COMMENT ON FUNCTION payout.refuse_bad_progress(p_state payout.transfer_states) IS 'Refuses a row whose counters, lease, next steps, Stripe''s id or reason are not those that its state has (23514).';
-
-
---
 -- Name: refuse_bad_row(text, text); Type: FUNCTION; Schema: payout; Owner: -
 --
 
@@ -5625,6 +5662,27 @@ $$;
 --
 
 COMMENT ON FUNCTION payout.reopen_failed(p_now timestamp with time zone, p_limit integer) IS 'Opens the next key for up to p_limit failed transfers that are due and may have one; returns how many.';
+
+
+--
+-- Name: request_sha256(jsonb); Type: FUNCTION; Schema: payout; Owner: -
+--
+
+CREATE FUNCTION payout.request_sha256(p_request jsonb) RETURNS bytea
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    return sha256(replace(p_request::text, E'\\', E'\\\\')::bytea);
+end
+$$;
+
+
+--
+-- Name: FUNCTION request_sha256(p_request jsonb); Type: COMMENT; Schema: payout; Owner: -
+--
+
+COMMENT ON FUNCTION payout.request_sha256(p_request jsonb) IS 'SHA-256 of the JSON text of a request.';
 
 
 --
@@ -6213,8 +6271,8 @@ begin
             t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
             t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
             t.request, extract(epoch from t.created_at)::text)
-            || case when t.request_sha256 = sha256(convert_to(t.request::text, 'UTF8')) then '[]'
-                else jsonb_build_array(t.request_sha256::text) end)
+            || case when t.request_sha256 = payout.request_sha256(t.request) then '[]'
+                else jsonb_build_array(encode(t.request_sha256, 'hex')) end)
         from payout.payout_transfers as t
         where t.payout_transfer_id between p_first_id and p_last_id
         order by t.payout_transfer_id limit p_limit;
@@ -6727,6 +6785,7 @@ declare
         'payee_id', new.payee_id]);
     v_request jsonb;
     v_request_sha256 bytea;
+    v_broken text;
 begin
     if new.request is not null then
         v_metadata := case jsonb_typeof(new.request -> 'metadata')
@@ -6744,18 +6803,19 @@ begin
     v_request_sha256 := sha256(replace(v_request::text, E'\\', E'\\\\')::bytea);
 
     if new.amount_minor <= 0 then
-        perform payout.refuse_bad_row('payout_transfers', 'amount_is_positive');
+        v_broken := 'amount_is_positive';
     elsif not starts_with(new.destination, 'acct_') then
-        perform payout.refuse_bad_row('payout_transfers', 'destination_is_a_stripe_account');
+        v_broken := 'destination_is_a_stripe_account';
     elsif new.payout_ref is not null or new.request is not null
         or new.request_sha256 is not null then
-        if new.payout_ref <> v_payout_ref then
-            perform payout.refuse_bad_row('payout_transfers', 'payout_ref_is_derived');
-        elsif not v_request @> new.request then
-            perform payout.refuse_bad_row('payout_transfers', 'request_says_what_the_row_says');
-        elsif new.request_sha256 <> v_request_sha256 then
-            perform payout.refuse_bad_row('payout_transfers', 'digest_is_of_the_request');
-        end if;
+        v_broken := case
+            when new.payout_ref <> v_payout_ref then 'payout_ref_is_derived'
+            when not v_request @> new.request then 'request_says_what_the_row_says'
+            when new.request_sha256 <> v_request_sha256 then 'digest_is_of_the_request'
+        end;
+    end if;
+    if v_broken is not null then
+        perform payout.refuse_bad_row('payout_transfers', v_broken);
     end if;
 
     new.payout_ref := v_payout_ref;
@@ -6885,7 +6945,8 @@ begin
     if new.state <> 'complete' then
         return null;
     end if;
-    -- Two lines are enough to see whether there is exactly one; none if it has its job.
+    -- Two lines are enough to see whether there is exactly one; none if it has its job. One
+    -- that was complete before may have a job that an older snapshot does not show.
     v_lines := array(
         select l
         from payout.settlement_lines as l
@@ -6894,7 +6955,7 @@ begin
                 select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
             )
         limit 2);
-    if cardinality(v_lines) = 1 then
+    if cardinality(v_lines) = 1 and old.state is distinct from 'complete' then
         perform payout.create_single_payout(new, v_lines[1]);
     else
         perform payout.create_payout_job(new);
@@ -6921,6 +6982,7 @@ CREATE FUNCTION payout.tg_transfer_states__check_progress() RETURNS trigger
     AS $$
 declare
     v_problem text;
+    v_broken text;
 begin
     if new.payout_transfer_id <> old.payout_transfer_id then
         v_problem := 'progress belongs to one transfer';
@@ -6960,7 +7022,10 @@ begin
                 schema = tg_table_schema,
                 table = tg_table_name;
     end if;
-    perform payout.refuse_bad_progress(new);
+    v_broken := payout.progress_problem(new);
+    if v_broken is not null then
+        perform payout.refuse_bad_row('transfer_states', v_broken);
+    end if;
     return new;
 end
 $$;
@@ -6970,7 +7035,7 @@ $$;
 -- Name: FUNCTION tg_transfer_states__check_progress(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.tg_transfer_states__check_progress() IS 'Trigger: attempt and generation never go back, a new key has its evidence (SP103).';
+COMMENT ON FUNCTION payout.tg_transfer_states__check_progress() IS 'Trigger: attempt and generation never go back, a new key has its evidence (SP103), and the row keeps its rules (23514).';
 
 
 --
@@ -6981,6 +7046,8 @@ CREATE FUNCTION payout.tg_transfer_states__check_start() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+    v_broken text;
 begin
     -- All that a settlement writes.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
@@ -7003,7 +7070,10 @@ begin
                 schema = tg_table_schema,
                 table = tg_table_name;
     end if;
-    perform payout.refuse_bad_progress(new);
+    v_broken := payout.progress_problem(new);
+    if v_broken is not null then
+        perform payout.refuse_bad_row('transfer_states', v_broken);
+    end if;
     return new;
 end
 $$;
@@ -7013,7 +7083,7 @@ $$;
 -- Name: FUNCTION tg_transfer_states__check_start(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.tg_transfer_states__check_start() IS 'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103).';
+COMMENT ON FUNCTION payout.tg_transfer_states__check_start() IS 'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps the rules of its row (23514).';
 
 
 --
@@ -7562,7 +7632,8 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, p_metadata::payout.metadata, now(), true)::payout.settlements;
+        p_pay_after::payout.moment, p_metadata::payout.metadata, current_timestamp,
+        true)::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
     v_total_minor bigint := 0::bigint;
@@ -7643,7 +7714,7 @@ CREATE FUNCTION payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p
     union all
     select * from payout.check_settlements()
     union all
-    select * from payout.check_requests()
+    select * from payout.check_rules()
     union all
     select * from payout.check_references()
     union all
@@ -11118,17 +11189,17 @@ REVOKE ALL ON FUNCTION payout.check_references() FROM PUBLIC;
 
 
 --
--- Name: FUNCTION check_requests(); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.check_requests() FROM PUBLIC;
-
-
---
 -- Name: FUNCTION check_rights(); Type: ACL; Schema: payout; Owner: -
 --
 
 REVOKE ALL ON FUNCTION payout.check_rights() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_rules(); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.check_rules() FROM PUBLIC;
 
 
 --
@@ -11658,6 +11729,13 @@ REVOKE ALL ON FUNCTION payout.place_hold(p_scope text, p_subject text, p_reason 
 
 
 --
+-- Name: FUNCTION progress_problem(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.progress_problem(p_state payout.transfer_states) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION proof_of_absence(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -11756,13 +11834,6 @@ REVOKE ALL ON FUNCTION payout.refuse_bad_payees(p_settlement_id text) FROM PUBLI
 
 
 --
--- Name: FUNCTION refuse_bad_progress(p_state payout.transfer_states); Type: ACL; Schema: payout; Owner: -
---
-
-REVOKE ALL ON FUNCTION payout.refuse_bad_progress(p_state payout.transfer_states) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION refuse_bad_row(p_table text, p_rule text); Type: ACL; Schema: payout; Owner: -
 --
 
@@ -11851,6 +11922,13 @@ REVOKE ALL ON FUNCTION payout.remaining_facts(p_outcome payout.outcome) FROM PUB
 --
 
 REVOKE ALL ON FUNCTION payout.reopen_failed(p_now timestamp with time zone, p_limit integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION request_sha256(p_request jsonb); Type: ACL; Schema: payout; Owner: -
+--
+
+REVOKE ALL ON FUNCTION payout.request_sha256(p_request jsonb) FROM PUBLIC;
 
 
 --

@@ -7,6 +7,10 @@ set local check_function_bodies = off;
 
 set local role payout_owner;
 
+-- In the order in which a settlement takes them: it waits, or is waited for, and none is broken off.
+lock table payout.settlements, payout.payout_jobs, payout.payout_transfers,
+    payout.transfer_states, payout.ledger_entries in access exclusive mode;
+
 -- Triggers keep these rules from here on. Dropping the expression keeps the digests.
 -- squawk-ignore ban-drop-constraint
 alter table payout.payout_transfers drop constraint transfer_fits;
@@ -24,19 +28,20 @@ alter table payout.payout_transfers alter column created_at set default current_
 alter table payout.transfer_states alter column changed_at set default current_timestamp;
 alter table payout.ledger_entries alter column created_at set default current_timestamp;
 
--- frozen: procedures/guards/refuse_bad_progress.sql 57affae16fc0
--- refuse_bad_progress: the rules of a row of transfer_states.
+-- frozen: procedures/guards/progress_problem.sql b566d8fe66dd
+-- progress_problem: the rule that a row of transfer_states breaks.
 --
--- Raises: 23514 with the name of the first rule that is broken.
+-- Called by: the triggers that refuse such a row, and the doctor, who finds those that
+-- were written while the triggers were off.
 
-create or replace function payout.refuse_bad_progress(p_state payout.transfer_states)
-returns void
+create or replace function payout.progress_problem(p_state payout.transfer_states)
+returns text
 language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_broken text := case
+begin
+    return case
         when p_state.generation < 1 then 'generation_counts_from_one'
         when p_state.attempt < 0 then 'attempt_counts_from_zero'
         when p_state.tries < 0 then 'tries_count_from_zero'
@@ -57,16 +62,12 @@ declare
         when p_state.state <> 'parked' and p_state.next_lookup_at is not null
             then 'only_parked_is_looked_up'
     end;
-begin
-    if v_broken is not null then
-        perform payout.refuse_bad_row('transfer_states', v_broken);
-    end if;
 end
 $$;
-comment on function payout.refuse_bad_progress(payout.transfer_states) is
-    'Refuses a row whose counters, lease, next steps, Stripe''s id or reason are not those that '
-    'its state has (23514).';
--- end frozen: procedures/guards/refuse_bad_progress.sql
+comment on function payout.progress_problem(payout.transfer_states) is
+    'The first rule about counters, lease, next steps, Stripe''s id and reason that the row breaks; '
+    'null: none.';
+-- end frozen: procedures/guards/progress_problem.sql
 
 -- frozen: procedures/guards/refuse_bad_row.sql a070763b6e0a
 -- refuse_bad_row: the error that a check of that name would raise for a row.
@@ -99,7 +100,7 @@ comment on function payout.refuse_bad_row(text, text) is
 drop trigger if exists _510_check_start on payout.transfer_states;
 -- end dropped: procedures/guards/tg_transfer_states__check_progress.sql
 
--- frozen: procedures/guards/tg_transfer_states__check_progress.sql 32145b102226
+-- frozen: procedures/guards/tg_transfer_states__check_progress.sql a510e2a575e0
 -- tg_transfer_states__check_progress: attempts and keys only ever count up.
 --
 -- A row is never handed to another transfer. A claim, and nothing else, counts
@@ -119,6 +120,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text;
+    v_broken text;
 begin
     if new.payout_transfer_id <> old.payout_transfer_id then
         v_problem := 'progress belongs to one transfer';
@@ -158,12 +160,16 @@ begin
                 schema = tg_table_schema,
                 table = tg_table_name;
     end if;
-    perform payout.refuse_bad_progress(new);
+    v_broken := payout.progress_problem(new);
+    if v_broken is not null then
+        perform payout.refuse_bad_row('transfer_states', v_broken);
+    end if;
     return new;
 end
 $$;
 comment on function payout.tg_transfer_states__check_progress() is
-    'Trigger: attempt and generation never go back, a new key has its evidence (SP103).';
+    'Trigger: attempt and generation never go back, a new key has its evidence (SP103), and the row '
+    'keeps its rules (23514).';
 
 create or replace trigger _511_check_progress
     before update on payout.transfer_states
@@ -172,7 +178,7 @@ create or replace trigger _511_check_progress
 alter table payout.transfer_states enable always trigger _511_check_progress;
 -- end frozen: procedures/guards/tg_transfer_states__check_progress.sql
 
--- frozen: procedures/guards/tg_transfer_states__check_start.sql cf84914d6e57
+-- frozen: procedures/guards/tg_transfer_states__check_start.sql 349f8ab1832f
 -- tg_transfer_states__check_start: a transfer starts as scheduled, with its first key.
 --
 -- What a replica role copies may have come further; the rules of the row hold for it too.
@@ -184,6 +190,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_broken text;
 begin
     -- All that a settlement writes.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
@@ -206,12 +214,16 @@ begin
                 schema = tg_table_schema,
                 table = tg_table_name;
     end if;
-    perform payout.refuse_bad_progress(new);
+    v_broken := payout.progress_problem(new);
+    if v_broken is not null then
+        perform payout.refuse_bad_row('transfer_states', v_broken);
+    end if;
     return new;
 end
 $$;
 comment on function payout.tg_transfer_states__check_start() is
-    'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103).';
+    'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps '
+    'the rules of its row (23514).';
 
 create or replace trigger _500_check_start
     before insert on payout.transfer_states
@@ -224,7 +236,7 @@ alter table payout.transfer_states enable always trigger _500_check_start;
 drop function if exists payout.create_payout_job(payout.settlements, payout.settlement_lines[]);
 -- end dropped: procedures/scheduling/create_payout_job.sql
 
--- frozen: procedures/scheduling/create_payout_job.sql 31d68472c698
+-- frozen: procedures/scheduling/create_payout_job.sql 20914bfd7679
 -- create_payout_job: the payout job of a settlement, with its transfers and their books.
 --
 -- Called by: whoever has written or locked the settlement's row in this transaction.
@@ -256,8 +268,12 @@ begin
         return v_payout_job_id;
     end if;
 
+    -- First: a reserved key in the metadata would be found wrong in the requests.
+    if p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_header(p_settlement);
+    end if;
     v_made_minor := payout.create_transfers(p_settlement, v_payout_job_id);
-    if v_made_minor is distinct from p_settlement.total_minor or p_settlement.metadata <> '{}' then
+    if v_made_minor is distinct from p_settlement.total_minor then
         perform payout.refuse_bad_settlement(p_settlement, v_made_minor);
     end if;
     return v_payout_job_id;
@@ -269,13 +285,13 @@ comment on function payout.create_payout_job(payout.settlements) is
     'has changed meanwhile (SP402).';
 -- end frozen: procedures/scheduling/create_payout_job.sql
 
--- frozen: procedures/scheduling/create_single_payout.sql 462e3d5e5c7c
+-- frozen: procedures/scheduling/create_single_payout.sql e45f71197efc
 -- create_single_payout: the payout job of a settlement with one line, its transfer and books.
 --
 -- The common case of create_payout_job, without what many lines or a second time need:
 -- half its cost. Sequential scans are off where it is called.
--- Called by: whoever has written the settlement in this transaction and seen no job of it.
--- Raises: what refuse_bad_settlement raises.
+-- Called by: whoever has just written the settlement, which has no job yet.
+-- Raises: what refuse_bad_header and refuse_bad_settlement raise.
 
 create or replace function payout.create_single_payout(
     p_settlement payout.settlements, p_line payout.settlement_lines
@@ -304,8 +320,10 @@ begin
         and p_line.amount_minor <= c.largest_amount_minor
         and p_line.amount_minor % c.amount_step = 0;
 
-    if v_destination is null or p_line.amount_minor <> p_settlement.total_minor
-        or p_settlement.metadata <> '{}' then
+    if p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_header(p_settlement);
+    end if;
+    if v_destination is null or p_line.amount_minor <> p_settlement.total_minor then
         perform payout.refuse_bad_settlement(
             p_settlement, case when v_destination is not null then p_line.amount_minor::bigint end);
     end if;
@@ -351,7 +369,7 @@ comment on function payout.create_single_payout(payout.settlements, payout.settl
     'what create_payout_job refuses.';
 -- end frozen: procedures/scheduling/create_single_payout.sql
 
--- frozen: procedures/scheduling/create_transfers.sql abac24c94576
+-- frozen: procedures/scheduling/create_transfers.sql 96cdbafd2d03
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
@@ -391,7 +409,7 @@ begin
     ), states as (
         -- The bells are shared out evenly; without any the sweep will ring.
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
-        select t.payout_transfer_id, coalesce(p_settlement.pay_after, now()),
+        select t.payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
             b.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
                 * cardinality(b.ids) / count(*) over ()]
         from transfers as t
@@ -451,11 +469,10 @@ comment on function payout.payout_ref(text, text, text) is
     'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
 -- end frozen: procedures/scheduling/payout_ref.sql
 
--- frozen: procedures/scheduling/refuse_bad_settlement.sql 0033ce3b01b4
+-- frozen: procedures/scheduling/refuse_bad_settlement.sql e166d9faa369
 -- refuse_bad_settlement: why a settlement cannot be paid out as it stands.
 --
--- Called by: whoever makes its transfers, if they do not come to its total, or if there is
--- metadata to look at.
+-- Called by: whoever makes its transfers, if they do not come to its total.
 -- Raises: SP305, SP308 header; SP303 total; SP301, SP302 payees; SP304, SP306 amounts;
 -- SP402 the reason is gone by now, as when a payee was registered meanwhile.
 
@@ -485,6 +502,25 @@ comment on function payout.refuse_bad_settlement(payout.settlements, bigint) is
     'Refuses a settlement that cannot be paid out as it stands (SP301 to SP306, SP308), or of '
     'which another sum than its total can (SP402).';
 -- end frozen: procedures/scheduling/refuse_bad_settlement.sql
+
+-- frozen: procedures/scheduling/request_sha256.sql 14c6f9f12f13
+-- request_sha256: the digest of a frozen request.
+--
+-- Of the text in the encoding of the database, backslashes doubled for the cast only. The
+-- trigger that writes digests has the same expression: a call would cost more than it.
+
+create or replace function payout.request_sha256(p_request jsonb)
+returns bytea
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return sha256(replace(p_request::text, E'\\', E'\\\\')::bytea);
+end
+$$;
+comment on function payout.request_sha256(jsonb) is 'SHA-256 of the JSON text of a request.';
+-- end frozen: procedures/scheduling/request_sha256.sql
 
 -- frozen: procedures/scheduling/schedule_payout_job.sql f8e4b2218911
 -- schedule_payout_job: the one payout job of a complete settlement, by its id.
@@ -525,7 +561,7 @@ comment on function payout.schedule_payout_job(text) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable.';
 -- end frozen: procedures/scheduling/schedule_payout_job.sql
 
--- frozen: procedures/scheduling/tg_payout_transfers__derive.sql 8948a8a22fee
+-- frozen: procedures/scheduling/tg_payout_transfers__derive.sql 1dde4f72a4b7
 -- tg_payout_transfers__derive: what of a transfer follows from the rest of it.
 --
 -- Its identity, the parameters of POST /v1/transfers and their digest. An insert may leave
@@ -550,6 +586,7 @@ declare
         'payee_id', new.payee_id]);
     v_request jsonb;
     v_request_sha256 bytea;
+    v_broken text;
 begin
     if new.request is not null then
         v_metadata := case jsonb_typeof(new.request -> 'metadata')
@@ -567,18 +604,19 @@ begin
     v_request_sha256 := sha256(replace(v_request::text, E'\\', E'\\\\')::bytea);
 
     if new.amount_minor <= 0 then
-        perform payout.refuse_bad_row('payout_transfers', 'amount_is_positive');
+        v_broken := 'amount_is_positive';
     elsif not starts_with(new.destination, 'acct_') then
-        perform payout.refuse_bad_row('payout_transfers', 'destination_is_a_stripe_account');
+        v_broken := 'destination_is_a_stripe_account';
     elsif new.payout_ref is not null or new.request is not null
         or new.request_sha256 is not null then
-        if new.payout_ref <> v_payout_ref then
-            perform payout.refuse_bad_row('payout_transfers', 'payout_ref_is_derived');
-        elsif not v_request @> new.request then
-            perform payout.refuse_bad_row('payout_transfers', 'request_says_what_the_row_says');
-        elsif new.request_sha256 <> v_request_sha256 then
-            perform payout.refuse_bad_row('payout_transfers', 'digest_is_of_the_request');
-        end if;
+        v_broken := case
+            when new.payout_ref <> v_payout_ref then 'payout_ref_is_derived'
+            when not v_request @> new.request then 'request_says_what_the_row_says'
+            when new.request_sha256 <> v_request_sha256 then 'digest_is_of_the_request'
+        end;
+    end if;
+    if v_broken is not null then
+        perform payout.refuse_bad_row('payout_transfers', v_broken);
     end if;
 
     new.payout_ref := v_payout_ref;
@@ -598,7 +636,7 @@ create or replace trigger _110_derive
 alter table payout.payout_transfers enable always trigger _110_derive;
 -- end frozen: procedures/scheduling/tg_payout_transfers__derive.sql
 
--- frozen: procedures/scheduling/tg_settlements__schedule_payout_job.sql 25612a9bf932
+-- frozen: procedures/scheduling/tg_settlements__schedule_payout_job.sql cc5dc78ae85b
 -- tg_settlements__schedule_payout_job: a settlement that commits as complete has its payouts.
 --
 -- Deferred to the commit, so that settlement and lines may come in any order. What
@@ -623,7 +661,8 @@ begin
     if new.state <> 'complete' then
         return null;
     end if;
-    -- Two lines are enough to see whether there is exactly one; none if it has its job.
+    -- Two lines are enough to see whether there is exactly one; none if it has its job. One
+    -- that was complete before may have a job that an older snapshot does not show.
     v_lines := array(
         select l
         from payout.settlement_lines as l
@@ -632,7 +671,7 @@ begin
                 select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
             )
         limit 2);
-    if cardinality(v_lines) = 1 then
+    if cardinality(v_lines) = 1 and old.state is distinct from 'complete' then
         perform payout.create_single_payout(new, v_lines[1]);
     else
         perform payout.create_payout_job(new);
@@ -704,7 +743,7 @@ create or replace trigger _500_check_movement
 alter table payout.ledger_entries enable always trigger _500_check_movement;
 -- end frozen: procedures/ledger/tg_ledger_entries__check_movement.sql
 
--- frozen: procedures/api/app/complete_settlement.sql d41d0ef98097
+-- frozen: procedures/api/app/complete_settlement.sql 1d23017fa926
 -- complete_settlement: record a whole settlement and schedule its payouts, in one call.
 --
 -- Called by: the application, or a trigger on a settlement table it already has.
@@ -731,7 +770,8 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, p_metadata::payout.metadata, now(), true)::payout.settlements;
+        p_pay_after::payout.moment, p_metadata::payout.metadata, current_timestamp,
+        true)::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
     v_total_minor bigint := 0::bigint;
@@ -791,7 +831,7 @@ grant execute on function payout_api.complete_settlement(
 ) to payout_app;
 -- end frozen: procedures/api/app/complete_settlement.sql
 
--- frozen: procedures/api/operator/doctor.sql 609dfcfe94bd
+-- frozen: procedures/api/operator/doctor.sql ee39f1fe501c
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
@@ -821,7 +861,7 @@ as $$
     union all
     select * from payout.check_settlements()
     union all
-    select * from payout.check_requests()
+    select * from payout.check_rules()
     union all
     select * from payout.check_references()
     union all
@@ -835,7 +875,7 @@ grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/api/operator/doctor.sql
 
--- frozen: procedures/doctor/check_guards.sql f002e337d28b
+-- frozen: procedures/doctor/check_guards.sql c1357c21083e
 -- check_guards: whether triggers, owners and rights are still as they were deployed.
 --
 -- `alter table … enable trigger all` and a restore with --disable-triggers
@@ -870,6 +910,13 @@ as $$
     from pg_trigger as t
     where t.tgrelid = 'payout.settlements'::regclass and t.tgname = '_900_schedule_payout_job'
     union all
+    select 'no table is part of another', count(*) = 0,
+        coalesce(string_agg(i.inhrelid::regclass::text, ', '), 'no child'),
+        'find out who made it: its rows count as those of its parent, and no guard sees them'
+    from pg_inherits as i
+    join pg_class as c on c.oid = i.inhparent
+    where c.relnamespace = 'payout'::regnamespace and c.relkind = 'r'
+    union all
     select 'everything belongs to payout_owner', count(*) = 0,
         coalesce(string_agg(o.name, ', '), 'tables, views and functions'),
         'alter … owner to payout_owner'
@@ -896,44 +943,72 @@ comment on function payout.check_guards() is
     'Part of payout_api.doctor(): triggers, owners and rights are as deployed.';
 -- end frozen: procedures/doctor/check_guards.sql
 
--- frozen: procedures/doctor/check_requests.sql 8d2956d45d6f
--- check_requests: whether what is still to be sent says what its row says.
+-- frozen: procedures/doctor/check_rules.sql 53f946d477ff
+-- check_rules: whether rows that were written while their guards were off keep the rules.
 --
--- A row that was written while its guards were off may say one thing and ask Stripe for
--- another. What is paid has been compared with Stripe's answer.
+-- Of transfers only what may still be sent: what is paid was compared with Stripe's answer,
+-- what is cancelled is not sent.
 
-create or replace function payout.check_requests()
+create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with wrong as (
-        select t.payout_transfer_id
-        from payout.payout_transfers as t
-        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    with open_transfers as (
+        select s as progress, t.*
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.state not in ('paid', 'cancelled')
-            and ((t.payout_ref, t.request - 'metadata', t.request_sha256) <> (
-                payout.payout_ref(t.settlement_id, t.payee_id, t.source_transaction),
-                jsonb_build_object(
-                    'amount', t.amount_minor, 'currency', t.currency,
-                    'destination', t.destination,
-                    case when t.source_transaction is null
+    ), wrong as (
+        select o.payout_transfer_id as id, 'every request still to be sent says what its row says'
+        from open_transfers as o
+        where o.amount_minor <= 0 or not starts_with(o.destination, 'acct_')
+            or o.payout_ref
+                <> payout.payout_ref(o.settlement_id, o.payee_id, o.source_transaction)
+            or o.request_sha256 <> payout.request_sha256(o.request)
+            or case jsonb_typeof(o.request) when 'object' then o.request - 'metadata' end
+                is distinct from jsonb_build_object(
+                    'amount', o.amount_minor, 'currency', o.currency,
+                    'destination', o.destination,
+                    case when o.source_transaction is null
                         then 'transfer_group' else 'source_transaction' end,
-                    coalesce(t.source_transaction, t.payout_ref)),
-                sha256(convert_to(t.request::text, 'UTF8')))
-            or (t.request -> 'metadata' @> jsonb_build_object(
-                'payout_ref', t.payout_ref, 'settlement_id', t.settlement_id,
-                'payee_id', t.payee_id)) is not true)
+                    coalesce(o.source_transaction, o.payout_ref))
+            or (o.request -> 'metadata' @> jsonb_build_object(
+                'payout_ref', o.payout_ref, 'settlement_id', o.settlement_id,
+                'payee_id', o.payee_id)) is not true
+        union all
+        select o.payout_transfer_id, 'every transfer that is not paid can go on'
+        from open_transfers as o
+        where payout.progress_problem(o.progress) is not null
+        union all
+        select e.ledger_entry_id, 'every entry is a movement that exists'
+        from payout.ledger_entries as e
+        where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
+            or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
+            or (
+                e.kind,
+                case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
+                case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
+            ) not in (
+                ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
+                ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
+                ('reversal', 'stripe_balance', '*'))
     )
-    select 'every request still to be sent says what its row says', count(*) = 0,
-        format('%s do not%s', count(*), ', the first is of transfer ' || min(w.payout_transfer_id)),
+    select r.rule, count(w.id) = 0,
+        format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),
         'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
-    from wrong as w
+    from (values
+        ('every request still to be sent says what its row says'),
+        ('every transfer that is not paid can go on'),
+        ('every entry is a movement that exists')
+    ) as r (rule)
+    left join wrong as w (id, rule) on w.rule = r.rule
+    group by r.rule
 $$;
-comment on function payout.check_requests() is
-    'Part of payout_api.doctor(): no transfer asks Stripe for something else than its row says.';
--- end frozen: procedures/doctor/check_requests.sql
+comment on function payout.check_rules() is
+    'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their tables.';
+-- end frozen: procedures/doctor/check_rules.sql
 
 -- frozen: procedures/doorbell/ring_for_job.sql a17614abbd86
 -- ring_for_job: ring for the transfers of a job that is being scheduled.
@@ -984,13 +1059,14 @@ comment on function payout.ring_for_job(bigint, integer, timestamptz) is
     'transfers, or lets a bell serve that waits already; none before pay_after. Returns the bells.';
 -- end frozen: procedures/doorbell/ring_for_job.sql
 
--- frozen: procedures/seals/sealed_rows_v1.sql 24ef279024d2
+-- frozen: procedures/seals/sealed_rows_v1.sql a75c449f9867
 -- sealed_rows_v1: the rows of a range of ids, each with its time and its digest.
 --
 -- A digest covers the columns named here and no others, as a JSON array of
 -- numbers, texts, truths and seconds since 1970: no setting of a session shows
 -- in it. Seals of version 1 stand on this text: to cover a later column append it
--- where it is not null, so that rows from before keep their digests; else write a v2.
+-- where it is not null, or not what it was, so that rows from before keep their digests;
+-- else write a v2.
 
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
@@ -1039,8 +1115,8 @@ begin
             t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
             t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
             t.request, extract(epoch from t.created_at)::text)
-            || case when t.request_sha256 = sha256(convert_to(t.request::text, 'UTF8')) then '[]'
-                else jsonb_build_array(t.request_sha256::text) end)
+            || case when t.request_sha256 = payout.request_sha256(t.request) then '[]'
+                else jsonb_build_array(encode(t.request_sha256, 'hex')) end)
         from payout.payout_transfers as t
         where t.payout_transfer_id between p_first_id and p_last_id
         order by t.payout_transfer_id limit p_limit;

@@ -14,6 +14,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -317,6 +318,13 @@ def connect(dsn: Callable[..., str]) -> Iterator[Callable[..., Connection]]:
 def db(clone: Connection) -> Connection:
     """A superuser's autocommit connection to the test's database."""
     return clone
+
+
+@pytest.fixture
+def background() -> Iterator[ThreadPoolExecutor]:
+    """Do something while the test goes on; it has ended when the test has."""
+    with ThreadPoolExecutor() as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ set local check_function_bodies = off;
 
 set local role payout_owner;
 
+lock table payout.settlements, payout.payout_jobs, payout.payout_transfers,
+    payout.transfer_states, payout.ledger_entries in access exclusive mode;
+
 -- frozen: procedures/guards/tg_transfer_states__check_progress.sql e3216f2b5039
 -- tg_transfer_states__check_progress: attempts and keys only ever count up.
 --
@@ -928,9 +931,9 @@ grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/api/operator/doctor.sql
 
--- dropped: procedures/doctor/check_requests.sql
-drop function if exists payout.check_requests();
--- end dropped: procedures/doctor/check_requests.sql
+-- dropped: procedures/doctor/check_rules.sql
+drop function if exists payout.check_rules();
+-- end dropped: procedures/doctor/check_rules.sql
 
 -- dropped: procedures/ledger/tg_ledger_entries__check_movement.sql
 drop trigger if exists _500_check_movement on payout.ledger_entries;
@@ -941,6 +944,10 @@ drop function if exists payout.tg_ledger_entries__check_movement();
 drop trigger if exists _110_derive on payout.payout_transfers;
 drop function if exists payout.tg_payout_transfers__derive();
 -- end dropped: procedures/scheduling/tg_payout_transfers__derive.sql
+
+-- dropped: procedures/scheduling/request_sha256.sql
+drop function if exists payout.request_sha256(jsonb);
+-- end dropped: procedures/scheduling/request_sha256.sql
 
 -- dropped: procedures/scheduling/refuse_bad_settlement.sql
 drop function if exists payout.refuse_bad_settlement(payout.settlements, bigint);
@@ -959,9 +966,9 @@ drop function if exists payout.tg_transfer_states__check_start();
 drop function if exists payout.refuse_bad_row(text, text);
 -- end dropped: procedures/guards/refuse_bad_row.sql
 
--- dropped: procedures/guards/refuse_bad_progress.sql
-drop function if exists payout.refuse_bad_progress(payout.transfer_states);
--- end dropped: procedures/guards/refuse_bad_progress.sql
+-- dropped: procedures/guards/progress_problem.sql
+drop function if exists payout.progress_problem(payout.transfer_states);
+-- end dropped: procedures/guards/progress_problem.sql
 
 alter table payout.ledger_entries alter column created_at set default now();
 alter table payout.transfer_states alter column changed_at set default now();

@@ -1,8 +1,8 @@
 -- Verify 0018-derived-by-triggers: each query fails if what it names is missing.
 
--- exists: procedures/guards/refuse_bad_progress.sql
-select 'payout.refuse_bad_progress(payout.transfer_states)'::regprocedure;
--- end exists: procedures/guards/refuse_bad_progress.sql
+-- exists: procedures/guards/progress_problem.sql
+select 'payout.progress_problem(payout.transfer_states)'::regprocedure;
+-- end exists: procedures/guards/progress_problem.sql
 
 -- exists: procedures/guards/refuse_bad_row.sql
 select 'payout.refuse_bad_row(text, text)'::regprocedure;
@@ -40,6 +40,10 @@ select 'payout.payout_ref(text, text, text)'::regprocedure;
 select 'payout.refuse_bad_settlement(payout.settlements, bigint)'::regprocedure;
 -- end exists: procedures/scheduling/refuse_bad_settlement.sql
 
+-- exists: procedures/scheduling/request_sha256.sql
+select 'payout.request_sha256(jsonb)'::regprocedure;
+-- end exists: procedures/scheduling/request_sha256.sql
+
 -- exists: procedures/scheduling/schedule_payout_job.sql
 select 'payout.schedule_payout_job(text)'::regprocedure;
 -- end exists: procedures/scheduling/schedule_payout_job.sql
@@ -74,9 +78,9 @@ select 'payout_api.doctor(text, boolean)'::regprocedure;
 select 'payout.check_guards()'::regprocedure;
 -- end exists: procedures/doctor/check_guards.sql
 
--- exists: procedures/doctor/check_requests.sql
-select 'payout.check_requests()'::regprocedure;
--- end exists: procedures/doctor/check_requests.sql
+-- exists: procedures/doctor/check_rules.sql
+select 'payout.check_rules()'::regprocedure;
+-- end exists: procedures/doctor/check_rules.sql
 
 -- exists: procedures/doorbell/ring_for_job.sql
 select 'payout.ring_for_job(bigint, integer, timestamptz)'::regprocedure;

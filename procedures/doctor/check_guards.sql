@@ -32,6 +32,13 @@ as $$
     from pg_trigger as t
     where t.tgrelid = 'payout.settlements'::regclass and t.tgname = '_900_schedule_payout_job'
     union all
+    select 'no table is part of another', count(*) = 0,
+        coalesce(string_agg(i.inhrelid::regclass::text, ', '), 'no child'),
+        'find out who made it: its rows count as those of its parent, and no guard sees them'
+    from pg_inherits as i
+    join pg_class as c on c.oid = i.inhparent
+    where c.relnamespace = 'payout'::regnamespace and c.relkind = 'r'
+    union all
     select 'everything belongs to payout_owner', count(*) = 0,
         coalesce(string_agg(o.name, ', '), 'tables, views and functions'),
         'alter … owner to payout_owner'

@@ -17,6 +17,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text;
+    v_broken text;
 begin
     if new.payout_transfer_id <> old.payout_transfer_id then
         v_problem := 'progress belongs to one transfer';
@@ -56,12 +57,16 @@ begin
                 schema = tg_table_schema,
                 table = tg_table_name;
     end if;
-    perform payout.refuse_bad_progress(new);
+    v_broken := payout.progress_problem(new);
+    if v_broken is not null then
+        perform payout.refuse_bad_row('transfer_states', v_broken);
+    end if;
     return new;
 end
 $$;
 comment on function payout.tg_transfer_states__check_progress() is
-    'Trigger: attempt and generation never go back, a new key has its evidence (SP103).';
+    'Trigger: attempt and generation never go back, a new key has its evidence (SP103), and the row '
+    'keeps its rules (23514).';
 
 create or replace trigger _511_check_progress
     before update on payout.transfer_states

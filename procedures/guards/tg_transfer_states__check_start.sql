@@ -9,6 +9,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_broken text;
 begin
     -- All that a settlement writes.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
@@ -31,12 +33,16 @@ begin
                 schema = tg_table_schema,
                 table = tg_table_name;
     end if;
-    perform payout.refuse_bad_progress(new);
+    v_broken := payout.progress_problem(new);
+    if v_broken is not null then
+        perform payout.refuse_bad_row('transfer_states', v_broken);
+    end if;
     return new;
 end
 $$;
 comment on function payout.tg_transfer_states__check_start() is
-    'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103).';
+    'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps '
+    'the rules of its row (23514).';
 
 create or replace trigger _500_check_start
     before insert on payout.transfer_states

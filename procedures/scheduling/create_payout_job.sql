@@ -29,8 +29,12 @@ begin
         return v_payout_job_id;
     end if;
 
+    -- First: a reserved key in the metadata would be found wrong in the requests.
+    if p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_header(p_settlement);
+    end if;
     v_made_minor := payout.create_transfers(p_settlement, v_payout_job_id);
-    if v_made_minor is distinct from p_settlement.total_minor or p_settlement.metadata <> '{}' then
+    if v_made_minor is distinct from p_settlement.total_minor then
         perform payout.refuse_bad_settlement(p_settlement, v_made_minor);
     end if;
     return v_payout_job_id;

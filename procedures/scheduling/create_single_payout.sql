@@ -2,8 +2,8 @@
 --
 -- The common case of create_payout_job, without what many lines or a second time need:
 -- half its cost. Sequential scans are off where it is called.
--- Called by: whoever has written the settlement in this transaction and seen no job of it.
--- Raises: what refuse_bad_settlement raises.
+-- Called by: whoever has just written the settlement, which has no job yet.
+-- Raises: what refuse_bad_header and refuse_bad_settlement raise.
 
 create or replace function payout.create_single_payout(
     p_settlement payout.settlements, p_line payout.settlement_lines
@@ -32,8 +32,10 @@ begin
         and p_line.amount_minor <= c.largest_amount_minor
         and p_line.amount_minor % c.amount_step = 0;
 
-    if v_destination is null or p_line.amount_minor <> p_settlement.total_minor
-        or p_settlement.metadata <> '{}' then
+    if p_settlement.metadata <> '{}' then
+        perform payout.refuse_bad_header(p_settlement);
+    end if;
+    if v_destination is null or p_line.amount_minor <> p_settlement.total_minor then
         perform payout.refuse_bad_settlement(
             p_settlement, case when v_destination is not null then p_line.amount_minor::bigint end);
     end if;

@@ -37,7 +37,7 @@ begin
     ), states as (
         -- The bells are shared out evenly; without any the sweep will ring.
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
-        select t.payout_transfer_id, coalesce(p_settlement.pay_after, now()),
+        select t.payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
             b.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
                 * cardinality(b.ids) / count(*) over ()]
         from transfers as t

@@ -1,7 +1,6 @@
 -- refuse_bad_settlement: why a settlement cannot be paid out as it stands.
 --
--- Called by: whoever makes its transfers, if they do not come to its total, or if there is
--- metadata to look at.
+-- Called by: whoever makes its transfers, if they do not come to its total.
 -- Raises: SP305, SP308 header; SP303 total; SP301, SP302 payees; SP304, SP306 amounts;
 -- SP402 the reason is gone by now, as when a payee was registered meanwhile.
 

@@ -22,6 +22,7 @@ declare
         'payee_id', new.payee_id]);
     v_request jsonb;
     v_request_sha256 bytea;
+    v_broken text;
 begin
     if new.request is not null then
         v_metadata := case jsonb_typeof(new.request -> 'metadata')
@@ -39,18 +40,19 @@ begin
     v_request_sha256 := sha256(replace(v_request::text, E'\\', E'\\\\')::bytea);
 
     if new.amount_minor <= 0 then
-        perform payout.refuse_bad_row('payout_transfers', 'amount_is_positive');
+        v_broken := 'amount_is_positive';
     elsif not starts_with(new.destination, 'acct_') then
-        perform payout.refuse_bad_row('payout_transfers', 'destination_is_a_stripe_account');
+        v_broken := 'destination_is_a_stripe_account';
     elsif new.payout_ref is not null or new.request is not null
         or new.request_sha256 is not null then
-        if new.payout_ref <> v_payout_ref then
-            perform payout.refuse_bad_row('payout_transfers', 'payout_ref_is_derived');
-        elsif not v_request @> new.request then
-            perform payout.refuse_bad_row('payout_transfers', 'request_says_what_the_row_says');
-        elsif new.request_sha256 <> v_request_sha256 then
-            perform payout.refuse_bad_row('payout_transfers', 'digest_is_of_the_request');
-        end if;
+        v_broken := case
+            when new.payout_ref <> v_payout_ref then 'payout_ref_is_derived'
+            when not v_request @> new.request then 'request_says_what_the_row_says'
+            when new.request_sha256 <> v_request_sha256 then 'digest_is_of_the_request'
+        end;
+    end if;
+    if v_broken is not null then
+        perform payout.refuse_bad_row('payout_transfers', v_broken);
     end if;
 
     new.payout_ref := v_payout_ref;

@@ -22,7 +22,8 @@ begin
     if new.state <> 'complete' then
         return null;
     end if;
-    -- Two lines are enough to see whether there is exactly one; none if it has its job.
+    -- Two lines are enough to see whether there is exactly one; none if it has its job. One
+    -- that was complete before may have a job that an older snapshot does not show.
     v_lines := array(
         select l
         from payout.settlement_lines as l
@@ -31,7 +32,7 @@ begin
                 select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
             )
         limit 2);
-    if cardinality(v_lines) = 1 then
+    if cardinality(v_lines) = 1 and old.state is distinct from 'complete' then
         perform payout.create_single_payout(new, v_lines[1]);
     else
         perform payout.create_payout_job(new);

@@ -3,7 +3,8 @@
 -- A digest covers the columns named here and no others, as a JSON array of
 -- numbers, texts, truths and seconds since 1970: no setting of a session shows
 -- in it. Seals of version 1 stand on this text: to cover a later column append it
--- where it is not null, so that rows from before keep their digests; else write a v2.
+-- where it is not null, or not what it was, so that rows from before keep their digests;
+-- else write a v2.
 
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
@@ -52,8 +53,8 @@ begin
             t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
             t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
             t.request, extract(epoch from t.created_at)::text)
-            || case when t.request_sha256 = sha256(convert_to(t.request::text, 'UTF8')) then '[]'
-                else jsonb_build_array(t.request_sha256::text) end)
+            || case when t.request_sha256 = payout.request_sha256(t.request) then '[]'
+                else jsonb_build_array(encode(t.request_sha256, 'hex')) end)
         from payout.payout_transfers as t
         where t.payout_transfer_id between p_first_id and p_last_id
         order by t.payout_transfer_id limit p_limit;

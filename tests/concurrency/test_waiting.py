@@ -6,7 +6,7 @@ when Postgres says that the second waits for a lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -34,12 +34,6 @@ TRY_AGAIN: Final = Refusal("40001", "could not serialize access due to concurren
 DEADLOCK: Final = Refusal("40P01", "deadlock detected")
 
 Act = Callable[[Connection], object]
-
-
-@pytest.fixture
-def background() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as pool:
-        yield pool
 
 
 @pytest.fixture

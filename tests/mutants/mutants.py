@@ -460,7 +460,7 @@ MUTANTS = [
     ),
     Mutant(
         "a doctor who compares no requests",
-        (Edit("doctor/check_requests.sql", "where s.state not in", "where false and s.state in"),),
+        (Edit("doctor/check_rules.sql", "where s.state not in", "where false and s.state in"),),
         probes.the_doctor_sees_a_request_that_pays_another_amount,
     ),
     Mutant(

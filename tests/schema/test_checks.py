@@ -366,15 +366,19 @@ def test_every_check_of_the_schema_is_tried_here(db: Connection) -> None:
         where k.connamespace = 'payout'::regnamespace and k.contype = 'c'
         """
     )
-    # Tables that a settlement writes have their rules in triggers, by the names of checks.
+    # Tables that a settlement writes have their rules in functions, by the names of checks.
     rules = db.execute(
         r"""
-        select named[1], coalesce(named[2], chosen[1])
-        from pg_proc as p
+        select f.table_name, rule[1]
+        from (values
+            ('payout_transfers', 'tg_payout_transfers__derive'),
+            ('transfer_states', 'progress_problem'),
+            ('ledger_entries', 'tg_ledger_entries__check_movement')
+        ) as f (table_name, function_name)
+        join pg_proc as p on p.proname = f.function_name
         cross join regexp_matches(
-            p.prosrc, $$refuse_bad_row\('(\w+)',\s+(?:'(\w+)'|case|v_broken)$$, 'g') as named
-        left join regexp_matches(p.prosrc, $$(?:then|else) '(\w+_\w+)'$$, 'g') as chosen
-            on named[2] is null
+            p.prosrc, $$(?:then|else|v_broken :=) '([a-z]+_[a-z]+_[a-z_]+|movement_exists)'$$, 'g'
+        ) as rule
         where p.pronamespace = 'payout'::regnamespace
         """
     ).fetchall()

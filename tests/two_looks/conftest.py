@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import pytest
 
@@ -12,12 +11,6 @@ from tests.procedures.conftest import engine, shared_engine, visit
 from tests.procedures.scheduling.marketplace import register
 
 __all__ = ["engine", "shared_engine", "visit"]
-
-
-@pytest.fixture
-def background() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -156,3 +156,22 @@ def test_lines_ahead_find_their_settlement_at_the_first_look_or_not_at_all(
 
     assert transfers(db) == [("seller_1", None, 100)]
     assert complaints(db) == {}
+
+
+@pytest.mark.parametrize("amounts", [[10], [10, 20]])
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_job_that_came_after_the_snapshot_is_met_as_a_conflict(
+    db: Connection, first: Connection, level: str, amounts: list[int]
+) -> None:
+    """A settlement that a copy left without its job is scheduled by two at once."""
+    register(first, "seller_1")
+    lines = [line(str(number), "seller_1", amount) for number, amount in enumerate(amounts)]
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")
+        insert_settlement(db, "set_1", lines)
+    first.execute(f"begin isolation level {level}".encode())
+    first.execute("select from payout.settlements")
+    db.execute("select payout.schedule_payout_job('set_1')")
+    first.execute(COMPLETE)
+    assert refused(first.execute, "commit") == TRY_AGAIN
+    assert transfers(db) == [("seller_1", None, sum(amounts))]

@@ -24,7 +24,8 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, p_metadata::payout.metadata, now(), true)::payout.settlements;
+        p_pay_after::payout.moment, p_metadata::payout.metadata, current_timestamp,
+        true)::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
     v_total_minor bigint := 0::bigint;

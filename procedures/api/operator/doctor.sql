@@ -27,7 +27,7 @@ as $$
     union all
     select * from payout.check_settlements()
     union all
-    select * from payout.check_requests()
+    select * from payout.check_rules()
     union all
     select * from payout.check_references()
     union all

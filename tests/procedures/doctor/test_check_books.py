@@ -13,6 +13,8 @@ BALANCE: Final = "books balance"
 SCHEDULED: Final = "every complete settlement is scheduled"
 AS_ITS_LINES_SAY: Final = "every settlement is paid as its lines say"
 AS_ITS_ROW_SAYS: Final = "every request still to be sent says what its row says"
+CAN_GO_ON: Final = "every transfer that is not paid can go on"
+MOVEMENT_EXISTS: Final = "every entry is a movement that exists"
 DISCREPANCY: Final = "no discrepancy is open"
 NO_SECRET: Final = "no secret in any row"
 KEY: Final = "sk_live_0123456789abcdef"
@@ -97,6 +99,10 @@ def test_a_line_that_is_in_no_transfer_is_noticed_with_its_settlement(
         "request = request - 'metadata'",
         "request_sha256 = sha256('another')",
         "source_transaction = 'ch_1'",
+        "request = '\"none\"'",
+        "request = '[]'",
+        "destination = 'cus_1', request = request || '{\"destination\": \"cus_1\"}', "
+        'request_sha256 = payout.request_sha256(request || \'{"destination": "cus_1"}\')',
     ],
 )
 def test_a_request_that_says_something_else_is_noticed_while_it_may_be_sent(
@@ -117,8 +123,48 @@ def test_a_request_that_says_something_else_is_noticed_while_it_may_be_sent(
             return complaints(engine.db).get(AS_ITS_ROW_SAYS)
 
     assert complaints(engine.db) == {}
-    assert complaint(second) == f"1 do not, the first is of transfer {second.payout_transfer_id}"
+    assert complaint(second) == f"1 break this, the first is number {second.payout_transfer_id}"
     assert complaint(first) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["next_attempt_at = null", "state = 'parked', next_attempt_at = null", "generation = 0"],
+)
+def test_a_transfer_that_nobody_would_take_up_is_noticed(engine: Engine, change: str) -> None:
+    (transfer,) = engine.settle()
+    assert complaints(engine.db) == {}
+    with engine.db.transaction(force_rollback=True):
+        with unguarded(engine.db, "payout.transfer_states"):
+            engine.db.execute(f"update payout.transfer_states set {change}".encode())
+        assert complaints(engine.db)[CAN_GO_ON] == f"1 break this, the first is number {transfer}"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "'gift', 1, 'settlement_funds', 'stripe_balance', 7, 'usd', null",
+        "'paid', 1, 'in_flight', 'payable:seller_1', 7, 'usd', null",
+        "'reserve', 2, 'payable:', 'in_flight', 7, 'usd', null",
+        "'reserve', 2, 'payable:seller_1', 'in_flight', -7, 'usd', null",
+        "'obligation', 2, 'settlement_funds', 'payable:seller_1', 7, 'usd', null",
+        "'reversal', 1, 'stripe_balance', 'payable:seller_1', 7, 'usd', null",
+        "'reserve', 2, 'payable:seller_1', 'in_flight', 7, 'usd', 'trr_1'",
+    ],
+)
+def test_an_entry_that_is_no_movement_is_noticed(engine: Engine, values: str) -> None:
+    (transfer,) = engine.settle()
+    assert complaints(engine.db) == {}
+    with unguarded(engine.db, "payout.ledger_entries"):
+        ((entry,),) = engine.db.execute(
+            "insert into payout.ledger_entries (payout_transfer_id, kind, generation, "
+            "debit_account, credit_account, amount_minor, currency, stripe_reversal_id) "
+            f"values ({transfer}, {values}) returning ledger_entry_id".encode()
+        ).fetchall()
+        assert (
+            complaints(engine.db)[MOVEMENT_EXISTS] == f"1 break this, the first is number {entry}"
+        )
+        engine.db.execute("delete from payout.ledger_entries where ledger_entry_id = %s", [entry])
 
 
 def test_a_discrepancy_is_named_until_it_is_resolved(engine: Engine) -> None:

@@ -13,6 +13,7 @@ GUARD: Final = "_500_refuse_change on payout.ledger_entries"
 SCHEDULING: Final = "settlements schedule their payouts"
 ALWAYS: Final = "guards are enabled always"
 OWNED: Final = "everything belongs to payout_owner"
+WHOLE: Final = "no table is part of another"
 PRIVATE: Final = "functions are pinned and private"
 
 
@@ -104,6 +105,13 @@ def test_what_belongs_to_somebody_else_is_named(engine: Engine, kind: str, name:
 def test_a_function_whose_search_path_is_not_pinned_is_named(engine: Engine, change: str) -> None:
     engine.db.execute(f"alter function payout_api.sweep(integer) {change}")
     assert complaints(engine.db) == {PRIVATE: "payout_api.sweep(integer)"}
+
+
+def test_a_table_whose_rows_no_guard_sees_is_named(engine: Engine) -> None:
+    engine.db.execute("set role payout_owner")
+    engine.db.execute("create table payout.more () inherits (payout.ledger_entries)")
+    engine.db.execute("reset role")
+    assert complaints(engine.db) == {WHOLE: "payout.more"}
 
 
 def test_a_function_that_everybody_may_call_is_named(engine: Engine) -> None:

@@ -21,6 +21,7 @@ from tests.procedures.scheduling.marketplace import (
 from tests.schema.refusals import Refusal, domain_refusal, refusal
 
 LINES: Final = [line("1", "seller_1", 5)]
+MANY: Final = [*LINES, line("2", "seller_1", 6)]
 
 WITHIN: Final[list[dict[str, str]]] = [
     {},
@@ -87,20 +88,26 @@ def test_metadata_within_the_limits_is_sent_beside_ours(app: Session, db: Sessio
         assert len(sent) <= 50
 
 
-def test_metadata_beyond_the_limits_is_refused_by_the_call(app: Session, db: Session) -> None:
+@pytest.mark.parametrize("lines", [LINES, MANY])
+def test_metadata_beyond_the_limits_is_refused_by_the_call(
+    lines: list[dict[str, Any]], app: Session, db: Session
+) -> None:
     with writes_nothing(db):
         refusals = {
-            name: refused(complete, app, "set_1", LINES, metadata=metadata)
+            name: refused(complete, app, "set_1", lines, metadata=metadata)
             for name, (metadata, _) in BEYOND.items()
         }
 
     assert refusals == REFUSALS
 
 
-def test_metadata_beyond_the_limits_is_refused_at_commit(app: Session, db: Session) -> None:
+@pytest.mark.parametrize("lines", [LINES, MANY])
+def test_metadata_beyond_the_limits_is_refused_at_commit(
+    lines: list[dict[str, Any]], app: Session, db: Session
+) -> None:
     with writes_nothing(db):
         refusals = {
-            name: refused_at_commit(app, "set_1", LINES, metadata=metadata)
+            name: refused_at_commit(app, "set_1", lines, metadata=metadata)
             for name, (metadata, _) in BEYOND.items()
         }
 

@@ -1,15 +1,16 @@
--- refuse_bad_progress: the rules of a row of transfer_states.
+-- progress_problem: the rule that a row of transfer_states breaks.
 --
--- Raises: 23514 with the name of the first rule that is broken.
+-- Called by: the triggers that refuse such a row, and the doctor, who finds those that
+-- were written while the triggers were off.
 
-create or replace function payout.refuse_bad_progress(p_state payout.transfer_states)
-returns void
+create or replace function payout.progress_problem(p_state payout.transfer_states)
+returns text
 language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_broken text := case
+begin
+    return case
         when p_state.generation < 1 then 'generation_counts_from_one'
         when p_state.attempt < 0 then 'attempt_counts_from_zero'
         when p_state.tries < 0 then 'tries_count_from_zero'
@@ -30,12 +31,8 @@ declare
         when p_state.state <> 'parked' and p_state.next_lookup_at is not null
             then 'only_parked_is_looked_up'
     end;
-begin
-    if v_broken is not null then
-        perform payout.refuse_bad_row('transfer_states', v_broken);
-    end if;
 end
 $$;
-comment on function payout.refuse_bad_progress(payout.transfer_states) is
-    'Refuses a row whose counters, lease, next steps, Stripe''s id or reason are not those that '
-    'its state has (23514).';
+comment on function payout.progress_problem(payout.transfer_states) is
+    'The first rule about counters, lease, next steps, Stripe''s id and reason that the row breaks; '
+    'null: none.';

@@ -1,0 +1,64 @@
+-- check_rules: whether rows that were written while their guards were off keep the rules.
+--
+-- Of transfers only what may still be sent: what is paid was compared with Stripe's answer,
+-- what is cancelled is not sent.
+
+create or replace function payout.check_rules()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with open_transfers as (
+        select s as progress, t.*
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where s.state not in ('paid', 'cancelled')
+    ), wrong as (
+        select o.payout_transfer_id as id, 'every request still to be sent says what its row says'
+        from open_transfers as o
+        where o.amount_minor <= 0 or not starts_with(o.destination, 'acct_')
+            or o.payout_ref
+                <> payout.payout_ref(o.settlement_id, o.payee_id, o.source_transaction)
+            or o.request_sha256 <> payout.request_sha256(o.request)
+            or case jsonb_typeof(o.request) when 'object' then o.request - 'metadata' end
+                is distinct from jsonb_build_object(
+                    'amount', o.amount_minor, 'currency', o.currency,
+                    'destination', o.destination,
+                    case when o.source_transaction is null
+                        then 'transfer_group' else 'source_transaction' end,
+                    coalesce(o.source_transaction, o.payout_ref))
+            or (o.request -> 'metadata' @> jsonb_build_object(
+                'payout_ref', o.payout_ref, 'settlement_id', o.settlement_id,
+                'payee_id', o.payee_id)) is not true
+        union all
+        select o.payout_transfer_id, 'every transfer that is not paid can go on'
+        from open_transfers as o
+        where payout.progress_problem(o.progress) is not null
+        union all
+        select e.ledger_entry_id, 'every entry is a movement that exists'
+        from payout.ledger_entries as e
+        where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
+            or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
+            or (
+                e.kind,
+                case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
+                case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
+            ) not in (
+                ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
+                ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
+                ('reversal', 'stripe_balance', '*'))
+    )
+    select r.rule, count(w.id) = 0,
+        format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),
+        'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
+    from (values
+        ('every request still to be sent says what its row says'),
+        ('every transfer that is not paid can go on'),
+        ('every entry is a movement that exists')
+    ) as r (rule)
+    left join wrong as w (id, rule) on w.rule = r.rule
+    group by r.rule
+$$;
+comment on function payout.check_rules() is
+    'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their tables.';
