@@ -86,6 +86,7 @@ begin
             v_broken
             using
                 errcode = '23514',
+                detail = format('The id is %L.', left(p_id, 60)),
                 schema = 'payout',
                 datatype = 'external_id',
                 constraint = v_broken;
@@ -1624,7 +1625,7 @@ $$;
 -- Name: FUNCTION check_rules(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.check_rules() IS 'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their tables.';
+COMMENT ON FUNCTION payout.check_rules() IS 'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their rows.';
 
 
 --
@@ -2262,8 +2263,7 @@ CREATE FUNCTION payout.create_single_payout(p_settlement payout.settlements, p_l
 declare
     v_destination text;
     v_payout_job_id bigint := nextval('payout.payout_jobs_payout_job_id_seq'::regclass);
-    v_payout_transfer_id bigint :=
-        nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
+    v_transfer_id bigint := nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
     v_doorbell_id bigint := pg_sequence_last_value('payout.seen_doorbell'::regclass);
 begin
     select (
@@ -2301,23 +2301,21 @@ begin
             destination, amount_minor, currency, request)
         overriding system value
         values (
-            v_payout_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
+            v_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
             p_line.source_transaction, v_destination, p_line.amount_minor, p_settlement.currency,
             case when p_settlement.metadata <> '{}'
                 then jsonb_build_object('metadata', p_settlement.metadata)
             end)
     ), progress as (
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
-        values (
-            v_payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
-            v_doorbell_id)
+        values (v_transfer_id, coalesce(p_settlement.pay_after, current_timestamp), v_doorbell_id)
     )
     insert into payout.ledger_entries (
         payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
     values
-        (v_payout_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
+        (v_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
             p_line.amount_minor, p_settlement.currency),
-        (v_payout_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
+        (v_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
             p_line.amount_minor, p_settlement.currency);
     return v_payout_job_id;
 end
@@ -4543,7 +4541,7 @@ $$;
 -- Name: FUNCTION progress_problem(p_state payout.transfer_states); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.progress_problem(p_state payout.transfer_states) IS 'The first rule about counters, lease, next steps, Stripe''s id and reason that the row breaks; null: none.';
+COMMENT ON FUNCTION payout.progress_problem(p_state payout.transfer_states) IS 'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, or null.';
 
 
 --
@@ -4639,7 +4637,8 @@ declare
     v_amount_minor text := (v_line -> 'amount_minor')::text;
 begin
     if jsonb_typeof(p_lines) = 'array' and p_lines -> 1 is null
-        and v_amount_minor ~ '^[0-9]{1,18}$' and v_line_id is not null and v_payee_id is not null
+        and v_amount_minor ~ '^[1-9][0-9]{0,14}$'
+        and v_line_id is not null and v_payee_id is not null
         and v_line - 'amount_minor' = (case
             when v_source_transaction is null
                 then jsonb_object(array['line_id', v_line_id, 'payee_id', v_payee_id])
@@ -5130,8 +5129,12 @@ begin
             when jsonb_typeof(e.line -> 'payee_id') is distinct from 'string'
                 then 'has no text payee_id'
             when jsonb_typeof(e.line -> 'amount_minor') is distinct from 'number'
-                or e.line ->> 'amount_minor' !~ '^-?[0-9]{1,18}$'
+                or e.line ->> 'amount_minor' !~ '^-?[0-9]+$'
                 then 'has no whole number amount_minor'
+            when e.line ->> 'amount_minor' !~ '^[1-9]'
+                then 'has an amount_minor that is not above 0'
+            when length(e.line ->> 'amount_minor') > 15
+                then 'has an amount_minor that is more than one transfer can carry'
             when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
                 not in ('string', 'null')
                 then 'has a source_transaction that is not text'
@@ -7035,7 +7038,7 @@ $$;
 -- Name: FUNCTION tg_transfer_states__check_progress(); Type: COMMENT; Schema: payout; Owner: -
 --
 
-COMMENT ON FUNCTION payout.tg_transfer_states__check_progress() IS 'Trigger: attempt and generation never go back, a new key has its evidence (SP103), and the row keeps its rules (23514).';
+COMMENT ON FUNCTION payout.tg_transfer_states__check_progress() IS 'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row keeps its rules (23514).';
 
 
 --
@@ -7632,7 +7635,7 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, p_metadata::payout.metadata, current_timestamp,
+        p_pay_after::payout.moment, coalesce(p_metadata, '{}')::payout.metadata, current_timestamp,
         true)::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
@@ -7665,7 +7668,7 @@ begin
     for update;
 
     v_difference := payout.settlement_difference(
-        v_settlement, p_currency, p_lines, p_pay_after, p_metadata);
+        v_settlement, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
     if v_difference <> '' then
         raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
             using

@@ -28,7 +28,63 @@ alter table payout.payout_transfers alter column created_at set default current_
 alter table payout.transfer_states alter column changed_at set default current_timestamp;
 alter table payout.ledger_entries alter column created_at set default current_timestamp;
 
--- frozen: procedures/guards/progress_problem.sql b566d8fe66dd
+-- A transfer that failed stays so: the advice says what comes after the account.
+update payout.stripe_error_rules
+set advice = replace(
+    advice, 'register the payee''s present account.',
+    'register the payee''s present account and settle the amount under another settlement_id.')
+where advice like '%register the payee''s present account.';
+
+-- frozen: procedures/guards/id_fits.sql 95bcee745453
+-- id_fits: the rules of an id that is not plainly short, printable ASCII.
+--
+-- Called by: the check of the domain external_id, hence also by the application, which
+-- writes such ids itself. A check of the domain for each rule cost twice as much.
+-- Raises: 23514 with the name of the first rule that is broken, as the domain would.
+
+create or replace function payout.id_fits(p_id text)
+returns boolean
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- E'': a session may read plain literals in the old way.
+    v_broken text := case
+        when p_id ~ E'^[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]'
+            or p_id ~ E'[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]$'
+            then 'id_has_no_blank_at_its_ends'
+        when p_id ~ E'[\\x01-\\x1f\\x7f-\\x9f]' then 'id_has_no_control_characters'
+        -- Soft hyphen, byte order mark and others that nobody sees; not the two joiners,
+        -- which some scripts are written with.
+        when p_id ~ E'[\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u202a-\\u202e'
+                '\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]'
+            then 'id_has_no_invisible_characters'
+        when length(p_id) not between 1 and 200 then 'id_is_1_to_200_characters'
+        when p_id is not nfc normalized then 'id_is_in_unicode_normal_form_c'
+    end;
+begin
+    if v_broken is not null then
+        raise exception 'value for domain payout.external_id violates check constraint "%"',
+            v_broken
+            using
+                errcode = '23514',
+                detail = format('The id is %L.', left(p_id, 60)),
+                schema = 'payout',
+                datatype = 'external_id',
+                constraint = v_broken;
+    end if;
+    return true;
+end
+$$;
+comment on function payout.id_fits(text) is
+    'Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, '
+    'normal form C.';
+revoke execute on function payout.id_fits(text) from public;
+grant execute on function payout.id_fits(text) to payout_app;
+-- end frozen: procedures/guards/id_fits.sql
+
+-- frozen: procedures/guards/progress_problem.sql 1a4242860155
 -- progress_problem: the rule that a row of transfer_states breaks.
 --
 -- Called by: the triggers that refuse such a row, and the doctor, who finds those that
@@ -65,8 +121,8 @@ begin
 end
 $$;
 comment on function payout.progress_problem(payout.transfer_states) is
-    'The first rule about counters, lease, next steps, Stripe''s id and reason that the row breaks; '
-    'null: none.';
+    'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
+    'or null.';
 -- end frozen: procedures/guards/progress_problem.sql
 
 -- frozen: procedures/guards/refuse_bad_row.sql a070763b6e0a
@@ -100,7 +156,7 @@ comment on function payout.refuse_bad_row(text, text) is
 drop trigger if exists _510_check_start on payout.transfer_states;
 -- end dropped: procedures/guards/tg_transfer_states__check_progress.sql
 
--- frozen: procedures/guards/tg_transfer_states__check_progress.sql a510e2a575e0
+-- frozen: procedures/guards/tg_transfer_states__check_progress.sql f2bb55acb880
 -- tg_transfer_states__check_progress: attempts and keys only ever count up.
 --
 -- A row is never handed to another transfer. A claim, and nothing else, counts
@@ -168,7 +224,7 @@ begin
 end
 $$;
 comment on function payout.tg_transfer_states__check_progress() is
-    'Trigger: attempt and generation never go back, a new key has its evidence (SP103), and the row '
+    'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row '
     'keeps its rules (23514).';
 
 create or replace trigger _511_check_progress
@@ -285,7 +341,7 @@ comment on function payout.create_payout_job(payout.settlements) is
     'has changed meanwhile (SP402).';
 -- end frozen: procedures/scheduling/create_payout_job.sql
 
--- frozen: procedures/scheduling/create_single_payout.sql e45f71197efc
+-- frozen: procedures/scheduling/create_single_payout.sql 17577f50ea8d
 -- create_single_payout: the payout job of a settlement with one line, its transfer and books.
 --
 -- The common case of create_payout_job, without what many lines or a second time need:
@@ -304,8 +360,7 @@ as $$
 declare
     v_destination text;
     v_payout_job_id bigint := nextval('payout.payout_jobs_payout_job_id_seq'::regclass);
-    v_payout_transfer_id bigint :=
-        nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
+    v_transfer_id bigint := nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
     v_doorbell_id bigint := pg_sequence_last_value('payout.seen_doorbell'::regclass);
 begin
     select (
@@ -343,23 +398,21 @@ begin
             destination, amount_minor, currency, request)
         overriding system value
         values (
-            v_payout_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
+            v_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
             p_line.source_transaction, v_destination, p_line.amount_minor, p_settlement.currency,
             case when p_settlement.metadata <> '{}'
                 then jsonb_build_object('metadata', p_settlement.metadata)
             end)
     ), progress as (
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
-        values (
-            v_payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
-            v_doorbell_id)
+        values (v_transfer_id, coalesce(p_settlement.pay_after, current_timestamp), v_doorbell_id)
     )
     insert into payout.ledger_entries (
         payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
     values
-        (v_payout_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
+        (v_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
             p_line.amount_minor, p_settlement.currency),
-        (v_payout_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
+        (v_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
             p_line.amount_minor, p_settlement.currency);
     return v_payout_job_id;
 end
@@ -468,6 +521,116 @@ $$;
 comment on function payout.payout_ref(text, text, text) is
     'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
 -- end frozen: procedures/scheduling/payout_ref.sql
+
+-- frozen: procedures/scheduling/read_lines.sql c64082b9a513
+-- read_lines: the lines of a settlement out of the JSON that complete_settlement takes.
+--
+-- One line, the common case, is well formed if it equals itself written anew out of texts.
+-- Others are looked at by a query, then read in a loop, which costs less than another.
+-- Raises: SP309 not an array of such objects, naming the element.
+
+create or replace function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb)
+returns payout.settlement_lines[]
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_lines payout.settlement_lines[] := '{}'::payout.settlement_lines[];
+    v_line jsonb := p_lines -> 0;
+    v_line_id text := v_line ->> 'line_id';
+    v_payee_id text := v_line ->> 'payee_id';
+    v_source_transaction text := v_line ->> 'source_transaction';
+    v_amount_minor text := (v_line -> 'amount_minor')::text;
+begin
+    if jsonb_typeof(p_lines) = 'array' and p_lines -> 1 is null
+        and v_amount_minor ~ '^[1-9][0-9]{0,14}$'
+        and v_line_id is not null and v_payee_id is not null
+        and v_line - 'amount_minor' = (case
+            when v_source_transaction is null
+                then jsonb_object(array['line_id', v_line_id, 'payee_id', v_payee_id])
+            else jsonb_object(array['line_id', v_line_id, 'payee_id', v_payee_id,
+                'source_transaction', v_source_transaction])
+        end) then
+        return array[row(
+            p_settlement_id, v_line_id, v_payee_id, v_amount_minor, v_source_transaction
+        )::payout.settlement_lines];
+    end if;
+
+    perform payout.refuse_bad_lines(p_lines);
+    for i in 0 .. jsonb_array_length(p_lines) - 1 loop
+        v_line := p_lines -> i;
+        v_lines := v_lines || row(
+            p_settlement_id, v_line ->> 'line_id', v_line ->> 'payee_id',
+            v_line ->> 'amount_minor', v_line ->> 'source_transaction'
+        )::payout.settlement_lines;
+    end loop;
+    return v_lines;
+end
+$$;
+comment on function payout.read_lines(payout.external_id, jsonb) is
+    'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
+-- end frozen: procedures/scheduling/read_lines.sql
+
+-- frozen: procedures/scheduling/refuse_bad_lines.sql 55ac18b0a885
+-- refuse_bad_lines: name the first of the lines given as JSON that cannot be read.
+--
+-- Raises: SP309 not an array of such objects, naming the element.
+
+create or replace function payout.refuse_bad_lines(p_lines jsonb)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_problem text;
+begin
+    if p_lines is null or jsonb_typeof(p_lines) <> 'array' or p_lines = '[]' then
+        v_problem := 'p_lines is not an array with at least one line';
+    else
+        select format('line %s of p_lines %s', e.position, c.problem) into v_problem
+        from (
+            select e.line, e.position,
+                row_number() over (partition by e.line ->> 'line_id' order by e.position) as nth
+            from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        ) as e
+        cross join lateral (select case
+            when jsonb_typeof(e.line) <> 'object' then 'is not an object'
+            when jsonb_typeof(e.line -> 'line_id') is distinct from 'string'
+                then 'has no text line_id'
+            when jsonb_typeof(e.line -> 'payee_id') is distinct from 'string'
+                then 'has no text payee_id'
+            when jsonb_typeof(e.line -> 'amount_minor') is distinct from 'number'
+                or e.line ->> 'amount_minor' !~ '^-?[0-9]+$'
+                then 'has no whole number amount_minor'
+            when e.line ->> 'amount_minor' !~ '^[1-9]'
+                then 'has an amount_minor that is not above 0'
+            when length(e.line ->> 'amount_minor') > 15
+                then 'has an amount_minor that is more than one transfer can carry'
+            when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
+                not in ('string', 'null')
+                then 'has a source_transaction that is not text'
+            when e.line - array['line_id', 'payee_id', 'amount_minor', 'source_transaction'] <> '{}'
+                then 'has a key that is none of line_id, payee_id, amount_minor, source_transaction'
+            when e.nth > 1 then format('repeats the line_id %s', e.line ->> 'line_id')
+        end) as c (problem)
+        where c.problem is not null
+        order by e.position
+        limit 1;
+    end if;
+
+    if v_problem is not null then
+        raise exception '%', v_problem
+            using
+                errcode = 'SP309',
+                hint = 'A line is {"line_id":"1","payee_id":"seller_1","amount_minor":700}.';
+    end if;
+end
+$$;
+comment on function payout.refuse_bad_lines(jsonb) is
+    'Refuses lines given as JSON that cannot be read, naming the first (SP309).';
+-- end frozen: procedures/scheduling/refuse_bad_lines.sql
 
 -- frozen: procedures/scheduling/refuse_bad_settlement.sql e166d9faa369
 -- refuse_bad_settlement: why a settlement cannot be paid out as it stands.
@@ -743,7 +906,7 @@ create or replace trigger _500_check_movement
 alter table payout.ledger_entries enable always trigger _500_check_movement;
 -- end frozen: procedures/ledger/tg_ledger_entries__check_movement.sql
 
--- frozen: procedures/api/app/complete_settlement.sql 1d23017fa926
+-- frozen: procedures/api/app/complete_settlement.sql 7cf7582a9f14
 -- complete_settlement: record a whole settlement and schedule its payouts, in one call.
 --
 -- Called by: the application, or a trigger on a settlement table it already has.
@@ -770,7 +933,7 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, p_metadata::payout.metadata, current_timestamp,
+        p_pay_after::payout.moment, coalesce(p_metadata, '{}')::payout.metadata, current_timestamp,
         true)::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
@@ -803,7 +966,7 @@ begin
     for update;
 
     v_difference := payout.settlement_difference(
-        v_settlement, p_currency, p_lines, p_pay_after, p_metadata);
+        v_settlement, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
     if v_difference <> '' then
         raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
             using
@@ -943,7 +1106,7 @@ comment on function payout.check_guards() is
     'Part of payout_api.doctor(): triggers, owners and rights are as deployed.';
 -- end frozen: procedures/doctor/check_guards.sql
 
--- frozen: procedures/doctor/check_rules.sql 53f946d477ff
+-- frozen: procedures/doctor/check_rules.sql 27472e8e9913
 -- check_rules: whether rows that were written while their guards were off keep the rules.
 --
 -- Of transfers only what may still be sent: what is paid was compared with Stripe's answer,
@@ -1007,7 +1170,7 @@ as $$
     group by r.rule
 $$;
 comment on function payout.check_rules() is
-    'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their tables.';
+    'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their rows.';
 -- end frozen: procedures/doctor/check_rules.sql
 
 -- frozen: procedures/doorbell/ring_for_job.sql a17614abbd86

@@ -775,6 +775,111 @@ comment on function payout.create_transfers(payout.settlements, bigint) is
     'returns the sum of their amounts, null unless that is what the lines add up to.';
 -- end frozen: procedures/scheduling/create_transfers.sql
 
+-- frozen: procedures/scheduling/read_lines.sql e95a656a115a
+-- read_lines: the lines of a settlement out of the JSON that complete_settlement takes.
+--
+-- One line, the common case, is well formed if it equals itself written anew out of texts.
+-- Others are looked at by a query, then read in a loop, which costs less than another.
+-- Raises: SP309 not an array of such objects, naming the element.
+
+create or replace function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb)
+returns payout.settlement_lines[]
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_lines payout.settlement_lines[] := '{}'::payout.settlement_lines[];
+    v_line jsonb := p_lines -> 0;
+    v_line_id text := v_line ->> 'line_id';
+    v_payee_id text := v_line ->> 'payee_id';
+    v_source_transaction text := v_line ->> 'source_transaction';
+    v_amount_minor text := (v_line -> 'amount_minor')::text;
+begin
+    if jsonb_typeof(p_lines) = 'array' and p_lines -> 1 is null
+        and v_amount_minor ~ '^[0-9]{1,18}$' and v_line_id is not null and v_payee_id is not null
+        and v_line - 'amount_minor' = (case
+            when v_source_transaction is null
+                then jsonb_object(array['line_id', v_line_id, 'payee_id', v_payee_id])
+            else jsonb_object(array['line_id', v_line_id, 'payee_id', v_payee_id,
+                'source_transaction', v_source_transaction])
+        end) then
+        return array[row(
+            p_settlement_id, v_line_id, v_payee_id, v_amount_minor, v_source_transaction
+        )::payout.settlement_lines];
+    end if;
+
+    perform payout.refuse_bad_lines(p_lines);
+    for i in 0 .. jsonb_array_length(p_lines) - 1 loop
+        v_line := p_lines -> i;
+        v_lines := v_lines || row(
+            p_settlement_id, v_line ->> 'line_id', v_line ->> 'payee_id',
+            v_line ->> 'amount_minor', v_line ->> 'source_transaction'
+        )::payout.settlement_lines;
+    end loop;
+    return v_lines;
+end
+$$;
+comment on function payout.read_lines(payout.external_id, jsonb) is
+    'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
+-- end frozen: procedures/scheduling/read_lines.sql
+
+-- frozen: procedures/scheduling/refuse_bad_lines.sql e0ea5bde2759
+-- refuse_bad_lines: name the first of the lines given as JSON that cannot be read.
+--
+-- Raises: SP309 not an array of such objects, naming the element.
+
+create or replace function payout.refuse_bad_lines(p_lines jsonb)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_problem text;
+begin
+    if p_lines is null or jsonb_typeof(p_lines) <> 'array' or p_lines = '[]' then
+        v_problem := 'p_lines is not an array with at least one line';
+    else
+        select format('line %s of p_lines %s', e.position, c.problem) into v_problem
+        from (
+            select e.line, e.position,
+                row_number() over (partition by e.line ->> 'line_id' order by e.position) as nth
+            from jsonb_array_elements(p_lines) with ordinality as e (line, position)
+        ) as e
+        cross join lateral (select case
+            when jsonb_typeof(e.line) <> 'object' then 'is not an object'
+            when jsonb_typeof(e.line -> 'line_id') is distinct from 'string'
+                then 'has no text line_id'
+            when jsonb_typeof(e.line -> 'payee_id') is distinct from 'string'
+                then 'has no text payee_id'
+            when jsonb_typeof(e.line -> 'amount_minor') is distinct from 'number'
+                or e.line ->> 'amount_minor' !~ '^-?[0-9]{1,18}$'
+                then 'has no whole number amount_minor'
+            when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
+                not in ('string', 'null')
+                then 'has a source_transaction that is not text'
+            when e.line - array['line_id', 'payee_id', 'amount_minor', 'source_transaction'] <> '{}'
+                then 'has a key that is none of line_id, payee_id, amount_minor, source_transaction'
+            when e.nth > 1 then format('repeats the line_id %s', e.line ->> 'line_id')
+        end) as c (problem)
+        where c.problem is not null
+        order by e.position
+        limit 1;
+    end if;
+
+    if v_problem is not null then
+        raise exception '%', v_problem
+            using
+                errcode = 'SP309',
+                hint = 'A line is {"line_id":"1","payee_id":"seller_1","amount_minor":700}.';
+    end if;
+end
+$$;
+comment on function payout.refuse_bad_lines(jsonb) is
+    'Refuses lines given as JSON that cannot be read, naming the first (SP309).';
+-- end frozen: procedures/scheduling/refuse_bad_lines.sql
+
 -- frozen: procedures/ledger/entry_fits.sql dc7690d28e65
 -- entry_fits: the rules of a row of ledger_entries.
 --
@@ -931,6 +1036,54 @@ grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/api/operator/doctor.sql
 
+-- frozen: procedures/guards/id_fits.sql 304b740282cc
+-- id_fits: the rules of an id that is not plainly short, printable ASCII.
+--
+-- Called by: the check of the domain external_id, hence also by the application, which
+-- writes such ids itself. A check of the domain for each rule cost twice as much.
+-- Raises: 23514 with the name of the first rule that is broken, as the domain would.
+
+create or replace function payout.id_fits(p_id text)
+returns boolean
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- E'': a session may read plain literals in the old way.
+    v_broken text := case
+        when p_id ~ E'^[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]'
+            or p_id ~ E'[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]$'
+            then 'id_has_no_blank_at_its_ends'
+        when p_id ~ E'[\\x01-\\x1f\\x7f-\\x9f]' then 'id_has_no_control_characters'
+        -- Soft hyphen, byte order mark and others that nobody sees; not the two joiners,
+        -- which some scripts are written with.
+        when p_id ~ E'[\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u202a-\\u202e'
+                '\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]'
+            then 'id_has_no_invisible_characters'
+        when length(p_id) not between 1 and 200 then 'id_is_1_to_200_characters'
+        when p_id is not nfc normalized then 'id_is_in_unicode_normal_form_c'
+    end;
+begin
+    if v_broken is not null then
+        raise exception 'value for domain payout.external_id violates check constraint "%"',
+            v_broken
+            using
+                errcode = '23514',
+                schema = 'payout',
+                datatype = 'external_id',
+                constraint = v_broken;
+    end if;
+    return true;
+end
+$$;
+comment on function payout.id_fits(text) is
+    'Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, '
+    'normal form C.';
+revoke execute on function payout.id_fits(text) from public;
+grant execute on function payout.id_fits(text) to payout_app;
+-- end frozen: procedures/guards/id_fits.sql
+
 -- dropped: procedures/doctor/check_rules.sql
 drop function if exists payout.check_rules();
 -- end dropped: procedures/doctor/check_rules.sql
@@ -969,6 +1122,10 @@ drop function if exists payout.refuse_bad_row(text, text);
 -- dropped: procedures/guards/progress_problem.sql
 drop function if exists payout.progress_problem(payout.transfer_states);
 -- end dropped: procedures/guards/progress_problem.sql
+
+update payout.stripe_error_rules
+set advice = replace(advice, ' and settle the amount under another settlement_id.', '.')
+where advice like '%register the payee''s present account and settle %';
 
 alter table payout.ledger_entries alter column created_at set default now();
 alter table payout.transfer_states alter column changed_at set default now();

@@ -4,10 +4,6 @@
 select 'payout.owed_transfers(payout.settlements)'::regprocedure;
 -- end exists: procedures/scheduling/owed_transfers.sql
 
--- exists: procedures/scheduling/refuse_bad_lines.sql
-select 'payout.refuse_bad_lines(jsonb)'::regprocedure;
--- end exists: procedures/scheduling/refuse_bad_lines.sql
-
 -- exists: procedures/scheduling/settlement_difference.sql
 select 'payout.settlement_difference(payout.settlements, text, jsonb, timestamptz, jsonb)'::regprocedure;
 -- end exists: procedures/scheduling/settlement_difference.sql

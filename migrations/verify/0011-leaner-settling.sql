@@ -12,10 +12,6 @@ select 1 / count(*) from pg_trigger
 where tgrelid = 'payout.settlement_lines'::regclass and tgname = '_903_refuse_frozen_delete';
 -- end exists: procedures/guards/tg_settlement_lines__refuse_frozen.sql
 
--- exists: procedures/scheduling/read_lines.sql
-select 'payout.read_lines(payout.external_id, jsonb)'::regprocedure;
--- end exists: procedures/scheduling/read_lines.sql
-
 -- exists: procedures/doctor/expected_rights.sql
 select 'payout.expected_rights()'::regprocedure;
 -- end exists: procedures/doctor/expected_rights.sql

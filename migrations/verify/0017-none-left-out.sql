@@ -4,10 +4,6 @@
 select 'payout.check_lines_of(text[], boolean)'::regprocedure;
 -- end exists: procedures/guards/check_lines_of.sql
 
--- exists: procedures/guards/id_fits.sql
-select 'payout.id_fits(text)'::regprocedure;
--- end exists: procedures/guards/id_fits.sql
-
 -- exists: procedures/guards/tg_lines_ahead__check_settlement.sql
 select 'payout.tg_lines_ahead__check_settlement()'::regprocedure;
 select 1 / count(*) from pg_trigger

@@ -1,5 +1,9 @@
 -- Verify 0018-derived-by-triggers: each query fails if what it names is missing.
 
+-- exists: procedures/guards/id_fits.sql
+select 'payout.id_fits(text)'::regprocedure;
+-- end exists: procedures/guards/id_fits.sql
+
 -- exists: procedures/guards/progress_problem.sql
 select 'payout.progress_problem(payout.transfer_states)'::regprocedure;
 -- end exists: procedures/guards/progress_problem.sql
@@ -35,6 +39,14 @@ select 'payout.create_transfers(payout.settlements, bigint)'::regprocedure;
 -- exists: procedures/scheduling/payout_ref.sql
 select 'payout.payout_ref(text, text, text)'::regprocedure;
 -- end exists: procedures/scheduling/payout_ref.sql
+
+-- exists: procedures/scheduling/read_lines.sql
+select 'payout.read_lines(payout.external_id, jsonb)'::regprocedure;
+-- end exists: procedures/scheduling/read_lines.sql
+
+-- exists: procedures/scheduling/refuse_bad_lines.sql
+select 'payout.refuse_bad_lines(jsonb)'::regprocedure;
+-- end exists: procedures/scheduling/refuse_bad_lines.sql
 
 -- exists: procedures/scheduling/refuse_bad_settlement.sql
 select 'payout.refuse_bad_settlement(payout.settlements, bigint)'::regprocedure;

@@ -61,4 +61,4 @@ as $$
     group by r.rule
 $$;
 comment on function payout.check_rules() is
-    'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their tables.';
+    'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their rows.';

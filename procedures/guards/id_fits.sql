@@ -31,6 +31,7 @@ begin
             v_broken
             using
                 errcode = '23514',
+                detail = format('The id is %L.', left(p_id, 60)),
                 schema = 'payout',
                 datatype = 'external_id',
                 constraint = v_broken;

@@ -34,5 +34,5 @@ begin
 end
 $$;
 comment on function payout.progress_problem(payout.transfer_states) is
-    'The first rule about counters, lease, next steps, Stripe''s id and reason that the row breaks; '
-    'null: none.';
+    'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
+    'or null.';

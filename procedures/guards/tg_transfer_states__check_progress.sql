@@ -65,7 +65,7 @@ begin
 end
 $$;
 comment on function payout.tg_transfer_states__check_progress() is
-    'Trigger: attempt and generation never go back, a new key has its evidence (SP103), and the row '
+    'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row '
     'keeps its rules (23514).';
 
 create or replace trigger _511_check_progress

@@ -16,8 +16,7 @@ as $$
 declare
     v_destination text;
     v_payout_job_id bigint := nextval('payout.payout_jobs_payout_job_id_seq'::regclass);
-    v_payout_transfer_id bigint :=
-        nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
+    v_transfer_id bigint := nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
     v_doorbell_id bigint := pg_sequence_last_value('payout.seen_doorbell'::regclass);
 begin
     select (
@@ -55,23 +54,21 @@ begin
             destination, amount_minor, currency, request)
         overriding system value
         values (
-            v_payout_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
+            v_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
             p_line.source_transaction, v_destination, p_line.amount_minor, p_settlement.currency,
             case when p_settlement.metadata <> '{}'
                 then jsonb_build_object('metadata', p_settlement.metadata)
             end)
     ), progress as (
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, doorbell_id)
-        values (
-            v_payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
-            v_doorbell_id)
+        values (v_transfer_id, coalesce(p_settlement.pay_after, current_timestamp), v_doorbell_id)
     )
     insert into payout.ledger_entries (
         payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
     values
-        (v_payout_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
+        (v_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
             p_line.amount_minor, p_settlement.currency),
-        (v_payout_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
+        (v_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
             p_line.amount_minor, p_settlement.currency);
     return v_payout_job_id;
 end

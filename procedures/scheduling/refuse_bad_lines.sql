@@ -27,8 +27,12 @@ begin
             when jsonb_typeof(e.line -> 'payee_id') is distinct from 'string'
                 then 'has no text payee_id'
             when jsonb_typeof(e.line -> 'amount_minor') is distinct from 'number'
-                or e.line ->> 'amount_minor' !~ '^-?[0-9]{1,18}$'
+                or e.line ->> 'amount_minor' !~ '^-?[0-9]+$'
                 then 'has no whole number amount_minor'
+            when e.line ->> 'amount_minor' !~ '^[1-9]'
+                then 'has an amount_minor that is not above 0'
+            when length(e.line ->> 'amount_minor') > 15
+                then 'has an amount_minor that is more than one transfer can carry'
             when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
                 not in ('string', 'null')
                 then 'has a source_transaction that is not text'

@@ -40,6 +40,12 @@ def test_an_id_is_refused_by_the_check_that(
     assert refusals == dict.fromkeys(texts, expected)
 
 
+def test_the_error_shows_which_id_it_is_about(db: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation) as raised:
+        db.execute("insert into payout.payees (payee_id) values ('it''s\t' || repeat('a', 99))")
+    assert raised.value.diag.message_detail == "The id is 'it''s\t" + 55 * "a" + "'."
+
+
 def test_an_id_may_be_anything_else_and_comes_back_unchanged(db: Connection) -> None:
     texts = [
         "a",

@@ -24,7 +24,7 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, p_metadata::payout.metadata, current_timestamp,
+        p_pay_after::payout.moment, coalesce(p_metadata, '{}')::payout.metadata, current_timestamp,
         true)::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
@@ -57,7 +57,7 @@ begin
     for update;
 
     v_difference := payout.settlement_difference(
-        v_settlement, p_currency, p_lines, p_pay_after, p_metadata);
+        v_settlement, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
     if v_difference <> '' then
         raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
             using

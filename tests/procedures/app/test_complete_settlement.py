@@ -338,7 +338,6 @@ def test_null_is_refused(app: Session, db: Session, is_repeat: bool) -> None:
         for column, arguments in {
             "settlement_id": f"null, 'usd', {lines}",
             "currency": f"'set_1', null, {lines}",
-            "metadata": f"'set_1', 'usd', {lines}, null, null",
         }.items():
             statement = f"select payout_api.complete_settlement({arguments})"
             assert refused(app.execute, statement.encode()) == Refusal(
@@ -346,6 +345,18 @@ def test_null_is_refused(app: Session, db: Session, is_repeat: bool) -> None:
                 f'null value in column "{column}" of relation "settlements" '
                 "violates not-null constraint",
             )
+
+
+def test_null_for_what_is_optional_is_none(app: Session, db: Session) -> None:
+    with_nulls = (
+        "select payout_api.complete_settlement('set_1', 'usd', "
+        """'[{"line_id":"1","payee_id":"seller_1","amount_minor":700}]', null, null)"""
+    )
+    told = app.execute(with_nulls).fetchall()
+
+    with writes_nothing(db):
+        assert [(complete(app, "set_1", [line("1", "seller_1", 700)]),)] == told
+        assert app.execute(with_nulls).fetchall() == told
 
 
 def test_only_the_application_may_call_it(

@@ -147,6 +147,14 @@ MALFORMED: Final = {
     "no source": Case([line("1", "seller_1", 5, source_transaction="")], SOURCE),
     "a source that is none": Case([line("1", "seller_1", 5, source_transaction="ch 1")], SOURCE),
 }
+# A call names the line that is wrong.
+NOT_ABOVE_ZERO: Final = "of p_lines has an amount_minor that is not above 0"
+MALFORMED_IN_A_CALL: Final = {
+    "no amount": Refusal("SP309", f"line 1 {NOT_ABOVE_ZERO}"),
+    "a negative amount": Refusal("SP309", f"line 1 {NOT_ABOVE_ZERO}"),
+    "a line of nothing": Refusal("SP309", f"line 2 {NOT_ABOVE_ZERO}"),
+    "a negative line": Refusal("SP309", f"line 2 {NOT_ABOVE_ZERO}"),
+}
 
 
 @pytest.fixture
@@ -166,7 +174,8 @@ def test_a_call_that_cannot_be_paid_out_is_refused_with(app: Session, db: Sessio
             for name, case in cases.items()
         }
 
-    assert refusals == {name: case.refusal for name, case in cases.items()}
+    expected = {name: case.refusal for name, case in cases.items()}
+    assert refusals == expected | MALFORMED_IN_A_CALL
 
 
 def test_the_commit_of_what_cannot_be_paid_out_is_refused_with(app: Session, db: Session) -> None:
@@ -250,10 +259,13 @@ def test_a_line_added_in_the_transaction_that_completes_is_counted(
 
 
 def test_a_total_that_no_bigint_holds_is_refused(app: Session, db: Session) -> None:
+    lines = [line(str(number), "seller_1", 10**18 - 1) for number in range(10)]
     with writes_nothing(db):
-        for attempt in (settle, complete):
-            lines = [line(str(number), "seller_1", 10**18 - 1) for number in range(10)]
-            assert refused(attempt, app, "set_1", lines) == Refusal("22003", "bigint out of range")
+        assert refused(settle, app, "set_1", lines) == Refusal("22003", "bigint out of range")
+        assert refused(complete, app, "set_1", lines) == Refusal(
+            "SP309",
+            "line 1 of p_lines has an amount_minor that is more than one transfer can carry",
+        )
 
 
 def test_a_settlement_may_be_larger_than_one_transfer(app: Session, db: Session) -> None:

@@ -22,6 +22,7 @@ from tests.schema.refusals import Refusal
 GOOD: Final = line("1", "seller_1", 700)
 NO_ARRAY: Final = "p_lines is not an array with at least one line"
 NO_AMOUNT: Final = "has no whole number amount_minor"
+TOO_MUCH: Final = "has an amount_minor that is more than one transfer can carry"
 NO_SOURCE: Final = "has a source_transaction that is not text"
 EXTRA_KEY: Final = "has a key that is none of line_id, payee_id, amount_minor, source_transaction"
 
@@ -56,13 +57,21 @@ MALFORMED: Final[dict[str, tuple[Any, str]]] = {
         [GOOD | {"amount_minor": 700.0}],
         f"line 1 of p_lines {NO_AMOUNT}",
     ),
+    "an amount of 16 digits in many lines": (
+        [GOOD, line("2", "seller_1", 10**15)],
+        f"line 2 of p_lines {TOO_MUCH}",
+    ),
+    "nothing as amount": (
+        [GOOD, line("2", "seller_1", 0)],
+        "line 2 of p_lines has an amount_minor that is not above 0",
+    ),
     "an amount of 19 digits": (
         [GOOD | {"amount_minor": 10**18}],
-        f"line 1 of p_lines {NO_AMOUNT}",
+        f"line 1 of p_lines {TOO_MUCH}",
     ),
     "an amount of 300 digits": (
         [GOOD | {"amount_minor": 10**299}],
-        f"line 1 of p_lines {NO_AMOUNT}",
+        f"line 1 of p_lines {TOO_MUCH}",
     ),
     "a number as source_transaction": (
         [GOOD | {"source_transaction": 7}],
