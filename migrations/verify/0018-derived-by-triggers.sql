@@ -12,6 +12,18 @@ select 'payout.progress_problem(payout.transfer_states)'::regprocedure;
 select 'payout.refuse_bad_row(text, text)'::regprocedure;
 -- end exists: procedures/guards/refuse_bad_row.sql
 
+-- exists: procedures/guards/tg_settlement_lines__refuse_frozen.sql
+select 'payout.tg_settlement_lines__refuse_frozen()'::regprocedure;
+select 1 / count(*) from pg_trigger
+where tgrelid = 'payout.settlement_lines'::regclass and tgname = '_900_refuse_frozen_insert';
+select 1 / count(*) from pg_trigger
+where tgrelid = 'payout.settlement_lines'::regclass and tgname = '_901_refuse_frozen_update_from';
+select 1 / count(*) from pg_trigger
+where tgrelid = 'payout.settlement_lines'::regclass and tgname = '_902_refuse_frozen_update_to';
+select 1 / count(*) from pg_trigger
+where tgrelid = 'payout.settlement_lines'::regclass and tgname = '_903_refuse_frozen_delete';
+-- end exists: procedures/guards/tg_settlement_lines__refuse_frozen.sql
+
 -- exists: procedures/guards/tg_transfer_states__check_progress.sql
 select 'payout.tg_transfer_states__check_progress()'::regprocedure;
 select 1 / count(*) from pg_trigger

@@ -2,7 +2,8 @@
 --
 -- Not once it is complete: within one transaction the settlement may come
 -- before its lines, or after them. New lines of a settlement that this very
--- transaction wrote and has not scheduled need no more than one look.
+-- transaction wrote and has not scheduled need no more than one look. On insert it is
+-- ORIGIN: a copy loads lines after their job.
 -- Raises: SP102 the settlement has been scheduled.
 
 create or replace function payout.tg_settlement_lines__refuse_frozen()

@@ -1,7 +1,8 @@
 -- create_single_payout: the payout job of a settlement with one line, its transfer and books.
 --
 -- The common case of create_payout_job, without what many lines or a second time need:
--- half its cost. Sequential scans are off where it is called.
+-- half its cost; a test compares what the two write. Sequential scans are off where it
+-- is called.
 -- Called by: whoever has just written the settlement, which has no job yet.
 -- Raises: what refuse_bad_header and refuse_bad_settlement raise.
 
