@@ -22,6 +22,25 @@ def yoyo_uri(conninfo: str) -> str:
     return f"postgresql+psycopg:///?{urlencode(parameters)}"
 
 
+def join_owner(conninfo: str) -> None:
+    """Let whoever migrates act as ``payout_owner``, as the migrations do; a superuser may anyway.
+
+    From PostgreSQL 16 on, who creates a role may grant it, but is no member that can act as it,
+    and 0001-foundation does not see the difference.
+    """
+    with psycopg.connect(conninfo) as connection:
+        if connection.execute("show is_superuser").fetchone() == ("on",):
+            return
+        if not connection.execute("select from pg_roles where rolname = 'payout_owner'").rowcount:
+            connection.execute("create role payout_owner nologin")
+        knows_set = connection.info.server_version >= 160000
+        kinds = ["usage", "set"] if knows_set else ["member"]
+        may = "select bool_and(pg_has_role('payout_owner', kind)) from unnest(%s::text[]) as kind"
+        if connection.execute(may, [kinds]).fetchone() != (True,):
+            options = " with inherit true, set true" if knows_set else ""
+            connection.execute(f"grant payout_owner to current_user{options}".encode())
+
+
 def apply_all(conninfo: str, root: Path) -> list[str]:
     """Apply the migrations that the database lacks, oldest first; return their names.
 
