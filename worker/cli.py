@@ -22,7 +22,7 @@ import psycopg
 from yoyo.exceptions import LockTimeout
 
 from tools.frozen import MigrationError
-from tools.migrate import apply_all, join_owner
+from tools.migrate import apply_all
 from worker import logs
 from worker.app import run_until_stopped
 from worker.database import (
@@ -67,7 +67,6 @@ def migrate(options: argparse.Namespace) -> int:
     url = database_url(os.environ)
     is_new = apply_queue_schema(url)
     print(f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}")
-    join_owner(url)
     for name in apply_all(url, ROOT):
         print(f"migration: {name} applied")
     apply_queue_grants(url)
