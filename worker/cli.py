@@ -65,6 +65,13 @@ EXPECTED: Final = (
 def migrate(options: argparse.Namespace) -> int:
     """bring the database to this version: the queue's schema, ours, the grants"""
     url = database_url(os.environ)
+    for folder in (ROOT / "migrations", ROOT / "sql"):
+        if not any(folder.glob("*.sql")):
+            raise MigrationError(
+                f"{folder} holds no SQL: run this from a checkout of the project, whose "
+                "make .venv/ready installs payout-engine in .venv/bin; what pip installs from "
+                "elsewhere has the worker only"
+            )
     is_new = apply_queue_schema(url)
     print(f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}")
     for name in apply_all(url, ROOT):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -75,6 +76,29 @@ def test_migrate_brings_an_empty_database_to_date_and_then_finds_nothing_to_do(
     assert capsys.readouterr().out == (
         "queue: procrastinate 3.10.0 is there\nthe database is up to date\n"
     )
+
+
+@pytest.mark.parametrize("missing", ["migrations", "sql"])
+def test_migrate_touches_nothing_where_its_files_are_not_beside_the_package(
+    empty_database: Callable[[], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    missing: str,
+) -> None:
+    for folder in {"migrations", "sql"} - {missing}:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0001.sql").touch()
+    uri = empty_database()
+    monkeypatch.setenv("DATABASE_URL", uri)
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    assert cli.main(["migrate"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"payout-engine: {tmp_path / missing} holds no SQL: ")
+    assert "from a checkout" in told.err
+    with psycopg.connect(uri) as connection:
+        assert connection.execute("select to_regnamespace('procrastinate')").fetchone() == (None,)
 
 
 @pytest.mark.usefixtures("environment")
