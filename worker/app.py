@@ -18,7 +18,7 @@ from procrastinate.app import WorkerOptions
 from psycopg_pool import AsyncConnectionPool
 
 from worker import errors
-from worker.database import connection_string
+from worker.database import connection_string, wait_for
 from worker.engine import Engine, run_engine
 from worker.settings import Settings, database_url
 
@@ -83,6 +83,7 @@ async def run_until_stopped(settings: Settings) -> None:
     """Carry payouts until SIGTERM or SIGINT, whatever the database does meanwhile.
 
     What is under way is finished and reported first; a second signal ends the process at once.
+    Raises NotReady, once the database is there, if no worker can do its work in it.
     """
     stop = asyncio.Event()
 
@@ -95,9 +96,16 @@ async def run_until_stopped(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    looking = asyncio.create_task(wait_for(settings.database_url))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([looking, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not looking.done():
+        looking.cancel()
+        return
+    looking.result().check_worker()
     async with run_engine(settings) as engine:
         hearing = asyncio.create_task(_hear_bells_for_ever(engine))
-        await stop.wait()
+        await stopping
         engine.pump.stop()
         hearing.cancel()
         await asyncio.wait([hearing], timeout=5)

@@ -30,10 +30,10 @@ from worker.database import (
     Row,
     apply_queue_grants,
     apply_queue_schema,
-    connection_string,
+    look_at,
 )
 from worker.engine import open_engine
-from worker.errors import PayoutError, QueueSchemaError, redact
+from worker.errors import NotReady, PayoutError, QueueSchemaError, redact
 from worker.progress import Progress
 from worker.reporter import describe
 from worker.settings import ENVIRONMENT, Settings, SettingsError, database_url
@@ -49,6 +49,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 INDENT: Final = " " * 11
 EXPECTED: Final = (
     SettingsError,
+    NotReady,
     PayoutError,
     AccountUnknown,
     Refused,
@@ -85,8 +86,10 @@ def worker(options: argparse.Namespace) -> int:
     """carry payouts until SIGTERM or Ctrl-C"""
     settings = Settings.read(os.environ)
     lines = logs.start(options.log_level)
-    asyncio.run(run_until_stopped(settings))
-    logs.finish(lines)
+    try:
+        asyncio.run(run_until_stopped(settings))
+    finally:
+        logs.finish(lines)
     os._exit(0)  # an ordinary exit would wait for a log that nobody reads
 
 
@@ -188,7 +191,7 @@ async def _execute(settings: Settings, payout_job_id: int) -> int:
 def _settings_that_connect() -> Settings:
     """Read the settings; a database that is not there is told at once, by psycopg's own error."""
     settings = Settings.read(os.environ)
-    psycopg.connect(connection_string(settings.database_url)).close()
+    asyncio.run(look_at(settings.database_url)).check_engine()
     return settings
 
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from sandbox.stripe_double import Gate, StripeDouble
-from tests.conftest import ROOT
+from tests.conftest import ROOT, login_name
 from tests.crash.workers import OURS, PLAIN, Worker
 
 Connection = psycopg.Connection[Any]
@@ -102,6 +102,36 @@ def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
     stop(worker)
     assert len(double.transfers()) == 2
     assert bells(uri) == 0
+
+
+def test_a_login_that_is_no_member_of_payout_worker_is_told_once(
+    dsn: Callable[..., str], start: StartWorker
+) -> None:
+    worker = start(dsn("payout_app"))
+    assert worker.wait() == 2
+    login = login_name("payout_app")
+    assert worker.log() == (
+        f"payout-engine: login {login} is no member of payout_worker: "
+        f"grant payout_worker to {login}\n"
+    )
+
+
+def test_a_database_that_was_never_migrated_is_told_once(
+    empty_database: Callable[[], str], start: StartWorker
+) -> None:
+    worker = start(empty_database())
+    assert worker.wait() == 2
+    assert worker.log().endswith(" holds no payout engine: run payout-engine migrate\n")
+    assert len(worker.log().splitlines()) == 1
+
+
+def test_a_worker_that_waits_for_its_database_leaves_when_it_is_asked_to(
+    start: StartWorker,
+) -> None:
+    worker = start("postgresql://u@127.0.0.1:1/none")
+    worker.wait_for_log("error connecting")
+    worker.terminate()
+    assert worker.wait() == 0
 
 
 def test_a_request_under_way_is_finished_and_reported_before_the_worker_leaves(

@@ -204,6 +204,24 @@ def test_a_missing_database_is_told_in_one_sentence(
     )
 
 
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", [["doctor"], ["execute", "1"], ["reconcile"]])
+def test_a_database_that_was_never_migrated_is_told_with_what_to_do(
+    command: list[str],
+    empty_database: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_database())
+    assert cli.main(command) == 2
+    told = capsys.readouterr().err
+    assert re.fullmatch(
+        r"payout-engine: the database payout_\w+ at [^ ]+ holds no payout engine: "
+        r"run payout-engine migrate\n",
+        told,
+    )
+
+
 FOUND: dict[str, int | None] = {"look-ups": 3, "new events": 0, "transfers compared": 12_345}
 
 
