@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+from importlib.metadata import version
 from typing import Any, Final, Unpack
 
 import psycopg
@@ -18,9 +19,10 @@ from procrastinate.app import WorkerOptions
 from psycopg_pool import AsyncConnectionPool
 
 from worker import errors
-from worker.database import connection_string, wait_for
+from worker.database import Place, connection_string, wait_for
 from worker.engine import Engine, run_engine
 from worker.settings import Settings, database_url
+from worker.stripe_payout_adapter import AccountUnknown
 
 logger = logging.getLogger(__name__)
 
@@ -102,13 +104,34 @@ async def run_until_stopped(settings: Settings) -> None:
     if not looking.done():
         looking.cancel()
         return
-    looking.result().check_worker()
+    place = looking.result()
+    place.check_worker()
     async with run_engine(settings) as engine:
-        hearing = asyncio.create_task(_hear_bells_for_ever(engine))
+        beside = [
+            asyncio.create_task(_introduce(settings, place, engine)),
+            asyncio.create_task(_hear_bells_for_ever(engine)),
+        ]
         await stopping
         engine.pump.stop()
-        hearing.cancel()
-        await asyncio.wait([hearing], timeout=5)
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside, timeout=5)
+
+
+async def _introduce(settings: Settings, place: Place, engine: Engine) -> None:
+    """Log who works for whom, in one line."""
+    try:
+        account = await engine.adapter.account_id()
+    except AccountUnknown:  # claims and look-ups tell why
+        account = "unknown"
+    logger.info(
+        "payout-engine %s: database %s as %s, Stripe account %s in %s mode",
+        version("payout-engine"),
+        place.name,
+        place.login,
+        account,
+        settings.key_mode,
+    )
 
 
 async def _hear_bells_for_ever(engine: Engine) -> None:

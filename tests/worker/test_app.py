@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from typing import Any
 
 import psycopg
 import pytest
 
 from sandbox.stripe_double import Gate, StripeDouble
-from tests.conftest import ROOT, login_name
-from tests.crash.workers import OURS, PLAIN, Worker
+from tests.conftest import PASSWORD, ROOT, login_name
+from tests.crash.workers import CANARY, OURS, PLAIN, Worker
 
 Connection = psycopg.Connection[Any]
 StartWorker = Callable[..., Worker]
@@ -102,6 +103,32 @@ def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
     stop(worker)
     assert len(double.transfers()) == 2
     assert bells(uri) == 0
+
+
+def test_the_log_begins_with_whom_the_worker_works_for(
+    dsn: Callable[..., str], double: StripeDouble, start: StartWorker
+) -> None:
+    uri = dsn("payout_worker")
+    at = psycopg.conninfo.conninfo_to_dict(uri)
+    worker = start(uri)
+    worker.wait_for_log(" mode\n")
+    first, *_ = worker.log().splitlines()
+    assert first.endswith(
+        f" INFO worker.app: payout-engine {version('payout-engine')}: "
+        f"database {at['dbname']} at {at['host']}:{at['port']} as {login_name('payout_worker')}, "
+        "Stripe account acct_platform in test mode"
+    )
+    assert PASSWORD not in worker.log()
+    stop(worker)
+
+
+def test_a_worker_whose_account_stripe_does_not_tell_says_so(
+    uri: str, double: StripeDouble, start: StartWorker
+) -> None:
+    double.revoke_key(api_key=CANARY)
+    worker = start(uri)
+    worker.wait_for_log(" mode\n")
+    assert "Stripe account unknown in test mode" in worker.log()
 
 
 def test_a_login_that_is_no_member_of_payout_worker_is_told_once(
