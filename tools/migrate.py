@@ -89,8 +89,11 @@ def _join_owner(conninfo: str) -> None:
         if not connection.execute("select from pg_roles where rolname = 'payout_owner'").rowcount:
             connection.execute("create role payout_owner nologin")
         knows_set = connection.info.server_version >= 160000
-        kinds = ["usage", "set"] if knows_set else ["member"]
-        may = "select bool_and(pg_has_role('payout_owner', kind)) from unnest(%s::text[]) as kind"
-        if connection.execute(may, [kinds]).fetchone() != (True,):
+        may = (
+            "select pg_has_role(oid, %s) and (pg_has_role(oid, 'usage') "
+            "or not pg_has_role(oid, 'member with admin option')) "
+            "from pg_roles where rolname = 'payout_owner'"
+        )
+        if connection.execute(may, ["set" if knows_set else "member"]).fetchone() != (True,):
             options = " with inherit true, set true" if knows_set else ""
             connection.execute(f"grant payout_owner to current_user{options}".encode())

@@ -6,6 +6,7 @@ Roles belong to the whole server, so this has a server of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -13,12 +14,14 @@ import pytest
 
 from sandbox.embedded_postgres import EmbeddedPostgres
 from sandbox.stripe_double import StripeDouble
+from tools import migrate
 from worker import cli
 
 LOGINS: Final = """
 create role installer login createrole;
 create role shop login;
 create role till login;
+create role upgrader login;
 """
 SETTLE: Final = """
 select payout_api.register_payee(p_payee_id => 'seller_1', p_stripe_account_id => 'acct_1');
@@ -57,3 +60,18 @@ def test_who_owns_the_database_and_may_create_roles_installs_all_that_it_takes_t
         assert cli.main(["doctor"]) == 0, capsys.readouterr().out
         assert cli.main(["execute", "1"]) == 0
     assert capsys.readouterr().out.endswith("-> ok, paid\n")
+
+
+def test_who_may_act_as_the_owner_and_no_more_needs_no_grant_for_an_upgrade(
+    managed: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    with psycopg.connect(managed.uri(), autocommit=True) as connection:
+        connection.execute("create role payout_owner")
+        connection.execute("grant payout_owner to upgrader with inherit false, set true")
+        connection.execute("create database upgraded owner upgrader")
+    (tmp_path / "migrations").mkdir()
+    script = tmp_path / "migrations/0002-next.sql"
+    script.write_text("-- 0002-next: x\n\nset local role payout_owner;\n", encoding="utf-8")
+
+    uri = managed.uri("upgraded", user="upgrader")
+    assert migrate.apply_all(uri, tmp_path) == ["0002-next"]
