@@ -12,6 +12,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from yoyo import get_backend, read_migrations
 
+from tools.frozen import MigrationError, migration_names
+
 
 def yoyo_uri(conninfo: str) -> str:
     """Return yoyo's URI, with psycopg 3 as driver, for a libpq URI or connection string.
@@ -25,11 +27,22 @@ def yoyo_uri(conninfo: str) -> str:
 def apply_all(conninfo: str, root: Path) -> list[str]:
     """Apply the migrations that the database lacks, oldest first; return their names.
 
-    Raises psycopg.Error, with a note that names the migration, or yoyo's BadMigration.
+    Where sqitch has deployed them all, none is lacking. Raises psycopg.Error, with a note that
+    names the migration, yoyo's BadMigration, or MigrationError if sqitch has deployed only some.
     """
+    if deployed := _deployed_by_sqitch(conninfo):
+        names = migration_names(root)
+        if left := [name for name in names if name not in deployed]:
+            raise MigrationError(
+                f"sqitch has deployed {len(names) - len(left)} of the {len(names)} migrations; "
+                f"not yet: {', '.join(left)}. Run sqitch deploy first, then this again"
+            )
+        return []
     migrations = read_migrations(str(root / "migrations"))
     with get_backend(yoyo_uri(conninfo)) as backend, backend.lock():
         missing = backend.to_apply(migrations)
+        if missing:
+            _join_owner(conninfo)
         # One by one: as a list, yoyo passes over a migration that it cannot read.
         for migration in missing:
             try:
@@ -48,3 +61,39 @@ def roll_back_all(conninfo: str, root: Path) -> list[str]:
         for migration in applied:
             backend.rollback_one(migration)
         return [migration.id for migration in applied]
+
+
+def _deployed_by_sqitch(conninfo: str) -> set[str]:
+    """Return the names of what sqitch has deployed of this project, as far as we may see it."""
+    registry = (
+        "select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace "
+        "where (n.nspname, c.relname) = ('sqitch', 'changes') "
+        "and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')"
+    )
+    with psycopg.connect(conninfo) as connection:
+        if not connection.execute(registry).rowcount:
+            return set()
+        changes = "select change from sqitch.changes where project = 'payout-engine'"
+        return {name for (name,) in connection.execute(changes)}
+
+
+def _join_owner(conninfo: str) -> None:
+    """Let whoever migrates act as ``payout_owner``, as the migrations do; a superuser may anyway.
+
+    From PostgreSQL 16 on, who creates a role may grant it, but is no member that can act as it,
+    and 0001-foundation does not see the difference.
+    """
+    with psycopg.connect(conninfo) as connection:
+        if connection.execute("show is_superuser").fetchone() == ("on",):
+            return
+        if not connection.execute("select from pg_roles where rolname = 'payout_owner'").rowcount:
+            connection.execute("create role payout_owner nologin")
+        knows_set = connection.info.server_version >= 160000
+        may = (
+            "select pg_has_role(oid, %s) and (pg_has_role(oid, 'usage') "
+            "or not pg_has_role(oid, 'member with admin option')) "
+            "from pg_roles where rolname = 'payout_owner'"
+        )
+        if connection.execute(may, ["set" if knows_set else "member"]).fetchone() != (True,):
+            options = " with inherit true, set true" if knows_set else ""
+            connection.execute(f"grant payout_owner to current_user{options}".encode())

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+from importlib.metadata import version
 from typing import Any, Final, Unpack
 
 import psycopg
@@ -18,9 +19,10 @@ from procrastinate.app import WorkerOptions
 from psycopg_pool import AsyncConnectionPool
 
 from worker import errors
-from worker.database import connection_string
+from worker.database import Place, connection_string, wait_for
 from worker.engine import Engine, run_engine
 from worker.settings import Settings, database_url
+from worker.stripe_payout_adapter import AccountUnknown
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ async def run_until_stopped(settings: Settings) -> None:
     """Carry payouts until SIGTERM or SIGINT, whatever the database does meanwhile.
 
     What is under way is finished and reported first; a second signal ends the process at once.
+    Raises NotReady, once the database is there, if no worker can do its work in it.
     """
     stop = asyncio.Event()
 
@@ -95,12 +98,40 @@ async def run_until_stopped(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    looking = asyncio.create_task(wait_for(settings.database_url))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([looking, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not looking.done():
+        looking.cancel()
+        return
+    place = looking.result()
+    place.check_worker()
     async with run_engine(settings) as engine:
-        hearing = asyncio.create_task(_hear_bells_for_ever(engine))
-        await stop.wait()
+        beside = [
+            asyncio.create_task(_introduce(settings, place, engine)),
+            asyncio.create_task(_hear_bells_for_ever(engine)),
+        ]
+        await stopping
         engine.pump.stop()
-        hearing.cancel()
-        await asyncio.wait([hearing], timeout=5)
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside, timeout=5)
+
+
+async def _introduce(settings: Settings, place: Place, engine: Engine) -> None:
+    """Log who works for whom, in one line."""
+    try:
+        account = await engine.adapter.account_id()
+    except AccountUnknown:  # claims and look-ups tell why
+        account = "unknown"
+    logger.info(
+        "payout-engine %s: database %s as %s, Stripe account %s in %s mode",
+        version("payout-engine"),
+        place.name,
+        place.login,
+        account,
+        settings.key_mode,
+    )
 
 
 async def _hear_bells_for_ever(engine: Engine) -> None:

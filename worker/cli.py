@@ -30,10 +30,11 @@ from worker.database import (
     Row,
     apply_queue_grants,
     apply_queue_schema,
-    connection_string,
+    is_unknown_job,
+    look_at,
 )
 from worker.engine import open_engine
-from worker.errors import PayoutError, QueueSchemaError, redact
+from worker.errors import NotReady, PayoutError, QueueSchemaError, redact
 from worker.progress import Progress
 from worker.reporter import describe
 from worker.settings import ENVIRONMENT, Settings, SettingsError, database_url
@@ -49,6 +50,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 INDENT: Final = " " * 11
 EXPECTED: Final = (
     SettingsError,
+    NotReady,
     PayoutError,
     AccountUnknown,
     Refused,
@@ -65,6 +67,13 @@ EXPECTED: Final = (
 def migrate(options: argparse.Namespace) -> int:
     """bring the database to this version: the queue's schema, ours, the grants"""
     url = database_url(os.environ)
+    for folder in (ROOT / "migrations", ROOT / "sql"):
+        if not any(folder.glob("*.sql")):
+            raise MigrationError(
+                f"{folder} holds no SQL: run this from a checkout of the project, whose "
+                "make .venv/ready installs payout-engine in .venv/bin; what pip installs from "
+                "elsewhere has the worker only"
+            )
     is_new = apply_queue_schema(url)
     print(f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}")
     for name in apply_all(url, ROOT):
@@ -78,8 +87,10 @@ def worker(options: argparse.Namespace) -> int:
     """carry payouts until SIGTERM or Ctrl-C"""
     settings = Settings.read(os.environ)
     lines = logs.start(options.log_level)
-    asyncio.run(run_until_stopped(settings))
-    logs.finish(lines)
+    try:
+        asyncio.run(run_until_stopped(settings))
+    finally:
+        logs.finish(lines)
     os._exit(0)  # an ordinary exit would wait for a log that nobody reads
 
 
@@ -174,6 +185,9 @@ async def _execute(settings: Settings, payout_job_id: int) -> int:
     async with open_engine(settings, on_reported=tell) as engine:
         await engine.pump.execute(payout_job_id)
     if not carried:
+        if await is_unknown_job(settings.database_url, payout_job_id):
+            print(f"payout job {payout_job_id} does not exist")
+            return 1
         print(f"nothing of payout job {payout_job_id} is due")
     return 0
 
@@ -181,7 +195,7 @@ async def _execute(settings: Settings, payout_job_id: int) -> int:
 def _settings_that_connect() -> Settings:
     """Read the settings; a database that is not there is told at once, by psycopg's own error."""
     settings = Settings.read(os.environ)
-    psycopg.connect(connection_string(settings.database_url)).close()
+    asyncio.run(look_at(settings.database_url)).check_engine()
     return settings
 
 

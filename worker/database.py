@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -36,6 +37,11 @@ FIRST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 2.0
 QUEUE_GRANTS: Final = Path(__file__).resolve().parent.parent / "sql" / "queue_grants.sql"
 
+LOOK: Final = """
+select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
+    select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage'))
+"""
+
 
 def worker_name() -> str:
     """Return the name under which this process is known in the database."""
@@ -54,6 +60,71 @@ def connection_string(database_url: str, **settings: str) -> str:
     options += [f"-c {key}={settings[key]}" for key in settings]
     given["options"] = " ".join(options).strip()
     return conninfo.make_conninfo(**{**NETWORK, "application_name": worker_name(), **given})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A database, and who we are in it."""
+
+    name: str
+    login: str
+    has_engine: bool
+    is_worker: bool
+
+    def check_engine(self) -> None:
+        """Raise NotReady if the engine is not installed."""
+        if not self.has_engine:
+            raise errors.NotReady(
+                f"the database {self.name} holds no payout engine: run payout-engine migrate"
+            )
+
+    def check_worker(self) -> None:
+        """Raise NotReady if a worker cannot do its work here."""
+        self.check_engine()
+        if not self.is_worker:
+            raise errors.NotReady(
+                f"login {self.login} is no member of payout_worker: "
+                f"grant payout_worker to {self.login}"
+            )
+
+
+async def look_at(database_url: str) -> Place:
+    """Connect, and return what is there. Raises psycopg's errors."""
+    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
+        info = connection.info
+        [(login, has_engine, is_worker)] = await (await connection.execute(LOOK)).fetchall()
+        return Place(
+            name=f"{info.dbname} at {info.host}:{info.port}",
+            login=login,
+            has_engine=has_engine,
+            is_worker=is_worker,
+        )
+
+
+async def is_unknown_job(database_url: str, payout_job_id: int) -> bool:
+    """Say whether there is no such job, to a login that may see jobs: a mere worker may not."""
+    may_see = (
+        "select from pg_class where relnamespace = 'payout'::regnamespace "
+        "and relname = 'payout_jobs' and has_schema_privilege(relnamespace, 'usage') "
+        "and has_table_privilege(oid, 'select')"
+    )
+    query = "select from payout.payout_jobs where payout_job_id = %s"
+    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
+        if not (await connection.execute(may_see)).rowcount:
+            return False
+        return not (await connection.execute(query, [payout_job_id])).rowcount
+
+
+async def wait_for(database_url: str) -> Place:
+    """Look at the database as soon as it can be connected to, however long that takes."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return await look_at(database_url)
+        except psycopg.OperationalError as error:
+            logger.warning("error connecting, to be repeated: %s", errors.tell(error))
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 class Database:

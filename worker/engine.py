@@ -40,6 +40,7 @@ class Engine:
     """What the tasks of the queue work with."""
 
     database: Database
+    adapter: StripePayoutAdapter
     pump: Pump
     reconciler: Reconciler
 
@@ -129,7 +130,7 @@ async def open_engine(
             worker=worker_name(),
             is_livemode=settings.is_livemode,
         )
-        yield Engine(database=database, pump=pump, reconciler=reconciler)
+        yield Engine(database=database, adapter=adapter, pump=pump, reconciler=reconciler)
 
 
 @asynccontextmanager

@@ -17,6 +17,10 @@ class QueueSchemaError(Exception):
     """The queue's schema is not one that the installed procrastinate works with."""
 
 
+class NotReady(Exception):
+    """The database is not prepared for what was asked; the message says what is to be done."""
+
+
 class PayoutError(Exception):
     """A function of ours refused the call; the message is primary message, detail and hint."""
 

@@ -85,8 +85,9 @@ def _stripe_api_key(environment: Mapping[str, str]) -> str:
     file = environment.get("STRIPE_API_KEY_FILE", "").strip()
     if bool(key) == bool(file):
         raise SettingsError(
-            "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both: a secret or restricted "
-            "key of the platform account (of test mode, to try it), or a file that holds it"
+            f"set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE{', not both' if key else ''}: a "
+            "secret or restricted key of the platform account (of test mode, to try it), or a file "
+            "that holds it"
         )
     if file:
         try:

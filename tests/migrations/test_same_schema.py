@@ -15,6 +15,7 @@ from yoyo import get_backend, read_migrations
 from sandbox.embedded_postgres import EmbeddedPostgres
 from tests.conftest import ROOT, Connection, Server
 from tools import frozen, migrate, snapshot
+from worker import cli
 
 Sqitch: TypeAlias = Callable[..., None]
 
@@ -25,6 +26,9 @@ LIBPQ_VARIABLES: Final = {
     "password": "PGPASSWORD",
     "dbname": "PGDATABASE",
 }
+MAY_RING: Final = (
+    "select has_table_privilege('payout_owner', 'procrastinate.procrastinate_jobs', 'insert')"
+)
 
 
 @pytest.fixture
@@ -107,7 +111,10 @@ def test_every_rollback_restores_the_schema_before_its_migration(
 @pytest.mark.skipif(shutil.which("sqitch") is None, reason="sqitch is not on the PATH")
 @pytest.mark.timeout(300)
 def test_sqitch_makes_of_the_same_files_what_yoyo_makes(
-    dsn: Callable[..., str], empty_database: Callable[[], str], tmp_path: Path
+    dsn: Callable[..., str],
+    empty_database: Callable[[], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     by_yoyo, by_sqitch = dump(dsn()), empty_database()
     nothing = dump(by_sqitch)
@@ -115,6 +122,12 @@ def test_sqitch_makes_of_the_same_files_what_yoyo_makes(
 
     sqitch("deploy", "--verify")
     assert dump(by_sqitch) == by_yoyo
+
+    monkeypatch.setenv("DATABASE_URL", by_sqitch)
+    assert cli.main(["migrate"]) == 0
+    assert dump(by_sqitch) == by_yoyo
+    with psycopg.connect(by_sqitch) as connection:
+        assert connection.execute(MAY_RING).fetchone() == (True,)
 
     sqitch("revert", "-y")
     assert dump(by_sqitch) == nothing

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
 from yoyo.connections import parse_uri
 
-from tools import migrate
+from tests.conftest import ROOT, Connection
+from tools import frozen, migrate
+
+NAMES: Final = frozen.migration_names(ROOT)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +45,52 @@ def test_a_failing_migration_is_named_and_leaves_nothing_behind(
     assert failure.value.__notes__ == [f"while applying {script}"]
     with psycopg.connect(uri) as connection:
         assert connection.execute("select to_regclass('t')").fetchone() == (None,)
+
+
+def write_registry(db: Connection, *names: str) -> None:
+    """Let the database look as if sqitch had deployed what it has, under these names."""
+    db.execute("drop table public._yoyo_migration, public._yoyo_log, public._yoyo_version")
+    db.execute("drop table public.yoyo_lock")
+    db.execute("create schema sqitch")
+    db.execute("create table sqitch.changes (change_id text, change text, project text)")
+    for name in ("0001-of-another-project", *names):
+        project = "payout-engine" if name in names else "shop"
+        db.execute("insert into sqitch.changes values (md5(%s), %s, %s)", [name, name, project])
+
+
+def yoyo_tables(db: Connection) -> int:
+    return db.execute("select from pg_tables where tablename ~ 'yoyo'").rowcount
+
+
+def test_what_sqitch_has_deployed_is_not_applied_again(
+    db: Connection, dsn: Callable[..., str]
+) -> None:
+    write_registry(db, *NAMES)
+
+    assert migrate.apply_all(dsn(), ROOT) == []
+    assert yoyo_tables(db) == 0
+
+
+def test_what_sqitch_has_begun_is_left_to_sqitch(db: Connection, dsn: Callable[..., str]) -> None:
+    *older, newest = NAMES
+    write_registry(db, *older)
+
+    with pytest.raises(frozen.MigrationError) as refusal:
+        migrate.apply_all(dsn(), ROOT)
+
+    assert str(refusal.value) == (
+        f"sqitch has deployed {len(older)} of the {len(NAMES)} migrations; not yet: {newest}. "
+        "Run sqitch deploy first, then this again"
+    )
+    assert yoyo_tables(db) == 0
+
+
+def test_what_another_project_has_deployed_with_sqitch_does_not_count(
+    db: Connection, dsn: Callable[..., str], tmp_path: Path
+) -> None:
+    write_registry(db)
+    (tmp_path / "migrations").mkdir()
+    script = tmp_path / "migrations/0001-of-another-project.sql"
+    script.write_text("-- 0001-of-another-project: x\n\ncreate table t ();\n", encoding="utf-8")
+
+    assert migrate.apply_all(dsn(), tmp_path) == ["0001-of-another-project"]

@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from typing import Any
 
 import psycopg
 import pytest
 
 from sandbox.stripe_double import Gate, StripeDouble
-from tests.conftest import ROOT
-from tests.crash.workers import OURS, PLAIN, Worker
+from tests.conftest import PASSWORD, ROOT, login_name
+from tests.crash.workers import CANARY, OURS, PLAIN, Worker
 
 Connection = psycopg.Connection[Any]
 StartWorker = Callable[..., Worker]
@@ -102,6 +103,62 @@ def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
     stop(worker)
     assert len(double.transfers()) == 2
     assert bells(uri) == 0
+
+
+def test_the_log_begins_with_whom_the_worker_works_for(
+    dsn: Callable[..., str], double: StripeDouble, start: StartWorker
+) -> None:
+    uri = dsn("payout_worker")
+    at = psycopg.conninfo.conninfo_to_dict(uri)
+    worker = start(uri)
+    worker.wait_for_log(" mode\n")
+    first, *_ = worker.log().splitlines()
+    assert first.endswith(
+        f" INFO worker.app: payout-engine {version('payout-engine')}: "
+        f"database {at['dbname']} at {at['host']}:{at['port']} as {login_name('payout_worker')}, "
+        "Stripe account acct_platform in test mode"
+    )
+    assert PASSWORD not in worker.log()
+    stop(worker)
+
+
+def test_a_worker_whose_account_stripe_does_not_tell_says_so(
+    uri: str, double: StripeDouble, start: StartWorker
+) -> None:
+    double.revoke_key(api_key=CANARY)
+    worker = start(uri)
+    worker.wait_for_log(" mode\n")
+    assert "Stripe account unknown in test mode" in worker.log()
+
+
+def test_a_login_that_is_no_member_of_payout_worker_is_told_once(
+    dsn: Callable[..., str], start: StartWorker
+) -> None:
+    worker = start(dsn("payout_app"))
+    assert worker.wait() == 2
+    login = login_name("payout_app")
+    assert worker.log() == (
+        f"payout-engine: login {login} is no member of payout_worker: "
+        f"grant payout_worker to {login}\n"
+    )
+
+
+def test_a_database_that_was_never_migrated_is_told_once(
+    empty_database: Callable[[], str], start: StartWorker
+) -> None:
+    worker = start(empty_database())
+    assert worker.wait() == 2
+    assert worker.log().endswith(" holds no payout engine: run payout-engine migrate\n")
+    assert len(worker.log().splitlines()) == 1
+
+
+def test_a_worker_that_waits_for_its_database_leaves_when_it_is_asked_to(
+    start: StartWorker,
+) -> None:
+    worker = start("postgresql://u@127.0.0.1:1/none")
+    worker.wait_for_log("error connecting")
+    worker.terminate()
+    assert worker.wait() == 0
 
 
 def test_a_request_under_way_is_finished_and_reported_before_the_worker_leaves(

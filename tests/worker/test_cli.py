@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -77,6 +78,29 @@ def test_migrate_brings_an_empty_database_to_date_and_then_finds_nothing_to_do(
     )
 
 
+@pytest.mark.parametrize("missing", ["migrations", "sql"])
+def test_migrate_touches_nothing_where_its_files_are_not_beside_the_package(
+    empty_database: Callable[[], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    missing: str,
+) -> None:
+    for folder in {"migrations", "sql"} - {missing}:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0001.sql").touch()
+    uri = empty_database()
+    monkeypatch.setenv("DATABASE_URL", uri)
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    assert cli.main(["migrate"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"payout-engine: {tmp_path / missing} holds no SQL: ")
+    assert "from a checkout" in told.err
+    with psycopg.connect(uri) as connection:
+        assert connection.execute("select to_regnamespace('procrastinate')").fetchone() == (None,)
+
+
 @pytest.mark.usefixtures("environment")
 def test_execute_carries_one_payout_job_and_tells_what_became_of_it(
     db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
@@ -93,6 +117,27 @@ def test_execute_carries_one_payout_job_and_tells_what_became_of_it(
     assert cli.main(["execute", str(job_id)]) == 0
     assert capsys.readouterr().out == f"nothing of payout job {job_id} is due\n"
     assert len(double.transfers()) == 1
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("role", "code", "line"),
+    [
+        (None, 1, "payout job 9999 does not exist"),
+        ("payout_worker", 0, "nothing of payout job 9999 is due"),
+    ],
+)
+def test_execute_tells_those_who_may_see_jobs_that_there_is_no_such_job(
+    dsn: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    role: str | None,
+    code: int,
+    line: str,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", dsn(role))
+    assert cli.main(["execute", "9999"]) == code
+    assert capsys.readouterr().out == f"{line}\n"
 
 
 @pytest.mark.usefixtures("environment")
@@ -177,6 +222,24 @@ def test_a_missing_database_is_told_in_one_sentence(
     assert capsys.readouterr().err == (
         "payout-engine: DATABASE_URL is not set: set it to a libpq URI, for example "
         "postgresql://payouts@localhost:5432/shop\n"
+    )
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", [["doctor"], ["execute", "1"], ["reconcile"]])
+def test_a_database_that_was_never_migrated_is_told_with_what_to_do(
+    command: list[str],
+    empty_database: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_database())
+    assert cli.main(command) == 2
+    told = capsys.readouterr().err
+    assert re.fullmatch(
+        r"payout-engine: the database payout_\w+ at [^ ]+ holds no payout engine: "
+        r"run payout-engine migrate\n",
+        told,
     )
 
 

@@ -78,7 +78,7 @@ class ReadingNothing(Reconciler):
 def make_engine(reconciler: Reconciler) -> Engine:
     database: Any = None
     pump: Any = None
-    return Engine(database=database, pump=pump, reconciler=reconciler)
+    return Engine(database=database, adapter=FakeAdapter(), pump=pump, reconciler=reconciler)
 
 
 @pytest.mark.parametrize(
@@ -171,13 +171,14 @@ def test_the_engine_reads_beside_the_queue_and_stops_in_time(
 @asynccontextmanager
 async def sweeping_engine(database: SweepingDatabase) -> AsyncIterator[Engine]:
     """Run the pump of an engine that sweeps."""
+    adapter = FakeAdapter()
     async with Pump(
         database=database,
-        adapter=FakeAdapter(),
+        adapter=adapter,
         reporter=Reporter(database=database),
         worker="test",
     ) as pump:
-        yield Engine(database=database, pump=pump, reconciler=ReadingNothing())
+        yield Engine(database=database, adapter=adapter, pump=pump, reconciler=ReadingNothing())
 
 
 def test_the_sweep_outlives_failures(

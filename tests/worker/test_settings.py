@@ -70,10 +70,10 @@ def test_stripe_may_be_elsewhere_but_unencrypted_only_on_loopback(base: str) -> 
     ("changes", "message"),
     [
         ({"DATABASE_URL": ""}, "DATABASE_URL is not set: set it to a libpq URI"),
-        ({"STRIPE_API_KEY": ""}, "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both"),
+        ({"STRIPE_API_KEY": ""}, "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE: a secret"),
         (
             {"STRIPE_API_KEY_FILE": "/key"},
-            "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both",
+            "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both: a secret",
         ),
         (
             {"STRIPE_API_KEY": "", "STRIPE_API_KEY_FILE": "/no/such/file"},

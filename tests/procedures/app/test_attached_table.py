@@ -26,9 +26,9 @@ from tests.schema.refusals import Refusal
 
 FUNCTION: Final = """
 create function pay_sellers() returns trigger language plpgsql as $$ begin
-    perform payout_api.complete_settlement(new.order_id, new.currency, (select jsonb_agg(i) from (
-        select item_id as line_id, seller_id as payee_id, share_minor as amount_minor
-        from order_items where order_id = new.order_id) as i));
+    perform payout_api.complete_settlement(new.order_id::text, new.currency, (
+        select jsonb_agg(i) from (select item_id::text as line_id, seller_id::text as payee_id,
+            share_minor as amount_minor from order_items where order_id = new.order_id) as i));
     return null; end $$
 """
 TRIGGER: Final = """
@@ -80,6 +80,30 @@ def test_an_order_that_is_completed_is_paid(app: Session, db: Session) -> None:
 
     assert jobs(db) == ["order_1"]
     assert transfers(db, "order_1") == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+
+@pytest.mark.parametrize("kind", ["bigint", "uuid"])
+def test_the_ids_of_the_shop_may_be_of_any_type(app: Session, db: Session, kind: str) -> None:
+    ids = {
+        name: {"bigint": str(number), "uuid": f"00000000-0000-4000-8000-00000000000{number}"}[kind]
+        for number, name in enumerate(("order", "item", "seller"), start=1)
+    }
+    app.execute("drop table orders, order_items")
+    app.execute(f"create table orders (order_id {kind}, currency varchar(3), state text)".encode())
+    app.execute(
+        f"create table order_items (order_id {kind}, item_id {kind}, seller_id {kind}, "
+        "share_minor int)".encode()
+    )
+    app.execute(TRIGGER)
+    app.execute("select payout_api.register_payee(%s, 'acct_1')", [ids["seller"]])
+
+    app.execute(
+        "insert into order_items values (%s, %s, %s, 700)",
+        [ids["order"], ids["item"], ids["seller"]],
+    )
+    app.execute("insert into orders values (%s, 'usd', 'completed')", [ids["order"]])
+
+    assert transfers(db, ids["order"]) == [(ids["seller"], None, 700)]
 
 
 def test_an_order_may_come_completed_before_its_items(app: Session, db: Session) -> None:
