@@ -101,20 +101,6 @@ async def look_at(database_url: str) -> Place:
         )
 
 
-async def is_unknown_job(database_url: str, payout_job_id: int) -> bool:
-    """Say whether there is no such job, to a login that may see jobs: a mere worker may not."""
-    may_see = (
-        "select from pg_class where relnamespace = 'payout'::regnamespace "
-        "and relname = 'payout_jobs' and has_schema_privilege(relnamespace, 'usage') "
-        "and has_table_privilege(oid, 'select')"
-    )
-    query = "select from payout.payout_jobs where payout_job_id = %s"
-    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
-        if not (await connection.execute(may_see)).rowcount:
-            return False
-        return not (await connection.execute(query, [payout_job_id])).rowcount
-
-
 async def wait_for(database_url: str) -> Place:
     """Look at the database as soon as it can be connected to, however long that takes."""
     pause = FIRST_PAUSE_SECONDS

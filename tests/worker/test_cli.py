@@ -121,27 +121,6 @@ def test_execute_carries_one_payout_job_and_tells_what_became_of_it(
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(
-    ("role", "code", "line"),
-    [
-        (None, 1, "payout job 9999 does not exist"),
-        ("payout_worker", 0, "nothing of payout job 9999 is due"),
-    ],
-)
-def test_execute_tells_those_who_may_see_jobs_that_there_is_no_such_job(
-    dsn: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    role: str | None,
-    code: int,
-    line: str,
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", dsn(role))
-    assert cli.main(["execute", "9999"]) == code
-    assert capsys.readouterr().out == f"{line}\n"
-
-
-@pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize(
     ("is_ok", "line"),
     [(True, "ok   guards         all are ALWAYS"), (False, "FAIL guards         all are ALWAYS")],
 )
