@@ -19,7 +19,7 @@ from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
 
-SECONDS: Final = float(os.environ.get("PAYOUT_CRASH_SECONDS", "10"))
+SECONDS: Final = float(os.environ.get("PAYOUT_CRASH_SECONDS", "8"))
 SEED: Final = int(os.environ.get("PAYOUT_CRASH_SEED") or secrets.randbelow(10**6))
 SCHEDULE_SECONDS: Final = min(20.0, SECONDS)
 CHAOS_SECONDS: Final = 0.65 * SCHEDULE_SECONDS
