@@ -85,13 +85,15 @@ class Story:
 
     def wait_for_sessions(self, worker: Worker, condition: str = "true") -> list[int]:
         """Return the server processes of a worker that are as described, once there are any."""
+        found: list[int] = []
 
         def are_there() -> bool:
             assert worker.is_alive, worker.log()
-            return bool(self.sessions(worker, condition))
+            found.extend(self.sessions(worker, condition))
+            return bool(found)
 
         wait_until(are_there)
-        return self.sessions(worker, condition)
+        return found
 
     def wait_until_blocked(self, worker: Worker) -> int:
         """Return the server process in which a worker waits for a lock, once it does."""
