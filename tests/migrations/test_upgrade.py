@@ -171,7 +171,8 @@ def test_a_settlement_that_was_begun_before_an_upgrade_commits(
             )
             upgrade = background.submit(migrate.apply_all, uri, ROOT)
             while not db.execute(
-                "select from pg_locks where not granted and locktype = 'relation'"
+                "select from pg_locks as l join pg_database as d on d.oid = l.database "
+                "where d.datname = current_database() and not l.granted"
             ).rowcount:
                 assert not upgrade.done()
             app.commit()
