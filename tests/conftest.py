@@ -7,18 +7,13 @@ are applied once, to a template; each test works in a clone of it, under the eng
 from __future__ import annotations
 
 import gc
-import json
 import os
 import secrets
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -26,7 +21,6 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
-import sqlparse
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
@@ -43,31 +37,10 @@ ROLES: Final = ("payout_owner", "payout_app", "payout_worker", "payout_operator"
 # The workers of pytest-xdist inherit these from the process that starts them.
 SERVER: Final = "PAYOUT_TEST_SERVER"
 RUN: Final = os.environ.setdefault("PAYOUT_TEST_RUN", secrets.token_hex(4))
-SPLITS: Final = "PAYOUT_TEST_SPLITS"
 PASSWORD: Final = os.environ.setdefault("PAYOUT_TEST_PASSWORD", secrets.token_hex(16))
-
-
-split_anew: Final = sqlparse.split
-
-
-@cache
-def split(text: str) -> tuple[str, ...]:
-    """Split a script into statements, unless another process of this run has done it.
-
-    yoyo has all scripts split again for each database that it brings to date, for a second.
-    """
-    path = Path(os.environ[SPLITS], sha256(text.encode()).hexdigest())
-    if not path.exists():
-        written = path.with_suffix(f".{os.getpid()}")
-        written.write_text(json.dumps(split_anew(text)), encoding="utf-8")
-        written.replace(path)
-    return tuple(json.loads(path.read_text(encoding="utf-8")))
-
 
 # What is imported and collected stays: to look for garbage in it takes a third of all that.
 gc.disable()
-# A list of its own for yoyo, which takes the first statement's header out of it.
-sqlparse.split = lambda text: [*split(text)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +102,6 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    os.environ[SPLITS] = tempfile.mkdtemp(prefix="payout-tests-")
-    config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(SPLITS)))
     if given := os.environ.get("DATABASE_URL"):
         os.environ[SERVER] = given
         try:

@@ -5,12 +5,16 @@ yoyo wants a URI of its own kind; here it is made out of the libpq URI that ever
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import psycopg
+import yoyo.migrations
 from psycopg.conninfo import conninfo_to_dict
-from yoyo import get_backend, read_migrations
+from yoyo import get_backend
 
 from tools.frozen import MigrationError, migration_names
 
@@ -38,7 +42,7 @@ def apply_all(conninfo: str, root: Path) -> list[str]:
                 f"not yet: {', '.join(left)}. Run sqitch deploy first, then this again"
             )
         return []
-    migrations = read_migrations(str(root / "migrations"))
+    migrations = _read(root)
     with get_backend(yoyo_uri(conninfo)) as backend, backend.lock():
         missing = backend.to_apply(migrations)
         if missing:
@@ -55,12 +59,35 @@ def apply_all(conninfo: str, root: Path) -> list[str]:
 
 def roll_back_all(conninfo: str, root: Path) -> list[str]:
     """Roll back every migration that the database has, newest first; return their names."""
-    migrations = read_migrations(str(root / "migrations"))
+    migrations = _read(root)
     with get_backend(yoyo_uri(conninfo)) as backend, backend.lock():
         applied = backend.to_rollback(migrations)
         for migration in applied:
             backend.rollback_one(migration)
         return [migration.id for migration in applied]
+
+
+def _read(root: Path) -> yoyo.migrations.MigrationList:
+    """Read all migrations, each as one script; raises yoyo's BadMigration."""
+    migrations = yoyo.migrations.read_migrations(str(root / "migrations"))
+    with _unsplit():
+        for migration in migrations:
+            migration.load()
+    return migrations
+
+
+@contextmanager
+def _unsplit() -> Iterator[None]:
+    """Let yoyo hand each script to Postgres as a whole, which finds the ends of its statements.
+
+    sqlparse, which yoyo has find them, takes seconds; and each would have a savepoint of its own.
+    """
+    sqlparse = yoyo.migrations.sqlparse
+    yoyo.migrations.sqlparse = SimpleNamespace(split=lambda script: [script])
+    try:
+        yield
+    finally:
+        yoyo.migrations.sqlparse = sqlparse
 
 
 def _deployed_by_sqitch(conninfo: str) -> set[str]:

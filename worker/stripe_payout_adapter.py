@@ -144,6 +144,7 @@ class StripePayoutAdapter:
 
     async def __aenter__(self) -> Self:
         self._sessions: list[aiohttp.ClientSession] = []
+        self._tls = ssl.create_default_context(cafile=stripe.ca_bundle_path)
         self._transfers = self._open_client(self._max_in_flight).v1.transfers
         self._reads = self._open_client(READS_AT_ONCE)
         return self
@@ -157,10 +158,7 @@ class StripePayoutAdapter:
         trace = aiohttp.TraceConfig()
         trace.on_request_chunk_sent.append(self._before_write)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=most_connections,
-                ssl=ssl.create_default_context(cafile=stripe.ca_bundle_path),
-            ),
+            connector=aiohttp.TCPConnector(limit=most_connections, ssl=self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,  # what is compressed all the same is unreadable, and no bomb
