@@ -155,15 +155,18 @@ class Story:
             )
             for found in self.check_nobody_is_paid_twice()
         }
-        paid = set(self.db.execute(PAID_BY_THE_BOOK).fetchall())
+        # One snapshot: the report of a worker that was killed may be committed between two.
+        with self.db.transaction():
+            self.db.execute("set transaction isolation level repeatable read")
+            paid = set(self.db.execute(PAID_BY_THE_BOOK).fetchall())
+            unpaid = {ref for ref, *_ in made - paid}
+            states = self.db.execute(
+                "select distinct s.state::text from payout.transfer_states as s "
+                "join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id "
+                "where t.payout_ref = any (%s)",
+                [list(unpaid)],
+            ).fetchall()
         assert paid - made == set()
-        unpaid = {ref for ref, *_ in made - paid}
-        states = self.db.execute(
-            "select distinct s.state::text from payout.transfer_states as s "
-            "join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id "
-            "where t.payout_ref = any (%s)",
-            [list(unpaid)],
-        ).fetchall()
         # Stripe has paid and the engine does not know it yet; then it must be in doubt about it.
         assert {state for (state,) in states} <= {"in_flight", "retry_wait", "unknown", "parked"}
         self.check_books()
