@@ -6,6 +6,7 @@ its own.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -94,10 +95,15 @@ class Nursery:
 def serve() -> None:
     """Carry out orders until nobody is there to give any; then no worker is left either."""
     # Only this process needs them, and none that imports `Nursery`.
+    import stripe
     from procrastinate import cli as procrastinate
 
     from worker import cli as ours
 
+    # What the SDK imports only when it is used for the first time.
+    assert stripe.StripeClient("sk_test_none").v1.transfers
+    assert stripe.Invoice
+    gc.freeze()
     programs: Programs = {"worker.cli": ours.main, "procrastinate": procrastinate.main}
     living: set[int] = set()
     for line in sys.stdin:

@@ -32,7 +32,6 @@ def test_a_claim_that_loses_its_connection_before_it_is_committed_is_made_again(
         with disconnected(story, worker):
             story.wait_until_blocked(worker)
     story.wait_until_states(paid=3)
-    worker.wait_for_log("reported 3 paid")
     worker.stop()
     attempts = story.db.execute("select attempt from payout.transfer_attempts").fetchall()
     assert attempts == [(1,)] * 3

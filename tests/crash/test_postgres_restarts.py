@@ -96,6 +96,7 @@ def start(launch: Callable[..., Worker]) -> StartWorker:
     return start_one
 
 
+@pytest.mark.long
 def test_what_stripe_said_while_the_database_was_down_is_reported_when_it_is_back(
     outage: Outage, start: StartWorker
 ) -> None:
@@ -116,6 +117,7 @@ def test_what_stripe_said_while_the_database_was_down_is_reported_when_it_is_bac
     story.check_everybody_is_paid_once()
 
 
+@pytest.mark.long
 def test_one_outage_after_the_other_and_a_frozen_server_are_outlived(
     outage: Outage, start: StartWorker
 ) -> None:

@@ -91,6 +91,7 @@ def drill(
         yield Drill(story=Story(engine=Engine(db), double=story.double), run=start)
 
 
+@pytest.mark.long
 def test_after_a_restore_nothing_is_sent_until_the_gate_is_opened(drill: Drill) -> None:
     story, sent = drill.story, len(drill.story.double.sends)
     assert story.states() == {"paid": 10, "scheduled": HALF}

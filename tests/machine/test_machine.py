@@ -30,6 +30,7 @@ PROFILE: Final = settings(
 )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(24 * 3600 if STEPS else 300)
 def test_in_any_order(server: Server, maintenance: Connection) -> None:
     from tests.machine.world import World  # and hypothesis' strategies, in this process alone

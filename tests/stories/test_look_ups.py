@@ -89,6 +89,7 @@ def story(
     assert Engine(db).differences_in_the_books() == []
 
 
+@pytest.mark.long
 def test_fifty_answers_that_were_lost_a_day_ago_are_found_and_nobody_is_paid_twice(
     story: Story,
 ) -> None:
