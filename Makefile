@@ -24,7 +24,7 @@ demo: .venv/ready ## pay a few hundred settlements, kill a worker, reconcile (KE
 
 # Compiled once for all processes and for the next run, whatever else the environment wants.
 test: .venv/ready ## run the whole suite (on DATABASE_URL when it is set; ARGS="-k name")
-	@PYTHONDONTWRITEBYTECODE= $(RUN) pytest --numprocesses 3 --dist worksteal $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(RUN) pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 lint: .venv/ready ## check style and types of the Python, house rules and safety of the SQL
 	@$(RUN) ruff check
