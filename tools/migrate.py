@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlencode
@@ -83,11 +84,19 @@ def _unsplit() -> Iterator[None]:
     sqlparse, which yoyo has find them, takes seconds; and each would have a savepoint of its own.
     """
     sqlparse = yoyo.migrations.sqlparse
-    yoyo.migrations.sqlparse = SimpleNamespace(split=lambda script: [script])
+    yoyo.migrations.sqlparse = SimpleNamespace(split=lambda script: [_header(script), script])
     try:
         yield
     finally:
         yoyo.migrations.sqlparse = sqlparse
+
+
+def _header(script: str) -> str:
+    """Return the comments with which a script begins: there yoyo reads what it depends on.
+
+    yoyo takes them out of the first statement. Here that leaves nothing, and the script its lines.
+    """
+    return "\n".join(takewhile(lambda line: line.startswith("--"), script.splitlines()))
 
 
 def _deployed_by_sqitch(conninfo: str) -> set[str]:

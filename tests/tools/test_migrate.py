@@ -47,6 +47,29 @@ def test_a_failing_migration_is_named_and_leaves_nothing_behind(
         assert connection.execute("select to_regclass('t')").fetchone() == (None,)
 
 
+def test_postgres_gets_the_whole_script_and_names_the_line_that_is_wrong(
+    tmp_path: Path, empty_database: Callable[[], str]
+) -> None:
+    (tmp_path / "migrations").mkdir()
+    script = tmp_path / "migrations/0001-broken.sql"
+    script.write_text("-- 0001-broken: x\n\ncreate table t ();\ntable none;\n", encoding="utf-8")
+
+    with pytest.raises(psycopg.errors.UndefinedTable, match="LINE 4: table none"):
+        migrate.apply_all(empty_database(), tmp_path)
+
+
+def test_what_a_script_depends_on_is_applied_before_it(
+    tmp_path: Path, empty_database: Callable[[], str]
+) -> None:
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations/0001-after.sql").write_text(
+        "-- 0001-after: x\n-- depends: 0002-before\n\nalter table t add n int;\n", encoding="utf-8"
+    )
+    (tmp_path / "migrations/0002-before.sql").write_text("create table t ();\n", encoding="utf-8")
+
+    assert migrate.apply_all(empty_database(), tmp_path) == ["0002-before", "0001-after"]
+
+
 def write_registry(db: Connection, *names: str) -> None:
     """Let the database look as if sqitch had deployed what it has, under these names."""
     db.execute("drop table public._yoyo_migration, public._yoyo_log, public._yoyo_version")
