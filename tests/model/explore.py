@@ -44,11 +44,10 @@ def _explore(rules: Rules, only: str | None) -> Exploration:
     came_from: list[tuple[int, str]] = [(-1, "")]
     helped_by: list[list[int]] = [[]]  # by fault-free steps alone, backwards
     rested: list[int] = []
-    waiting = deque([start])
+    waiting = deque([(0, start)])
     steps = 0
     while waiting:
-        state = waiting.popleft()
-        number = numbers[state]
+        number, state = waiting.popleft()
         if is_at_rest(state, rules):
             rested.append(number)
         for move in moves(state, rules):
@@ -59,12 +58,12 @@ def _explore(rules: Rules, only: str | None) -> Exploration:
                     return Exploration(len(numbers), steps, Counterexample(move.broken, run))
                 if move.broken == TWO_EFFECTS:
                     continue
-            known = numbers.get(move.to)
-            if known is None:
-                known = numbers[move.to] = len(came_from)
+            # One look for each step: most of its cost is the hash of all that a state holds.
+            known = numbers.setdefault(move.to, len(came_from))
+            if known == len(came_from):
                 came_from.append((number, move.label))
                 helped_by.append([])
-                waiting.append(move.to)
+                waiting.append((known, move.to))
             if not move.is_fault:
                 helped_by[known].append(number)
     stuck = first_stuck(helped_by, rested)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Final, NamedTuple
 
 FRESH, LATE, DRAINED, SETTLED = range(4)
@@ -607,10 +608,11 @@ def moves(state: State, rules: Rules) -> Iterator[Move]:
 
 def all_moves(state: State, rules: Rules) -> Iterator[Move]:
     """Every step of every part."""
-    yield from database_moves(state, rules)
-    for number in range(len(state.attempts)):
-        yield from attempt_moves(state, number, rules)
-    yield from time_moves(state, rules)
+    return chain(
+        database_moves(state, rules),
+        *[attempt_moves(state, number, rules) for number in range(len(state.attempts))],
+        time_moves(state, rules),
+    )
 
 
 @cache
