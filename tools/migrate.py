@@ -92,11 +92,12 @@ def _unsplit() -> Iterator[None]:
 
 
 def _header(script: str) -> str:
-    """Return the comments with which a script begins: there yoyo reads what it depends on.
+    """Return the comments and blank lines with which a script begins: there yoyo reads directives.
 
     yoyo takes them out of the first statement. Here that leaves nothing, and the script its lines.
     """
-    return "\n".join(takewhile(lambda line: line.startswith("--"), script.splitlines()))
+    lines = (line.lstrip() for line in script.splitlines())
+    return "\n".join(takewhile(lambda line: not line or line.startswith("--"), lines))
 
 
 def _deployed_by_sqitch(conninfo: str) -> set[str]:

@@ -32,6 +32,7 @@ def test_a_claim_that_loses_its_connection_before_it_is_committed_is_made_again(
         with disconnected(story, worker):
             story.wait_until_blocked(worker)
     story.wait_until_states(paid=3)
+    worker.wait_for_reports(paid=3)
     worker.stop()
     attempts = story.db.execute("select attempt from payout.transfer_attempts").fetchall()
     assert attempts == [(1,)] * 3

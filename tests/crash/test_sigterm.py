@@ -71,6 +71,5 @@ def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_finds_out(
     assert story.states() == {"in_flight": 4}
     gate.open()
     story.let_leases_run_out()
-    run_worker()
-    story.wait_until_states(paid=4)
+    run_worker().wait_for_reports(paid=4)
     story.check_everybody_is_paid_once()

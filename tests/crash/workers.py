@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,16 @@ class Worker:
             return text in self.log()
 
         wait_until(is_logged)
+
+    def wait_for_reports(self, *, paid: int) -> None:
+        """Return when it has heard that so many are paid; it may report them in several calls."""
+
+        def are_told() -> bool:
+            assert self.is_alive, self.log()
+            told = re.findall(r"reported .*?(\d+) paid", self.log())
+            return sum(map(int, told)) == paid
+
+        wait_until(are_told, tell=self.log)
 
     def kill(self) -> None:
         """Kill it with SIGKILL, and return when it is gone."""

@@ -14,6 +14,14 @@ from tools import frozen, migrate
 NAMES: Final = frozen.migration_names(ROOT)
 
 
+def write(root: Path, name: str, text: str) -> Path:
+    """Write a migration of a project that has its root there; return its file."""
+    script = root / "migrations" / f"{name}.sql"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(text, encoding="utf-8")
+    return script
+
+
 @pytest.mark.parametrize(
     "conninfo",
     [
@@ -34,9 +42,8 @@ def test_yoyo_connects_with_exactly_the_parameters_of_the_libpq_uri(conninfo: st
 def test_a_failing_migration_is_named_and_leaves_nothing_behind(
     tmp_path: Path, empty_database: Callable[[], str]
 ) -> None:
-    (tmp_path / "migrations").mkdir()
-    script = tmp_path / "migrations/0001-broken.sql"
-    script.write_text("-- 0001-broken: x\n\ncreate table t ();\nselect 1 / 0;\n", encoding="utf-8")
+    text = "-- 0001-broken: x\n\ncreate table t ();\nselect 1 / 0;\n"
+    script = write(tmp_path, "0001-broken", text)
     uri = empty_database()
 
     with pytest.raises(psycopg.errors.DivisionByZero, match="division by zero") as failure:
@@ -50,22 +57,19 @@ def test_a_failing_migration_is_named_and_leaves_nothing_behind(
 def test_postgres_gets_the_whole_script_and_names_the_line_that_is_wrong(
     tmp_path: Path, empty_database: Callable[[], str]
 ) -> None:
-    (tmp_path / "migrations").mkdir()
-    script = tmp_path / "migrations/0001-broken.sql"
-    script.write_text("-- 0001-broken: x\n\ncreate table t ();\ntable none;\n", encoding="utf-8")
+    write(tmp_path, "0001-broken", "-- 0001-broken: x\n\ncreate table t ();\ntable none;\n")
 
     with pytest.raises(psycopg.errors.UndefinedTable, match="LINE 4: table none"):
         migrate.apply_all(empty_database(), tmp_path)
 
 
+@pytest.mark.parametrize("between", ["", "\n", "  -- y\n\n  "])
 def test_what_a_script_depends_on_is_applied_before_it(
-    tmp_path: Path, empty_database: Callable[[], str]
+    tmp_path: Path, empty_database: Callable[[], str], between: str
 ) -> None:
-    (tmp_path / "migrations").mkdir()
-    (tmp_path / "migrations/0001-after.sql").write_text(
-        "-- 0001-after: x\n-- depends: 0002-before\n\nalter table t add n int;\n", encoding="utf-8"
-    )
-    (tmp_path / "migrations/0002-before.sql").write_text("create table t ();\n", encoding="utf-8")
+    text = f"-- 0001-after: x\n{between}-- depends: 0002-before\n\nalter table t add n int;\n"
+    write(tmp_path, "0001-after", text)
+    write(tmp_path, "0002-before", "create table t ();\n")
 
     assert migrate.apply_all(empty_database(), tmp_path) == ["0002-before", "0001-after"]
 
@@ -112,8 +116,7 @@ def test_what_another_project_has_deployed_with_sqitch_does_not_count(
     db: Connection, dsn: Callable[..., str], tmp_path: Path
 ) -> None:
     write_registry(db)
-    (tmp_path / "migrations").mkdir()
-    script = tmp_path / "migrations/0001-of-another-project.sql"
-    script.write_text("-- 0001-of-another-project: x\n\ncreate table t ();\n", encoding="utf-8")
+    name = "0001-of-another-project"
+    write(tmp_path, name, f"-- {name}: x\n\ncreate table t ();\n")
 
-    assert migrate.apply_all(dsn(), tmp_path) == ["0001-of-another-project"]
+    assert migrate.apply_all(dsn(), tmp_path) == [name]
