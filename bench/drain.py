@@ -13,7 +13,7 @@ import psycopg
 from bench import plain_procrastinate
 from bench.measure import cpu_seconds
 from bench.stand import PAYEES, ROOT
-from sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 TIME_LIMIT_SECONDS = 180
 
@@ -40,7 +40,7 @@ def engine(server: EmbeddedPostgres, *, stripe_url: str, transfers: int, round_:
         connection.execute("analyze")
     return _drain(
         server,
-        [sys.executable, "-m", "worker.cli", "worker", "--log-level", "WARNING"],
+        [sys.executable, "-m", "payout_engine.cli", "worker", "--log-level", "WARNING"],
         stripe_url=stripe_url,
         transfers=transfers,
         paid="select observed_at as at from payout.transfer_observations where moved_to = 'paid' "
@@ -119,7 +119,7 @@ def _cpu_once_started(pid: int) -> float:
 
 def _steady_rate(connection: psycopg.Connection, paid: str) -> float:
     row = connection.execute(
-        "select 0.8 * count(*) / greatest(extract(epoch from "
+        "select 0.8 * count(*) / greatest(extract(adoption from "
         "percentile_disc(0.9) within group (order by p.at) - "
         f"percentile_disc(0.1) within group (order by p.at)), 0.001) from ({paid}) as p"
     ).fetchone()

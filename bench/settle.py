@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from bench.measure import cpu_seconds
-from sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 CLIENTS = 8
 INSERTS = r"""

@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from sandbox.embedded_postgres import EmbeddedPostgres
-from tools import migrate
-from worker.database import apply_queue_grants, apply_queue_schema
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine import migrate
+from payout_engine.database import apply_queue_grants, apply_queue_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
@@ -65,7 +65,7 @@ def _hear(connection: psycopg.Connection) -> None:
 @contextmanager
 def stripe(latency_ms: int) -> Iterator[str]:
     """A Stripe double in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "sandbox.stripe_double", "--port", "0"]
+    command = [sys.executable, "-m", "payout_engine_sandbox.stripe_double", "--port", "0"]
     command += ["--latency-ms", str(latency_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as double:
         assert double.stdout is not None

@@ -24,13 +24,13 @@ import pytest
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from sandbox.embedded_postgres import EmbeddedPostgres
-from tools import migrate
-from worker.database import apply_queue_grants, apply_queue_schema
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine import migrate
+from payout_engine.database import apply_queue_grants, apply_queue_schema
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-pytest_plugins = ["tests.crash.launching"]
+pytest_plugins = ["tests.crash.launching", "tests.fixtures"]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 ROLES: Final = ("payout_owner", "payout_app", "payout_worker", "payout_operator", "payout_auditor")
@@ -82,11 +82,11 @@ def install(conninfo: str) -> None:
 
 
 def adopt(connection: Connection) -> None:
-    """Open the gate of a database that is a copy: write the epoch that `open_gate` would."""
+    """Open the gate of a database that is a copy: write the adoption that `adopt_database` would."""
     connection.execute(
-        "insert into payout.epochs "
+        "insert into payout.adoptions "
         "(system_identifier, timeline_id, database_oid, table_oid, reason) "
-        "select w.*, 'a copy for a test' from payout.where_we_are() as w"
+        "select w.*, 'a copy for a test' from payout.database_identity() as w"
     )
 
 
@@ -283,12 +283,6 @@ def connect(dsn: Callable[..., str]) -> Iterator[Callable[..., Connection]]:
             return stack.enter_context(connection)
 
         yield open_connection
-
-
-@pytest.fixture
-def db(clone: Connection) -> Connection:
-    """A superuser's autocommit connection to the test's database."""
-    return clone
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ set enable_seqscan = off
 as $$
 declare
     v_run payout.reconcile_runs;
-    v_seen payout.stripe_sightings[] := array(
-        select g from payout.read_sightings(p_run.reconcile_run_id, p_transfers) as g);
+    v_seen payout.listed_transfers[] := array(
+        select g from payout.read_listed_transfers(p_run.reconcile_run_id, p_transfers) as g);
     v_last_id text := coalesce(p_transfers -> -1 ->> 'id', p_starting_after);
     v_found integer;
 begin
@@ -29,14 +29,14 @@ begin
     from payout.reconcile_pages as p
     where p.reconcile_run_id = p_run.reconcile_run_id;
 
-    v_found := payout.take_sightings(v_seen, p_run.reconcile_run_id);
+    v_found := payout.take_listed_transfers(v_seen, p_run.reconcile_run_id);
     perform payout.note_reversals(v_seen);
     if not p_has_more then
-        v_found := v_found + payout.record_findings(
+        v_found := v_found + payout.record_discrepancies(
             array(select f from payout.find_missing(p_run) as f), p_run.reconcile_run_id);
-        perform payout.resolve_findings(p_run.reconcile_run_id);
-        v_found := v_found + payout.adopt_sightings(
-            array(select u from payout.unjudged_sightings() as u));
+        perform payout.resolve_compared(p_run.reconcile_run_id);
+        v_found := v_found + payout.record_listed_transfers(
+            array(select u from payout.unjudged_listed_transfers() as u));
     end if;
 
     update payout.reconcile_runs as r

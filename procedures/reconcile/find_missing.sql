@@ -4,7 +4,7 @@
 -- made it in between. Windows overlap by more than a key may be sent.
 
 create or replace function payout.find_missing(p_run payout.reconcile_runs)
-returns setof payout.finding
+returns setof payout.discrepancy
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp

@@ -2,7 +2,7 @@
 --
 -- That more of it was taken back, or when Stripe made it, makes no other finding.
 
-create or replace function payout.is_explained(p_finding payout.finding)
+create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
 returns boolean
 language sql
 stable
@@ -10,14 +10,14 @@ set search_path = pg_catalog, pg_temp
 as $$
     select exists (
         select from payout.discrepancies as d
-        where d.kind = p_finding.kind
-            and d.stripe_transfer_id = p_finding.stripe_transfer_id
-            and d.is_finding
+        where d.kind = p_discrepancy.kind
+            and d.stripe_transfer_id = p_discrepancy.stripe_transfer_id
+            and d.is_compared
             and d.resolved_at is not null
             and d.resolved_by_run_id is null
             and d.theirs - array['amount_reversed_minor', 'created_at']
-                = p_finding.theirs - array['amount_reversed_minor', 'created_at']
+                = p_discrepancy.theirs - array['amount_reversed_minor', 'created_at']
     )
 $$;
-comment on function payout.is_explained(payout.finding) is
+comment on function payout.is_explained(payout.discrepancy) is
     'True when a person, or an adoption, has resolved a discrepancy that says the same.';

@@ -2,7 +2,7 @@
 --
 -- The amount only grows, so that what is seen twice or late changes nothing.
 
-create or replace function payout.note_reversals(p_seen payout.stripe_sightings[])
+create or replace function payout.note_reversals(p_seen payout.listed_transfers[])
 returns integer
 language plpgsql
 volatile
@@ -31,6 +31,6 @@ begin
     return v_noted;
 end
 $$;
-comment on function payout.note_reversals(payout.stripe_sightings[]) is
+comment on function payout.note_reversals(payout.listed_transfers[]) is
     'Has the reversals of transfers looked up where more was taken back than was known; returns '
     'of how many.';

@@ -15,7 +15,7 @@ begin
     if p_run.reconcile_run_id is null then
         return 'there is no such run';
     elsif not exists (
-        select from payout.runs_of_this_place() as r
+        select from payout.runs_of_this_database() as r
         where r.reconcile_run_id = p_run.reconcile_run_id
     ) then
         return 'the run does not count here any more: begin another one';

@@ -17,7 +17,7 @@ declare
     v_now timestamptz := payout.clock();
     v_from timestamptz := (
         select max(r.created_until) - interval '1 day'
-        from payout.runs_of_this_place() as r
+        from payout.runs_of_this_database() as r
         -- One that was begun under a clock that was ahead ended nobody knows when.
         where r.finished_at is not null and r.created_until <= v_now);
 begin
@@ -26,12 +26,12 @@ begin
     where r.finished_at is null
         and r.abandoned_at is null
         and r.reconcile_run_id not in (
-            select h.reconcile_run_id from payout.runs_of_this_place() as h);
+            select h.reconcile_run_id from payout.runs_of_this_database() as h);
 
     v_from := coalesce(
         v_from,
         -- Restored to before its first transfer, it has forgotten older ones than it has now.
-        (select least(t.created_at, (select min(o.recorded_at) from payout.epochs as o))
+        (select least(t.created_at, (select min(o.recorded_at) from payout.adoptions as o))
                 - interval '1 day'
             from payout.payout_transfers as t
             order by t.payout_transfer_id
@@ -41,9 +41,9 @@ begin
     v_from := least(v_from, v_now - interval '1 day');
 
     insert into payout.reconcile_runs (
-        worker, started_at, epoch_id, created_from, created_until, transfers_expected)
+        worker, started_at, adoption_id, created_from, created_until, transfers_expected)
     values (
-        p_worker, v_now, (select max(o.epoch_id) from payout.epochs as o), v_from, v_now, (
+        p_worker, v_now, (select max(o.adoption_id) from payout.adoptions as o), v_from, v_now, (
             select count(*)
             from payout.ledger_entries as e
             where e.kind = 'paid' and e.created_at >= v_from and e.created_at < v_now))

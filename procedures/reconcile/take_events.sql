@@ -9,17 +9,17 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
-    v_seen payout.stripe_sightings[];
+    v_seen payout.listed_transfers[];
 begin
     -- Of several events about one transfer the one that shows it furthest reversed.
     v_seen := array(
         select distinct on (g.stripe_transfer_id) g
-        from payout.read_sightings(null, (
+        from payout.read_listed_transfers(null, (
             select coalesce(jsonb_agg(e #> '{data,object}'), '[]')
             from jsonb_array_elements(p_events) as e)) as g
         order by g.stripe_transfer_id, g.amount_reversed_minor desc);
     -- In the order of add_reconcile_page, with which it shares rows.
-    perform payout.take_sightings(v_seen, null);
+    perform payout.take_listed_transfers(v_seen, null);
     return payout.note_reversals(v_seen);
 end
 $$;

@@ -11,7 +11,7 @@ import pytest
 
 from bench import reconcile, settle, stand
 from bench.__main__ import main
-from sandbox import embedded_postgres
+from payout_engine_sandbox import embedded_postgres
 from tests.conftest import Connection
 
 

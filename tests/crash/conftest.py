@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 import pytest
 
-from sandbox.stripe_double import StripeDouble
+from payout_engine_sandbox.stripe_double import StripeDouble
 from tests.conftest import Connection
 from tests.crash.preloaded import Nursery
 from tests.crash.story import Story, key_is_committed
 from tests.crash.workers import OURS, Worker
-from tests.procedures.engine import Engine
+from tests.engine import Engine
 
 StartWorker: TypeAlias = Callable[..., Worker]
 

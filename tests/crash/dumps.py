@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 
 def dump(uri: str, path: Path, *options: str) -> Path:

@@ -98,13 +98,13 @@ def serve() -> None:
     import stripe
     from procrastinate import cli as procrastinate
 
-    from worker import cli as ours
+    from payout_engine import cli as ours
 
     # What the SDK imports only when it is used for the first time.
     assert stripe.StripeClient("sk_test_none").v1.transfers
     assert stripe.Invoice
     gc.freeze()
-    programs: Programs = {"worker.cli": ours.main, "procrastinate": procrastinate.main}
+    programs: Programs = {"payout_engine.cli": ours.main, "procrastinate": procrastinate.main}
     living: set[int] = set()
     for line in sys.stdin:
         order = json.loads(line)

@@ -13,10 +13,10 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from sandbox.stripe_double import RecordedRequest, StripeDouble
+from payout_engine_sandbox.stripe_double import RecordedRequest, StripeDouble
 from tests.conftest import Connection
 from tests.crash.workers import PATIENCE_SECONDS, Worker, wait_until
-from tests.procedures.engine import Engine
+from tests.engine import Engine
 
 PAID_BY_THE_BOOK: Final = """
 select t.payout_ref, s.stripe_transfer_id, t.amount_minor, t.currency::text, t.destination
@@ -63,7 +63,7 @@ class Story:
         self.engine.sweep()
 
     def empty_the_queue(self) -> None:
-        """Lose every bell, with its history."""
+        """Lose every wakeup, with its history."""
         self.db.execute("truncate procrastinate.procrastinate_jobs cascade")
 
     def wait_for_requests(self, count: int) -> list[RecordedRequest]:
@@ -116,13 +116,13 @@ class Story:
         rows = self.db.execute("select state::text from payout.transfer_states")
         return Counter(state for (state,) in rows)
 
-    def bells(self) -> int:
-        """Return how many bells are in the queue."""
+    def wakeups(self) -> int:
+        """Return how many wakeups are in the queue."""
         query = "select from procrastinate.procrastinate_jobs where task_name = 'payout.execute'"
         return self.db.execute(query).rowcount
 
-    def waiting_bells(self) -> int:
-        """Return how many bells nobody has fetched; one that was fetched may outlive its worker."""
+    def waiting_wakeups(self) -> int:
+        """Return how many wakeups nobody has fetched; one that was fetched may outlive its worker."""
         query = (
             "select from procrastinate.procrastinate_jobs "
             "where task_name = 'payout.execute' and status = 'todo'"

@@ -14,15 +14,15 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sandbox.embedded_postgres import EmbeddedPostgres
-from sandbox.stripe_double import Fault
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.stripe_double import Fault
 from tests.conftest import RUN, Connection, Server, install
 from tests.crash.dumps import dump, restore
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
-from tests.procedures.engine import Engine, rate_limited, success
-from tests.procedures.epoch.places import gate_problem, refused_claim
-from tests.procedures.reconcile.listing import OTHER_QUERY, begin, reconcile, refusal_by, report
+from tests.engine import Engine, rate_limited, success
+from tests.identity.identities import identity_problem, refused_claim
+from tests.reconcile.listing import OTHER_QUERY, begin, reconcile, refusal_by, report
 from tests.schema.refusals import refusal, refusal_of
 
 NOTHING_IS_CLAIMED: Final = "nothing is claimed now: "
@@ -37,7 +37,7 @@ LISTS: Final = (
     "ledger_accounts",
     "stripe_error_rules",
     "engine_settings",
-    "epochs",
+    "adoptions",
 )
 
 StartWith = Callable[..., Worker]
@@ -82,7 +82,7 @@ def problem_of(uri: str) -> str:
         refused = refused_claim(db)
         assert refused is not None
         assert refused.sqlstate == "SP403"
-        assert refused.diag.message_detail == gate_problem(db)
+        assert refused.diag.message_detail == identity_problem(db)
     return str(refused.diag.message_detail)
 
 
@@ -124,12 +124,12 @@ def test_a_page_of_the_true_databases_run_does_not_end_the_run_of_its_copy(
         assert run.reconcile_run_id == old.reconcile_run_id
         refused = refusal_of(copied, lambda: report(copied, old))
         assert refused == refusal_by(run, OTHER_QUERY)
-        gate = refusal(copied, "select payout_api.open_gate('restored')")
+        gate = refusal(copied, "select payout_api.adopt_database('restored')")
         assert gate is not None
         assert gate.sqlstate == "SP410"
         report(copied, run)
-        copied.execute("select payout_api.open_gate('restored')")
-        assert gate_problem(copied) is None
+        copied.execute("select payout_api.adopt_database('restored')")
+        assert identity_problem(copied) is None
 
 
 def test_a_dump_restored_over_what_was_dropped_hands_out_nothing(
@@ -182,13 +182,13 @@ def test_a_standby_hands_out_nothing_before_or_after_it_is_promoted() -> None:
             refused = refused_claim(db)
             assert refused is not None
             assert refused.sqlstate == "SP401"
-            assert gate_problem(db) is None
+            assert identity_problem(db) is None
             db.execute("select pg_promote()")
             assert problem_of(standby.uri()) == "Changed since: timeline from 1 to 2."
-            db.execute("select payout_api.open_gate('the primary is gone', true)")
+            db.execute("select payout_api.adopt_database('the primary is gone', true)")
             assert len(Engine(db).claim()) == 1
         with psycopg.connect(primary.uri(), autocommit=True) as db:
-            assert gate_problem(db) is None
+            assert identity_problem(db) is None
 
 
 def test_a_staging_copy_of_production_sends_nothing(

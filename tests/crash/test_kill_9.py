@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
-from tests.procedures.doorbell.bells import queue
+from tests.wakeup.wakeups import queue
 
 BLOCKED = "wait_event_type = 'Lock'"
 PERIODIC_SWEEP = "select id from procrastinate_jobs where task_name = 'payout.sweep'"

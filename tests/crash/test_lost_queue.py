@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import wait_until
-from tests.procedures.doorbell.bells import queue
+from tests.wakeup.wakeups import queue
 
 
 def test_what_waited_in_an_emptied_queue_is_rung_for_by_the_sweep_and_paid(
@@ -14,17 +14,17 @@ def test_what_waited_in_an_emptied_queue_is_rung_for_by_the_sweep_and_paid(
 ) -> None:
     for number in range(5):
         story.settle(8, settlement_id=f"set_{number}")
-    assert story.bells() == 1
+    assert story.wakeups() == 1
     story.empty_the_queue()
     story.engine.let_pass("6 seconds")
     story.engine.sweep(connection=story.engine.operator)
-    assert story.bells() == 1
+    assert story.wakeups() == 1
     workers = [run_worker(person=1), run_worker(person=2)]
     story.wait_until_states(paid=40)
     for worker in workers:
         worker.stop()
     story.check_everybody_is_paid_once()
-    assert story.bells() == 0
+    assert story.wakeups() == 0
 
 
 def test_a_queue_that_is_emptied_under_the_workers_hands_stops_none_of_them(
@@ -42,21 +42,21 @@ def test_a_queue_that_is_emptied_under_the_workers_hands_stops_none_of_them(
     story.wait_until_states(paid=36)
     story.settle(2, settlement_id="after")
     story.wait_until_states(paid=38)
-    wait_until(lambda: story.bells() == 0)
+    wait_until(lambda: story.wakeups() == 0)
     for worker in workers:
         worker.stop()
     story.check_everybody_is_paid_once()
 
 
-def test_bells_that_come_back_from_a_backup_pay_nobody_again(
+def test_wakeups_that_come_back_from_a_backup_pay_nobody_again(
     story: Story, run_worker: StartWorker
 ) -> None:
     story.settle(10)
-    story.db.execute("create table public.bells as table procrastinate.procrastinate_jobs")
+    story.db.execute("create table public.wakeups as table procrastinate.procrastinate_jobs")
     worker = run_worker()
     story.wait_until_states(paid=10)
-    queue(story.db, "insert into procrastinate_jobs table public.bells")
-    wait_until(lambda: story.bells() == 0)
+    queue(story.db, "insert into procrastinate_jobs table public.wakeups")
+    wait_until(lambda: story.wakeups() == 0)
     worker.stop()
     assert len(story.double.sends) == 10
     story.check_everybody_is_paid_once()

@@ -12,13 +12,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sandbox.embedded_postgres import EmbeddedPostgres
-from sandbox.stripe_double import Gate, StripeDouble
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.stripe_double import Gate, StripeDouble
 from tests.conftest import Connection, adopt, install
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
-from tests.procedures.engine import Engine
+from tests.engine import Engine
 
 # A minute, say, shows nothing else and takes a minute.
 OUTAGE_SECONDS: Final = float(os.environ.get("PAYOUT_CRASH_OUTAGE_SECONDS", "4"))

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from sandbox.stripe_double import RecordedRequest
+from payout_engine_sandbox.stripe_double import RecordedRequest
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
@@ -49,7 +49,7 @@ SETTINGS: Final = {
     "http_deadline_for": "2 seconds",
     "lease_for": "3 seconds",
     "attempt_drain_for": "2 seconds",
-    "ring_again_after": "1 second",
+    "queue_wakeup_again_after": "1 second",
 }
 WRONG_JOBS: Final = """
 select s.settlement_id
@@ -192,7 +192,7 @@ class Schedule:
             return self._story.states().keys() <= {"paid", "failed", "parked"}
 
         wait_until(is_calm, seconds=60, tell=self._story.states)
-        wait_until(lambda: self._story.waiting_bells() == 0)
+        wait_until(lambda: self._story.waiting_wakeups() == 0)
         for worker in self._workers:
             worker.terminate()
         for worker in self._logs:

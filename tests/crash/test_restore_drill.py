@@ -15,13 +15,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tests.conftest import ROOT
 from tests.crash.conftest import StartWorker
 from tests.crash.dumps import dump, restore
 from tests.crash.story import Story, key_is_committed
 from tests.crash.workers import OURS, RECONCILE, Worker, wait_until
-from tests.procedures.engine import Engine
+from tests.engine import Engine
 from tests.schema.refusals import refusal
 
 # Of each half the dump knows the settlements, but not that they were paid, or nothing at all. A
@@ -121,7 +121,7 @@ def test_the_keys_are_the_same_so_that_within_a_day_even_a_hasty_operator_pays_n
     """Without reconcile: Stripe knows each key of the restored database and replays its answer."""
     story = drill.story
     story.settle(HALF, settlement_id="forgotten")
-    story.engine.operator.execute("select payout_api.open_gate('in haste', true)")
+    story.engine.operator.execute("select payout_api.adopt_database('in haste', true)")
     worker = drill.start_worker()
     story.wait_until_states(paid=10 + 2 * HALF)
     worker.stop()
@@ -135,7 +135,7 @@ def test_after_the_procedure_everybody_is_paid_once_though_stripe_has_forgotten_
     story, sent = drill.story, len(drill.story.double.sends)
     story.double.advance(hours=25)
     worker = drill.start_worker()
-    refused = refusal(story.db, "select payout_api.open_gate('restored')")
+    refused = refusal(story.db, "select payout_api.adopt_database('restored')")
     assert refused is not None
     assert refused.sqlstate == "SP410"
     compared = drill.run(RECONCILE)
@@ -143,7 +143,7 @@ def test_after_the_procedure_everybody_is_paid_once_though_stripe_has_forgotten_
     # What the dump knew is paid as Stripe says; what it forgot is remembered.
     assert open_findings(story) == {"unknown_transfer_at_stripe": HALF}
     assert story.states() == {"paid": 10 + HALF}
-    story.engine.operator.execute("select payout_api.open_gate('restored, and compared')")
+    story.engine.operator.execute("select payout_api.adopt_database('restored, and compared')")
     story.settle(HALF, settlement_id="forgotten")
     story.settle(5, settlement_id="new")
     story.wait_until_states(paid=10 + 2 * HALF + 5)

@@ -6,7 +6,7 @@ from typing import Final
 
 from psycopg import sql
 
-from sandbox.stripe_double import Fault, Gate
+from payout_engine_sandbox.stripe_double import Fault, Gate
 from tests.conftest import PASSWORD, Connection
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import OURS, PLAIN

@@ -1,10 +1,10 @@
-"""Whatever is executed twice is paid once: bells, workers, and everything all over again."""
+"""Whatever is executed twice is paid once: wakeups, workers, and everything all over again."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import OURS, PLAIN, wait_until
@@ -13,7 +13,7 @@ RING: Final = "select payout.defer_job(payout_job_id, %s) from payout.payout_job
 WORKERS: Final = "select distinct worker from payout.transfer_attempts"
 
 
-def test_two_workers_that_answer_the_same_bells_pay_each_transfer_once(
+def test_two_workers_that_answer_the_same_wakeups_pay_each_transfer_once(
     story: Story, run_worker: StartWorker
 ) -> None:
     """One worker has room for a hundred requests, so that they share two hundred."""
@@ -25,7 +25,7 @@ def test_two_workers_that_answer_the_same_bells_pay_each_transfer_once(
     story.wait_for_requests(200)
     gate.open()
     story.wait_until_states(paid=200)
-    wait_until(lambda: story.bells() == 0)
+    wait_until(lambda: story.wakeups() == 0)
     for worker in workers:
         worker.stop()
     assert len(story.db.execute(WORKERS).fetchall()) == 2
@@ -43,7 +43,7 @@ def test_a_worker_that_is_run_again_on_everything_sends_nothing(
     story.db.execute(RING, [3])
     story.engine.sweep()
     second = run_worker()
-    wait_until(lambda: story.bells() == 0)
+    wait_until(lambda: story.wakeups() == 0)
     second.stop()
     assert len(story.double.sends) == 20
     story.check_everybody_is_paid_once()
@@ -58,7 +58,7 @@ def test_the_plain_command_of_procrastinate_pays_too_beside_ours(
     ours = run_worker(person=2)
     story.settle(20, settlement_id="set_2")
     story.wait_until_states(paid=40)
-    wait_until(lambda: story.bells() == 0)
+    wait_until(lambda: story.wakeups() == 0)
     plain.stop()
     ours.stop()
     story.check_everybody_is_paid_once()

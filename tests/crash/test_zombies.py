@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until

@@ -18,9 +18,9 @@ from tests.crash.preloaded import ForkedWorker
 PATIENCE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
 CANARY: Final = "sk_test_canary0123456789"
-OURS: Final = ("-m", "worker.cli", "worker")
+OURS: Final = ("-m", "payout_engine.cli", "worker")
 PLAIN: Final = ("-m", "procrastinate", "--app=worker.app.app", "worker")
-RECONCILE: Final = ("-m", "worker.cli", "reconcile")
+RECONCILE: Final = ("-m", "payout_engine.cli", "reconcile")
 
 
 def wait_until(

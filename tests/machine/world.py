@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from psycopg.types.json import Jsonb
 
-from sandbox.stripe_double import StripeDouble
+from payout_engine_sandbox.stripe_double import StripeDouble
 from tests.conftest import Connection, Server, adopt
 from tests.machine.copies import Copies
-from tests.procedures.engine import Claim, Engine, Outcome, outcome
-from worker.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
+from tests.engine import Claim, Engine, Outcome, outcome
+from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
 
 Thing = TypeVar("Thing")
 
@@ -214,7 +214,7 @@ class World(RuleBasedStateMachine):
         self.let_pass(25 * HOUR)
         self.let_lists_lag(0)
         self.reconcile(is_finished=True)
-        self.engine.operator.execute("select payout_api.open_gate('compared with Stripe')")
+        self.engine.operator.execute("select payout_api.adopt_database('compared with Stripe')")
 
     @rule()
     def enter_everything_again(self) -> None:

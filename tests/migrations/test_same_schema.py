@@ -12,10 +12,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from yoyo import get_backend, read_migrations
 
-from sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tests.conftest import ROOT, Connection, Server
 from tools import frozen, migrate, snapshot
-from worker import cli
+from payout_engine import cli
 
 Sqitch: TypeAlias = Callable[..., None]
 

@@ -15,13 +15,13 @@ from psycopg.types.json import Jsonb
 from yoyo import get_backend, read_migrations
 
 from tests.conftest import ROOT, Connection, Server, fresh_database
-from tests.procedures.engine import Engine, rate_limited
-from tests.procedures.epoch.places import epochs, gate_problem
-from tests.procedures.reconcile.listing import begin
+from tests.engine import Engine, rate_limited
+from tests.identity.identities import adoptions, identity_problem
+from tests.reconcile.listing import begin
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
-from tools import migrate
-from worker.database import apply_queue_grants, apply_queue_schema
+from payout_engine import migrate
+from payout_engine.database import apply_queue_grants, apply_queue_schema
 
 Install: TypeAlias = Callable[[str], str]
 
@@ -70,7 +70,7 @@ def test_only_a_database_without_transfers_adopts_itself(
             rows.add_transfer(db)
         with server.migrating():
             migrate.apply_all(server.uri(db.info.dbname), ROOT)
-        assert gate_problem(db) == (
+        assert identity_problem(db) == (
             "It was never adopted, and it had transfers when the gate was built."
             if has_transfer
             else None
@@ -86,10 +86,10 @@ def test_an_installation_that_has_claimed_goes_on_claiming(
         engine = Engine(db)
         engine.settle()
         engine.report(rate_limited(engine.claim_one()))
-        before = len(epochs(db))
+        before = len(adoptions(db))
         with server.migrating():
             migrate.apply_all(uri, ROOT)
-        assert len(epochs(db)) == before + 1
+        assert len(adoptions(db)) == before + 1
         engine.make_due()
         assert engine.claim_one().attempt == 2
 
@@ -101,7 +101,7 @@ def test_a_run_goes_on_unless_the_gate_was_closed_since(
     with connect_to_copy(server, install_before("-run-and-query.")) as db:
         begun = begin(db).reconcile_run_id
         if is_closed:
-            db.execute("insert into payout.epochs (reason) values ('closed')")
+            db.execute("insert into payout.adoptions (reason) values ('closed')")
         with server.migrating():
             migrate.apply_all(server.uri(db.info.dbname), ROOT)
         assert (begin(db).reconcile_run_id != begun) == is_closed

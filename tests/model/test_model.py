@@ -24,7 +24,7 @@ from tests.model.protocol import (
     TWO_EFFECTS,
     Rules,
 )
-from tests.procedures.engine import Engine, outcome
+from tests.engine import Engine, outcome
 
 IS_LONG: Final = os.environ.get("PAYOUT_MODEL") == "long"
 

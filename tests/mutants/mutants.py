@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from tests.conftest import ROOT, Connection
 from tests.mutants import probes
-from tests.procedures.engine import Engine
-from tests.procedures.epoch.places import PARTS
+from tests.engine import Engine
+from tests.identity.identities import PARTS
 
 
 class Edit(NamedTuple):
@@ -73,14 +73,14 @@ ANSWERS = "execution/answers_request.sql"
 SAVED = "execution/saved_decline.sql"
 COUNTS = "execution/absence_counts_from.sql"
 SEEN = "execution/was_seen_at_stripe.sql"
-RUNS = "reconcile/runs_of_this_place.sql"
-KEEP = "reconcile/keep_sightings.sql"
+RUNS = "reconcile/runs_of_this_database.sql"
+KEEP = "reconcile/keep_listed_transfers.sql"
 REVERSALS = "reconcile/reversals_problem.sql"
-GATE = "epoch/gate_problem.sql"
-ACCOUNT = "epoch/refuse_other_stripe_account.sql"
-OPEN = "api/operator/open_gate.sql"
+GATE = "adoption/identity_problem.sql"
+ACCOUNT = "adoption/bind_stripe_account.sql"
+OPEN = "api/operator/adopt_database.sql"
 CHANGE = "api/operator/change_stripe_account.sql"
-UNSAFE = "epoch/refuse_unsafe_account_change.sql"
+UNSAFE = "adoption/refuse_unsafe_account_change.sql"
 PROGRESS = "guards/tg_transfer_states__check_progress.sql"
 FOLD = "ledger/fold_facts.sql"
 BALANCES = "api/auditor/balances_as_of.sql"
@@ -321,12 +321,12 @@ MUTANTS = [
     ),
     Mutant(
         "a lease told longer than it is",
-        (Edit(CLAIM, "extract(epoch from v_settings.lease_for)", "60"),),
+        (Edit(CLAIM, "extract(adoption from v_settings.lease_for)", "60"),),
         probes.the_order_leaves_the_worker_less_time_than_its_lease,
     ),
     Mutant(
         "a deadline beyond the lease",
-        (Edit(CLAIM, "extract(epoch from v_settings.http_deadline_for)", "40"),),
+        (Edit(CLAIM, "extract(adoption from v_settings.http_deadline_for)", "40"),),
         probes.the_order_leaves_the_worker_less_time_than_its_lease,
     ),
     Mutant(
@@ -358,24 +358,24 @@ MUTANTS = [
     *(
         Mutant(
             f"a gate that does not look at the {part}",
-            (Edit(GATE, f"v_here.{part} <> v_epoch.{part}", "false"),),
+            (Edit(GATE, f"v_here.{part} <> v_adoption.{part}", "false"),),
             probes.nothing_is_sent_where_the_database_was_not_adopted,
         )
         for part in PARTS
     ),
     Mutant(
         "a gate that is never asked",
-        (Edit(CLAIM, f"perform payout.refuse_closed_gate({NAMED});", ""),),
+        (Edit(CLAIM, f"perform payout.refuse_unadopted_database({NAMED});", ""),),
         probes.nothing_is_sent_where_the_database_was_not_adopted,
     ),
     Mutant(
-        "a gate that the first epoch opens for ever",
-        (Edit(GATE, "order by e.epoch_id desc", "order by e.epoch_id"),),
+        "a gate that the first adoption opens for ever",
+        (Edit(GATE, "order by e.adoption_id desc", "order by e.adoption_id"),),
         probes.nothing_is_sent_where_the_database_was_not_adopted,
     ),
     Mutant(
         "a gate that nobody can close",
-        (Edit(GATE, "if v_epoch.system_identifier is null then", "if false then"),),
+        (Edit(GATE, "if v_adoption.system_identifier is null then", "if false then"),),
         probes.nothing_is_sent_once_the_stripe_account_was_changed,
     ),
     Mutant(
@@ -390,12 +390,12 @@ MUTANTS = [
     ),
     Mutant(
         "a gate that is open to what was loaded",
-        (Edit(GATE, "if v_epoch.is_installation and v_epoch", "if false and v_epoch"),),
+        (Edit(GATE, "if v_adoption.is_installation and v_adoption", "if false and v_adoption"),),
         probes.nothing_is_sent_that_was_loaded_into_a_new_installation,
     ),
     Mutant(
         "a gate that is open to what was loaded into an older installation",
-        (Edit(GATE, "if v_epoch.is_installation and exists", "if false and exists"),),
+        (Edit(GATE, "if v_adoption.is_installation and exists", "if false and exists"),),
         probes.nothing_is_sent_that_was_loaded_into_an_older_installation,
     ),
     Mutant(
@@ -477,11 +477,11 @@ MUTANTS = [
         for name, old, new in (
             ("without a run", "v_run_id is null and p_without_reconcile is not true", "false"),
             ("by an unfinished run", "r.finished_at is not null", "true"),
-            ("by an old run", "r.epoch_id >= v_epoch.epoch_id", "true"),
+            ("by an old run", "r.adoption_id >= v_adoption.adoption_id", "true"),
             (
                 "by a run that was old when the clock was ahead",
-                "r.epoch_id >= v_epoch.epoch_id",
-                "r.started_at > v_epoch.recorded_at",
+                "r.adoption_id >= v_adoption.adoption_id",
+                "r.started_at > v_adoption.recorded_at",
             ),
             ("by a run begun long ago", "payout.clock() - interval '1 hour'", "'-infinity'"),
             ("by a run begun with a clock ahead", "and payout.clock()", "and 'infinity'"),
@@ -502,8 +502,8 @@ MUTANTS = [
         "a Stripe account that is never asked for",
         (
             Edit(
-                "epoch/refuse_closed_gate.sql",
-                f"perform payout.refuse_other_stripe_account({NAMED});",
+                "adoption/refuse_unadopted_database.sql",
+                f"perform payout.bind_stripe_account({NAMED});",
                 "",
             ),
         ),
@@ -905,7 +905,7 @@ MUTANTS = [
     ),
     Mutant(
         "a gate that a worker may open",
-        ("grant execute on function payout_api.open_gate(text, boolean) to payout_worker",),
+        ("grant execute on function payout_api.adopt_database(text, boolean) to payout_worker",),
         probes.only_those_who_need_it_may_call,
     ),
     Mutant(
@@ -941,7 +941,7 @@ MUTANTS = [
     # What Stripe has
     Mutant(
         "a claim that does not ask what was seen at Stripe",
-        (Edit(CLAIM, "v_due_ids := payout.adopt_seen(v_due_ids);", ""),),
+        (Edit(CLAIM, "v_due_ids := payout.skip_listed_transfers(v_due_ids);", ""),),
         probes.what_was_seen_at_stripe_is_paid_and_not_sent,
     ),
     Mutant(
@@ -953,7 +953,7 @@ MUTANTS = [
         "a sighting known by what people may edit",
         (
             Edit(
-                "reconcile/read_sightings.sql",
+                "reconcile/read_listed_transfers.sql",
                 "then t ->> 'transfer_group'\n",
                 "then t #>> '{metadata,payout_ref}'\n",
             ),
@@ -962,14 +962,14 @@ MUTANTS = [
     ),
     Mutant(
         "a failed transfer that is sent although it was seen",
-        (Edit("reconcile/adopt_seen.sql", "t.payout_transfer_id <> all (v_seen_ids)", "true"),),
+        (Edit("reconcile/skip_listed_transfers.sql", "t.payout_transfer_id <> all (v_seen_ids)", "true"),),
         probes.a_next_key_is_not_used_for_what_was_seen_at_stripe,
     ),
     Mutant(
         "a claim that sends of what it has put on hold itself",
         (
             Edit(
-                "reconcile/adopt_seen.sql",
+                "reconcile/skip_listed_transfers.sql",
                 "t.settlement_id <> all (payout.held_subjects('settlement'))",
                 "true",
             ),
@@ -1006,14 +1006,14 @@ MUTANTS = [
     ),
     Mutant(
         "a window that counts after the gate was closed",
-        (Edit(RUNS, "and (e.epoch_id is null or", "and (true or"),),
+        (Edit(RUNS, "and (e.adoption_id is null or", "and (true or"),),
         probes.a_copy_is_compared_from_its_first_transfer_on,
     ),
     Mutant(
         "a window that counts by its time",
         (
-            Edit(RUNS, "select e.epoch_id, e.", "select e.recorded_at, e.epoch_id, e."),
-            Edit(RUNS, "r.epoch_id >= e.epoch_id", "r.started_at > e.recorded_at"),
+            Edit(RUNS, "select e.adoption_id, e.", "select e.recorded_at, e.adoption_id, e."),
+            Edit(RUNS, "r.adoption_id >= e.adoption_id", "r.started_at > e.recorded_at"),
         ),
         probes.a_copy_is_compared_from_its_first_transfer_on,
     ),
@@ -1102,7 +1102,7 @@ MUTANTS = [
                 "reconcile/is_explained.sql",
                 """
             and d.theirs - array['amount_reversed_minor', 'created_at']
-                = p_finding.theirs - array['amount_reversed_minor', 'created_at']""",
+                = p_discrepancy.theirs - array['amount_reversed_minor', 'created_at']""",
                 "",
             ),
         ),
@@ -1340,7 +1340,7 @@ CONCURRENT_MUTANTS = [
                 "e.credit_account, e.amount_minor, e.currency",
                 "e.credit_account, e.currency",
             ),
-            ("its time", "extract(epoch from e.created_at)::text", "null"),
+            ("its time", "extract(adoption from e.created_at)::text", "null"),
         )
     ),
     ConcurrentMutant(
@@ -1387,7 +1387,7 @@ CONCURRENT_MUTANTS = [
     ),
     ConcurrentMutant(
         "a change of the Stripe account that waits for no claim",
-        Edit(CHANGE, "lock table payout.epochs in access exclusive mode;", ""),
+        Edit(CHANGE, "lock table payout.adoptions in access exclusive mode;", ""),
         probes.a_change_of_the_account_sees_the_claims_before_it,
     ),
     ConcurrentMutant(
@@ -1403,7 +1403,7 @@ CONCURRENT_MUTANTS = [
     ConcurrentMutant(
         "a comparison of the account before",
         Edit(
-            "api/worker/begin_reconcile.sql", "lock table payout.epochs in access share mode;", ""
+            "api/worker/begin_reconcile.sql", "lock table payout.adoptions in access share mode;", ""
         ),
         probes.a_comparison_sees_the_change_of_the_account_before_it,
     ),

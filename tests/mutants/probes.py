@@ -17,7 +17,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
-from tests.procedures.engine import (
+from tests.engine import (
     Claim,
     Engine,
     listed,
@@ -30,8 +30,8 @@ from tests.procedures.engine import (
     unfunded,
     unguarded,
 )
-from tests.procedures.epoch.places import CLAIM, PARTS, adopted_elsewhere
-from tests.procedures.reconcile.listing import (
+from tests.identity.identities import CLAIM, PARTS, adopted_elsewhere
+from tests.reconcile.listing import (
     ACCOUNT,
     begin,
     event,
@@ -41,10 +41,10 @@ from tests.procedures.reconcile.listing import (
     report,
     with_account,
 )
-from tests.procedures.reconcile.listing import (
+from tests.reconcile.listing import (
     listed as on_the_list,
 )
-from tests.procedures.seals.sealing import (
+from tests.audit.sealing import (
     forge,
     let_a_minute_pass,
     let_transactions_end,
@@ -53,7 +53,7 @@ from tests.procedures.seals.sealing import (
     seals,
     verify,
 )
-from tests.procedures.worker.test_report_lookup_page import park_of_charge
+from tests.reconcile.test_report_lookup_page import park_of_charge
 from tests.schema.refusals import refusal, refusal_of, wait_until_blocked
 
 Probe = Callable[[Engine], None]
@@ -313,7 +313,7 @@ def no_session_moves_the_clock(engine: Engine) -> None:
 # Where, and for whom -----------------------------------------------------------------------------
 
 OURS = ("acct_1", False)
-OPEN_GATE = "select payout_api.open_gate('the true one')"
+OPEN_GATE = "select payout_api.adopt_database('the true one')"
 MOVE = "select payout_api.change_stripe_account('acct_2', true, 'moved')"
 
 
@@ -327,7 +327,7 @@ def nothing_is_sent_where_the_database_was_not_adopted(engine: Engine) -> None:
     for part in PARTS:
         adopted_elsewhere(engine.db, part)
         assert claim_is_refused(engine), part
-        engine.db.execute("select payout_api.open_gate('adopted', true)")
+        engine.db.execute("select payout_api.adopt_database('adopted', true)")
         assert not claim_is_refused(engine)
 
 
@@ -348,7 +348,7 @@ def what_was_used_in_test_mode_stays_there(engine: Engine) -> None:
     engine.settle()
     engine.set(is_livemode=True, stripe_account_id="acct_1")
     engine.db.execute("select payout_api.change_stripe_account('acct_2', false, 'staging')")
-    engine.db.execute("select payout_api.open_gate('for staging', true)")
+    engine.db.execute("select payout_api.adopt_database('for staging', true)")
     engine.report(success(*engine.claim(account=("acct_2", False))))
     assert sqlstate(engine, MOVE) == "SP411"
 
@@ -356,9 +356,9 @@ def what_was_used_in_test_mode_stays_there(engine: Engine) -> None:
 def nothing_is_sent_that_was_loaded_into_a_new_installation(engine: Engine) -> None:
     engine.settle()
     engine.db.execute(
-        "insert into payout.epochs (system_identifier, timeline_id, database_oid, table_oid, "
+        "insert into payout.adoptions (system_identifier, timeline_id, database_oid, table_oid, "
         "is_installation, reason, recorded_at) select w.*, true, 'installed', "
-        "now() + interval '1 hour' from payout.where_we_are() as w"
+        "now() + interval '1 hour' from payout.database_identity() as w"
     )
     assert claim_is_refused(engine)
 
@@ -367,38 +367,38 @@ def nothing_is_sent_that_was_loaded_into_an_older_installation(engine: Engine) -
     engine.settle("seller_1", "seller_2")
     engine.claim(1)
     engine.db.execute(
-        "insert into payout.epochs (system_identifier, timeline_id, database_oid, table_oid, "
+        "insert into payout.adoptions (system_identifier, timeline_id, database_oid, table_oid, "
         "is_installation, reason, recorded_at) select w.*, true, 'installed', "
-        "now() - interval '1 hour' from payout.where_we_are() as w"
+        "now() - interval '1 hour' from payout.database_identity() as w"
     )
     assert claim_is_refused(engine)
 
 
 def nothing_is_sent_where_nobody_ever_adopted_the_database(engine: Engine) -> None:
     engine.settle()
-    engine.db.execute("alter table payout.epochs disable trigger user")
-    engine.db.execute("delete from payout.epochs")
+    engine.db.execute("alter table payout.adoptions disable trigger user")
+    engine.db.execute("delete from payout.adoptions")
     assert claim_is_refused(engine)
 
 
 def the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
-    assert sqlstate(engine, "select payout_api.open_gate(' ', true)") == "SP320"
+    assert sqlstate(engine, "select payout_api.adopt_database(' ', true)") == "SP320"
     assert sqlstate(engine, OPEN_GATE) == "SP410"
     engine.db.execute(
-        "insert into payout.reconcile_runs (created_from, created_until, epoch_id) "
-        "select now() - interval '1 day', now(), max(e.epoch_id) from payout.epochs as e"
+        "insert into payout.reconcile_runs (created_from, created_until, adoption_id) "
+        "select now() - interval '1 day', now(), max(e.adoption_id) from payout.adoptions as e"
     )
     assert sqlstate(engine, OPEN_GATE) == "SP410"
     engine.db.execute(
-        "update payout.reconcile_runs set finished_at = now(), epoch_id = epoch_id - 1, "
+        "update payout.reconcile_runs set finished_at = now(), adoption_id = adoption_id - 1, "
         "started_at = now() + interval '1 day'"
     )
     assert sqlstate(engine, OPEN_GATE) == "SP410"
-    engine.db.execute("update payout.reconcile_runs set epoch_id = epoch_id + 1, table_oid = 1")
+    engine.db.execute("update payout.reconcile_runs set adoption_id = adoption_id + 1, table_oid = 1")
     assert sqlstate(engine, OPEN_GATE) == "SP410"
     engine.db.execute(
-        "update payout.reconcile_runs set table_oid = (payout.where_we_are()).table_oid, "
+        "update payout.reconcile_runs set table_oid = (payout.database_identity()).table_oid, "
         "created_until = now() - interval '2 hours'"
     )
     assert sqlstate(engine, OPEN_GATE) == "SP410"
@@ -833,7 +833,7 @@ def only_those_who_need_it_may_call(engine: Engine) -> None:
         "sweep": {"payout_worker", "payout_operator"},
         "hold": {"payout_operator"},
         "release_hold": {"payout_operator"},
-        "open_gate": {"payout_operator"},
+        "adopt_database": {"payout_operator"},
         "change_stripe_account": {"payout_operator"},
     }
     for function, roles in may_call.items():
@@ -1296,7 +1296,7 @@ def a_copy_is_compared_from_its_first_transfer_on(engine: Engine) -> None:
     assert begin(engine.db).query["created"]["gte"] == 0
     reconcile(engine.db)
     engine.db.execute("update payout.reconcile_runs set started_at = now() + interval '1 day'")
-    engine.db.execute("insert into payout.epochs (reason) values ('closed')")
+    engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     assert begin(engine.db).query["created"]["gte"] == 0
 
 

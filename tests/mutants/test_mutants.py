@@ -17,7 +17,7 @@ from tests.mutants.mutants import (
     edited,
 )
 from tests.mutants.probes import Probe
-from tests.procedures.engine import Engine
+from tests.engine import Engine
 
 PROBES: Final = list(dict.fromkeys(mutant.probe for mutant in MUTANTS))
 CONCURRENT_PROBES: Final = list(dict.fromkeys(mutant.probe for mutant in CONCURRENT_MUTANTS))

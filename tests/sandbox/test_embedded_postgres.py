@@ -21,8 +21,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sandbox import embedded_postgres
-from sandbox.embedded_postgres import (
+from payout_engine_sandbox import embedded_postgres
+from payout_engine_sandbox.embedded_postgres import (
     DEFAULT_SETTINGS,
     EmbeddedPostgres,
     EmbeddedPostgresError,
@@ -34,7 +34,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a background job
 import subprocess
 import sys
-from sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 EmbeddedPostgres._initialise_data_directory = lambda server: subprocess.run(
     ["cp", "-a", sys.argv[1], str(server.data_directory)], check=True
 )

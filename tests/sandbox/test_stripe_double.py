@@ -26,9 +26,9 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import web
 
-from sandbox.stripe_books import StripeBooks, StripeRefusalError
-from sandbox.stripe_double import Fault, Gate, RecordedRequest, StripeDouble
-from sandbox.stripe_faults import NAMED_FAULTS
+from payout_engine_sandbox.stripe_books import StripeBooks, StripeRefusalError
+from payout_engine_sandbox.stripe_double import Fault, Gate, RecordedRequest, StripeDouble
+from payout_engine_sandbox.stripe_faults import NAMED_FAULTS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 REQUEST = {
@@ -1184,7 +1184,7 @@ def test_it_runs_inside_an_event_loop_too() -> None:
 @pytest.fixture
 def command() -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "sandbox.stripe_double", "--latency-ms", "1"],
+        [sys.executable, "-m", "payout_engine_sandbox.stripe_double", "--latency-ms", "1"],
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         text=True,

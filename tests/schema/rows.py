@@ -253,7 +253,7 @@ def add_one_of_each(connection: Connection) -> int:
         "seal_subtotals",
         "transfer_lookup_pages",
         "reconcile_pages",
-        "stripe_sightings",
+        "listed_transfers",
         "event_pages",
         "reversed_transfers",
     ):
@@ -328,7 +328,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "debit_minor": 0,
             "credit_minor": AMOUNT_MINOR,
         },
-        "epochs": {
+        "adoptions": {
             "system_identifier": 1,
             "timeline_id": 1,
             "database_oid": 1,
@@ -357,7 +357,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "events_seen": 1,
         },
         "reversed_transfers": {"stripe_transfer_id": "tr_1", "amount_reversed_minor": 1},
-        "stripe_sightings": {
+        "listed_transfers": {
             "stripe_transfer_id": "tr_1",
             "payout_ref": "payout_1",
             "amount_reversed_minor": 0,

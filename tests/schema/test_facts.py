@@ -29,7 +29,7 @@ RULES: Final = {"stripe_error_rules"}
 PASSING: Final = {"lines_ahead"}
 FACTS: Final = (
     "currencies",
-    "epochs",
+    "adoptions",
     "event_pages",
     "key_generations",
     "ledger_accounts",
@@ -44,7 +44,7 @@ FACTS: Final = (
     "seals",
     "state_edges",
     "states",
-    "stripe_sightings",
+    "listed_transfers",
     "transfer_attempts",
     "transfer_lookup_pages",
     "transfer_lookups",

@@ -52,7 +52,7 @@ def test_every_function_looks_for_names_in_the_catalog_only(db: Connection) -> N
         f"select pronamespace::regnamespace || '.' || proname, proconfig "
         f"from pg_proc where pronamespace in {OURS}"
     ).fetchall()
-    ringing = {f"payout.{file.stem}" for file in (ROOT / "procedures/doorbell").glob("*.sql")}
+    ringing = {f"payout.{file.stem}" for file in (ROOT / "procedures/wakeup").glob("*.sql")}
 
     assert found
     for name, settings in found:

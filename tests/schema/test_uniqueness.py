@@ -12,7 +12,7 @@ from tests.schema.refusals import Refusal, duplicate_refusal, refusal, refusal_o
 
 # Every key beside the primary keys, with the test below that proves it.
 KEYS: Final = {
-    "discrepancies_kind_stripe_transfer_id_finding_key",
+    "discrepancies_kind_stripe_transfer_id_compared_key",
     "event_pages_query_starting_after_key",
     "reconcile_pages_reconcile_run_id_starting_after_key",
     "reconcile_runs_one_goes_on_key",
@@ -211,16 +211,16 @@ def test_a_finding_is_open_once(db: Connection) -> None:
     finding = {
         "kind": "missing_at_stripe",
         "stripe_transfer_id": "tr_1",
-        "is_finding": True,
+        "is_compared": True,
         "advice": "Look it up.",
     }
     resolved = {"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "gone"}
-    refused = duplicate_refusal("discrepancies_kind_stripe_transfer_id_finding_key")
+    refused = duplicate_refusal("discrepancies_kind_stripe_transfer_id_compared_key")
     rows.insert(db, "discrepancies", {**finding, **resolved, "resolved_by_run_id": 1})
     rows.insert(db, "discrepancies", {**finding, **resolved})
     rows.insert(db, "discrepancies", finding)
     assert insertion(db, "discrepancies", finding) == refused
-    rows.insert(db, "discrepancies", {**finding, "is_finding": False})
+    rows.insert(db, "discrepancies", {**finding, "is_compared": False})
     rows.insert(db, "discrepancies", {**finding, "stripe_transfer_id": "tr_2"})
 
 

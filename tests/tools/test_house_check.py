@@ -214,10 +214,10 @@ def test_only_what_writes_to_the_queue_has_its_schema_in_the_path() -> None:
         "= pg_catalog, pg_temp", "= pg_catalog, procrastinate, pg_temp"
     )
 
-    bell = house_check.check_file("procedures/doorbell/tg_things__check.sql", text, set())
+    wakeup = house_check.check_file("procedures/wakeup/tg_things__check.sql", text, set())
     guard = house_check.check_file("procedures/guards/tg_things__check.sql", text, set())
 
-    assert bell == []
+    assert wakeup == []
     assert [each.message for each in guard] == [
         "payout.tg_things__check needs 'set search_path = pg_catalog, pg_temp'"
     ]

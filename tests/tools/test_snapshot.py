@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tools import snapshot
 
 

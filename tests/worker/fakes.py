@@ -13,9 +13,9 @@ from typing import Any
 
 import psycopg
 
-from worker.database import Database, Row
-from worker.errors import BadArgument
-from worker.stripe_payout_adapter import Order, Outcome, Page, StripePayoutAdapter
+from payout_engine.database import Database, Row
+from payout_engine.errors import BadArgument
+from payout_engine.stripe_payout_adapter import Order, Outcome, Page, StripePayoutAdapter
 
 CANARY = "sk_test_canary0123456789"
 

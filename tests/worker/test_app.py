@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sandbox.stripe_double import Gate, StripeDouble
+from payout_engine_sandbox.stripe_double import Gate, StripeDouble
 from tests.conftest import PASSWORD, ROOT, login_name
 from tests.crash.workers import CANARY, OURS, PLAIN, Worker
 
@@ -66,7 +66,7 @@ def wait_until_paid(uri: str, count: int, *, seconds: float = 30) -> None:
             time.sleep(0.02)
 
 
-def bells(uri: str) -> int:
+def wakeups(uri: str) -> int:
     query = "select from procrastinate.procrastinate_jobs where task_name = 'payout.execute'"
     with psycopg.connect(uri) as connection:
         return connection.execute(query).rowcount
@@ -102,7 +102,7 @@ def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
     wait_until_paid(uri, 2)
     stop(worker)
     assert len(double.transfers()) == 2
-    assert bells(uri) == 0
+    assert wakeups(uri) == 0
 
 
 def test_the_log_begins_with_whom_the_worker_works_for(
@@ -198,7 +198,7 @@ def test_a_second_signal_ends_the_worker_at_once(
     gate.open()
 
 
-def test_the_sweep_alone_pays_when_the_queue_has_lost_its_bells(
+def test_the_sweep_alone_pays_when_the_queue_has_lost_its_wakeups(
     uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
     settle(uri, "set_1")
@@ -227,7 +227,7 @@ def test_a_worker_that_was_stopped_and_continued_lives_on_and_sends_nothing_twic
 
 
 def test_importing_the_app_needs_no_environment() -> None:
-    code = "import worker.app, worker.tasks; print(sorted(worker.app.app.tasks))"
+    code = "import payout_engine.app, worker.tasks; print(sorted(worker.app.app.tasks))"
     environment = {"PATH": os.environ["PATH"]}
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True

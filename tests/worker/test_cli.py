@@ -11,13 +11,13 @@ import aiohttp
 import psycopg
 import pytest
 
-from sandbox.stripe_double import StripeDouble
+from payout_engine_sandbox.stripe_double import StripeDouble
 from tests.conftest import Server
 from tests.worker.fakes import CANARY
-from worker import cli
-from worker.reconcile import Reconciler
-from worker.settings import Settings
-from worker.stripe_payout_adapter import Refused, Unreadable
+from payout_engine import cli
+from payout_engine.reconcile import Reconciler
+from payout_engine.settings import Settings
+from payout_engine.stripe_payout_adapter import Refused, Unreadable
 
 Connection = psycopg.Connection[Any]
 SETTLED = """
@@ -172,7 +172,7 @@ def test_execute_tells_why_the_gate_is_closed_and_what_to_do(
     db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
 ) -> None:
     db.execute(SETTLED.encode())
-    db.execute("insert into payout.epochs (reason) values ('a test')")
+    db.execute("insert into payout.adoptions (reason) values ('a test')")
     assert cli.main(["execute", "1"]) == 2
     told = capsys.readouterr().err
     assert told.startswith(

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from sandbox.embedded_postgres import EmbeddedPostgres
-from worker import errors
-from worker.database import (
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine import errors
+from payout_engine.database import (
     Database,
     apply_queue_grants,
     apply_queue_schema,

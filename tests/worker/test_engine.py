@@ -18,18 +18,18 @@ import pytest
 
 from tests.crash.workers import Worker
 from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase
-from worker import engine as engine_module
-from worker.engine import EXIT_HANGING, Engine
-from worker.pump import Pump
-from worker.reconcile import Reconciler
-from worker.reporter import Reporter
-from worker.settings import Settings
-from worker.stripe_payout_adapter import Refused
+from payout_engine import engine as engine_module
+from payout_engine.engine import EXIT_HANGING, Engine
+from payout_engine.pump import Pump
+from payout_engine.reconcile import Reconciler
+from payout_engine.reporter import Reporter
+from payout_engine.settings import Settings
+from payout_engine.stripe_payout_adapter import Refused
 
 ROOT = Path(__file__).resolve().parents[2]
 WATCHED = """
 import asyncio, time
-from worker import engine
+from payout_engine import engine
 
 async def main():
     engine.TICK_SECONDS, engine.HANGING_TICKS = 0.1, 5
@@ -51,7 +51,7 @@ class SweepingDatabase(FakeDatabase):
     async def call(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
         if function != "sweep":
             return await super().call(function, **arguments)
-        found = self.sweeps.pop(0) if self.sweeps else {"doorbells_rung": 0}
+        found = self.sweeps.pop(0) if self.sweeps else {"wakeups_queued": 0}
         if isinstance(found, Exception):
             raise found
         return [found]
@@ -188,7 +188,7 @@ def test_the_sweep_outlives_failures(
     caplog.set_level("INFO")
 
     async def main() -> None:
-        found = {"leases_expired": 2, "doorbells_rung": 0}
+        found = {"leases_expired": 2, "wakeups_queued": 0}
         database = SweepingDatabase([ConnectionError("gone"), ValueError("odd"), found])
         async with sweeping_engine(database) as engine:
             sweeping = asyncio.create_task(engine.sweep_for_ever())
@@ -203,7 +203,7 @@ def test_the_sweep_outlives_failures(
 
 @pytest.mark.parametrize("sweeps", [[], [ConnectionError("gone")]], ids=["well", "badly"])
 def test_however_a_sweep_ends_it_wakes_the_pump(sweeps: list[Any]) -> None:
-    """A bell that was seen silences the others: nobody else may wake it."""
+    """A wakeup that was seen silences the others: nobody else may wake it."""
 
     async def main() -> None:
         database = SweepingDatabase(sweeps)

@@ -12,7 +12,7 @@ import pytest
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from tests.worker.fakes import CANARY
-from worker import errors
+from payout_engine import errors
 
 Connection = psycopg.Connection[Any]
 RAISE = "do $$ begin raise exception 'no' using errcode = '{}', detail = 'D', hint = 'H'; end $$"

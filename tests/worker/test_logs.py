@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.worker.fakes import CANARY
 
 ROOT = Path(__file__).resolve().parents[2]
-START = "import logging, sys; from worker import logs; lines = logs.start('INFO'); "
+START = "import logging, sys; from payout_engine import logs; lines = logs.start('INFO'); "
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -19,7 +19,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_event_is_one_line_on_standard_error() -> None:
-    done = run("logging.getLogger('worker.x').warning('a %s', 'b'); logs.finish(lines)")
+    done = run("logging.getLogger('payout_engine.x').warning('a %s', 'b'); logs.finish(lines)")
     [line] = done.stderr.splitlines()
     assert line.endswith(" WARNING worker.x: a b")
     assert done.stdout == ""
@@ -65,5 +65,5 @@ def test_a_reader_that_does_not_read_holds_up_nothing() -> None:
 
 
 def test_the_sdk_logs_no_bodies_even_at_debug() -> None:
-    code = "import worker.stripe_payout_adapter; print(logging.getLogger('stripe').level)"
+    code = "import payout_engine.stripe_payout_adapter; print(logging.getLogger('stripe').level)"
     assert run(code).stdout.strip() == "30"

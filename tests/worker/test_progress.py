@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from worker.progress import Progress
+from payout_engine.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 def show(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
     """Show 200 more transfers of 1,000 at each of these seconds after the beginning, at 100."""
     now = 100.0
-    monkeypatch.setattr("worker.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("payout_engine.progress.time.monotonic", lambda: now)
     with Progress(output) as line:
         line.show({"transfers_seen": 100, "transfers_expected": 1000})
         for number, second in enumerate(seconds, start=1):

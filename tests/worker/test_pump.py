@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from sandbox.stripe_double import Gate, StripeDouble
+from payout_engine_sandbox.stripe_double import Gate, StripeDouble
 from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase, make_order
-from worker.errors import NotNow
-from worker.pump import SECOND_LOOK_SECONDS, Pump
-from worker.reporter import Reporter
-from worker.stripe_payout_adapter import StripePayoutAdapter
+from payout_engine.errors import NotNow
+from payout_engine.pump import SECOND_LOOK_SECONDS, Pump
+from payout_engine.reporter import Reporter
+from payout_engine.stripe_payout_adapter import StripePayoutAdapter
 
 
 def make_pump(database: FakeDatabase, adapter: Any, **options: Any) -> Pump:
@@ -85,7 +85,7 @@ def test_a_slot_is_filled_again_while_others_are_still_under_way() -> None:
     asyncio.run(main())
 
 
-def test_a_bell_returns_when_everything_is_claimed_though_answers_are_missing() -> None:
+def test_a_wakeup_returns_when_everything_is_claimed_though_answers_are_missing() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=3), FakeAdapter()
         adapter.gate.clear()
@@ -99,7 +99,7 @@ def test_a_bell_returns_when_everything_is_claimed_though_answers_are_missing() 
     asyncio.run(main())
 
 
-def test_a_bell_is_bounded_and_the_pump_goes_on_without_it() -> None:
+def test_a_wakeup_is_bounded_and_the_pump_goes_on_without_it() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=9), FakeAdapter()
         adapter.gate.clear()
@@ -113,7 +113,7 @@ def test_a_bell_is_bounded_and_the_pump_goes_on_without_it() -> None:
     asyncio.run(main())
 
 
-def test_what_commits_just_after_a_bell_was_answered_is_found_by_a_second_look() -> None:
+def test_what_commits_just_after_a_wakeup_was_answered_is_found_by_a_second_look() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(), FakeAdapter()
         async with make_pump(database, adapter) as pump:
@@ -125,7 +125,7 @@ def test_what_commits_just_after_a_bell_was_answered_is_found_by_a_second_look()
     asyncio.run(main())
 
 
-def test_a_pump_that_no_bell_woke_looks_once() -> None:
+def test_a_pump_that_no_wakeup_woke_looks_once() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(), FakeAdapter()
         async with make_pump(database, adapter) as pump:
@@ -136,7 +136,7 @@ def test_a_pump_that_no_bell_woke_looks_once() -> None:
     asyncio.run(main())
 
 
-def test_a_bell_is_answered_only_by_a_claim_that_began_after_it_rang() -> None:
+def test_a_wakeup_is_answered_only_by_a_claim_that_began_after_it_rang() -> None:
     async def main() -> None:
         database = FakeDatabase()
         claims = [(asyncio.Event(), asyncio.Event()) for _ in range(2)]
@@ -230,7 +230,7 @@ def test_nothing_is_claimed_for_a_key_whose_account_is_not_known() -> None:
     asyncio.run(main())
 
 
-def test_one_claim_fails_and_the_next_serves_the_bell() -> None:
+def test_one_claim_fails_and_the_next_serves_the_wakeup() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=5), FakeAdapter()
         failures = [ConnectionError("gone"), ValueError("odd")]
@@ -303,11 +303,11 @@ def test_closing_claims_no_more_but_finishes_and_reports_what_is_under_way() -> 
         database, adapter = FakeDatabase(orders=20), FakeAdapter()
         adapter.gate.clear()
         async with make_pump(database, adapter, max_in_flight=4) as pump:
-            bell = asyncio.create_task(pump.drain())
+            wakeup = asyncio.create_task(pump.drain())
             while adapter.under_way < 4:
                 await asyncio.sleep(0)
             closing = asyncio.create_task(pump.close())
-            await bell
+            await wakeup
             adapter.gate.set()
             await closing
         assert numbers(database) == [1, 2, 3, 4]
@@ -330,7 +330,7 @@ def test_what_does_not_finish_within_the_grace_is_reported_as_unknown() -> None:
     asyncio.run(main())
 
 
-def test_a_stopped_pump_answers_bells_at_once_and_claims_nothing() -> None:
+def test_a_stopped_pump_answers_wakeups_at_once_and_claims_nothing() -> None:
     async def main() -> None:
         database = FakeDatabase(orders=1)
         async with make_pump(database, FakeAdapter()) as pump:

@@ -11,9 +11,9 @@ import pytest
 from psycopg import errors as sqlstates
 
 from tests.worker.fakes import FakeDatabase
-from worker import reporter as reporter_module
-from worker.reporter import Reporter, describe, log_reported
-from worker.stripe_payout_adapter import Outcome
+from payout_engine import reporter as reporter_module
+from payout_engine.reporter import Reporter, describe, log_reported
+from payout_engine.stripe_payout_adapter import Outcome
 
 
 def make_outcome(number: int, **changes: object) -> Outcome:

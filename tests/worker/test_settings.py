@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.fakes import CANARY
-from worker.settings import Settings, SettingsError
+from payout_engine.settings import Settings, SettingsError
 
 GOOD = {"DATABASE_URL": "postgresql://u:hidden@localhost/db", "STRIPE_API_KEY": CANARY}
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
+from payout_engine_sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
 from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
-from worker.stripe_payout_adapter import (
+from payout_engine.stripe_payout_adapter import (
     AccountUnknown,
     Refused,
     StripePayoutAdapter,

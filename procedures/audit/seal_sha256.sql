@@ -1,0 +1,23 @@
+-- seal_sha256: the hash of a seal, over all it says and the hash of the seal before it.
+--
+-- So a seal cannot be changed, removed or slipped in without changing every
+-- later one; whoever has kept one hash elsewhere can tell.
+
+create or replace function payout.seal_sha256(p_seal payout.seals)
+returns bytea
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select sha256(
+        coalesce(
+            (select b.seal_sha256 from payout.seals as b where b.seal_id = p_seal.seal_id - 1), '')
+        || convert_to(jsonb_build_array(
+            p_seal.seal_id, p_seal.seal_version, p_seal.table_name, p_seal.first_id,
+            p_seal.last_id, p_seal.row_ids::text, encode(p_seal.row_digests, 'hex'),
+            encode(p_seal.rows_sha256, 'hex'), extract(adoption from p_seal.rows_from)::text,
+            extract(adoption from p_seal.rows_until)::text,
+            extract(adoption from p_seal.sealed_at)::text)::text, 'UTF8'))
+$$;
+comment on function payout.seal_sha256(payout.seals) is
+    'SHA-256 of the former seal''s hash followed by this seal''s other columns.';

@@ -1,0 +1,51 @@
+-- verify_projection: whether transfer_states says what the facts say.
+--
+-- Called by: operators, auditors. It reads every transfer with its facts.
+-- Not compared: next_attempt_at, which may be moved without a fact, the reason,
+-- the time of the change and the doorbell, which are for people and the queue.
+
+create or replace function payout_api.verify_projection()
+returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    select payout_transfer_id, c.column_name, c.stored, c.folded
+    from payout.transfer_states as s
+    full join payout.fold_facts() as f using (payout_transfer_id)
+    cross join lateral (values
+        ('state', s.state::text, f.state),
+        ('generation', s.generation::text, f.generation::text),
+        ('attempt', s.attempt::text, f.attempt::text),
+        ('lease_until', s.lease_until::text, f.lease_until::text),
+        ('stripe_transfer_id', s.stripe_transfer_id, f.stripe_transfer_id),
+        ('first_sent_at', s.first_sent_at::text, f.first_sent_at::text),
+        ('tries', s.tries::text, f.tries::text),
+        ('has_unknown_send', s.has_unknown_send::text, f.has_unknown_send::text)
+    ) as c (column_name, stored, folded)
+    where c.stored is distinct from c.folded
+    union all
+    select payout_transfer_id, 'money', d.place, b.place
+    from (
+        select t.payout_transfer_id,
+            format('%s %s %s',
+                case
+                    when s.state = 'paid' then 'stripe_balance'
+                    when s.state in ('failed', 'cancelled') then 'payable:' || t.payee_id
+                    else 'in_flight'
+                end, t.amount_minor, t.currency) as place
+        from payout.payout_transfers as t
+        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    ) as d
+    full join payout.booked_states() as b using (payout_transfer_id)
+    where d.place is distinct from b.place
+    order by 1, 2
+$$;
+comment on function payout_api.verify_projection() is
+    'One row for each difference between transfer_states (stored) and the fold of the facts '
+    '(folded); column money compares where the state says the amount is with the books. None: '
+    'all is well.';
+revoke execute on function payout_api.verify_projection() from public;
+grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;

@@ -1,0 +1,99 @@
+-- claim_transfers: hand a worker the transfers that are due, each under a lease.
+--
+-- Called by: worker. One call serves many transfers; nobody waits for anybody.
+-- Not handed out: what is on hold, what was first sent under its key longer ago than
+-- the send window (Stripe may have forgotten the key), what was seen at Stripe.
+-- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of range.
+
+create or replace function payout_api.claim_transfers(
+    p_worker text,
+    p_limit integer default 100,
+    p_payout_job_id bigint default null,
+    p_stripe_account_id text default null,
+    p_is_livemode boolean default null
+)
+returns table (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    idempotency_key text,
+    request jsonb,
+    lease_seconds double precision,
+    deadline_seconds double precision
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+    v_settings payout.engine_settings;
+    v_now timestamptz := payout.clock();
+    v_due_ids bigint[];
+    v_wakeup_ids bigint[];
+begin
+    perform payout.refuse_unsafe_server();
+    perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
+    select * into strict v_settings from payout.engine_settings;
+
+    if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
+        raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),
+            coalesce(p_worker, 'nobody')
+            using
+                errcode = 'SP311',
+                hint = format('Name the worker, ask for 1 to %s.', v_settings.largest_claim);
+    end if;
+
+    perform payout.forget_pending_wakeup();
+    if exists (
+        select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+    ) then
+        return;
+    end if;
+
+    select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
+    into v_due_ids, v_wakeup_ids
+    from payout.lock_due_transfers(
+        v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d;
+    perform payout.remove_served_wakeups(v_wakeup_ids);
+    v_due_ids := payout.skip_listed_transfers(v_due_ids);
+    perform payout.adopt_at_first_claim(v_due_ids);
+    return query
+    with claimed as (
+        update payout.transfer_states as s
+        set state = 'in_flight',
+            attempt = s.attempt + 1,
+            lease_until = v_now + v_settings.lease_for,
+            next_attempt_at = null,
+            first_sent_at = coalesce(s.first_sent_at, v_now),
+            wakeup_id = null,
+            changed_at = v_now
+        where s.payout_transfer_id = any (v_due_ids)
+        returning s.*
+    ), opened as (
+        insert into payout.transfer_attempts (
+            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until
+        from claimed as c
+    )
+    select
+        c.payout_transfer_id, c.generation, c.attempt,
+        t.payout_ref || ':' || c.generation, t.request,
+        extract(adoption from v_settings.lease_for)::double precision,
+        extract(adoption from v_settings.http_deadline_for)::double precision
+    from claimed as c
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
+end
+$$;
+comment on function payout_api.claim_transfers(text, integer, bigint, text, boolean) is
+    'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
+    'empty while the engine is on hold. The Stripe account is that of the worker''s key. Seconds '
+    'count from before the call.';
+revoke execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
+    from public;
+grant execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
+    to payout_worker;

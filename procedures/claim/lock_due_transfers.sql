@@ -1,0 +1,49 @@
+-- lock_due_transfers: the transfers whose turn it is, locked, oldest first.
+--
+-- A key that was first sent in the future, by a clock that has since been set
+-- back, is of no known age and is not sent. Few rows are foretold, and holds are
+-- asked in a case, so that the planner walks the due index and not the history.
+-- Locks: their progress rows; rows that somebody else has locked are skipped.
+
+create or replace function payout.lock_due_transfers(
+    p_now timestamptz,
+    p_first_sent_after timestamptz,
+    p_limit integer,
+    p_payout_job_id bigint
+)
+returns table (payout_transfer_id bigint, wakeup_id bigint)
+language plpgsql
+volatile
+rows 20
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+begin
+    return query
+    select s.payout_transfer_id, s.wakeup_id
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.next_attempt_at <= p_now
+        and s.state in ('scheduled', 'retry_wait', 'unknown')
+        and (s.first_sent_at is null
+            or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
+        and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
+        and not exists (
+            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+        )
+        and not case
+            when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
+            when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
+            else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
+        end
+    order by s.next_attempt_at
+    limit p_limit
+    for update of s skip locked;
+end
+$$;
+comment on function payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint) is
+    'Locks and returns up to p_limit due transfers that are not on hold and whose key is young '
+    'enough to be sent.';

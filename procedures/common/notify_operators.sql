@@ -1,0 +1,19 @@
+-- notify_operators: tell people that something waits for them, in the ways that they may listen.
+--
+-- Called by: whatever raises an alarm; what it is about is stored by the caller.
+-- The warning reaches the server's log and the worker, which logs it at ERROR.
+
+create or replace function payout.notify_operators(p_reason text, p_subject text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_notify('payout_alarms', p_reason);
+    raise warning 'payout alarm: %, %', p_reason, p_subject
+        using hint = 'See payout.discrepancies and payout_api.unpaid.';
+end
+$$;
+comment on function payout.notify_operators(text, text) is
+    'Notifies channel payout_alarms of a reason, and warns with what it is about.';

@@ -1,0 +1,17 @@
+-- stripe_account_label: a Stripe account and its mode, as people read them.
+
+create or replace function payout.stripe_account_label(
+    p_stripe_account_id text, p_is_livemode boolean
+)
+returns text
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return format('%s in %s mode', coalesce(p_stripe_account_id, 'an account not named'),
+        case p_is_livemode when true then 'live' when false then 'test' else 'unknown' end);
+end
+$$;
+comment on function payout.stripe_account_label(text, boolean) is
+    'Writes a Stripe account and its mode for messages.';

@@ -1,0 +1,63 @@
+-- change_stripe_account: pay from another Stripe account or mode from now on; closes the gate.
+--
+-- Called by: operator, when the platform moves, or for a copy that is to pay in test mode.
+-- Safe to repeat: naming the account that is fixed changes nothing.
+-- Locks: payout.adoptions, so that every claim is done before or sees the change.
+-- Raises: SP320 no account, mode or reason; SP401 not read committed; SP411
+-- (refuse_unsafe_account_change).
+
+create or replace function payout_api.change_stripe_account(
+    p_stripe_account_id text, p_is_livemode boolean, p_reason text
+)
+returns payout.engine_settings
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_old payout.engine_settings;
+    v_new payout.engine_settings;
+begin
+    if coalesce(p_stripe_account_id !~ '^acct_[A-Za-z0-9_]+$', true) or p_is_livemode is null
+        or coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot change the Stripe account to % for reason %',
+            payout.stripe_account_label(p_stripe_account_id, p_is_livemode),
+            coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP320',
+                hint = 'Name the account (acct_…), whether it is live mode, and a reason.';
+    end if;
+
+    -- The lock shows what was handed out before it was granted only to a later snapshot.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'the Stripe account is not changed in a transaction that is %',
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
+    lock table payout.adoptions in access exclusive mode;
+    select * into strict v_old from payout.engine_settings for update;
+    if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
+        return v_old;
+    end if;
+
+    perform payout.refuse_unsafe_account_change(v_old, p_is_livemode);
+    update payout.engine_settings as e
+    set stripe_account_id = p_stripe_account_id, is_livemode = p_is_livemode
+    returning * into v_new;
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('change_stripe_account', p_stripe_account_id, p_reason, jsonb_build_object(
+        'is_livemode', p_is_livemode, 'old_stripe_account_id', v_old.stripe_account_id,
+        'old_is_livemode', v_old.is_livemode));
+    if v_old.stripe_account_id is not null then
+        insert into payout.adoptions (reason) values ('Stripe account changed: ' || p_reason);
+    end if;
+    return v_new;
+end
+$$;
+comment on function payout_api.change_stripe_account(text, boolean, text) is
+    'Fixes another Stripe account or mode, with a reason, and closes the gate until it is opened.';
+revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
+grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;

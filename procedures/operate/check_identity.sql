@@ -1,0 +1,36 @@
+-- check_identity: whether transfers are handed out in this place, and from which Stripe account.
+
+create or replace function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean)
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'the gate is open', g.problem is null,
+        coalesce(g.problem, (
+            select format('adopted by %s at %s: %s', e.recorded_by, e.recorded_at, e.reason)
+            from payout.adoptions as e
+            order by e.adoption_id desc
+            limit 1)),
+        'docs/restore.md: payout-engine reconcile, then select payout_api.adopt_database(reason)'
+    from (select payout.identity_problem() as problem) as g
+    union all
+    select 'the key is of the fixed account',
+        s.stripe_account_id is null or p_stripe_account_id is null
+            or (s.stripe_account_id = p_stripe_account_id
+                and s.is_livemode is not distinct from p_is_livemode),
+        concat_ws('; ',
+            case
+                when s.stripe_account_id is null then 'none is fixed: the first claim fixes one'
+                else 'fixed: ' || payout.stripe_account_label(s.stripe_account_id, s.is_livemode)
+            end,
+            'the key: ' || case
+                when p_stripe_account_id is null then 'not asked'
+                else payout.stripe_account_label(p_stripe_account_id, p_is_livemode)
+            end),
+        'give the worker another key; if the platform has moved: '
+            'select payout_api.change_stripe_account(stripe_account_id, is_livemode, reason)'
+    from payout.engine_settings as s
+$$;
+comment on function payout.check_identity(text, boolean) is
+    'Part of payout_api.doctor(): the database is where it was adopted, the key is of its account.';

@@ -1,0 +1,39 @@
+-- expected_rights: who has which right, beside reading, on what.
+--
+-- Roles and privileges are separated by |; things are regular expressions over the
+-- names that check_rights makes.
+
+create or replace function payout.expected_rights()
+returns table (roles text, privileges text, things text)
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    values
+        ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
+            'state|pay_after|metadata)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
+        ('payout_app', 'INSERT|UPDATE',
+            '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
+        ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
+        ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+        ('payout_app', 'EXECUTE', '^payout[.]id_fits[(]'),
+        ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
+        ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
+        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes|'
+            'claim_lookups|report_lookup_page)[(]'),
+        ('payout_worker', 'EXECUTE',
+            '^payout_api[.](begin_reconcile|report_reconcile_page|next_events_query|'
+            'report_events_page|claim_reversal_lookups|report_reversals)[(]'),
+        ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
+        ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
+        ('payout_operator', 'EXECUTE', '^payout_api[.]resolve_discrepancy[(]'),
+        ('payout_operator', 'EXECUTE',
+            '^payout_api[.](adopt_database|change_stripe_account|approve_absence)[(]'),
+        ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.](doctor|open_discrepancies)[(]'),
+        ('payout_operator|payout_auditor', 'EXECUTE',
+            '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
+$$;
+comment on function payout.expected_rights() is
+    'Part of payout_api.doctor(): the rights that the migrations give.';

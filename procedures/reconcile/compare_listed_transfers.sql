@@ -1,0 +1,46 @@
+-- compare_listed_transfers: what Stripe lists and these books cannot explain.
+--
+-- Not here: transfers of ours that are not paid by what was seen; those are
+-- judged as any success (record_listed_transfers).
+-- What others made before the engine was installed is nobody's concern.
+
+create or replace function payout.compare_listed_transfers(p_seen payout.listed_transfers[])
+returns setof payout.discrepancy
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+    return query
+    select
+        k.kind, t.payout_transfer_id, g.stripe_transfer_id,
+        case when t.payout_transfer_id is not null then
+            payout.transfer_facts(t, e.is_livemode) else '{}' end,
+        jsonb_strip_nulls(to_jsonb(g) - array['stripe_transfer_id', 'reconcile_run_id', 'seen_at'])
+    from unnest(p_seen) as g
+    cross join payout.engine_settings as e
+    left join payout.transfer_states as s on s.stripe_transfer_id = g.stripe_transfer_id
+    left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (select case
+        when t.payout_transfer_id is not null then case
+            when (g.payout_ref, g.amount_minor, g.currency::text, g.destination, g.is_livemode)
+                is distinct from (
+                    t.payout_ref, t.amount_minor, t.currency::text, t.destination, e.is_livemode)
+                then 'differs_at_stripe'
+        end
+        when g.payout_ref is null then case
+            when g.created_at > (select min(o.recorded_at) from payout.adoptions as o)
+                - interval '1 day' then 'transfer_without_payout_ref'
+        end
+        when not exists (
+            select from payout.payout_transfers as o where o.payout_ref = g.payout_ref
+        ) then 'unknown_transfer_at_stripe'
+    end) as k (kind)
+    where k.kind is not null;
+end
+$$;
+comment on function payout.compare_listed_transfers(payout.listed_transfers[]) is
+    'Findings about listed transfers: other content than paid here, made by somebody else, or '
+    'unknown here.';

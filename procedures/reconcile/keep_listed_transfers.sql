@@ -1,0 +1,43 @@
+-- keep_listed_transfers: remember what Stripe has of ours and these books do not say so.
+--
+-- Whether it is known here yet or not: what was seen is never sent (skip_listed_transfers).
+
+create or replace function payout.keep_listed_transfers(p_seen payout.listed_transfers[])
+returns setof text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+    return query
+    with unexplained as materialized (
+        select g.*
+        from unnest(p_seen) as g
+        where g.payout_ref is not null
+            and not exists (
+                select from payout.transfer_states as s
+                where s.stripe_transfer_id = g.stripe_transfer_id
+            )
+    ), kept as (
+        insert into payout.listed_transfers
+        select u.* from unexplained as u
+        order by u.stripe_transfer_id
+        on conflict do nothing
+        returning stripe_transfer_id
+    )
+    select u.stripe_transfer_id
+    from unexplained as u
+    join payout.payout_transfers as t on t.payout_ref = u.payout_ref
+    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    where case
+        when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
+        -- Its next key is scheduled by itself, and then not sent.
+        when s.state = 'failed' and s.next_attempt_at is not null then false
+        else u.stripe_transfer_id in (select k.stripe_transfer_id from kept as k)
+    end;
+end
+$$;
+comment on function payout.keep_listed_transfers(payout.listed_transfers[]) is
+    'Stores sightings that no paid transfer explains; returns those that are to be judged now.';

@@ -1,0 +1,26 @@
+-- listed_transfer_outcome: a sighting, in the terms in which every success is judged.
+
+create or replace function payout.listed_transfer_outcome(
+    p_listed payout.listed_transfers, p_state payout.transfer_states
+)
+returns payout.outcome
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return jsonb_populate_record(null::payout.outcome, to_jsonb(p_listed)
+        || jsonb_build_object(
+            'payout_transfer_id', p_state.payout_transfer_id,
+            'generation', p_state.generation,
+            'attempt', p_state.attempt,
+            'signal', 'looked_up',
+            'object', 'transfer',
+            'found', 1,
+            'payout_ref', p_listed.named_payout_ref,
+            'detail', coalesce(
+                'reconcile run ' || p_listed.reconcile_run_id, 'events')));
+end
+$$;
+comment on function payout.listed_transfer_outcome(payout.listed_transfers, payout.transfer_states) is
+    'The outcome that a sighting is for a transfer as it stands.';

@@ -1,0 +1,33 @@
+-- lookup_queries: how a transfer is found in Stripe's list, if it is there at all.
+--
+-- By its transfer_group, which Stripe sets itself for a source_transaction, and by
+-- its destination, since a day before it can have been sent: the clocks here and
+-- there may differ. What was never sent from here was sent by a database that forgot.
+
+create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_sent_since timestamptz := (
+        select least(p_transfer.created_at, min(a.claimed_at)) - interval '1 day'
+        from payout.transfer_attempts as a
+        where a.payout_transfer_id = p_transfer.payout_transfer_id
+        having count(*) > 0);
+begin
+    return case
+        when p_transfer.source_transaction is null
+            then jsonb_build_array(jsonb_build_object('transfer_group', p_transfer.payout_ref))
+        else '[]'
+    end || jsonb_strip_nulls(jsonb_build_object(
+        'destination', p_transfer.destination,
+        'created', case when v_sent_since is not null then
+            jsonb_build_object('gte', floor(extract(adoption from v_sent_since))::bigint)
+        end));
+end
+$$;
+comment on function payout.lookup_queries(payout.payout_transfers) is
+    'The parameters of GET /v1/transfers, one object a query, that together list whatever Stripe '
+    'has of the transfer.';

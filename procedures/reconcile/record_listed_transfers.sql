@@ -1,0 +1,60 @@
+-- record_listed_transfers: transfers that were seen at Stripe become paid here, or an alarm.
+--
+-- Each is judged as any success under the key that is current. Two sightings of
+-- one transfer are judged one after the other: the second is an alarm.
+-- Locks: the transfers' progress rows, in id order.
+
+create or replace function payout.record_listed_transfers(p_stripe_transfer_ids text[])
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_ids bigint[];
+    v_outcomes payout.outcome[];
+    v_alarms integer := 0;
+begin
+    if p_stripe_transfer_ids = '{}' then
+        return 0;
+    end if;
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (array(
+            select t.payout_transfer_id
+            from payout.listed_transfers as g
+            join payout.payout_transfers as t on t.payout_ref = g.payout_ref
+            where g.stripe_transfer_id = any (p_stripe_transfer_ids)))
+        order by s.payout_transfer_id
+        for update);
+    perform payout.park_listed_transfer(v_ids);
+
+    for v_outcomes in
+        select array_agg(o.outcome)
+        from (
+            select
+                payout.listed_transfer_outcome(g, s) as outcome,
+                row_number() over (
+                    partition by s.payout_transfer_id order by g.created_at, g.stripe_transfer_id
+                ) as turn
+            from payout.listed_transfers as g
+            join payout.payout_transfers as t on t.payout_ref = g.payout_ref
+            join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+            where g.stripe_transfer_id = any (p_stripe_transfer_ids)
+        ) as o
+        group by o.turn
+        order by o.turn
+    loop
+        v_alarms := v_alarms + (
+            select count(*) filter (where r.verdict = 'alarm')
+            from payout.record_outcomes(v_outcomes) as r)::integer;
+    end loop;
+    perform payout.resolve_paid(p_stripe_transfer_ids);
+    return v_alarms;
+end
+$$;
+comment on function payout.record_listed_transfers(text[]) is
+    'Judges stored sightings of transfers that are known here; returns how many were alarms.';

@@ -1,0 +1,29 @@
+-- resolve_compared: what a finished run saw again, and found nothing wrong with, is resolved.
+
+create or replace function payout.resolve_compared(p_reconcile_run_id bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = on
+as $$
+begin
+    update payout.discrepancies as d
+    set resolved_at = payout.clock(),
+        resolved_by = 'engine',
+        resolution = format('reconcile run %s found it no longer', p_reconcile_run_id),
+        resolved_by_run_id = p_reconcile_run_id
+    where d.resolved_at is null
+        and d.is_compared
+        and d.last_found_by_run_id < p_reconcile_run_id
+        and d.stripe_transfer_id in (
+            select i.stripe_transfer_id
+            from payout.reconcile_pages as p
+            cross join unnest(p.stripe_transfer_ids) as i (stripe_transfer_id)
+            where p.reconcile_run_id = p_reconcile_run_id
+        );
+end
+$$;
+comment on function payout.resolve_compared(bigint) is
+    'Resolves open findings about transfers that this run saw and did not find again.';

@@ -1,0 +1,34 @@
+-- resolve_paid: what is paid by what was seen at Stripe, as it was asked for, is explained.
+
+create or replace function payout.resolve_paid(p_stripe_transfer_ids text[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+    update payout.discrepancies as d
+    set resolved_at = payout.clock(),
+        resolved_by = 'engine',
+        resolution = format('Stripe has transfer %s as %s, as it was asked for.',
+            s.payout_transfer_id, s.stripe_transfer_id)
+    from payout.transfer_states as s
+    cross join lateral (
+        select o.discrepancy_id
+        from payout.discrepancies as o
+        where o.resolved_at is null
+            and o.kind <> 'several_transfers_at_stripe'
+            and (
+                o.stripe_transfer_id = s.stripe_transfer_id
+                or (o.payout_transfer_id = s.payout_transfer_id and o.stripe_transfer_id is null)
+            )
+        for update skip locked
+    ) as f
+    where s.stripe_transfer_id = any (p_stripe_transfer_ids)
+        and d.discrepancy_id = f.discrepancy_id;
+end
+$$;
+comment on function payout.resolve_paid(text[]) is
+    'Resolves discrepancies about transfers that are paid here by these sightings now.';

@@ -1,0 +1,39 @@
+-- record_unknown_transfers: outcomes of transfers that this database does not have.
+--
+-- A restored or promoted database may have forgotten what a worker was sent to
+-- do. What Stripe did is a fact all the same: it is kept and a person is called.
+
+create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
+returns table (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    verdict text,
+    state text
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    with recorded as (
+        insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
+        select 'report_of_unknown_transfer', o.stripe_transfer_id, jsonb_strip_nulls(to_jsonb(o)),
+            'This database does not know the transfer: was it restored or promoted? Look the '
+            'payout_ref up at Stripe before anything is sent.'
+        from unnest(p_outcomes) as o
+        returning theirs
+    )
+    select
+        (r.theirs ->> 'payout_transfer_id')::bigint, (r.theirs ->> 'generation')::integer,
+        (r.theirs ->> 'attempt')::integer, 'alarm', null::text
+    from recorded as r;
+
+    if found then
+        perform payout.notify_operators('report_of_unknown_transfer', 'restored or promoted?');
+    end if;
+end
+$$;
+comment on function payout.record_unknown_transfers(payout.outcome[]) is
+    'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';

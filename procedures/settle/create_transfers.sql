@@ -1,0 +1,70 @@
+-- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
+--
+-- One statement for all payees, so that a settlement of ten thousand costs
+-- little more than its rows. What cannot be paid as it stands is left out; lines and
+-- transfers are added up in one look, since what a later one finds may be others.
+
+create or replace function payout.create_transfers(
+    p_settlement payout.settlements, p_payout_job_id bigint
+)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_made_minor bigint;
+begin
+    with owed as materialized (
+        select * from payout.owed_transfers(p_settlement)
+    ), bells as materialized (
+        select payout.queue_wakeup(
+            p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
+    ), transfers as (
+        insert into payout.payout_transfers (
+            payout_job_id, settlement_id, payee_id, source_transaction, destination,
+            amount_minor, currency, request)
+        select
+            p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
+            o.stripe_account_id, o.amount_minor, p_settlement.currency,
+            case when p_settlement.metadata <> '{}'
+                then jsonb_build_object('metadata', p_settlement.metadata)
+            end
+        from owed as o
+        returning payout_transfer_id, payee_id, amount_minor, currency
+    ), states as (
+        -- The bells are shared out evenly; without any the sweep will ring.
+        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
+        select t.payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
+            b.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
+                * cardinality(b.ids) / count(*) over ()]
+        from transfers as t
+        cross join bells as b
+    ), entries as (
+        insert into payout.ledger_entries (
+            payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
+            currency)
+        select
+            t.payout_transfer_id, e.kind, 1, e.debit_account, e.credit_account, t.amount_minor,
+            t.currency
+        from transfers as t
+        cross join lateral (values
+            ('obligation', 'settlement_funds', 'payable:' || t.payee_id),
+            ('reserve', 'payable:' || t.payee_id, 'in_flight')
+        ) as e (kind, debit_account, credit_account)
+        order by t.payout_transfer_id, e.kind
+    )
+    select sum(t.amount_minor)::bigint into v_made_minor
+    from transfers as t
+    having sum(t.amount_minor) = (
+        select sum(l.amount_minor)
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id);
+    return v_made_minor;
+end
+$$;
+comment on function payout.create_transfers(payout.settlements, bigint) is
+    'Writes the transfers of a settlement, their progress rows with their bells, and the books; '
+    'returns the sum of their amounts, null unless that is what the lines add up to.';

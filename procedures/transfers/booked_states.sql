@@ -1,0 +1,29 @@
+-- booked_states: where the books have the money of each transfer.
+--
+-- Reversals come after a transfer was paid and do not change that it is.
+
+create or replace function payout.booked_states()
+returns table (payout_transfer_id bigint, place text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    select b.payout_transfer_id,
+        string_agg(format('%s %s %s', b.account, b.amount_minor, b.currency), ', '
+            order by b.account, b.currency)
+    from (
+        select e.payout_transfer_id, m.account, e.currency, sum(m.amount_minor) as amount_minor
+        from payout.ledger_entries as e
+        cross join lateral (values
+            (e.debit_account, -e.amount_minor), (e.credit_account, e.amount_minor)
+        ) as m (account, amount_minor)
+        where e.kind <> 'reversal' and m.account <> 'settlement_funds'
+        group by e.payout_transfer_id, m.account, e.currency
+        having sum(m.amount_minor) <> 0
+    ) as b
+    group by b.payout_transfer_id
+$$;
+comment on function payout.booked_states() is
+    'For each transfer the account, amount in minor units and currency that its ledger entries '
+    'leave it at, reversals aside.';

@@ -1,0 +1,68 @@
+-- queue_due_wakeups: ring for what is due and has no bell in the queue.
+--
+-- That is what waits to be tried again, what had a pay_after, and what lost its
+-- bell with a worker or with the queue. A bell that somebody has fetched is none:
+-- its worker either claims soon or is gone. Nothing rings for what is on hold.
+-- Locks: progress rows, skipping those that somebody else has locked.
+
+create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_settings payout.engine_settings;
+    v_due bigint[];
+    v_wakeups bigint[];
+begin
+    if not payout.has_queue()
+        or exists (
+            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+        ) then
+        return 0;
+    end if;
+    perform payout.remove_lost_wakeups();
+    -- The bell that was seen may be lost as well: whoever settles next looks again.
+    perform setval('payout.seen_wakeup', 1, false);
+    select * into strict v_settings from payout.engine_settings;
+
+    v_due := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where s.next_attempt_at <= p_now
+            and s.state in ('scheduled', 'retry_wait', 'unknown')
+            and (s.wakeup_id is null
+                or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
+            and not exists (
+                select from procrastinate.procrastinate_jobs as q
+                where q.id = s.wakeup_id and q.status = 'todo'
+                    and q.task_name = 'payout.execute'
+            )
+            and not case
+                when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
+                when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
+                else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
+            end
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked);
+
+    v_wakeups := payout.defer_job(
+        (select t.payout_job_id from payout.payout_transfers as t
+            where t.payout_transfer_id = v_due[1]),
+        ceil(cardinality(v_due)::numeric / v_settings.transfers_per_wakeup)::integer);
+
+    update payout.transfer_states as s
+    set wakeup_id = v_wakeups[1 + (d.place - 1) / v_settings.transfers_per_wakeup]
+    from unnest(v_due) with ordinality as d (payout_transfer_id, place)
+    where s.payout_transfer_id = d.payout_transfer_id;
+
+    return cardinality(v_wakeups);
+end
+$$;
+comment on function payout.queue_due_wakeups(timestamptz, integer) is
+    'Rings for up to p_limit due transfers without a bell in the queue; returns the bells rung.';

@@ -1,0 +1,46 @@
+-- queue_wakeup: ring for the transfers of a job that is being scheduled.
+--
+-- A bell that waits in the queue already is enough for few transfers: whoever
+-- answers it claims whatever is due. More of them ring once for every so many.
+-- Nothing rings before pay_after: the queue's fetch would walk past it each time.
+
+create or replace function payout.queue_wakeup(
+    p_payout_job_id bigint, p_transfers integer, p_pay_after timestamptz
+)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_seen_id bigint := pg_sequence_last_value('payout.seen_wakeup'::regclass);
+    v_times integer := 1;
+    v_wakeup_ids bigint[];
+begin
+    if p_pay_after > now() then
+        return '{}'::bigint[];
+    end if;
+    if p_transfers > 1 then
+        v_times := (
+            select (p_transfers + e.transfers_per_wakeup - 1) / e.transfers_per_wakeup
+            from payout.engine_settings as e);
+    end if;
+    if v_times = 1 then
+        if v_seen_id is null then
+            v_seen_id := payout.pending_wakeup();
+        end if;
+        if v_seen_id is not null then
+            return array[v_seen_id];
+        end if;
+    end if;
+
+    v_wakeup_ids := payout.defer_job(p_payout_job_id, v_times);
+    if cardinality(v_wakeup_ids) > 0 then
+        perform setval('payout.waiting_wakeup', v_wakeup_ids[1]);
+    end if;
+    return v_wakeup_ids;
+end
+$$;
+comment on function payout.queue_wakeup(bigint, integer, timestamptz) is
+    'Rings for a new payout job, once for each transfers_per_wakeup (of engine_settings) '
+    'transfers, or lets a bell serve that waits already; none before pay_after. Returns the bells.';

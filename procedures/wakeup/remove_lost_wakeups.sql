@@ -1,0 +1,38 @@
+-- remove_lost_wakeups: remove bells that a worker fetched and never finished.
+--
+-- procrastinate leaves such a job `doing` for ever when its worker died or its
+-- finish was lost. A bell is answered within seconds, so after two minutes it
+-- is lost; what it rang for has long been rung for again. Failed ones stay a day.
+
+create or replace function payout.remove_lost_wakeups()
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, procrastinate, pg_temp
+as $$
+declare
+    v_cleared integer;
+begin
+    if not payout.has_queue() then
+        return 0;
+    end if;
+    delete from procrastinate.procrastinate_jobs as q
+    where q.id in (
+        select b.id
+        from procrastinate.procrastinate_jobs as b
+        where b.task_name in ('payout.execute', 'payout.sweep')
+            and b.status <> 'todo'
+            and (
+                select max(e.at) from procrastinate.procrastinate_events as e where e.job_id = b.id
+            ) < payout.clock() - case b.status
+                when 'doing' then interval '2 minutes'
+                else interval '1 day'
+            end
+        for update skip locked
+    );
+    get diagnostics v_cleared = row_count;
+    return v_cleared;
+end
+$$;
+comment on function payout.remove_lost_wakeups() is
+    'Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.';

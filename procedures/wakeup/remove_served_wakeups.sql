@@ -1,0 +1,32 @@
+-- remove_served_wakeups: take bells out of the queue whose transfers were just claimed.
+--
+-- Called by: claim_transfers, in its transaction. The claiming worker goes on
+-- until nothing is due, so that no wake-up is lost; if it dies, the sweep rings.
+
+create or replace function payout.remove_served_wakeups(p_wakeup_ids bigint[])
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, procrastinate, pg_temp
+as $$
+declare
+    v_answered integer;
+begin
+    if p_wakeup_ids is null or not payout.has_queue() then
+        return 0;
+    end if;
+    delete from procrastinate.procrastinate_jobs as q
+    where q.id in (
+        select b.id
+        from procrastinate.procrastinate_jobs as b
+        where b.id = any (p_wakeup_ids)
+            and b.status = 'todo'
+            and b.task_name = 'payout.execute'
+        for update skip locked
+    );
+    get diagnostics v_answered = row_count;
+    return v_answered;
+end
+$$;
+comment on function payout.remove_served_wakeups(bigint[]) is
+    'Deletes the queue jobs of these ids that no worker has fetched yet; returns how many.';

@@ -1,0 +1,226 @@
+"""What stood on each account at a time, whether it is read from entries or from sub-totals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import pytest
+
+from tests.conftest import Connection
+from tests.engine import Engine, success, unguarded
+from tests.audit.sealing import (
+    let_a_minute_pass,
+    let_transactions_end,
+    seal,
+    seal_everything,
+    seals,
+    value,
+)
+from tests.schema.refusals import Refusal, refusal
+
+AS_OF: Final = "select account, currency, balance_minor from payout_api.balances_as_of(%s)"
+# The same, from the entries alone.
+PLAIN: Final = """
+    select m.account, e.currency, sum(m.amount_minor)::bigint
+    from payout.ledger_entries as e
+    cross join lateral (values
+        (e.debit_account, -e.amount_minor), (e.credit_account, e.amount_minor)
+    ) as m (account, amount_minor)
+    where e.created_at <= %s
+    group by m.account, e.currency
+    """
+# Rows of the ledger that this session has read and its index entries, without those it reported.
+ROWS_READ: Final = """
+    select sum(pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid))
+    from pg_class as c
+    where c.oid = 'payout.ledger_entries'::regclass or c.oid in (
+        select i.indexrelid from pg_index as i
+        where i.indrelid = 'payout.ledger_entries'::regclass)
+    """
+CALL: Final = "select * from payout_api.balances_as_of(now())"
+
+Balances = dict[str, int]
+
+
+def as_of(db: Connection, moment: datetime | str) -> Balances:
+    """Return what stands on each account, in one currency."""
+    return {account: balance for account, _, balance in db.execute(AS_OF, [moment])}
+
+
+def assert_plain(db: Connection, *moments: datetime | str) -> None:
+    """Fail unless balances at these moments are what the entries alone say."""
+    for moment in moments:
+        plain = db.execute(PLAIN, [moment]).fetchall()
+        assert sorted(db.execute(AS_OF, [moment]).fetchall()) == sorted(plain), moment
+
+
+def moments(db: Connection) -> list[datetime | str]:
+    """Return every moment at which something was booked, those right before, and the ends."""
+    found = db.execute(
+        "select distinct m from payout.ledger_entries as e cross join lateral "
+        "(values (e.created_at), (e.created_at - interval '1 us')) as v (m) order by 1"
+    )
+    return ["-infinity", *(moment for (moment,) in found), "infinity"]
+
+
+def pay(engine: Engine, number: int, *payees: str, currency: str = "usd") -> None:
+    """Settle, and pay the first of the payees."""
+    engine.settle(*payees, settlement_id=f"set_{number}", currency=currency)
+    claim, *_ = engine.claim()
+    engine.report(success(claim, stripe_transfer_id=f"tr_{number}"))
+
+
+def test_a_balance_is_what_stood_there_then(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    before: datetime = value(db, "select clock_timestamp()")
+    shared_engine.settle(amount_minor=700)
+    settled: datetime = value(db, "select clock_timestamp()")
+    shared_engine.report(success(shared_engine.claim_one()))
+    paid: datetime = value(db, "select clock_timestamp()")
+    history: list[tuple[datetime | str, Balances]] = [
+        (before, {}),
+        (settled, {"settlement_funds": -700, "payable:seller_1": 0, "in_flight": 700}),
+        (
+            paid,
+            {
+                "settlement_funds": -700,
+                "payable:seller_1": 0,
+                "in_flight": 0,
+                "stripe_balance": 700,
+            },
+        ),
+    ]
+    assert [(moment, as_of(db, moment)) for moment, _ in history] == history
+    seal_everything(db)
+    assert [(moment, as_of(db, moment)) for moment, _ in history] == history
+
+
+def test_an_entry_counts_from_the_moment_its_transaction_began(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    with db.transaction():
+        begun: datetime = value(db, "select now()")
+        before_insert: datetime = value(db, "select clock_timestamp()")
+        Engine(db).settle()
+    for moment, counts in ((begun, True), (before_insert, True)):
+        assert (as_of(db, moment) != {}) is counts
+    assert as_of(db, value(db, f"select '{begun}'::timestamptz - interval '1 us'")) == {}
+
+
+def test_subtotals_say_what_the_entries_say_at_every_moment(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    for number in range(1, 5):
+        pay(shared_engine, number, "seller_1", f"seller_{number + 1}")
+        pay(shared_engine, number + 10, "seller_2", currency="eur")
+        if number != 2:
+            seal_everything(db)
+    pay(shared_engine, 99, "seller_9")
+    assert len(seals(db, "ledger_entries")) == 3
+    assert_plain(db, *moments(db))
+
+
+def test_an_entry_of_a_long_transaction_is_found_behind_younger_seals(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """It is written late, under a high number, and counts from long before."""
+    db = shared_engine.db
+    slow = Engine(connect())
+    with slow.db.transaction():
+        begun: datetime = value(slow.db, "select now()")
+        pay(shared_engine, 1, "seller_1")
+        seal_everything(db)
+        slow.settle("seller_2", settlement_id="set_slow")
+    assert_plain(db, begun, *moments(db))
+    pay(shared_engine, 2, "seller_1")
+    seal_everything(db)
+    assert set(as_of(db, begun)) == {"settlement_funds", "payable:seller_2", "in_flight"}
+    assert_plain(db, begun, *moments(db))
+
+
+def test_a_row_that_commits_late_with_a_lower_id_is_not_forgotten(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    db = shared_engine.db
+    slow = Engine(connect())
+    with slow.db.transaction():
+        slow.settle("seller_1", settlement_id="set_slow")
+        shared_engine.settle("seller_2", settlement_id="set_quick")
+        for _ in range(3):
+            let_a_minute_pass(db)
+            seal(db)
+        assert_plain(db, "infinity")
+    assert_plain(db, "infinity")
+    assert as_of(db, "infinity")["in_flight"] == 3000
+    let_a_minute_pass(db)
+    let_transactions_end(db)
+    assert seal(db) == 6
+    assert_plain(db, "infinity")
+
+
+def test_balances_read_only_what_is_not_sealed(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    payees = [f"seller_{number}" for number in range(20)]
+    for number in range(60):
+        shared_engine.settle(*payees, settlement_id=f"set_{number}")
+    seal_everything(db)
+    shared_engine.settle("seller_1", settlement_id="set_last")
+    then = value(db, "select max(rows_until) from payout.seals where last_id < 2400")
+
+    def rows_read(moment: datetime | str) -> int:
+        with db.transaction():
+            before = value(db, ROWS_READ)
+            as_of(db, moment)
+            return int(value(db, ROWS_READ) - before)
+
+    assert as_of(db, "infinity")["in_flight"] == 1500 * 1201
+    assert rows_read("infinity") < 20
+    # And the past is read from the sub-totals of the past, and one range of entries.
+    assert rows_read(then) < 2100
+
+
+def test_what_is_asked_of_no_moment_is_nothing(engine: Engine) -> None:
+    engine.settle()
+    assert engine.db.execute("select * from payout_api.balances_as_of(null)").fetchall() == []
+
+
+def test_the_view_is_the_balance_of_now(engine: Engine) -> None:
+    engine.settle()
+    rows = engine.db.execute("select * from payout_api.ledger_balances order by 1").fetchall()
+    assert rows == [
+        ("in_flight", "usd", 0, 1500, 1500),
+        ("payable:seller_1", "usd", 1500, 1500, 0),
+        ("settlement_funds", "usd", 1500, 0, -1500),
+    ]
+
+
+def test_a_currency_whose_entries_are_all_gone_is_in_the_trial_balance(engine: Engine) -> None:
+    engine.settle()
+    with engine.db.transaction(force_rollback=True):
+        with unguarded(engine.db, "payout.ledger_entries"):
+            engine.db.execute("delete from payout.ledger_entries")
+        assert trial_balance(engine.db) == [("usd", 0, 0, 0, 0, 1500)]
+    assert trial_balance(engine.db) == [("usd", 3000, 3000, 0, 1500, 1500)]
+
+
+def trial_balance(db: Connection) -> list[tuple[Any, ...]]:
+    return db.execute("select * from payout_api.trial_balance order by currency").fetchall()
+
+
+@pytest.mark.parametrize("query", [CALL, "select * from payout_api.ledger_balances"])
+def test_operators_and_auditors_may_look_and_nobody_else(
+    visit: Callable[..., Connection], query: str
+) -> None:
+    for role in ("payout_operator", "payout_auditor"):
+        assert refusal(visit(role), query) is None
+        assert refusal(visit(role), "select * from payout_api.trial_balance") is None
+    for role in ("payout_app", "payout_worker"):
+        refused = refusal(visit(role), query)
+        assert refused is not None
+        assert refused.sqlstate == "42501"
+
+
+def test_the_refusal_names_the_function(visit: Callable[..., Connection]) -> None:
+    assert refusal(visit("payout_worker"), CALL) == Refusal(
+        "42501", "permission denied for function balances_as_of"
+    )

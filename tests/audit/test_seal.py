@@ -1,0 +1,205 @@
+"""What can no longer change is sealed: once a minute, by one at a time, never too early."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from tests.conftest import Connection
+from tests.engine import Engine, success, unfunded
+from tests.audit.sealing import (
+    SEALED,
+    let_a_minute_pass,
+    let_transactions_end,
+    seal,
+    seal_everything,
+    seals,
+    value,
+    verify,
+)
+from tests.schema.refusals import Refusal, refusal
+
+LOWEST: Final = -(2**63)
+PATIENCE_SECONDS: Final = 60.0
+
+
+def seal_once_others_ended(db: Connection) -> int:
+    """Seal as soon as no transaction, also of other tests, holds the horizon back."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (sealed := seal(db)):
+        assert time.monotonic() < deadline, "some transaction ran all the time"
+        time.sleep(0.01)
+    return sealed
+
+
+def test_what_was_marked_is_sealed_a_minute_later(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle("seller_1", "seller_2")
+    let_a_minute_pass(db)
+    assert seal(db) == 0
+    assert seals(db) == []
+    shared_engine.settle("seller_3", settlement_id="set_2")
+    let_transactions_end(db)
+    assert seal(db) == 0
+    let_a_minute_pass(db)
+    # What came after the mark waits for the next one.
+    assert seal(db) == 4 + 2
+    assert seals(db) == [
+        (1, "ledger_entries", LOWEST, 4, "{[1,5)}"),
+        (2, "payout_transfers", LOWEST, 2, "{[1,3)}"),
+    ]
+    let_a_minute_pass(db)
+    let_transactions_end(db)
+    assert seal(db) == 2 + 1
+    assert seals(db)[2:] == [
+        (3, "ledger_entries", 5, 6, "{[5,7)}"),
+        (4, "payout_transfers", 3, 3, "{[3,4)}"),
+    ]
+
+
+def test_every_kind_of_fact_is_sealed(shared_engine: Engine) -> None:
+    shared_engine.settle()
+    shared_engine.report(unfunded(shared_engine.claim_one()))
+    shared_engine.make_due()
+    shared_engine.sweep()
+    shared_engine.report(success(shared_engine.claim_one()))
+    assert seal_everything(shared_engine.db) == 5 + 2 + 1 + 1
+    assert {each.table_name for each in seals(shared_engine.db)} == set(SEALED)
+    assert verify(shared_engine.db) == []
+
+
+def test_a_sealer_with_nothing_to_do_writes_no_seal(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    assert seal_everything(db) == 0
+    shared_engine.settle()
+    assert seal_everything(db) == 3
+    for _ in range(3):
+        assert seal_everything(db) == 0
+    assert len(seals(db)) == 2
+
+
+def test_it_does_nothing_within_the_minute(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle()
+    seal_everything(db)
+    marks = db.execute("select * from payout.seal_marks order by 1").fetchall()
+    assert seal(db) == 0
+    db.execute("update payout.seal_marks set marked_at = marked_at - interval '59 seconds'")
+    assert seal(db) == 0
+    db.execute("update payout.seal_marks set marked_at = marked_at + interval '59 seconds'")
+    assert db.execute("select * from payout.seal_marks order by 1").fetchall() == marks
+
+
+def test_a_seal_closes_a_thousand_rows_at_most(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle(*(f"seller_{n}" for n in range(1250)))
+    assert seal_everything(db) == 2500 + 1250
+    assert seals(db, "ledger_entries") == [
+        (1, "ledger_entries", LOWEST, 1000, "{[1,1001)}"),
+        (2, "ledger_entries", 1001, 2000, "{[1001,2001)}"),
+        (3, "ledger_entries", 2001, 2500, "{[2001,2501)}"),
+    ]
+    assert verify(db) == []
+
+
+def test_a_sealer_stops_at_its_limit_of_each_and_goes_on_at_once(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle(*(f"seller_{n}" for n in range(1250)))
+    let_a_minute_pass(db)
+    seal(db)
+    let_a_minute_pass(db)
+    let_transactions_end(db)
+    assert [seal(db, limit=1000) for _ in range(4)] == [2000, 1250, 500, 0]
+    assert verify(db) == []
+
+
+def test_ids_that_nobody_used_are_closed_too(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle()
+    with db.transaction(force_rollback=True):
+        Engine(db).settle("seller_1", "seller_2", settlement_id="set_2")
+    shared_engine.settle(settlement_id="set_3")
+    seal_everything(db)
+    assert seals(db, "payout_transfers") == [
+        (2, "payout_transfers", LOWEST, 4, "{[1,2),[4,5)}"),
+    ]
+    assert verify(db) == []
+
+
+def test_a_row_that_commits_late_with_a_lower_id_is_waited_for(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    db = shared_engine.db
+    slow = Engine(connect())
+    with slow.db.transaction():
+        slow.settle("seller_1", settlement_id="set_slow")
+        shared_engine.settle("seller_2", settlement_id="set_quick")
+        let_a_minute_pass(db)
+        seal(db)
+        let_a_minute_pass(db)
+        assert seal(db) == 0
+        assert seals(db) == []
+    assert seal_once_others_ended(db) == 4 + 2
+    assert seals(db, "payout_transfers") == [(2, "payout_transfers", LOWEST, 2, "{[1,3)}")]
+    assert verify(db) == []
+
+
+def test_a_sealer_waits_for_nobody(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    db = shared_engine.db
+    shared_engine.settle()
+    let_a_minute_pass(db)
+    other = connect("payout_worker")
+    with other.transaction():
+        seal(other)
+        # The other one holds the marks until it commits.
+        db.execute("set statement_timeout = '5s'")
+        assert seal(db) == 0
+        shared_engine.sweep()
+    assert seal(db) == 0
+
+
+@pytest.mark.parametrize(
+    "mark", ["marked_at = now() + '1 hour'::interval", "marked_xid = '9000000000000000000'"]
+)
+def test_a_mark_of_another_time_or_cluster_is_set_anew(shared_engine: Engine, mark: str) -> None:
+    """A clock that was set back, or a dump that was restored where fewer transactions have run."""
+    db = shared_engine.db
+    shared_engine.settle()
+    let_a_minute_pass(db)
+    seal(db)
+    let_a_minute_pass(db)
+    db.execute(f"update payout.seal_marks set {mark}")
+    assert seal(db) == 0
+    assert value(db, "select count(*) from payout.seal_marks where marked_at > now()") == 0
+    assert seal_everything(db) == 3
+
+
+def test_a_sweep_seals(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle()
+    for _ in range(2):
+        let_a_minute_pass(db)
+        let_transactions_end(db)
+        shared_engine.sweep()
+    assert len(seals(db)) == 2
+
+
+@pytest.mark.parametrize(("limit", "told"), [("null", "null"), ("0", "0"), ("-1", "-1")])
+def test_a_seal_of_no_number_is_refused(engine: Engine, limit: str, told: str) -> None:
+    assert refusal(engine.db, f"select payout_api.seal(p_limit => {limit})") == Refusal(
+        "SP311", f"seal of {told} rows"
+    )
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_auditor"])
+def test_only_workers_and_operators_may_seal(visit: Callable[..., Connection], role: str) -> None:
+    assert refusal(visit(role), "select payout_api.seal()") == Refusal(
+        "42501", "permission denied for function seal"
+    )
+    for sealer in ("payout_worker", "payout_operator"):
+        assert refusal(visit(sealer), "select payout_api.seal()") is None

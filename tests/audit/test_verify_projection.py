@@ -1,0 +1,268 @@
+"""The progress of every transfer is what its facts say, or the difference is named, and mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from tests.conftest import ROOT, Connection
+from tests.engine import (
+    Engine,
+    no_answer,
+    no_such_account,
+    rate_limited,
+    success,
+    unfunded,
+    unguarded,
+)
+from tests.schema.refusals import Refusal, refusal
+
+VERIFY: Final = "select column_name, stored, folded from payout_api.verify_projection()"
+STATES: Final = "payout.transfer_states"
+STATES_REACHED: Final = {
+    "scheduled",
+    "in_flight",
+    "retry_wait",
+    "unknown",
+    "parked",
+    "failed",
+    "paid",
+}
+REBUILD: Final = (ROOT / "sql/ops/rebuild-projection.sql").read_text(encoding="utf-8")
+# What a rebuilt row does not take over: the queue job, and since when it stands there.
+NOT_REBUILT: Final = "wakeup_id, changed_at, next_lookup_at"
+
+
+def differences(engine: Engine) -> list[tuple[Any, ...]]:
+    return engine.db.execute(VERIFY).fetchall()
+
+
+def progress(engine: Engine) -> list[tuple[Any, ...]]:
+    """Return the whole projection, as far as the facts determine it."""
+    rows = engine.db.execute(
+        "select payout_transfer_id, to_jsonb(s) - string_to_array(%s, ', ') "
+        "from payout.transfer_states as s order by payout_transfer_id",
+        [NOT_REBUILT],
+    )
+    return rows.fetchall()
+
+
+def make_busy(engine: Engine) -> None:
+    """Bring transfers into every state that they reach by themselves, some by a long way."""
+    payees = [f"seller_{number}" for number in range(12)]
+    engine.settle(*payees, settlement_id="set_1")
+    zombie, paid, old, *_ = engine.claim()
+    engine.report(no_answer(old))
+    # All leases run out and all keys grow old, over the weekend.
+    engine.let_pass("20 hours")
+    engine.sweep()
+    engine.report(
+        success(zombie, stripe_transfer_id="tr_zombie"),
+        success(paid, stripe_transfer_id="tr_paid"),
+    )
+    engine.settle(*payees, settlement_id="set_2", currency="eur")
+    paid, waiting, unknown, poor, poorer, poorest, refused, wrong, *_ = engine.claim()
+    engine.report(
+        success(paid, stripe_transfer_id="tr_2"),
+        rate_limited(waiting),
+        no_answer(unknown),
+        unfunded(poor),
+        unfunded(poorer),
+        unfunded(poorest),
+        no_such_account(refused),
+        success(wrong, amount_minor=1),
+    )
+    # The alarm stopped the settlement; it goes on once its hold is gone.
+    engine.release_holds()
+    engine.make_due()
+    engine.sweep()
+    again = {claim.payout_transfer_id: claim for claim in engine.claim()}
+    engine.report(
+        no_answer(again[waiting.payout_transfer_id]),
+        rate_limited(again[unknown.payout_transfer_id]),
+        unfunded(again[poor.payout_transfer_id]),
+        rate_limited(again[poorest.payout_transfer_id]),
+        # A success under the key that was closed parks what the next key had in flight,
+        success(poorer, stripe_transfer_id="tr_closed"),
+        # and stops the next key of what was declined.
+        success(poor, stripe_transfer_id="tr_closed_2"),
+    )
+    engine.release_holds()
+    engine.settle("seller_1", settlement_id="set_later", pay_after="2100-01-01")
+
+
+def test_a_busy_database_is_what_its_facts_say(engine: Engine) -> None:
+    make_busy(engine)
+    states = engine.db.execute("select distinct state::text from payout.transfer_states")
+    assert {state for (state,) in states} == STATES_REACHED
+    assert differences(engine) == []
+
+
+def test_a_cancelled_transfer_is_what_its_books_say(engine: Engine) -> None:
+    engine.settle()
+    engine.db.execute(
+        "update payout.transfer_states set state = 'cancelled', next_attempt_at = null"
+    )
+    assert differences(engine) == [
+        ("money", "payable:seller_1 1500 usd", "in_flight 1500 usd"),
+        ("state", "cancelled", "scheduled"),
+    ]
+    engine.db.execute(
+        "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "
+        "credit_account, amount_minor, currency) select payout_transfer_id, 'release', 1, "
+        "'in_flight', 'payable:' || payee_id, amount_minor, currency from payout.payout_transfers"
+    )
+    assert differences(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ("state = 'failed', reason = 'x', lease_until = null", ("state", "failed", "in_flight")),
+        ("generation = 2", ("generation", "2", "1")),
+        ("attempt = 7", ("attempt", "7", "1")),
+        ("tries = 3", ("tries", "3", "0")),
+        ("has_unknown_send = true", ("has_unknown_send", "true", "false")),
+    ],
+)
+def test_a_row_that_was_changed_by_hand_is_named_with_its_column(
+    engine: Engine, change: str, difference: tuple[str, str, str]
+) -> None:
+    engine.settle()
+    engine.claim_one()
+    with engine.db.transaction(force_rollback=True):
+        with unguarded(engine.db, STATES):
+            engine.db.execute(f"update payout.transfer_states set {change}")
+        assert difference in differences(engine)
+
+
+@pytest.mark.parametrize("column", ["first_sent_at", "lease_until"])
+def test_a_time_that_was_moved_is_named(engine: Engine, column: str) -> None:
+    engine.settle()
+    engine.claim_one()
+    with engine.db.transaction(force_rollback=True):
+        with unguarded(engine.db, STATES):
+            engine.db.execute(
+                f"update payout.transfer_states set {column} = {column} + '1 us'::interval"
+            )
+        assert [name for name, *_ in differences(engine)] == [column]
+
+
+def test_another_transfer_of_stripe_is_named(engine: Engine) -> None:
+    engine.settle()
+    engine.report_one(success(engine.claim_one()))
+    with engine.db.transaction(force_rollback=True):
+        with unguarded(engine.db, STATES):
+            engine.db.execute("update payout.transfer_states set stripe_transfer_id = 'tr_9'")
+        assert differences(engine) == [("stripe_transfer_id", "tr_9", "tr_1")]
+
+
+def test_a_row_that_is_gone_and_one_too_many_are_named(engine: Engine) -> None:
+    engine.settle()
+    with engine.db.transaction(force_rollback=True):
+        with unguarded(engine.db, STATES):
+            engine.db.execute("delete from payout.transfer_states")
+        assert ("state", None, "scheduled") in differences(engine)
+    with engine.db.transaction(force_rollback=True):
+        engine.db.execute("set session_replication_role = replica")
+        engine.db.execute(
+            "insert into payout.transfer_states (payout_transfer_id, next_attempt_at) "
+            "values (99, now())"
+        )
+        assert ("state", "scheduled", None) in differences(engine)
+
+
+@pytest.mark.parametrize(
+    ("change", "booked"),
+    [
+        ("delete from payout.ledger_entries where kind = 'paid'", "in_flight 1500 usd"),
+        (
+            "update payout.ledger_entries set amount_minor = 1499 where kind = 'paid'",
+            "in_flight 1 usd, stripe_balance 1499 usd",
+        ),
+        ("delete from payout.ledger_entries", None),
+    ],
+)
+def test_books_that_have_the_money_elsewhere_are_named(
+    engine: Engine, change: str, booked: str | None
+) -> None:
+    engine.settle()
+    engine.report_one(success(engine.claim_one()))
+    with engine.db.transaction(force_rollback=True):
+        with unguarded(engine.db, "payout.ledger_entries"):
+            engine.db.execute(change)
+        assert differences(engine) == [("money", "stripe_balance 1500 usd", booked)]
+
+
+def test_a_reversal_leaves_a_transfer_paid(engine: Engine) -> None:
+    engine.settle()
+    engine.report_one(success(engine.claim_one()))
+    with engine.db.transaction(force_rollback=True):
+        engine.db.execute(
+            "insert into payout.ledger_entries (payout_transfer_id, kind, generation, "
+            "debit_account, credit_account, amount_minor, currency, stripe_reversal_id) "
+            "select payout_transfer_id, 'reversal', 1, 'stripe_balance', 'payable:' || payee_id, "
+            "700, currency, 'trr_1' from payout.payout_transfers"
+        )
+        assert differences(engine) == []
+
+
+def test_a_wrecked_projection_is_made_again_out_of_the_facts(engine: Engine) -> None:
+    make_busy(engine)
+    # The facts keep the date that was decided, not the one that the test hurried it to.
+    engine.db.execute(
+        "update payout.transfer_states as s set next_attempt_at = f.next_attempt_at "
+        "from payout.fold_facts() as f "
+        "where f.payout_transfer_id = s.payout_transfer_id and s.state <> 'paid'"
+    )
+    before = progress(engine)
+    with unguarded(engine.db, STATES):
+        engine.db.execute("delete from payout.transfer_states where payout_transfer_id % 3 = 0")
+        engine.db.execute(
+            "update payout.transfer_states set state = 'scheduled', attempt = attempt + 5, "
+            "generation = 9, tries = 7, lease_until = null, next_attempt_at = now(), "
+            "stripe_transfer_id = null, first_sent_at = null, has_unknown_send = true, "
+            "next_lookup_at = null, reason = 'wrecked'"
+        )
+    assert len(differences(engine)) > 50
+    guards = (
+        "select tgname, tgenabled from pg_trigger "
+        "where tgrelid = 'payout.transfer_states'::regclass order by tgname"
+    )
+    enabled = engine.db.execute(guards).fetchall()
+
+    engine.db.execute(REBUILD)
+
+    assert progress(engine) == before
+    assert differences(engine) == []
+    assert engine.db.execute(guards).fetchall() == enabled
+    # And money moves on from there.
+    engine.make_due()
+    engine.sweep()
+    assert engine.claim() != []
+
+
+def test_a_date_that_was_decided_for_a_later_key_is_made_again(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    engine.report(unfunded(first), no_such_account(second))
+    before = progress(engine)
+    engine.db.execute(REBUILD)
+    assert progress(engine) == before
+    assert engine.db.execute(
+        "select count(next_attempt_at), count(*) from payout.transfer_states"
+    ).fetchone() == (1, 2)
+
+
+@pytest.mark.parametrize("role", ["payout_operator", "payout_auditor"])
+def test_operators_and_auditors_may_look(visit: Callable[..., Connection], role: str) -> None:
+    assert visit(role).execute(VERIFY).fetchall() == []
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_worker"])
+def test_nobody_else_may(visit: Callable[..., Connection], role: str) -> None:
+    assert refusal(visit(role), VERIFY) == Refusal(
+        "42501", "permission denied for function verify_projection"
+    )

@@ -1,0 +1,498 @@
+"""Whoever changes what was sealed is found out, a superuser with every trigger off included."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import psycopg
+import pytest
+
+from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
+from tests.engine import Engine, no_answer, success, unfunded, unguarded
+from tests.audit.sealing import (
+    SEALED,
+    Finding,
+    forge,
+    head,
+    let_a_minute_pass,
+    let_transactions_end,
+    seal,
+    seal_everything,
+    seals,
+    value,
+    verify,
+)
+from tests.schema.refusals import Refusal, refusal
+
+VERIFY: Final = "select * from payout_api.verify_seals()"
+LEDGER: Final = "payout.ledger_entries"
+OBSERVATIONS: Final = "payout.transfer_observations"
+KEYS: Final = "payout.key_generations"
+TRANSFERS: Final = "payout.payout_transfers"
+SEALS: Final = "payout.seals"
+SUBTOTALS: Final = "payout.seal_subtotals"
+SLIP_IN: Final = """
+    insert into payout.ledger_entries (ledger_entry_id, payout_transfer_id, kind, generation,
+        debit_account, credit_account, amount_minor, currency)
+    overriding system value
+    select {id}, payout_transfer_id, 'reserve', 9, 'payable:' || payee_id, 'in_flight',
+        amount_minor, currency
+    from payout.payout_transfers where payout_transfer_id = 1
+    """
+
+
+def seal_two_rounds(engine: Engine) -> Connection:
+    """Make books of two rounds, each sealed: seals 1 to 8."""
+    for round_ in (1, 2):
+        engine.settle("seller_1", "seller_2", "seller_3", settlement_id=f"set_{round_}")
+        paid, unknown, poor = engine.claim()
+        engine.report(
+            success(paid, stripe_transfer_id=f"tr_{round_}"), no_answer(unknown), unfunded(poor)
+        )
+        engine.db.execute(
+            "update payout.transfer_states set next_attempt_at = '2100-01-01' "
+            "where state = 'unknown'"
+        )
+        engine.make_due()
+        engine.db.execute(
+            "update payout.transfer_states set next_attempt_at = '2100-01-01' "
+            "where state = 'unknown'"
+        )
+        engine.sweep()
+        engine.report(success(engine.claim_one(), stripe_transfer_id=f"tr_p{round_}"))
+        seal_everything(engine.db)
+    assert [each.table_name for each in seals(engine.db)] == [*SEALED, *SEALED]
+    return engine.db
+
+
+@pytest.fixture(scope="module")
+def sealed_books(server: Server, maintenance: Connection) -> Iterator[Connection]:
+    """The books that the tests of this module attack in turn."""
+    with connect_to_clone(server, maintenance) as connection:
+        connection.execute("update payout.seal_marks set marked_at = clock_timestamp()")
+        yield seal_two_rounds(Engine(connection))
+
+
+@pytest.fixture
+def sealed(sealed_books: Connection) -> Iterator[Connection]:
+    """A superuser's connection to sealed books; what a test does to them is undone."""
+    with sealed_books.transaction(force_rollback=True):
+        yield sealed_books
+
+
+@pytest.fixture
+def auditor(server: Server, sealed_books: Connection) -> Iterator[Connection]:
+    """An auditor's own session in the database of the sealed books."""
+    database = sealed_books.info.dbname
+    uri = server.uri(database, user=login_name("payout_auditor"), password=PASSWORD)
+    with psycopg.connect(uri, autocommit=True) as connection:
+        yield connection
+
+
+def after(db: Connection, *attack: str, table: str = LEDGER, **options: Any) -> list[Finding]:
+    """Attack with every trigger of a table off, return what is found, and undo the attack."""
+    with db.transaction(force_rollback=True):
+        with unguarded(db, table):
+            db.execute(f"alter table {table} disable trigger all")
+            for statement in attack:
+                db.execute(statement)
+        return verify(db, **options)
+
+
+def test_untouched_books_are_as_they_were_sealed(sealed: Connection) -> None:
+    assert verify(sealed) == []
+    assert verify(sealed, start=5) == []
+    assert verify(sealed, head=head(sealed)) == []
+
+
+def test_books_without_seals_have_nothing_to_find(engine: Engine) -> None:
+    engine.settle()
+    assert verify(engine.db) == []
+    assert value(engine.db, "select payout_api.seal_head()") is None
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "row_id"),
+    [
+        (LEDGER, "amount_minor = amount_minor + 1 where ledger_entry_id = 3", 3),
+        (LEDGER, "credit_account = 'payable:seller_9' where ledger_entry_id = 1", 1),
+        (LEDGER, "created_at = created_at - interval '1 us' where ledger_entry_id = 20", 20),
+        (LEDGER, "generation = 2 where ledger_entry_id = 2", 2),
+        (OBSERVATIONS, "verdict = 'stale' where observation_id = 1", 1),
+        (OBSERVATIONS, "facts = facts || '{\"amount_minor\": 1}' where observation_id = 2", 2),
+        (OBSERVATIONS, "http_status = 201 where observation_id = 1", 1),
+        (OBSERVATIONS, "is_counted_try = not is_counted_try where observation_id = 3", 3),
+        (KEYS, "reason = 'because' where generation = 2", 1),
+        (KEYS, "opened_by = 'somebody' where generation = 2", 1),
+        (TRANSFERS, "destination = 'acct_9' where payout_transfer_id = 4", 4),
+        (TRANSFERS, "request_sha256 = sha256('another') where payout_transfer_id = 5", 5),
+        (TRANSFERS, "created_at = created_at + '1 day' where payout_transfer_id = 6", 6),
+    ],
+)
+def test_the_first_altered_row_is_named(
+    sealed: Connection, table: str, change: str, row_id: int
+) -> None:
+    name = table.removeprefix("payout.")
+    (found,) = after(sealed, f"update {table} set {change}", table=table)
+    assert (found.table_name, found.row_id, found.what) == (name, row_id, "altered")
+    assert found.seal_id == next(
+        each.seal_id for each in seals(sealed, name) if each.last_id >= row_id
+    )
+
+
+def test_every_column_of_a_sealed_table_is_covered(sealed: Connection) -> None:
+    """One that is added later is appended where it is not null, so that former digests stand."""
+    columns = sealed.execute(
+        """
+        select c.oid::regclass::text, a.attname::text, case
+            when a.attidentity <> '' then 'default'
+            when a.attname = 'moved_to' then quote_literal('cancelled')
+            when a.attname = 'currency' then quote_literal('xxx')
+            when t.typname in ('int4', 'int8') then format('coalesce(%%I, 0) + 1', a.attname)
+            when t.typname = 'bool' then format('not coalesce(%%I, false)', a.attname)
+            when t.typname = 'bytea' then format('sha256(%%I)', a.attname)
+            when t.typname = 'jsonb' then format('%%I || jsonb_build_object(''x'', 1)', a.attname)
+            when t.typname = 'timestamptz' then
+                format('coalesce(%%I, now()) + interval ''1 us''', a.attname)
+            else format('concat(%%I, ''x'')', a.attname)
+        end
+        from pg_class as c
+        join pg_attribute as a on a.attrelid = c.oid
+        join pg_type as t on t.oid = a.atttypid
+        where c.oid = any (%s::regclass[]) and a.attnum > 0 and a.attgenerated = ''
+        """,
+        [[LEDGER, OBSERVATIONS, KEYS, TRANSFERS]],
+    ).fetchall()
+    assert len(columns) == 10 + 20 + 8 + 12
+    for table in (LEDGER, OBSERVATIONS, KEYS, TRANSFERS):
+        drop_constraints(sealed, table)
+    for table, column, changed in columns:
+        first = f"(select min(ctid) from {table})"
+        attack = f"update {table} set {column} = {changed} where ctid = {first}"
+        found = after(sealed, attack, table=table)
+        assert [each.table_name for each in found] == [table.removeprefix("payout.")], column
+
+
+def drop_constraints(db: Connection, table: str) -> None:
+    found = db.execute(
+        "select conname::text from pg_constraint "
+        "where contype in ('c', 'f', 'u') and conrelid = %s::regclass",
+        [table],
+    )
+    for (name,) in found.fetchall():
+        db.execute(f"alter table {table} drop constraint {name} cascade")
+
+
+def test_an_added_column_does_not_break_old_seals(sealed: Connection) -> None:
+    for table in (LEDGER, OBSERVATIONS, KEYS, TRANSFERS):
+        sealed.execute(f"alter table {table} add column note text default 'later'")
+    assert verify(sealed) == []
+
+
+def test_a_removed_row_is_named(sealed: Connection) -> None:
+    assert after(sealed, "delete from payout.ledger_entries where ledger_entry_id in (5, 7)") == [
+        Finding("ledger_entries", 5, 2, "removed")
+    ]
+
+
+def test_removing_the_last_row_of_a_range_or_all_of_them_is_noticed(sealed: Connection) -> None:
+    last = seals(sealed, "ledger_entries")[0].last_id
+    assert after(sealed, f"delete from payout.ledger_entries where ledger_entry_id = {last}") == [
+        Finding("ledger_entries", last, 2, "removed")
+    ]
+    assert after(sealed, "delete from payout.ledger_entries") == [
+        Finding("ledger_entries", 1, 2, "removed")
+    ]
+
+
+@pytest.mark.parametrize("row_id", [0, -7, -(2**63)])
+def test_a_row_that_was_slipped_in_under_a_low_id_is_named(sealed: Connection, row_id: int) -> None:
+    assert after(sealed, SLIP_IN.format(id=row_id)) == [
+        Finding("ledger_entries", row_id, 2, "slipped in")
+    ]
+
+
+def test_a_row_that_was_slipped_into_a_gap_is_named(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle()
+    for settlement_id in ("set_2", "set_3"):
+        with db.transaction(force_rollback=True):
+            Engine(db).settle("seller_1", settlement_id="set_gone")
+        shared_engine.settle(settlement_id=settlement_id)
+        seal_everything(db)
+    for gap in (3, 4, 7, 8):
+        (found,) = after(db, SLIP_IN.format(id=gap))
+        assert (found.row_id, found.what) == (gap, "slipped in")
+
+
+def test_rows_that_were_swapped_are_named(sealed: Connection) -> None:
+    swap = """
+        with a as (delete from payout.ledger_entries where ledger_entry_id in (1, 3) returning *)
+        select * into temporary swapped from a
+        """
+    put = """
+        insert into payout.ledger_entries (ledger_entry_id, payout_transfer_id, kind, generation,
+            debit_account, credit_account, amount_minor, currency, created_at)
+        overriding system value
+        select 4 - ledger_entry_id, payout_transfer_id, kind, generation, debit_account,
+            credit_account, amount_minor, currency, created_at from swapped
+        """
+    assert after(sealed, swap, put) == [Finding("ledger_entries", 1, 2, "altered")]
+
+
+def test_the_first_of_several_is_named_for_each_table(sealed: Connection) -> None:
+    with sealed.transaction(force_rollback=True):
+        with unguarded(sealed, LEDGER, OBSERVATIONS):
+            sealed.execute("update payout.ledger_entries set amount_minor = 1 where kind = 'paid'")
+            sealed.execute("delete from payout.transfer_observations where signal = 'no_response'")
+        found = verify(sealed)
+        # From the second round on only what belongs to it.
+        later = verify(sealed, start=5)
+    assert [(each.table_name, each.seal_id, each.what) for each in found] == [
+        ("ledger_entries", 2, "altered"),
+        ("transfer_observations", 4, "removed"),
+    ]
+    assert [(each.table_name, each.seal_id) for each in later] == [
+        ("ledger_entries", 6),
+        ("transfer_observations", 8),
+    ]
+
+
+def test_what_is_not_sealed_yet_is_not_judged(sealed: Connection) -> None:
+    Engine(sealed).settle(settlement_id="set_3")
+    found = after(
+        sealed,
+        "update payout.ledger_entries set amount_minor = 1 where ledger_entry_id = "
+        "(select max(ledger_entry_id) from payout.ledger_entries)",
+    )
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sealed_at = sealed_at - interval '1 us'",
+        "row_digests = ''",
+        "row_ids = '{}'",
+        "rows_sha256 = sha256('')",
+        "rows_from = null",
+        "rows_until = rows_until + interval '1 us'",
+        "last_id = last_id + 1",
+        "first_id = first_id + 1",
+        "table_name = 'another_table'",
+        "seal_sha256 = sha256('')",
+    ],
+)
+def test_a_changed_seal_is_named(sealed: Connection, change: str) -> None:
+    found = after(sealed, f"update payout.seals set {change} where seal_id = 2", table=SEALS)
+    assert Finding("seals", 2, 2, "it was altered, or the seal before it was") in found
+
+
+def test_a_seal_that_was_forged_with_its_hash_breaks_the_next_one(sealed: Connection) -> None:
+    with sealed.transaction(force_rollback=True):
+        with unguarded(sealed, LEDGER, SEALS):
+            sealed.execute(
+                "update payout.ledger_entries set generation = 7 where ledger_entry_id = 2"
+            )
+            forge(sealed, 2, 2)
+        assert verify(sealed) == [
+            Finding("seals", 3, 3, "it was altered, or the seal before it was")
+        ]
+
+
+def test_a_chain_that_was_forged_to_its_end_is_only_known_by_a_head_kept_elsewhere(
+    sealed: Connection,
+) -> None:
+    kept = head(sealed)
+    with sealed.transaction(force_rollback=True):
+        with unguarded(sealed, LEDGER, SEALS):
+            sealed.execute(
+                "update payout.ledger_entries set generation = 7 where ledger_entry_id = 2"
+            )
+            forge(sealed, 2, 8)
+        assert verify(sealed) == []
+        assert verify(sealed, head=kept) == [
+            Finding("seals", 8, 8, "it is not the seal that the kept head names")
+        ]
+
+
+def test_a_removed_seal_is_noticed_by_the_next_one(sealed: Connection) -> None:
+    assert after(sealed, "delete from payout.seals where seal_id = 4", table=SEALS)[0] == Finding(
+        "seals", 5, 5, "the seal before it is missing"
+    )
+
+
+def test_a_range_that_was_cut_out_of_the_chain_is_noticed(sealed: Connection) -> None:
+    """The first seal of the transfers is removed, the later ones are renumbered and forged."""
+    with sealed.transaction(force_rollback=True):
+        sealed.execute(
+            "alter table payout.seal_subtotals drop constraint seal_subtotals_seal_id_fkey"
+        )
+        with unguarded(sealed, SEALS, SUBTOTALS):
+            sealed.execute("delete from payout.seals where seal_id = 3")
+            for seal_id in range(4, 9):
+                for table in (SEALS, SUBTOTALS):
+                    sealed.execute(
+                        f"update {table} set seal_id = seal_id - 1 where seal_id = {seal_id}"
+                    )
+            forge(sealed, 3, 7)
+        assert verify(sealed) == [
+            Finding("seals", 6, 6, "it does not begin where the one before it ended")
+        ]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "update payout.seal_subtotals set credit_minor = credit_minor + 1 "
+        "where seal_id = 2 and account = 'in_flight'",
+        "delete from payout.seal_subtotals where seal_id = 2 and account = 'in_flight'",
+    ],
+)
+def test_a_changed_subtotal_is_named(sealed: Connection, attack: str) -> None:
+    assert after(sealed, attack, table=SUBTOTALS) == [
+        Finding("seal_subtotals", None, 2, "in_flight usd is altered")
+    ]
+
+
+def test_a_subtotal_that_was_slipped_in_is_named(sealed: Connection) -> None:
+    for seal_id, currency in ((6, "eur"), (7, "usd")):
+        slip_in = (
+            "insert into payout.seal_subtotals (seal_id, account, currency, debit_minor, "
+            f"credit_minor) values ({seal_id}, 'in_flight', '{currency}', 0, 5)"
+        )
+        assert after(sealed, slip_in, table=SUBTOTALS) == [
+            Finding("seal_subtotals", None, seal_id, f"in_flight {currency} is altered")
+        ]
+
+
+def test_newest_seals_that_were_removed_are_only_missed_by_a_head_kept_elsewhere(
+    sealed: Connection,
+) -> None:
+    kept = head(sealed)
+    with sealed.transaction(force_rollback=True):
+        with unguarded(sealed, SEALS):
+            sealed.execute("delete from payout.seals where seal_id >= 7")
+        assert verify(sealed) == []
+        assert verify(sealed, head=kept) == [
+            Finding("seals", 8, 8, "it is not the seal that the kept head names")
+        ]
+
+
+def test_a_head_that_was_kept_stays_good_while_the_chain_grows(sealed: Connection) -> None:
+    kept = head(sealed)
+    Engine(sealed).settle(settlement_id="set_3")
+    assert seal_everything(sealed) > 0
+    assert head(sealed) != kept
+    assert verify(sealed, head=kept) == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "timezone = 'Asia/Kathmandu'",
+        "datestyle = 'German, DMY'",
+        "intervalstyle = 'iso_8601'",
+        "bytea_output = 'escape'",
+        "extra_float_digits = -15",
+        "standard_conforming_strings = off",
+        "lc_numeric = 'C'",
+        "search_path = payout, payout_api, pg_catalog",
+        "client_encoding = 'SQL_ASCII'",
+    ],
+)
+def test_no_setting_of_a_session_shows_in_a_seal(auditor: Connection, setting: str) -> None:
+    auditor.execute(f"set {setting}")
+    assert auditor.execute(VERIFY).fetchall() == []
+
+
+def test_a_seal_that_was_made_under_odd_settings_is_the_same(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle()
+    # A digest that is none is written out in the seal.
+    with unguarded(db, TRANSFERS):
+        db.execute("update payout.payout_transfers set request_sha256 = sha256('another')")
+    let_a_minute_pass(db)
+    seal(db)
+    let_a_minute_pass(db)
+    let_transactions_end(db)
+    for setting in (
+        "timezone = 'Asia/Kathmandu'",
+        "datestyle = 'German'",
+        "bytea_output = 'escape'",
+    ):
+        shared_engine.worker.execute(f"set {setting}")
+    assert seal(shared_engine.worker) == 3
+    assert verify(db) == []
+
+
+def test_anybody_can_recompute_a_seal_without_this_database(sealed: Connection) -> None:
+    """The chain, of ledger rows and seals that were exported, with nothing but SHA-256 and JSON."""
+
+    def seconds(moment: datetime | None) -> str | None:
+        if moment is None:
+            return None
+        since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+        return f"{Decimal(since // timedelta(microseconds=1)) / 1_000_000:.6f}"
+
+    def text(columns: list[Any]) -> bytes:
+        return json.dumps(columns, ensure_ascii=False).encode()
+
+    sealed.execute("set timezone = 'UTC'")
+    entries = sealed.execute("select * from payout.ledger_entries order by 1").fetchall()
+    digests = {
+        row[0]: hashlib.sha256(text([*row[:9], seconds(row[9])])).digest() for row in entries
+    }
+    former = b""
+    for row in sealed.execute(
+        "select seal_id, seal_version, table_name, first_id, last_id, row_ids::text, "
+        "encode(row_digests, 'hex'), encode(rows_sha256, 'hex'), rows_from, rows_until, sealed_at, "
+        "seal_sha256 from payout.seals order by seal_id"
+    ).fetchall():
+        content = [*row[:8], seconds(row[8]), seconds(row[9]), seconds(row[10])]
+        former = hashlib.sha256(former + text(content)).digest()
+        assert former == row[11]
+        if row[2] == "ledger_entries":
+            covered = [digest for id_, digest in digests.items() if row[3] <= id_ <= row[4]]
+            assert row[6] == b"".join(digest[:8] for digest in covered).hex()
+            assert row[7] == hashlib.sha256(b"".join(covered)).hexdigest()
+
+
+@pytest.mark.parametrize("start", ["null", "0", "-1", "99"])
+def test_a_start_that_is_no_seal_is_refused(sealed: Connection, start: str) -> None:
+    assert refusal(sealed, f"select * from payout_api.verify_seals(p_from => {start})") == Refusal(
+        "SP330", f"there is no seal {start}"
+    )
+
+
+@pytest.mark.parametrize("kept", ["", "8", "8:ab", "0:" + 64 * "a", "8:" + 64 * "g"])
+def test_a_head_that_is_none_is_refused(sealed: Connection, kept: str) -> None:
+    assert refusal(
+        sealed, "select * from payout_api.verify_seals(p_head => %s)", [kept]
+    ) == Refusal("SP330", f"head {kept} is none")
+
+
+def test_a_seal_is_a_fact(sealed: Connection) -> None:
+    assert refusal(sealed, "update payout.seals set seal_sha256 = seal_sha256") == Refusal(
+        "SP101", "update on payout.seals is refused"
+    )
+    assert refusal(sealed, "delete from payout.seals") == Refusal(
+        "SP101", "delete on payout.seals is refused"
+    )
+
+
+@pytest.mark.parametrize("call", [VERIFY, "select payout_api.seal_head()"])
+def test_operators_and_auditors_may_verify_and_nobody_else(
+    visit: Callable[..., Connection], call: str
+) -> None:
+    for role in ("payout_operator", "payout_auditor"):
+        assert refusal(visit(role), call) is None
+    for role in ("payout_app", "payout_worker"):
+        refused = refusal(visit(role), call)
+        assert refused is not None
+        assert refused.sqlstate == "42501"

@@ -1,0 +1,320 @@
+"""What a worker is handed, what it is not, and that nobody else is handed the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import psycopg
+import pytest
+
+from tests.conftest import Connection
+from tests.engine import Engine, no_answer, rate_limited, success, unfunded
+from tests.schema.refusals import Refusal, refusal, refusal_of
+
+CLAIM = "select * from payout_api.claim_transfers(p_worker => 'worker_1', p_limit => 10)"
+
+
+def test_a_claim_hands_out_key_request_lease_and_deadline(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    payout_ref, request = engine.db.execute(
+        "select payout_ref, request from payout.payout_transfers"
+    ).fetchall()[0]
+    claim = engine.claim_one()
+    assert claim == (transfer, 1, 1, f"{payout_ref}:1", request, 30.0, 20.0)
+
+
+def test_a_claim_is_written_down_before_anything_can_be_sent(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    (claim,) = engine.claim(worker="worker_7")
+    progress = engine.progress(transfer)
+    assert (progress.state, progress.attempt, progress.next_attempt_in) == ("in_flight", 1, None)
+    assert progress.lease_for is not None
+    assert timedelta(seconds=29) < progress.lease_for <= timedelta(seconds=30)
+    rows = engine.db.execute(
+        "select a.payout_transfer_id, a.generation, a.attempt, a.worker, "
+        "a.lease_until = s.lease_until, a.claimed_at = s.first_sent_at "
+        "from payout.transfer_attempts as a join payout.transfer_states as s "
+        "using (payout_transfer_id)"
+    ).fetchall()
+    assert rows == [(transfer, claim.generation, claim.attempt, "worker_7", True, True)]
+
+
+def test_what_is_claimed_is_not_claimed_again(engine: Engine) -> None:
+    engine.settle()
+    engine.claim_one()
+    assert engine.claim() == []
+
+
+def test_nothing_is_claimed_before_its_time(engine: Engine) -> None:
+    engine.settle(pay_after="2100-01-01")
+    assert engine.claim() == []
+    engine.let_pass("100 years")
+    assert len(engine.claim()) == 1
+
+
+@pytest.mark.parametrize("outcome", [rate_limited, no_answer], ids=["retry_wait", "unknown"])
+def test_what_has_to_be_asked_again_is_claimed_under_the_same_key(
+    engine: Engine, outcome: Callable[..., dict[str, object]]
+) -> None:
+    engine.settle()
+    first = engine.claim_one()
+    engine.report(outcome(first))
+    engine.make_due()
+    assert engine.claim_one() == first._replace(attempt=2)
+
+
+@pytest.mark.parametrize("state", ["parked", "failed", "paid", "cancelled"])
+def test_what_rests_is_never_claimed(engine: Engine, state: str) -> None:
+    (transfer,) = engine.settle()
+    if state == "cancelled":
+        engine.db.execute(
+            "update payout.transfer_states set state = 'cancelled', next_attempt_at = null"
+        )
+        engine.db.execute(
+            "insert into payout.ledger_entries (payout_transfer_id, kind, generation, "
+            "debit_account, credit_account, amount_minor, currency) select payout_transfer_id, "
+            "'release', 1, 'in_flight', 'payable:' || payee_id, amount_minor, currency "
+            "from payout.payout_transfers"
+        )
+    else:
+        claim = engine.claim_one()
+        report = {
+            "parked": success(claim, amount_minor=1),
+            "failed": unfunded(claim),
+            "paid": success(claim),
+        }
+        engine.report(report[state])
+        engine.release_holds()
+    engine.let_pass("10 years")
+    assert engine.claim() == []
+    assert engine.progress(transfer).state == state
+
+
+@pytest.mark.parametrize(
+    ("scope", "subject", "claimed"),
+    [
+        ("engine", None, []),
+        ("currency", "usd", [("set_2", "seller_1"), ("set_2", "seller_2")]),
+        ("payee", "seller_1", [("set_1", "seller_2"), ("set_2", "seller_2")]),
+        ("settlement", "set_1", [("set_2", "seller_1"), ("set_2", "seller_2")]),
+    ],
+)
+def test_a_hold_keeps_back_exactly_its_scope(
+    engine: Engine, scope: str, subject: str | None, claimed: list[tuple[str, str]]
+) -> None:
+    engine.settle("seller_1", "seller_2", settlement_id="set_1", currency="usd")
+    engine.settle("seller_1", "seller_2", settlement_id="set_2", currency="eur")
+    engine.hold(scope, subject)
+    claims = [claim.request["metadata"] for claim in engine.claim()]
+    assert [(m["settlement_id"], m["payee_id"]) for m in claims] == claimed
+    engine.release_holds()
+    assert len(engine.claim()) == 4 - len(claimed)
+
+
+def test_a_claim_takes_the_oldest_first_and_no_more_than_its_limit(engine: Engine) -> None:
+    transfers = engine.settle("seller_1", "seller_2", "seller_3")
+    engine.db.execute(
+        "update payout.transfer_states set next_attempt_at = payout.clock() - interval '1 hour' "
+        "where payout_transfer_id = %s",
+        [transfers[2]],
+    )
+    assert [claim.payout_transfer_id for claim in engine.claim(limit=1)] == [transfers[2]]
+    assert [claim.payout_transfer_id for claim in engine.claim(limit=5)] == transfers[:2]
+
+
+def test_a_claim_for_a_job_takes_only_what_is_of_that_job(engine: Engine) -> None:
+    engine.settle("seller_1", settlement_id="set_1")
+    (transfer,) = engine.settle("seller_1", settlement_id="set_2")
+    (job,) = engine.db.execute(
+        "select payout_job_id from payout.payout_jobs where settlement_id = 'set_2'"
+    ).fetchall()[0]
+    claims = engine.claim(payout_job_id=job)
+    assert [claim.payout_transfer_id for claim in claims] == [transfer]
+    assert engine.claim(payout_job_id=job) == []
+
+
+@pytest.mark.parametrize("outcome", [rate_limited, no_answer], ids=["retry_wait", "unknown"])
+@pytest.mark.parametrize(
+    ("age", "is_claimed"), [("19 hours 59 minutes", True), ("20 hours", False), ("2 days", False)]
+)
+def test_a_key_is_sent_for_twenty_hours_after_its_first_use_and_never_later(
+    engine: Engine, outcome: Callable[..., dict[str, object]], age: str, is_claimed: bool
+) -> None:
+    engine.settle()
+    engine.report(outcome(engine.claim_one()))
+    engine.let_pass(age)
+    engine.make_due()
+    assert len(engine.claim()) == is_claimed
+
+
+def test_a_key_counts_its_age_from_its_first_use_and_not_from_its_last(engine: Engine) -> None:
+    engine.settle()
+    for _ in range(3):
+        engine.make_due()
+        engine.report(no_answer(engine.claim_one()))
+        engine.let_pass("7 hours")
+    engine.make_due()
+    assert engine.claim() == []
+
+
+def test_a_key_that_was_never_used_has_no_age(engine: Engine) -> None:
+    engine.settle()
+    engine.let_pass("3 months")
+    assert len(engine.claim()) == 1
+
+
+def test_a_new_key_has_an_age_of_its_own(engine: Engine) -> None:
+    engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    engine.let_pass("2 days")
+    engine.sweep()
+    claim = engine.claim_one()
+    assert (claim.generation, claim.attempt) == (2, 2)
+    engine.report(no_answer(claim))
+    engine.let_pass("19 hours")
+    assert engine.claim_one().generation == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "worker", "message"),
+    [
+        (None, "worker_1", "claim of null transfers by worker_1"),
+        (-1, "worker_1", "claim of -1 transfers by worker_1"),
+        (0, "worker_1", "claim of 0 transfers by worker_1"),
+        (1001, "worker_1", "claim of 1001 transfers by worker_1"),
+        (1, None, "claim of 1 transfers by nobody"),
+    ],
+)
+def test_a_claim_out_of_range_or_by_nobody_is_refused(
+    engine: Engine, limit: int | None, worker: str | None, message: str
+) -> None:
+    engine.settle()
+    assert refusal_of(engine.db, lambda: engine.claim(limit, worker=worker)) == Refusal(
+        "SP311", message
+    )
+
+
+@pytest.mark.parametrize("level", ["off", "local"])
+def test_nothing_is_handed_out_while_a_commit_could_be_lost(engine: Engine, level: str) -> None:
+    (transfer,) = engine.settle()
+    engine.db.execute(f"set local synchronous_commit = {level}")
+    assert refusal(engine.db, CLAIM) == Refusal(
+        "SP401", f"no transfer is handed out while synchronous_commit is {level}"
+    )
+    assert engine.progress(transfer).state == "scheduled"
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_nothing_is_handed_out_by_what_would_not_see_a_gate_that_was_closed_meanwhile(
+    shared_engine: Engine, level: str
+) -> None:
+    (transfer,) = shared_engine.settle()
+    shared_engine.worker.execute(f"set default_transaction_isolation = '{level}'".encode())
+    assert refusal(shared_engine.worker, CLAIM) == Refusal(
+        "SP401", f"no transfer is handed out while the transaction is {level}"
+    )
+    assert shared_engine.progress(transfer).state == "scheduled"
+
+
+def test_a_claim_reads_no_more_than_it_hands_out(engine: Engine) -> None:
+    """Neither what is not due, nor what was paid long ago, nor all that is due."""
+    payees = [f"seller_{n}" for n in range(300)]
+    engine.settle(*payees, settlement_id="set_1")
+    for claims in iter(lambda: engine.claim(300), []):
+        engine.report(
+            *(
+                success(claim, stripe_transfer_id=f"tr_{claim.payout_transfer_id}")
+                for claim in claims
+            )
+        )
+    engine.settle(*payees, settlement_id="set_2")
+    engine.settle(*payees, settlement_id="set_3", pay_after="2100-01-01")
+    engine.db.execute("analyze payout.payout_transfers, payout.transfer_states")
+    # So few rows are soonest read from end to end; here they stand for many.
+    engine.db.execute("set local enable_seqscan = off")
+    before = engine.rows_read()
+    assert len(engine.claim(limit=20)) == 20
+    assert engine.rows_read() - before < 200
+
+
+def test_a_claim_is_visible_to_everybody_once_it_has_returned(shared_engine: Engine) -> None:
+    shared_engine.settle()
+    shared_engine.claim_one()
+    assert shared_engine.db.execute("select attempt from payout.transfer_attempts").fetchall() == [
+        (1,)
+    ]
+
+
+def test_what_somebody_else_has_locked_is_skipped_and_not_waited_for(
+    shared_engine: Engine,
+) -> None:
+    first, second = shared_engine.settle("seller_1", "seller_2")
+    with shared_engine.db.transaction():
+        shared_engine.db.execute(
+            "select from payout.transfer_states where payout_transfer_id = %s for update", [first]
+        )
+        shared_engine.worker.execute("set statement_timeout = '10s'")
+        assert [claim.payout_transfer_id for claim in shared_engine.claim()] == [second]
+    assert [claim.payout_transfer_id for claim in shared_engine.claim()] == [first]
+
+
+def test_workers_that_claim_at_once_share_the_work_and_nothing_twice(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    transfers = shared_engine.settle(*(f"seller_{n}" for n in range(60)))
+    workers = [connect("payout_worker") for _ in range(6)]
+    barrier = Barrier(len(workers))
+
+    def drain(connection: Connection) -> list[int]:
+        barrier.wait()
+        claimed: list[int] = []
+        while claims := shared_engine.claim(7, connection=connection):
+            claimed += [claim.payout_transfer_id for claim in claims]
+        return claimed
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        shares = list(pool.map(drain, workers))
+    claimed = sorted(transfer for share in shares for transfer in share)
+    # A claim passes over what another one holds: what is left then waits for the next wakeup.
+    while claims := shared_engine.claim():
+        claimed += [claim.payout_transfer_id for claim in claims]
+    assert sorted(claimed) == sorted(transfers)
+    attempts = shared_engine.db.execute(
+        "select count(*), max(attempt) from payout.transfer_attempts"
+    ).fetchall()
+    assert attempts == [(60, 1)]
+
+
+def test_ten_claims_at_once_of_one_transfer_make_one_attempt(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    shared_engine.settle()
+    workers = [connect("payout_worker") for _ in range(10)]
+    barrier = Barrier(len(workers))
+
+    def claim(connection: Connection) -> int:
+        barrier.wait()
+        return len(shared_engine.claim(connection=connection))
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        assert sum(pool.map(claim, workers)) == 1
+    assert shared_engine.db.execute("select count(*) from payout.transfer_attempts").fetchall() == [
+        (1,)
+    ]
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
+def test_only_a_worker_may_claim(visit: Callable[..., Connection], role: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        visit(role).execute(CLAIM)
+    assert caught.value.diag.message_primary == "permission denied for function claim_transfers"
+
+
+def test_a_worker_sees_nothing_but_what_it_is_handed(shared_engine: Engine) -> None:
+    shared_engine.settle()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        shared_engine.worker.execute("select from payout.transfer_states")
+    assert caught.value.diag.message_primary == "permission denied for schema payout"

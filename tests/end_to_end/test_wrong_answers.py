@@ -1,0 +1,341 @@
+"""Answers that are wrong, half, late or unheard of: where each lands, what is kept, who is called.
+
+Adapter, pump and reporter are the real ones, at work on the test's database as a member of
+payout_worker; the double moves the money and lies about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import pytest
+
+from payout_engine_sandbox.stripe_double import Gate, StripeDouble
+from tests.conftest import Connection
+from tests.engine import Engine
+from payout_engine.engine import Engine as Worker
+from payout_engine.engine import open_engine
+from payout_engine.settings import Settings
+
+CONTRADICTIONS: Final[dict[str, dict[str, Any]]] = {
+    "another amount": {"changes": {"amount": 1}},
+    "no amount": {"removes": ("amount",)},
+    "an amount as text": {"changes": {"amount": "1500"}},
+    "another currency": {"changes": {"currency": "eur"}},
+    "another destination": {"changes": {"destination": "acct_another"}},
+    "an expanded destination": {"changes": {"destination": {"id": "acct_1"}}},
+    "the other mode": {"changes": {"livemode": True}},
+    "no mode": {"removes": ("livemode",)},
+    "another payout_ref": {"changes": {"metadata": {"payout_ref": "another"}}},
+    "another object": {"changes": {"object": "payout", "id": "po_1"}},
+    "no id": {"removes": ("id",)},
+    "an empty object": {"status": 200, "body": "{}"},
+}
+# Half an answer, or none of Stripe's: with the signal that is stored of it.
+UNREADABLE: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
+    "no JSON": ("not_json", {}, "unreadable"),
+    "a proxy's page": ("html_answer", {}, "unreadable"),
+    "an empty body": ("empty_answer", {}, "unreadable"),
+    "a list": ("not_json", {"body": "[]"}, "unreadable"),
+    "a cut body": ("answer_cut", {}, "unreadable"),
+    "a body that trickles beyond the deadline": ("answer_trickles", {}, "unreadable"),
+    "a redirect": ("redirected", {}, "unreadable"),
+    "a permanent redirect": ("redirected", {"status": 308}, "unreadable"),
+    "a body without end": ("huge_answer", {"padding_bytes": 2_000_000}, "unreadable"),
+    "a bomb": ("gzip_bomb", {"padding_bytes": 2_000_000}, "unreadable"),
+    "no answer": ("answer_lost", {}, "no_response"),
+    "a reset": ("answer_reset", {}, "no_response"),
+}
+UNHEARD_OF: Final[list[dict[str, Any]]] = [
+    {"status": 400, "error_code": "brand_new_code"},
+    {"status": 404, "error_code": "brand_new_code"},
+    {"status": 418},
+    {"status": 451, "body": "{}"},
+]
+STORED: Final = (
+    "select o.signal, o.verdict, o.moved_to, o.http_status, o.reason "
+    "from payout.transfer_observations as o order by o.observation_id"
+)
+
+
+@dataclass
+class Story:
+    """A marketplace, Stripe, and people who listen."""
+
+    engine: Engine
+    double: StripeDouble
+    open_worker: Callable[[], AbstractAsyncContextManager[Worker]]
+    listener: Connection
+    log: pytest.LogCaptureFixture
+    runner: asyncio.Runner
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    transfer: int = field(init=False)
+
+    @cached_property
+    def worker(self) -> Worker:
+        """The worker that carries, from when it is first needed until the story ends."""
+        return self.runner.run(self.stack.enter_async_context(self.open_worker()))
+
+    def settle(self, **changes: Any) -> None:
+        """Owe one payee 15.00."""
+        (self.transfer,) = self.engine.settle(**changes)
+
+    def carry(self) -> None:
+        """Let the worker carry whatever is due, once."""
+        self.runner.run(self.worker.pump.execute(self.job()))
+
+    def job(self) -> int:
+        """Return the payout job of the settlement."""
+        row = self.engine.db.execute("select max(payout_job_id) from payout.payout_jobs")
+        return int(row.fetchall()[0][0])
+
+    def state(self) -> str:
+        """Return the state of the transfer."""
+        return self.engine.progress(self.transfer).state
+
+    def stored(self) -> list[tuple[Any, ...]]:
+        """Return signal, verdict, new state, status and reason of all that was observed."""
+        return self.engine.db.execute(STORED).fetchall()
+
+    def called(self) -> list[str]:
+        """Return the reasons for which people were called since this was asked last."""
+        self.listener.execute("select")
+        return [str(notice.payload) for notice in self.listener.notifies(timeout=0)]
+
+    def errors(self) -> list[str]:
+        """Return what was logged at ERROR."""
+        return [r.getMessage() for r in self.log.records if r.levelname == "ERROR"]
+
+    def assert_a_person_was_called(self, reason: str, stripe_transfer: str | None) -> None:
+        """Check that people hear of it in every way: by NOTIFY, in the log, in a table."""
+        assert self.called() == [reason]
+        alarm, *_ = errors = self.errors()
+        assert alarm == f"payout alarm: {reason}, transfer {self.transfer}", errors
+        assert self.engine.discrepancies()[-1] == (reason, self.transfer, stripe_transfer)
+        assert self.engine.open_holds() == [("settlement", "set_1", reason)]
+
+    def assert_nothing_more_is_sent(self) -> None:
+        """Check that whatever time passes and however often a worker looks, nothing leaves."""
+        sent = len(self.double.sends)
+        self.engine.make_due()
+        self.engine.let_pass("1 hour")
+        self.engine.sweep()
+        self.carry()
+        assert len(self.double.sends) == sent
+
+    def assert_paid_once(self) -> None:
+        """Check that the transfer is paid, by one transfer of Stripe's under one key."""
+        [[made]] = self.double.effects_by_payout_ref().values()
+        progress = self.engine.progress(self.transfer)
+        assert (progress.state, progress.stripe_transfer_id) == ("paid", made["id"])
+        assert len({send.key for send in self.double.sends}) == 1
+
+
+@pytest.fixture
+def story(
+    db: Connection,
+    connect: Callable[..., Connection],
+    dsn: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Story]:
+    listener = connect("payout_operator")
+    listener.execute("listen payout_alarms")
+    db.execute(
+        "update payout.engine_settings set stripe_account_id = %s, is_livemode = false",
+        ["acct_platform"],
+    )
+    with StripeDouble.in_thread() as double, asyncio.Runner() as runner:
+        settings = Settings.read(
+            {
+                "DATABASE_URL": dsn("payout_worker"),
+                "STRIPE_API_KEY": "sk_test_wrong",
+                "STRIPE_API_BASE": double.url,
+            }
+        )
+        story = Story(Engine(db), double, lambda: open_engine(settings), listener, caplog, runner)
+        yield story
+        runner.run(story.stack.aclose())
+    assert story.engine.differences_in_the_books() == []
+
+
+# A 2xx that does not answer what was asked: the money may have moved, so a person must look.
+
+
+@pytest.mark.parametrize("lie", CONTRADICTIONS.values(), ids=list(CONTRADICTIONS))
+def test_a_success_that_contradicts_the_request_is_parked_and_calls_a_person(
+    story: Story, lie: dict[str, Any]
+) -> None:
+    story.settle()
+    story.double.inject("wrong_amount", **{"changes": {}, **lie})
+    story.carry()
+    reason = "answer_contradicts_request"
+    assert story.state() == "parked"
+    assert story.engine.progress(story.transfer).has_unknown_send
+    assert story.stored() == [("response", "alarm", "parked", 200, reason)]
+    [[made]] = story.double.effects_by_payout_ref().values()
+    seen = made["id"]
+    if "id" in lie.get("changes", {}):
+        seen = lie["changes"]["id"]
+    elif "id" in lie.get("removes", ()) or "body" in lie:
+        seen = None
+    story.assert_a_person_was_called(reason, seen)
+    assert story.engine.entries(story.transfer)[-1].kind == "reserve"
+    story.assert_nothing_more_is_sent()
+
+
+def test_a_success_with_the_id_of_another_transfer_is_parked_and_calls_a_person(
+    story: Story,
+) -> None:
+    story.settle(settlement_id="set_0")
+    story.carry()
+    [paid] = story.double.transfers()
+    story.settle()
+    story.double.inject("wrong_amount", changes={"id": paid["id"]})
+    story.carry()
+    assert story.state() == "parked"
+    reason = "stripe_id_of_another_transfer"
+    assert story.stored()[-1] == ("response", "alarm", "parked", 200, reason)
+    story.assert_a_person_was_called(reason, paid["id"])
+    story.assert_nothing_more_is_sent()
+
+
+# No whole answer: nobody is called, the same key is asked again, and the true answer counts.
+
+
+@pytest.mark.parametrize(("fault", "changes", "signal"), UNREADABLE.values(), ids=list(UNREADABLE))
+def test_half_an_answer_leaves_it_unknown_until_the_same_key_tells(
+    story: Story, fault: str, changes: dict[str, Any], signal: str
+) -> None:
+    story.engine.set(http_deadline_for="2 seconds")
+    story.settle()
+    story.double.inject(fault, **changes)
+    story.carry()
+    assert story.state() == "unknown"
+    assert story.engine.progress(story.transfer).has_unknown_send
+    [(was_signal, verdict, moved_to, _, _)] = story.stored()
+    assert (was_signal, verdict, moved_to) == (signal, "ok", "unknown")
+    assert (story.called(), story.errors(), story.engine.discrepancies()) == ([], [], [])
+
+    story.engine.make_due()
+    story.carry()
+    assert [replayed.is_replayed for replayed in story.double.sends] == [False, True]
+    story.assert_paid_once()
+
+
+def test_the_key_does_not_follow_a_redirect(story: Story) -> None:
+    story.settle()
+    story.double.inject("redirected", headers={"Location": f"{story.double.url}/elsewhere"})
+    story.carry()
+    assert [request.path for request in story.double.requests] == ["/v1/account", "/v1/transfers"]
+
+
+# An error that no rule knows: never a failure.
+
+
+@pytest.mark.parametrize("answer", UNHEARD_OF, ids=lambda answer: str(answer["status"]))
+def test_an_error_that_nobody_has_told_us_about_calls_a_person_and_is_no_failure(
+    story: Story, answer: dict[str, Any]
+) -> None:
+    story.settle()
+    story.double.inject("rate_limited", headers={}, **({"error_code": None} | answer))
+    story.carry()
+    assert story.state() == "unknown"
+    assert story.engine.progress(story.transfer).has_unknown_send
+    [(signal, verdict, moved_to, status, reason)] = story.stored()
+    assert (signal, verdict, moved_to) == ("response", "ok", "unknown")
+    assert status == answer["status"]
+    assert story.called() == [reason]
+    assert story.errors() == [f"payout alarm: {reason}, transfer {story.transfer}"]
+
+    story.engine.make_due()
+    story.carry()
+    story.assert_paid_once()
+
+
+def test_an_error_that_stays_unheard_of_is_parked_with_a_discrepancy(story: Story) -> None:
+    story.engine.set(max_tries=2)
+    story.settle()
+    story.double.inject("rate_limited", headers={}, status=418, error_code=None, times=None)
+    story.carry()
+    story.engine.make_due()
+    story.carry()
+    assert story.state() == "parked"
+    [(kind, transfer, _)] = story.engine.discrepancies()
+    assert (kind[:15], transfer) == ("tries_used_up_u", story.transfer)
+    assert story.called()[-1] == kind
+    assert f"payout alarm: {kind}, transfer {story.transfer}" in story.errors()
+    story.assert_nothing_more_is_sent()
+
+
+# Answers that come when everything has changed meanwhile.
+
+
+def test_a_success_under_a_closed_key_stops_the_next_one_and_calls_a_person(story: Story) -> None:
+    """Stripe moved the money, declined it when asked again, and then tells the truth."""
+    gate = Gate()
+    story.settle()
+    story.double.inject("slow", execution_seconds=0, hold_after=gate)
+
+    async def main() -> None:
+        async with story.open_worker() as first:
+            carrying = asyncio.create_task(first.pump.execute(story.job()))
+            await asyncio.to_thread(gate.wait_until_reached)
+            await asyncio.to_thread(decline_and_open_the_next_key)
+            gate.open()
+            await carrying
+
+    def decline_and_open_the_next_key() -> None:
+        story.engine.let_pass("1 hour")
+        story.engine.sweep()
+        assert story.state() == "unknown"
+        story.double.inject("rate_limited", status=400, error_code="balance_insufficient")
+        story.carry()
+        assert story.state() == "failed"
+        story.engine.make_due()
+        assert story.engine.sweep().transfers_reopened == 1
+        assert story.called() == ["balance_insufficient"]
+        story.log.clear()
+
+    asyncio.run(main())
+    reason = "success_under_closed_key"
+    assert story.state() == "parked"
+    assert story.stored()[-1] == ("response", "alarm", "parked", 200, reason)
+    [made] = story.double.transfers()
+    story.assert_a_person_was_called(reason, made["id"])
+    story.assert_nothing_more_is_sent()
+
+
+def test_a_second_transfer_at_stripe_is_kept_and_calls_a_person(story: Story) -> None:
+    """The network holds a request for longer than Stripe keeps its key."""
+    gate = Gate()
+    story.settle()
+    story.double.inject("slow", execution_seconds=0, hold_before=gate)
+
+    async def main() -> None:
+        async with story.open_worker() as first:
+            carrying = asyncio.create_task(first.pump.execute(story.job()))
+            await asyncio.to_thread(gate.wait_until_reached)
+            await asyncio.to_thread(pay_and_forget_the_key)
+            gate.open()
+            await carrying
+
+    def pay_and_forget_the_key() -> None:
+        story.engine.let_pass("1 hour")
+        story.engine.sweep()
+        story.carry()
+        assert story.state() == "paid"
+        story.double.advance(hours=25)
+
+    asyncio.run(main())
+    first, second = story.double.transfers()
+    reason = "second_transfer_at_stripe"
+    progress = story.engine.progress(story.transfer)
+    assert (progress.state, progress.stripe_transfer_id) == ("paid", first["id"])
+    assert story.stored()[-1] == ("response", "alarm", None, 200, reason)
+    story.assert_a_person_was_called(reason, second["id"])
+    assert [entry.kind for entry in story.engine.entries(story.transfer)].count("paid") == 1

@@ -1,0 +1,55 @@
+"""Where a database was adopted, as a test tells it otherwise; and what the gate then says."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from tests.conftest import Connection
+
+CLAIM: Final = "select * from payout_api.claim_transfers(p_worker => 'worker_1')"
+PARTS: Final = ("system_identifier", "timeline_id", "database_oid", "table_oid")
+CLOSED: Final = "no transfer is handed out: this database is not where it was adopted"
+
+
+def adopted_elsewhere(db: Connection, part: str) -> None:
+    """Let the database have been adopted in a place that differs from this one in one part."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, PARTS))
+    here = db.execute(sql.SQL("select {} from payout.database_identity()").format(columns)).fetchone()
+    assert here is not None
+    place = dict(zip(PARTS, here, strict=True))
+    place[part] += 1
+    db.execute(
+        sql.SQL("insert into payout.adoptions ({}, reason) values ({}, 'adopted elsewhere')").format(
+            columns, sql.SQL(", ").join(map(sql.Placeholder, PARTS))
+        ),
+        place,
+    )
+
+
+def refused_claim(connection: Connection) -> psycopg.Error | None:
+    """Claim, undo it, and return the error with which it was refused; None when it was not."""
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(CLAIM)
+    except psycopg.Error as error:
+        return error
+    return None
+
+
+def identity_problem(db: Connection) -> str | None:
+    """Return what keeps the gate closed; None while it is open."""
+    row = db.execute("select payout.identity_problem()").fetchone()
+    assert row is not None
+    problem: str | None = row[0]
+    return problem
+
+
+def adoptions(db: Connection) -> list[tuple[bool, bool, bool, str, str]]:
+    """Return of each adoption: has it a place, a reconcile run, is it an installation; why, who."""
+    return db.execute(
+        "select system_identifier is not null, reconcile_run_id is not null, is_installation, "
+        "reason, recorded_by from payout.adoptions order by adoption_id"
+    ).fetchall()

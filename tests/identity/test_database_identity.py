@@ -1,0 +1,34 @@
+"""This place is told by what no copy has in common with it, and to the engine's owner too."""
+
+from __future__ import annotations
+
+from tests.conftest import Connection
+from tests.engine import Engine
+
+HERE = "select system_identifier, timeline_id, database_oid, table_oid from payout.database_identity()"
+
+
+def test_the_place_is_what_the_server_says_of_itself(db: Connection) -> None:
+    said = db.execute(
+        "select s.system_identifier, c.timeline_id, d.oid, 'payout.transfer_states'::regclass::oid "
+        "from pg_control_system() as s, pg_control_checkpoint() as c, pg_database as d "
+        "where d.datname = current_database()"
+    ).fetchall()
+    assert db.execute(HERE).fetchall() == said
+
+
+def test_the_owner_of_the_engine_needs_no_superuser_to_know_it(engine: Engine) -> None:
+    as_superuser = engine.db.execute(HERE).fetchall()
+    engine.db.execute("set local role payout_owner")
+    assert engine.db.execute(HERE).fetchall() == as_superuser
+
+
+def test_a_reconcile_run_counts_for_the_place_where_it_is_made(engine: Engine) -> None:
+    engine.db.execute(
+        "insert into payout.reconcile_runs (created_from, created_until) "
+        "values ('2030-01-01Z', '2030-01-02Z')"
+    )
+    run = engine.db.execute(
+        "select system_identifier, timeline_id, database_oid, table_oid from payout.reconcile_runs"
+    )
+    assert run.fetchall() == engine.db.execute(HERE).fetchall()

@@ -1,0 +1,109 @@
+"""Where the database was not adopted nothing is handed out, and everything else goes on."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.engine import Engine, no_answer, success
+from tests.identity.identities import CLOSED, PARTS, adopted_elsewhere, refused_claim
+from tests.reconcile.listing import ACCOUNT, BEGIN
+from tests.schema.refusals import Refusal, refusal, wait_until_blocked
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_nothing_is_claimed_where_one_part_of_the_place_is_another(
+    engine: Engine, part: str
+) -> None:
+    engine.settle()
+    adopted_elsewhere(engine.db, part)
+    refused = refused_claim(engine.db)
+    assert refused is not None
+    assert (refused.sqlstate, refused.diag.message_primary) == ("SP403", CLOSED)
+    assert str(refused.diag.message_detail).startswith("Changed since: ")
+    assert "payout_api.adopt_database" in str(refused.diag.message_hint)
+
+
+def test_a_claim_is_refused_to_a_worker_even_when_nothing_is_due(
+    acted_engine: Engine,
+) -> None:
+    adopted_elsewhere(acted_engine.db, "database_oid")
+    refused = refused_claim(acted_engine.worker)
+    assert refused is not None
+    assert refused.sqlstate == "SP403"
+
+
+def test_settlements_reports_and_sweeps_go_on_while_the_gate_is_closed(engine: Engine) -> None:
+    paid, lost = engine.settle("seller_1", "seller_2")
+    claims = {claim.payout_transfer_id: claim for claim in engine.claim()}
+    adopted_elsewhere(engine.db, "system_identifier")
+    assert engine.report_one(success(claims[paid])) == ("ok", "paid")
+    engine.let_pass("31 seconds")
+    assert engine.sweep().leases_expired == 1
+    assert engine.progress(lost).state == "unknown"
+    assert engine.report_one(no_answer(claims[lost]))[0] == "stale"
+    (later,) = engine.settle("seller_3", settlement_id="set_2")
+    assert engine.progress(later).state == "scheduled"
+    refused = refused_claim(engine.db)
+    assert refused is not None
+
+
+def test_what_waited_is_claimed_once_the_gate_is_open_again(engine: Engine) -> None:
+    engine.settle()
+    adopted_elsewhere(engine.db, "table_oid")
+    assert refused_claim(engine.db) is not None
+    engine.db.execute("select payout_api.adopt_database('the dump was restored', true)")
+    assert len(engine.claim()) == 1
+
+
+def test_a_claim_that_waits_for_somebody_who_closes_the_gate_is_refused(
+    shared_engine: Engine,
+) -> None:
+    """A change of the Stripe account waits for claims, and claims that follow wait for it."""
+    shared_engine.settle()
+    shared_engine.set(is_livemode=False, stripe_account_id="acct_1")
+    with ThreadPoolExecutor(1) as pool:
+        with shared_engine.operator.transaction():
+            shared_engine.operator.execute(
+                "select payout_api.change_stripe_account('acct_2', false, 'moved')"
+            )
+            claim = pool.submit(refused_claim, shared_engine.worker)
+            wait_until_blocked(shared_engine.db, shared_engine.worker)
+        refused = claim.result()
+    assert refused is not None
+    assert refused.sqlstate == "SP403"
+    assert refused.diag.message_detail == "The gate was closed: Stripe account changed: moved."
+
+
+def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
+    shared_engine: Engine,
+) -> None:
+    """Else a run over the old account would open the gate to the new one."""
+    shared_engine.set(is_livemode=False, stripe_account_id=ACCOUNT)
+    with ThreadPoolExecutor(1) as pool:
+        with shared_engine.operator.transaction():
+            shared_engine.operator.execute(
+                "select payout_api.change_stripe_account('acct_2', false, 'moved')"
+            )
+            begun = pool.submit(refusal, shared_engine.worker, BEGIN, ["worker_1", ACCOUNT, False])
+            wait_until_blocked(shared_engine.db, shared_engine.worker)
+        assert begun.result() == Refusal(
+            "SP404", f"this database does not pay from {ACCOUNT} in test mode"
+        )
+
+
+def test_a_change_of_the_account_sees_the_claims_it_has_waited_for(
+    shared_engine: Engine,
+) -> None:
+    shared_engine.set(is_livemode=True, stripe_account_id="acct_1")
+    shared_engine.settle()
+    change = "select payout_api.change_stripe_account('acct_2', true, 'moved')"
+    with ThreadPoolExecutor(1) as pool:
+        with shared_engine.worker.transaction():
+            assert len(shared_engine.claim(account=("acct_1", True))) == 1
+            changed = pool.submit(refusal, shared_engine.operator, change)
+            wait_until_blocked(shared_engine.db, shared_engine.operator)
+        assert changed.result() == Refusal(
+            "SP411", "transfers are open that acct_1 may have executed"
+        )

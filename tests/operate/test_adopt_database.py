@@ -1,0 +1,161 @@
+"""A person opens the gate, with a reason, after a reconcile run or expressly without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Connection, login_name
+from tests.engine import Engine
+from tests.identity.identities import adopted_elsewhere, adoptions, identity_problem
+from tests.schema.refusals import Refusal, refusal
+
+OPEN = "select payout_api.adopt_database(p_reason => 'restored from the dump of Monday')"
+OPEN_WITHOUT = "select payout_api.adopt_database('nothing was sent yet', p_without_reconcile => true)"
+NOT_RECONCILED = Refusal(
+    "SP410", "the gate stays closed: nothing was reconciled in this place lately"
+)
+
+
+def reconcile(
+    db: Connection,
+    *,
+    is_finished: bool = True,
+    adoptions_ago: int = 0,
+    compared_until: str = "0 seconds",
+) -> None:
+    """Leave a run behind as reconcile does, begun before so many of the last adoptions."""
+    db.execute(
+        "insert into payout.reconcile_runs (created_from, created_until, adoption_id, finished_at) "
+        "select payout.clock() - interval '2 days', payout.clock() + %s::interval, "
+        "max(e.adoption_id) - %s, case when %s then now() end from payout.adoptions as e",
+        [compared_until, adoptions_ago, is_finished],
+    )
+
+
+def actions(db: Connection) -> list[tuple[object, ...]]:
+    return db.execute(
+        "select reason, details -> 'problem' is not null, details -> 'reconcile_run_id', acted_by "
+        "from payout.operator_actions where action = 'adopt_database' order by operator_action_id"
+    ).fetchall()
+
+
+def test_a_gate_that_was_reconciled_behind_is_opened_and_it_is_written_down(
+    acted_engine: Engine,
+) -> None:
+    db, operator = acted_engine.db, login_name("payout_operator")
+    adopted_elsewhere(db, "system_identifier")
+    reconcile(db)
+    (run,) = db.execute("select reconcile_run_id from payout.reconcile_runs").fetchall()[0]
+    acted_engine.operator.execute(OPEN)
+    assert identity_problem(db) is None
+    assert adoptions(db)[-1] == (True, True, False, "restored from the dump of Monday", operator)
+    assert actions(db)[-1] == ("restored from the dump of Monday", True, run, operator)
+
+
+def test_opening_an_open_gate_changes_nothing(engine: Engine) -> None:
+    adopted_elsewhere(engine.db, "timeline_id")
+    engine.db.execute(OPEN_WITHOUT)
+    before = adoptions(engine.db), actions(engine.db)
+    engine.db.execute(OPEN)
+    engine.db.execute(OPEN_WITHOUT)
+    assert (adoptions(engine.db), actions(engine.db)) == before
+
+
+@pytest.mark.parametrize("reason", [None, "", "  "])
+@pytest.mark.parametrize("without_reconcile", [True, False])
+def test_without_a_reason_the_gate_stays_closed(
+    engine: Engine, reason: str | None, without_reconcile: bool
+) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    statement = "select payout_api.adopt_database(%s, %s)"
+    assert refusal(engine.db, statement, [reason, without_reconcile]) == Refusal(
+        "SP320", "the gate is not opened without a reason"
+    )
+    assert identity_problem(engine.db) is not None
+
+
+def test_a_gate_behind_which_nothing_was_reconciled_stays_closed(engine: Engine) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+    assert refusal(engine.db, "select payout_api.adopt_database('because', null)") == NOT_RECONCILED
+
+
+def test_an_unfinished_run_opens_no_gate(engine: Engine) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    reconcile(engine.db, is_finished=False)
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
+@pytest.mark.parametrize("part", ["system_identifier", "timeline_id", "database_oid", "table_oid"])
+def test_a_run_that_came_with_the_copy_opens_no_gate(engine: Engine, part: str) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    reconcile(engine.db)
+    engine.db.execute(
+        f"update payout.reconcile_runs set {part} = ({part}::bigint + 1)::text::"
+        f"{'oid' if part.endswith('_oid') else 'bigint'}".encode()
+    )
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
+def test_a_run_from_before_the_gate_was_closed_opens_no_gate(engine: Engine) -> None:
+    engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
+    reconcile(engine.db, adoptions_ago=1)
+    # Whatever the clock said: it may have been set back since.
+    engine.db.execute("update payout.reconcile_runs set started_at = now() + interval '1 day'")
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
+def test_a_run_opens_a_gate_that_was_closed_with_a_clock_ahead(engine: Engine) -> None:
+    engine.db.execute(
+        "insert into payout.adoptions (reason, recorded_at) "
+        "values ('closed', now() + interval '1 day')"
+    )
+    reconcile(engine.db)
+    assert refusal(engine.db, OPEN) is None
+
+
+@pytest.mark.parametrize(("age", "is_late"), [("59 minutes", False), ("61 minutes", True)])
+def test_a_run_that_was_begun_long_ago_opens_no_gate(
+    engine: Engine, age: str, is_late: bool
+) -> None:
+    """It knows nothing of what the old database has sent since, however late it was finished."""
+    adopted_elsewhere(engine.db, "system_identifier")
+    reconcile(engine.db, compared_until=f"-{age}")
+    assert refusal(engine.db, OPEN) == (NOT_RECONCILED if is_late else None)
+    reconcile(engine.db)
+    assert refusal(engine.db, OPEN) is None
+
+
+def test_a_run_that_was_begun_with_a_clock_ahead_opens_no_gate(engine: Engine) -> None:
+    """Nobody can tell how old it is, now that the clock was set back."""
+    adopted_elsewhere(engine.db, "system_identifier")
+    reconcile(engine.db, compared_until="1 minute")
+    assert refusal(engine.db, OPEN) == NOT_RECONCILED
+
+
+def test_a_gate_may_be_opened_expressly_without_a_run_and_that_is_written_down(
+    engine: Engine,
+) -> None:
+    adopted_elsewhere(engine.db, "database_oid")
+    engine.db.execute(OPEN_WITHOUT)
+    assert identity_problem(engine.db) is None
+    assert adoptions(engine.db)[-1][:4] == (True, False, False, "nothing was sent yet")
+    assert actions(engine.db)[-1][:3] == ("nothing was sent yet", True, None)
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
+def test_nobody_but_an_operator_opens_the_gate(visit: Callable[..., Connection], role: str) -> None:
+    assert refusal(visit(role), OPEN_WITHOUT) == Refusal(
+        "42501", "permission denied for function adopt_database"
+    )
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_operator"])
+def test_nobody_writes_an_epoch_past_the_function(
+    visit: Callable[..., Connection], role: str
+) -> None:
+    refused = refusal(visit(role), "insert into payout.adoptions (reason) values ('mine')")
+    assert refused is not None
+    assert refused.sqlstate == "42501"

@@ -1,0 +1,49 @@
+"""The doctor says whether transfers are handed out here, and for which Stripe account."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.operate.checks import complaints, examine
+from tests.engine import Engine
+from tests.identity.identities import adopted_elsewhere, identity_problem
+
+GATE = "the gate is open"
+ACCOUNT = "the key is of the fixed account"
+ASK = "select is_ok, detail from payout_api.doctor(%s, %s) where check_name = %s"
+
+
+def test_an_open_gate_says_who_adopted_the_database_and_why(engine: Engine) -> None:
+    [check] = [check for check in examine(engine.db) if check.check_name == GATE]
+    assert check.is_ok
+    assert check.detail.endswith(": a copy for a test")
+
+
+def test_a_closed_gate_says_what_changed_and_what_to_do(engine: Engine) -> None:
+    adopted_elsewhere(engine.db, "timeline_id")
+    assert complaints(engine.db) == {GATE: identity_problem(engine.db)}
+    [check] = [check for check in examine(engine.db) if check.check_name == GATE]
+    assert "select payout_api.adopt_database(reason)" in check.hint
+
+
+@pytest.mark.parametrize(
+    ("account", "is_ok", "detail"),
+    [
+        ((None, None), True, "fixed: acct_1 in live mode; the key: not asked"),
+        (("acct_1", True), True, "fixed: acct_1 in live mode; the key: acct_1 in live mode"),
+        (("acct_1", False), False, "fixed: acct_1 in live mode; the key: acct_1 in test mode"),
+        (("acct_2", True), False, "fixed: acct_1 in live mode; the key: acct_2 in live mode"),
+        (("acct_1", None), False, "fixed: acct_1 in live mode; the key: acct_1 in unknown mode"),
+    ],
+)
+def test_the_account_of_a_key_is_compared_with_the_fixed_one(
+    engine: Engine, account: tuple[str | None, bool | None], is_ok: bool, detail: str
+) -> None:
+    engine.set(is_livemode=True, stripe_account_id="acct_1")
+    assert engine.db.execute(ASK, [*account, ACCOUNT]).fetchall() == [(is_ok, detail)]
+
+
+def test_while_none_is_fixed_any_account_will_do(engine: Engine) -> None:
+    assert engine.db.execute(ASK, ["acct_1", False, ACCOUNT]).fetchall() == [
+        (True, "none is fixed: the first claim fixes one; the key: acct_1 in test mode")
+    ]

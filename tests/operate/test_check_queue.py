@@ -1,0 +1,64 @@
+"""The doctor notices a wakeup that cannot ring, and that nobody is there to answer it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from tests.operate.checks import complaints
+from tests.engine import Engine, no_answer
+
+CAN_RING: Final = "the wakeup can ring"
+SWEEPS: Final = "somebody sweeps"
+CLAIMS: Final = "somebody claims"
+HELD: Final = "nothing is on hold"
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "drop schema procrastinate cascade",
+        "drop function procrastinate.procrastinate_defer_jobs_v1",
+        "revoke usage on schema procrastinate from payout_owner",
+        "revoke insert on procrastinate.procrastinate_jobs from payout_owner",
+        "revoke execute on all functions in schema procrastinate from payout_owner",
+    ],
+)
+def test_a_queue_that_is_gone_or_closed_to_the_engine_is_noticed(engine: Engine, loss: str) -> None:
+    engine.db.execute(loss)
+    assert complaints(engine.db) == {CAN_RING: "procrastinate's schema, functions and rights"}
+
+
+def test_leases_that_nobody_closes_are_counted(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    engine.claim()
+    engine.let_pass("1 minute 10 seconds")
+    assert complaints(engine.db) == {}
+    engine.let_pass("21 seconds")
+    assert complaints(engine.db) == {SWEEPS: "2 leases ran out over a minute ago"}
+    engine.sweep()
+    assert complaints(engine.db) == {}
+
+
+def test_transfers_that_nobody_claims_are_counted(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2", "seller_3")
+    engine.report(no_answer(engine.claim(1)[0]))
+    engine.make_due()
+    engine.let_pass("4 minutes 40 seconds")
+    assert complaints(engine.db) == {}
+    engine.let_pass("21 seconds")
+    assert complaints(engine.db) == {CLAIMS: "3 transfers have been due for over five minutes"}
+    engine.claim()
+    assert complaints(engine.db) == {}
+
+
+def test_what_is_on_hold_is_named_with_its_reason(engine: Engine) -> None:
+    engine.settle()
+    engine.hold("engine")
+    engine.hold("payee", "seller_1")
+    (told,) = complaints(engine.db).items()
+    assert told[0] == HELD
+    assert set(told[1].split(", ")) == {"engine (to look)", "payee seller_1 (to look)"}
+    engine.release_holds()
+    assert complaints(engine.db) == {}

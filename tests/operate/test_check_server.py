@@ -1,0 +1,38 @@
+"""The doctor notices a server that the engine cannot trust with a claim."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from tests.operate.checks import DOCTOR, complaints, examine
+from tests.engine import Engine
+
+
+def test_the_version_is_told(engine: Engine) -> None:
+    version = engine.db.info.parameter_status("server_version")
+    told = {check.check_name: check.detail for check in examine(engine.db)}
+    assert told["server version"].split()[0] == str(version).split()[0]
+
+
+def test_commits_that_may_be_lost_are_noticed(engine: Engine) -> None:
+    for setting in ("off", "local"):
+        engine.db.execute(f"set local synchronous_commit = {setting}")
+        assert complaints(engine.db) == {
+            "server keeps commits": f"fsync on, synchronous_commit {setting}, "
+            "full_page_writes on, in recovery f"
+        }
+
+
+def test_a_right_of_everybody_to_create_temporary_objects_is_noticed(engine: Engine) -> None:
+    name = engine.db.info.dbname
+    grant = sql.SQL("grant temporary on database {} to public").format(sql.Identifier(name))
+    engine.db.execute(grant)
+    (found,) = [row for row in engine.db.execute(DOCTOR) if not row[1]]
+    assert found == (
+        "nobody may create temporary objects",
+        False,
+        f"database {name}",
+        f"revoke temporary on database {name} from public",
+    )
+    engine.db.execute(found[3])
+    assert complaints(engine.db) == {}

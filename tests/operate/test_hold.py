@@ -1,0 +1,96 @@
+"""What an operator can stop; `test_claim_transfers.py` shows that it is then not sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from tests.conftest import Connection, login_name
+from tests.engine import Engine, success
+from tests.schema.refusals import Refusal, refusal
+
+HOLD = "select payout_api.hold(p_scope => %s, p_reason => %s, p_subject => %s)"
+
+
+@pytest.mark.parametrize(
+    ("scope", "subject"),
+    [("engine", None), ("currency", "usd"), ("payee", "seller_1"), ("settlement", "set_1")],
+)
+def test_a_hold_is_placed_and_noted_with_who_and_why(
+    acted_engine: Engine, scope: str, subject: str | None
+) -> None:
+    acted_engine.settle()
+    hold_id = acted_engine.hold(scope, subject)
+    operator = login_name("payout_operator")
+    assert acted_engine.db.execute(
+        "select hold_id, scope, subject, reason, placed_by, released_at from payout.holds"
+    ).fetchall() == [(hold_id, scope, subject, "to look", operator, None)]
+    assert acted_engine.db.execute(
+        "select action, subject, reason, (details ->> 'hold_id')::bigint, acted_by "
+        "from payout.operator_actions where action = 'hold'"
+    ).fetchall() == [
+        ("hold", " ".join(filter(None, [scope, subject])), "to look", hold_id, operator)
+    ]
+
+
+def test_what_is_on_hold_stays_on_hold_once(engine: Engine) -> None:
+    engine.settle()
+    first = engine.hold("payee", "seller_1")
+    assert engine.hold("payee", "seller_1") == first
+    assert len(engine.open_holds()) == 1
+    actions = engine.db.execute("select from payout.operator_actions where action = 'hold'")
+    assert actions.rowcount == 1
+
+
+def test_what_was_released_can_be_held_again(engine: Engine) -> None:
+    engine.settle()
+    first = engine.hold("settlement", "set_1")
+    engine.release_holds()
+    assert engine.hold("settlement", "set_1") != first
+
+
+def test_what_a_worker_holds_already_is_still_taken_when_it_reports(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    engine.hold("engine")
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+
+
+@pytest.mark.parametrize(
+    ("scope", "reason", "subject", "message"),
+    [
+        ("galaxy", "why", "x", "cannot hold galaxy x for reason 'why'"),
+        (None, "why", "x", "cannot hold null x for reason 'why'"),
+        ("engine", "why", "x", "cannot hold engine x for reason 'why'"),
+        ("payee", "why", None, "cannot hold payee without subject for reason 'why'"),
+        ("engine", " ", None, "cannot hold engine without subject for reason ' '"),
+        ("engine", None, None, "cannot hold engine without subject for reason null"),
+    ],
+)
+def test_a_hold_without_what_it_needs_is_refused(
+    engine: Engine, scope: str | None, reason: str | None, subject: str | None, message: str
+) -> None:
+    assert refusal(engine.db, HOLD, [scope, reason, subject]) == Refusal("SP313", message)
+
+
+@pytest.mark.parametrize(
+    ("scope", "subject"),
+    [("currency", "USD"), ("currency", "xxx"), ("payee", "seller_9"), ("settlement", "set_9")],
+)
+def test_a_hold_that_would_hold_nothing_is_refused(
+    engine: Engine, scope: str, subject: str
+) -> None:
+    """Whoever mistypes a name must not believe that something has stopped."""
+    engine.settle()
+    assert refusal(engine.db, HOLD, [scope, "why", subject]) == Refusal(
+        "SP310", f"there is no {scope} {subject} to hold"
+    )
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
+def test_only_an_operator_may_hold(visit: Callable[..., Connection], role: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        visit(role).execute(HOLD, ["engine", "why", None])
+    assert caught.value.diag.message_primary == "permission denied for function hold"

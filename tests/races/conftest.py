@@ -1,0 +1,31 @@
+"""Two applications, and the seed of what some of these tests leave to chance."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Connection
+from tests.settle.marketplace import register
+
+@pytest.fixture
+def first(connect: Callable[..., Connection]) -> Connection:
+    first = connect("payout_app")
+    register(first, "seller_1", "seller_2")
+    return first
+
+
+@pytest.fixture
+def second(connect: Callable[..., Connection]) -> Connection:
+    return connect("payout_app", person=2)
+
+
+@pytest.fixture
+def seed() -> int:
+    """The seed of this run; pytest shows what is printed here when the test fails."""
+    seed = int(os.environ.get("PAYOUT_TEST_SEED", random.SystemRandom().randrange(2**32)))
+    print(f"PAYOUT_TEST_SEED={seed}")
+    return seed

@@ -1,0 +1,72 @@
+"""What test mode says must not count once the database is back in live mode."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from psycopg.types.json import Jsonb
+
+from tests.engine import Engine, no_answer
+from tests.operate.test_change_stripe_account import (
+    CHANGE,
+    LIVE,
+    STAGING,
+    TEST,
+    USED_IN_TEST_MODE,
+)
+from tests.reconcile.listing import Begun, event, ours, report
+from tests.schema.refusals import refusal, wait_until_blocked
+
+BACK = [*LIVE, "it was the wrong database"]
+BEGIN = "select * from payout_api.begin_reconcile('worker_1', %s, %s)"
+
+
+def test_what_a_run_adopted_in_test_mode_is_not_taken_back_to_live_mode(engine: Engine) -> None:
+    """A staging copy has paid the same settlement in test mode; here it was never sent."""
+    engine.claim(account=LIVE)
+    (transfer,) = engine.settle(pay_after="2030-01-01")
+    engine.db.execute(CHANGE, TEST)
+    (row,) = engine.db.execute(BEGIN, STAGING).fetchall()
+    report(engine.db, Begun(*row), ours(engine.db, "tr_test"))
+    assert engine.progress(transfer).state == "paid"
+    assert refusal(engine.db, CHANGE, BACK) == USED_IN_TEST_MODE
+
+
+def take_event(engine: Engine) -> None:
+    """Take an event of the test account about what set_1 owes."""
+    ((query,),) = engine.worker.execute(
+        "select query from payout_api.next_events_query(%s, %s)", STAGING
+    ).fetchall()
+    page = Jsonb([event(1, ours(engine.db, "tr_test", amount_reversed=100))])
+    engine.worker.execute(
+        "select payout_api.report_events_page(%s, null, %s, false)", [Jsonb(query), page]
+    )
+
+
+def test_nor_is_what_an_event_has_settled(shared_engine: Engine) -> None:
+    """This one may have been sent in live mode: had it stayed open, the way back were refused."""
+    engine = shared_engine
+    engine.claim(account=LIVE)
+    (transfer,) = engine.settle()
+    engine.report(no_answer(*engine.claim(account=LIVE)))
+    engine.operator.execute(CHANGE, TEST)
+    take_event(engine)
+    assert engine.progress(transfer).state == "paid"
+    assert refusal(engine.operator, CHANGE, BACK) == USED_IN_TEST_MODE
+
+
+def test_nor_what_one_is_about_to_settle(
+    shared_engine: Engine, background: ThreadPoolExecutor
+) -> None:
+    engine = shared_engine
+    engine.claim(account=LIVE)
+    engine.settle(pay_after="2030-01-01")
+    engine.operator.execute(CHANGE, TEST)
+    engine.worker.execute("begin")
+    take_event(engine)
+    changing = background.submit(refusal, engine.operator, CHANGE, BACK)
+    with suppress(AssertionError):
+        wait_until_blocked(engine.db, engine.operator, by=changing)
+    engine.worker.execute("commit")
+    assert changing.result() == USED_IN_TEST_MODE

@@ -1,0 +1,30 @@
+"""A worker sees that a run goes on, and another one brings its last page before it reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.conftest import Connection
+from tests.engine import Engine
+from tests.reconcile.listing import ACCOUNT, BEGIN, begin, report
+from tests.schema.refusals import wait_until_blocked
+from tests.races.pauses import GO_ON, PAUSE, SLOW
+
+
+def test_there_is_always_a_run_to_go_on_with(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    db, second = shared_engine.db, connect("payout_worker", person=2)
+    run = begin(db)
+    db.execute(PAUSE)
+    second.execute(SLOW)
+
+    def begin_slowly() -> int:
+        return len(second.execute(BEGIN, ["worker_2", ACCOUNT, False]).fetchall())
+
+    waiting = background.submit(begin_slowly)
+    wait_until_blocked(db, second, by=waiting)
+    report(db, run)
+    db.execute(GO_ON)
+    assert waiting.result() == 1

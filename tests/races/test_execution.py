@@ -1,0 +1,249 @@
+"""What comes between two looks of claims, reports, sweeps and holds.
+
+Every pause is made by a lock that somebody else holds for a moment, as maintenance or an
+operator's open transaction does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from psycopg.conninfo import make_conninfo
+
+from tests.conftest import Connection
+from tests.engine import Engine, rate_limited, success
+from tests.reconcile.listing import ours, reconcile, with_account
+from tests.settle.marketplace import refused
+from tests.schema.refusals import Refusal, wait_until_blocked
+from payout_engine.database import Database
+from payout_engine.reporter import Reporter
+
+RELEASE = "select payout_api.release_hold(%s, 'looked')"
+HOLD = "select payout_api.hold(%s, 'to look', %s)"
+
+
+def lock(db: Connection, table: str) -> None:
+    db.execute("begin")
+    db.execute(f"lock table {table} in access exclusive mode")
+
+
+def test_a_transfer_that_is_first_sent_during_a_sweep_is_not_taken_for_one_of_the_future(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    """The sweep asks the time, seals, and only then looks for keys that were sent later."""
+    engine, sweeper = shared_engine, connect("payout_worker", person=2)
+    (transfer,) = engine.settle()
+    lock(engine.db, "payout.seal_marks")
+    sweeping = background.submit(engine.sweep, connection=sweeper)
+    wait_until_blocked(engine.db, sweeper, by=sweeping)
+    engine.report_one(rate_limited(engine.claim_one()))
+    engine.db.execute("commit")
+    sweep = sweeping.result()
+
+    assert (engine.progress(transfer).state, sweep.transfers_parked) == ("retry_wait", 0)
+
+
+def test_a_lease_given_during_a_sweep_that_waited_is_not_one_of_the_future(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    """A sweep in psql has no statement_timeout; here leases are short instead of the wait long."""
+    engine, sweeper = shared_engine, connect("payout_operator")
+    engine.set(http_deadline_for="500 ms", lease_for="1 s")
+    (transfer,) = engine.settle()
+    lock(engine.db, "payout.seal_marks")
+    sweeping = background.submit(engine.sweep, connection=sweeper)
+    wait_until_blocked(engine.db, sweeper, by=sweeping)
+    time.sleep(1.2)  # no lock can be awaited for this: the sweeper's own clock has to go on
+    engine.claim_one()
+    engine.db.execute("commit")
+    sweeping.result()
+
+    assert engine.progress(transfer).state == "in_flight"
+
+
+def test_leases_that_were_given_under_a_longer_setting_are_not_of_the_future(
+    shared_engine: Engine,
+) -> None:
+    engine = shared_engine
+    (transfer,) = engine.settle()
+    engine.claim_one()
+    engine.set(http_deadline_for="8 s", lease_for="12 s")
+    engine.sweep()
+    assert engine.progress(transfer).state == "in_flight"
+
+
+def test_an_outcome_of_a_transfer_that_appears_between_two_looks_is_stored(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    """A restored database gives the number of a lost transfer to another one.
+
+    The report locks nothing, judges nothing, waits, and then finds that the transfer is known.
+    """
+    engine, reporter = shared_engine, connect("payout_worker", person=2)
+    outcome = {
+        "payout_transfer_id": 1,
+        "generation": 1,
+        "attempt": 1,
+        "idempotency_key": "of_the_lost_database:1",
+        "signal": "response",
+        "http_status": 200,
+        "stripe_transfer_id": "tr_lost",
+    }
+    lock(engine.db, "payout.discrepancies")
+    reporting = background.submit(engine.report, outcome, connection=reporter)
+    wait_until_blocked(engine.db, reporter, by=reporting)
+    assert engine.settle() == [1]
+    engine.db.execute("commit")
+    reports = reporting.result()
+
+    stored = engine.db.execute(
+        "select stripe_transfer_id from payout.discrepancies "
+        "union all select stripe_transfer_id from payout.transfer_observations"
+    ).fetchall()
+    assert stored == [("tr_lost",)]
+    assert [report.verdict for report in reports] == ["alarm"]
+
+
+def test_a_claim_hands_out_nothing_of_a_settlement_that_it_has_put_on_hold_itself(
+    shared_engine: Engine,
+) -> None:
+    """What was seen at Stripe contradicts one transfer; another one is in the same claim."""
+    engine = with_account(shared_engine)
+    reconcile(engine.db, ours(engine.db, amount=1, payee_id="seller_1"))
+    engine.settle("seller_1", "seller_2")
+    claims = engine.claim()
+    assert ("settlement", "set_1", "answer_contradicts_request") in engine.open_holds()
+    assert claims == []
+
+
+def test_what_is_on_hold_one_way_or_the_other_all_the_time_is_not_handed_out(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    """The claim looks for a hold on the engine, waits, and looks for the other holds."""
+    engine, worker = shared_engine, connect("payout_worker", person=2)
+    engine.settle()
+    hold_id = engine.hold("settlement", "set_1")
+    lock(engine.db, "payout.transfer_states")
+    claiming = background.submit(engine.claim, connection=worker)
+    wait_until_blocked(engine.db, worker, by=claiming)
+    with engine.operator.transaction():
+        engine.hold("engine")
+        engine.operator.execute(RELEASE, [hold_id])
+    engine.db.execute("commit")
+
+    assert claiming.result() == []
+
+
+def test_nothing_is_handed_out_by_a_claim_that_has_chosen_nothing_when_the_engine_is_held(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    engine, worker = shared_engine, connect("payout_worker", person=2)
+    engine.settle()
+    lock(engine.db, "payout.transfer_states")
+    claiming = background.submit(engine.claim, connection=worker)
+    wait_until_blocked(engine.db, worker, by=claiming)
+    engine.hold("engine")
+    engine.db.execute("commit")
+
+    assert claiming.result() == []
+
+
+def test_who_is_told_that_it_is_on_hold_does_not_commit_behind_its_release(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    """The release waits."""
+    engine, second = shared_engine, connect("payout_operator", person=2)
+    engine.settle()
+    hold_id = engine.hold("payee", "seller_1")
+    second.execute("begin")
+    second.execute(HOLD, ["payee", "seller_1"])
+    releasing = background.submit(engine.operator.execute, RELEASE, [hold_id])
+    wait_until_blocked(engine.db, engine.operator, by=releasing)
+    assert [hold[:2] for hold in engine.open_holds()] == [("payee", "seller_1")]
+    second.execute("commit")
+    releasing.result()
+    assert engine.open_holds() == []
+
+
+def test_a_release_does_not_undo_the_hold_of_an_alarm_that_nobody_could_see_yet(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    """The alarm finds its settlement on hold; before it commits, that hold is released."""
+    engine, second = shared_engine, connect("payout_operator", person=2)
+    engine.settle("seller_1", "seller_2", settlement_id="set_1")
+    engine.settle("seller_3", settlement_id="set_2")
+    first, other, third = engine.claim()
+    engine.report(rate_limited(other))
+    hold_id = engine.hold("settlement", "set_1")
+    second.execute("begin")
+    second.execute(HOLD, ["settlement", "set_2"])
+    reporting = background.submit(
+        engine.report,
+        success(first, amount_minor=1),
+        success(third, amount_minor=1, stripe_transfer_id="tr_3"),
+    )
+    wait_until_blocked(engine.db, engine.worker, by=reporting)
+    releasing = background.submit(refused, engine.operator.execute, RELEASE, [hold_id])
+    wait_until_blocked(engine.db, engine.operator, by=releasing)
+    second.execute("commit")
+    assert [report.verdict for report in reporting.result()] == ["alarm", "alarm"]
+    assert releasing.result() == Refusal("SP402", f"hold {hold_id}: another alarm came meanwhile")
+
+    engine.make_due()
+    assert engine.claim() == []
+
+
+def test_one_outcome_that_waits_for_a_lock_does_not_hold_up_the_others(
+    shared_engine: Engine, connect: Callable[..., Connection], dsn: Callable[..., str]
+) -> None:
+    """An operator's open transaction has placed the hold that an alarm wants to place as well.
+
+    The call ends by its statement_timeout, and is made again as it was, with all its outcomes.
+    """
+    engine, second = shared_engine, connect("payout_operator", person=2)
+    engine.settle("seller_1", settlement_id="set_1")
+    (paid,) = engine.settle("seller_2", settlement_id="set_2")
+    first, other = engine.claim()
+    second.execute("begin")
+    second.execute(HOLD, ["settlement", "set_1"])
+
+    async def report() -> None:
+        url = make_conninfo(dsn("payout_worker"), options="-c statement_timeout=500ms")
+        async with Database(url) as database:
+            reporter = Reporter(database=database)
+            reporter.add(success(first, amount_minor=1))
+            reporter.add(success(other, stripe_transfer_id="tr_2"))
+            await reporter.flush(seconds=5)
+            await reporter.close(seconds=0)
+
+    asyncio.run(report())
+    state = engine.progress(paid).state
+    second.execute("rollback")
+    assert state == "paid"
+
+
+def test_what_somebody_else_releases_is_held_anew(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    engine, second = shared_engine, connect("payout_operator", person=2)
+    engine.settle()
+    released_id = engine.hold("payee", "seller_1")
+    second.execute("begin")
+    second.execute(RELEASE, [released_id])
+    holding = background.submit(engine.hold, "payee", "seller_1")
+    wait_until_blocked(engine.db, engine.operator, by=holding)
+    second.execute("commit")
+    assert holding.result() > released_id
+    assert [hold[:2] for hold in engine.open_holds()] == [("payee", "seller_1")]
+
+
+def test_two_successes_with_the_same_stripe_id_are_told_apart(shared_engine: Engine) -> None:
+    """Both are judged by a look at what was paid before either."""
+    engine = shared_engine
+    engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    reports = engine.report(success(first), success(second))
+    assert [report.verdict for report in reports] == ["ok", "alarm"]

@@ -1,0 +1,34 @@
+"""Two workers claim for the first time at once: the second looks for the adoption, then for attempts.
+
+The first one commits both in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.conftest import Connection
+from tests.engine import Engine
+from tests.identity.identities import refused_claim
+from tests.schema.refusals import wait_until_blocked
+from tests.races.pauses import GO_ON, PAUSE, SLOW
+
+
+def test_the_second_is_not_told_that_this_is_a_copy(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    db, second = shared_engine.db, connect("payout_worker", person=2)
+    shared_engine.settle()
+    db.execute(
+        "insert into payout.adoptions (system_identifier, timeline_id, database_oid, table_oid, "
+        "is_installation, reason, recorded_at) select w.*, true, 'installed', "
+        "now() - interval '1 day' from payout.database_identity() as w"
+    )
+    db.execute(PAUSE)
+    second.execute(SLOW)
+    waiting = background.submit(refused_claim, second)
+    wait_until_blocked(db, second, by=waiting)
+    shared_engine.claim_one()
+    db.execute(GO_ON)
+    assert waiting.result() is None

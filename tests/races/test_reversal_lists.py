@@ -1,0 +1,35 @@
+"""Lists of reversals that are read at different times, and do not agree with each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine import Engine
+from tests.reconcile.listing import Finding, findings, ours, pay, reconcile, with_account
+from tests.reconcile.test_report_reversals import balances, claim, report, reversal
+
+CONTRADICTS = Finding("reversals_contradict_transfer", "tr_1", None)
+
+
+@pytest.fixture
+def paid(engine: Engine) -> Engine:
+    with_account(engine)
+    pay(engine, "seller_1")
+    reconcile(engine.db, ours(engine.db, amount_reversed=900))
+    return engine
+
+
+def test_no_more_is_booked_than_was_paid_whatever_each_list_says(paid: Engine) -> None:
+    """The second list has lost the first reversal; together they take back more than was paid."""
+    report(paid, reversal(1, 900))
+    report(paid, reversal(2, 900))
+    assert balances(paid)["payable:seller_1"] <= 1500
+    assert CONTRADICTS in findings(paid)
+
+
+def test_what_is_taken_back_while_a_bad_list_is_under_way_is_read(paid: Engine) -> None:
+    """The list was read before; the run that saw more asked for another look, and it is lost."""
+    assert claim(paid) == ["tr_1"]
+    reconcile(paid.db, ours(paid.db, amount_reversed=1000))
+    report(paid, reversal(1, 900, currency="eur"))
+    assert claim(paid) == ["tr_1"]

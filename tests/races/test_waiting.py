@@ -1,0 +1,534 @@
+"""Two at once: who comes second waits for the first, and then does what is right.
+
+Every interleaving is made by hand: the second statement runs in a thread, and the first goes on
+when Postgres says that the second waits for a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import pytest
+
+from tests.conftest import Connection
+from tests.settle.marketplace import (
+    complete,
+    insert_lines,
+    insert_settlement,
+    jobs,
+    line,
+    refused,
+    register,
+    settle,
+    transfers,
+    writes_nothing,
+)
+from tests.schema.refusals import Refusal, duplicate_refusal, wait_until_blocked
+
+LINES: Final = [line("1", "seller_1", 700), line("2", "seller_2", 800)]
+COMPLETE: Final = "update payout.settlements set state = 'complete' where settlement_id = 'set_1'"
+LATE_LINE: Final = Refusal("SP102", "settlement set_1 is complete: its lines cannot be changed")
+TRY_AGAIN: Final = Refusal("40001", "could not serialize access due to concurrent update")
+DEADLOCK: Final = Refusal("40P01", "deadlock detected")
+
+Act = Callable[[Connection], object]
+
+
+@pytest.fixture
+def first(connect: Callable[..., Connection]) -> Connection:
+    first = connect("payout_app")
+    register(first, "seller_1", "seller_2")
+    return first
+
+
+@pytest.fixture
+def second(connect: Callable[..., Connection]) -> Connection:
+    return connect("payout_app", person=2)
+
+
+def call(app: Connection) -> object:
+    return complete(app, "set_1", LINES)
+
+
+def insert(app: Connection) -> None:
+    settle(app, "set_1", LINES)
+
+
+def update(app: Connection) -> object:
+    return app.execute(COMPLETE).rowcount
+
+
+@pytest.mark.parametrize("loser", [call, insert])
+@pytest.mark.parametrize("winner", [call, insert])
+def test_when_the_first_rolls_back_the_next_makes_the_job(
+    winner: Act,
+    loser: Act,
+    db: Connection,
+    first: Connection,
+    second: Connection,
+    background: ThreadPoolExecutor,
+) -> None:
+    first.execute("begin")
+    winner(first)
+    first.execute("set constraints all immediate")
+    waiting = background.submit(loser, second)
+    wait_until_blocked(db, second)
+    first.execute("rollback")
+    waiting.result()
+
+    assert jobs(db) == ["set_1"]
+    assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+
+@pytest.mark.parametrize("loser", [call, update])
+@pytest.mark.parametrize("winner", [call, update])
+def test_when_the_first_completion_rolls_back_the_next_makes_the_job(
+    winner: Act,
+    loser: Act,
+    db: Connection,
+    first: Connection,
+    second: Connection,
+    background: ThreadPoolExecutor,
+) -> None:
+    insert_settlement(first, "set_1", LINES, state="pending")
+
+    first.execute("begin")
+    winner(first)
+    first.execute("set constraints all immediate")
+    waiting = background.submit(loser, second)
+    wait_until_blocked(db, second)
+    first.execute("rollback")
+    waiting.result()
+
+    assert jobs(db) == ["set_1"]
+    assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+
+def test_when_the_first_dies_the_next_makes_the_job(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    first.execute("begin")
+    call(first)
+    waiting = background.submit(call, second)
+    wait_until_blocked(db, second)
+    db.execute("select pg_terminate_backend(%s)", [first.info.backend_pid])
+    first.close()
+    waiting.result()
+
+    assert jobs(db) == ["set_1"]
+
+
+def test_who_calls_second_gets_the_job_of_the_first(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    first.execute("begin")
+    job = call(first)
+    waiting = background.submit(call, second)
+    wait_until_blocked(db, second)
+    first.execute("commit")
+
+    assert waiting.result() == job
+    assert jobs(db) == ["set_1"]
+
+
+def test_who_inserts_second_is_told_that_it_is_there(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    first.execute("begin")
+    call(first)
+    waiting = background.submit(refused, insert, second)
+    wait_until_blocked(db, second)
+    first.execute("commit")
+
+    assert waiting.result() == duplicate_refusal("settlements_pkey")
+    assert jobs(db) == ["set_1"]
+
+
+def test_who_updates_second_changes_nothing(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    insert_settlement(first, "set_1", LINES, state="pending")
+
+    first.execute("begin")
+    call(first)
+    waiting = background.submit(update, second)
+    wait_until_blocked(db, second)
+    first.execute("commit")
+
+    assert waiting.result() == 1
+    assert jobs(db) == ["set_1"]
+
+
+def test_who_calls_second_with_other_content_is_refused(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    first.execute("begin")
+    call(first)
+    other = [LINES[0], line("2", "seller_2", 801)]
+    waiting = background.submit(refused, complete, second, "set_1", other)
+    wait_until_blocked(db, second)
+    first.execute("commit")
+
+    assert waiting.result() == Refusal(
+        "SP307", "settlement set_1 exists with other content: line 2"
+    )
+
+
+def test_who_calls_during_an_edit_is_told_how_the_settlement_became(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    insert_settlement(first, "set_1", LINES, state="pending")
+
+    first.execute("begin")
+    # The sum stays the same: only the comparison can tell.
+    first.execute("update payout.settlement_lines set payee_id = 'seller_1' where line_id = '2'")
+    waiting = background.submit(refused, complete, second, "set_1", LINES)
+    wait_until_blocked(db, second)
+    first.execute("commit")
+
+    assert waiting.result() == Refusal(
+        "SP307", "settlement set_1 exists with other content: line 2"
+    )
+    assert jobs(db) == []
+
+
+def test_two_that_schedule_a_settlement_without_its_job_get_the_same_one(
+    db: Connection, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    register(db, "seller_1", "seller_2")
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")
+        insert_settlement(db, "set_1", LINES)
+    first, second = connect("payout_owner"), connect("payout_owner", person=2)
+    schedule = "select payout.schedule_payout_job('set_1')"
+
+    first.execute("begin")
+    made = first.execute(schedule).fetchall()
+    waiting = background.submit(second.execute, schedule)
+    wait_until_blocked(db, second)
+    first.execute("commit")
+
+    assert waiting.result().fetchall() == made
+    assert jobs(db) == ["set_1"]
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+@pytest.mark.parametrize("act", [call, update])
+def test_who_comes_second_with_an_older_snapshot_has_to_try_again(
+    act: Act, level: str, db: Connection, first: Connection, second: Connection
+) -> None:
+    insert_settlement(first, "set_1", LINES, state="pending")
+    second.execute(f"begin isolation level {level}")
+    second.execute("select from payout.settlements")
+
+    job = call(first)
+    assert refused(act, second) == TRY_AGAIN
+    second.execute("rollback")
+
+    assert complete(second, "set_1", LINES) == job
+    assert jobs(db) == ["set_1"]
+
+
+# A line is either counted by the completion of its settlement or refused.
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor) "
+        "values ('set_1', '3', 'seller_1', 1)",
+        "update payout.settlement_lines set amount_minor = 701 where line_id = '1'",
+        "update payout.settlement_lines set payee_id = 'seller_2'",
+        "delete from payout.settlement_lines where line_id = '1'",
+    ],
+    ids=["added", "of another amount", "of another payee", "deleted"],
+)
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_completion_with_an_older_snapshot_does_not_miss_a_line(
+    level: str, change: str, db: Connection, first: Connection, second: Connection
+) -> None:
+    insert_settlement(first, "set_1", LINES, state="pending")
+    second.execute(f"begin isolation level {level}")
+    second.execute("select from payout.settlements")
+
+    first.execute(change.encode())
+
+    assert refused(update, second) == TRY_AGAIN
+    second.execute("rollback")
+    assert jobs(db) == []
+
+
+def test_a_line_before_its_settlement_does_not_slip_in_behind_the_completion(
+    db: Connection, first: Connection, second: Connection
+) -> None:
+    """The line cannot see the settlement, nor the settlement the line, until both commit."""
+    first.execute("begin")
+    insert_settlement(first, "set_1", LINES)
+    second.execute("begin")
+    insert_lines(second, "set_1", [line("3", "seller_1", 1)])
+    first.execute("commit")
+
+    with writes_nothing(db):
+        assert refused(second.execute, "commit") == LATE_LINE
+
+
+def test_a_line_before_its_settlement_does_not_slip_in_behind_a_later_completion(
+    db: Connection, first: Connection, second: Connection
+) -> None:
+    second.execute("begin")
+    insert_lines(second, "set_1", [line("3", "seller_1", 1)])
+    insert_settlement(first, "set_1", LINES, state="pending")
+    update(first)
+
+    with writes_nothing(db):
+        assert refused(second.execute, "commit") == LATE_LINE
+
+
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+def test_a_line_before_its_settlement_is_seen_by_a_completion_that_comes_later(
+    level: str, db: Connection, first: Connection, second: Connection
+) -> None:
+    second.execute("begin")
+    insert_lines(second, "set_1", [line("3", "seller_1", 1)])
+    insert_settlement(first, "set_1", LINES, state="pending")
+    first.execute(f"begin isolation level {level}")
+    first.execute("select from payout.settlements")
+    second.execute("commit")
+
+    if level == "read committed":
+        update(first)
+        assert refused(first.execute, "commit") == Refusal(
+            "SP303", "settlement set_1: lines add up to 1501, total_minor is 1500, difference -1"
+        )
+    else:
+        assert refused(update, first) == TRY_AGAIN
+        first.execute("rollback")
+    assert jobs(db) == []
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_line_before_its_settlement_is_refused_when_it_cannot_see_it_at_commit(
+    level: str, db: Connection, first: Connection, second: Connection
+) -> None:
+    second.execute(f"begin isolation level {level}")
+    insert_lines(second, "set_1", [line("3", "seller_1", 1)])
+    insert(first)
+
+    with writes_nothing(db):
+        assert refused(second.execute, "commit") == Refusal(
+            "SP402", "settlement set_1 does not exist, or not yet when this transaction began"
+        )
+
+
+def test_a_settlement_that_gets_a_line_meanwhile_is_not_deleted(
+    db: Connection,
+    first: Connection,
+    connect: Callable[..., Connection],
+    background: ThreadPoolExecutor,
+) -> None:
+    insert_settlement(first, "set_1", [], state="pending", total_minor=1)
+    owner = connect("payout_owner")
+
+    first.execute("begin")
+    insert_lines(first, "set_1", [line("1", "seller_1", 1)])
+    waiting = background.submit(refused, owner.execute, "delete from payout.settlements")
+    wait_until_blocked(db, owner)
+    first.execute("commit")
+
+    assert waiting.result() == Refusal("SP102", "settlement set_1 has lines and cannot be deleted")
+
+
+def test_a_settlement_that_is_deleted_meanwhile_gets_no_line(
+    db: Connection,
+    first: Connection,
+    connect: Callable[..., Connection],
+    background: ThreadPoolExecutor,
+) -> None:
+    insert_settlement(first, "set_1", [], state="pending", total_minor=1)
+    owner = connect("payout_owner")
+
+    owner.execute("begin")
+    owner.execute("delete from payout.settlements")
+    first.execute("begin")
+    waiting = background.submit(insert_lines, first, "set_1", [line("1", "seller_1", 1)])
+    wait_until_blocked(db, first)
+    owner.execute("commit")
+    waiting.result()
+
+    assert refused(first.execute, "commit") == Refusal("SP310", "settlement set_1 does not exist")
+    assert db.execute("select from payout.settlement_lines").rowcount == 0
+
+
+def test_two_that_add_a_line_and_complete_wait_and_do_not_deadlock(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    insert_settlement(first, "set_1", LINES[:1], state="pending", total_minor=1500)
+
+    first.execute("begin")
+    insert_lines(first, "set_1", LINES[1:])
+    waiting = background.submit(refused, insert_lines, second, "set_1", [line("3", "seller_1", 1)])
+    wait_until_blocked(db, second)
+    update(first)
+    first.execute("commit")
+
+    assert waiting.result() == LATE_LINE
+    assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+
+# What has nothing to do with each other does not wait; what waits does not deadlock.
+
+
+def opposite_orders(payees: list[str]) -> list[list[dict[str, Any]]]:
+    orders = [payees, payees[::-1]]
+    return [[line(str(number), payee, 5) for number, payee in enumerate(order)] for order in orders]
+
+
+def test_settlements_of_the_same_payees_in_opposite_order_do_not_wait(
+    db: Connection, first: Connection, second: Connection
+) -> None:
+    forth, back = opposite_orders(["seller_1", "seller_2"])
+
+    first.execute("begin")
+    complete(first, "set_1", forth[:1])
+    second.execute("begin")
+    complete(second, "set_2", back[:1])
+    # With a lock on the payees or their accounts these two would wait for each other.
+    complete(first, "set_3", forth[1:])
+    complete(second, "set_4", back[1:])
+    first.execute("commit")
+    second.execute("commit")
+
+    assert jobs(db) == ["set_1", "set_2", "set_3", "set_4"]
+
+
+def test_transactions_of_the_same_settlements_in_the_same_order_wait(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    def complete_both(app: Connection) -> list[int]:
+        with app.transaction():
+            return [complete(app, "set_1", LINES), complete(app, "set_2", LINES)]
+
+    first.execute("begin")
+    made = [complete(first, "set_1", LINES)]
+    waiting = background.submit(complete_both, second)
+    wait_until_blocked(db, second)
+    made.append(complete(first, "set_2", LINES))
+    first.execute("commit")
+
+    assert waiting.result() == made
+    assert jobs(db) == ["set_1", "set_2"]
+
+
+def test_of_two_transactions_in_opposite_order_one_is_told_to_try_again(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    second.execute("begin")
+    complete(second, "set_2", LINES)
+    first.execute("begin")
+    complete(first, "set_1", LINES)
+    waiting = background.submit(refused, complete, first, "set_2", LINES)
+    wait_until_blocked(db, first)
+    outcomes = [refused(complete, second, "set_1", LINES)]
+    outcomes[:0] = [waiting.result()] if outcomes[0] is None else []
+    if outcomes == [DEADLOCK]:
+        second.execute("rollback")
+        assert waiting.result() is None
+        first.execute("commit")
+    else:
+        assert outcomes == [DEADLOCK, None]
+        first.execute("rollback")
+        second.execute("commit")
+    assert jobs(db) == ["set_1", "set_2"]
+
+    # Whoever was told to, tries again.
+    for app in (first, second):
+        complete(app, "set_1", LINES)
+        complete(app, "set_2", LINES)
+    assert jobs(db) == ["set_1", "set_2"]
+
+
+# Accounts of payees.
+
+
+def accounts(db: Connection) -> list[str]:
+    rows = db.execute("select stripe_account_id from payout.payee_accounts order by 1")
+    return [row[0] for row in rows]
+
+
+def register_account(app: Connection, account: str) -> None:
+    app.execute("select payout_api.register_payee('newcomer', %s)", [account])
+
+
+@pytest.mark.parametrize(
+    ("second_account", "history"),
+    [("acct_1", ["acct_1"]), ("acct_2", ["acct_1", "acct_2"])],
+    ids=["the same account", "another account"],
+)
+@pytest.mark.parametrize("is_known", [False, True], ids=["a new payee", "a known payee"])
+def test_two_registrations_at_once_have_an_order(
+    second_account: str,
+    history: list[str],
+    is_known: bool,
+    db: Connection,
+    first: Connection,
+    second: Connection,
+    background: ThreadPoolExecutor,
+) -> None:
+    if is_known:
+        first.execute("select payout_api.register_payee('newcomer')")
+
+    first.execute("begin")
+    register_account(first, "acct_1")
+    waiting = background.submit(register_account, second, second_account)
+    wait_until_blocked(db, second)
+    first.execute("commit")
+    waiting.result()
+
+    assert db.execute(
+        "select stripe_account_id from payout.payee_accounts where payee_id = 'newcomer' "
+        "order by payee_account_id"
+    ).fetchall() == [(account,) for account in history]
+
+
+def test_a_registration_that_is_rolled_back_leaves_the_payee_to_the_next(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    first.execute("begin")
+    register_account(first, "acct_1")
+    waiting = background.submit(register_account, second, "acct_2")
+    wait_until_blocked(db, second)
+    first.execute("rollback")
+    waiting.result()
+
+    assert "acct_1" not in accounts(db)
+    assert "acct_2" in accounts(db)
+
+
+def test_an_account_that_is_being_changed_does_not_make_settlements_wait(
+    db: Connection, first: Connection, second: Connection
+) -> None:
+    first.execute("begin")
+    first.execute("select payout_api.register_payee('seller_1', 'acct_moved')")
+    second.execute("set lock_timeout = '2s'")
+    complete(second, "set_1", LINES)
+    first.execute("commit")
+    complete(second, "set_2", LINES)
+
+    assert db.execute(
+        "select settlement_id, destination from payout.payout_transfers "
+        "where payee_id = 'seller_1' order by 1"
+    ).fetchall() == [("set_1", "acct_seller_1"), ("set_2", "acct_moved")]
+
+
+def test_a_settlement_under_way_does_not_make_a_change_of_account_wait(
+    db: Connection, first: Connection, second: Connection
+) -> None:
+    first.execute("begin")
+    complete(first, "set_1", LINES)
+    second.execute("set lock_timeout = '2s'")
+    second.execute("select payout_api.register_payee('seller_1', 'acct_moved')")
+    first.execute("commit")
+
+    assert "acct_moved" in accounts(db)

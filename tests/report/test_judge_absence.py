@@ -1,0 +1,254 @@
+"""Rule Q: when a list without the transfer proves that Stripe will never have made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.engine import (
+    Claim,
+    Engine,
+    LookupReport,
+    Outcome,
+    Sweep,
+    listed,
+    no_answer,
+    outcome,
+    refusal_by_stripe,
+    success,
+)
+
+ABSENT = LookupReport(True, "ok", "parked")
+GIVEN_UP = LookupReport(True, "ok", "failed")
+
+
+def mismatch(claim: Claim) -> Outcome:
+    """Return the answer that the key was used with another request: parked at once."""
+    return outcome(
+        claim, "response", http_status=400, error_type="idempotency_error", error_message="Keys …"
+    )
+
+
+def failed_500(claim: Claim) -> Outcome:
+    """Return the replayed 500: parked at once."""
+    return outcome(claim, "response", http_status=500, is_replayed=True)
+
+
+def vanished(engine: Engine) -> Claim:
+    """Claim; let the worker vanish, and the key become too old to send."""
+    claim = engine.claim_one()
+    engine.let_pass("21 hours")
+    engine.sweep()
+    engine.sweep()
+    return claim
+
+
+def parked_by(failure: Callable[[Claim], Outcome]) -> Callable[[Engine], Claim]:
+    def park(engine: Engine) -> Claim:
+        claim = engine.claim_one()
+        engine.report(failure(claim))
+        engine.let_pass("21 hours")
+        engine.sweep()
+        return claim
+
+    return park
+
+
+INDEFINITE = {
+    "nobody reported": vanished,
+    "no answer": parked_by(no_answer),
+    "a replayed 500": parked_by(failed_500),
+    "a mismatch": parked_by(mismatch),
+}
+
+
+def prove(engine: Engine) -> None:
+    """Let everything that was sent be over, and look twice, an hour apart."""
+    engine.let_pass("2 days")
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == GIVEN_UP
+
+
+@pytest.mark.parametrize("park", INDEFINITE.values(), ids=list(INDEFINITE))
+def test_two_scans_an_hour_apart_a_day_after_the_last_send_prove_absence(
+    engine: Engine, park: Callable[[Engine], Claim]
+) -> None:
+    (transfer,) = engine.settle()
+    first = park(engine)
+    prove(engine)
+    assert engine.progress(transfer).state == "failed"
+    assert engine.entries(transfer)[-1][:4] == ("release", 1, "in_flight", "payable:seller_1")
+    assert engine.differences_in_the_books() == []
+    # Rule K: a new key, on the evidence of both scans.
+    assert engine.sweep() == Sweep(0, 0, 1)
+    second = engine.claim_one()
+    assert (second.generation, second.request) == (2, first.request)
+    assert second.idempotency_key != first.idempotency_key
+    evidence = engine.db.execute(
+        "select k.reason, array_agg((o.signal, o.reason, l.lookup_id is not null) "
+        "order by o.observation_id)::text "
+        "from payout.key_generations as k join payout.transfer_observations as o "
+        "on o.observation_id in (k.evidence_observation_id, k.second_evidence_observation_id) "
+        "left join payout.transfer_lookups as l on l.lookup_id::text = o.facts ->> 'lookup_id' "
+        "group by k.reason"
+    ).fetchall()
+    scan = "(looked_up,absent_at_stripe,t)"
+    assert evidence == [("absent_at_stripe", f'{{"{scan}","{scan}"}}')]
+    assert engine.report_one(success(second)) == ("ok", "paid")
+    assert engine.differences_in_the_books() == []
+
+
+@pytest.mark.parametrize("park", INDEFINITE.values(), ids=list(INDEFINITE))
+def test_scans_within_a_day_of_a_send_without_definite_answer_prove_nothing(
+    engine: Engine, park: Callable[[Engine], Claim]
+) -> None:
+    (transfer,) = engine.settle()
+    park(engine)
+    # Parked 21 hours after the claim: for more than three hours nothing counts.
+    for _ in range(3):
+        engine.make_lookups_due()
+        assert engine.look_up() == ABSENT
+        engine.let_pass("61 minutes")
+    assert engine.progress(transfer).state == "parked"
+
+
+def test_an_answer_that_was_definite_needs_no_day(engine: Engine) -> None:
+    """A refusal that Stripe does not save, after a send that never left."""
+    engine.settle()
+    engine.report(outcome(engine.claim_one(), "response", http_status=409))
+    engine.make_due()
+    engine.report(refusal_by_stripe(engine.claim_one(), 404, "resource_missing"))
+    engine.let_pass("16 minutes")
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    # The 409 was a conflict that no rule takes for definite: still nothing counts.
+    assert engine.look_up() == ABSENT
+    engine.let_pass("1 day")
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == GIVEN_UP
+
+
+def test_after_definite_answers_only_scans_count_once_every_attempt_has_drained(
+    engine: Engine,
+) -> None:
+    engine.settle()
+    engine.report(refusal_by_stripe(engine.claim_one(), 409, "idempotency_key_in_use"))
+    engine.make_due()
+    engine.report(refusal_by_stripe(engine.claim_one(), 404, "resource_missing"))
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    # The first scan came before the attempts had drained.
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == GIVEN_UP
+
+
+def test_a_second_scan_within_the_hour_proves_nothing(engine: Engine) -> None:
+    engine.settle()
+    vanished(engine)
+    engine.let_pass("2 days")
+    assert engine.look_up() == ABSENT
+    engine.let_pass("50 minutes")
+    engine.make_lookups_due()
+    assert engine.look_up() == ABSENT
+    engine.let_pass("11 minutes")
+    engine.make_lookups_due()
+    assert engine.look_up() == GIVEN_UP
+
+
+def test_a_second_scan_that_began_before_the_hour_and_ends_after_it_proves_nothing(
+    engine: Engine,
+) -> None:
+    engine.settle()
+    vanished(engine)
+    engine.let_pass("2 days")
+    assert engine.look_up() == ABSENT
+    engine.make_lookups_due()
+    (lookup,) = engine.claim_lookups()
+    engine.let_pass("61 minutes")
+    for number in range(2):
+        report = engine.report_page(lookup, number, [])
+    assert report == ABSENT
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["approval_required", "action_blocked", "request_blocked", "anomalous_money_movement_request"],
+)
+def test_what_stripe_may_execute_later_is_never_proved_absent(engine: Engine, code: str) -> None:
+    (transfer,) = engine.settle()
+    engine.report(refusal_by_stripe(engine.claim_one(), 400, code))
+    for _ in range(4):
+        engine.let_pass("10 days")
+        assert engine.look_up() == ABSENT
+    assert engine.progress(transfer).state == "parked"
+
+
+def test_what_stripe_may_execute_later_is_not_forgotten_when_it_was_told_too_late(
+    engine: Engine,
+) -> None:
+    """The answer of a worker whose lease was over is stored, though it counts for nothing else."""
+    (transfer,) = engine.settle()
+    claim = vanished(engine)
+    assert engine.report_one(refusal_by_stripe(claim, 400, "approval_required"))[0] == "stale"
+    for _ in range(3):
+        engine.let_pass("10 days")
+        assert engine.look_up() == ABSENT
+    assert engine.progress(transfer).state == "parked"
+
+
+def test_what_stripe_once_showed_is_never_proved_absent(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    for _ in range(3):
+        engine.let_pass("10 days")
+        assert engine.look_up() == ABSENT
+    assert engine.progress(transfer).state == "parked"
+
+
+def test_what_is_found_after_the_first_scan_is_paid(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = vanished(engine)
+    engine.let_pass("2 days")
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    assert engine.look_up(listed(claim)) == LookupReport(True, "ok", "paid")
+    assert engine.progress(transfer).generation == 1
+
+
+def test_scans_of_a_former_key_do_not_count_for_the_present_one(engine: Engine) -> None:
+    engine.settle()
+    vanished(engine)
+    prove(engine)
+    engine.sweep()
+    vanished(engine)
+    engine.let_pass("2 days")
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == GIVEN_UP
+
+
+def test_keys_are_bounded_and_the_last_absence_calls_a_person(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.set(max_generations=1)
+    vanished(engine)
+    prove(engine)
+    progress = engine.progress(transfer)
+    assert (progress.state, progress.reason) == ("failed", "keys_used_up_absent_at_stripe")
+    engine.let_pass("10 days")
+    assert engine.sweep() == Sweep(0, 0, 0)
+
+
+def test_the_transfer_of_a_given_up_key_that_appears_after_all_is_an_alarm(engine: Engine) -> None:
+    """Stripe broke its word; the next key must not be opened on top of it."""
+    (transfer,) = engine.settle()
+    claim = vanished(engine)
+    prove(engine)
+    assert engine.report_one(success(claim)) == ("alarm", "failed")
+    engine.let_pass("1 day")
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.progress(transfer).state == "failed"
+    assert engine.open_holds() == [("settlement", "set_1", "success_under_closed_key")]

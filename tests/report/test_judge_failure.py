@@ -1,0 +1,250 @@
+"""When a failure is final, when it is not, and how long the engine goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.engine import (
+    Claim,
+    Engine,
+    Outcome,
+    Progress,
+    no_answer,
+    no_such_account,
+    outcome,
+    rate_limited,
+    success,
+    unfunded,
+)
+
+
+def refused_key(claim: Claim) -> Outcome:
+    return outcome(claim, "response", http_status=401)
+
+
+def not_sent(claim: Claim) -> Outcome:
+    return outcome(claim, "not_sent", detail="ConnectionRefusedError")
+
+
+def key_in_use(claim: Claim) -> Outcome:
+    return outcome(claim, "response", http_status=409, error_code="idempotency_key_in_use")
+
+
+def answer_again(engine: Engine, failure: Callable[[Claim], Outcome]) -> Progress:
+    """Let the wait be over, claim, and report a failure."""
+    engine.make_due()
+    claim = engine.claim_one()
+    engine.report(failure(claim))
+    return engine.progress(claim.payout_transfer_id)
+
+
+@pytest.mark.parametrize("failure", [rate_limited, not_sent, key_in_use, refused_key])
+def test_unknown_stays_unknown_whatever_is_said_of_later_sends(
+    engine: Engine, failure: Callable[[Claim], Outcome]
+) -> None:
+    engine.settle()
+    answer_again(engine, no_answer)
+    for _ in range(3):
+        progress = answer_again(engine, failure)
+        assert (progress.state, progress.has_unknown_send) == ("unknown", True)
+        engine.release_holds()
+
+
+def test_unknown_stays_unknown_when_a_worker_vanished(engine: Engine) -> None:
+    engine.settle()
+    engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    assert answer_again(engine, rate_limited).state == "unknown"
+
+
+def test_a_decline_that_stripe_saves_settles_what_was_unknown(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    answer_again(engine, no_answer)
+    assert answer_again(engine, unfunded).state == "failed"
+    assert engine.entries(transfer)[2:] == [("release", 1, "in_flight", "payable:seller_1", 1500)]
+
+
+def test_a_success_settles_what_was_unknown(engine: Engine) -> None:
+    engine.settle()
+    answer_again(engine, no_answer)
+    engine.make_due()
+    assert engine.report_one(success(engine.claim_one())) == ("ok", "paid")
+
+
+def test_a_refusal_that_stripe_does_not_save_leaves_the_unknown_to_a_person(
+    engine: Engine,
+) -> None:
+    """The account may have been closed after the first send had paid."""
+    (transfer,) = engine.settle()
+    answer_again(engine, no_answer)
+    progress = answer_again(engine, no_such_account)
+    assert (progress.state, progress.reason) == ("parked", "no_such_account_or_charge")
+    assert progress.next_attempt_in is None
+    assert len(engine.entries(transfer)) == 2
+
+
+def test_a_refusal_is_left_to_a_person_when_another_send_was_being_executed(
+    engine: Engine,
+) -> None:
+    """A request that was doubled on its way: one is answered 409, the other one may pay."""
+    (transfer,) = engine.settle()
+    assert answer_again(engine, key_in_use).state == "retry_wait"
+    assert answer_again(engine, no_such_account).state == "parked"
+    assert len(engine.entries(transfer)) == 2
+
+
+@pytest.mark.parametrize("failure", [rate_limited, not_sent, refused_key])
+def test_a_refusal_is_believed_when_no_other_send_can_have_had_an_effect(
+    engine: Engine, failure: Callable[[Claim], Outcome]
+) -> None:
+    (transfer,) = engine.settle()
+    answer_again(engine, failure)
+    engine.release_holds()
+    assert answer_again(engine, no_such_account).state == "failed"
+    assert engine.entries(transfer)[2].kind == "release"
+
+
+@pytest.mark.parametrize("failure", [unfunded, no_such_account])
+def test_a_decline_while_another_attempt_is_open_is_not_believed_yet(
+    engine: Engine, failure: Callable[[Claim], Outcome]
+) -> None:
+    """The first worker never reported: its request may be on its way for a while."""
+    (transfer,) = engine.settle()
+    engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    progress = answer_again(engine, failure)
+    assert (progress.state, progress.reason) == (
+        "unknown",
+        "declined_while_another_attempt_is_open",
+    )
+    assert len(engine.entries(transfer)) == 2
+    assert progress.next_attempt_in is not None
+    # The lease ended a second ago, and an attempt drains for 15 minutes after it.
+    assert timedelta(minutes=14) < progress.next_attempt_in < timedelta(minutes=15)
+
+
+def test_a_decline_is_believed_when_the_other_attempts_have_drained(engine: Engine) -> None:
+    engine.settle()
+    engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    answer_again(engine, unfunded)
+    engine.let_pass("15 minutes")
+    engine.report(unfunded(claim := engine.claim_one()))
+    assert engine.progress(claim.payout_transfer_id).state == "failed"
+
+
+def test_a_decline_is_believed_when_the_other_attempts_have_been_reported(
+    engine: Engine,
+) -> None:
+    """A late report changes nothing, but says that its attempt is over."""
+    engine.settle()
+    late = engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    assert engine.report_one(no_answer(late))[0] == "stale"
+    assert answer_again(engine, unfunded).state == "failed"
+
+
+def test_an_attempt_of_a_former_key_does_not_keep_the_present_one_open(engine: Engine) -> None:
+    engine.settle()
+    engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    engine.let_pass("16 minutes")
+    answer_again(engine, unfunded)
+    engine.make_due()
+    engine.sweep()
+    assert answer_again(engine, unfunded)[:2] == ("failed", 2)
+
+
+@pytest.mark.parametrize("failure", [rate_limited, no_answer])
+def test_tries_are_bounded_and_end_with_a_person(
+    engine: Engine, failure: Callable[[Claim], Outcome]
+) -> None:
+    (transfer,) = engine.settle()
+    engine.set(max_tries=3)
+    states = [answer_again(engine, failure).state for _ in range(3)]
+    assert states == [states[0], states[0], "parked"]
+    progress = engine.progress(transfer)
+    assert str(progress.reason).startswith("tries_used_up_")
+    assert (progress.tries, progress.next_attempt_in) == (3, None)
+    assert [found for _, found, _ in engine.discrepancies()] == [transfer]
+    assert len(engine.entries(transfer)) == 2
+
+
+def test_a_decline_is_believed_even_on_the_last_try(engine: Engine) -> None:
+    engine.settle()
+    engine.set(max_tries=2)
+    answer_again(engine, no_answer)
+    assert answer_again(engine, unfunded).state == "failed"
+
+
+def test_a_refused_key_holds_the_engine_and_costs_no_try(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.set(max_tries=2)
+    for _ in range(5):
+        progress = answer_again(engine, refused_key)
+        assert (progress.state, progress.tries) == ("retry_wait", 0)
+        assert engine.open_holds() == [("engine", None, "stripe_key_refused")]
+        engine.make_due()
+        assert engine.claim() == []
+        engine.release_holds()
+    assert engine.progress(transfer).attempt == 5
+
+
+def test_the_wait_grows_is_capped_and_is_not_the_same_for_all(engine: Engine) -> None:
+    """Exponential with full jitter: what failed together does not come back together."""
+    payees = [f"seller_{n}" for n in range(40)]
+    transfers = engine.settle(*payees)
+    engine.set(max_tries=100)
+    longest = []
+    for _ in range(14):
+        engine.make_due()
+        engine.report(*(no_answer(claim) for claim in engine.claim()))
+        waits = [engine.progress(transfer).next_attempt_in for transfer in transfers]
+        seconds = [wait.total_seconds() for wait in waits if wait is not None]
+        assert len(set(seconds)) == len(transfers)
+        longest.append(max(seconds))
+    bounds = [min(2.0 * 2**tries, 900.0) for tries in range(14)]
+    assert all(wait <= bound for wait, bound in zip(longest, bounds, strict=True))
+    # Of 40 waits spread evenly, the longest lies in the upper half of what is allowed.
+    assert all(wait > bound / 2 for wait, bound in zip(longest, bounds, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "at_least", "at_most"),
+    [(120, 119, 121), (7200, 3599, 3601), (None, 0, 2), (-5, 0, 2)],
+)
+def test_stripes_own_wait_is_kept_within_an_hour(
+    engine: Engine, retry_after: int | None, at_least: int, at_most: int
+) -> None:
+    (transfer,) = engine.settle()
+    engine.report(rate_limited(engine.claim_one()) | {"retry_after_seconds": retry_after})
+    waits_for = engine.progress(transfer).next_attempt_in
+    assert waits_for is not None
+    assert timedelta(seconds=at_least - 1) <= waits_for <= timedelta(seconds=at_most)
+
+
+def test_a_decline_for_want_of_funds_waits_long(engine: Engine) -> None:
+    engine.settle()
+    waits_for = answer_again(engine, unfunded).next_attempt_in
+    assert waits_for is not None
+    assert timedelta(minutes=14) < waits_for <= timedelta(minutes=45)
+
+
+@pytest.mark.parametrize("failure", [rate_limited, not_sent, no_such_account])
+def test_without_any_rule_nothing_looks_unexecuted(
+    engine: Engine, failure: Callable[[Claim], Outcome]
+) -> None:
+    """The rules are rows: should somebody remove them, the safe reading is what remains."""
+    engine.settle()
+    engine.db.execute("delete from payout.stripe_error_rules")
+    progress = answer_again(engine, failure)
+    assert (progress.state, progress.has_unknown_send) == ("unknown", True)
+    assert progress.next_attempt_in is not None

@@ -1,0 +1,222 @@
+"""When a 2xx answer pays, when it is known already, and when it calls a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.engine import (
+    STRIPE_TRANSFER,
+    Claim,
+    Engine,
+    no_answer,
+    rate_limited,
+    success,
+    unfunded,
+)
+
+CONTRADICTIONS: dict[str, dict[str, Any]] = {
+    "another amount": {"amount_minor": 1499},
+    "a larger amount": {"amount_minor": 150000},
+    "no amount": {"amount_minor": None},
+    "another currency": {"currency": "eur"},
+    "a currency in capitals": {"currency": "USD"},
+    "no currency": {"currency": None},
+    "another destination": {"destination": "acct_2"},
+    "no destination": {"destination": None},
+    "another payout_ref": {"payout_ref": "payout_" + "0" * 40},
+    "no payout_ref": {"payout_ref": None},
+    "another object": {"object": "transfer_reversal"},
+    "no object": {"object": None},
+    "an id of another kind": {"stripe_transfer_id": "trr_1"},
+    "an id without end": {"stripe_transfer_id": "tr_" + "1" * 300},
+    "an empty id": {"stripe_transfer_id": ""},
+    "no id": {"stripe_transfer_id": None},
+    "neither live nor test": {"is_livemode": None},
+}
+
+
+def reopen(engine: Engine, claim: Claim) -> None:
+    """Close the key of a claim by a saved decline, and open the next one."""
+    engine.report(unfunded(claim))
+    engine.make_due()
+    assert engine.sweep().transfers_reopened == 1
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+def test_any_2xx_that_answers_the_request_pays(engine: Engine, status: int) -> None:
+    engine.settle()
+    assert engine.report_one(success(engine.claim_one(), http_status=status)) == ("ok", "paid")
+
+
+@pytest.mark.parametrize("contradiction", CONTRADICTIONS.values(), ids=list(CONTRADICTIONS))
+def test_an_answer_that_contradicts_the_request_is_parked_and_calls_a_person(
+    engine: Engine, contradiction: dict[str, Any]
+) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    assert engine.report_one(success(claim, **contradiction)) == ("alarm", "parked")
+    progress = engine.progress(transfer)
+    assert (progress.reason, progress.has_unknown_send) == ("answer_contradicts_request", True)
+    assert (progress.lease_for, progress.next_attempt_in) == (None, None)
+    assert len(engine.entries(transfer)) == 2
+    ((kind, found, _),) = engine.discrepancies()
+    assert (kind, found) == ("answer_contradicts_request", transfer)
+    assert engine.open_holds() == [("settlement", "set_1", "answer_contradicts_request")]
+
+
+def test_a_discrepancy_says_what_each_side_says(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim, amount_minor=1))
+    ((ours, theirs, advice),) = engine.db.execute(
+        "select ours, theirs ->> 'amount_minor', advice from payout.discrepancies"
+    ).fetchall()
+    assert (ours, theirs) == (claim.request, "1")
+    assert "payout_ref" in advice
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(True, False), (False, True)])
+def test_an_answer_of_the_other_mode_is_parked_once_the_mode_is_fixed(
+    engine: Engine, ours: bool, theirs: bool
+) -> None:
+    engine.settle("seller_1", "seller_2")
+    engine.set(is_livemode=ours)
+    first, second = engine.claim()
+    assert engine.report_one(success(first, is_livemode=theirs)) == ("alarm", "parked")
+    right = success(second, is_livemode=ours, stripe_transfer_id="tr_2")
+    assert engine.report_one(right) == ("ok", "paid")
+
+
+def test_a_right_answer_after_a_wrong_one_still_pays(engine: Engine) -> None:
+    """Somebody in between had cut the first one about; the money moved once."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim, amount_minor=1))
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+    assert engine.progress(transfer).stripe_transfer_id == STRIPE_TRANSFER
+
+
+@pytest.mark.parametrize("state", ["in_flight", "retry_wait", "unknown", "parked"])
+def test_a_success_of_an_earlier_attempt_under_the_current_key_pays(
+    engine: Engine, state: str
+) -> None:
+    """One key makes one transfer, whichever of its sends is answered."""
+    (transfer,) = engine.settle()
+    engine.set(max_tries=3)
+    first = engine.claim_one()
+    engine.report(rate_limited(first))
+    engine.make_due()
+    second = engine.claim_one()
+    if state == "retry_wait":
+        engine.report(rate_limited(second))
+    elif state == "unknown":
+        engine.report(no_answer(second))
+    elif state == "parked":
+        engine.report(rate_limited(second))
+        engine.make_due()
+        engine.report(rate_limited(engine.claim_one()))
+    assert engine.progress(transfer).state == state
+    assert engine.report_one(success(first)) == ("ok", "paid")
+    assert engine.entries(transfer)[2:] == [("paid", 1, "in_flight", "stripe_balance", 1500)]
+    assert engine.open_holds() == []
+
+
+@pytest.mark.parametrize("state", ["scheduled", "in_flight", "retry_wait", "unknown"])
+def test_a_success_under_a_closed_key_stops_whatever_the_open_key_was_about_to_do(
+    engine: Engine, state: str
+) -> None:
+    (transfer,) = engine.settle()
+    closed = engine.claim_one()
+    reopen(engine, closed)
+    if state != "scheduled":
+        open_claim = engine.claim_one()
+        if state == "retry_wait":
+            engine.report(rate_limited(open_claim))
+        elif state == "unknown":
+            engine.report(no_answer(open_claim))
+    assert engine.progress(transfer).state == state
+    assert engine.report_one(success(closed)) == ("alarm", "parked")
+    assert engine.progress(transfer).reason == "success_under_closed_key"
+    assert engine.discrepancies() == [("success_under_closed_key", transfer, STRIPE_TRANSFER)]
+    assert engine.open_holds() == [("settlement", "set_1", "success_under_closed_key")]
+    # Not even after somebody let the settlement go on is the second key sent.
+    engine.release_holds()
+    engine.let_pass("1 day")
+    engine.sweep()
+    assert engine.claim() == []
+
+
+def test_a_success_after_a_decline_is_an_alarm_and_no_new_key_is_opened(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    assert engine.report_one(success(claim)) == ("alarm", "failed")
+    assert engine.progress(transfer).next_attempt_in is None
+    engine.release_holds()
+    engine.let_pass("1 day")
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.progress(transfer).generation == 1
+
+
+def test_a_success_of_what_was_never_claimed_here_is_an_alarm(engine: Engine) -> None:
+    """A restored database has forgotten the claim, and the key with it."""
+    (transfer,) = engine.settle()
+    request, payout_ref = engine.db.execute(
+        "select request, payout_ref from payout.payout_transfers"
+    ).fetchall()[0]
+    forgotten = Claim(transfer, 1, 1, f"{payout_ref}:1", request, 30, 20)
+    assert engine.report_one(success(forgotten)) == ("alarm", "parked")
+
+
+def test_a_success_under_a_key_that_is_not_open_yet_is_an_alarm(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    later = claim._replace(generation=2, idempotency_key=claim.idempotency_key[:-1] + "2")
+    assert engine.report_one(success(later)) == ("alarm", "parked")
+    assert engine.progress(transfer).reason == "success_under_closed_key"
+
+
+def test_a_second_transfer_at_stripe_is_an_alarm(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim))
+    assert engine.report_one(success(claim, stripe_transfer_id="tr_2")) == ("alarm", "paid")
+    assert engine.progress(transfer).stripe_transfer_id == STRIPE_TRANSFER
+    assert engine.discrepancies() == [("second_transfer_at_stripe", transfer, "tr_2")]
+    assert engine.open_holds() == [("settlement", "set_1", "second_transfer_at_stripe")]
+    assert [entry.kind for entry in engine.entries(transfer)] == ["obligation", "reserve", "paid"]
+
+
+def test_one_stripe_transfer_never_pays_two(engine: Engine) -> None:
+    first, second = engine.settle("seller_1", "seller_2")
+    paid, other = engine.claim()
+    engine.report(success(paid))
+    assert engine.report_one(success(other)) == ("alarm", "parked")
+    assert engine.progress(second).reason == "stripe_id_of_another_transfer"
+    assert engine.progress(first).state == "paid"
+
+
+ALARMS: dict[str, dict[str, Any]] = {
+    "contradiction": {"amount_minor": 1},
+    "contradiction without id": {"stripe_transfer_id": None},
+    "second transfer": {"stripe_transfer_id": "tr_2"},
+}
+
+
+@pytest.mark.parametrize("changes", ALARMS.values(), ids=list(ALARMS))
+def test_an_alarm_that_is_told_again_calls_nobody_again(
+    engine: Engine, changes: dict[str, Any]
+) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    if changes == ALARMS["second transfer"]:
+        engine.report(success(claim))
+    assert engine.report_one(success(claim, **changes))[0] == "alarm"
+    found = engine.discrepancies()
+    engine.release_holds()
+    for _ in range(3):
+        assert engine.report_one(success(claim, **changes))[0] == "already"
+    assert engine.discrepancies() == found
+    assert engine.open_holds() == []

@@ -1,0 +1,246 @@
+"""What each answer of Stripe leads to, restated here and not read from `stripe_error_rules`.
+
+The table is that of Stripe's documentation: was the request executed, may its key be used again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from tests.engine import Engine, Outcome, no_answer, outcome, success
+
+
+class Reaction(NamedTuple):
+    """What follows from an answer to the first send under a key."""
+
+    state: str
+    # Whether the engine acts again by itself.
+    goes_on: bool
+    # Whether a later `surely not executed` still leaves the transfer unknown.
+    is_sticky: bool = False
+    calls_a_person: bool = False
+    holds_the_engine: bool = False
+
+
+SURELY_NOT_EXECUTED = Reaction("retry_wait", goes_on=True)
+UNKNOWN = Reaction("unknown", goes_on=True, is_sticky=True)
+UNKNOWN_TO_US = UNKNOWN._replace(calls_a_person=True)
+DECLINED = Reaction("failed", goes_on=False)
+DECLINED_FOR_A_REASON_OF_OURS = DECLINED._replace(calls_a_person=True)
+DECLINED_UNTIL_FUNDED = Reaction("failed", goes_on=True, calls_a_person=True)
+A_PERSON_MUST_LOOK = Reaction("parked", goes_on=False, is_sticky=True, calls_a_person=True)
+KEY_REFUSED = SURELY_NOT_EXECUTED._replace(calls_a_person=True, holds_the_engine=True)
+
+
+def error(status: int, code: str | None = None, kind: str = "invalid_request_error") -> Outcome:
+    return {
+        "signal": "response",
+        "http_status": status,
+        "error_code": code,
+        "error_type": kind,
+        "error_message": "Stripe says why.",
+    }
+
+
+WITH_REASON: Final = {"rate_limited_reason": "endpoint-rate"}
+REPLAYED: Final = {"is_replayed": True}
+
+REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
+    # No whole answer.
+    ("not sent", {"signal": "not_sent", "detail": "ConnectionRefused"}, SURELY_NOT_EXECUTED),
+    ("no answer", {"signal": "no_response", "detail": "TimeoutError"}, UNKNOWN),
+    ("2xx cut short", {"signal": "unreadable", "http_status": 200}, UNKNOWN),
+    ("4xx cut short", {"signal": "unreadable", "http_status": 400}, UNKNOWN),
+    ("redirect", {"signal": "unreadable", "http_status": 302}, UNKNOWN),
+    ("no status", {"signal": "unreadable", "http_status": None}, UNKNOWN),
+    # Another send, or too many of them.
+    ("409 key in use", error(409, "idempotency_key_in_use"), SURELY_NOT_EXECUTED),
+    (
+        "409 key in use, typed",
+        error(409, "idempotency_key_in_use", "idempotency_error"),
+        SURELY_NOT_EXECUTED,
+    ),
+    ("409", error(409), UNKNOWN),
+    ("429 rate", error(429, "rate_limit", "rate_limit_error") | WITH_REASON, SURELY_NOT_EXECUTED),
+    ("429 without code", error(429) | WITH_REASON, SURELY_NOT_EXECUTED),
+    ("429 lock timeout", error(429, "lock_timeout"), SURELY_NOT_EXECUTED),
+    ("400 rate limit", error(400, "rate_limit"), SURELY_NOT_EXECUTED),
+    # Stripe's own failures.
+    ("500", error(500, None, "api_error"), UNKNOWN),
+    ("500 should retry", error(500) | {"should_retry": "true"}, UNKNOWN),
+    ("500 replayed", error(500) | REPLAYED, A_PERSON_MUST_LOOK),
+    ("500 should not retry", error(500) | {"should_retry": "false"}, A_PERSON_MUST_LOOK),
+    ("502", error(502), UNKNOWN),
+    ("503", error(503), UNKNOWN),
+    ("504", error(504), UNKNOWN),
+    ("524", error(524), UNKNOWN),
+    ("424", error(424), UNKNOWN),
+    # Our own bug: this key was sent with another request.
+    ("idempotency error", error(400, None, "idempotency_error"), A_PERSON_MUST_LOOK),
+    # No money on the platform.
+    ("no funds", error(400, "balance_insufficient"), DECLINED_UNTIL_FUNDED),
+    ("no funds, replayed", error(400, "balance_insufficient") | REPLAYED, DECLINED_UNTIL_FUNDED),
+    # The payee cannot be paid.
+    ("no capability", error(400, "insufficient_capabilities_for_transfer"), DECLINED),
+    ("no transfers", error(400, "transfers_not_allowed"), DECLINED),
+    ("standard account", error(400, "not_allowed_on_standard_account"), DECLINED),
+    ("account invalid", error(400, "account_invalid"), DECLINED),
+    ("account closed", error(400, "account_closed"), DECLINED),
+    ("no such account", error(400, "resource_missing"), DECLINED),
+    ("no such account, 404", error(404, "resource_missing"), DECLINED),
+    # The payee cannot be paid, said with the status of a key that may not: the engine goes on.
+    ("403 account invalid", error(403, "account_invalid"), DECLINED),
+    ("403 no capability", error(403, "insufficient_capabilities_for_transfer"), DECLINED),
+    # The request is wrong.
+    ("parameter missing", error(400, "parameter_missing"), DECLINED_FOR_A_REASON_OF_OURS),
+    ("parameter unknown", error(400, "parameter_unknown"), DECLINED_FOR_A_REASON_OF_OURS),
+    ("no integer", error(400, "parameter_invalid_integer"), DECLINED_FOR_A_REASON_OF_OURS),
+    ("parameter empty", error(400, "parameter_invalid_empty"), DECLINED_FOR_A_REASON_OF_OURS),
+    ("blank", error(400, "parameter_invalid_string_blank"), DECLINED_FOR_A_REASON_OF_OURS),
+    ("empty", error(400, "parameter_invalid_string_empty"), DECLINED_FOR_A_REASON_OF_OURS),
+    ("exclusive", error(400, "parameters_exclusive"), DECLINED_FOR_A_REASON_OF_OURS),
+    ("too small", error(400, "amount_too_small"), DECLINED),
+    ("too large", error(400, "amount_too_large"), DECLINED),
+    ("live and test", error(400, "livemode_mismatch"), DECLINED_FOR_A_REASON_OF_OURS),
+    ("402", error(402, None, "card_error"), DECLINED_FOR_A_REASON_OF_OURS),
+    # The key may not.
+    ("401", error(401), KEY_REFUSED),
+    ("401 expired", error(401, "api_key_expired"), KEY_REFUSED),
+    ("401 platform key", error(401, "platform_api_key_expired"), KEY_REFUSED),
+    ("401 secret key", error(401, "secret_key_required"), KEY_REFUSED),
+    ("403", error(403), KEY_REFUSED),
+    ("test mode only", error(400, "testmode_charges_only"), KEY_REFUSED),
+    ("no platform", error(400, "platform_account_required"), KEY_REFUSED),
+    # Stripe may yet do it.
+    ("approval", error(400, "approval_required"), A_PERSON_MUST_LOOK),
+    ("blocked", error(403, "action_blocked"), A_PERSON_MUST_LOOK),
+    ("request blocked", error(402, "request_blocked"), A_PERSON_MUST_LOOK),
+    ("anomalous", error(400, "anomalous_money_movement_request"), A_PERSON_MUST_LOOK),
+    # What nobody has told us about is never a failure.
+    ("400 without code", error(400), UNKNOWN_TO_US),
+    ("400 with a new code", error(400, "brand_new_code"), UNKNOWN_TO_US),
+    ("404 with a new code", error(404, "brand_new_code"), UNKNOWN_TO_US),
+    ("418", error(418), UNKNOWN_TO_US),
+    ("100", error(100), UNKNOWN_TO_US),
+    ("304", error(304), UNKNOWN_TO_US),
+]
+every_answer = pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(answer, expected) for _, answer, expected in REACTIONS],
+    ids=[name for name, _, _ in REACTIONS],
+)
+NAMES: Final = [name for name, _, _ in REACTIONS]
+
+
+def answer_to(engine: Engine, answer: dict[str, Any]) -> tuple[str, str]:
+    """Claim the transfer that is due and report an answer to it."""
+    return engine.report_one(outcome(engine.claim_one(), **answer))
+
+
+def test_the_answers_have_names_of_their_own() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+
+
+@every_answer
+def test_an_answer_moves_the_transfer_and_its_money_only_when_nothing_was_executed(
+    engine: Engine, answer: dict[str, Any], expected: Reaction
+) -> None:
+    (transfer,) = engine.settle()
+    assert answer_to(engine, answer) == ("ok", expected.state)
+    progress = engine.progress(transfer)
+    assert progress.reason is not None
+    assert (progress.next_attempt_in is not None) == expected.goes_on
+    assert progress.has_unknown_send == expected.is_sticky
+    assert progress.tries == (not expected.holds_the_engine)
+    assert progress.lease_for is None
+    assert progress.stripe_transfer_id is None
+    release = ("release", 1, "in_flight", "payable:seller_1", 1500)
+    assert engine.entries(transfer)[2:] == [release] * (expected.state == "failed")
+
+
+@every_answer
+def test_an_answer_calls_a_person_and_holds_the_engine_when_it_should(
+    engine: Engine, answer: dict[str, Any], expected: Reaction
+) -> None:
+    (transfer,) = engine.settle()
+    answer_to(engine, answer)
+    rule = engine.db.execute(
+        "select r.is_alarm from payout.transfer_observations as o "
+        "join payout.stripe_error_rules as r using (error_rule_id)"
+    ).fetchall()
+    assert rule == [(expected.calls_a_person,)]
+    assert [scope for scope, _, _ in engine.open_holds()] == ["engine"] * expected.holds_the_engine
+    found = [found for _, found, _ in engine.discrepancies()]
+    assert found == [transfer] * (expected.state == "parked")
+
+
+@every_answer
+def test_after_an_unknown_send_nothing_but_a_saved_decline_is_final(
+    engine: Engine, answer: dict[str, Any], expected: Reaction
+) -> None:
+    """An answer to the second send says nothing of the first, unless it is saved under the key."""
+    (transfer,) = engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.make_due()
+    _, state = answer_to(engine, answer)
+    is_saved = engine.db.execute(
+        "select r.is_saved from payout.transfer_observations as o "
+        "join payout.stripe_error_rules as r using (error_rule_id) where o.attempt = 2"
+    ).fetchall()[0][0]
+    after_an_unknown_send = {
+        "retry_wait": "unknown",
+        "unknown": "unknown",
+        "parked": "parked",
+        "failed": "failed" if is_saved else "parked",
+    }
+    assert state == after_an_unknown_send[expected.state]
+    assert engine.progress(transfer).has_unknown_send
+
+
+@every_answer
+def test_whatever_was_answered_a_success_that_comes_late_is_not_lost(
+    engine: Engine, answer: dict[str, Any], expected: Reaction
+) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(outcome(claim, **answer))
+    if expected.state == "failed":
+        assert engine.report_one(success(claim)) == ("alarm", "failed")
+        assert ("settlement", "set_1", "success_under_closed_key") in engine.open_holds()
+    else:
+        assert engine.report_one(success(claim)) == ("ok", "paid")
+        assert engine.progress(transfer).stripe_transfer_id == "tr_1"
+
+
+SAVED: Final = {
+    "balance_insufficient",
+    "insufficient_capabilities_for_transfer",
+    "transfers_not_allowed",
+    "not_allowed_on_standard_account",
+}
+
+
+def test_only_these_declines_are_taken_for_saved(engine: Engine) -> None:
+    """What is saved is answered again for 24 hours: the ground on which a new key may stand."""
+    saved = engine.db.execute(
+        "select error_code from payout.stripe_error_rules where is_saved "
+        "and signal = 'response' and http_status_from >= 400 and http_status_to < 500"
+    ).fetchall()
+    assert {code for (code,) in saved} == SAVED
+    others = engine.db.execute(
+        "select count(*) from payout.stripe_error_rules where is_saved and error_code is null"
+    ).fetchall()
+    assert others == [(0,)]
+
+
+@pytest.mark.parametrize("signal", ["response", "unreadable", "no_response", "not_sent"])
+def test_every_signal_has_a_last_rule_that_fits_whatever_comes(engine: Engine, signal: str) -> None:
+    rows = engine.db.execute(
+        "select reaction from payout.stripe_error_rules where signal = %s "
+        "and num_nonnulls(http_status_from, error_type, error_code, is_replayed, should_retry, "
+        "is_rate_limited) = 0 order by error_rule_id desc limit 1",
+        [signal],
+    ).fetchall()
+    assert rows == [("retry" if signal == "not_sent" else "unknown",)]

@@ -1,0 +1,420 @@
+"""What a report does: taken once, judged by what stands now, refused only if it is unreadable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Connection
+from tests.engine import (
+    STRIPE_TRANSFER,
+    Engine,
+    Observation,
+    Outcome,
+    Sweep,
+    no_answer,
+    no_such_account,
+    outcome,
+    rate_limited,
+    success,
+    unfunded,
+)
+from tests.schema.refusals import Refusal, refusal_of, wait_until_blocked
+
+# One outcome for each way in which an attempt can fail.
+FAILURES = {
+    "surely not executed": rate_limited,
+    "not sent": lambda claim: outcome(claim, "not_sent"),
+    "unknown": no_answer,
+    "unreadable": lambda claim: outcome(claim, "unreadable", http_status=200),
+    "declined": unfunded,
+    "refused": no_such_account,
+    "key refused": lambda claim: outcome(claim, "response", http_status=401),
+    "key used for another request": lambda claim: outcome(
+        claim, "response", http_status=400, error_type="idempotency_error"
+    ),
+}
+every_failure = pytest.mark.parametrize("failure", FAILURES.values(), ids=list(FAILURES))
+
+
+def test_a_success_pays_and_books_and_is_stored(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    facts = {"stripe_request_id": "req_1", "is_replayed": True}
+    assert engine.report(success(claim, **facts)) == [(transfer, 1, 1, "ok", "paid")]
+    progress = engine.progress(transfer)
+    assert (progress.state, progress.stripe_transfer_id) == ("paid", STRIPE_TRANSFER)
+    assert (progress.lease_for, progress.next_attempt_in) == (None, None)
+    assert engine.entries(transfer)[2:] == [("paid", 1, "in_flight", "stripe_balance", 1500)]
+    stored = engine.db.execute(
+        "select generation, attempt, signal, verdict, moved_to, http_status, stripe_transfer_id, "
+        "stripe_request_id, is_replayed, (facts ->> 'amount_minor')::bigint "
+        "from payout.transfer_observations"
+    ).fetchall()
+    assert stored == [(1, 1, "response", "ok", "paid", 200, STRIPE_TRANSFER, "req_1", True, 1500)]
+
+
+def test_a_success_that_is_told_again_is_already_known_and_booked_once(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim))
+    before = engine.progress(transfer), engine.entries(transfer)
+    for _ in range(3):
+        assert engine.report_one(success(claim)) == ("already", "paid")
+    assert (engine.progress(transfer), engine.entries(transfer)) == before
+
+
+def test_a_success_that_is_replayed_after_a_restore_pays_without_another_transfer(
+    engine: Engine,
+) -> None:
+    """The restored database forgot the first answer; the same key gives it again."""
+    (transfer,) = engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.make_due()
+    assert engine.report_one(success(engine.claim_one(), is_replayed=True)) == ("ok", "paid")
+    assert engine.progress(transfer).stripe_transfer_id == STRIPE_TRANSFER
+
+
+@every_failure
+def test_a_failure_that_is_told_again_is_already_known(
+    engine: Engine, failure: Callable[..., Outcome]
+) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(failure(claim))
+    before = engine.progress(transfer), engine.entries(transfer)
+    verdict, state = engine.report_one(failure(claim))
+    assert (verdict, state) == ("already", before[0].state)
+    after = engine.progress(transfer)
+    assert after.tries == before[0].tries
+    assert engine.entries(transfer) == before[1]
+
+
+@every_failure
+def test_a_failure_of_an_attempt_that_is_not_the_newest_changes_nothing(
+    engine: Engine, failure: Callable[..., Outcome]
+) -> None:
+    """A zombie wakes up after its lease; another worker holds the transfer now."""
+    (transfer,) = engine.settle()
+    zombie = engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    engine.claim_one()
+    before = engine.progress(transfer), engine.entries(transfer)
+    assert engine.report_one(failure(zombie)) == ("stale", "in_flight")
+    after = engine.progress(transfer)
+    assert (after.state, after.attempt, after.tries) == ("in_flight", 2, before[0].tries)
+    assert after.has_unknown_send
+    assert engine.entries(transfer) == before[1]
+    assert engine.open_holds() == []
+    assert engine.observations(transfer)[-1].verdict == "stale"
+
+
+@every_failure
+def test_a_failure_that_comes_after_the_lease_was_closed_changes_nothing(
+    engine: Engine, failure: Callable[..., Outcome]
+) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    assert engine.report_one(failure(claim)) == ("stale", "unknown")
+    assert engine.progress(transfer).state == "unknown"
+
+
+@every_failure
+def test_a_failure_of_a_closed_key_never_touches_the_next_one(
+    engine: Engine, failure: Callable[..., Outcome]
+) -> None:
+    """A zombie of the first key wakes up while the second is in flight."""
+    (transfer,) = engine.settle()
+    zombie = engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    engine.let_pass("20 minutes")
+    engine.report(unfunded(engine.claim_one()))
+    engine.make_due()
+    engine.sweep()
+    claim = engine.claim_one()
+    assert (claim.generation, claim.attempt) == (2, 3)
+    before = engine.progress(transfer), engine.entries(transfer)
+    assert engine.report_one(failure(zombie)) == ("stale", "in_flight")
+    after = engine.progress(transfer)
+    assert after._replace(lease_for=None) == before[0]._replace(lease_for=None)
+    assert engine.entries(transfer) == before[1]
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+
+
+@every_failure
+def test_a_failure_never_undoes_a_payment(engine: Engine, failure: Callable[..., Outcome]) -> None:
+    (transfer,) = engine.settle()
+    zombie = engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    claim = engine.claim_one()
+    engine.report(success(claim))
+    assert engine.report_one(failure(zombie)) == ("stale", "paid")
+    assert engine.report_one(failure(claim))[1] == "paid"
+    assert engine.progress(transfer).state == "paid"
+    assert engine.report_one(success(zombie)) == ("already", "paid")
+
+
+def test_two_outcomes_of_one_transfer_in_one_call_are_judged_one_after_the_other(
+    engine: Engine,
+) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    rows = engine.report(no_answer(claim), success(claim), success(claim), no_answer(claim))
+    assert [(row.verdict, row.state) for row in rows] == [
+        ("ok", "unknown"),
+        ("ok", "paid"),
+        ("already", "paid"),
+        ("already", "paid"),
+    ]
+    assert [entry.kind for entry in engine.entries(transfer)] == ["obligation", "reserve", "paid"]
+
+
+def test_a_call_serves_many_transfers_each_with_its_own_outcome(engine: Engine) -> None:
+    engine.settle(*(f"seller_{n}" for n in range(9)))
+    claims = engine.claim()
+    outcomes = [success(c, stripe_transfer_id=f"tr_{c.payout_transfer_id}") for c in claims[:3]]
+    outcomes += [unfunded(c) for c in claims[3:6]] + [no_answer(c) for c in claims[6:]]
+    rows = engine.report(*reversed(outcomes))
+    assert [row.state for row in sorted(rows)] == ["paid"] * 3 + ["failed"] * 3 + ["unknown"] * 3
+    assert {row.verdict for row in rows} == {"ok"}
+
+
+def test_a_report_reads_no_more_than_what_it_is_about(engine: Engine) -> None:
+    engine.settle(*(f"seller_{n}" for n in range(300)))
+    claims = engine.claim(20)
+    engine.db.execute("analyze payout.payout_transfers, payout.transfer_states")
+    # So few rows are soonest read from end to end; here they stand for many.
+    engine.db.execute("set local enable_seqscan = off")
+    before = engine.rows_read()
+    engine.report(*(no_answer(claim) for claim in claims))
+    assert engine.rows_read() - before < 200
+
+
+def test_nothing_reported_is_nothing_done(engine: Engine) -> None:
+    assert engine.report() == []
+
+
+MALFORMED: dict[str, tuple[object, str]] = {
+    "no object": (7, "is not an object"),
+    "null": (None, "is not an object"),
+    "no transfer": ({"payout_transfer_id": None}, "has no whole number payout_transfer_id"),
+    "a text": ({"payout_transfer_id": "abc"}, "has no whole number payout_transfer_id"),
+    "beyond bigint": ({"payout_transfer_id": 10**30}, "has no whole number payout_transfer_id"),
+    "no generation": ({"generation": None}, "has no whole number generation"),
+    "a fraction": ({"generation": 1.5}, "has no whole number generation"),
+    "no attempt": ({"attempt": None}, "has no whole number attempt"),
+    "beyond integer": ({"attempt": 2**40}, "has no whole number attempt"),
+    "no signal": (
+        {"signal": None},
+        "has no signal out of response, unreadable, no_response, not_sent",
+    ),
+    "another signal": (
+        {"signal": "lease_expired"},
+        "has no signal out of response, unreadable, no_response, not_sent",
+    ),
+}
+
+
+@pytest.mark.parametrize(("wrong", "message"), MALFORMED.values(), ids=list(MALFORMED))
+def test_a_malformed_outcome_is_named_and_nothing_of_its_call_is_taken(
+    engine: Engine, wrong: object, message: str
+) -> None:
+    transfers = engine.settle("seller_1", "seller_2")
+    good, bad = engine.claim()
+    outcomes = [success(good), success(bad) | wrong if isinstance(wrong, dict) else wrong]
+    assert refusal_of(engine.db, lambda: engine.report(*outcomes)) == Refusal(
+        "SP312", f"outcome 2 {message}"
+    )
+    assert [engine.progress(transfer).state for transfer in transfers] == ["in_flight"] * 2
+
+
+@pytest.mark.parametrize("outcomes", ["{}", "7", "null", None])
+def test_a_report_that_is_no_array_is_refused(engine: Engine, outcomes: str | None) -> None:
+    def report() -> object:
+        return engine.db.execute("select payout_api.report_outcomes(%s::jsonb)", [outcomes])
+
+    assert refusal_of(engine.db, report) == Refusal("SP312", "p_outcomes is not an array")
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "status 100": {"http_status": 100},
+    "status 599": {"http_status": 599},
+    "status 0": {"http_status": 0},
+    "status 700": {"http_status": 700},
+    "status of ten digits": {"http_status": 10**9},
+    "status in words": {"http_status": "teapot"},
+    "no status": {"http_status": None},
+    "endless wait": {"http_status": 429, "retry_after_seconds": 1e30},
+    "wait that is over": {"http_status": 429, "retry_after_seconds": -1e30},
+    "wait that is no number": {"http_status": 429, "retry_after_seconds": "NaN"},
+    "infinite wait": {"http_status": 429, "retry_after_seconds": "Infinity"},
+    "neither true nor false": {"http_status": 429, "is_replayed": "perhaps", "is_livemode": 7},
+    "long texts": {"http_status": 400, "error_code": "x" * 500, "error_message": "'; drop"},
+    "texts that are none": {"http_status": 400, "error_code": {"an": "object"}, "detail": ["a"]},
+    "more than is known": {"http_status": 400, "nobody_knows_this": True},
+}
+
+
+@pytest.mark.parametrize("facts", ODD.values(), ids=list(ODD))
+def test_odd_values_do_not_keep_an_outcome_from_being_taken(
+    engine: Engine, facts: dict[str, Any]
+) -> None:
+    (transfer,) = engine.settle()
+    verdict, state = engine.report_one(outcome(engine.claim_one(), "response", **facts))
+    assert verdict == "ok"
+    assert state in {"retry_wait", "unknown"}
+    waits_for = engine.progress(transfer).next_attempt_in
+    assert waits_for is not None
+    assert timedelta(seconds=-10) <= waits_for <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"amount_minor": 10**30}, {"amount_minor": "1500.5"}, {"is_livemode": "perhaps"}],
+    ids=str,
+)
+def test_a_success_that_cannot_be_read_in_full_is_left_to_a_person(
+    engine: Engine, facts: dict[str, Any]
+) -> None:
+    engine.settle()
+    assert engine.report_one(success(engine.claim_one(), **facts)) == ("alarm", "parked")
+
+
+def test_a_report_of_a_transfer_that_is_not_known_is_kept_and_calls_a_person(
+    engine: Engine,
+) -> None:
+    """This database was restored or promoted, and forgot what a worker was sent to do."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    forgotten = success(claim._replace(payout_transfer_id=10**9), stripe_transfer_id="tr_9")
+    rows = engine.report(success(claim), forgotten)
+    assert sorted(rows) == [
+        (transfer, 1, 1, "ok", "paid"),
+        (10**9, 1, 1, "alarm", None),
+    ]
+    assert engine.discrepancies() == [("report_of_unknown_transfer", None, "tr_9")]
+
+
+@every_failure
+def test_a_report_about_another_transfer_of_the_same_number_changes_nothing(
+    engine: Engine, failure: Callable[..., Outcome]
+) -> None:
+    """Serials are handed out again by a promoted standby, keys are not."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    before = engine.progress(transfer)
+    foreign = failure(claim._replace(idempotency_key="payout_of_somebody_else:1"))
+    assert engine.report_one(foreign) == ("alarm", "in_flight")
+    assert engine.progress(transfer)._replace(lease_for=None) == before._replace(lease_for=None)
+    assert engine.discrepancies() == [("report_of_another_transfer", transfer, None)]
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+
+
+def test_of_two_reports_at_once_one_counts_and_the_other_is_already_known(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    (transfer,) = shared_engine.settle()
+    claim = shared_engine.claim_one()
+    workers = [connect("payout_worker") for _ in range(8)]
+    barrier = Barrier(len(workers))
+
+    def report(connection: Connection) -> str:
+        barrier.wait()
+        (row,) = shared_engine.report(success(claim), connection=connection)
+        return row.verdict
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        verdicts = sorted(pool.map(report, workers))
+    assert verdicts == ["already"] * 7 + ["ok"]
+    assert [entry.kind for entry in shared_engine.entries(transfer)] == [
+        "obligation",
+        "reserve",
+        "paid",
+    ]
+
+
+def test_reports_of_the_same_transfers_in_opposite_order_wait_and_do_not_deadlock(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    shared_engine.settle(*(f"seller_{n}" for n in range(40)))
+    outcomes = [
+        success(claim, stripe_transfer_id=f"tr_{claim.payout_transfer_id}")
+        for claim in shared_engine.claim()
+    ]
+    orders = [outcomes, outcomes[::-1]] * 2
+    workers = [connect("payout_worker") for _ in orders]
+    barrier = Barrier(len(orders))
+
+    def report(order: list[Outcome], connection: Connection) -> list[str]:
+        barrier.wait()
+        return [row.verdict for row in shared_engine.report(*order, connection=connection)]
+
+    with ThreadPoolExecutor(len(orders)) as pool:
+        shares = pool.map(report, orders, workers)
+        verdicts = [verdict for share in shares for verdict in share]
+    assert (verdicts.count("ok"), verdicts.count("already")) == (40, 120)
+
+
+def test_a_report_waits_for_a_claim_and_is_then_judged_by_what_the_claim_left(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    (transfer,) = shared_engine.settle()
+    zombie = shared_engine.claim_one()
+    shared_engine.let_pass("31 seconds")
+    shared_engine.sweep()
+    other = connect("payout_worker")
+    with ThreadPoolExecutor(1) as pool:
+        with shared_engine.worker.transaction():
+            shared_engine.claim_one()
+            report = pool.submit(shared_engine.report, unfunded(zombie), connection=other)
+            wait_until_blocked(shared_engine.db, other)
+        (row,) = report.result()
+    assert (row.verdict, row.state) == ("stale", "in_flight")
+    assert shared_engine.progress(transfer).attempt == 2
+
+
+def test_a_failure_that_waited_for_a_success_finds_the_transfer_paid(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    (transfer,) = shared_engine.settle()
+    claim = shared_engine.claim_one()
+    other = connect("payout_worker")
+    with ThreadPoolExecutor(1) as pool:
+        with shared_engine.worker.transaction():
+            shared_engine.report(success(claim))
+            report = pool.submit(shared_engine.report, unfunded(claim), connection=other)
+            wait_until_blocked(shared_engine.db, other)
+        (row,) = report.result()
+    assert (row.verdict, row.state) == ("already", "paid")
+    assert [entry.kind for entry in shared_engine.entries(transfer)][2:] == ["paid"]
+
+
+def test_a_sweep_leaves_alone_what_a_report_is_about_to_settle(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    (transfer,) = shared_engine.settle()
+    claim = shared_engine.claim_one()
+    shared_engine.let_pass("31 seconds")
+    with shared_engine.worker.transaction():
+        shared_engine.report(success(claim))
+        assert shared_engine.sweep(connection=connect("payout_worker")) == Sweep(0, 0, 0)
+    assert shared_engine.sweep() == Sweep(0, 0, 0)
+    assert shared_engine.observations(transfer) == [Observation(1, "response", "ok", "paid", None)]
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
+def test_only_a_worker_may_report(visit: Callable[..., Connection], role: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        visit(role).execute("select payout_api.report_outcomes('[]')")
+    assert caught.value.diag.message_primary == "permission denied for function report_outcomes"

@@ -1,0 +1,213 @@
+"""A marketplace keeps the tables it has: a short trigger of its own tells the engine.
+
+The trigger is the one that README shows. It runs as whoever writes the order, so those logins are
+members of payout_app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from psycopg import sql
+
+from tests.acting import Session
+from tests.conftest import login_name
+from tests.settle.marketplace import (
+    jobs,
+    refused,
+    register,
+    row_counts,
+    transfers,
+    writes_nothing,
+)
+from tests.schema.refusals import Refusal
+
+FUNCTION: Final = """
+create function pay_sellers() returns trigger language plpgsql as $$ begin
+    perform payout_api.complete_settlement(new.order_id::text, new.currency, (
+        select jsonb_agg(i) from (select item_id::text as line_id, seller_id::text as payee_id,
+            share_minor as amount_minor from order_items where order_id = new.order_id) as i));
+    return null; end $$
+"""
+TRIGGER: Final = """
+create constraint trigger pay_sellers after insert or update on orders deferrable initially deferred
+    for each row when (new.state = 'completed') execute function pay_sellers()
+"""
+ORDERS: Final = """
+create table orders (
+    order_id text, currency text, state text, note text, primary key (order_id, state)
+)
+"""
+PARTITIONED_ORDERS: Final = (
+    ORDERS + " partition by list (state);"
+    "create table orders_open partition of orders for values in ('open');"
+    "create table orders_completed partition of orders for values in ('completed')"
+)
+ITEMS: Final = (
+    "create table order_items (order_id text, item_id text, seller_id text, share_minor int)"
+)
+
+ORDER: Final = "insert into orders values ('order_1', 'usd', '{state}')"
+ITEM_ROWS: Final = (
+    "insert into order_items values "
+    "('order_1', '1', 'seller_1', 700), ('order_1', '2', 'seller_2', 800)"
+)
+COMPLETE: Final = "update orders set state = 'completed' where order_id = 'order_1'"
+
+
+@pytest.fixture(params=[ORDERS, PARTITIONED_ORDERS], ids=["plain", "partitioned"])
+def app(request: pytest.FixtureRequest, db: Session, act: Callable[[str], Session]) -> Session:
+    """The marketplace's login, in whose schema the orders are; it is member of payout_app."""
+    login = sql.Identifier(login_name("payout_app"))
+    db.execute(sql.SQL("create schema shop authorization {}").format(login))
+    app = act("payout_app")
+    app.execute("set search_path = shop")
+    for statement in (request.param, ITEMS, FUNCTION, TRIGGER):
+        app.execute(statement)
+    register(app, "seller_1", "seller_2")
+    return app
+
+
+@pytest.mark.usefixtures("clone")
+def test_an_order_that_is_completed_is_paid(app: Session, db: Session) -> None:
+    app.execute(ORDER.format(state="open").encode())
+    app.execute(ITEM_ROWS)
+    assert jobs(db) == []
+
+    app.execute(COMPLETE)
+
+    assert jobs(db) == ["order_1"]
+    assert transfers(db, "order_1") == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+
+@pytest.mark.parametrize("kind", ["bigint", "uuid"])
+def test_the_ids_of_the_shop_may_be_of_any_type(app: Session, db: Session, kind: str) -> None:
+    ids = {
+        name: {"bigint": str(number), "uuid": f"00000000-0000-4000-8000-00000000000{number}"}[kind]
+        for number, name in enumerate(("order", "item", "seller"), start=1)
+    }
+    app.execute("drop table orders, order_items")
+    app.execute(f"create table orders (order_id {kind}, currency varchar(3), state text)".encode())
+    app.execute(
+        f"create table order_items (order_id {kind}, item_id {kind}, seller_id {kind}, "
+        "share_minor int)".encode()
+    )
+    app.execute(TRIGGER)
+    app.execute("select payout_api.register_payee(%s, 'acct_1')", [ids["seller"]])
+
+    app.execute(
+        "insert into order_items values (%s, %s, %s, 700)",
+        [ids["order"], ids["item"], ids["seller"]],
+    )
+    app.execute("insert into orders values (%s, 'usd', 'completed')", [ids["order"]])
+
+    assert transfers(db, ids["order"]) == [(ids["seller"], None, 700)]
+
+
+def test_an_order_may_come_completed_before_its_items(app: Session, db: Session) -> None:
+    with app.transaction():
+        app.execute(ORDER.format(state="completed").encode())
+        app.execute(ITEM_ROWS)
+
+    assert transfers(db, "order_1") == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+
+def test_a_completed_order_that_is_touched_again_is_not_paid_again(
+    app: Session, db: Session
+) -> None:
+    app.execute(ITEM_ROWS)
+    app.execute(ORDER.format(state="completed").encode())
+
+    with writes_nothing(db):
+        app.execute("update orders set note = 'gift'")
+        app.execute(COMPLETE)
+    assert app.execute("select note from orders").fetchall() == [("gift",)]
+
+
+def test_a_completed_order_cannot_get_other_items(app: Session, db: Session) -> None:
+    app.execute(ITEM_ROWS)
+    app.execute(ORDER.format(state="completed").encode())
+
+    with writes_nothing(db):
+        app.execute("begin")
+        app.execute("update order_items set share_minor = 701 where item_id = '1'")
+        app.execute("update orders set note = 'corrected'")
+        assert refused(app.execute, "commit") == Refusal(
+            "SP307", "settlement order_1 exists with other content: line 1"
+        )
+    assert app.execute("select note from orders").fetchall() == [(None,)]
+    assert app.execute("select share_minor from order_items order by 1").fetchall() == [
+        (700,),
+        (800,),
+    ]
+
+
+def test_an_order_that_cannot_be_paid_is_not_completed(app: Session, db: Session) -> None:
+    app.execute(ORDER.format(state="open").encode())
+    app.execute("insert into order_items values ('order_1', '1', 'nobody', 5)")
+
+    with writes_nothing(db):
+        assert refused(app.execute, COMPLETE) == Refusal(
+            "SP301", "settlement order_1, line 1: payee nobody is unknown"
+        )
+    assert app.execute("select state from orders").fetchall() == [("open",)]
+
+
+def test_an_order_without_items_is_not_completed(app: Session, db: Session) -> None:
+    app.execute(ORDER.format(state="open").encode())
+
+    with writes_nothing(db):
+        assert refused(app.execute, COMPLETE) == Refusal(
+            "SP309", "p_lines is not an array with at least one line"
+        )
+
+
+def test_an_order_that_is_completed_by_a_cascade_is_paid(app: Session, db: Session) -> None:
+    app.execute("create table stages (stage text primary key)")
+    app.execute("insert into stages values ('open')")
+    app.execute("alter table orders add foreign key (state) references stages on update cascade")
+    app.execute(ITEM_ROWS)
+    app.execute(ORDER.format(state="open").encode())
+
+    app.execute("update stages set stage = 'completed'")
+
+    assert transfers(db, "order_1") == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+
+def test_an_order_that_is_rolled_back_leaves_nothing(app: Session, db: Session) -> None:
+    with writes_nothing(db), app.transaction(force_rollback=True):
+        app.execute(ITEM_ROWS)
+        app.execute(ORDER.format(state="completed").encode())
+        app.execute("set constraints all immediate")
+
+
+def test_two_hundred_orders_in_one_statement_are_each_paid(app: Session, db: Session) -> None:
+    app.execute(
+        "insert into order_items select 'order_' || n, '1', 'seller_1', n "
+        "from generate_series(1, 200) as n"
+    )
+    app.execute(
+        "insert into orders select 'order_' || n, 'usd', 'open' from generate_series(1, 200) as n"
+    )
+    app.execute("update orders set state = 'completed'")
+
+    assert row_counts(db)["payout_jobs"] == 200
+    assert transfers(db, "order_200") == [("seller_1", None, 200)]
+
+
+def test_who_writes_orders_without_being_a_member_of_payout_app_is_denied(
+    app: Session, db: Session, act: Callable[[str], Session]
+) -> None:
+    auditor = act("payout_auditor")
+    group = sql.Identifier("payout_auditor")
+    app.execute(sql.SQL("grant usage on schema shop to {}").format(group))
+    app.execute(sql.SQL("grant all on orders, order_items to {}").format(group))
+    auditor.execute("set search_path = shop")
+
+    with writes_nothing(db):
+        auditor.execute(ITEM_ROWS)
+        assert refused(auditor.execute, ORDER.format(state="completed").encode()) == Refusal(
+            "42501", "permission denied for function complete_settlement"
+        )

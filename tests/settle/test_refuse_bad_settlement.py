@@ -1,0 +1,403 @@
+"""A settlement that cannot be paid out is refused as a whole, with the code and what is wrong.
+
+Every refusal comes at commit at the latest, whether the settlement was inserted or told in one
+call, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from tests.acting import Session
+from tests.settle.marketplace import (
+    Line,
+    complete,
+    insert_lines,
+    insert_settlement,
+    jobs,
+    line,
+    refused,
+    refused_at_commit,
+    register,
+    settle,
+    transfers,
+    writes_nothing,
+)
+from tests.schema.refusals import Refusal, domain_refusal, refusal
+
+LARGEST_BIGINT: Final = 2**63 - 1
+
+
+class Case(NamedTuple):
+    """A settlement and how it has to be refused."""
+
+    lines: list[Line]
+    refusal: Refusal
+    header: dict[str, Any] = {}  # noqa: RUF012
+    settlement_id: str = "set_1"
+
+
+def unpayable(sqlstate: str, message: str, *lines: Line, **header: Any) -> Case:
+    return Case(list(lines), Refusal(sqlstate, f"settlement set_1{message}"), header)
+
+
+# What makes a settlement unpayable although each of its rows could be stored.
+UNPAYABLE: Final = {
+    "an unknown payee": unpayable(
+        "SP301",
+        ", line 2: payee nobody is unknown",
+        line("1", "seller_1", 5),
+        line("2", "nobody", 5),
+    ),
+    "a payee in other letters": unpayable(
+        "SP301", ", line 1: payee Seller_1 is unknown", line("1", "Seller_1", 5)
+    ),
+    "a payee without a Stripe account": unpayable(
+        "SP302",
+        ", line 2: payee newcomer has no Stripe account",
+        line("1", "seller_1", 5),
+        line("2", "newcomer", 5),
+    ),
+    "two bad payees, the first line is named": unpayable(
+        "SP302",
+        ", line a: payee newcomer has no Stripe account",
+        line("b", "nobody", 5),
+        line("a", "newcomer", 5),
+    ),
+    "a line beyond the limit": unpayable(
+        "SP304",
+        ", payee seller_1: 100000000 is more than one transfer can carry (99999999 usd)",
+        line("1", "seller_1", 100_000_000),
+    ),
+    "lines of one payee that are beyond the limit together": unpayable(
+        "SP304",
+        ", payee seller_2: 100000000 is more than one transfer can carry (99999999 usd)",
+        line("1", "seller_2", 99_999_999),
+        line("2", "seller_2", 1),
+        line("3", "seller_1", 5),
+    ),
+    "thirteen digits of rupiah": unpayable(
+        "SP304",
+        ", payee seller_1: 1000000000000 is more than one transfer can carry (999999999999 idr)",
+        line("1", "seller_1", 1_000_000_000_000),
+        currency="idr",
+    ),
+    "a currency that Stripe does not know": unpayable(
+        "SP305", ": currency zzz is not supported", line("1", "seller_1", 5), currency="zzz"
+    ),
+    "a third decimal": unpayable(
+        "SP306",
+        ", payee seller_1: 1005 is not a multiple of 10 as Stripe asks for kwd",
+        line("1", "seller_1", 1005),
+        currency="kwd",
+    ),
+    "part of a króna": unpayable(
+        "SP306",
+        ", payee seller_1: 150 is not a multiple of 100 as Stripe asks for isk",
+        line("1", "seller_1", 150),
+        currency="isk",
+    ),
+    "part of an Ugandan shilling": unpayable(
+        "SP306",
+        ", payee seller_2: 99 is not a multiple of 100 as Stripe asks for ugx",
+        line("1", "seller_1", 100),
+        line("2", "seller_2", 99),
+        currency="ugx",
+    ),
+    "metadata that Stripe does not take": unpayable(
+        "SP308",
+        ": metadata key order[1] has a square bracket",
+        line("1", "seller_1", 5),
+        metadata={"order[1]": "x"},
+    ),
+    "a bad currency and a bad payee, the currency is named": unpayable(
+        "SP305", ": currency zzz is not supported", line("1", "nobody", 5), currency="zzz"
+    ),
+}
+
+# Rows that no settlement may have.
+LINES: Final = [line("1", "seller_1", 5)]
+LINE_AMOUNT: Final = domain_refusal("positive_minor", "amount_is_positive")
+SOURCE: Final = domain_refusal("source_transaction_id", "source_transaction_looks_like_one")
+TOTAL: Final = domain_refusal("positive_minor", "amount_is_positive")
+CURRENCY: Final = domain_refusal("currency_code", "currency_is_three_lower_case_letters")
+ID_LENGTH: Final = domain_refusal("external_id", "id_is_1_to_200_characters")
+MALFORMED: Final = {
+    "no amount": Case([line("1", "seller_1", 0)], TOTAL),
+    "a negative amount": Case([line("1", "seller_1", -5)], TOTAL),
+    "a line of nothing": Case([*LINES, line("2", "seller_2", 0)], LINE_AMOUNT),
+    "a negative line": Case([*LINES, line("2", "seller_2", -4)], LINE_AMOUNT),
+    "a currency in capitals": Case(LINES, CURRENCY, {"currency": "USD"}),
+    "a currency of two letters": Case(LINES, CURRENCY, {"currency": "us"}),
+    "no currency": Case(LINES, CURRENCY, {"currency": ""}),
+    "no settlement_id": Case(LINES, ID_LENGTH, settlement_id=""),
+    "a long settlement_id": Case(LINES, ID_LENGTH, settlement_id="s" * 201),
+    "no line_id": Case([line("", "seller_1", 5)], ID_LENGTH),
+    "a long line_id": Case([line("1" * 201, "seller_1", 5)], ID_LENGTH),
+    "no payee_id": Case([line("1", "", 5)], ID_LENGTH),
+    "a long payee_id": Case([line("1", "p" * 201, 5)], ID_LENGTH),
+    "a blank after an id": Case(
+        LINES,
+        domain_refusal("external_id", "id_has_no_blank_at_its_ends"),
+        settlement_id="set_1 ",
+    ),
+    "no source": Case([line("1", "seller_1", 5, source_transaction="")], SOURCE),
+    "a source that is none": Case([line("1", "seller_1", 5, source_transaction="ch 1")], SOURCE),
+}
+# A call names the line that is wrong.
+NOT_ABOVE_ZERO: Final = "of p_lines has an amount_minor that is not above 0"
+MALFORMED_IN_A_CALL: Final = {
+    "no amount": Refusal("SP309", f"line 1 {NOT_ABOVE_ZERO}"),
+    "a negative amount": Refusal("SP309", f"line 1 {NOT_ABOVE_ZERO}"),
+    "a line of nothing": Refusal("SP309", f"line 2 {NOT_ABOVE_ZERO}"),
+    "a negative line": Refusal("SP309", f"line 2 {NOT_ABOVE_ZERO}"),
+}
+
+
+@pytest.fixture
+def app(act: Callable[[str], Session]) -> Session:
+    app = act("payout_app")
+    register(app, "seller_1", "seller_2")
+    app.execute("select payout_api.register_payee(p_payee_id => 'newcomer')")
+    return app
+
+
+def test_a_call_that_cannot_be_paid_out_is_refused_with(app: Session, db: Session) -> None:
+    cases = UNPAYABLE | MALFORMED
+
+    with writes_nothing(db):
+        refusals = {
+            name: refused(complete, app, case.settlement_id, case.lines, **case.header)
+            for name, case in cases.items()
+        }
+
+    expected = {name: case.refusal for name, case in cases.items()}
+    assert refusals == expected | MALFORMED_IN_A_CALL
+
+
+def test_the_commit_of_what_cannot_be_paid_out_is_refused_with(app: Session, db: Session) -> None:
+    with writes_nothing(db):
+        refusals = {
+            name: refused_at_commit(app, case.settlement_id, case.lines, **case.header)
+            for name, case in UNPAYABLE.items()
+        }
+
+    assert refusals == {name: case.refusal for name, case in UNPAYABLE.items()}
+
+
+def test_a_malformed_row_is_refused_when_it_is_inserted_with(app: Session, db: Session) -> None:
+    with writes_nothing(db):
+        refusals = {
+            name: refused(settle, app, case.settlement_id, case.lines, **case.header)
+            for name, case in MALFORMED.items()
+        }
+
+    assert refusals == {name: case.refusal for name, case in MALFORMED.items()}
+
+
+def test_a_pending_settlement_that_cannot_be_paid_out_stays_as_it_was(
+    app: Session, db: Session
+) -> None:
+    refusals = {}
+    for name, case in UNPAYABLE.items():
+        with app.transaction(force_rollback=True):
+            insert_settlement(app, "set_1", case.lines, state="pending", **case.header)
+            app.execute("set constraints all immediate")
+            refusals[name] = refusal(app, "update payout.settlements set state = 'complete'")
+            found = app.execute("select state from payout.settlements").fetchall()
+            assert found == [("pending",)]
+
+    assert refusals == {name: case.refusal for name, case in UNPAYABLE.items()}
+
+
+@pytest.mark.parametrize(
+    ("lines", "total_minor", "added_up", "difference"),
+    [
+        ([line("1", "seller_1", 700), line("2", "seller_2", 700)], 1500, 1400, 100),
+        ([line("1", "seller_1", 1600)], 1500, 1600, -100),
+        ([], 1500, 0, 1500),
+        (
+            [line("1", "seller_1", LARGEST_BIGINT), line("2", "seller_1", LARGEST_BIGINT)],
+            LARGEST_BIGINT,
+            2 * LARGEST_BIGINT,
+            -LARGEST_BIGINT,
+        ),
+    ],
+    ids=["too little", "too much", "no line at all", "more than a bigint holds"],
+)
+def test_lines_that_do_not_add_up_are_refused_with_the_difference(
+    app: Session,
+    db: Session,
+    lines: list[Line],
+    total_minor: int,
+    added_up: int,
+    difference: int,
+) -> None:
+    with writes_nothing(db):
+        assert refused_at_commit(app, "set_1", lines, total_minor=total_minor) == Refusal(
+            "SP303",
+            f"settlement set_1: lines add up to {added_up}, total_minor is {total_minor}, "
+            f"difference {difference}",
+        )
+
+
+def test_a_line_added_in_the_transaction_that_completes_is_counted(
+    app: Session, db: Session
+) -> None:
+    insert_settlement(app, "set_1", [line("1", "seller_1", 5)], state="pending")
+
+    with writes_nothing(db):
+        app.execute("begin")
+        app.execute("update payout.settlements set state = 'complete'")
+        insert_lines(app, "set_1", [line("2", "seller_1", 1)])
+        assert refused(app.execute, "commit") == Refusal(
+            "SP303", "settlement set_1: lines add up to 6, total_minor is 5, difference -1"
+        )
+
+
+def test_a_total_that_no_bigint_holds_is_refused(app: Session, db: Session) -> None:
+    lines = [line(str(number), "seller_1", 10**18 - 1) for number in range(10)]
+    with writes_nothing(db):
+        assert refused(settle, app, "set_1", lines) == Refusal("22003", "bigint out of range")
+        assert refused(complete, app, "set_1", lines) == Refusal(
+            "SP309",
+            "line 1 of p_lines has an amount_minor that is more than one transfer can carry",
+        )
+
+
+def test_a_settlement_may_be_larger_than_one_transfer(app: Session, db: Session) -> None:
+    complete(
+        app,
+        "set_1",
+        [
+            line("1", "seller_1", 99_999_999),
+            line("2", "seller_2", 99_999_999),
+            line("3", "seller_2", 99_999_999, source_transaction="ch_1"),
+        ],
+    )
+
+    assert transfers(db) == [
+        ("seller_1", None, 99_999_999),
+        ("seller_2", None, 99_999_999),
+        ("seller_2", "ch_1", 99_999_999),
+    ]
+
+
+def test_twelve_digits_of_rupiah_are_paid(app: Session, db: Session) -> None:
+    complete(app, "set_1", [line("1", "seller_1", 999_999_999_999)], currency="idr")
+
+    assert transfers(db) == [("seller_1", None, 999_999_999_999)]
+
+
+def test_the_step_of_a_currency_holds_for_the_transfer_and_not_for_each_line(
+    app: Session, db: Session
+) -> None:
+    complete(app, "set_1", [line("1", "seller_1", 1005), line("2", "seller_1", 5)], currency="kwd")
+
+    assert transfers(db) == [("seller_1", None, 1010)]
+
+
+def test_the_smallest_amount_of_every_kind_of_currency_is_paid(app: Session, db: Session) -> None:
+    smallest = {
+        amount_minor: currencies.split()
+        for amount_minor, currencies in (
+            (1, "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf usd eur huf twd"),
+            (10, "bhd jod kwd omr tnd"),
+            (100, "isk ugx"),
+        )
+    }
+
+    for amount_minor, currencies in smallest.items():
+        for currency in currencies:
+            lines = [line("1", "seller_1", amount_minor)]
+            complete(app, f"set_{currency}", lines, currency=currency)
+
+    assert jobs(db) == sorted(
+        f"set_{currency}" for names in smallest.values() for currency in names
+    )
+
+
+def test_pay_after_is_a_moment(app: Session, db: Session) -> None:
+    statement = (
+        "insert into payout.settlements (settlement_id, currency, total_minor, pay_after) "
+        "values ('set_1', 'usd', 5, %s)"
+    )
+    for pay_after in ("infinity", "-infinity"):
+        assert refusal(app, statement, [pay_after]) == domain_refusal("moment", "moment_is_finite")
+
+
+def test_an_edit_after_completion_is_refused(app: Session, db: Session) -> None:
+    complete(app, "set_1", [line("1", "seller_1", 700), line("2", "seller_2", 800)])
+
+    with writes_nothing(db):
+        assert refused(app.execute, "update payout.settlements set total_minor = 1499") == Refusal(
+            "SP102", "settlement set_1 is complete and cannot be changed"
+        )
+        for statement in (
+            "update payout.settlement_lines set amount_minor = 699 where line_id = '1'",
+            "delete from payout.settlement_lines where line_id = '1'",
+            "insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor) "
+            "values ('set_1', '3', 'seller_1', 1)",
+        ):
+            assert refused(app.execute, statement.encode()) == Refusal(
+                "SP102", "settlement set_1 is complete: its lines cannot be changed"
+            )
+
+
+def test_a_line_after_scheduling_in_the_same_transaction_is_refused(
+    app: Session, db: Session
+) -> None:
+    with writes_nothing(db):
+        app.execute("begin")
+        insert_settlement(app, "set_1", [line("1", "seller_1", 700)])
+        app.execute("set constraints all immediate")
+        late = refused(insert_lines, app, "set_1", [line("2", "seller_1", 1)])
+        app.execute("rollback")
+
+    assert late == Refusal("SP102", "settlement set_1 is complete: its lines cannot be changed")
+
+
+def test_a_payee_registered_later_in_the_same_transaction_is_known(
+    app: Session, db: Session
+) -> None:
+    with app.transaction():
+        insert_settlement(app, "set_1", [line("1", "latecomer", 5)])
+        register(app, "latecomer")
+
+    assert transfers(db) == [("latecomer", None, 5)]
+
+
+def test_a_settlement_that_was_refused_may_be_told_again(app: Session, db: Session) -> None:
+    lines = [line("1", "latecomer", 5)]
+    assert refused(complete, app, "set_1", lines) == Refusal(
+        "SP301", "settlement set_1, line 1: payee latecomer is unknown"
+    )
+    register(app, "latecomer")
+
+    complete(app, "set_1", lines)
+
+    assert transfers(db) == [("latecomer", None, 5)]
+
+
+@pytest.mark.parametrize(
+    ("currency", "second"),
+    [
+        ("usd", line("2", "nobody", 50)),
+        ("usd", line("2", "newcomer", 50)),
+        ("isk", line("2", "seller_2", 50)),
+    ],
+    ids=["an unknown payee", "a payee without an account", "part of a króna"],
+)
+def test_lines_are_not_left_out_to_make_the_total_fit(
+    app: Session, db: Session, currency: str, second: Line
+) -> None:
+    """The total is that of the lines that can be paid, as an importer's mistake may have it."""
+    lines = [line("1", "seller_1", 100), second]
+    with writes_nothing(db):
+        refusal = refused_at_commit(app, "set_1", lines, currency=currency, total_minor=100)
+    assert refusal == Refusal(
+        "SP303", "settlement set_1: lines add up to 150, total_minor is 100, difference -50"
+    )

@@ -1,0 +1,230 @@
+"""Rule K: when a transfer may be sent under a new key, and when never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.conftest import Connection
+from tests.engine import (
+    Engine,
+    no_answer,
+    no_such_account,
+    refusal_by_stripe,
+    success,
+    unfunded,
+)
+from tests.schema.refusals import Refusal, refusal, wait_until_blocked
+
+
+def decline(engine: Engine) -> int:
+    """Settle, and have the transfer declined for want of funds; return it."""
+    (transfer,) = engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    return transfer
+
+
+def test_what_was_declined_for_want_of_funds_gets_a_new_key_when_its_wait_is_over(
+    engine: Engine,
+) -> None:
+    transfer = decline(engine)
+    assert engine.sweep().transfers_reopened == 0
+    engine.make_due()
+    assert engine.sweep().transfers_reopened == 1
+    progress = engine.progress(transfer)
+    assert (progress.state, progress.generation, progress.attempt) == ("scheduled", 2, 1)
+    assert (progress.tries, progress.has_unknown_send) == (0, False)
+    claim = engine.claim_one()
+    assert claim.idempotency_key.endswith(":2")
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+
+
+def test_a_report_of_another_transfer_keeps_nobody_from_a_new_key(engine: Engine) -> None:
+    """A worker that outlived a restore: the number is that of another transfer now."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    other = success(claim, idempotency_key=f"payout_{'0' * 40}:1", stripe_transfer_id="tr_other")
+    assert engine.report_one(other) == ("alarm", "failed")
+    engine.make_due()
+    assert engine.sweep().transfers_reopened == 1
+    assert engine.progress(transfer).generation == 2
+
+
+def test_a_new_key_keeps_the_request_and_the_payout_ref(engine: Engine) -> None:
+    engine.settle()
+    first = engine.claim_one()
+    engine.report(unfunded(first))
+    engine.make_due()
+    engine.sweep()
+    second = engine.claim_one()
+    assert second.request == first.request
+    assert second.idempotency_key[:-1] == first.idempotency_key[:-1]
+
+
+def test_a_new_key_names_the_decline_that_allows_it(engine: Engine) -> None:
+    transfer = decline(engine)
+    engine.make_due()
+    engine.sweep()
+    rows = engine.db.execute(
+        "select k.payout_transfer_id, k.generation, k.reason, o.generation, o.error_code, "
+        "o.verdict, o.moved_to from payout.key_generations as k "
+        "join payout.transfer_observations as o on o.observation_id = k.evidence_observation_id"
+    ).fetchall()
+    assert rows == [
+        (transfer, 2, "balance_insufficient", 1, "balance_insufficient", "ok", "failed")
+    ]
+
+
+def test_the_ledger_releases_with_the_decline_and_reserves_with_the_new_key(
+    engine: Engine,
+) -> None:
+    transfer = decline(engine)
+    assert engine.differences_in_the_books() == []
+    engine.make_due()
+    engine.sweep()
+    assert engine.differences_in_the_books() == []
+    engine.report(success(engine.claim_one()))
+    assert engine.entries(transfer) == [
+        ("obligation", 1, "settlement_funds", "payable:seller_1", 1500),
+        ("reserve", 1, "payable:seller_1", "in_flight", 1500),
+        ("release", 1, "in_flight", "payable:seller_1", 1500),
+        ("reserve", 2, "payable:seller_1", "in_flight", 1500),
+        ("paid", 2, "in_flight", "stripe_balance", 1500),
+    ]
+
+
+def test_a_later_decline_needs_evidence_of_its_own(engine: Engine) -> None:
+    transfer = decline(engine)
+    for generation in (2, 3, 4):
+        engine.make_due()
+        engine.sweep()
+        engine.report(unfunded(engine.claim_one()))
+        assert engine.progress(transfer).generation == generation
+    evidence = engine.db.execute(
+        "select k.generation - o.generation from payout.key_generations as k "
+        "join payout.transfer_observations as o on o.observation_id = k.evidence_observation_id"
+    ).fetchall()
+    assert evidence == [(1,)] * 3
+
+
+@pytest.mark.parametrize(
+    "code", ["insufficient_capabilities_for_transfer", "transfers_not_allowed", "account_invalid"]
+)
+def test_what_was_declined_for_another_reason_gets_no_new_key_by_itself(
+    engine: Engine, code: str
+) -> None:
+    (transfer,) = engine.settle()
+    engine.report(refusal_by_stripe(engine.claim_one(), 400, code))
+    engine.let_pass("10 days")
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.progress(transfer).state == "failed"
+
+
+@pytest.mark.parametrize("is_unsaved", [False, True], ids=["no evidence", "not saved"])
+def test_without_a_saved_decline_there_is_no_new_key(engine: Engine, is_unsaved: bool) -> None:
+    """Even if somebody gave a failed transfer a time to go on at."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    if is_unsaved:
+        engine.report(no_such_account(claim))
+    else:
+        engine.report(no_answer(claim))
+        engine.db.execute(
+            "update payout.transfer_states set state = 'failed', reason = 'somebody said so'"
+        )
+        engine.db.execute(
+            "insert into payout.transfer_observations (payout_transfer_id, generation, attempt, "
+            "signal, verdict, moved_to) select payout_transfer_id, generation, attempt, "
+            "'no_response', 'ok', 'failed' from payout.transfer_states"
+        )
+        engine.db.execute(
+            "insert into payout.ledger_entries (payout_transfer_id, kind, generation, "
+            "debit_account, credit_account, amount_minor, currency) select payout_transfer_id, "
+            "'release', 1, 'in_flight', 'payable:' || payee_id, amount_minor, currency "
+            "from payout.payout_transfers"
+        )
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.progress(transfer).generation == 1
+
+
+def test_no_hand_opens_a_key_without_its_reason(engine: Engine) -> None:
+    transfer = decline(engine)
+    statement = "update payout.transfer_states set state = 'scheduled', generation = 2"
+    assert refusal(engine.db, statement) == Refusal(
+        "SP103", f"transfer {transfer}: a new key needs its row in payout.key_generations first"
+    )
+
+
+def test_keys_are_bounded_and_the_last_one_is_left_to_a_person(engine: Engine) -> None:
+    """Nothing may wait for a step that never comes."""
+    engine.set(max_generations=3)
+    transfer = decline(engine)
+    for _ in range(2):
+        engine.make_due()
+        engine.sweep()
+        engine.report(unfunded(engine.claim_one()))
+    progress = engine.progress(transfer)
+    assert (progress.state, progress.generation, progress.next_attempt_in) == ("failed", 3, None)
+    assert progress.reason == "keys_used_up_balance_insufficient"
+    engine.let_pass("1 year")
+    assert engine.sweep().transfers_reopened == 0
+    (turn,) = engine.db.execute("select whose_turn from payout_api.unpaid").fetchall()[0]
+    assert turn == "operator"
+
+
+def test_a_sweep_opens_as_many_keys_as_it_was_told_to(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2", "seller_3")
+    engine.report(*(unfunded(claim) for claim in engine.claim()))
+    engine.make_due()
+    assert [engine.sweep(2).transfers_reopened for _ in range(3)] == [2, 1, 0]
+
+
+def test_two_sweeps_at_once_open_one_key(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    transfer = decline(shared_engine)
+    shared_engine.make_due()
+    other = connect("payout_worker")
+    with shared_engine.worker.transaction():
+        assert shared_engine.sweep().transfers_reopened == 1
+        assert shared_engine.sweep(connection=other).transfers_reopened == 0
+    assert shared_engine.sweep(connection=other).transfers_reopened == 0
+    assert shared_engine.progress(transfer).generation == 2
+
+
+def test_a_success_that_arrives_while_a_sweep_looks_keeps_the_key_closed(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """The sweep began to look before the report was committed, and locks the row after it."""
+    (transfer,) = shared_engine.settle()
+    claim = shared_engine.claim_one()
+    shared_engine.report(unfunded(claim))
+    shared_engine.make_due()
+    # Keeps the sweep in the middle of its statement: it has its snapshot, but not yet the row.
+    shared_engine.db.execute(
+        "create function payout.slow_evidence(bigint) returns bigint language plpgsql as "
+        "$$ begin perform pg_advisory_xact_lock(7); return $1; end $$"
+    )
+    slow = connect()
+    source = slow.execute(
+        "select pg_get_functiondef('payout.reopen_failed(timestamptz, integer)'::regprocedure)"
+    ).fetchall()[0][0]
+    changed = source.replace(
+        "and (payout.saved_decline(s) is not null",
+        "and (payout.slow_evidence(payout.saved_decline(s)) is not null",
+    )
+    assert changed != source
+    slow.execute(changed)
+    sweeper = connect()
+    with ThreadPoolExecutor(1) as pool:
+        with shared_engine.db.transaction():
+            shared_engine.db.execute("select pg_advisory_xact_lock(7)")
+            sweep = pool.submit(shared_engine.sweep, connection=sweeper)
+            wait_until_blocked(connect(), sweeper)
+            assert shared_engine.report_one(success(claim)) == ("alarm", "failed")
+        assert sweep.result().transfers_reopened == 0
+    assert shared_engine.progress(transfer).state == "failed"

@@ -1,0 +1,234 @@
+"""The command `payout-engine`: migrate, worker, doctor, reconcile, demo, execute.
+
+What a user can get wrong is answered with a sentence and exit code 2, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import psycopg
+from yoyo.exceptions import LockTimeout
+
+from tools.frozen import MigrationError
+from payout_engine.migrate import apply_all
+from payout_engine import logs
+from payout_engine.app import run_until_stopped
+from payout_engine.database import (
+    Database,
+    Row,
+    apply_queue_grants,
+    apply_queue_schema,
+    look_at,
+)
+from payout_engine.engine import open_engine
+from payout_engine.errors import NotReady, PayoutError, QueueSchemaError, redact
+from payout_engine.progress import Progress
+from payout_engine.reporter import describe
+from payout_engine.settings import ENVIRONMENT, Settings, SettingsError, database_url
+from payout_engine.stripe_payout_adapter import (
+    AccountUnknown,
+    Outcome,
+    Refused,
+    StripePayoutAdapter,
+    Unreadable,
+)
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+INDENT: Final = " " * 11
+EXPECTED: Final = (
+    SettingsError,
+    NotReady,
+    PayoutError,
+    AccountUnknown,
+    Refused,
+    Unreadable,
+    aiohttp.ClientError,
+    TimeoutError,
+    QueueSchemaError,
+    MigrationError,
+    LockTimeout,
+    psycopg.Error,
+)
+
+
+def migrate(options: argparse.Namespace) -> int:
+    """bring the database to this version: the queue's schema, ours, the grants"""
+    url = database_url(os.environ)
+    for folder in (ROOT / "migrations", ROOT / "sql"):
+        if not any(folder.glob("*.sql")):
+            raise MigrationError(
+                f"{folder} holds no SQL: run this from a checkout of the project, whose "
+                "make .venv/ready installs payout-engine in .venv/bin; what pip installs from "
+                "elsewhere has the worker only"
+            )
+    is_new = apply_queue_schema(url)
+    print(f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}")
+    for name in apply_all(url, ROOT):
+        print(f"migration: {name} applied")
+    apply_queue_grants(url)
+    print("the database is up to date")
+    return 0
+
+
+def worker(options: argparse.Namespace) -> int:
+    """carry payouts until SIGTERM or Ctrl-C"""
+    settings = Settings.read(os.environ)
+    lines = logs.start(options.log_level)
+    try:
+        asyncio.run(run_until_stopped(settings))
+    finally:
+        logs.finish(lines)
+    os._exit(0)  # an ordinary exit would wait for a log that nobody reads
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """check the installation; exit code 1 if anything is not as it should be"""
+    return asyncio.run(_doctor(_settings_that_connect()))
+
+
+async def _doctor(settings: Settings) -> int:
+    print(", ".join(f"{name} {version(name)}" for name in ("stripe", "procrastinate", "psycopg")))
+    key = {"check_name": "Stripe key", "is_ok": True, "detail": f"{settings.key_mode} mode"}
+    account_id, answer = await _check_stripe(settings)
+    async with Database(settings.database_url) as database:
+        found = await database.call(
+            "doctor", p_stripe_account_id=account_id, p_is_livemode=settings.is_livemode
+        )
+    checks = [key, answer, *found]
+    width = max(len(check["check_name"]) for check in checks)
+    for check in checks:
+        mark = "ok  " if check["is_ok"] else "FAIL"
+        print(mark, f"{check['check_name']:{width}}", check["detail"])
+        if not check["is_ok"] and check.get("hint"):
+            print(" " * 4, " " * width, check["hint"])
+    return 0 if all(check["is_ok"] for check in checks) else 1
+
+
+async def _check_stripe(settings: Settings) -> tuple[str | None, Row]:
+    """Return the account that the key belongs to, if Stripe says it, and what to print of it."""
+    check: Row = {"check_name": "Stripe answers", "is_ok": True}
+    adapter = StripePayoutAdapter(
+        api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
+    )
+    try:
+        async with adapter:
+            account_id = await adapter.account_id()
+    except AccountUnknown as error:
+        hint = "See STRIPE_API_KEY and STRIPE_API_BASE."
+        return None, check | {"is_ok": False, "detail": redact(str(error)), "hint": hint}
+    detail = f"account {account_id} at {settings.stripe_api_base}"
+    return account_id, check | {"detail": detail}
+
+
+def reconcile(options: argparse.Namespace) -> int:
+    """compare everything with what Stripe lists; exit code 1 if a discrepancy is open"""
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line that moves
+    logging.basicConfig(level=logging.WARNING, format=f"{clear}%(levelname)s %(message)s")
+    try:
+        return asyncio.run(_reconcile(_settings_that_connect()))
+    except KeyboardInterrupt:
+        print("interrupted: the next one, or a worker, goes on from here", file=sys.stderr)
+        raise
+
+
+async def _reconcile(settings: Settings) -> int:
+    async with open_engine(settings) as engine:
+        with Progress(sys.stdout) as progress:
+            found = await engine.reconciler.run(progress.show)
+        waiting = await engine.database.call("open_discrepancies")
+    for name, count in found.items():
+        print(f"{name:22}", "   failed" if count is None else f"{count:9,}")
+    if not waiting and None not in found.values():
+        print("nothing is open: Stripe and the books agree")
+        return 0
+    if waiting:
+        print("\nopen discrepancies: select * from payout_api.discrepancies")
+    for row in waiting:
+        print(f"{row['open_count']:9,}  {row['kind']}, since {row['since']:%Y-%m-%d %H:%M %Z}")
+        print(textwrap.fill(row["advice"], 96, initial_indent=INDENT, subsequent_indent=INDENT))
+    return 1
+
+
+def demo(options: argparse.Namespace) -> int:
+    """show the engine at work, with a database and a Stripe of its own"""
+    arguments = ["--keep"] if options.keep else []
+    code: int = importlib.import_module("payout_engine_sandbox.demo").main(arguments)
+    return code
+
+
+def execute(options: argparse.Namespace) -> int:
+    """carry what is due of one payout job now, and tell what happened"""
+    return asyncio.run(_execute(_settings_that_connect(), options.payout_job_id))
+
+
+async def _execute(settings: Settings, payout_job_id: int) -> int:
+    carried = 0
+
+    def tell(outcome: Outcome, row: Row) -> None:
+        nonlocal carried
+        carried += 1
+        print(f"{describe(outcome)} -> {row.get('verdict')}, {row.get('state')}")
+
+    async with open_engine(settings, on_reported=tell) as engine:
+        await engine.pump.execute(payout_job_id)
+    if not carried:
+        print(f"nothing of payout job {payout_job_id} is due, or there is no such job")
+    return 0
+
+
+def _settings_that_connect() -> Settings:
+    """Read the settings; a database that is not there is told at once, by psycopg's own error."""
+    settings = Settings.read(os.environ)
+    asyncio.run(look_at(settings.database_url)).check_engine()
+    return settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="payout-engine")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            run.__name__,
+            help=run.__doc__,
+            description=run.__doc__,
+            epilog=ENVIRONMENT,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=run)
+        return command
+
+    add(migrate)
+    levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
+    add(worker).add_argument("--log-level", choices=levels, default="INFO")
+    add(doctor)
+    add(reconcile)
+    add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
+    add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=int)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except EXPECTED as error:
+        told = redact(str(error)) or type(error).__name__
+        print("payout-engine:", *told.split(), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

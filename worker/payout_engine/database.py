@@ -1,0 +1,229 @@
+"""The one way to the database: `call` runs one payout function with named arguments.
+
+Also here, for `payout-engine migrate`: the queue's own schema, as procrastinate itself writes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import psycopg
+from procrastinate.schema import SchemaManager
+from psycopg import conninfo, sql
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from payout_engine import errors
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+# A peer that vanishes without a word is noticed within about ten seconds.
+NETWORK: Final = {
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+FIRST_PAUSE_SECONDS: Final = 0.05
+LONGEST_PAUSE_SECONDS: Final = 2.0
+QUEUE_GRANTS: Final = Path(__file__).resolve().parent.parent / "sql" / "queue_grants.sql"
+
+LOOK: Final = """
+select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
+    select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage'))
+"""
+
+
+def worker_name() -> str:
+    """Return the name under which this process is known in the database."""
+    return f"payout-engine {socket.gethostname()[:40]} {os.getpid()}"
+
+
+def connection_string(database_url: str, **settings: str) -> str:
+    """Return `database_url` with the worker's network settings, where it has none of its own.
+
+    `settings` are settings of the session at the server, such as ``synchronous_commit``.
+    """
+    given = {name: str(value) for name, value in conninfo.conninfo_to_dict(database_url).items()}
+    options = [given.get("options", "")]
+    if "statement_timeout" not in options[0]:
+        settings = {"statement_timeout": "15s", **settings}
+    options += [f"-c {key}={settings[key]}" for key in settings]
+    given["options"] = " ".join(options).strip()
+    return conninfo.make_conninfo(**{**NETWORK, "application_name": worker_name(), **given})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A database, and who we are in it."""
+
+    name: str
+    login: str
+    has_engine: bool
+    is_worker: bool
+
+    def check_engine(self) -> None:
+        """Raise NotReady if the engine is not installed."""
+        if not self.has_engine:
+            raise errors.NotReady(
+                f"the database {self.name} holds no payout engine: run payout-engine migrate"
+            )
+
+    def check_worker(self) -> None:
+        """Raise NotReady if a worker cannot do its work here."""
+        self.check_engine()
+        if not self.is_worker:
+            raise errors.NotReady(
+                f"login {self.login} is no member of payout_worker: "
+                f"grant payout_worker to {self.login}"
+            )
+
+
+async def look_at(database_url: str) -> Place:
+    """Connect, and return what is there. Raises psycopg's errors."""
+    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
+        info = connection.info
+        [(login, has_engine, is_worker)] = await (await connection.execute(LOOK)).fetchall()
+        return Place(
+            name=f"{info.dbname} at {info.host}:{info.port}",
+            login=login,
+            has_engine=has_engine,
+            is_worker=is_worker,
+        )
+
+
+async def wait_for(database_url: str) -> Place:
+    """Look at the database as soon as it can be connected to, however long that takes."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return await look_at(database_url)
+        except psycopg.OperationalError as error:
+            logger.warning("error connecting, to be repeated: %s", errors.tell(error))
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+class Database:
+    """A few connections to the payout functions. Use it as a context manager."""
+
+    def __init__(self, database_url: str) -> None:
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
+            connection_string(
+                database_url,
+                synchronous_commit="on",
+                default_transaction_isolation=r"read\ committed",
+            ),
+            kwargs={"autocommit": True, "row_factory": dict_row},
+            configure=_hear_alarms,
+            min_size=1,
+            max_size=4,
+            timeout=5,
+            reconnect_timeout=3,  # then the next call tries anew: no long pauses after an outage
+            open=False,
+            name="payout",
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._pool.close()
+
+    async def call(
+        self,
+        function: str,
+        *,
+        patience_seconds: float = 0,
+        waits_for_others: bool = True,
+        **arguments: object,
+    ) -> list[Row]:
+        """Call ``payout_api.<function>`` with named arguments and return its rows.
+
+        Within its patience the call is made again after what passes (a lost connection, a restart,
+        a deadlock), so have patience only with what is safe to repeat. What does not wait for
+        others is not made again after it was held up for as long as it may be. Raises the
+        exceptions of `worker.errors`, or psycopg's.
+        """
+        query = sql.SQL("select * from payout_api.{}({})").format(
+            sql.Identifier(function),
+            sql.SQL(", ").join(
+                sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name))
+                for name in arguments
+            ),
+        )
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + patience_seconds
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await self._execute(query, arguments)
+            except Exception as error:
+                if clock() >= give_up_at or not errors.is_passing(error):
+                    raise
+                if errors.is_held_up(error) and not waits_for_others:
+                    raise
+                logger.warning("%s fails, to be repeated: %s", function, errors.redact(str(error)))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _execute(self, query: sql.Composed, arguments: dict[str, object]) -> list[Row]:
+        async with self._pool.connection() as connection:
+            try:
+                return await (await connection.execute(query, arguments)).fetchall()
+            except psycopg.Error as error:
+                if errors.is_passing(error):
+                    await connection.close()  # the pool replaces it: the server may be another now
+                raise errors.of(error) from None
+
+
+async def _hear_alarms(connection: psycopg.AsyncConnection[Row]) -> None:
+    connection.add_notice_handler(_log_warning)
+
+
+def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
+    """Log what the database warns of, an alarm above all: that calls for a person."""
+    if notice.severity_nonlocalized == "WARNING":
+        logger.error("%s", errors.redact(notice.message_primary or ""))
+
+
+def apply_queue_schema(database_url: str) -> bool:
+    """Create the schema ``procrastinate`` with procrastinate's tables and functions, once.
+
+    Returns whether it was created now. Raises QueueSchemaError if what is there lacks functions
+    of the version of procrastinate that is installed.
+    """
+    schema_sql = SchemaManager.get_schema()
+    wanted = set(re.findall(r"^CREATE FUNCTION (\w+)", schema_sql, flags=re.MULTILINE))
+    with psycopg.connect(database_url) as connection:
+        connection.execute("select pg_advisory_xact_lock(hashtext('procrastinate'))")
+        rows = connection.execute(
+            "select proname from pg_proc where pronamespace = to_regnamespace('procrastinate')"
+        ).fetchall()
+        if rows and (missing := wanted - {name for (name,) in rows}):
+            raise errors.QueueSchemaError(
+                f"the schema procrastinate is of another version: it lacks "
+                f"{', '.join(sorted(missing))}; apply procrastinate's own migrations "
+                "(procrastinate schema --migrations-path)"
+            )
+        if not rows:
+            connection.execute("create schema if not exists procrastinate")
+            connection.execute("set local search_path = procrastinate")
+            connection.execute(schema_sql)
+    return not rows
+
+
+def apply_queue_grants(database_url: str) -> None:
+    """Run ``sql/queue_grants.sql``: what our roles, which must exist, may do with the queue."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(QUEUE_GRANTS.read_bytes())

@@ -1,0 +1,179 @@
+"""The parts of the worker put together, and what runs beside the queue: sweep, readings, watchdog.
+
+The queue only wakes the pump; where the queue fails, the sweep does it, a few seconds later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from payout_engine import errors
+from payout_engine.database import Database, Row, worker_name
+from payout_engine.pump import Pump
+from payout_engine.reconcile import Reconciler
+from payout_engine.reporter import Reporter
+from payout_engine.settings import Settings
+from payout_engine.stripe_payout_adapter import Outcome, StripePayoutAdapter
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = (2.0, 5.0)
+LOOK_UP_SECONDS: Final = (2.0, 5.0)
+# After failures in a row the pause doubles, this often at most: to some two minutes.
+MOST_DOUBLINGS: Final = 5
+TICK_SECONDS: Final = 1.0
+HANGING_TICKS: Final = 25
+EXIT_HANGING: Final = 70
+STOP_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What the tasks of the queue work with."""
+
+    database: Database
+    adapter: StripePayoutAdapter
+    pump: Pump
+    reconciler: Reconciler
+
+    async def sweep(self) -> None:
+        """Close leases that ran out and ring for what is due; then look for it at once.
+
+        Also if the sweep fails: what it would have rung for is due all the same.
+        """
+        try:
+            for swept in await self.database.call("sweep"):
+                if any(swept.values()):
+                    counts = ", ".join(f"{name} {count}" for name, count in swept.items() if count)
+                    logger.info("swept: %s", counts)
+        finally:
+            self.pump.ring()
+
+    async def try_to_sweep(self) -> None:
+        """Sweep; what keeps it from doing so is logged, and the next sweep tries again."""
+        try:
+            await self.sweep()
+        except Exception as error:
+            logger.warning("a sweep failed: %s", errors.tell(error))
+
+    async def sweep_for_ever(self) -> None:
+        """Sweep every few seconds, whatever happens."""
+        while True:
+            await self.try_to_sweep()
+            await asyncio.sleep(random.uniform(*SWEEP_SECONDS))
+
+    async def look_up_for_ever(self) -> None:
+        """Look up what is due every few seconds, whatever happens."""
+        await _repeat("looking up", self.reconciler.look_up, seconds=LOOK_UP_SECONDS)
+
+    async def reconcile_for_ever(self, *, minutes: float) -> None:
+        """Compare everything with Stripe about every so many minutes, whatever happens.
+
+        The first time comes after a part of that: a fleet that starts together does not read
+        together, and one that restarts often reconciles all the same.
+        """
+        await asyncio.sleep(random.uniform(0, 60 * minutes))
+        await _repeat("reconciling", self.reconciler.run, seconds=(54 * minutes, 66 * minutes))
+
+
+async def _repeat(
+    what: str, act: Callable[[], Awaitable[object]], *, seconds: tuple[float, float]
+) -> None:
+    """Act, and again after a pause of so many seconds, or a short growing one after a failure."""
+    doublings = 0
+    while True:
+        try:
+            await act()
+            doublings = 0
+            pause = random.uniform(*seconds)
+        except Exception as error:
+            level = logging.WARNING if errors.is_passing(error) else logging.ERROR
+            logger.log(level, "%s failed: %s", what, errors.tell(error))
+            pause = random.uniform(*LOOK_UP_SECONDS) * 2**doublings
+            doublings = min(doublings + 1, MOST_DOUBLINGS)
+        await asyncio.sleep(pause)
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: Settings, *, on_reported: Callable[[Outcome, Row], None] | None = None
+) -> AsyncIterator[Engine]:
+    """Put an engine together; leaving it is a graceful stop, of about 25 seconds at most."""
+    async with (
+        Database(settings.database_url) as database,
+        StripePayoutAdapter(
+            api_key=settings.stripe_api_key,
+            api_base=settings.stripe_api_base,
+            max_in_flight=settings.max_in_flight,
+        ) as adapter,
+        Pump(
+            database=database,
+            adapter=adapter,
+            reporter=Reporter(database=database, on_reported=on_reported),
+            worker=worker_name(),
+            is_livemode=settings.is_livemode,
+            max_in_flight=settings.max_in_flight,
+            claim_limit=settings.claim_limit,
+        ) as pump,
+    ):
+        reconciler = Reconciler(
+            database=database,
+            adapter=adapter,
+            worker=worker_name(),
+            is_livemode=settings.is_livemode,
+        )
+        yield Engine(database=database, adapter=adapter, pump=pump, reconciler=reconciler)
+
+
+@asynccontextmanager
+async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
+    """Open an engine that also sweeps and reads what Stripe lists, and is watched."""
+    async with open_engine(settings) as engine:
+        beside = [engine.sweep_for_ever(), engine.look_up_for_ever()]
+        if settings.reconcile_minutes:
+            beside.append(engine.reconcile_for_ever(minutes=settings.reconcile_minutes))
+        tasks = [asyncio.create_task(act) for act in beside]
+        is_over = watch(asyncio.get_running_loop())
+        try:
+            yield engine
+        finally:
+            is_over.set()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+
+
+def watch(loop: asyncio.AbstractEventLoop) -> threading.Event:
+    """Start a thread that ends the process if its event loop hangs; set the event to end it.
+
+    It counts its own ticks and reads no clock: a process that was stopped and continued has missed
+    one at most, and lives on to refuse what it may no longer send and to report the rest.
+    """
+    is_over = threading.Event()
+    unanswered = 0
+
+    def answer() -> None:
+        nonlocal unanswered
+        unanswered = 0
+
+    def ask() -> None:
+        nonlocal unanswered
+        while not is_over.wait(TICK_SECONDS):
+            unanswered += 1
+            if unanswered > HANGING_TICKS:
+                os._exit(EXIT_HANGING)
+            try:
+                loop.call_soon_threadsafe(answer)
+            except RuntimeError:  # the loop is closed: the process is ending by itself
+                return
+
+    threading.Thread(target=ask, name="watchdog", daemon=True).start()
+    return is_over

@@ -1,0 +1,51 @@
+"""Logging that cannot hold up a payment: a full pipe or disk costs lines, never time.
+
+One line an event, on standard error, without bodies and without secrets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import queue
+import time
+from typing import Final
+
+from payout_engine.errors import redact
+
+LINES_HELD: Final = 10_000
+
+
+class _DroppingHandler(logging.handlers.QueueHandler):
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(queue.Full):
+            self.queue.put_nowait(record)
+
+
+class _RedactingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record)).replace("\n\t", " ")  # as libpq breaks its lines
+
+
+def start(level: str) -> queue.Queue[logging.LogRecord]:
+    """Log to standard error from a thread, through a queue that drops what it cannot hold."""
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(LINES_HELD)
+    writer = logging.StreamHandler()
+    writer.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.handlers.QueueListener(lines, writer).start()
+    handler = _DroppingHandler(lines)
+    handler.setFormatter(logging.Formatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    if logging.root.level >= logging.INFO:  # else procrastinate tells of every bell
+        logging.getLogger("procrastinate").setLevel(logging.WARNING)
+        logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
+    return lines
+
+
+def finish(lines: queue.Queue[logging.LogRecord]) -> None:
+    """Give the last lines a second to be written; a reader that is stuck gets no more."""
+    give_up_at = time.monotonic() + 1
+    while not lines.empty() and time.monotonic() < give_up_at:
+        time.sleep(0.01)

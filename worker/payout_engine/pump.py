@@ -1,0 +1,191 @@
+"""Claims what is due, sends it and hands on what came back, continuously, for a whole process.
+
+One claim serves many transfers; no transaction is open while a request is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Self
+
+from payout_engine import errors
+from payout_engine.database import Database
+from payout_engine.reporter import Reporter
+from payout_engine.stripe_payout_adapter import Order, StripePayoutAdapter, boot_seconds
+
+logger = logging.getLogger(__name__)
+
+LINGER_SECONDS: Final = 0.01
+# A settlement may let a bell serve that is answered before it commits.
+SECOND_LOOK_SECONDS: Final = 0.1
+BELL_SECONDS: Final = 20.0
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 5.0
+
+
+class Pump:
+    """Carries transfers for every bell of the process. Use it as a context manager.
+
+    A slot is a request to Stripe under way. Slots are filled again as they fall free, for as long
+    as claims find something. While the database takes no reports, no more is claimed than there
+    are slots.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        adapter: StripePayoutAdapter,
+        reporter: Reporter,
+        worker: str,
+        is_livemode: bool | None = None,
+        max_in_flight: int = 100,
+        claim_limit: int = 100,
+        clock: Callable[[], float] = boot_seconds,
+    ) -> None:
+        self._database = database
+        self._adapter = adapter
+        self._reporter = reporter
+        self._worker = worker
+        self._is_livemode = is_livemode
+        self._max_in_flight = max_in_flight
+        self._chunk = max(1, min(max_in_flight // 4, claim_limit))
+        self._clock = clock
+        self._sends: set[asyncio.Task[None]] = set()
+        self._rung = asyncio.Event()
+        self._bells: list[asyncio.Future[None]] = []
+        self._second_look: asyncio.TimerHandle | None = None
+        self._is_stopping = False
+
+    async def __aenter__(self) -> Self:
+        self._claiming = asyncio.create_task(self._claim_when_rung())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    def ring(self) -> None:
+        """Make the pump look for work, without waiting."""
+        self._rung.set()
+
+    async def drain(self, *, seconds: float = BELL_SECONDS) -> None:
+        """Ring, and return once a claim that began after this found nothing more to take.
+
+        Also returns when the time is over; the pump goes on by itself, so nothing needs to ring
+        again. Answers are not waited for: a slow Stripe must not keep the next bell from ringing.
+        """
+        bell = asyncio.get_running_loop().create_future()
+        self._bells.append(bell)
+        self.ring()
+        if not self._is_stopping:
+            await asyncio.wait([bell], timeout=seconds)
+
+    async def execute(self, payout_job_id: int) -> None:
+        """Carry what is due of one payout job, and return when the outcomes are reported."""
+        await self._claim_and_send(payout_job_id)
+        while self._sends:
+            await asyncio.wait(self._sends)
+        await self._reporter.flush()
+
+    def stop(self) -> None:
+        """Claim no more; what is under way goes on."""
+        self._is_stopping = True
+        self.ring()
+        _answer(self._bells)
+
+    async def close(self, *, grace_seconds: float = 20.0, report_seconds: float = 5.0) -> None:
+        """Stop, let requests finish within the grace, give up the rest, and report all of them."""
+        self.stop()
+        give_up = asyncio.get_running_loop().call_later(grace_seconds, self._cancel)
+        await asyncio.wait([self._claiming, *self._sends])
+        while self._sends:
+            await asyncio.wait(self._sends)
+        give_up.cancel()
+        await self._reporter.close(seconds=report_seconds)
+
+    def _cancel(self) -> None:
+        self._claiming.cancel()
+        for send in self._sends:
+            send.cancel()  # the adapter answers with an outcome even then
+
+    async def _claim_when_rung(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._is_stopping:
+            await self._rung.wait()
+            self._rung.clear()
+            bells, self._bells = self._bells, []
+            try:
+                await self._claim_and_send(None)
+                pause = FIRST_PAUSE_SECONDS
+                if bells:
+                    self._look_again()
+            except errors.NotNow as error:
+                logger.warning("nothing is claimed now: %s", error)
+            except Exception as error:
+                # The next claim is a new one; what a lost answer held is left to its lease.
+                logger.error("a claim failed: %s", errors.tell(error))
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                self.ring()
+            finally:
+                _answer(bells)
+
+    def _look_again(self) -> None:
+        """Ring once more, a moment after the last bell that was answered."""
+        if self._second_look is not None:
+            self._second_look.cancel()
+        loop = asyncio.get_running_loop()
+        self._second_look = loop.call_later(SECOND_LOOK_SECONDS, self.ring)
+
+    async def _claim_and_send(self, payout_job_id: int | None) -> None:
+        while True:
+            room = await self._wait_for_room()
+            if self._is_stopping:
+                return
+            account_id = await self._adapter.account_id()
+            claimed_at = self._clock()  # before the claim: the lease is counted from here
+            orders = await self._database.call(
+                "claim_transfers",
+                p_worker=self._worker,
+                p_limit=room,
+                p_payout_job_id=payout_job_id,
+                p_stripe_account_id=account_id,
+                p_is_livemode=self._is_livemode,
+            )
+            for order in orders:
+                send = asyncio.create_task(self._send(order, claimed_at))
+                self._sends.add(send)
+                send.add_done_callback(self._sends.discard)
+            if len(orders) < room:
+                return
+
+    async def _send(self, order: Order, claimed_at: float) -> None:
+        try:
+            self._reporter.add(await self._adapter.send(order, claimed_at=claimed_at))
+        except Exception:  # an order of another shape than agreed: its lease will run out
+            logger.exception("an order could not be carried out")
+
+    async def _wait_for_room(self) -> int:
+        """Return how many transfers to claim: at least one, and more if a moment brings more.
+
+        Never more than a quarter of the slots, so that one part is claimed, another under way and
+        a third reported, rather than all in step.
+        """
+        if self._room() < self._chunk:
+            await asyncio.sleep(LINGER_SECONDS)
+        while self._room() <= 0 and not self._is_stopping:
+            await asyncio.sleep(LINGER_SECONDS)
+        return min(self._room(), self._chunk)
+
+    def _room(self) -> int:
+        if self._reporter.unreported >= self._max_in_flight:
+            return 0
+        return self._max_in_flight - len(self._sends)
+
+
+def _answer(bells: list[asyncio.Future[None]]) -> None:
+    for bell in bells:
+        bell.set_result(None)
+    bells.clear()

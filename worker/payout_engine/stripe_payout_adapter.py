@@ -1,0 +1,356 @@
+"""Sends one transfer to Stripe through the official SDK, and says what is known of it afterwards.
+
+The signal follows from what happened on the wire (had the request begun to leave, did a status
+come, was the body whole), never from the class of an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import logging
+import math
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Final, Self
+
+import aiohttp
+import stripe
+
+from payout_engine.errors import redact
+
+Order = dict[str, Any]
+Outcome = dict[str, Any]
+
+READ_TIMEOUT_SECONDS: Final = 15.0
+# From wanting a connection until it stands, TLS included; shorter than lease minus deadline.
+CONNECT_TIMEOUT_SECONDS: Final = 8.0
+LARGEST_BODY_BYTES: Final = 1_000_000
+# A hundred objects, each with fifty metadata of 500 characters, ten reversals and a description.
+LARGEST_PAGE_BYTES: Final = 40_000_000
+PAGE_LIMIT: Final = 100
+PAGE_DEADLINE_SECONDS: Final = 60.0
+READS_AT_ONCE: Final = 8
+LONGEST_TEXT: Final = 500
+LARGEST_BIGINT: Final = 2**63 - 1
+
+stripe.enable_telemetry = False
+# At DEBUG the SDK logs the bodies of requests and answers.
+logging.getLogger("stripe").setLevel(logging.WARNING)
+
+
+def boot_seconds() -> float:
+    """Seconds since the machine started, asleep or not; nobody can set this clock."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class LeaseTooOld(Exception):
+    """The order was claimed too long ago to begin sending: another worker may soon hold it."""
+
+
+class Unreadable(Exception):
+    """An answer came, but it is not a whole JSON object of Stripe's."""
+
+
+class AccountUnknown(Exception):
+    """Stripe did not say which account the key belongs to, so nothing may be claimed for it."""
+
+
+class Refused(Exception):
+    """Stripe answered a read with an error; the message is its status and what it said."""
+
+    def __init__(self, status: int | None, message: str | None) -> None:
+        super().__init__(f"HTTP status {status}: {message}")
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list at Stripe, newest first."""
+
+    data: list[dict[str, Any]]
+    has_more: bool
+
+
+@dataclass
+class Exchange:
+    """What is known of one request, noted as it happens."""
+
+    send_before: float
+    """On the clock of `boot_seconds`: at this time or later the request may not begin to leave."""
+    largest_body_bytes: int = LARGEST_BODY_BYTES
+    has_left: bool = False
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    """The whole body; None as long as any of it is missing."""
+
+
+_exchange: contextvars.ContextVar[Exchange] = contextvars.ContextVar("exchange")
+
+
+class _HttpClient(stripe.AIOHTTPClient):
+    """The SDK's aiohttp client; it follows no redirect and notes what comes in the exchange.
+
+    The SDK signs, encodes and addresses the request. It is handed an empty answer: its exceptions
+    lose headers, and the objects it would build cost more than the request.
+    """
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        exchange = _exchange.get()
+        async with self._session.request(
+            method,
+            url,
+            headers=headers,
+            data=post_data,
+            allow_redirects=False,
+            trace_request_ctx=exchange,
+        ) as response:
+            exchange.status, exchange.headers = response.status, response.headers
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > exchange.largest_body_bytes:
+                    raise Unreadable(f"the body is larger than {exchange.largest_body_bytes} bytes")
+        exchange.body = bytes(body)
+        return b"{}", 200, {}
+
+
+class StripePayoutAdapter:
+    """Stripe's transfers, as the pump sees them. Use it as a context manager."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        api_base: str = "https://api.stripe.com",
+        max_in_flight: int = 100,
+        clock: Callable[[], float] = boot_seconds,
+    ) -> None:
+        self._api_key = api_key
+        self._api_base = api_base
+        self._max_in_flight = max_in_flight
+        self._clock = clock
+        self._account_id: str | None = None
+
+    async def __aenter__(self) -> Self:
+        self._sessions: list[aiohttp.ClientSession] = []
+        self._tls = ssl.create_default_context(cafile=stripe.ca_bundle_path)
+        self._transfers = self._open_client(self._max_in_flight).v1.transfers
+        self._reads = self._open_client(READS_AT_ONCE)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for session in self._sessions:
+            await session.close()
+
+    def _open_client(self, most_connections: int) -> stripe.StripeClient:
+        """Return a client with connections of its own: reads and sends wait in no common line."""
+        trace = aiohttp.TraceConfig()
+        trace.on_request_chunk_sent.append(self._before_write)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=most_connections, ssl=self._tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,  # what is compressed all the same is unreadable, and no bomb
+            timeout=aiohttp.ClientTimeout(
+                connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS
+            ),
+            trace_configs=[trace],
+            trust_env=False,
+        )
+        self._sessions.append(session)
+        return stripe.StripeClient(
+            self._api_key,
+            base_addresses={"api": self._api_base},
+            max_network_retries=0,
+            http_client=_HttpClient(session=session),
+        )
+
+    async def send(self, order: Order, *, claimed_at: float) -> Outcome:
+        """Send the order's request, once, and return its outcome for `report_outcomes`.
+
+        `claimed_at` is the clock of `boot_seconds` from just before the claim. Never raises for
+        what happens on the way; cancelled, it returns what is known by then.
+        """
+        deadline = order["deadline_seconds"]
+        exchange = Exchange(send_before=claimed_at + order["lease_seconds"] - deadline)
+        _exchange.set(exchange)
+        failure: BaseException | None = None
+        try:
+            if not order["idempotency_key"]:
+                raise ValueError("the order has no idempotency key")  # the SDK would invent one
+            async with asyncio.timeout(deadline):
+                await self._transfers.create_async(
+                    order["request"], {"idempotency_key": order["idempotency_key"]}
+                )
+        except (Exception, asyncio.CancelledError) as error:
+            failure = error
+        finally:
+            exchange.send_before = -math.inf  # what has not begun to leave by now never will
+        return _outcome(order, exchange, failure)
+
+    async def account_id(self) -> str:
+        """Return the id of the account that the key belongs to; Stripe is asked until it tells.
+
+        Raises AccountUnknown with what Stripe answered instead, or what the connection failed with.
+        """
+        if self._account_id is None:
+            try:
+                self._account_id = await self._ask_account_id()
+            except Exception as error:
+                reason = _describe(error)
+                raise AccountUnknown(f"Stripe does not say whose key it is: {reason}") from None
+        return self._account_id
+
+    async def _ask_account_id(self) -> str:
+        exchange = Exchange(send_before=math.inf)
+        _exchange.set(exchange)
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            await self._reads.v1.accounts.retrieve_current_async()
+        account_id = _text(_read_ok(exchange).get("id"))
+        if not account_id:
+            raise Unreadable("the account has no id")
+        return account_id
+
+    async def list_page(self, path: str, params: Mapping[str, Any]) -> Page:
+        """Return one page, of 100, of the list at `path`, such as ``/v1/transfers``.
+
+        Raises Refused for an error of Stripe's, Unreadable for what is no list, and what the
+        connection fails with.
+        """
+        exchange = Exchange(send_before=math.inf, largest_body_bytes=LARGEST_PAGE_BYTES)
+        _exchange.set(exchange)
+        async with asyncio.timeout(PAGE_DEADLINE_SECONDS):
+            await self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
+        body = _read_ok(exchange)
+        data, has_more = body.get("data"), body.get("has_more")
+        if body.get("object") != "list" or not isinstance(data, list):
+            raise Unreadable("the body is JSON, but not a list of Stripe's")
+        if not isinstance(has_more, bool) or (has_more and not data):
+            raise Unreadable("the list does not tell whether there is more")
+        if not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in data):
+            raise Unreadable("the list holds something without an id")
+        return Page(data, has_more)
+
+    async def _before_write(
+        self,
+        session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        params: aiohttp.TraceRequestChunkSentParams,
+    ) -> None:
+        """Check the lease; aiohttp calls this last before it writes headers and body in one."""
+        exchange: Exchange = context.trace_request_ctx
+        late_by = self._clock() - exchange.send_before
+        if late_by >= 0:
+            raise LeaseTooOld(f"too late to begin by {late_by:.1f} s")
+        exchange.has_left = True
+
+
+def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) -> Outcome:
+    outcome: Outcome = {
+        "payout_transfer_id": order["payout_transfer_id"],
+        "generation": order["generation"],
+        "attempt": order["attempt"],
+        "idempotency_key": order["idempotency_key"],
+    }
+    if not exchange.has_left:
+        return outcome | {"signal": "not_sent", "detail": _describe(failure)}
+    if exchange.status is None:
+        return outcome | {"signal": "no_response", "detail": _describe(failure)}
+    headers = exchange.headers
+    wait = headers.get("Retry-After", "")
+    outcome |= {
+        "http_status": exchange.status,
+        "stripe_request_id": _text(headers.get("Request-Id")),
+        "is_replayed": headers.get("Idempotent-Replayed") == "true",
+        "should_retry": _text(headers.get("Stripe-Should-Retry")),
+        "rate_limited_reason": _text(headers.get("Stripe-Rate-Limited-Reason")),
+        "retry_after_seconds": int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
+    }
+    try:
+        body = _read_body(exchange, failure)
+    except Unreadable as reason:
+        return outcome | {"signal": "unreadable", "detail": _describe(reason)}
+    error, metadata = _mapping(body.get("error")), _mapping(body.get("metadata"))
+    is_livemode = body.get("livemode")
+    return outcome | {
+        "signal": "response",
+        "error_type": _text(error.get("type")),
+        "error_code": _text(error.get("code")),
+        "error_message": _text(error.get("message")),
+        "error_param": _text(error.get("param")),
+        "object": _text(body.get("object")),
+        "stripe_transfer_id": _text(body.get("id")),
+        "amount_minor": _bigint(body.get("amount")),
+        "currency": _text(body.get("currency")),
+        "destination": _text(body.get("destination")),
+        "is_livemode": is_livemode if isinstance(is_livemode, bool) else None,
+        "payout_ref": _text(metadata.get("payout_ref")),
+        "amount_reversed_minor": _bigint(body.get("amount_reversed")),
+    }
+
+
+def _read_ok(exchange: Exchange) -> dict[str, Any]:
+    """Return the object of a 200. Raises Refused for another status, Unreadable as `_read_body`."""
+    try:
+        body = _read_body(exchange, None)
+    except Unreadable as reason:
+        if exchange.status == 200:
+            raise
+        raise Refused(exchange.status, str(reason)) from None
+    if exchange.status != 200:
+        raise Refused(exchange.status, _text(_mapping(body.get("error")).get("message")))
+    return body
+
+
+def _read_body(exchange: Exchange, failure: BaseException | None) -> dict[str, Any]:
+    """Return the answer's JSON object. Raises Unreadable, with the reason, for anything else."""
+    if exchange.body is None:
+        raise Unreadable(f"the body did not come whole: {_describe(failure)}")
+    if exchange.status in range(300, 400):
+        raise Unreadable("a redirect, and none is followed")
+    media_type = exchange.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Unreadable(f"the body is {media_type or 'of no type'}, not application/json")
+    try:
+        body = json.loads(exchange.body)
+    except Exception as error:  # a RecursionError too: the answer is somebody else's text
+        raise Unreadable(f"the body is not JSON: {type(error).__name__}") from None
+    if not isinstance(body, dict):
+        raise Unreadable("the body is JSON, but not an object")
+    return body
+
+
+def _describe(error: BaseException | None) -> str:
+    """Return class and text of an error, without secrets; aiohttp wraps a refused lease."""
+    if error is not None and isinstance(error.__cause__, LeaseTooOld):
+        error = error.__cause__
+    return _text(f"{type(error).__name__}: {error}".removesuffix(": ")) or ""
+
+
+def _text(value: object) -> str | None:
+    """Return a string that a jsonb column takes (no NUL, no half of a surrogate pair), or None."""
+    if not isinstance(value, str):
+        return None
+    clean = value[: 4 * LONGEST_TEXT].encode("utf-8", "replace").decode().replace("\0", "")
+    return redact(clean)[:LONGEST_TEXT]
+
+
+def _bigint(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST_BIGINT:
+        return None
+    return value
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

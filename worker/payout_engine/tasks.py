@@ -1,0 +1,41 @@
+"""The tasks of the queue. A job is a doorbell: it says that there may be work, never what to do.
+
+It may ring twice, late or for nothing; what is due, and whether, the database alone knows.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from procrastinate import JobContext
+
+from payout_engine.app import QUEUE, app
+from payout_engine.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+
+@app.task(name="payout.execute", queue=QUEUE, retry=False, pass_context=True)
+async def execute_payout(context: JobContext, *, payout_job_id: int) -> None:
+    """Carry whatever is due: of this payout job, and of any other.
+
+    Raises nothing for what Stripe answers, and ends before the queue could take it for stalled.
+    """
+    logger.debug("payout job %s rings", payout_job_id)
+    await _engine(context).pump.drain()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="payout.sweep", queue=QUEUE, retry=False, pass_context=True)
+async def sweep(context: JobContext, timestamp: int) -> None:
+    """Sweep once more than the engine does by itself, which is far more often.
+
+    It is here because procrastinate 3.10 watches over its listener and its heartbeat only where
+    a periodic task is registered (its issue 1597).
+    """
+    await _engine(context).try_to_sweep()
+
+
+def _engine(context: JobContext) -> Engine:
+    engine: Engine = context.additional_context["engine"]
+    return engine
