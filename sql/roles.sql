@@ -1,7 +1,10 @@
--- roles: the five group roles of the engine; none of them can log in.
+-- roles: the five group roles, none of which can log in, and the two schemas.
 --
--- Grant them to logins of your own: `grant payout_worker to my_worker_login`.
--- Roles belong to the cluster, so they are made once and outlive a revert.
+-- Grant the roles to logins of your own: `grant payout_worker to my_worker_login`.
+-- Roles belong to the cluster, so they are made once and outlive a revert. The
+-- installing login runs this file; payout_owner runs all that comes after it.
+
+reset role;
 
 do $$
 declare
@@ -24,7 +27,32 @@ end
 $$;
 
 comment on role payout_owner is 'Owns every object of the payout engine; nobody logs in as it.';
-comment on role payout_app is 'The marketplace: registers payees, inserts and completes settlements.';
-comment on role payout_worker is 'The process that talks to Stripe: claims transfers, reports outcomes.';
-comment on role payout_operator is 'People on call: hold, release and the other calls with a reason.';
+comment on role payout_app is
+    'The marketplace: registers payees, inserts and completes settlements.';
+comment on role payout_worker is
+    'The process that talks to Stripe: claims transfers, reports outcomes.';
+comment on role payout_operator is
+    'People on call: hold, release and the other calls with a reason.';
 comment on role payout_auditor is 'Reads everything, changes nothing.';
+
+create schema if not exists payout authorization payout_owner;
+comment on schema payout is
+    'Private: tables, guards and the functions behind payout_api. These tables '
+    'are the truth; the queue only wakes workers.';
+create schema if not exists payout_api authorization payout_owner;
+comment on schema payout_api is
+    'Everything that may be called: by the application, the worker, operators and auditors.';
+
+grant usage on schema payout to payout_app, payout_operator, payout_auditor;
+grant usage on schema payout_api to payout_app, payout_worker, payout_operator, payout_auditor;
+
+alter default privileges for role payout_owner revoke execute on functions from public;
+
+-- A caller who may create temporary objects could put them in front of a name.
+do $$
+begin
+    execute format('revoke temporary on database %I from public', current_database());
+end
+$$;
+
+set local role payout_owner;

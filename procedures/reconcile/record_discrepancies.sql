@@ -54,8 +54,9 @@ begin
         kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
         found_by_run_id, last_found_by_run_id)
     select f.kind, f.payout_transfer_id, f.stripe_transfer_id, f.ours, f.theirs,
-        payout.discrepancy_advice(f.kind), true, p_reconcile_run_id, p_reconcile_run_id
+        k.advice, true, p_reconcile_run_id, p_reconcile_run_id
     from unnest(v_discrepancies) as f
+    join payout.discrepancy_kinds as k on k.kind = f.kind
     on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
     do update set last_found_by_run_id = coalesce(
         excluded.last_found_by_run_id, d.last_found_by_run_id);

@@ -58,10 +58,3 @@ $$;
 comment on function payout.tg_lines_ahead__check_settlement() is
     'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102), or is '
     'not there (SP310).';
-
-drop trigger if exists _900_check_settlement on payout.lines_ahead;
-create constraint trigger _900_check_settlement
-    after insert on payout.lines_ahead
-    deferrable initially deferred
-    for each row
-    execute function payout.tg_lines_ahead__check_settlement();

@@ -41,30 +41,3 @@ end
 $$;
 comment on function payout.tg_settlement_lines__refuse_frozen() is
     'Trigger: refuses lines of a settlement that has been scheduled (SP102).';
-
-create or replace trigger _900_refuse_frozen_insert
-    after insert on payout.settlement_lines
-    referencing new table as changed
-    for each statement
-    execute function payout.tg_settlement_lines__refuse_frozen();
-
-create or replace trigger _901_refuse_frozen_update_from
-    after update on payout.settlement_lines
-    referencing old table as changed
-    for each statement
-    execute function payout.tg_settlement_lines__refuse_frozen();
-alter table payout.settlement_lines enable always trigger _901_refuse_frozen_update_from;
-
-create or replace trigger _902_refuse_frozen_update_to
-    after update on payout.settlement_lines
-    referencing new table as changed
-    for each statement
-    execute function payout.tg_settlement_lines__refuse_frozen();
-alter table payout.settlement_lines enable always trigger _902_refuse_frozen_update_to;
-
-create or replace trigger _903_refuse_frozen_delete
-    after delete on payout.settlement_lines
-    referencing old table as changed
-    for each statement
-    execute function payout.tg_settlement_lines__refuse_frozen();
-alter table payout.settlement_lines enable always trigger _903_refuse_frozen_delete;

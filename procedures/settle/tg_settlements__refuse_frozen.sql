@@ -47,9 +47,3 @@ end
 $$;
 comment on function payout.tg_settlements__refuse_frozen() is
     'Trigger: refuses changes to a complete settlement, and to lose one that has lines (SP102).';
-
-create or replace trigger _500_refuse_frozen
-    before update or delete on payout.settlements
-    for each row
-    execute function payout.tg_settlements__refuse_frozen();
-alter table payout.settlements enable always trigger _500_refuse_frozen;

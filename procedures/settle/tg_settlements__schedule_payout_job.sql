@@ -42,11 +42,3 @@ end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
     'Trigger: schedules the payouts of a settlement when it commits as complete.';
-
-drop trigger if exists _900_schedule_payout_job on payout.settlements;
-create constraint trigger _900_schedule_payout_job
-    after insert or update on payout.settlements
-    deferrable initially deferred
-    for each row
-    when (not new.is_scheduled_by_call)
-    execute function payout.tg_settlements__schedule_payout_job();

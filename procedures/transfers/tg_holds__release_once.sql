@@ -26,9 +26,3 @@ end
 $$;
 comment on function payout.tg_holds__release_once() is
     'Trigger: the only change of a hold is its first release (SP104).';
-
-create or replace trigger _500_release_once
-    before update on payout.holds
-    for each row
-    execute function payout.tg_holds__release_once();
-alter table payout.holds enable always trigger _500_release_once;

@@ -41,9 +41,3 @@ $$;
 comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
     'reversal (23514).';
-
-create or replace trigger _500_check_movement
-    before insert on payout.ledger_entries
-    for each row
-    execute function payout.tg_ledger_entries__check_movement();
-alter table payout.ledger_entries enable always trigger _500_check_movement;

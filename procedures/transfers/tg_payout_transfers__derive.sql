@@ -64,9 +64,3 @@ $$;
 comment on function payout.tg_payout_transfers__derive() is
     'Trigger: fills in payout_ref, request and its digest, or refuses those that are not so, an '
     'amount that is not above 0 and a destination that is no account (23514).';
-
-create or replace trigger _110_derive
-    before insert on payout.payout_transfers
-    for each row
-    execute function payout.tg_payout_transfers__derive();
-alter table payout.payout_transfers enable always trigger _110_derive;

@@ -67,9 +67,3 @@ $$;
 comment on function payout.tg_transfer_states__check_progress() is
     'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row '
     'keeps its rules (23514).';
-
-create or replace trigger _511_check_progress
-    before update on payout.transfer_states
-    for each row
-    execute function payout.tg_transfer_states__check_progress();
-alter table payout.transfer_states enable always trigger _511_check_progress;

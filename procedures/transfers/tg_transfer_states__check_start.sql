@@ -43,9 +43,3 @@ $$;
 comment on function payout.tg_transfer_states__check_start() is
     'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps '
     'the rules of its row (23514).';
-
-create or replace trigger _500_check_start
-    before insert on payout.transfer_states
-    for each row
-    execute function payout.tg_transfer_states__check_start();
-alter table payout.transfer_states enable always trigger _500_check_start;

@@ -31,10 +31,3 @@ end
 $$;
 comment on function payout.tg_transfer_states__check_transition() is
     'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
-
-create or replace trigger _500_check_transition
-    before update on payout.transfer_states
-    for each row
-    when (old.state is distinct from new.state)
-    execute function payout.tg_transfer_states__check_transition();
-alter table payout.transfer_states enable always trigger _500_check_transition;

@@ -16,10 +16,3 @@ end
 $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves.';
-
-create or replace trigger _110_plan_lookup
-    before update on payout.transfer_states
-    for each row
-    when ((old.state = 'parked') <> (new.state = 'parked'))
-    execute function payout.tg_transfer_states__plan_lookup();
-alter table payout.transfer_states enable always trigger _110_plan_lookup;

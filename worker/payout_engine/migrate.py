@@ -17,7 +17,8 @@ import yoyo.migrations
 from psycopg.conninfo import conninfo_to_dict
 from yoyo import get_backend
 
-from tools.frozen import MigrationError, migration_names
+from payout_engine.errors import MigrationError
+from tools.migration import migration_names
 
 
 def yoyo_uri(conninfo: str) -> str:

@@ -1,0 +1,1 @@
+revert/0001-baseline.sql

@@ -1,1 +1,0 @@
-revert/0001-foundation.sql

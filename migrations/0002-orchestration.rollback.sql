@@ -1,1 +1,0 @@
-revert/0002-orchestration.sql

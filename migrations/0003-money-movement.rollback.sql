@@ -1,1 +1,0 @@
-revert/0003-money-movement.sql

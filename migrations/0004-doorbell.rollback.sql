@@ -1,1 +1,0 @@
-revert/0004-doorbell.sql

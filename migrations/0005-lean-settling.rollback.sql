@@ -1,1 +1,0 @@
-revert/0005-lean-settling.sql

@@ -1,1 +1,0 @@
-revert/0006-books.sql

@@ -1,1 +1,0 @@
-revert/0007-gate.sql

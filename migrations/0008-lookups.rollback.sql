@@ -1,1 +1,0 @@
-revert/0008-lookups.sql

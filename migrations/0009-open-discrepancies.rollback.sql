@@ -1,1 +1,0 @@
-revert/0009-open-discrepancies.sql

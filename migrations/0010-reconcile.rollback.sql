@@ -1,1 +1,0 @@
-revert/0010-reconcile.sql

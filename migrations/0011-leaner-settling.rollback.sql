@@ -1,1 +1,0 @@
-revert/0011-leaner-settling.sql

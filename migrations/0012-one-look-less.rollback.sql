@@ -1,1 +1,0 @@
-revert/0012-one-look-less.sql

@@ -1,1 +1,0 @@
-revert/0013-compare-anew.sql

@@ -1,1 +1,0 @@
-revert/0014-run-and-query.sql

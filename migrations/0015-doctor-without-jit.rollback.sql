@@ -1,1 +1,0 @@
-revert/0015-doctor-without-jit.sql

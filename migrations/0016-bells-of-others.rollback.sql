@@ -1,1 +1,0 @@
-revert/0016-bells-of-others.sql

@@ -1,1 +1,0 @@
-revert/0017-none-left-out.sql

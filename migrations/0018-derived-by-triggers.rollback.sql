@@ -1,1 +1,0 @@
-revert/0018-derived-by-triggers.sql

@@ -1,0 +1,33 @@
+-- states: the states of a transfer and the moves between them; docs/states.md draws them.
+
+insert into payout.states (state, is_final, whose_turn, meaning) values
+    ('scheduled', false, 'engine', 'Owed and reserved; Stripe has not been asked under this key.'),
+    ('in_flight', false, 'stripe', 'A worker holds the lease and may be talking to Stripe.'),
+    ('retry_wait', false, 'engine', 'Surely not executed; sent again when due, same key.'),
+    ('unknown', false, 'engine', 'Perhaps executed; sent again when due, same key only.'),
+    ('parked', false, 'operator', 'The engine must not go on by itself; the reason says why.'),
+    ('failed', false, 'operator', 'Stripe declined; the payee''s account here has the money.'),
+    ('paid', true, 'nobody', 'Stripe holds exactly this transfer.'),
+    ('cancelled', true, 'nobody', 'Withdrawn before Stripe was ever asked.')
+on conflict do nothing;
+
+insert into payout.state_edges (from_state, to_state, why) values
+    ('scheduled', 'in_flight', 'claimed by a worker'),
+    ('scheduled', 'cancelled', 'withdrawn before any attempt'),
+    ('scheduled', 'parked', 'Stripe reported a success under another key'),
+    ('retry_wait', 'in_flight', 'claimed again, same key'),
+    ('retry_wait', 'paid', 'a late success'),
+    ('retry_wait', 'parked', 'an answer contradicts the row, or the key is too old to be sent'),
+    ('unknown', 'in_flight', 'claimed again, same key'),
+    ('unknown', 'paid', 'a late success, or found at Stripe'),
+    ('unknown', 'parked', 'an answer contradicts the row, or the key is too old to be sent'),
+    ('unknown', 'failed', 'proved absent at Stripe'),
+    ('in_flight', 'paid', 'Stripe made the transfer'),
+    ('in_flight', 'failed', 'a decline saved under the key, no other attempt open'),
+    ('in_flight', 'retry_wait', 'surely not executed'),
+    ('in_flight', 'unknown', 'no certain answer, or the lease ran out'),
+    ('in_flight', 'parked', 'a person must look, or the attempts are used up'),
+    ('parked', 'paid', 'a late success, or found at Stripe'),
+    ('parked', 'failed', 'proved absent at Stripe'),
+    ('failed', 'scheduled', 'a new key, by rule K')
+on conflict do nothing;

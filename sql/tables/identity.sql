@@ -1,0 +1,126 @@
+-- identity: the engine's numbers, and where this database is the true one.
+--
+--   engine_settings (one row)  lease, windows, bounds, the Stripe account that pays
+--   adoptions                  each time the database was adopted; the newest row counts
+
+create table payout.engine_settings (
+    is_single_row boolean not null default true,
+    lease_for interval not null default '30 seconds',
+    http_deadline_for interval not null default '20 seconds',
+    send_window_for interval not null default '20 hours',
+    attempt_drain_for interval not null default '15 minutes',
+    max_tries integer not null default 50,
+    max_generations integer not null default 30,
+    largest_claim integer not null default 1000,
+    transfers_per_wakeup integer not null default 100,
+    queue_wakeup_again_after interval not null default '5 seconds',
+    is_livemode boolean,
+    stripe_account_id text,
+    indeterminate_for interval not null default '24 hours',
+    scans_apart_for interval not null default '60 minutes',
+    absence_limit_minor bigint not null default 100000,
+    constraint engine_settings_pkey primary key (is_single_row),
+    constraint there_is_one_row check (is_single_row),
+    constraint lease_outlasts_the_http_deadline
+        check (http_deadline_for > '0' and lease_for > http_deadline_for),
+    constraint send_window_ends_before_stripe_forgets_the_key
+        check (send_window_for > '0' and send_window_for <= '23 hours'),
+    constraint attempts_drain_after_the_deadline check (attempt_drain_for >= http_deadline_for),
+    constraint bounds_are_positive check (
+        max_tries > 0 and max_generations > 0 and largest_claim > 0
+        and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'),
+    constraint stripe_account_id_looks_like_one check (
+        stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255),
+    constraint stripe_account_is_fixed_with_its_mode
+        check (stripe_account_id is null or is_livemode is not null),
+    constraint stripe_settles_within_a_day check (indeterminate_for >= '24 hours'),
+    constraint scans_are_an_hour_apart check (scans_apart_for >= '60 minutes'),
+    constraint absence_limit_is_an_amount check (absence_limit_minor >= 0)
+);
+comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
+comment on column payout.engine_settings.lease_for is 'How long a claim holds a transfer.';
+comment on column payout.engine_settings.http_deadline_for is
+    'Total time for one call to Stripe; a send begins no later than the lease minus this.';
+comment on column payout.engine_settings.send_window_for is
+    'How long after its first use a key may be sent; Stripe forgets keys after 24 hours.';
+comment on column payout.engine_settings.attempt_drain_for is
+    'How long after its lease an attempt that nobody reported on still counts as open.';
+comment on column payout.engine_settings.max_tries is
+    'Counted tries under one key before a person is asked.';
+comment on column payout.engine_settings.max_generations is 'Keys that one transfer may ever use.';
+comment on column payout.engine_settings.largest_claim is
+    'Most transfers that one claim hands out.';
+comment on column payout.engine_settings.transfers_per_wakeup is
+    'One queue job rings for this many transfers, so that several workers share a settlement.';
+comment on column payout.engine_settings.queue_wakeup_again_after is
+    'A transfer due for longer than this without a bell in the queue is rung for again.';
+comment on column payout.engine_settings.is_livemode is
+    'The Stripe mode that answers must have; null: not fixed yet.';
+comment on column payout.engine_settings.stripe_account_id is
+    'The Stripe account that pays; null until the first claim names one, together with its mode.';
+comment on column payout.engine_settings.indeterminate_for is
+    'How long after an attempt without a definite answer Stripe may still carry it out.';
+comment on column payout.engine_settings.scans_apart_for is
+    'How far apart two scans of Stripe''s list must be that prove a transfer absent.';
+comment on column payout.engine_settings.absence_limit_minor is
+    'Transfers above this amount, in minor units of any currency, get a new key after such a proof '
+    'only when a person approves.';
+
+create trigger _500_refuse_delete before delete on payout.engine_settings
+    for each row execute function payout.tg__refuse_change();
+alter table payout.engine_settings enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.engine_settings
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.engine_settings enable always trigger _500_refuse_truncate;
+
+grant select on payout.engine_settings to payout_operator, payout_auditor;
+
+
+create table payout.adoptions (
+    adoption_id bigint not null generated always as identity,
+    system_identifier bigint,
+    timeline_id integer,
+    database_oid oid,
+    table_oid oid,
+    is_installation boolean not null default false,
+    reconcile_run_id bigint,
+    reason text not null,
+    recorded_by text not null default session_user,
+    recorded_at timestamptz not null default now(),
+    is_first_claim boolean not null default false,
+    constraint adoptions_pkey primary key (adoption_id),
+    constraint identity_is_whole_or_none check (
+        num_nulls(system_identifier, timeline_id, database_oid, table_oid) in (0, 4)),
+    constraint only_an_identity_is_reconciled check (
+        reconcile_run_id is null or system_identifier is not null),
+    constraint installation_has_an_identity check (
+        not is_installation or system_identifier is not null),
+    constraint reason_is_given check (length(btrim(reason)) > 0)
+);
+comment on table payout.adoptions is
+    'Where this database was adopted as the true one; the newest row counts. Claims are refused '
+    'anywhere else. A row without a place closes the gate until somebody opens it again.';
+comment on column payout.adoptions.system_identifier is
+    'pg_control_system(): another one is another cluster, so the data was restored into it.';
+comment on column payout.adoptions.timeline_id is
+    'Another timeline: a standby was promoted, or the cluster was recovered to a point in time.';
+comment on column payout.adoptions.database_oid is
+    'Another database: a clone by template, or a dump restored beside the first one.';
+comment on column payout.adoptions.table_oid is
+    'Of payout.transfer_states; another one: a dump was restored into the same database.';
+comment on column payout.adoptions.is_installation is
+    'Recorded by the migration, in a database without transfers: older ones were loaded later.';
+comment on column payout.adoptions.reconcile_run_id is
+    'The finished run of reconcile_runs that the opening relied on; null: none.';
+comment on column payout.adoptions.is_first_claim is
+    'Written when the installation handed out its first transfer. Without it attempts are those of '
+    'another installation, from which data were loaded.';
+
+create trigger _500_refuse_change before update or delete on payout.adoptions
+    for each row execute function payout.tg__refuse_change();
+alter table payout.adoptions enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.adoptions
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.adoptions enable always trigger _500_refuse_truncate;
+
+grant select on payout.adoptions to payout_operator, payout_auditor;

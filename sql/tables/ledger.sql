@@ -1,0 +1,49 @@
+-- ledger: the double-entry books of all transfers.
+--
+--   settlement_funds ─▶ payable:<payee> ─▶ in_flight ─▶ stripe_balance
+--        obligation          reserve           paid
+--                            ◀─ release        ◀─ reversal (stripe_balance ─▶ payable:<payee>)
+
+create table payout.ledger_entries (
+    ledger_entry_id bigint not null generated always as identity,
+    payout_transfer_id bigint not null,
+    kind text not null,
+    generation integer not null,
+    debit_account text not null,
+    credit_account text not null,
+    amount_minor bigint not null,
+    currency payout.currency_code not null,
+    stripe_reversal_id text,
+    created_at timestamptz not null default current_timestamp,
+    constraint ledger_entries_pkey primary key (ledger_entry_id),
+    constraint ledger_entries_payout_transfer_id_kind_generation_reversal_key
+        unique nulls not distinct (payout_transfer_id, kind, generation, stripe_reversal_id)
+);
+comment on table payout.ledger_entries is
+    'Double-entry books: each row moves an amount from one account to another, so it balances by '
+    'construction. Insert-only.';
+comment on column payout.ledger_entries.amount_minor is
+    'In minor units of currency, always positive.';
+comment on column payout.ledger_entries.kind is
+    'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the '
+    'payee''s account here; reversal: Stripe took it back.';
+comment on column payout.ledger_entries.stripe_reversal_id is
+    'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
+
+create unique index ledger_entries_stripe_reversal_id_key
+    on payout.ledger_entries (stripe_reversal_id) where stripe_reversal_id is not null;
+create index ledger_entries_created_at_idx on payout.ledger_entries using brin (created_at);
+
+create trigger _500_check_movement
+    before insert on payout.ledger_entries
+    for each row
+    execute function payout.tg_ledger_entries__check_movement();
+alter table payout.ledger_entries enable always trigger _500_check_movement;
+create trigger _500_refuse_change before update or delete on payout.ledger_entries
+    for each row execute function payout.tg__refuse_change();
+alter table payout.ledger_entries enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.ledger_entries
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
+
+grant select on payout.ledger_entries to payout_operator, payout_auditor;

@@ -1,0 +1,178 @@
+-- lists: the reference tables, whose rows stand in sql/data/.
+--
+--   currencies          how Stripe counts each currency
+--   states ◀── state_edges          the states of a transfer, and the only moves between them
+--   ledger_accounts     the chart of accounts
+--   stripe_error_rules  how each answer that is no success is treated
+--   discrepancy_kinds   the next step for each kind of discrepancy
+
+create table payout.currencies (
+    currency payout.currency_code not null,
+    minor_digits smallint not null,
+    amount_step integer not null default 1,
+    largest_amount_minor bigint not null default 99999999,
+    constraint currencies_pkey primary key (currency),
+    constraint minor_digits_are_0_2_or_3 check (minor_digits in (0, 2, 3)),
+    constraint amount_step_is_a_power_of_ten check (amount_step in (1, 10, 100)),
+    constraint largest_amount_is_positive check (largest_amount_minor > 0)
+);
+comment on table payout.currencies is
+    'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies).';
+comment on column payout.currencies.minor_digits is
+    'Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.';
+comment on column payout.currencies.amount_step is
+    'An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.';
+comment on column payout.currencies.largest_amount_minor is
+    'The most that one transfer may carry, in minor units.';
+
+create trigger _500_refuse_change before update or delete on payout.currencies
+    for each row execute function payout.tg__refuse_change();
+alter table payout.currencies enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.currencies
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.currencies enable always trigger _500_refuse_truncate;
+
+grant select on payout.currencies to payout_operator, payout_auditor;
+
+
+create table payout.states (
+    state text not null,
+    is_final boolean not null,
+    whose_turn text not null,
+    meaning text not null,
+    constraint states_pkey primary key (state),
+    constraint turn_is_of_a_known_party
+        check (whose_turn in ('engine', 'stripe', 'operator', 'nobody'))
+);
+comment on table payout.states is 'The states of a transfer, each with its meaning.';
+comment on column payout.states.is_final is 'True when no move leads out of the state.';
+comment on column payout.states.whose_turn is 'Who acts next while a transfer stands here.';
+
+create trigger _500_refuse_change before update or delete on payout.states
+    for each row execute function payout.tg__refuse_change();
+alter table payout.states enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.states
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.states enable always trigger _500_refuse_truncate;
+
+grant select on payout.states to payout_operator, payout_auditor;
+
+
+create table payout.state_edges (
+    from_state text not null,
+    to_state text not null,
+    why text not null,
+    constraint state_edges_pkey primary key (from_state, to_state),
+    constraint state_edges_from_state_fkey
+        foreign key (from_state) references payout.states (state),
+    constraint state_edges_to_state_fkey
+        foreign key (to_state) references payout.states (state),
+    constraint edge_leads_elsewhere check (from_state <> to_state)
+);
+comment on table payout.state_edges is
+    'The only moves a transfer may make; a guard on transfer_states holds everybody to them.';
+
+create trigger _500_refuse_change before update or delete on payout.state_edges
+    for each row execute function payout.tg__refuse_change();
+alter table payout.state_edges enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.state_edges
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.state_edges enable always trigger _500_refuse_truncate;
+
+grant select on payout.state_edges to payout_operator, payout_auditor;
+
+
+create table payout.ledger_accounts (
+    account text not null,
+    is_per_payee boolean not null,
+    meaning text not null,
+    constraint ledger_accounts_pkey primary key (account)
+);
+comment on table payout.ledger_accounts is
+    'The chart of accounts. `payable` has one sub-account a payee, written payable:<payee_id>.';
+
+create trigger _500_refuse_change before update or delete on payout.ledger_accounts
+    for each row execute function payout.tg__refuse_change();
+alter table payout.ledger_accounts enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.ledger_accounts
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.ledger_accounts enable always trigger _500_refuse_truncate;
+
+grant select on payout.ledger_accounts to payout_operator, payout_auditor;
+
+
+create table payout.stripe_error_rules (
+    error_rule_id integer not null,
+    signal text not null,
+    http_status_from integer,
+    http_status_to integer,
+    error_type text,
+    error_code text,
+    is_replayed boolean,
+    should_retry text,
+    is_rate_limited boolean,
+    reaction text not null,
+    is_saved boolean not null default false,
+    is_alarm boolean not null default false,
+    wait_at_least interval not null default '0',
+    wait_base interval not null default '1 second',
+    wait_cap interval not null default '15 minutes',
+    reason text not null,
+    advice text not null,
+    constraint stripe_error_rules_pkey primary key (error_rule_id),
+    constraint signal_is_known check (signal in (
+        'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired',
+        'looked_up')),
+    constraint status_range_is_whole check (
+        (http_status_from is null) = (http_status_to is null)
+        and http_status_from <= http_status_to),
+    constraint should_retry_is_stripes_header check (should_retry in ('true', 'false')),
+    constraint reaction_is_known check (reaction in (
+        'retry', 'decline', 'decline_until_funded', 'refuse', 'unknown', 'park', 'pause',
+        'absent')),
+    constraint only_a_decline_is_saved check (
+        (reaction in ('decline', 'decline_until_funded')) = is_saved),
+    constraint waits_are_in_order check (
+        wait_at_least >= '0' and wait_base > '0' and wait_cap >= wait_base)
+);
+comment on table payout.stripe_error_rules is
+    'What an answer that is no success means, as data: the first rule in order of its id that fits '
+    'counts; a null column fits everything (stripe/FACTS.md, section 6).';
+comment on column payout.stripe_error_rules.is_saved is
+    'Stripe answers the same to every later request with this key.';
+comment on column payout.stripe_error_rules.should_retry is 'Stripe-Should-Retry; null fits any.';
+comment on column payout.stripe_error_rules.is_rate_limited is
+    'Whether Stripe-Rate-Limited-Reason came with the answer; null fits both.';
+comment on column payout.stripe_error_rules.wait_at_least is
+    'Floor of the wait before the next step.';
+comment on column payout.stripe_error_rules.advice is
+    'What a person can do, shown beside the reason.';
+comment on column payout.stripe_error_rules.reaction is
+    'retry: surely not executed, same key; decline: saved under the key, money back to the payee; '
+    'decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline '
+    'only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person, '
+    'or a look at Stripe''s list; pause: hold the whole engine, costs no try; absent: proved by '
+    'rule Q, money back to the payee and a new key.';
+
+create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.stripe_error_rules enable always trigger _500_refuse_truncate;
+
+grant select on payout.stripe_error_rules to payout_operator, payout_auditor;
+
+
+create table payout.discrepancy_kinds (
+    kind text not null,
+    advice text not null,
+    constraint discrepancy_kinds_pkey primary key (kind)
+);
+comment on table payout.discrepancy_kinds is
+    'The kinds of discrepancy that a comparison can find. Alarms are discrepancies too; their kind '
+    'is the reason of the alarm.';
+comment on column payout.discrepancy_kinds.advice is 'The next step for a person.';
+
+create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
+
+grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;

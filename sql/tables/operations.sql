@@ -1,0 +1,126 @@
+-- operations: people and the engine: actions, holds and discrepancies.
+--
+--   operator_actions   each act of a person, with the reason
+--   holds              the engine, a currency, a payee or a settlement
+--   discrepancies ──▶ payout_transfers   where Stripe and the books disagree
+
+create table payout.operator_actions (
+    operator_action_id bigint not null generated always as identity,
+    action text not null,
+    subject text,
+    reason text not null,
+    details jsonb not null default '{}',
+    acted_by text not null default session_user,
+    acted_at timestamptz not null default now(),
+    constraint operator_actions_pkey primary key (operator_action_id),
+    constraint reason_is_given check (length(btrim(reason)) > 0)
+);
+comment on table payout.operator_actions is
+    'Who told the engine what, and why; also what the engine stopped by itself.';
+
+create trigger _500_refuse_change before update or delete on payout.operator_actions
+    for each row execute function payout.tg__refuse_change();
+alter table payout.operator_actions enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.operator_actions
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.operator_actions enable always trigger _500_refuse_truncate;
+
+grant select on payout.operator_actions to payout_operator, payout_auditor;
+
+
+create table payout.holds (
+    hold_id bigint not null generated always as identity,
+    scope text not null,
+    subject text,
+    reason text not null,
+    placed_by text not null default session_user,
+    placed_at timestamptz not null default now(),
+    released_by text,
+    released_at timestamptz,
+    release_reason text,
+    constraint holds_pkey primary key (hold_id),
+    constraint scope_is_known check (scope in ('engine', 'currency', 'payee', 'settlement')),
+    constraint only_the_engine_has_no_subject check ((scope = 'engine') = (subject is null)),
+    constraint reason_is_given check (length(btrim(reason)) > 0),
+    constraint release_is_whole check (
+        (released_at is null) = (released_by is null)
+        and (released_at is null) = (release_reason is null))
+);
+comment on table payout.holds is
+    'What is not to be sent for now: nothing at all, a currency, a payee or a settlement.';
+
+create unique index holds_scope_subject_open_key
+    on payout.holds (scope, subject) nulls not distinct where released_at is null;
+
+create trigger _500_refuse_delete before delete on payout.holds
+    for each row execute function payout.tg__refuse_change();
+alter table payout.holds enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.holds
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.holds enable always trigger _500_refuse_truncate;
+create trigger _500_release_once
+    before update on payout.holds
+    for each row
+    execute function payout.tg_holds__release_once();
+alter table payout.holds enable always trigger _500_release_once;
+
+grant select on payout.holds to payout_operator, payout_auditor;
+
+
+create table payout.discrepancies (
+    discrepancy_id bigint not null generated always as identity,
+    kind text not null,
+    payout_transfer_id bigint,
+    stripe_transfer_id text,
+    ours jsonb not null default '{}',
+    theirs jsonb not null default '{}',
+    advice text not null,
+    found_at timestamptz not null default now(),
+    resolved_at timestamptz,
+    resolved_by text,
+    resolution text,
+    is_compared boolean not null default false,
+    found_by_run_id bigint,
+    last_found_by_run_id bigint,
+    resolved_by_run_id bigint,
+    constraint discrepancies_pkey primary key (discrepancy_id),
+    constraint discrepancies_payout_transfer_id_fkey
+        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
+    constraint resolution_is_whole check (
+        (resolved_at is null) = (resolved_by is null)
+        and (resolved_at is null) = (resolution is null)),
+    constraint compared_names_a_transfer
+        check (not is_compared or stripe_transfer_id is not null),
+    constraint runs_resolve_what_they_compare check (
+        resolved_by_run_id is null or (is_compared and resolved_at is not null))
+);
+comment on table payout.discrepancies is
+    'Where Stripe and these books disagree: what each side says and what to do. Never deleted.';
+comment on column payout.discrepancies.is_compared is
+    'Found by comparing with Stripe, so that a later comparison may find it again, or no longer.';
+comment on column payout.discrepancies.found_by_run_id is
+    'The reconcile run that found it first; null: found in another way.';
+comment on column payout.discrepancies.last_found_by_run_id is 'The last run that found it.';
+comment on column payout.discrepancies.resolved_by_run_id is
+    'The run that saw the transfer and found nothing wrong; then it may be found anew.';
+
+create index discrepancies_open_idx on payout.discrepancies (found_at) where resolved_at is null;
+create index discrepancies_open_payout_transfer_id_idx
+    on payout.discrepancies (payout_transfer_id) where resolved_at is null;
+create index discrepancies_open_stripe_transfer_id_idx
+    on payout.discrepancies (stripe_transfer_id) where resolved_at is null;
+create unique index discrepancies_kind_stripe_transfer_id_compared_key
+    on payout.discrepancies (kind, stripe_transfer_id)
+    where is_compared and resolved_at is null;
+create index discrepancies_explained_idx
+    on payout.discrepancies (kind, stripe_transfer_id)
+    where is_compared and resolved_at is not null and resolved_by_run_id is null;
+
+create trigger _500_refuse_delete before delete on payout.discrepancies
+    for each row execute function payout.tg__refuse_change();
+alter table payout.discrepancies enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.discrepancies
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.discrepancies enable always trigger _500_refuse_truncate;
+
+grant select on payout.discrepancies to payout_operator, payout_auditor;

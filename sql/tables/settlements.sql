@@ -1,0 +1,164 @@
+-- settlements: the application's side. Frozen once a settlement is complete.
+--
+--   payees ◀── payee_accounts (history: the newest counts)
+--      ▲
+--      │ payee_id
+--   settlement_lines ──▶ settlements        lines_ahead (lines that came before their settlement)
+--                        pending ─▶ complete
+
+create table payout.payees (
+    payee_id payout.external_id not null,
+    created_at timestamptz not null default now(),
+    constraint payees_pkey primary key (payee_id)
+);
+comment on table payout.payees is 'Who can be owed money. Never changed, never deleted.';
+
+create trigger _500_refuse_change before update or delete on payout.payees
+    for each row execute function payout.tg__refuse_change();
+alter table payout.payees enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payees
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payees enable always trigger _500_refuse_truncate;
+
+grant select on payout.payees to payout_operator, payout_auditor;
+
+
+create table payout.payee_accounts (
+    payee_account_id bigint not null generated always as identity,
+    payee_id payout.external_id not null,
+    stripe_account_id text not null,
+    recorded_at timestamptz not null default now(),
+    recorded_by text not null default session_user,
+    constraint payee_accounts_pkey primary key (payee_account_id),
+    constraint payee_accounts_payee_id_fkey
+        foreign key (payee_id) references payout.payees (payee_id),
+    constraint stripe_account_id_looks_like_one check (
+        stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255)
+);
+comment on table payout.payee_accounts is
+    'Which Stripe account a payee is paid to, as history: the newest row counts for settlements '
+    'completed from then on; transfers already scheduled keep the account they were given.';
+
+create index payee_accounts_payee_id_idx
+    on payout.payee_accounts (payee_id, payee_account_id desc) include (stripe_account_id);
+
+create trigger _500_refuse_change before update or delete on payout.payee_accounts
+    for each row execute function payout.tg__refuse_change();
+alter table payout.payee_accounts enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payee_accounts
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payee_accounts enable always trigger _500_refuse_truncate;
+
+grant select on payout.payee_accounts to payout_operator, payout_auditor;
+
+
+create table payout.settlements (
+    settlement_id payout.external_id not null,
+    currency payout.currency_code not null,
+    total_minor payout.positive_minor not null,
+    state payout.settlement_state not null default 'pending',
+    pay_after payout.moment,
+    metadata payout.metadata not null default '{}',
+    created_at timestamptz not null default current_timestamp,
+    is_scheduled_by_call boolean not null default false,
+    constraint settlements_pkey primary key (settlement_id)
+);
+comment on table payout.settlements is
+    'What the marketplace settled with its payees. Editable while pending, frozen once complete; '
+    'completing it schedules its payouts in the same transaction.';
+comment on column payout.settlements.total_minor is
+    'Sum of the lines in minor units of the currency; the commit fails if they differ.';
+comment on column payout.settlements.pay_after is
+    'Nothing is sent before this time; null: at once.';
+comment on column payout.settlements.metadata is
+    'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
+comment on column payout.settlements.is_scheduled_by_call is
+    'True: complete_settlement wrote the row and made its job; the trigger need not.';
+
+create trigger _500_refuse_frozen
+    before update or delete on payout.settlements
+    for each row
+    execute function payout.tg_settlements__refuse_frozen();
+alter table payout.settlements enable always trigger _500_refuse_frozen;
+create trigger _500_refuse_truncate before truncate on payout.settlements
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.settlements enable always trigger _500_refuse_truncate;
+create constraint trigger _900_schedule_payout_job
+    after insert or update on payout.settlements
+    deferrable initially deferred
+    for each row
+    when (not new.is_scheduled_by_call)
+    execute function payout.tg_settlements__schedule_payout_job();
+
+grant insert (settlement_id, currency, total_minor, state, pay_after, metadata),
+    update (currency, total_minor, state, pay_after, metadata), select
+    on payout.settlements to payout_app;
+grant select on payout.settlements to payout_operator, payout_auditor;
+
+
+create table payout.settlement_lines (
+    settlement_id payout.external_id not null,
+    line_id payout.external_id not null,
+    payee_id payout.external_id not null,
+    amount_minor payout.positive_minor not null,
+    source_transaction payout.source_transaction_id,
+    constraint settlement_lines_pkey primary key (settlement_id, line_id)
+);
+comment on table payout.settlement_lines is
+    'The parts of a settlement. Lines of one payee and source_transaction become one transfer.';
+comment on column payout.settlement_lines.amount_minor is
+    'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
+comment on column payout.settlement_lines.source_transaction is
+    'Stripe charge that funds the line; null: the platform''s available balance.';
+
+create trigger _500_refuse_truncate before truncate on payout.settlement_lines
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.settlement_lines enable always trigger _500_refuse_truncate;
+create trigger _900_refuse_frozen_insert
+    after insert on payout.settlement_lines
+    referencing new table as changed
+    for each statement
+    execute function payout.tg_settlement_lines__refuse_frozen();
+create trigger _901_refuse_frozen_update_from
+    after update on payout.settlement_lines
+    referencing old table as changed
+    for each statement
+    execute function payout.tg_settlement_lines__refuse_frozen();
+alter table payout.settlement_lines enable always trigger _901_refuse_frozen_update_from;
+create trigger _902_refuse_frozen_update_to
+    after update on payout.settlement_lines
+    referencing new table as changed
+    for each statement
+    execute function payout.tg_settlement_lines__refuse_frozen();
+alter table payout.settlement_lines enable always trigger _902_refuse_frozen_update_to;
+create trigger _903_refuse_frozen_delete
+    after delete on payout.settlement_lines
+    referencing old table as changed
+    for each statement
+    execute function payout.tg_settlement_lines__refuse_frozen();
+alter table payout.settlement_lines enable always trigger _903_refuse_frozen_delete;
+
+grant insert (settlement_id, line_id, payee_id, amount_minor, source_transaction),
+    update (payee_id, amount_minor, source_transaction), select, delete
+    on payout.settlement_lines to payout_app;
+grant select on payout.settlement_lines to payout_operator, payout_auditor;
+
+
+create table payout.lines_ahead (
+    settlement_id payout.external_id not null,
+    constraint lines_ahead_pkey primary key (settlement_id)
+);
+comment on table payout.lines_ahead is
+    'Settlements whose lines came first, while their transaction runs; empty for everybody else. '
+    'At commit each is checked: the settlement must be of the same transaction or still pending.';
+
+create trigger _500_refuse_truncate before truncate on payout.lines_ahead
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.lines_ahead enable always trigger _500_refuse_truncate;
+create constraint trigger _900_check_settlement
+    after insert on payout.lines_ahead
+    deferrable initially deferred
+    for each row
+    execute function payout.tg_lines_ahead__check_settlement();
+
+grant select on payout.lines_ahead to payout_operator, payout_auditor;

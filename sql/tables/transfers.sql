@@ -1,0 +1,291 @@
+-- transfers: the engine's side, from the payout job to Stripe's answer.
+--
+--   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
+--                                        ▲    ▲    ▲    ▲
+--                                        │    │    │    └─ transfer_states (1:1, it moves)
+--                                        │    │    └────── transfer_attempts      each claim
+--                                        │    └─────────── transfer_observations  each thing seen
+--                                        └──────────────── key_generations        each further key
+--
+-- Keys between these are unique or derived by one function in one transaction, and no row is ever
+-- deleted; foreign keys that would only look again at settling are left out (D-034).
+
+create table payout.payout_jobs (
+    payout_job_id bigint not null generated always as identity,
+    settlement_id payout.external_id not null,
+    created_at timestamptz not null default current_timestamp,
+    constraint payout_jobs_pkey primary key (payout_job_id),
+    constraint payout_jobs_settlement_id_key unique (settlement_id)
+);
+comment on table payout.payout_jobs is
+    'One row for each completed settlement: its payout was scheduled.';
+
+create trigger _500_refuse_change before update or delete on payout.payout_jobs
+    for each row execute function payout.tg__refuse_change();
+alter table payout.payout_jobs enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payout_jobs
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payout_jobs enable always trigger _500_refuse_truncate;
+
+grant select on payout.payout_jobs to payout_operator, payout_auditor;
+
+
+create table payout.payout_transfers (
+    payout_transfer_id bigint not null generated always as identity,
+    payout_job_id bigint not null,
+    settlement_id payout.external_id not null,
+    payee_id payout.external_id not null,
+    source_transaction text,
+    destination text not null,
+    amount_minor bigint not null,
+    currency payout.currency_code not null,
+    payout_ref text not null,
+    request jsonb not null,
+    request_sha256 bytea not null,
+    created_at timestamptz not null default current_timestamp,
+    constraint payout_transfers_pkey primary key (payout_transfer_id),
+    constraint payout_transfers_settlement_id_payee_id_source_transaction_key
+        unique nulls not distinct (settlement_id, payee_id, source_transaction),
+    constraint payout_transfers_payout_ref_key unique (payout_ref)
+);
+comment on table payout.payout_transfers is
+    'One Stripe transfer that is owed: who, how much, to which account, and the request as it will '
+    'be sent, frozen when the settlement was completed.';
+comment on column payout.payout_transfers.amount_minor is
+    'Sum of the lines it pays, in minor units of currency.';
+comment on column payout.payout_transfers.payout_ref is
+    'Business identity: payout.payout_ref(settlement, payee, source_transaction). '
+    'The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
+comment on column payout.payout_transfers.request is
+    'Parameters of POST /v1/transfers, sent exactly as they stand here.';
+comment on column payout.payout_transfers.request_sha256 is
+    'Digest of request, made by the database.';
+
+create trigger _110_derive
+    before insert on payout.payout_transfers
+    for each row
+    execute function payout.tg_payout_transfers__derive();
+alter table payout.payout_transfers enable always trigger _110_derive;
+create trigger _500_refuse_change before update or delete on payout.payout_transfers
+    for each row execute function payout.tg__refuse_change();
+alter table payout.payout_transfers enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.payout_transfers
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.payout_transfers enable always trigger _500_refuse_truncate;
+
+grant select on payout.payout_transfers to payout_operator, payout_auditor;
+
+
+create table payout.transfer_states (
+    payout_transfer_id bigint not null,
+    state payout.transfer_state not null default 'scheduled',
+    generation integer not null default 1,
+    attempt integer not null default 0,
+    lease_until timestamptz,
+    next_attempt_at timestamptz,
+    stripe_transfer_id text,
+    first_sent_at timestamptz,
+    tries integer not null default 0,
+    has_unknown_send boolean not null default false,
+    reason text,
+    wakeup_id bigint,
+    changed_at timestamptz not null default current_timestamp,
+    next_lookup_at timestamptz,
+    constraint transfer_states_pkey primary key (payout_transfer_id),
+    constraint transfer_states_stripe_transfer_id_key unique (stripe_transfer_id)
+) with (fillfactor = 70);
+comment on table payout.transfer_states is
+    'How far each transfer has come: the one table that changes while money moves. It can be '
+    'rebuilt from attempts, observations and key generations.';
+comment on column payout.transfer_states.generation is
+    'Which idempotency key counts: payout_ref plus this number.';
+comment on column payout.transfer_states.attempt is
+    'Number of the newest claim, over all generations; with generation the fence for reports.';
+comment on column payout.transfer_states.lease_until is
+    'Until when the claiming worker alone may talk to Stripe about this transfer.';
+comment on column payout.transfer_states.next_attempt_at is
+    'When the engine acts next by itself; null: it does not.';
+comment on column payout.transfer_states.first_sent_at is
+    'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
+comment on column payout.transfer_states.tries is
+    'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
+comment on column payout.transfer_states.has_unknown_send is
+    'True when some send of this generation may have been executed: then `surely not executed` '
+    'about a later one settles nothing.';
+comment on column payout.transfer_states.reason is 'Why it stands here, in one short phrase.';
+comment on column payout.transfer_states.wakeup_id is
+    'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be '
+    'emptied at any time.';
+comment on column payout.transfer_states.next_lookup_at is
+    'When a parked transfer is looked for at Stripe next; null: it is not parked.';
+
+create index transfer_states_next_attempt_at_idx
+    on payout.transfer_states (next_attempt_at) where next_attempt_at is not null;
+create index transfer_states_next_attempt_at_again_idx
+    on payout.transfer_states (next_attempt_at)
+    where next_attempt_at is not null and state in ('retry_wait', 'unknown', 'failed');
+create index transfer_states_lease_until_idx
+    on payout.transfer_states (lease_until) where lease_until is not null;
+create index transfer_states_next_lookup_at_idx
+    on payout.transfer_states (next_lookup_at) where next_lookup_at is not null;
+
+create trigger _110_plan_lookup
+    before update on payout.transfer_states
+    for each row
+    when ((old.state = 'parked') <> (new.state = 'parked'))
+    execute function payout.tg_transfer_states__plan_lookup();
+alter table payout.transfer_states enable always trigger _110_plan_lookup;
+create trigger _500_check_start
+    before insert on payout.transfer_states
+    for each row
+    execute function payout.tg_transfer_states__check_start();
+alter table payout.transfer_states enable always trigger _500_check_start;
+create trigger _500_check_transition
+    before update on payout.transfer_states
+    for each row
+    when (old.state is distinct from new.state)
+    execute function payout.tg_transfer_states__check_transition();
+alter table payout.transfer_states enable always trigger _500_check_transition;
+create trigger _500_refuse_delete before delete on payout.transfer_states
+    for each row execute function payout.tg__refuse_change();
+alter table payout.transfer_states enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.transfer_states
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_states enable always trigger _500_refuse_truncate;
+create trigger _511_check_progress
+    before update on payout.transfer_states
+    for each row
+    execute function payout.tg_transfer_states__check_progress();
+alter table payout.transfer_states enable always trigger _511_check_progress;
+
+grant select on payout.transfer_states to payout_operator, payout_auditor;
+
+
+create table payout.transfer_attempts (
+    payout_transfer_id bigint not null,
+    generation integer not null,
+    attempt integer not null,
+    worker text not null,
+    claimed_at timestamptz not null,
+    lease_until timestamptz not null,
+    constraint transfer_attempts_pkey primary key (payout_transfer_id, attempt),
+    constraint transfer_attempts_payout_transfer_id_fkey
+        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
+    constraint lease_ends_after_the_claim check (lease_until > claimed_at)
+);
+comment on table payout.transfer_attempts is
+    'Every claim, committed before anything is sent under it.';
+comment on column payout.transfer_attempts.lease_until is
+    'Until when this claim held the transfer, unless it was reported before.';
+comment on column payout.transfer_attempts.worker is 'The name the claiming process gave itself.';
+
+create trigger _500_refuse_change before update or delete on payout.transfer_attempts
+    for each row execute function payout.tg__refuse_change();
+alter table payout.transfer_attempts enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.transfer_attempts
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_attempts enable always trigger _500_refuse_truncate;
+
+grant select on payout.transfer_attempts to payout_operator, payout_auditor;
+
+
+create table payout.transfer_observations (
+    observation_id bigint not null generated always as identity,
+    payout_transfer_id bigint not null,
+    generation integer not null,
+    attempt integer not null,
+    signal text not null,
+    verdict text not null,
+    moved_to payout.transfer_state,
+    reason text,
+    error_rule_id integer,
+    http_status integer,
+    error_type text,
+    error_code text,
+    is_replayed boolean,
+    stripe_transfer_id text,
+    stripe_request_id text,
+    facts jsonb not null default '{}',
+    observed_at timestamptz not null default now(),
+    is_counted_try boolean not null default false,
+    has_unknown_send boolean not null default false,
+    next_attempt_at timestamptz,
+    constraint transfer_observations_pkey primary key (observation_id),
+    constraint transfer_observations_payout_transfer_id_fkey
+        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
+    constraint signal_is_known check (signal in (
+        'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired',
+        'looked_up')),
+    constraint verdict_is_known check (verdict in ('ok', 'already', 'stale', 'alarm')),
+    constraint http_status_has_three_digits check (http_status between 0 and 999)
+);
+comment on table payout.transfer_observations is
+    'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
+comment on column payout.transfer_observations.signal is
+    'What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a '
+    'key that expired.';
+comment on column payout.transfer_observations.verdict is
+    'ok: it counted; already: known before; stale: too late to count; alarm: a person must look.';
+comment on column payout.transfer_observations.moved_to is 'The state it led to; null: no move.';
+comment on column payout.transfer_observations.facts is 'The rest of what the worker reported.';
+comment on column payout.transfer_observations.is_counted_try is
+    'It counted against engine_settings.max_tries.';
+comment on column payout.transfer_observations.has_unknown_send is
+    'From here on some send under the key may have been executed.';
+comment on column payout.transfer_observations.next_attempt_at is
+    'When the engine was to act next, as decided then; null: not by itself.';
+
+create index transfer_observations_payout_transfer_id_idx
+    on payout.transfer_observations (payout_transfer_id, attempt);
+
+create trigger _500_refuse_change before update or delete on payout.transfer_observations
+    for each row execute function payout.tg__refuse_change();
+alter table payout.transfer_observations enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.transfer_observations
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.transfer_observations enable always trigger _500_refuse_truncate;
+
+grant select on payout.transfer_observations to payout_operator, payout_auditor;
+
+
+create table payout.key_generations (
+    payout_transfer_id bigint not null,
+    generation integer not null,
+    reason text not null,
+    evidence_observation_id bigint not null,
+    opened_by text not null default session_user,
+    opened_at timestamptz not null default now(),
+    key_generation_id bigint not null generated always as identity,
+    second_evidence_observation_id bigint,
+    constraint key_generations_pkey primary key (payout_transfer_id, generation),
+    constraint key_generations_payout_transfer_id_fkey
+        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
+    constraint key_generations_evidence_observation_id_fkey
+        foreign key (evidence_observation_id)
+        references payout.transfer_observations (observation_id),
+    constraint first_key_needs_no_reason check (generation >= 2),
+    constraint key_generations_key_generation_id_key unique (key_generation_id),
+    constraint key_generations_second_evidence_observation_id_fkey
+        foreign key (second_evidence_observation_id)
+        references payout.transfer_observations (observation_id),
+    constraint evidence_comes_in_order
+        check (second_evidence_observation_id > evidence_observation_id)
+);
+comment on table payout.key_generations is
+    'Why a second idempotency key was ever allowed for a transfer, and on what evidence (rule K).';
+comment on column payout.key_generations.key_generation_id is
+    'Number in the order in which keys were opened, for seals.';
+comment on column payout.key_generations.evidence_observation_id is
+    'The accepted decline, saved under the former key, that closed the former generation; or the '
+    'first of two scans of Stripe''s list that found nothing.';
+comment on column payout.key_generations.second_evidence_observation_id is
+    'The second scan; null where a decline was the evidence.';
+
+create trigger _500_refuse_change before update or delete on payout.key_generations
+    for each row execute function payout.tg__refuse_change();
+alter table payout.key_generations enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.key_generations
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.key_generations enable always trigger _500_refuse_truncate;
+
+grant select on payout.key_generations to payout_operator, payout_auditor;

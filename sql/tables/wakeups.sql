@@ -1,0 +1,11 @@
+-- wakeups: the two numbers that spare a settlement a look at the queue.
+--
+-- Sequences, because they are read and set outside of transactions. Not called means null.
+
+create sequence payout.waiting_wakeup;
+comment on sequence payout.waiting_wakeup is
+    'The wake-up job that was queued last, if no claim was made since; not called: none.';
+
+create sequence payout.seen_wakeup;
+comment on sequence payout.seen_wakeup is
+    'The wake-up job that was seen to wait for a worker; not called: look for it in the queue.';

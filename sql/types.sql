@@ -1,0 +1,101 @@
+-- types: domains that keep the rules of single values, and the composite types of the engine.
+--
+-- A rule in a domain is read once a session; one in a check of a table is read anew for each
+-- statement (D-033).
+
+create domain payout.external_id as text
+    -- The first half is true of nearly every id, and costs no call of a function.
+    constraint id_fits check (
+        (octet_length(value) <= 200 and value ~ '^[!-~]([ -~]*[!-~])?$') or payout.id_fits(value));
+comment on domain payout.external_id is
+    'A name given outside of the engine (settlement, payee, line): compared byte for byte, sent to '
+    'Stripe as metadata, hence short and in one spelling only.';
+
+create domain payout.currency_code as text
+    constraint currency_is_three_lower_case_letters check (value ~ '^[a-z]{3}$');
+comment on domain payout.currency_code is 'ISO 4217 code in lower case, as Stripe writes it.';
+
+create domain payout.positive_minor as bigint
+    constraint amount_is_positive check (value > 0);
+comment on domain payout.positive_minor is 'An amount of money in minor units, above zero.';
+
+create domain payout.moment as timestamptz
+    constraint moment_is_finite check (isfinite(value));
+comment on domain payout.moment is 'A point in time, not infinity.';
+
+create domain payout.metadata as jsonb
+    constraint metadata_is_an_object check (jsonb_typeof(value) = 'object');
+comment on domain payout.metadata is 'A JSON object.';
+
+create domain payout.source_transaction_id as text
+    constraint source_transaction_looks_like_one check (
+        value ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$' and length(value) <= 255);
+comment on domain payout.source_transaction_id is 'Stripe''s id of a charge, such as ch_1.';
+
+create domain payout.settlement_state as text
+    constraint settlement_is_pending_or_complete check (value in ('pending', 'complete'));
+comment on domain payout.settlement_state is 'pending: editable; complete: frozen and scheduled.';
+
+-- A foreign key to payout.states would lock the same few rows in every transaction (D-003).
+create domain payout.transfer_state as text
+    constraint state_is_known check (value in (
+        'scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked', 'failed', 'paid',
+        'cancelled'));
+comment on domain payout.transfer_state is 'A state out of payout.states.';
+
+create type payout.outcome as (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    idempotency_key text,
+    signal text,
+    detail text,
+    http_status integer,
+    stripe_request_id text,
+    is_replayed boolean,
+    should_retry text,
+    rate_limited_reason text,
+    retry_after_seconds numeric,
+    error_type text,
+    error_code text,
+    error_message text,
+    error_param text,
+    object text,
+    stripe_transfer_id text,
+    amount_minor bigint,
+    currency text,
+    destination text,
+    is_livemode boolean,
+    payout_ref text,
+    amount_reversed_minor bigint,
+    lookup_id bigint,
+    found integer,
+    first_absence_id bigint
+);
+comment on type payout.outcome is
+    'One thing that was seen of a transfer: an answer to an attempt (an element of the array that '
+    'report_outcomes takes), a look-up, a lease or a key that ran out.';
+
+create type payout.judgement as (
+    verdict text,
+    to_state text,
+    reason text,
+    error_rule_id integer,
+    next_attempt_at timestamptz,
+    counts_as_try boolean,
+    leaves_unknown boolean,
+    is_alarm boolean,
+    pauses_engine boolean
+);
+comment on type payout.judgement is
+    'The meaning of one outcome for its transfer, as the judge_* functions give it.';
+
+create type payout.discrepancy as (
+    kind text,
+    payout_transfer_id bigint,
+    stripe_transfer_id text,
+    ours jsonb,
+    theirs jsonb
+);
+comment on type payout.discrepancy is
+    'Where Stripe and the books disagree about a transfer, before it is a row of discrepancies.';
