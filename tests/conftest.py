@@ -1,7 +1,7 @@
 """One database server for a whole run of the tests, and a fresh database of its own for each test.
 
-The server is an embedded one, or the one that DATABASE_URL names (as a superuser). All migrations
-are applied once, to a template; each test works in a clone of it, under the engine's real roles.
+The server is an embedded one, or the one that DATABASE_URL names (as a superuser). The engine
+is installed once, in a template; each test works in a clone of it, under the engine's real roles.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
+from payout_engine.database import apply_queue_grants, apply_queue_schema
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
-from payout_engine import migrate
-from payout_engine.database import apply_queue_grants, apply_queue_schema
+from tools import sql_files
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -75,9 +75,12 @@ class Server:
 
 
 def install(conninfo: str) -> None:
-    """Bring an empty database to the state in which the engine runs, as `migrate` does."""
+    """Bring an empty database to the state in which the engine runs, out of the files themselves.
+
+    `tests/migrations` proves that `payout-engine migrate` brings it to the same.
+    """
     apply_queue_schema(conninfo)
-    migrate.apply_all(conninfo, ROOT)
+    sql_files.build(conninfo, ROOT)
     apply_queue_grants(conninfo)
 
 

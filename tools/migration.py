@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from payout_engine.errors import MigrationError
+
 from tools import sql_files
 
 MIGRATION_NAME: Final = re.compile(r"\d{4}-[a-z0-9]+(-[a-z0-9]+)*")
-BLOCK_START: Final = re.compile(
-    r"-- (frozen|dropped|altered|generated): (\S+)(?: ([0-9a-f]{12}))?"
-)
+BLOCK_START: Final = re.compile(r"-- (frozen|dropped|altered|generated): (\S+)(?: ([0-9a-f]{12}))?")
 # Marks the place of the generated blocks while there are none.
 NO_BLOCKS: Final = "-- generated: none\n"
 PLAN_HEADER: Final = "%syntax-version=1.0.0\n%project=payout-engine\n\n"

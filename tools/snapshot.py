@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine import migrate
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 SNAPSHOT: Final = "schema.snapshot.sql"
 SCHEMAS: Final = ("payout", "payout_api")

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from payout_engine.errors import MigrationError
 from pglast import ast, parse_sql
 from pglast.enums import FunctionParameterMode
 from pglast.parser import ParseError
 from pglast.stream import RawStream
 from pglast.visitors import Visitor
-
-from payout_engine.errors import MigrationError
 
 # The folders of procedures/, in the order of a transfer's life: a function calls functions of its
 # own floor and of the floors before it.
@@ -144,9 +143,7 @@ def parse(path: str, text: str) -> tuple[ast.RawStmt, ...]:
 @cache
 def objects(path: str, text: str) -> tuple[SqlObject, ...]:
     """Return the objects that a file defines, in the order of the file."""
-    return tuple(
-        thing for each in parse(path, text) if (thing := _object(each.stmt)) is not None
-    )
+    return tuple(thing for each in parse(path, text) if (thing := _object(each.stmt)) is not None)
 
 
 def leavings(path: str, *, old: str, new: str) -> str:

@@ -15,9 +15,9 @@ as $$
         || convert_to(jsonb_build_array(
             p_seal.seal_id, p_seal.seal_version, p_seal.table_name, p_seal.first_id,
             p_seal.last_id, p_seal.row_ids::text, encode(p_seal.row_digests, 'hex'),
-            encode(p_seal.rows_sha256, 'hex'), extract(adoption from p_seal.rows_from)::text,
-            extract(adoption from p_seal.rows_until)::text,
-            extract(adoption from p_seal.sealed_at)::text)::text, 'UTF8'))
+            encode(p_seal.rows_sha256, 'hex'), extract(epoch from p_seal.rows_from)::text,
+            extract(epoch from p_seal.rows_until)::text,
+            extract(epoch from p_seal.sealed_at)::text)::text, 'UTF8'))
 $$;
 comment on function payout.seal_sha256(payout.seals) is
     'SHA-256 of the former seal''s hash followed by this seal''s other columns.';

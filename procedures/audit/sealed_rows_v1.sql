@@ -22,7 +22,7 @@ begin
         select e.ledger_entry_id, e.created_at, payout.row_sha256(jsonb_build_array(
             e.ledger_entry_id, e.payout_transfer_id, e.kind, e.generation, e.debit_account,
             e.credit_account, e.amount_minor, e.currency, e.stripe_reversal_id,
-            extract(adoption from e.created_at)::text))
+            extract(epoch from e.created_at)::text))
         from payout.ledger_entries as e
         where e.ledger_entry_id between p_first_id and p_last_id
         order by e.ledger_entry_id limit p_limit;
@@ -32,8 +32,8 @@ begin
             o.observation_id, o.payout_transfer_id, o.generation, o.attempt, o.signal, o.verdict,
             o.moved_to, o.reason, o.error_rule_id, o.http_status, o.error_type, o.error_code,
             o.is_replayed, o.stripe_transfer_id, o.stripe_request_id, o.facts, o.is_counted_try,
-            o.has_unknown_send, extract(adoption from o.next_attempt_at)::text,
-            extract(adoption from o.observed_at)::text))
+            o.has_unknown_send, extract(epoch from o.next_attempt_at)::text,
+            extract(epoch from o.observed_at)::text))
         from payout.transfer_observations as o
         where o.observation_id between p_first_id and p_last_id
         order by o.observation_id limit p_limit;
@@ -41,7 +41,7 @@ begin
         return query
         select k.key_generation_id, k.opened_at, payout.row_sha256(jsonb_build_array(
             k.key_generation_id, k.payout_transfer_id, k.generation, k.reason,
-            k.evidence_observation_id, k.opened_by, extract(adoption from k.opened_at)::text)
+            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text)
             || case when k.second_evidence_observation_id is null then '[]'
                 else jsonb_build_array(k.second_evidence_observation_id) end)
         from payout.key_generations as k
@@ -52,7 +52,7 @@ begin
         select t.payout_transfer_id, t.created_at, payout.row_sha256(jsonb_build_array(
             t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
             t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
-            t.request, extract(adoption from t.created_at)::text)
+            t.request, extract(epoch from t.created_at)::text)
             || case when t.request_sha256 = payout.request_sha256(t.request) then '[]'
                 else jsonb_build_array(encode(t.request_sha256, 'hex')) end)
         from payout.payout_transfers as t

@@ -83,8 +83,8 @@ begin
     select
         c.payout_transfer_id, c.generation, c.attempt,
         t.payout_ref || ':' || c.generation, t.request,
-        extract(adoption from v_settings.lease_for)::double precision,
-        extract(adoption from v_settings.http_deadline_for)::double precision
+        extract(epoch from v_settings.lease_for)::double precision,
+        extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c
     join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
 end

@@ -1,4 +1,4 @@
--- check_queue: whether the doorbell can ring and is being answered.
+-- check_queue: whether wake-up jobs can be queued and is being answered.
 
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -6,7 +6,7 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'the doorbell can ring',
+    select 'wake-up jobs can be queued',
         payout.has_queue() and exists (
             select from pg_proc as p
             where p.pronamespace = to_regnamespace('procrastinate')

@@ -24,7 +24,7 @@ begin
     end || jsonb_strip_nulls(jsonb_build_object(
         'destination', p_transfer.destination,
         'created', case when v_sent_since is not null then
-            jsonb_build_object('gte', floor(extract(adoption from v_sent_since))::bigint)
+            jsonb_build_object('gte', floor(extract(epoch from v_sent_since))::bigint)
         end));
 end
 $$;

@@ -19,8 +19,8 @@ begin
     select jsonb_build_object(
         'types', jsonb_build_array('transfer.reversed'),
         'created', jsonb_build_object(
-            'gte', floor(extract(adoption from payout.events_read_until() - interval '1 day')),
-            'lt', ceil(extract(adoption from payout.clock() + interval '5 minutes'))));
+            'gte', floor(extract(epoch from payout.events_read_until() - interval '1 day')),
+            'lt', ceil(extract(epoch from payout.clock() + interval '5 minutes'))));
 end
 $$;
 comment on function payout_api.next_events_query(text, boolean) is

@@ -10,8 +10,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return jsonb_build_object('created', jsonb_build_object(
-        'gte', greatest(0, floor(extract(adoption from p_run.created_from - interval '1 hour'))),
-        'lt', ceil(extract(adoption from p_run.created_until + interval '5 minutes'))));
+        'gte', greatest(0, floor(extract(epoch from p_run.created_from - interval '1 hour'))),
+        'lt', ceil(extract(epoch from p_run.created_until + interval '5 minutes'))));
 end
 $$;
 comment on function payout.reconcile_query(payout.reconcile_runs) is

@@ -8,8 +8,6 @@ from typing import Any, Final
 
 import pytest
 
-from tests.conftest import Connection
-from tests.engine import Engine, success, unguarded
 from tests.audit.sealing import (
     let_a_minute_pass,
     let_transactions_end,
@@ -18,6 +16,8 @@ from tests.audit.sealing import (
     seals,
     value,
 )
+from tests.conftest import Connection
+from tests.engine import Engine, success, unguarded
 from tests.schema.refusals import Refusal, refusal
 
 AS_OF: Final = "select account, currency, balance_minor from payout_api.balances_as_of(%s)"

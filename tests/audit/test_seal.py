@@ -8,8 +8,6 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import Connection
-from tests.engine import Engine, success, unfunded
 from tests.audit.sealing import (
     SEALED,
     let_a_minute_pass,
@@ -20,6 +18,8 @@ from tests.audit.sealing import (
     value,
     verify,
 )
+from tests.conftest import Connection
+from tests.engine import Engine, success, unfunded
 from tests.schema.refusals import Refusal, refusal
 
 LOWEST: Final = -(2**63)

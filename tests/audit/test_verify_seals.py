@@ -12,8 +12,6 @@ from typing import Any, Final
 import psycopg
 import pytest
 
-from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
-from tests.engine import Engine, no_answer, success, unfunded, unguarded
 from tests.audit.sealing import (
     SEALED,
     Finding,
@@ -27,6 +25,8 @@ from tests.audit.sealing import (
     value,
     verify,
 )
+from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
+from tests.engine import Engine, no_answer, success, unfunded, unguarded
 from tests.schema.refusals import Refusal, refusal
 
 VERIFY: Final = "select * from payout_api.verify_seals()"

@@ -17,14 +17,16 @@ CLOSED: Final = "no transfer is handed out: this database is not where it was ad
 def adopted_elsewhere(db: Connection, part: str) -> None:
     """Let the database have been adopted in a place that differs from this one in one part."""
     columns = sql.SQL(", ").join(map(sql.Identifier, PARTS))
-    here = db.execute(sql.SQL("select {} from payout.database_identity()").format(columns)).fetchone()
+    here = db.execute(
+        sql.SQL("select {} from payout.database_identity()").format(columns)
+    ).fetchone()
     assert here is not None
     place = dict(zip(PARTS, here, strict=True))
     place[part] += 1
     db.execute(
-        sql.SQL("insert into payout.adoptions ({}, reason) values ({}, 'adopted elsewhere')").format(
-            columns, sql.SQL(", ").join(map(sql.Placeholder, PARTS))
-        ),
+        sql.SQL(
+            "insert into payout.adoptions ({}, reason) values ({}, 'adopted elsewhere')"
+        ).format(columns, sql.SQL(", ").join(map(sql.Placeholder, PARTS))),
         place,
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.conftest import Connection
 from tests.engine import Engine
 
-HERE = "select system_identifier, timeline_id, database_oid, table_oid from payout.database_identity()"
+HERE = (
+    "select system_identifier, timeline_id, database_oid, table_oid from payout.database_identity()"
+)
 
 
 def test_the_place_is_what_the_server_says_of_itself(db: Connection) -> None:

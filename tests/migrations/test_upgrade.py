@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 
 import psycopg
 import pytest
+from payout_engine import migrate
+from payout_engine.database import apply_queue_grants, apply_queue_schema
 from psycopg.types.json import Jsonb
 from yoyo import get_backend, read_migrations
 
@@ -20,8 +22,6 @@ from tests.identity.identities import adoptions, identity_problem
 from tests.reconcile.listing import begin
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
-from payout_engine import migrate
-from payout_engine.database import apply_queue_grants, apply_queue_schema
 
 Install: TypeAlias = Callable[[str], str]
 

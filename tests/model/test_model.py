@@ -12,6 +12,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
+from tests.engine import Engine, outcome
 from tests.model.explore import explore
 from tests.model.protocol import (
     ANSWERS,
@@ -24,7 +25,6 @@ from tests.model.protocol import (
     TWO_EFFECTS,
     Rules,
 )
-from tests.engine import Engine, outcome
 
 IS_LONG: Final = os.environ.get("PAYOUT_MODEL") == "long"
 

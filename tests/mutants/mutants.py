@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.conftest import ROOT, Connection
-from tests.mutants import probes
 from tests.engine import Engine
 from tests.identity.identities import PARTS
+from tests.mutants import probes
 
 
 class Edit(NamedTuple):
@@ -321,12 +321,12 @@ MUTANTS = [
     ),
     Mutant(
         "a lease told longer than it is",
-        (Edit(CLAIM, "extract(adoption from v_settings.lease_for)", "60"),),
+        (Edit(CLAIM, "extract(epoch from v_settings.lease_for)", "60"),),
         probes.the_order_leaves_the_worker_less_time_than_its_lease,
     ),
     Mutant(
         "a deadline beyond the lease",
-        (Edit(CLAIM, "extract(adoption from v_settings.http_deadline_for)", "40"),),
+        (Edit(CLAIM, "extract(epoch from v_settings.http_deadline_for)", "40"),),
         probes.the_order_leaves_the_worker_less_time_than_its_lease,
     ),
     Mutant(
@@ -962,7 +962,13 @@ MUTANTS = [
     ),
     Mutant(
         "a failed transfer that is sent although it was seen",
-        (Edit("reconcile/skip_listed_transfers.sql", "t.payout_transfer_id <> all (v_seen_ids)", "true"),),
+        (
+            Edit(
+                "reconcile/skip_listed_transfers.sql",
+                "t.payout_transfer_id <> all (v_seen_ids)",
+                "true",
+            ),
+        ),
         probes.a_next_key_is_not_used_for_what_was_seen_at_stripe,
     ),
     Mutant(
@@ -1340,7 +1346,7 @@ CONCURRENT_MUTANTS = [
                 "e.credit_account, e.amount_minor, e.currency",
                 "e.credit_account, e.currency",
             ),
-            ("its time", "extract(adoption from e.created_at)::text", "null"),
+            ("its time", "extract(epoch from e.created_at)::text", "null"),
         )
     ),
     ConcurrentMutant(
@@ -1403,7 +1409,9 @@ CONCURRENT_MUTANTS = [
     ConcurrentMutant(
         "a comparison of the account before",
         Edit(
-            "api/worker/begin_reconcile.sql", "lock table payout.adoptions in access share mode;", ""
+            "api/worker/begin_reconcile.sql",
+            "lock table payout.adoptions in access share mode;",
+            "",
         ),
         probes.a_comparison_sees_the_change_of_the_account_before_it,
     ),

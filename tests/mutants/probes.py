@@ -16,6 +16,15 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from tests.audit.sealing import (
+    forge,
+    let_a_minute_pass,
+    let_transactions_end,
+    seal,
+    seal_everything,
+    seals,
+    verify,
+)
 from tests.conftest import Connection
 from tests.engine import (
     Claim,
@@ -43,15 +52,6 @@ from tests.reconcile.listing import (
 )
 from tests.reconcile.listing import (
     listed as on_the_list,
-)
-from tests.audit.sealing import (
-    forge,
-    let_a_minute_pass,
-    let_transactions_end,
-    seal,
-    seal_everything,
-    seals,
-    verify,
 )
 from tests.reconcile.test_report_lookup_page import park_of_charge
 from tests.schema.refusals import refusal, refusal_of, wait_until_blocked
@@ -395,7 +395,9 @@ def the_gate_is_opened_for_a_reason_and_after_a_run_in_this_place(engine: Engine
         "started_at = now() + interval '1 day'"
     )
     assert sqlstate(engine, OPEN_GATE) == "SP410"
-    engine.db.execute("update payout.reconcile_runs set adoption_id = adoption_id + 1, table_oid = 1")
+    engine.db.execute(
+        "update payout.reconcile_runs set adoption_id = adoption_id + 1, table_oid = 1"
+    )
     assert sqlstate(engine, OPEN_GATE) == "SP410"
     engine.db.execute(
         "update payout.reconcile_runs set table_oid = (payout.database_identity()).table_oid, "

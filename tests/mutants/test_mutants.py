@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Connection
+from tests.engine import Engine
 from tests.mutants.mutants import (
     CONCURRENT_MUTANTS,
     MUTANTS,
@@ -17,7 +18,6 @@ from tests.mutants.mutants import (
     edited,
 )
 from tests.mutants.probes import Probe
-from tests.engine import Engine
 
 PROBES: Final = list(dict.fromkeys(mutant.probe for mutant in MUTANTS))
 CONCURRENT_PROBES: Final = list(dict.fromkeys(mutant.probe for mutant in CONCURRENT_MUTANTS))

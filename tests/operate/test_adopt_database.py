@@ -12,7 +12,9 @@ from tests.identity.identities import adopted_elsewhere, adoptions, identity_pro
 from tests.schema.refusals import Refusal, refusal
 
 OPEN = "select payout_api.adopt_database(p_reason => 'restored from the dump of Monday')"
-OPEN_WITHOUT = "select payout_api.adopt_database('nothing was sent yet', p_without_reconcile => true)"
+OPEN_WITHOUT = (
+    "select payout_api.adopt_database('nothing was sent yet', p_without_reconcile => true)"
+)
 NOT_RECONCILED = Refusal(
     "SP410", "the gate stays closed: nothing was reconciled in this place lately"
 )

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Connection, login_name
 from tests.engine import Engine, no_answer, success
 from tests.identity.identities import adoptions, identity_problem, refused_claim
-from tests.operate.test_open_gate import NOT_RECONCILED, OPEN, reconcile
+from tests.operate.test_adopt_database import NOT_RECONCILED, OPEN, reconcile
 from tests.schema.refusals import Refusal, refusal
 
 CHANGE = "select payout_api.change_stripe_account(%s, %s, %s)"

@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from tests.operate.checks import complaints
 from tests.engine import Claim, Engine, outcome, success, unguarded
+from tests.operate.checks import complaints
 
 BALANCE: Final = "books balance"
 SCHEDULED: Final = "every complete settlement is scheduled"

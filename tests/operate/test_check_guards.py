@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from tests.operate.checks import complaints
 from tests.engine import Engine
+from tests.operate.checks import complaints
 
 GUARD: Final = "_500_refuse_change on payout.ledger_entries"
 SCHEDULING: Final = "settlements schedule their payouts"

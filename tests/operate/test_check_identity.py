@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.operate.checks import complaints, examine
 from tests.engine import Engine
 from tests.identity.identities import adopted_elsewhere, identity_problem
+from tests.operate.checks import complaints, examine
 
 GATE = "the gate is open"
 ACCOUNT = "the key is of the fixed account"

@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from tests.operate.checks import complaints
 from tests.engine import Engine, no_answer
+from tests.operate.checks import complaints
 
-CAN_RING: Final = "the wakeup can ring"
+CAN_RING: Final = "wake-up jobs can be queued"
 SWEEPS: Final = "somebody sweeps"
 CLAIMS: Final = "somebody claims"
 HELD: Final = "nothing is on hold"

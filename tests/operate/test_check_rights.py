@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.operate.checks import complaints
 from tests.engine import Engine
+from tests.operate.checks import complaints
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.operate.checks import complaints
-from tests.engine import Engine, unguarded
 from tests.audit.sealing import let_a_minute_pass, seal_everything
+from tests.engine import Engine, unguarded
+from tests.operate.checks import complaints
 
 IN_TIME: Final = "facts are sealed in time"
 INTACT: Final = "the newest seals are as they were made"

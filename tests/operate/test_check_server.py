@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from tests.operate.checks import DOCTOR, complaints, examine
 from tests.engine import Engine
+from tests.operate.checks import DOCTOR, complaints, examine
 
 
 def test_the_version_is_told(engine: Engine) -> None:

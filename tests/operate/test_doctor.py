@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Connection
-from tests.operate.checks import DOCTOR, examine
 from tests.engine import Engine, no_answer, no_such_account, rate_limited, success
+from tests.operate.checks import DOCTOR, examine
 from tests.schema.refusals import Refusal, refusal
 
 

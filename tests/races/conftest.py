@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Connection
 from tests.settle.marketplace import register
 
+
 @pytest.fixture
 def first(connect: Callable[..., Connection]) -> Connection:
     first = connect("payout_app")

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.conftest import Connection
 from tests.engine import Engine
+from tests.races.pauses import GO_ON, PAUSE, SLOW
 from tests.reconcile.listing import ACCOUNT, BEGIN, begin, report
 from tests.schema.refusals import wait_until_blocked
-from tests.races.pauses import GO_ON, PAUSE, SLOW
 
 
 def test_there_is_always_a_run_to_go_on_with(

@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from payout_engine.database import Database
+from payout_engine.reporter import Reporter
 from psycopg.conninfo import make_conninfo
 
 from tests.conftest import Connection
 from tests.engine import Engine, rate_limited, success
 from tests.reconcile.listing import ours, reconcile, with_account
-from tests.settle.marketplace import refused
 from tests.schema.refusals import Refusal, wait_until_blocked
-from payout_engine.database import Database
-from payout_engine.reporter import Reporter
+from tests.settle.marketplace import refused
 
 RELEASE = "select payout_api.release_hold(%s, 'looked')"
 HOLD = "select payout_api.hold(%s, 'to look', %s)"

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.conftest import Connection
 from tests.engine import Engine
 from tests.identity.identities import refused_claim
-from tests.schema.refusals import wait_until_blocked
 from tests.races.pauses import GO_ON, PAUSE, SLOW
+from tests.schema.refusals import wait_until_blocked
 
 
 def test_the_second_is_not_told_that_this_is_a_copy(

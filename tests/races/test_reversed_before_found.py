@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.engine import Engine, LookupReport, listed
 from tests.reconcile.listing import ACCOUNT
-from tests.reconcile.test_report_reversals import CLAIM
 from tests.reconcile.test_claim_lookups import park
+from tests.reconcile.test_report_reversals import CLAIM
 
 
 def test_what_a_look_up_shows_as_taken_back_is_read(engine: Engine) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import Connection
 from tests.operate.checks import complaints
+from tests.schema.refusals import Refusal, wait_until_blocked
 from tests.settle.marketplace import (
     complete,
     insert_lines,
@@ -26,7 +27,6 @@ from tests.settle.marketplace import (
     settle,
     transfers,
 )
-from tests.schema.refusals import Refusal, wait_until_blocked
 
 COMPLETE: Final = "update payout.settlements set state = 'complete' where settlement_id = 'set_1'"
 CHANGED: Final = Refusal(

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from tests.conftest import Connection
+from tests.schema.refusals import Refusal, duplicate_refusal, wait_until_blocked
 from tests.settle.marketplace import (
     complete,
     insert_lines,
@@ -25,7 +26,6 @@ from tests.settle.marketplace import (
     transfers,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal, duplicate_refusal, wait_until_blocked
 
 LINES: Final = [line("1", "seller_1", 700), line("2", "seller_2", 800)]
 COMPLETE: Final = "update payout.settlements set state = 'complete' where settlement_id = 'set_1'"

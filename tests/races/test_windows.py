@@ -32,7 +32,9 @@ def test_a_copy_that_had_no_transfer_yet_compares_everything_though_it_has_one_n
 ) -> None:
     """Restored from a dump of its first day: what was paid since is forgotten, and is older."""
     with unguarded(engine.db, "payout.adoptions"):
-        engine.db.execute("update payout.adoptions set recorded_at = recorded_at - interval '10 days'")
+        engine.db.execute(
+            "update payout.adoptions set recorded_at = recorded_at - interval '10 days'"
+        )
     adopted_elsewhere(engine.db, "table_oid")
     engine.settle(settlement_id="set_new")
     run = begin(engine.db)

@@ -1,20 +1,19 @@
-"""The engine, with workers that name the Stripe account of their key in each claim."""
+"""Workers that name the Stripe account of their key in each claim, for the modules that ask for it."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
-from tests.engine import Engine
 from tests.reconcile.listing import with_account
 
-
-@pytest.fixture(name="engine")
-def engine_with_account(engine: Engine) -> Engine:
-    """An engine for one test, which is undone."""
-    return with_account(engine)
+ENGINES: Final = ("engine", "shared_engine")
 
 
-@pytest.fixture(name="shared_engine")
-def shared_engine_with_account(shared_engine: Engine) -> Engine:
-    """An engine in a database of its own, for more than one connection."""
-    return with_account(shared_engine)
+@pytest.fixture
+def names_account(request: pytest.FixtureRequest) -> None:
+    """Let the engine of the test claim for the account that is reconciled."""
+    for name in ENGINES:
+        if name in request.fixturenames:
+            with_account(request.getfixturevalue(name))

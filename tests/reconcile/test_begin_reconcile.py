@@ -25,6 +25,8 @@ from tests.reconcile.listing import (
 )
 from tests.schema.refusals import Refusal, refusal, refusal_of, wait_until_blocked
 
+pytestmark = pytest.mark.usefixtures("names_account")
+
 COUNTS_NO_MORE = "the run does not count here any more: begin another one"
 OPEN = "select payout_api.adopt_database(p_reason => 'reconciled')"
 

@@ -27,6 +27,8 @@ from tests.reconcile.listing import (
 from tests.reconcile.listing import report as report_list
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
+pytestmark = pytest.mark.usefixtures("names_account")
+
 NEXT = "select query from payout_api.next_events_query(%s, %s)"
 REPORT = "select events_new from payout_api.report_events_page(%s, %s, %s, %s)"
 

@@ -28,6 +28,8 @@ from tests.reconcile.listing import (
 )
 from tests.schema.refusals import Refusal, refusal, refusal_of, wait_until_blocked
 
+pytestmark = pytest.mark.usefixtures("names_account")
+
 OTHER_KIND = "the page holds something of another kind, or without a time"
 
 

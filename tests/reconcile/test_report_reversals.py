@@ -22,6 +22,8 @@ from tests.reconcile.listing import (
 )
 from tests.schema.refusals import Refusal, refusal
 
+pytestmark = pytest.mark.usefixtures("names_account")
+
 CLAIM = "select * from payout_api.claim_reversal_lookups(%s, %s, %s, %s)"
 REPORT = "select * from payout_api.report_reversals(%s, %s)"
 

@@ -24,7 +24,7 @@ MOVING: Final = {
     "engine_settings",
     "seal_marks",
 }
-RULES: Final = {"stripe_error_rules"}
+RULES: Final = {"stripe_error_rules", "discrepancy_kinds"}
 # Holds rows only while a transaction runs, see test_frozen_settlements.py.
 PASSING: Final = {"lines_ahead"}
 FACTS: Final = (

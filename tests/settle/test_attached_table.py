@@ -14,6 +14,7 @@ from psycopg import sql
 
 from tests.acting import Session
 from tests.conftest import login_name
+from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     jobs,
     refused,
@@ -22,7 +23,6 @@ from tests.settle.marketplace import (
     transfers,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal
 
 FUNCTION: Final = """
 create function pay_sellers() returns trigger language plpgsql as $$ begin

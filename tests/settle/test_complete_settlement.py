@@ -10,6 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.acting import Session
+from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     Line,
     complete,
@@ -22,7 +23,6 @@ from tests.settle.marketplace import (
     transfers,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal
 
 LINES: Final = [line("1", "seller_1", 700), line("2", "seller_2", 800, source_transaction="ch_1")]
 PAY_AFTER: Final = datetime(2030, 1, 1, 12, tzinfo=UTC)

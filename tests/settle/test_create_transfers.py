@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from tests.acting import Session
+from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     complete,
     jobs,
@@ -20,7 +21,6 @@ from tests.settle.marketplace import (
     transfers,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal
 
 
 @pytest.fixture

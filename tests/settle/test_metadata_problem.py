@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.acting import Session
+from tests.schema.refusals import Refusal, domain_refusal, refusal
 from tests.settle.marketplace import (
     complete,
     insert_settlement,
@@ -18,7 +19,6 @@ from tests.settle.marketplace import (
     register,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal, domain_refusal, refusal
 
 LINES: Final = [line("1", "seller_1", 5)]
 MANY: Final = [*LINES, line("2", "seller_1", 6)]

@@ -12,8 +12,8 @@ import pytest
 from psycopg import sql
 
 from tests.acting import Session
-from tests.settle.marketplace import complete, insert_settlement, line, register
 from tests.schema.refusals import Refusal, refusal
+from tests.settle.marketplace import complete, insert_settlement, line, register
 
 FUNCTIONS: Final = {
     "payout.id_fits",  # the check of ids that it writes itself

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from tests.acting import Session
+from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     complete,
     line,
@@ -17,7 +18,6 @@ from tests.settle.marketplace import (
     transfers,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal
 
 GOOD: Final = line("1", "seller_1", 700)
 NO_ARRAY: Final = "p_lines is not an array with at least one line"

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.acting import Session
+from tests.schema.refusals import Refusal, domain_refusal, refusal
 from tests.settle.marketplace import (
     Line,
     complete,
@@ -26,7 +27,6 @@ from tests.settle.marketplace import (
     transfers,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal, domain_refusal, refusal
 
 LARGEST_BIGINT: Final = 2**63 - 1
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.acting import Session
 from tests.conftest import login_name
-from tests.settle.marketplace import complete, line, refused, transfers
 from tests.schema.refusals import Refusal, check_refusal, domain_refusal
+from tests.settle.marketplace import complete, line, refused, transfers
 
 
 @pytest.fixture

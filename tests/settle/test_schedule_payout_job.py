@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acting import Session
+from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     complete,
     insert_settlement,
@@ -17,7 +18,6 @@ from tests.settle.marketplace import (
     transfers,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal
 
 LINES = [line("1", "seller_1", 700), line("2", "seller_2", 800)]
 

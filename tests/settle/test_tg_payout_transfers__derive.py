@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.acting import Session
-from tests.settle.marketplace import complete, line, refused, register
 from tests.schema.refusals import Refusal
+from tests.settle.marketplace import complete, line, refused, register
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
+from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     jobs,
     refused,
@@ -20,7 +21,6 @@ from tests.settle.marketplace import (
     transfers,
     writes_nothing,
 )
-from tests.schema.refusals import Refusal
 
 SETTLEMENT: Final = (
     "insert into payout.settlements (settlement_id, currency, total_minor, state) "

@@ -4,9 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tools.frozen import Block, MigrationError
 
 from tools import frozen
-from tools.frozen import Block, MigrationError
 
 BODY = "-- a: one.\nselect 1;\n"
 BLOCK = Block(kind="frozen", path="sql/views/a.sql", body=BODY).text

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tools.frozen import MigrationError
 
 from tools import frozen, migrate, write_migration
-from tools.frozen import MigrationError
 
 ADD = """\
 -- add: add a thing.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.conftest import Connection
-from tests.wakeup.wakeups import Wakeup, wakeups, queue
 from tests.engine import Engine
+from tests.wakeup.wakeups import Wakeup, queue, wakeups
 
 
 def defer(db: Connection, times: int) -> list[int]:

@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 
 from tests.conftest import Connection
-from tests.wakeup.wakeups import wakeups, rung
 from tests.engine import Engine, success
+from tests.wakeup.wakeups import rung, wakeups
 
 # Whatever procrastinate's functions and triggers need on the way when the engine calls them.
 RIGHTS: Final = (
@@ -41,7 +41,9 @@ def test_there_is_a_queue_when_it_is_installed_and_may_be_written(engine: Engine
 
 
 @pytest.mark.parametrize("right", RIGHTS)
-def test_a_right_that_is_missing_costs_a_wakeup_and_no_settlement(engine: Engine, right: str) -> None:
+def test_a_right_that_is_missing_costs_a_wakeup_and_no_settlement(
+    engine: Engine, right: str
+) -> None:
     engine.db.execute(f"revoke {right} from payout_owner")
     engine.settle()
     (claim,) = engine.claim()

@@ -9,9 +9,9 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
-from tests.wakeup.wakeups import wakeups, lose_wakeups, queue, rung
 from tests.engine import Engine, success
 from tests.schema.refusals import Refusal, refusal
+from tests.wakeup.wakeups import lose_wakeups, queue, rung, wakeups
 
 DENIED: Final = "42501"
 JOBS: Final = "table procrastinate_jobs"

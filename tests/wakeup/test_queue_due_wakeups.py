@@ -7,16 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Connection
-from tests.wakeup.wakeups import (
-    Wakeup,
-    wakeups,
-    wakeups_of_transfers,
-    fetch_wakeup,
-    lose_wakeups,
-    queue,
-    rung,
-    shares,
-)
 from tests.engine import (
     Engine,
     Outcome,
@@ -25,6 +15,16 @@ from tests.engine import (
     rate_limited,
     success,
     unfunded,
+)
+from tests.wakeup.wakeups import (
+    Wakeup,
+    fetch_wakeup,
+    lose_wakeups,
+    queue,
+    rung,
+    shares,
+    wakeups,
+    wakeups_of_transfers,
 )
 
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.wakeup.wakeups import Wakeup, wakeups, wakeups_of_transfers, queue, shares
 from tests.engine import Engine
+from tests.wakeup.wakeups import Wakeup, queue, shares, wakeups, wakeups_of_transfers
 
 SELLERS = [f"seller_{number}" for number in range(1, 12)]
 
@@ -49,7 +49,9 @@ def test_a_wakeup_names_the_job_it_rang_for(engine: Engine) -> None:
     jobs = engine.db.execute(
         "select payout_job_id from payout.payout_jobs order by settlement_id"
     ).fetchall()
-    assert [wakeup.payout_job_id for wakeup in wakeups(engine.db).values()] == [job for (job,) in jobs]
+    assert [wakeup.payout_job_id for wakeup in wakeups(engine.db).values()] == [
+        job for (job,) in jobs
+    ]
 
 
 def test_a_wakeup_that_waits_serves_what_is_settled_meanwhile(engine: Engine) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wakeup.wakeups import age_wakeups, wakeups, fetch_wakeup, queue, rung
 from tests.engine import Engine
+from tests.wakeup.wakeups import age_wakeups, fetch_wakeup, queue, rung, wakeups
 
 
 def defer(engine: Engine, task: str = "payout.execute", *, status: str = "todo") -> int:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.conftest import Connection
+from tests.engine import Engine, rate_limited
 from tests.wakeup.wakeups import (
     Wakeup,
     age_wakeups,
-    wakeups,
-    wakeups_of_transfers,
     fetch_wakeup,
     lose_wakeups,
     queue,
     rung,
+    wakeups,
+    wakeups_of_transfers,
 )
-from tests.engine import Engine, rate_limited
 
 
 def job_of(engine: Engine, settlement_id: str) -> int:

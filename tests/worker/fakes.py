@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-
 from payout_engine.database import Database, Row
 from payout_engine.errors import BadArgument
 from payout_engine.stripe_payout_adapter import Order, Outcome, Page, StripePayoutAdapter

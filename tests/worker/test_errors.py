@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from payout_engine import errors
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from tests.worker.fakes import CANARY
-from payout_engine import errors
 
 Connection = psycopg.Connection[Any]
 RAISE = "do $$ begin raise exception 'no' using errcode = '{}', detail = 'D', hint = 'H'; end $$"

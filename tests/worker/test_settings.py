@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from payout_engine.settings import Settings, SettingsError
 
 from tests.worker.fakes import CANARY
-from payout_engine.settings import Settings, SettingsError
 
 GOOD = {"DATABASE_URL": "postgresql://u:hidden@localhost/db", "STRIPE_API_KEY": CANARY}
 

@@ -35,7 +35,7 @@ NETWORK: Final = {
 }
 FIRST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 2.0
-QUEUE_GRANTS: Final = Path(__file__).resolve().parent.parent / "sql" / "queue_grants.sql"
+QUEUE_GRANTS: Final = Path(__file__).resolve().parents[2] / "sql" / "queue_grants.sql"
 
 LOOK: Final = """
 select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
