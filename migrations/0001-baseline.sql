@@ -6042,7 +6042,7 @@ $$;
 comment on function payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states) is
     'The outcome of a complete look-up: how many transfers were found, and which, if it is one.';
 -- end frozen: procedures/reconcile/lookup_outcome.sql
--- frozen: procedures/reconcile/lookup_queries.sql a9a8d7629588
+-- frozen: procedures/reconcile/lookup_queries.sql 1902a71095c6
 -- lookup_queries: how a transfer is found in Stripe's list, if it is there at all.
 --
 -- By its transfer_group, which Stripe sets itself for a source_transaction, and by
@@ -6069,7 +6069,7 @@ begin
     end || jsonb_strip_nulls(jsonb_build_object(
         'destination', p_transfer.destination,
         'created', case when v_sent_since is not null then
-            jsonb_build_object('gte', floor(extract(adoption from v_sent_since))::bigint)
+            jsonb_build_object('gte', floor(extract(epoch from v_sent_since))::bigint)
         end));
 end
 $$;
@@ -6108,7 +6108,7 @@ $$;
 comment on function payout.match_facts(jsonb) is
     'A transfer as Stripe lists it, in the terms of payout.outcome; null is what cannot be read.';
 -- end frozen: procedures/reconcile/match_facts.sql
--- frozen: procedures/reconcile/next_events_query.sql 7a1bfb2e6abd
+-- frozen: procedures/reconcile/next_events_query.sql 21d6c83728fc
 -- next_events_query: which of Stripe's events are to be read next.
 --
 -- Called by: worker. It changes nothing: the watermark moves with the last page.
@@ -6130,8 +6130,8 @@ begin
     select jsonb_build_object(
         'types', jsonb_build_array('transfer.reversed'),
         'created', jsonb_build_object(
-            'gte', floor(extract(adoption from payout.events_read_until() - interval '1 day')),
-            'lt', ceil(extract(adoption from payout.clock() + interval '5 minutes'))));
+            'gte', floor(extract(epoch from payout.events_read_until() - interval '1 day')),
+            'lt', ceil(extract(epoch from payout.clock() + interval '5 minutes'))));
 end
 $$;
 comment on function payout_api.next_events_query(text, boolean) is
@@ -6355,7 +6355,7 @@ $$;
 comment on function payout.reconcile_page_problem(payout.reconcile_runs, text, jsonb, boolean) is
     'Why a page is not the next one of a run, with the cursor that is expected; null: it is.';
 -- end frozen: procedures/reconcile/reconcile_page_problem.sql
--- frozen: procedures/reconcile/reconcile_query.sql 5c64cb948e56
+-- frozen: procedures/reconcile/reconcile_query.sql 264383f3b316
 -- reconcile_query: which of Stripe's transfers a run compares.
 --
 -- The clocks here and at Stripe may differ: hence an hour and five minutes more.
@@ -6368,8 +6368,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return jsonb_build_object('created', jsonb_build_object(
-        'gte', greatest(0, floor(extract(adoption from p_run.created_from - interval '1 hour'))),
-        'lt', ceil(extract(adoption from p_run.created_until + interval '5 minutes'))));
+        'gte', greatest(0, floor(extract(epoch from p_run.created_from - interval '1 hour'))),
+        'lt', ceil(extract(epoch from p_run.created_until + interval '5 minutes'))));
 end
 $$;
 comment on function payout.reconcile_query(payout.reconcile_runs) is
@@ -7158,7 +7158,7 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Sightings of transfers that are known here, that were never judged.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql 69857f1a7e4e
+-- frozen: procedures/claim/claim_transfers.sql ed9269a9c900
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers; nobody waits for anybody.
@@ -7244,8 +7244,8 @@ begin
     select
         c.payout_transfer_id, c.generation, c.attempt,
         t.payout_ref || ':' || c.generation, t.request,
-        extract(adoption from v_settings.lease_for)::double precision,
-        extract(adoption from v_settings.http_deadline_for)::double precision
+        extract(epoch from v_settings.lease_for)::double precision,
+        extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c
     join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
 end
@@ -7733,7 +7733,7 @@ comment on function payout_api.seal_head() is
 revoke execute on function payout_api.seal_head() from public;
 grant execute on function payout_api.seal_head() to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/seal_head.sql
--- frozen: procedures/audit/seal_sha256.sql 8c5eed306b72
+-- frozen: procedures/audit/seal_sha256.sql c5692e10ba0a
 -- seal_sha256: the hash of a seal, over all it says and the hash of the seal before it.
 --
 -- So a seal cannot be changed, removed or slipped in without changing every
@@ -7751,9 +7751,9 @@ as $$
         || convert_to(jsonb_build_array(
             p_seal.seal_id, p_seal.seal_version, p_seal.table_name, p_seal.first_id,
             p_seal.last_id, p_seal.row_ids::text, encode(p_seal.row_digests, 'hex'),
-            encode(p_seal.rows_sha256, 'hex'), extract(adoption from p_seal.rows_from)::text,
-            extract(adoption from p_seal.rows_until)::text,
-            extract(adoption from p_seal.sealed_at)::text)::text, 'UTF8'))
+            encode(p_seal.rows_sha256, 'hex'), extract(epoch from p_seal.rows_from)::text,
+            extract(epoch from p_seal.rows_until)::text,
+            extract(epoch from p_seal.sealed_at)::text)::text, 'UTF8'))
 $$;
 comment on function payout.seal_sha256(payout.seals) is
     'SHA-256 of the former seal''s hash followed by this seal''s other columns.';
@@ -7811,7 +7811,7 @@ comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integ
     'Seals a table up to where it was marked, about p_limit rows at most, and marks it anew once '
     'it is there; returns the rows sealed.';
 -- end frozen: procedures/audit/seal_up_to_mark.sql
--- frozen: procedures/audit/sealed_rows_v1.sql 5e53856ebfcf
+-- frozen: procedures/audit/sealed_rows_v1.sql a75c449f9867
 -- sealed_rows_v1: the rows of a range of ids, each with its time and its digest.
 --
 -- A digest covers the columns named here and no others, as a JSON array of
@@ -7836,7 +7836,7 @@ begin
         select e.ledger_entry_id, e.created_at, payout.row_sha256(jsonb_build_array(
             e.ledger_entry_id, e.payout_transfer_id, e.kind, e.generation, e.debit_account,
             e.credit_account, e.amount_minor, e.currency, e.stripe_reversal_id,
-            extract(adoption from e.created_at)::text))
+            extract(epoch from e.created_at)::text))
         from payout.ledger_entries as e
         where e.ledger_entry_id between p_first_id and p_last_id
         order by e.ledger_entry_id limit p_limit;
@@ -7846,8 +7846,8 @@ begin
             o.observation_id, o.payout_transfer_id, o.generation, o.attempt, o.signal, o.verdict,
             o.moved_to, o.reason, o.error_rule_id, o.http_status, o.error_type, o.error_code,
             o.is_replayed, o.stripe_transfer_id, o.stripe_request_id, o.facts, o.is_counted_try,
-            o.has_unknown_send, extract(adoption from o.next_attempt_at)::text,
-            extract(adoption from o.observed_at)::text))
+            o.has_unknown_send, extract(epoch from o.next_attempt_at)::text,
+            extract(epoch from o.observed_at)::text))
         from payout.transfer_observations as o
         where o.observation_id between p_first_id and p_last_id
         order by o.observation_id limit p_limit;
@@ -7855,7 +7855,7 @@ begin
         return query
         select k.key_generation_id, k.opened_at, payout.row_sha256(jsonb_build_array(
             k.key_generation_id, k.payout_transfer_id, k.generation, k.reason,
-            k.evidence_observation_id, k.opened_by, extract(adoption from k.opened_at)::text)
+            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text)
             || case when k.second_evidence_observation_id is null then '[]'
                 else jsonb_build_array(k.second_evidence_observation_id) end)
         from payout.key_generations as k
@@ -7866,7 +7866,7 @@ begin
         select t.payout_transfer_id, t.created_at, payout.row_sha256(jsonb_build_array(
             t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
             t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
-            t.request, extract(adoption from t.created_at)::text)
+            t.request, extract(epoch from t.created_at)::text)
             || case when t.request_sha256 = payout.request_sha256(t.request) then '[]'
                 else jsonb_build_array(encode(t.request_sha256, 'hex')) end)
         from payout.payout_transfers as t
@@ -8610,7 +8610,7 @@ $$;
 comment on function payout.check_books() is
     'Part of payout_api.doctor(): books and transfers agree, no secret is stored.';
 -- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_guards.sql c1357c21083e
+-- frozen: procedures/operate/check_guards.sql e8e4becca75f
 -- check_guards: whether triggers, owners and rights are still as they were deployed.
 --
 -- `alter table … enable trigger all` and a restore with --disable-triggers
@@ -8622,9 +8622,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 71,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 72,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 71 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 72 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
@@ -8715,8 +8715,8 @@ $$;
 comment on function payout.check_identity(text, boolean) is
     'Part of payout_api.doctor(): the database is where it was adopted, the key is of its account.';
 -- end frozen: procedures/operate/check_identity.sql
--- frozen: procedures/operate/check_queue.sql 70b57d4dd3f4
--- check_queue: whether the doorbell can ring and is being answered.
+-- frozen: procedures/operate/check_queue.sql 246680220d00
+-- check_queue: whether wake-up jobs can be queued and is being answered.
 
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8724,7 +8724,7 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'the doorbell can ring',
+    select 'wake-up jobs can be queued',
         payout.has_queue() and exists (
             select from pg_proc as p
             where p.pronamespace = to_regnamespace('procrastinate')
