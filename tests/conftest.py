@@ -77,7 +77,7 @@ class Server:
 def install(conninfo: str) -> None:
     """Bring an empty database to the state in which the engine runs, as `migrate` does."""
     apply_queue_schema(conninfo)
-    migrate.apply_all(conninfo, ROOT)
+    migrate.apply_all(conninfo)
     apply_queue_grants(conninfo)
 
 

@@ -1,7 +1,8 @@
 """A double of the Stripe API for transfers, over HTTP on loopback, with Stripe's idempotency.
 
 It keeps the truth about money per `payout_ref`, and every fault is one that a test or the demo put
-in force. ``python -m sandbox.stripe_double`` runs it as a command, governed under ``/_double/``.
+in force. ``python -m payout_engine_sandbox.stripe_double`` runs it as a command, governed under
+``/_double/``.
 """
 
 from __future__ import annotations

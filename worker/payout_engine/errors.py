@@ -21,6 +21,10 @@ class NotReady(Exception):
     """The database is not prepared for what was asked; the message says what is to be done."""
 
 
+class MigrationError(Exception):
+    """The migrations cannot be applied here; the message says why and what is to be done."""
+
+
 class PayoutError(Exception):
     """A function of ours refused the call; the message is primary message, detail and hint."""
 

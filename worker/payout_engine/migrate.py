@@ -1,6 +1,6 @@
-"""Applies and rolls back the files of migrations/ with yoyo, the way `yoyo apply` does.
+"""Applies and rolls back migrations with yoyo, the way `yoyo apply` does.
 
-yoyo wants a URI of its own kind; here it is made out of the libpq URI that everything else uses.
+The migrations are those of this version, or the files of another folder. yoyo wants a URI of its own kind; here it is made out of the libpq URI that everything else uses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import yoyo.migrations
 from psycopg.conninfo import conninfo_to_dict
 from yoyo import get_backend
 
-from tools.frozen import MigrationError, migration_names
+from payout_engine.errors import MigrationError
+from payout_engine.sql_files import migration_names, sql_root
 
 
 def yoyo_uri(conninfo: str) -> str:
@@ -29,23 +30,24 @@ def yoyo_uri(conninfo: str) -> str:
     return f"postgresql+psycopg:///?{urlencode(parameters)}"
 
 
-def apply_all(conninfo: str, root: Path) -> list[str]:
+def apply_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
     """Apply the migrations that the database lacks, oldest first; return their names.
 
     Where sqitch has deployed them all, none is lacking. Raises psycopg.Error, with a note that
     names the migration, yoyo's BadMigration, or MigrationError if sqitch has deployed only some.
     """
+    folder = migrations or sql_root() / "migrations"
     if deployed := _deployed_by_sqitch(conninfo):
-        names = migration_names(root)
+        names = migration_names(folder)
         if left := [name for name in names if name not in deployed]:
             raise MigrationError(
                 f"sqitch has deployed {len(names) - len(left)} of the {len(names)} migrations; "
                 f"not yet: {', '.join(left)}. Run sqitch deploy first, then this again"
             )
         return []
-    migrations = _read(root)
+    scripts = _read(folder)
     with get_backend(yoyo_uri(conninfo)) as backend, backend.lock():
-        missing = backend.to_apply(migrations)
+        missing = backend.to_apply(scripts)
         if missing:
             _join_owner(conninfo)
         # One by one: as a list, yoyo passes over a migration that it cannot read.
@@ -58,23 +60,23 @@ def apply_all(conninfo: str, root: Path) -> list[str]:
         return [migration.id for migration in missing]
 
 
-def roll_back_all(conninfo: str, root: Path) -> list[str]:
+def roll_back_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
     """Roll back every migration that the database has, newest first; return their names."""
-    migrations = _read(root)
+    scripts = _read(migrations or sql_root() / "migrations")
     with get_backend(yoyo_uri(conninfo)) as backend, backend.lock():
-        applied = backend.to_rollback(migrations)
+        applied = backend.to_rollback(scripts)
         for migration in applied:
             backend.rollback_one(migration)
         return [migration.id for migration in applied]
 
 
-def _read(root: Path) -> yoyo.migrations.MigrationList:
+def _read(folder: Path) -> yoyo.migrations.MigrationList:
     """Read all migrations, each as one script; raises yoyo's BadMigration."""
-    migrations = yoyo.migrations.read_migrations(str(root / "migrations"))
+    scripts = yoyo.migrations.read_migrations(str(folder))
     with _unsplit():
-        for migration in migrations:
-            migration.load()
-    return migrations
+        for script in scripts:
+            script.load()
+    return scripts
 
 
 @contextmanager
