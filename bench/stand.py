@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine import migrate
 from payout_engine.database import apply_queue_grants, apply_queue_schema
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}

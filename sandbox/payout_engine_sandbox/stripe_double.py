@@ -38,7 +38,14 @@ from payout_engine_sandbox.stripe_books import (
     StripeBooks,
     StripeRefusalError,
 )
-from payout_engine_sandbox.stripe_faults import JSON, Fault, FaultInForce, Gate, RecordedRequest, parse_form
+from payout_engine_sandbox.stripe_faults import (
+    JSON,
+    Fault,
+    FaultInForce,
+    Gate,
+    RecordedRequest,
+    parse_form,
+)
 
 __all__ = ["Fault", "FaultInForce", "Gate", "RecordedRequest", "StripeDouble"]
 
@@ -742,7 +749,9 @@ async def _run_command(double: StripeDouble) -> None:
 
 def main() -> None:
     """Run a double until SIGTERM or Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="payout_engine_sandbox.stripe_double", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="payout_engine_sandbox.stripe_double", description=__doc__
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--latency-ms", type=float, default=0.0)

@@ -12,9 +12,9 @@ from typing import Final
 import psycopg
 import pytest
 
+from payout_engine import cli, migrate
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine_sandbox.stripe_double import StripeDouble
-from payout_engine import cli, migrate
 
 LOGINS: Final = """
 create role installer login createrole;

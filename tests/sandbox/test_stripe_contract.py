@@ -25,8 +25,8 @@ from psycopg.types.json import Jsonb
 from stripe import ListObject, RequestOptions, StripeObject
 from stripe._stripe_object import UntypedStripeObject
 
-from payout_engine_sandbox.stripe_double import StripeDouble
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
+from payout_engine_sandbox.stripe_double import StripeDouble
 
 DESCRIPTION = Path(__file__).resolve().parents[3] / "shared" / "stripe" / "transfers-openapi.json"
 API_KEY = "sk_test_contract"

@@ -12,7 +12,6 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine import errors
 from payout_engine.database import (
     Database,
@@ -20,6 +19,7 @@ from payout_engine.database import (
     apply_queue_schema,
     connection_string,
 )
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 Connection = psycopg.Connection[Any]
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,8 +16,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.crash.workers import Worker
-from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase
 from payout_engine import engine as engine_module
 from payout_engine.engine import EXIT_HANGING, Engine
 from payout_engine.pump import Pump
@@ -25,6 +23,8 @@ from payout_engine.reconcile import Reconciler
 from payout_engine.reporter import Reporter
 from payout_engine.settings import Settings
 from payout_engine.stripe_payout_adapter import Refused
+from tests.crash.workers import Worker
+from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
 WATCHED = """

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from tests.worker.fakes import CANARY
 from payout_engine import errors
+from tests.worker.fakes import CANARY
 
 Connection = psycopg.Connection[Any]
 RAISE = "do $$ begin raise exception 'no' using errcode = '{}', detail = 'D', hint = 'H'; end $$"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+
 import psycopg
 import pytest
 from yoyo.connections import parse_uri

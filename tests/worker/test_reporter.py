@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg import errors as sqlstates
 
-from tests.worker.fakes import FakeDatabase
 from payout_engine import reporter as reporter_module
 from payout_engine.reporter import Reporter, describe, log_reported
 from payout_engine.stripe_payout_adapter import Outcome
+from tests.worker.fakes import FakeDatabase
 
 
 def make_outcome(number: int, **changes: object) -> Outcome:

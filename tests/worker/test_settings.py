@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.fakes import CANARY
 from payout_engine.settings import Settings, SettingsError
+from tests.worker.fakes import CANARY
 
 GOOD = {"DATABASE_URL": "postgresql://u:hidden@localhost/db", "STRIPE_API_KEY": CANARY}
 

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from payout_engine_sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
-from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
 from payout_engine.stripe_payout_adapter import (
     AccountUnknown,
     Refused,
@@ -23,6 +21,8 @@ from payout_engine.stripe_payout_adapter import (
     Unreadable,
     boot_seconds,
 )
+from payout_engine_sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
+from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
 
 Outcome = dict[str, Any]
 ANSWER = {

@@ -1,6 +1,6 @@
 """The command `payout-engine`: migrate, worker, doctor, reconcile, demo, execute.
 
-What a user can get wrong is answered with a sentence and exit code 2, never with a traceback.
+A user's mistake is answered with a sentence and exit code 2, never with a traceback.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """carry what is due of one payout job now, and tell what happened"""
+    """pay now the transfers of one payout job that are due, and tell the outcome"""
     return asyncio.run(_execute(_settings_that_connect(), options.payout_job_id))
 
 

@@ -1,6 +1,7 @@
 """Applies and rolls back migrations with yoyo, the way `yoyo apply` does.
 
-The migrations are those of this version, or the files of another folder. yoyo wants a URI of its own kind; here it is made out of the libpq URI that everything else uses.
+The migrations are those of this version, or the files of another folder. yoyo wants a URI of its
+own kind; here it is made out of the libpq URI that everything else uses.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _read(folder: Path) -> yoyo.migrations.MigrationList:
 def _unsplit() -> Iterator[None]:
     """Let yoyo hand each script to Postgres as a whole, which finds the ends of its statements.
 
-    sqlparse, which yoyo has find them, takes seconds; and each would have a savepoint of its own.
+    sqlparse, with which yoyo finds them, takes seconds; and each would have a savepoint of its own.
     """
     sqlparse = yoyo.migrations.sqlparse
     yoyo.migrations.sqlparse = SimpleNamespace(split=lambda script: [_header(script), script])
@@ -103,7 +104,7 @@ def _header(script: str) -> str:
 
 
 def _deployed_by_sqitch(conninfo: str) -> set[str]:
-    """Return the names of what sqitch has deployed of this project, as far as we may see it."""
+    """Return the names of this project's changes that sqitch has deployed, as far as we may see."""
     registry = (
         "select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace "
         "where (n.nspname, c.relname) = ('sqitch', 'changes') "
@@ -117,10 +118,10 @@ def _deployed_by_sqitch(conninfo: str) -> set[str]:
 
 
 def _join_owner(conninfo: str) -> None:
-    """Let whoever migrates act as ``payout_owner``, as the migrations do; a superuser may anyway.
+    """Let this login act as ``payout_owner``, as the migrations do; a superuser may anyway.
 
-    From PostgreSQL 16 on, who creates a role may grant it, but is no member that can act as it,
-    and 0001-foundation does not see the difference.
+    From PostgreSQL 16 on, the creator of a role may grant it but cannot act as it, and the first
+    migration does not see the difference.
     """
     with psycopg.connect(conninfo) as connection:
         if connection.execute("show is_superuser").fetchone() == ("on",):
