@@ -1,6 +1,6 @@
 """The built wheel, installed without a checkout, beside packages of the user's own.
 
-Here the wheel borrows what it needs from the packages of the environment that runs the tests. With
+The wheel borrows its dependencies from the environment that runs the tests. With
 PAYOUT_TEST_WHEEL=index an empty environment installs all of it from the package index instead, and
 the whole demo runs in it.
 """
@@ -41,7 +41,7 @@ UNPAID: Final = "select from payout.transfer_states where state <> 'paid'"
 # The installation takes as long as the network does.
 pytestmark = pytest.mark.timeout(600)
 
-# Imports everything and tells where it was found; then, what that has brought of the extra `demo`.
+# Imports every module; prints first the parts of the extra `demo` that this needed, then the places.
 IMPORT_ALL: Final = """
 import importlib.util, pkgutil, sys
 import payout_engine
@@ -67,7 +67,7 @@ class Installation:
     def start(self, program: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
         """Start a program of the environment from within the user's project, which is importable.
 
-        Nothing of this checkout, and no setting of who runs the tests, can be found there.
+        Nothing of this checkout, and no setting of the test run, can be found there.
         """
         inherited = ("HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
         return subprocess.Popen(
@@ -86,7 +86,7 @@ class Installation:
         )
 
     def run(self, program: str, *arguments: str, **settings: str) -> str:
-        """Run a program to its end, which must be a good one; return what it says."""
+        """Run a program to its end, print its output meanwhile and return it; it must succeed."""
         with self.start(program, *arguments, **settings) as process:
             assert process.stdout is not None
             lines = []
@@ -127,15 +127,15 @@ def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Insta
     _show(*make, "--without-pip")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
     _show(*pip, "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel))
-    # Python does not follow the links of a directory that a link has added: the checkout, which
-    # those who run the tests have installed as editable, is not found.
+    # Python does not follow the links of a directory that a link has added: the checkout, installed
+    # as editable in the environment that runs the tests, is not found.
     [packages] = environment.glob("lib/python*/site-packages")
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return Installation(environment=environment, project=project)
 
 
 def _show(*command: str) -> None:
-    """Run a command and let everybody see what it says."""
+    """Run a command; its output is the test's own."""
     print("$", *command, flush=True)
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 

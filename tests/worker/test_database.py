@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,7 +21,6 @@ from payout_engine.database import (
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 Connection = psycopg.Connection[Any]
-ROOT = Path(__file__).resolve().parents[2]
 PROBES = """
 create schema payout_api;
 create sequence payout_api.calls;
