@@ -1,4 +1,4 @@
-# What can be done here. Only Python 3.11 or newer and make are needed; every target makes the
+# The commands of a checkout. Only Python 3.11 or newer and make are needed; every target makes the
 # .venv it runs in, out of requirements.lock.
 
 SHELL := /bin/sh
@@ -14,7 +14,7 @@ RUN := $(BIN)/python -m
 SQUAWK := squawk --assume-in-transaction --pg-version 15.0 --exclude \
     prefer-bigint-over-int,prefer-bigint-over-smallint,ban-create-domain-with-constraint,ban-drop-function
 
-.PHONY: help demo test lint bench migration snapshot freeze lock clean
+.PHONY: help demo test lint bench wheel migration snapshot freeze lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -29,12 +29,15 @@ test: .venv/ready ## run the whole suite (on DATABASE_URL when it is set; ARGS="
 lint: .venv/ready ## check style and types of the Python, house rules and safety of the SQL
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy $(wildcard sandbox tools worker bench)
+	@$(RUN) mypy worker sandbox tools bench
 	@$(RUN) tools.house_check
 	@$(BIN)/$(SQUAWK) $(filter-out %.rollback.sql,$(wildcard migrations/*.sql))
 
 bench: .venv/ready ## measure beside peers on a durable server (some ten minutes; ARGS="--rounds 1")
 	@$(RUN) bench $(ARGS)
+
+wheel: .venv/ready ## build the wheel into dist/
+	@$(RUN) hatchling build --target wheel
 
 migration: .venv/ready ## write migrations/NAME out of what changed (name=0002-add-cancel why="...")
 	@$(RUN) tools.write_migration $(name) $(if $(why),--why "$(why)") $(if $(only),--only $(only))
@@ -52,7 +55,7 @@ lock: ## write requirements.lock anew out of pyproject.toml
 	    --output-file requirements.lock pyproject.toml
 
 clean: ## remove the .venv and all caches
-	@rm -rf .venv build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/packages: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or \

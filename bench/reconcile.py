@@ -20,13 +20,13 @@ from psycopg.types.json import Jsonb
 
 from bench.measure import cpu_seconds
 from bench.stand import PAYEES, ROOT, database
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
-from payout_engine_sandbox.stripe_books import PLATFORM_ACCOUNT
-from payout_engine_sandbox.stripe_double import StripeDouble
 from payout_engine.database import Database, Row
 from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.stripe_books import PLATFORM_ACCOUNT
+from payout_engine_sandbox.stripe_double import StripeDouble
 
 SETTLE = """
     select payout_api.complete_settlement('reconcile_' || %s, 'usd', (

@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine import migrate
 from payout_engine.database import apply_queue_grants, apply_queue_schema
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
@@ -27,7 +27,7 @@ def database() -> Iterator[EmbeddedPostgres]:
     with EmbeddedPostgres.start(settings=SETTINGS, is_on_disk=True) as server:
         uri = server.uri()
         apply_queue_schema(uri)
-        migrate.apply_all(uri, ROOT)
+        migrate.apply_all(uri)
         apply_queue_grants(uri)
         with psycopg.connect(uri, autocommit=True) as connection:
             for role in ("app", "worker"):
@@ -67,7 +67,7 @@ def stripe(latency_ms: int) -> Iterator[str]:
     """A Stripe double in a process of its own; gives its URL."""
     command = [sys.executable, "-m", "payout_engine_sandbox.stripe_double", "--port", "0"]
     command += ["--latency-ms", str(latency_ms)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as double:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as double:
         assert double.stdout is not None
         try:
             yield double.stdout.readline().split()[-1]

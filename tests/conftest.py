@@ -26,7 +26,7 @@ from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from tools import sql_files
+from tools import schema_files
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -80,7 +80,7 @@ def install(conninfo: str) -> None:
     `tests/migrations` proves that `payout-engine migrate` brings it to the same.
     """
     apply_queue_schema(conninfo)
-    sql_files.build(conninfo, ROOT)
+    schema_files.build(conninfo, ROOT)
     apply_queue_grants(conninfo)
 
 

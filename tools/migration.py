@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from payout_engine import sql_files
 from payout_engine.errors import MigrationError
 
-from tools import sql_files
+from tools import schema_files
 
 MIGRATION_NAME: Final = re.compile(r"\d{4}-[a-z0-9]+(-[a-z0-9]+)*")
 BLOCK_START: Final = re.compile(r"-- (frozen|dropped|altered|generated): (\S+)(?: ([0-9a-f]{12}))?")
@@ -93,13 +94,13 @@ class Change:
     @property
     def changed(self) -> list[str]:
         """Paths of new and changed files, each after those whose objects it needs."""
-        order = sql_files.in_order(self.new)
+        order = schema_files.in_order(self.new)
         return [path for path in order if self._seal(path) != digest(self.new[path])]
 
     @property
     def removed(self) -> list[str]:
         """Paths of files that are gone, each before those whose objects it needs."""
-        order = sql_files.in_order({path: block.body for path, block in self.old.items()})
+        order = schema_files.in_order({path: block.body for path, block in self.old.items()})
         return [path for path in reversed(order) if path not in self.new]
 
     def _seal(self, path: str) -> str:
@@ -107,7 +108,7 @@ class Change:
 
     def is_by_hand(self, path: str) -> bool:
         """Tell whether a person has to write the change of a file."""
-        return not sql_files.is_repeatable(path) and path in self.old
+        return not schema_files.is_repeatable(path) and path in self.old
 
     def deploy_blocks(self) -> tuple[Block, ...]:
         """Return the generated part of the deploy script."""
@@ -128,13 +129,13 @@ class Change:
         changed = self.changed
         for path in (*self.removed[::-1], *(each for each in changed if each in self.old)):
             old = self.old[path]
-            if not sql_files.is_repeatable(path):
+            if not schema_files.is_repeatable(path):
                 blocks.append(Block(kind="altered", path=path, seal=old.seal))
                 continue
             blocks += _leavings(path, self.new.get(path, ""), old.body)
             blocks.append(Block(kind="frozen", path=path, body=old.body, seal=old.seal))
         for path in reversed([each for each in changed if each not in self.old]):
-            body = sql_files.leavings(path, old=self.new[path], new="")
+            body = schema_files.leavings(path, old=self.new[path], new="")
             blocks.append(Block(kind="dropped", path=path, body=body))
         return tuple(blocks)
 
@@ -142,8 +143,8 @@ class Change:
         return self.old[path].body if path in self.old else ""
 
     def _farewell(self, path: str) -> Block:
-        repeatable = sql_files.is_repeatable(path)
-        body = sql_files.leavings(path, old=self.old[path].body, new="") if repeatable else ""
+        repeatable = schema_files.is_repeatable(path)
+        body = schema_files.leavings(path, old=self.old[path].body, new="") if repeatable else ""
         return Block(kind="dropped", path=path, body=body)
 
 
@@ -166,10 +167,10 @@ def write(root: Path, *, name: str | None = None, why: str | None = None) -> tup
     why = why or _why(root, name)
     if "\n" in why:
         raise MigrationError(f"{name}: the reason is one line")
-    change = Change(old=shipped(root, names), new=sql_files.source_files(root))
+    change = Change(old=shipped(root, names), new=schema_files.source_files(root))
     is_first = not names
     header = f"-- {name}: {why}\n" + ("" if is_first else f"-- depends: {names[-1]}\n")
-    start = sql_files.SETTINGS + ("" if is_first else "\n" + AS_OWNER)
+    start = schema_files.SETTINGS + ("" if is_first else "\n" + AS_OWNER)
     by_hand = _by_hand(deploy_path(root, name), f"{header}\n{start}", AS_ONESELF)
     before = re.sub(rf"\A-- {name}: .*\n(-- depends: .*\n)?", header, by_hand[0])
     _write(
@@ -248,8 +249,7 @@ def read_script(path: Path) -> Script:
 
 def migration_names(root: Path) -> list[str]:
     """Return the names of the migrations, oldest first."""
-    files = (root / "migrations").glob("*.sql")
-    return sorted(file.stem for file in files if not file.name.endswith(".rollback.sql"))
+    return sql_files.migration_names(root / "migrations")
 
 
 def deploy_path(root: Path, name: str) -> Path:
@@ -321,13 +321,13 @@ def _by_hand(path: Path, before: str, after: str) -> tuple[str, str]:
 
 
 def _leavings(path: str, old: str, new: str) -> list[Block]:
-    body = sql_files.leavings(path, old=old, new=new)
+    body = schema_files.leavings(path, old=old, new=new)
     return [Block(kind="dropped", path=path, body=body)] if body else []
 
 
 def _write_revert(root: Path, name: str, blocks: tuple[Block, ...], *, is_first: bool) -> None:
     path = revert_path(root, name)
-    start = f"-- Revert {name}.\n\n{sql_files.SETTINGS}"
+    start = f"-- Revert {name}.\n\n{schema_files.SETTINGS}"
     if is_first:
         before, after = f"{start}\n{REVERT_ALL}", ""
     else:
@@ -347,7 +347,7 @@ def _write_verify_files(root: Path) -> None:
             thing.check
             for block in blocks
             if block.kind == "frozen" and block.path not in shipped_later
-            for thing in sql_files.objects(block.path, block.body)
+            for thing in schema_files.objects(block.path, block.body)
         ]
         shipped_later |= {block.path for block in blocks}
         title = f"-- Verify {name}: each query fails if the object that it names is missing.\n\n"

@@ -40,7 +40,7 @@ def dump(conninfo: str, *, pg_dump: str) -> str:
 def snapshot(root: Path) -> str:
     """Return the text that schema.snapshot.sql should have."""
     with EmbeddedPostgres.start() as server:
-        migrate.apply_all(server.uri("postgres"), root)
+        migrate.apply_all(server.uri("postgres"), migrations=root / "migrations")
         return dump(server.uri("postgres"), pg_dump=server.bin("pg_dump"))
 
 

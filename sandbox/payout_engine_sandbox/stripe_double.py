@@ -1,7 +1,8 @@
 """A double of the Stripe API for transfers, over HTTP on loopback, with Stripe's idempotency.
 
 It keeps the truth about money per `payout_ref`, and every fault is one that a test or the demo put
-in force. ``python -m sandbox.stripe_double`` runs it as a command, governed under ``/_double/``.
+in force. ``python -m payout_engine_sandbox.stripe_double`` runs it as a command, governed under
+``/_double/``.
 """
 
 from __future__ import annotations
@@ -37,7 +38,14 @@ from payout_engine_sandbox.stripe_books import (
     StripeBooks,
     StripeRefusalError,
 )
-from payout_engine_sandbox.stripe_faults import JSON, Fault, FaultInForce, Gate, RecordedRequest, parse_form
+from payout_engine_sandbox.stripe_faults import (
+    JSON,
+    Fault,
+    FaultInForce,
+    Gate,
+    RecordedRequest,
+    parse_form,
+)
 
 __all__ = ["Fault", "FaultInForce", "Gate", "RecordedRequest", "StripeDouble"]
 
@@ -741,7 +749,9 @@ async def _run_command(double: StripeDouble) -> None:
 
 def main() -> None:
     """Run a double until SIGTERM or Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="payout_engine_sandbox.stripe_double", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="payout_engine_sandbox.stripe_double", description=__doc__
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--latency-ms", type=float, default=0.0)

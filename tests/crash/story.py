@@ -122,7 +122,7 @@ class Story:
         return self.db.execute(query).rowcount
 
     def waiting_wakeups(self) -> int:
-        """Return how many wakeups nobody has fetched; one that was fetched may outlive its worker."""
+        """Return how many wake-ups were not fetched yet; one that was may outlive its worker."""
         query = (
             "select from procrastinate.procrastinate_jobs "
             "where task_name = 'payout.execute' and status = 'todo'"

@@ -19,7 +19,7 @@ PATIENCE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
 CANARY: Final = "sk_test_canary0123456789"
 OURS: Final = ("-m", "payout_engine.cli", "worker")
-PLAIN: Final = ("-m", "procrastinate", "--app=worker.app.app", "worker")
+PLAIN: Final = ("-m", "procrastinate", "--app=payout_engine.app.app", "worker")
 RECONCILE: Final = ("-m", "payout_engine.cli", "reconcile")
 
 

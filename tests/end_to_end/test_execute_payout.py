@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from payout_engine.engine import open_engine
 from payout_engine.settings import Settings
 from payout_engine_sandbox.stripe_double import StripeDouble

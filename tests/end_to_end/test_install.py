@@ -11,6 +11,7 @@ from typing import Final
 
 import psycopg
 import pytest
+
 from payout_engine import cli, migrate
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine_sandbox.stripe_double import StripeDouble
@@ -67,9 +68,8 @@ def test_who_may_act_as_the_owner_and_no_more_needs_no_grant_for_an_upgrade(
         connection.execute("create role payout_owner")
         connection.execute("grant payout_owner to upgrader with inherit false, set true")
         connection.execute("create database upgraded owner upgrader")
-    (tmp_path / "migrations").mkdir()
-    script = tmp_path / "migrations/0002-next.sql"
+    script = tmp_path / "0002-next.sql"
     script.write_text("-- 0002-next: x\n\nset local role payout_owner;\n", encoding="utf-8")
 
     uri = managed.uri("upgraded", user="upgrader")
-    assert migrate.apply_all(uri, tmp_path) == ["0002-next"]
+    assert migrate.apply_all(uri, migrations=tmp_path) == ["0002-next"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from payout_engine.engine import Engine as Worker
 from payout_engine.engine import open_engine, run_engine
 from payout_engine.settings import Settings
 from payout_engine_sandbox.stripe_double import Gate, StripeDouble
-
 from tests.conftest import Connection
 from tests.engine import Engine
 

@@ -36,7 +36,7 @@ def section(name: str) -> str:
 def command(tmp_path: Path) -> Path:
     """Give a directory with `payout-engine` in it, as an installation would have."""
     script = tmp_path / "payout-engine"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m worker.cli "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m payout_engine.cli "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return tmp_path
 
@@ -46,7 +46,6 @@ def test_the_session_prints_what_the_readme_says(dsn: Callable[..., str], comman
         environment = {
             **os.environ,
             "PATH": f"{command}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
             "DATABASE_URL": dsn("payout_worker"),
             "STRIPE_API_BASE": double.url,
             "STRIPE_API_KEY": "sk_test_readme",

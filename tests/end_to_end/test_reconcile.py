@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+
 from payout_engine import cli
 from payout_engine.engine import open_engine, run_engine
 from payout_engine.settings import Settings
 from payout_engine_sandbox.stripe_double import Gate, StripeDouble
-
 from tests.conftest import ROOT, Connection
 from tests.crash.workers import RECONCILE, Worker
 from tests.engine import Engine

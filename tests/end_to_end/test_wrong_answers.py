@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import Any, Final
 
 import pytest
+
 from payout_engine.engine import Engine as Worker
 from payout_engine.engine import open_engine
 from payout_engine.settings import Settings
 from payout_engine_sandbox.stripe_double import Gate, StripeDouble
-
 from tests.conftest import Connection
 from tests.engine import Engine
 

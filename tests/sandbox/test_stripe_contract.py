@@ -21,11 +21,12 @@ import psycopg
 import pytest
 import stripe
 import stripe.params
-from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
-from payout_engine_sandbox.stripe_double import StripeDouble
 from psycopg.types.json import Jsonb
 from stripe import ListObject, RequestOptions, StripeObject
 from stripe._stripe_object import UntypedStripeObject
+
+from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
+from payout_engine_sandbox.stripe_double import StripeDouble
 
 DESCRIPTION = Path(__file__).resolve().parents[3] / "shared" / "stripe" / "transfers-openapi.json"
 API_KEY = "sk_test_contract"

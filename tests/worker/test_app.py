@@ -114,7 +114,7 @@ def test_the_log_begins_with_whom_the_worker_works_for(
     worker.wait_for_log(" mode\n")
     first, *_ = worker.log().splitlines()
     assert first.endswith(
-        f" INFO worker.app: payout-engine {version('payout-engine')}: "
+        f" INFO payout_engine.app: payout-engine {version('payout-engine')}: "
         f"database {at['dbname']} at {at['host']}:{at['port']} as {login_name('payout_worker')}, "
         "Stripe account acct_platform in test mode"
     )
@@ -227,7 +227,7 @@ def test_a_worker_that_was_stopped_and_continued_lives_on_and_sends_nothing_twic
 
 
 def test_importing_the_app_needs_no_environment() -> None:
-    code = "import payout_engine.app, worker.tasks; print(sorted(worker.app.app.tasks))"
+    code = "import payout_engine.tasks; print(sorted(payout_engine.app.app.tasks))"
     environment = {"PATH": os.environ["PATH"]}
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psycopg
 import pytest
+
 from payout_engine import cli
 from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
+from payout_engine.sql_files import migration_names, sql_root
 from payout_engine.stripe_payout_adapter import Refused, Unreadable
 from payout_engine_sandbox.stripe_double import StripeDouble
-
-from tests.conftest import Server
+from tests.conftest import ROOT, Server
 from tests.worker.fakes import CANARY
 
 Connection = psycopg.Connection[Any]
@@ -70,33 +73,51 @@ def test_migrate_brings_an_empty_database_to_date_and_then_finds_nothing_to_do(
     with server.migrating():
         assert cli.main(["migrate"]) == 0
     first = capsys.readouterr().out
-    assert "procrastinate 3.10.0 applied\n" in first
-    assert "migration: 0001-foundation applied\n" in first
+    queue = f"queue: procrastinate {version('procrastinate')}"
+    assert first.startswith(f"{queue} applied\n")
+    for name in migration_names(ROOT / "migrations"):
+        assert f"migration: {name} applied\n" in first
     assert cli.main(["migrate"]) == 0
-    assert capsys.readouterr().out == (
-        "queue: procrastinate 3.10.0 is there\nthe database is up to date\n"
+    assert capsys.readouterr().out == f"{queue} is there\nthe database is up to date\n"
+
+
+def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"payout-engine {version('payout-engine')}\n"
+
+
+def test_the_demo_without_its_extra_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "rich" else find(name)
+    )
+    assert cli.main(["demo"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "payout-engine: the demo needs rich: pip install 'payout-engine[demo]'\n",
     )
 
 
-@pytest.mark.parametrize("missing", ["migrations", "sql"])
-def test_migrate_touches_nothing_where_its_files_are_not_beside_the_package(
+def test_migrate_touches_nothing_where_its_files_are_missing(
     empty_database: Callable[[], str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    missing: str,
 ) -> None:
-    for folder in {"migrations", "sql"} - {missing}:
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "0001.sql").touch()
     uri = empty_database()
     monkeypatch.setenv("DATABASE_URL", uri)
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(cli, "sql_root", lambda: sql_root(tmp_path / "lib" / "payout_engine"))
     assert cli.main(["migrate"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.startswith(f"payout-engine: {tmp_path / missing} holds no SQL: ")
-    assert "from a checkout" in told.err
+    assert told.err == (
+        f"payout-engine: {tmp_path}/lib/payout_engine lacks its SQL files: "
+        "install payout-engine again, from its wheel or a checkout\n"
+    )
     with psycopg.connect(uri) as connection:
         assert connection.execute("select to_regnamespace('procrastinate')").fetchone() == (None,)
 
@@ -136,7 +157,7 @@ def test_doctor_tells_what_is_not_as_it_should_be(
     assert ("Run this." in told) is not is_ok
     assert "ok   Stripe key     test mode" in told
     assert "ok   Stripe answers account acct_" in told
-    assert "stripe 16.1.0" in told
+    assert f"stripe {version('stripe')}" in told
     assert CANARY not in told
 
 

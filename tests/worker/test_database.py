@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import conninfo
+
 from payout_engine import errors
 from payout_engine.database import (
     Database,
@@ -18,10 +19,8 @@ from payout_engine.database import (
     connection_string,
 )
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
-from psycopg import conninfo
 
 Connection = psycopg.Connection[Any]
-ROOT = Path(__file__).resolve().parents[2]
 PROBES = """
 create schema payout_api;
 create sequence payout_api.calls;

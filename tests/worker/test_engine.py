@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from payout_engine import engine as engine_module
 from payout_engine.engine import EXIT_HANGING, Engine
 from payout_engine.pump import Pump
@@ -22,7 +23,6 @@ from payout_engine.reconcile import Reconciler
 from payout_engine.reporter import Reporter
 from payout_engine.settings import Settings
 from payout_engine.stripe_payout_adapter import Refused
-
 from tests.crash.workers import Worker
 from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase
 

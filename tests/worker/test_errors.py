@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from payout_engine import errors
 from psycopg_pool import PoolClosed, PoolTimeout
 
+from payout_engine import errors
 from tests.worker.fakes import CANARY
 
 Connection = psycopg.Connection[Any]

@@ -21,7 +21,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_an_event_is_one_line_on_standard_error() -> None:
     done = run("logging.getLogger('payout_engine.x').warning('a %s', 'b'); logs.finish(lines)")
     [line] = done.stderr.splitlines()
-    assert line.endswith(" WARNING worker.x: a b")
+    assert line.endswith(" WARNING payout_engine.x: a b")
     assert done.stdout == ""
 
 

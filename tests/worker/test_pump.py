@@ -8,12 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from payout_engine.errors import NotNow
 from payout_engine.pump import SECOND_LOOK_SECONDS, Pump
 from payout_engine.reporter import Reporter
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter
 from payout_engine_sandbox.stripe_double import Gate, StripeDouble
-
 from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase, make_order
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from payout_engine import reconcile
 from payout_engine.errors import BadArgument
 from payout_engine.reconcile import Reconciler
 from payout_engine.stripe_payout_adapter import Page, Refused, StripePayoutAdapter, Unreadable
-
 from tests.worker.fakes import CANARY, FakeListings, RecordingDatabase, bad_argument
 
 FIRST = Page([{"id": "tr_3"}, {"id": "tr_2"}], has_more=True)

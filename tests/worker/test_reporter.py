@@ -8,11 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import errors as sqlstates
+
 from payout_engine import reporter as reporter_module
 from payout_engine.reporter import Reporter, describe, log_reported
 from payout_engine.stripe_payout_adapter import Outcome
-from psycopg import errors as sqlstates
-
 from tests.worker.fakes import FakeDatabase
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from payout_engine.settings import Settings, SettingsError
 
+from payout_engine.settings import Settings, SettingsError
 from tests.worker.fakes import CANARY
 
 GOOD = {"DATABASE_URL": "postgresql://u:hidden@localhost/db", "STRIPE_API_KEY": CANARY}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from payout_engine.stripe_payout_adapter import (
     AccountUnknown,
     Refused,
@@ -21,7 +22,6 @@ from payout_engine.stripe_payout_adapter import (
     boot_seconds,
 )
 from payout_engine_sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
-
 from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
 
 Outcome = dict[str, Any]

@@ -1,6 +1,6 @@
 """The command `payout-engine`: migrate, worker, doctor, reconcile, demo, execute.
 
-What a user can get wrong is answered with a sentence and exit code 2, never with a traceback.
+A user's mistake is answered with a sentence and exit code 2, never with a traceback.
 """
 
 from __future__ import annotations
@@ -14,15 +14,12 @@ import sys
 import textwrap
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 import aiohttp
 import psycopg
 from yoyo.exceptions import LockTimeout
 
-from tools.frozen import MigrationError
-from payout_engine.migrate import apply_all
 from payout_engine import logs
 from payout_engine.app import run_until_stopped
 from payout_engine.database import (
@@ -33,10 +30,12 @@ from payout_engine.database import (
     look_at,
 )
 from payout_engine.engine import open_engine
-from payout_engine.errors import NotReady, PayoutError, QueueSchemaError, redact
+from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
+from payout_engine.migrate import apply_all
 from payout_engine.progress import Progress
 from payout_engine.reporter import describe
 from payout_engine.settings import ENVIRONMENT, Settings, SettingsError, database_url
+from payout_engine.sql_files import sql_root
 from payout_engine.stripe_payout_adapter import (
     AccountUnknown,
     Outcome,
@@ -45,7 +44,6 @@ from payout_engine.stripe_payout_adapter import (
     Unreadable,
 )
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 INDENT: Final = " " * 11
 EXPECTED: Final = (
     SettingsError,
@@ -66,16 +64,10 @@ EXPECTED: Final = (
 def migrate(options: argparse.Namespace) -> int:
     """bring the database to this version: the queue's schema, ours, the grants"""
     url = database_url(os.environ)
-    for folder in (ROOT / "migrations", ROOT / "sql"):
-        if not any(folder.glob("*.sql")):
-            raise MigrationError(
-                f"{folder} holds no SQL: run this from a checkout of the project, whose "
-                "make .venv/ready installs payout-engine in .venv/bin; what pip installs from "
-                "elsewhere has the worker only"
-            )
+    sql_root()  # nothing is begun without the files that end it
     is_new = apply_queue_schema(url)
     print(f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}")
-    for name in apply_all(url, ROOT):
+    for name in apply_all(url):
         print(f"migration: {name} applied")
     apply_queue_grants(url)
     print("the database is up to date")
@@ -169,7 +161,7 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """carry what is due of one payout job now, and tell what happened"""
+    """pay now the transfers of one payout job that are due, and tell the outcome"""
     return asyncio.run(_execute(_settings_that_connect(), options.payout_job_id))
 
 
@@ -198,6 +190,8 @@ def _settings_that_connect() -> Settings:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     parser = argparse.ArgumentParser(prog="payout-engine")
+    told_version = f"payout-engine {version('payout-engine')}"
+    parser.add_argument("--version", action="version", version=told_version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:

@@ -11,7 +11,6 @@ import os
 import re
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Self
 
 import psycopg
@@ -21,6 +20,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from payout_engine import errors
+from payout_engine.sql_files import sql_root
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ NETWORK: Final = {
 }
 FIRST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 2.0
-QUEUE_GRANTS: Final = Path(__file__).resolve().parents[2] / "sql" / "queue_grants.sql"
 
 LOOK: Final = """
 select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
@@ -224,6 +223,7 @@ def apply_queue_schema(database_url: str) -> bool:
 
 
 def apply_queue_grants(database_url: str) -> None:
-    """Run ``sql/queue_grants.sql``: what our roles, which must exist, may do with the queue."""
+    """Run ``sql/queue_grants.sql``: it lets our roles, which must exist, use the queue."""
+    grants = (sql_root() / "sql" / "queue_grants.sql").read_bytes()
     with psycopg.connect(database_url) as connection:
-        connection.execute(QUEUE_GRANTS.read_bytes())
+        connection.execute(grants)

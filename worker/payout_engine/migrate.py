@@ -1,6 +1,7 @@
-"""Applies and rolls back the files of migrations/ with yoyo, the way `yoyo apply` does.
+"""Applies and rolls back migrations with yoyo, the way `yoyo apply` does.
 
-yoyo wants a URI of its own kind; here it is made out of the libpq URI that everything else uses.
+The migrations are those of this version, or the files of another folder. yoyo wants a URI of its
+own kind; here it is made out of the libpq URI that everything else uses.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from yoyo import get_backend
 
 from payout_engine.errors import MigrationError
-from tools.migration import migration_names
+from payout_engine.sql_files import migration_names, sql_root
 
 
 def yoyo_uri(conninfo: str) -> str:
@@ -30,23 +31,24 @@ def yoyo_uri(conninfo: str) -> str:
     return f"postgresql+psycopg:///?{urlencode(parameters)}"
 
 
-def apply_all(conninfo: str, root: Path) -> list[str]:
+def apply_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
     """Apply the migrations that the database lacks, oldest first; return their names.
 
     Where sqitch has deployed them all, none is lacking. Raises psycopg.Error, with a note that
     names the migration, yoyo's BadMigration, or MigrationError if sqitch has deployed only some.
     """
+    folder = migrations or sql_root() / "migrations"
     if deployed := _deployed_by_sqitch(conninfo):
-        names = migration_names(root)
+        names = migration_names(folder)
         if left := [name for name in names if name not in deployed]:
             raise MigrationError(
                 f"sqitch has deployed {len(names) - len(left)} of the {len(names)} migrations; "
                 f"not yet: {', '.join(left)}. Run sqitch deploy first, then this again"
             )
         return []
-    migrations = _read(root)
+    scripts = _read(folder)
     with get_backend(yoyo_uri(conninfo)) as backend, backend.lock():
-        missing = backend.to_apply(migrations)
+        missing = backend.to_apply(scripts)
         if missing:
             _join_owner(conninfo)
         # One by one: as a list, yoyo passes over a migration that it cannot read.
@@ -59,30 +61,30 @@ def apply_all(conninfo: str, root: Path) -> list[str]:
         return [migration.id for migration in missing]
 
 
-def roll_back_all(conninfo: str, root: Path) -> list[str]:
+def roll_back_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
     """Roll back every migration that the database has, newest first; return their names."""
-    migrations = _read(root)
+    scripts = _read(migrations or sql_root() / "migrations")
     with get_backend(yoyo_uri(conninfo)) as backend, backend.lock():
-        applied = backend.to_rollback(migrations)
+        applied = backend.to_rollback(scripts)
         for migration in applied:
             backend.rollback_one(migration)
         return [migration.id for migration in applied]
 
 
-def _read(root: Path) -> yoyo.migrations.MigrationList:
+def _read(folder: Path) -> yoyo.migrations.MigrationList:
     """Read all migrations, each as one script; raises yoyo's BadMigration."""
-    migrations = yoyo.migrations.read_migrations(str(root / "migrations"))
+    scripts = yoyo.migrations.read_migrations(str(folder))
     with _unsplit():
-        for migration in migrations:
-            migration.load()
-    return migrations
+        for script in scripts:
+            script.load()
+    return scripts
 
 
 @contextmanager
 def _unsplit() -> Iterator[None]:
     """Let yoyo hand each script to Postgres as a whole, which finds the ends of its statements.
 
-    sqlparse, which yoyo has find them, takes seconds; and each would have a savepoint of its own.
+    sqlparse, with which yoyo finds them, takes seconds; and each would have a savepoint of its own.
     """
     sqlparse = yoyo.migrations.sqlparse
     yoyo.migrations.sqlparse = SimpleNamespace(split=lambda script: [_header(script), script])
@@ -102,7 +104,7 @@ def _header(script: str) -> str:
 
 
 def _deployed_by_sqitch(conninfo: str) -> set[str]:
-    """Return the names of what sqitch has deployed of this project, as far as we may see it."""
+    """Return the names of this project's changes that sqitch has deployed, as far as we may see."""
     registry = (
         "select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace "
         "where (n.nspname, c.relname) = ('sqitch', 'changes') "
@@ -116,10 +118,10 @@ def _deployed_by_sqitch(conninfo: str) -> set[str]:
 
 
 def _join_owner(conninfo: str) -> None:
-    """Let whoever migrates act as ``payout_owner``, as the migrations do; a superuser may anyway.
+    """Let this login act as ``payout_owner``, as the migrations do; a superuser may anyway.
 
-    From PostgreSQL 16 on, who creates a role may grant it, but is no member that can act as it,
-    and 0001-foundation does not see the difference.
+    From PostgreSQL 16 on, the creator of a role may grant it but cannot act as it, and the first
+    migration does not see the difference.
     """
     with psycopg.connect(conninfo) as connection:
         if connection.execute("show is_superuser").fetchone() == ("on",):

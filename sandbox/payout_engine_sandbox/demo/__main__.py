@@ -1,4 +1,4 @@
-"""``python -m sandbox.demo``: the demo, with options that make it smaller."""
+"""``python -m payout_engine_sandbox.demo``: the demo, with options that make it smaller."""
 
 from __future__ import annotations
 

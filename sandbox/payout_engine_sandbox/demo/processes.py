@@ -14,7 +14,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Self
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 # Waits until the process that holds the other end of its standard input is gone, however it went.
 GUARD: Final = 'cat > /dev/null; rm -rf -- "$1"; kill -KILL 0'
 PATIENCE_SECONDS: Final = 30.0
@@ -74,16 +73,16 @@ class Processes:
             process.wait()
 
     def start(
-        self, name: str, *command: str, cwd: Path = ROOT, **environment: str
+        self, name: str, *command: str, cwd: Path | None = None, **environment: str
     ) -> subprocess.Popen[bytes]:
-        """Start a program, out of reach of the terminal's Ctrl-C."""
+        """Start a program in `directory` or elsewhere, out of reach of the terminal's Ctrl-C."""
         with self._log_path(name).open("wb") as log:
             self._started[name] = process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=cwd,
+                cwd=cwd or self.directory,
                 env=os.environ | environment,
                 process_group=self._guard.pid,
             )

@@ -17,7 +17,7 @@ SEED: Final = 5
 AMOUNTS_MINOR: Final = (500, 90_000)
 SELLERS: Final = tuple(f"seller_{number:02d}" for number in range(1, 61))
 MOST_SELLERS_IN_A_SETTLEMENT: Final = 14
-# What happens at Stripe, as commands for the double; its faults stand in sandbox/stripe_faults.py.
+# What happens at Stripe, as commands for the double; its faults stand in stripe_faults.py.
 EVENTS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("account", {"account_id": "acct_seller_07", "state": "closed"}),
     ("account", {"account_id": "acct_seller_11", "state": "incapable"}),

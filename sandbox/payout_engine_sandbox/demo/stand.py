@@ -13,17 +13,18 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 
-from payout_engine_sandbox.demo.processes import ROOT, Processes
-from payout_engine_sandbox.demo.scenario import EVENTS, Batch
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine import migrate
 from payout_engine.database import apply_queue_grants, apply_queue_schema
+from payout_engine_sandbox.demo.processes import Processes
+from payout_engine_sandbox.demo.scenario import EVENTS, Batch
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
 DATABASE: Final = "marketplace"
 APP: Final = "demo_app"
@@ -104,7 +105,7 @@ class Stand:
         directory.mkdir()
         batch.write_csv(directory)
         psql = (self.server.bin("psql"), "--no-psqlrc", "--quiet", f"--dbname={self.uri(APP)}")
-        script = ROOT / "sandbox" / "demo" / "load.sql"
+        script = Path(__file__).with_name("load.sql")
         self.processes.run(f"psql-{batch.name}", *psql, f"--file={script}", cwd=directory)
 
 
@@ -135,7 +136,7 @@ def set_up(
 def _install(url: str, *, passwords: Mapping[str, str], lease_seconds: float) -> None:
     """Do what `payout-engine migrate` does, and grant the roles to logins."""
     apply_queue_schema(url)
-    migrate.apply_all(url, ROOT)
+    migrate.apply_all(url)
     apply_queue_grants(url)
     with psycopg.connect(url) as superuser:
         for login, password in passwords.items():

@@ -2,24 +2,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import psycopg
 import pytest
 from yoyo.connections import parse_uri
 
+from payout_engine import migrate
+from payout_engine.errors import MigrationError
+from payout_engine.sql_files import migration_names, sql_root
 from tests.conftest import ROOT, Connection
-from tools import frozen, migrate
-
-NAMES: Final = frozen.migration_names(ROOT)
 
 
-def write(root: Path, name: str, text: str) -> Path:
-    """Write a migration of a project that has its root there; return its file."""
-    script = root / "migrations" / f"{name}.sql"
-    script.parent.mkdir(exist_ok=True)
+def write(folder: Path, name: str, text: str) -> Path:
+    """Write a migration into a folder; return its file."""
+    script = folder / f"{name}.sql"
     script.write_text(text, encoding="utf-8")
     return script
+
+
+def test_the_sql_of_a_checkout_is_its_own() -> None:
+    assert sql_root() == ROOT
+
+
+@pytest.mark.parametrize("missing", ["sql/queue_grants.sql", "migrations/0001-first.sql"])
+def test_a_package_without_its_sql_says_how_to_get_it(tmp_path: Path, missing: str) -> None:
+    package = tmp_path / "lib" / "site-packages" / "payout_engine"
+    names = ("sql/queue_grants.sql", "migrations/0001-first.sql")
+    for name in names:
+        (package / name).parent.mkdir(parents=True)
+        (package / name).touch()
+    (package / "migrations" / "0001-first.rollback.sql").touch()
+    (package / missing).unlink()
+
+    with pytest.raises(MigrationError) as refusal:
+        sql_root(package)
+
+    assert str(refusal.value) == (
+        f"{package} lacks its SQL files: install payout-engine again, from its wheel or a checkout"
+    )
+    (package / missing).touch()
+    assert sql_root(package) == package
+    assert migration_names(package / "migrations") == ["0001-first"]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +70,7 @@ def test_a_failing_migration_is_named_and_leaves_nothing_behind(
     uri = empty_database()
 
     with pytest.raises(psycopg.errors.DivisionByZero, match="division by zero") as failure:
-        migrate.apply_all(uri, tmp_path)
+        migrate.apply_all(uri, migrations=tmp_path)
 
     assert failure.value.__notes__ == [f"while applying {script}"]
     with psycopg.connect(uri) as connection:
@@ -60,7 +83,7 @@ def test_postgres_gets_the_whole_script_and_names_the_line_that_is_wrong(
     write(tmp_path, "0001-broken", "-- 0001-broken: x\n\ncreate table t ();\ntable none;\n")
 
     with pytest.raises(psycopg.errors.UndefinedTable, match="LINE 4: table none"):
-        migrate.apply_all(empty_database(), tmp_path)
+        migrate.apply_all(empty_database(), migrations=tmp_path)
 
 
 @pytest.mark.parametrize("between", ["", "\n", "  -- y\n\n  "])
@@ -71,7 +94,7 @@ def test_what_a_script_depends_on_is_applied_before_it(
     write(tmp_path, "0001-after", text)
     write(tmp_path, "0002-before", "create table t ();\n")
 
-    assert migrate.apply_all(empty_database(), tmp_path) == ["0002-before", "0001-after"]
+    assert migrate.apply_all(empty_database(), migrations=tmp_path) == ["0002-before", "0001-after"]
 
 
 def write_registry(db: Connection, *names: str) -> None:
@@ -92,21 +115,24 @@ def yoyo_tables(db: Connection) -> int:
 def test_what_sqitch_has_deployed_is_not_applied_again(
     db: Connection, dsn: Callable[..., str]
 ) -> None:
-    write_registry(db, *NAMES)
+    write_registry(db, *migration_names(ROOT / "migrations"))
 
-    assert migrate.apply_all(dsn(), ROOT) == []
+    assert migrate.apply_all(dsn()) == []
     assert yoyo_tables(db) == 0
 
 
-def test_what_sqitch_has_begun_is_left_to_sqitch(db: Connection, dsn: Callable[..., str]) -> None:
-    *older, newest = NAMES
-    write_registry(db, *older)
+def test_what_sqitch_has_begun_is_left_to_sqitch(
+    db: Connection, dsn: Callable[..., str], tmp_path: Path
+) -> None:
+    for name in ("0001-first", "0002-second", "0003-third"):
+        write(tmp_path, name, f"-- {name}: x\n\ncreate table t ();\n")
+    write_registry(db, "0001-first")
 
-    with pytest.raises(frozen.MigrationError) as refusal:
-        migrate.apply_all(dsn(), ROOT)
+    with pytest.raises(MigrationError) as refusal:
+        migrate.apply_all(dsn(), migrations=tmp_path)
 
     assert str(refusal.value) == (
-        f"sqitch has deployed {len(older)} of the {len(NAMES)} migrations; not yet: {newest}. "
+        "sqitch has deployed 1 of the 3 migrations; not yet: 0002-second, 0003-third. "
         "Run sqitch deploy first, then this again"
     )
     assert yoyo_tables(db) == 0
@@ -119,4 +145,4 @@ def test_what_another_project_has_deployed_with_sqitch_does_not_count(
     name = "0001-of-another-project"
     write(tmp_path, name, f"-- {name}: x\n\ncreate table t ();\n")
 
-    assert migrate.apply_all(dsn(), tmp_path) == [name]
+    assert migrate.apply_all(dsn(), migrations=tmp_path) == [name]
