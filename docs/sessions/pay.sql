@@ -1,0 +1,15 @@
+-- The application registers a payee and completes a settlement; the commit schedules the payout.
+set role payout_app;
+select payout_api.register_payee('seller_1', 'acct_1');
+begin;
+insert into payout.settlements (settlement_id, currency, total_minor) values ('set_1', 'usd', 1500);
+insert into payout.settlement_lines (settlement_id, line_id, payee_id, amount_minor)
+    values ('set_1', '1', 'seller_1', 1000), ('set_1', '2', 'seller_1', 500);
+update payout.settlements set state = 'complete' where settlement_id = 'set_1';
+commit;
+-- A worker pays; here one is run by hand.
+\! payout-engine execute 1
+-- Both lines went out as one transfer, and the books balance.
+reset role;
+select state, currency, transfers, amount_minor from payout_api.overview;
+select account, debit_minor, credit_minor, balance_minor from payout_api.ledger_balances order by 1;
