@@ -119,7 +119,7 @@ def _cpu_once_started(pid: int) -> float:
 
 def _steady_rate(connection: psycopg.Connection, paid: str) -> float:
     row = connection.execute(
-        "select 0.8 * count(*) / greatest(extract(adoption from "
+        "select 0.8 * count(*) / greatest(extract(epoch from "
         "percentile_disc(0.9) within group (order by p.at) - "
         f"percentile_disc(0.1) within group (order by p.at)), 0.001) from ({paid}) as p"
     ).fetchone()

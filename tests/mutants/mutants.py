@@ -321,12 +321,12 @@ MUTANTS = [
     ),
     Mutant(
         "a lease told longer than it is",
-        (Edit(CLAIM, "extract(adoption from v_settings.lease_for)", "60"),),
+        (Edit(CLAIM, "extract(epoch from v_settings.lease_for)", "60"),),
         probes.the_order_leaves_the_worker_less_time_than_its_lease,
     ),
     Mutant(
         "a deadline beyond the lease",
-        (Edit(CLAIM, "extract(adoption from v_settings.http_deadline_for)", "40"),),
+        (Edit(CLAIM, "extract(epoch from v_settings.http_deadline_for)", "40"),),
         probes.the_order_leaves_the_worker_less_time_than_its_lease,
     ),
     Mutant(
@@ -1340,7 +1340,7 @@ CONCURRENT_MUTANTS = [
                 "e.credit_account, e.amount_minor, e.currency",
                 "e.credit_account, e.currency",
             ),
-            ("its time", "extract(adoption from e.created_at)::text", "null"),
+            ("its time", "extract(epoch from e.created_at)::text", "null"),
         )
     ),
     ConcurrentMutant(

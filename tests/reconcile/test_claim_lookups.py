@@ -39,7 +39,7 @@ def test_a_listing_by_destination_begins_a_day_before_the_first_claim(engine: En
     park(engine)
     (lookup,) = engine.claim_lookups()
     ((seconds,),) = engine.db.execute(
-        "select extract(adoption from min(claimed_at)) - %s from payout.transfer_attempts "
+        "select extract(epoch from min(claimed_at)) - %s from payout.transfer_attempts "
         "where payout_transfer_id = %s",
         [lookup.queries[1]["created"]["gte"], transfer],
     ).fetchall()

@@ -11,13 +11,13 @@ import aiohttp
 import psycopg
 import pytest
 
-from payout_engine_sandbox.stripe_double import StripeDouble
-from tests.conftest import Server
-from tests.worker.fakes import CANARY
 from payout_engine import cli
 from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
 from payout_engine.stripe_payout_adapter import Refused, Unreadable
+from payout_engine_sandbox.stripe_double import StripeDouble
+from tests.conftest import Server
+from tests.worker.fakes import CANARY
 
 Connection = psycopg.Connection[Any]
 SETTLED = """

@@ -1,4 +1,4 @@
-"""The log holds up nothing, tells no secret, and loses lines rather than time."""
+"""The log delays nothing, contains no secret, and loses lines rather than time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_an_event_is_one_line_on_standard_error() -> None:
     done = run("logging.getLogger('payout_engine.x').warning('a %s', 'b'); logs.finish(lines)")
     [line] = done.stderr.splitlines()
-    assert line.endswith(" WARNING worker.x: a b")
+    assert line.endswith(" WARNING payout_engine.x: a b")
     assert done.stdout == ""
 
 
@@ -34,14 +34,14 @@ def test_secrets_are_struck_out_of_messages_and_tracebacks() -> None:
         "import warnings; warnings.warn(key)\n"
         "logs.finish(lines)"
     )
-    told = run(code).stderr
-    assert "ValueError" in told
-    assert told.count("***") >= 4
-    assert CANARY not in told
-    assert "hidden" not in told
+    logged = run(code).stderr
+    assert "ValueError" in logged
+    assert logged.count("***") >= 4
+    assert CANARY not in logged
+    assert "hidden" not in logged
 
 
-def test_a_reader_that_does_not_read_holds_up_nothing() -> None:
+def test_a_reader_that_does_not_read_delays_nothing() -> None:
     code = (
         "import os\n"
         "for n in range(20_000): logging.getLogger('x').error('%d %s', n, 'a' * 200)\n"

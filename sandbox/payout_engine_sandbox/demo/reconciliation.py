@@ -35,7 +35,7 @@ QUERIES: Final = {
     """,
     "unpaid": """
         select u.state, u.reason, u.whose_turn, u.advice, count(*) as transfers,
-            extract(adoption from min(u.next_attempt_at) - clock_timestamp())::float8 as due_in_seconds
+            extract(epoch from min(u.next_attempt_at) - clock_timestamp())::float8 as due_in_seconds
         from payout_api.unpaid as u
         group by u.state, u.reason, u.whose_turn, u.advice
         order by count(*) desc, u.state, u.reason

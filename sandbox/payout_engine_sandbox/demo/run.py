@@ -27,14 +27,14 @@ DEADLINE_SECONDS: Final = 110.0
 SOON_SECONDS: Final = 10.0
 OVERVIEW: Final = """
     select o.state, sum(o.transfers)::integer as transfers,
-        extract(adoption from min(o.next_attempt_at) - clock_timestamp())::float8 as due_in_seconds
+        extract(epoch from min(o.next_attempt_at) - clock_timestamp())::float8 as due_in_seconds
     from payout_api.overview as o
     group by o.state
 """
 # The name under which a worker claims ends with its process id.
 HELD: Final = """
     select substring(a.worker from '[0-9]+$')::integer as pid, count(*) as transfers,
-        extract(adoption from max(s.lease_until) - clock_timestamp())::float8 as seconds_left,
+        extract(epoch from max(s.lease_until) - clock_timestamp())::float8 as seconds_left,
         clock_timestamp() as now
     from payout.transfer_states as s
     join payout.transfer_attempts as a
@@ -43,8 +43,8 @@ HELD: Final = """
     group by pid
 """
 TAKEN_OVER: Final = """
-    select extract(adoption from min(l.claimed_at) - %(died_at)s)::float8 as resumed_after,
-        extract(adoption from max(f.observed_at) - %(died_at)s)::float8 as settled_after,
+    select extract(epoch from min(l.claimed_at) - %(died_at)s)::float8 as resumed_after,
+        extract(epoch from max(f.observed_at) - %(died_at)s)::float8 as settled_after,
         count(*) filter (where f.is_replayed and f.moved_to = 'paid') as made_before
     from payout.transfer_observations as o
     join payout.transfer_attempts as a
