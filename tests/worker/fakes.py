@@ -1,4 +1,4 @@
-"""What the worker's tests put in place of the database, and a server that says what it is told."""
+"""Stand-ins for the database and the adapter, and a server that answers with given bytes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from payout_engine.database import Database, Row
+
+from payout_engine.database import Database
 from payout_engine.errors import BadArgument
-from payout_engine.stripe_payout_adapter import Order, Outcome, Page, StripePayoutAdapter
+from payout_engine.rows import Order, Outcome, Report
+from payout_engine.stripe_payout_adapter import Page, StripePayoutAdapter
 
 CANARY = "sk_test_canary0123456789"
 
@@ -22,7 +24,7 @@ CANARY = "sk_test_canary0123456789"
 def make_order(number: int = 1, **changes: object) -> Order:
     """Return an order as `claim_transfers` hands it out."""
     payout_ref = f"payout_{number}"
-    return {
+    order: Any = {
         "payout_transfer_id": number,
         "generation": 1,
         "attempt": 1,
@@ -40,8 +42,8 @@ def make_order(number: int = 1, **changes: object) -> Order:
         },
         "lease_seconds": 30.0,
         "deadline_seconds": 20.0,
-        **changes,
     }
+    return order | changes  # type: ignore[no-any-return]
 
 
 class FakeDatabase(Database):
@@ -52,7 +54,7 @@ class FakeDatabase(Database):
 
     def __init__(self, orders: int = 0) -> None:
         self.due = [make_order(number) for number in range(1, orders + 1)]
-        self.claims: list[Row] = []
+        self.claims: list[dict[str, Any]] = []
         self.reports: list[list[Outcome]] = []
         self.is_quiet = asyncio.Event()
         """Set once every order that was claimed has been reported."""
@@ -68,18 +70,18 @@ class FakeDatabase(Database):
         self,
         function: str,
         *,
-        patience_seconds: float = 0,
-        waits_for_others: bool = True,
+        retry_seconds: float = 0,
+        retry_timeouts: bool = True,
         **arguments: Any,
-    ) -> list[Row]:
+    ) -> list[Any]:
         if function == "claim_transfers":
             return await self._claim(arguments)
         assert function == "report_outcomes"
-        assert patience_seconds > 60
-        assert not waits_for_others
+        assert retry_seconds > 60
+        assert not retry_timeouts
         return await self._report(arguments["p_outcomes"].obj)
 
-    async def _claim(self, arguments: Row) -> list[Order]:
+    async def _claim(self, arguments: dict[str, Any]) -> list[Order]:
         self.claims.append(arguments)
         await asyncio.sleep(0)
         if self.on_claim is not None:
@@ -90,7 +92,7 @@ class FakeDatabase(Database):
         self._open += len(orders)
         return orders
 
-    async def _report(self, outcomes: list[Outcome]) -> list[Row]:
+    async def _report(self, outcomes: list[Outcome]) -> list[Report]:
         await asyncio.sleep(0)
         if self.on_report is not None:
             await self.on_report(outcomes)
@@ -98,19 +100,24 @@ class FakeDatabase(Database):
         self._open -= len(outcomes)
         if not self._open and not self.due:
             self.is_quiet.set()
-        names = ("payout_transfer_id", "generation", "attempt")
         return [
-            {name: outcome[name] for name in names} | {"verdict": "ok", "state": "paid"}
+            {
+                "payout_transfer_id": outcome["payout_transfer_id"],
+                "generation": outcome["generation"],
+                "attempt": outcome["attempt"],
+                "verdict": "ok",
+                "state": "paid",
+            }
             for outcome in outcomes
         ]
 
 
 class FakeAdapter(StripePayoutAdapter):
-    """Answers each order at once, or when `gate` is set; counts what is under way."""
+    """Answers each order at once, or when `may_answer` is set; counts the requests under way."""
 
     def __init__(self) -> None:
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.under_way = 0
         self.most_under_way = 0
         self.claimed_at: list[float] = []
@@ -124,21 +131,26 @@ class FakeAdapter(StripePayoutAdapter):
         self.most_under_way = max(self.most_under_way, self.under_way)
         signal = "response"
         try:
-            await self.gate.wait()
+            await self.may_answer.wait()
         except asyncio.CancelledError:
             signal = "no_response"
         self.under_way -= 1
-        names = ("payout_transfer_id", "generation", "attempt")
-        return {name: order[name] for name in names} | {"signal": signal, "http_status": 200}
+        return {
+            "payout_transfer_id": order["payout_transfer_id"],
+            "generation": order["generation"],
+            "attempt": order["attempt"],
+            "signal": signal,
+            "http_status": 200,
+        }
 
 
 @dataclass
 class RawServer:
-    """A server on loopback that reads, then writes the bytes it was given and closes."""
+    """A server on loopback that reads, then writes given bytes and closes."""
 
     port: int
     received: list[bytes] = field(default_factory=list)
-    """What came over each connection, in the order of their acceptance."""
+    """The bytes that came over each connection, in the order of their acceptance."""
 
 
 @asynccontextmanager
@@ -180,21 +192,21 @@ def http_answer(body: bytes, *, status: str = "200 OK", headers: str = "") -> by
 class RecordingDatabase(Database):
     """Answers each function with its next rows, the last ones for ever; remembers every call.
 
-    What is an exception instead of rows is raised.
+    An exception in place of rows is raised.
     """
 
     def __init__(self, **answers: list[Any]) -> None:
         self.answers = answers
-        self.calls: list[tuple[str, Row]] = []
+        self.calls: list[tuple[str, dict[str, Any]]] = []
 
     async def call(
         self,
         function: str,
         *,
-        patience_seconds: float = 0,
-        waits_for_others: bool = True,
+        retry_seconds: float = 0,
+        retry_timeouts: bool = True,
         **arguments: Any,
-    ) -> list[Row]:
+    ) -> list[Any]:
         plain = {name: getattr(value, "obj", value) for name, value in arguments.items()}
         self.calls.append((function, plain))
         await asyncio.sleep(0)
@@ -202,20 +214,20 @@ class RecordingDatabase(Database):
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
             raise answer
-        rows: list[Row] = answer
+        rows: list[Any] = answer
         return rows
 
-    def arguments(self, function: str) -> list[Row]:
+    def arguments(self, function: str) -> list[dict[str, Any]]:
         """Return the arguments of every call of a function, oldest first."""
         return [arguments for name, arguments in self.calls if name == function]
 
 
 class FakeListings(StripePayoutAdapter):
-    """Answers with these pages, or raises, one after the other; remembers what was asked."""
+    """Answers with these pages, or raises, one after the other; remembers every request."""
 
     def __init__(self, *pages: Page | Exception) -> None:
         self.pages = list(pages)
-        self.asked: list[tuple[str, Row]] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
 
     async def account_id(self) -> str:
         return "acct_platform"
@@ -230,7 +242,7 @@ class FakeListings(StripePayoutAdapter):
 
 
 def bad_argument(message: str) -> BadArgument:
-    """Return what the database raises for an argument that it refuses."""
+    """Return the exception for an argument that the database refuses."""
     error = BadArgument(psycopg.Error())
     error.args = (message,)
     return error

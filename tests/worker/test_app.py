@@ -1,4 +1,4 @@
-"""The worker as a process: it pays what is rung for, and leaves in order."""
+"""The worker as a process: it pays settlements, and leaves in order."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def open_transactions(uri: str) -> list[Any]:
 
 
 def stop(worker: Worker) -> None:
-    """End a worker with SIGTERM: it leaves in order, and nothing has failed."""
+    """End a worker with SIGTERM; it leaves in order, without a failure in its log."""
     worker.stop()
     assert "Traceback" not in worker.log()
 
@@ -105,7 +105,7 @@ def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
     assert wakeups(uri) == 0
 
 
-def test_the_log_begins_with_whom_the_worker_works_for(
+def test_the_log_begins_with_version_database_account_and_mode(
     dsn: Callable[..., str], double: StripeDouble, start: StartWorker
 ) -> None:
     uri = dsn("payout_worker")
@@ -122,7 +122,7 @@ def test_the_log_begins_with_whom_the_worker_works_for(
     stop(worker)
 
 
-def test_a_worker_whose_account_stripe_does_not_tell_says_so(
+def test_the_log_says_when_stripe_does_not_name_the_account(
     uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
     double.revoke_key(api_key=CANARY)
@@ -131,7 +131,7 @@ def test_a_worker_whose_account_stripe_does_not_tell_says_so(
     assert "Stripe account unknown in test mode" in worker.log()
 
 
-def test_a_login_that_is_no_member_of_payout_worker_is_told_once(
+def test_a_login_that_is_no_member_of_payout_worker_ends_the_worker_with_one_line(
     dsn: Callable[..., str], start: StartWorker
 ) -> None:
     worker = start(dsn("payout_app"))
@@ -143,7 +143,7 @@ def test_a_login_that_is_no_member_of_payout_worker_is_told_once(
     )
 
 
-def test_a_database_that_was_never_migrated_is_told_once(
+def test_a_database_that_was_never_migrated_ends_the_worker_with_one_line(
     empty_database: Callable[[], str], start: StartWorker
 ) -> None:
     worker = start(empty_database())
@@ -152,7 +152,7 @@ def test_a_database_that_was_never_migrated_is_told_once(
     assert len(worker.log().splitlines()) == 1
 
 
-def test_a_worker_that_waits_for_its_database_leaves_when_it_is_asked_to(
+def test_a_worker_that_waits_for_its_database_leaves_at_sigterm(
     start: StartWorker,
 ) -> None:
     worker = start("postgresql://u@127.0.0.1:1/none")
@@ -237,7 +237,7 @@ def test_importing_the_app_needs_no_environment() -> None:
     assert "payout.sweep" in run.stdout
 
 
-def test_the_plain_command_says_what_is_missing() -> None:
+def test_the_plain_command_names_the_missing_setting() -> None:
     environment = {"PATH": os.environ["PATH"]}
     run = subprocess.run(
         [sys.executable, *PLAIN], cwd=ROOT, env=environment, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""`call` reaches the payout functions and nothing else, and outlives what passes."""
+"""`call` reaches the payout functions and nothing else, and outlives transient errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ begin
 end $$;
 create function payout_api.setting(p_name text) returns table (value text)
     language sql as 'select current_setting(p_name)';
-create function payout_api.tell(p_level text, p_text text) returns table (told boolean)
+create function payout_api.say(p_level text, p_text text) returns table (is_said boolean)
     language plpgsql as $$
 begin
     if p_level = 'warning' then
@@ -80,7 +80,9 @@ def test_names_are_quoted_and_values_are_bound(probes: str) -> None:
         call(probes, "add", p_left="1); drop schema payout_api cascade; --", p_right=2)
 
 
-def test_the_session_is_durable_and_bounded_whatever_the_database_says(probes: str) -> None:
+def test_the_session_is_durable_and_bounded_against_the_settings_of_the_database(
+    probes: str,
+) -> None:
     with psycopg.connect(probes, autocommit=True) as connection:
         name = connection.info.dbname
         connection.execute(f'alter database "{name}" set synchronous_commit = off'.encode())
@@ -91,9 +93,9 @@ def test_the_session_is_durable_and_bounded_whatever_the_database_says(probes: s
 def test_a_warning_of_the_database_is_logged_at_error_without_secrets(
     probes: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    call(probes, "tell", p_level="notice", p_text="by the way")
+    call(probes, "say", p_level="notice", p_text="by the way")
     assert caplog.records == []
-    call(probes, "tell", p_level="warning", p_text="payout alarm: sk_test_canary0123456789")
+    call(probes, "say", p_level="warning", p_text="payout alarm: sk_test_canary0123456789")
     [record] = caplog.records
     assert (record.levelname, record.getMessage()) == ("ERROR", "payout alarm: ***")
 
@@ -109,7 +111,7 @@ def test_a_peer_that_vanishes_is_noticed_within_seconds() -> None:
     }
 
 
-def test_what_the_url_says_itself_is_kept() -> None:
+def test_settings_in_the_url_are_kept() -> None:
     given = "postgresql://u@h/d?connect_timeout=60&application_name=mine&options=-c%20jit%3Doff"
     parameters = conninfo.conninfo_to_dict(connection_string(given, search_path="procrastinate"))
     assert parameters["connect_timeout"] == "60"
@@ -126,12 +128,14 @@ def test_the_url_may_give_statements_more_time() -> None:
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57014", "SP401"])
-def test_with_patience_a_call_is_repeated_after_what_passes(probes: str, sqlstate: str) -> None:
-    rows = call(probes, "fail_until", patience_seconds=30, p_call=3, p_sqlstate=sqlstate)
+def test_a_call_with_time_to_retry_is_repeated_after_a_transient_error(
+    probes: str, sqlstate: str
+) -> None:
+    rows = call(probes, "fail_until", retry_seconds=30, p_call=3, p_sqlstate=sqlstate)
     assert rows == [{"call": 3}]
 
 
-def test_a_call_is_read_committed_whatever_the_database_says(probes: str) -> None:
+def test_a_call_is_read_committed_against_the_settings_of_the_database(probes: str) -> None:
     with psycopg.connect(probes) as connection:
         name = connection.info.dbname
         level = "default_transaction_isolation = 'repeatable read'"
@@ -139,7 +143,7 @@ def test_a_call_is_read_committed_whatever_the_database_says(probes: str) -> Non
     assert call(probes, "setting", p_name="transaction_isolation") == [{"value": "read committed"}]
 
 
-def test_without_patience_a_call_is_made_once(probes: str) -> None:
+def test_a_call_without_time_to_retry_is_made_once(probes: str) -> None:
     with pytest.raises(psycopg.errors.SerializationFailure):
         call(probes, "fail_until", p_call=3, p_sqlstate="40001")
     assert call(probes, "fail_until", p_call=2, p_sqlstate="40001") == [{"call": 2}]
@@ -154,32 +158,33 @@ def test_without_patience_a_call_is_made_once(probes: str) -> None:
         ("23505", psycopg.errors.UniqueViolation),
     ],
 )
-def test_what_does_not_pass_is_raised_at_once_whatever_the_patience(
-    probes: str, sqlstate: str, kind: type[Exception]
-) -> None:
+def test_other_errors_are_raised_at_once(probes: str, sqlstate: str, kind: type[Exception]) -> None:
     with pytest.raises(kind, match="not yet"):
-        call(probes, "fail_until", patience_seconds=60, p_call=9, p_sqlstate=sqlstate)
+        call(probes, "fail_until", retry_seconds=60, p_call=9, p_sqlstate=sqlstate)
 
 
 def test_a_connection_that_was_cut_is_replaced(probes: str) -> None:
     async def main() -> None:
         async with Database(probes) as database:
+            before: dict[str, Any]
+            after: dict[str, Any]
             [before] = await database.call("pid")
             with psycopg.connect(probes, autocommit=True) as other:
                 other.execute("select pg_terminate_backend(%s)", [before["pid"]])
-            [after] = await database.call("pid", patience_seconds=30)
+            [after] = await database.call("pid", retry_seconds=30)
             assert after != before
 
     asyncio.run(main())
 
 
-def test_a_call_with_patience_outlives_a_restart_of_the_server() -> None:
+def test_a_call_with_time_to_retry_outlives_a_restart_of_the_server() -> None:
     async def main(server: EmbeddedPostgres) -> None:
         async with Database(server.uri()) as database:
-            assert await database.call("add", p_left=1, p_right=2) == [{"sum": 3}]
+            before: list[dict[str, Any]] = await database.call("add", p_left=1, p_right=2)
+            assert before == [{"sum": 3}]
             await asyncio.to_thread(server.kill_immediately)
-            calling = asyncio.create_task(
-                database.call("add", patience_seconds=120, p_left=2, p_right=2)
+            calling: asyncio.Task[list[dict[str, Any]]] = asyncio.create_task(
+                database.call("add", retry_seconds=120, p_left=2, p_right=2)
             )
             await asyncio.sleep(1)
             assert not calling.done()
@@ -223,9 +228,7 @@ def test_a_queue_of_another_version_is_refused(bare: Connection) -> None:
         apply_queue_schema(uri)
 
 
-def test_our_roles_may_use_the_queue_and_nobody_else_may(
-    db: Connection, dsn: Callable[..., str]
-) -> None:
+def test_only_the_worker_role_may_fetch_jobs(db: Connection, dsn: Callable[..., str]) -> None:
     apply_queue_grants(dsn())  # once more
     fetch = "procrastinate.procrastinate_fetch_job_v2(varchar[], bigint)"
     rows = db.execute(

@@ -1,4 +1,4 @@
-"""The sweep goes on whatever happens, and a process whose event loop hangs is ended."""
+"""The sweep and the readings outlive failures; a process whose event loop hangs is ended."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ asyncio.run(main())
 
 
 class SweepingDatabase(FakeDatabase):
-    """Also sweeps: each entry of `sweeps` is raised or returned, then nothing is found."""
+    """Also sweeps: each entry of `sweeps` is raised or returned, then a sweep without findings."""
 
     def __init__(self, sweeps: list[Any]) -> None:
         super().__init__(orders=1)
         self.sweeps = sweeps
 
-    async def call(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
+    async def call(self, function: str, **arguments: Any) -> list[Any]:
         if function != "sweep":
             return await super().call(function, **arguments)
         found = self.sweeps.pop(0) if self.sweeps else {"wakeups_queued": 0}
@@ -82,16 +82,16 @@ def make_engine(reconciler: Reconciler) -> Engine:
 
 
 @pytest.mark.parametrize(
-    ("what", "start"),
+    ("name", "start"),
     [
         ("looking up", lambda engine: engine.look_up_for_ever()),
         ("reconciling", lambda engine: engine.reconcile_for_ever(minutes=0.0001)),
     ],
 )
 def test_readings_outlive_failures_and_are_logged_without_secrets(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str, start: Any
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, start: Any
 ) -> None:
-    monkeypatch.setattr(engine_module, "LOOK_UP_SECONDS", (0.0, 0.01))
+    monkeypatch.setattr(engine_module, "FIRST_PAUSE_SECONDS", 0.01)
 
     async def main() -> None:
         reconciler = ReadingNothing(
@@ -102,10 +102,10 @@ def test_readings_outlive_failures_and_are_logged_without_secrets(
         reading.cancel()
 
     asyncio.run(main())
-    told = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert told == [
-        ("WARNING", f"{what} failed: OperationalError('gone')"),
-        ("ERROR", f"{what} failed: Refused('HTTP status 401: Invalid API Key ***')"),
+    logged = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert logged == [
+        ("WARNING", f"{name} failed: OperationalError('gone')"),
+        ("ERROR", f"{name} failed: Refused('HTTP status 401: Invalid API Key ***')"),
     ]
 
 
@@ -202,8 +202,8 @@ def test_the_sweep_outlives_failures(
 
 
 @pytest.mark.parametrize("sweeps", [[], [ConnectionError("gone")]], ids=["well", "badly"])
-def test_however_a_sweep_ends_it_wakes_the_pump(sweeps: list[Any]) -> None:
-    """A wakeup that was seen silences the others: nobody else may wake it."""
+def test_a_sweep_wakes_the_pump_whether_or_not_it_fails(sweeps: list[Any]) -> None:
+    """A pending wake-up keeps others from being queued: the sweep may be the only one to come."""
 
     async def main() -> None:
         database = SweepingDatabase(sweeps)
@@ -215,19 +215,19 @@ def test_however_a_sweep_ends_it_wakes_the_pump(sweeps: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "code"), [("time.sleep(60)", EXIT_HANGING), ("await asyncio.sleep(1)", 0)]
+    ("action", "code"), [("time.sleep(60)", EXIT_HANGING), ("await asyncio.sleep(1)", 0)]
 )
 def test_the_watchdog_ends_a_process_whose_loop_hangs_and_no_other(
-    launch: Callable[..., Worker], deed: str, code: int
+    launch: Callable[..., Worker], action: str, code: int
 ) -> None:
-    process = launch(("-c", WATCHED.format(deed)), database_url="", stripe="")
+    process = launch(("-c", WATCHED.format(action)), database_url="", stripe="")
     assert process.wait(seconds=50) == code
 
 
-def test_a_process_that_was_stopped_for_long_is_not_taken_for_hanging() -> None:
-    deed = "print(flush=True); await asyncio.to_thread(input); await asyncio.sleep(0.3)"
+def test_the_watchdog_spares_a_process_that_was_stopped_for_long() -> None:
+    action = "print(flush=True); await asyncio.to_thread(input); await asyncio.sleep(0.3)"
     with subprocess.Popen(
-        [sys.executable, "-c", WATCHED.format(deed)],
+        [sys.executable, "-c", WATCHED.format(action)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Errors of the database become exceptions that say what to do, and never tell a secret."""
+"""Errors of the database become exceptions by their reaction, and never contain a secret."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def raised(connection: Connection, sqlstate: str) -> Exception:
         ("SP401", errors.NotNow),
     ],
 )
-def test_the_third_character_of_class_sp_says_what_to_do(
+def test_the_third_character_of_class_sp_chooses_the_exception(
     connection: Connection, sqlstate: str, kind: type[errors.PayoutError]
 ) -> None:
     error = raised(connection, sqlstate)
@@ -49,12 +49,12 @@ def test_the_third_character_of_class_sp_says_what_to_do(
 
 
 @pytest.mark.parametrize("sqlstate", ["SP999", "23505", "P0001"])
-def test_other_errors_stay_what_they_are(connection: Connection, sqlstate: str) -> None:
+def test_other_errors_are_not_changed(connection: Connection, sqlstate: str) -> None:
     assert isinstance(raised(connection, sqlstate), psycopg.Error)
 
 
 @pytest.mark.parametrize(
-    ("sqlstate", "is_passing", "is_data_refused"),
+    ("sqlstate", "is_transient", "is_data_refused"),
     [
         ("08006", True, False),
         ("40001", True, False),
@@ -75,24 +75,24 @@ def test_other_errors_stay_what_they_are(connection: Connection, sqlstate: str) 
         ("42501", False, False),
     ],
 )
-def test_it_is_known_which_errors_pass_and_which_blame_the_values(
+def test_errors_are_transient_or_blame_the_values_by_their_sqlstate(
     connection: Connection,
     sqlstate: str,
-    is_passing: bool,
+    is_transient: bool,
     is_data_refused: bool,
 ) -> None:
     error = raised(connection, sqlstate)
-    assert errors.is_passing(error) is is_passing
+    assert errors.is_transient(error) is is_transient
     assert errors.is_data_refused(error) is is_data_refused
 
 
-def test_a_lost_connection_passes_and_a_closed_pool_does_not() -> None:
-    assert errors.is_passing(psycopg.OperationalError("the connection is lost"))
-    assert errors.is_passing(PoolTimeout("none to be had"))
-    assert not errors.is_passing(PoolClosed("we are leaving"))
+def test_a_lost_connection_is_transient_and_a_closed_pool_is_not() -> None:
+    assert errors.is_transient(psycopg.OperationalError("the connection is lost"))
+    assert errors.is_transient(PoolTimeout("no connection is free"))
+    assert not errors.is_transient(PoolClosed("we are leaving"))
 
 
-def test_values_that_cannot_even_be_written_are_refused_values() -> None:
+def test_values_that_cannot_be_encoded_count_as_refused() -> None:
     assert errors.is_data_refused(psycopg.DataError("NUL"))
     with pytest.raises(TypeError) as caught:
         json.dumps(object())
@@ -109,15 +109,15 @@ def test_values_that_cannot_even_be_written_are_refused_values() -> None:
     ],
 )
 def test_secrets_are_struck_out(hide: Callable[[str], str]) -> None:
-    told = errors.redact(hide("hidden"))
-    assert "***" in told
-    assert "hidden" not in told
-    assert CANARY not in told
+    shown = errors.redact(hide("hidden"))
+    assert "***" in shown
+    assert "hidden" not in shown
+    assert CANARY not in shown
 
 
-def test_what_is_no_secret_stays() -> None:
-    told = "transfer 12: task_id is at risk_level 3: see https://stripe.com/docs (12:30)"
-    assert errors.redact(told) == told
+def test_text_without_a_secret_is_kept() -> None:
+    text = "transfer 12: task_id is at risk_level 3: see https://stripe.com/docs (12:30)"
+    assert errors.redact(text) == text
 
 
 def test_every_reaction_of_the_list_of_codes_has_its_exception() -> None:

@@ -1,4 +1,4 @@
-"""The log holds up nothing, tells no secret, and loses lines rather than time."""
+"""The log delays nothing, contains no secret, and loses lines rather than time."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def test_secrets_are_struck_out_of_messages_and_tracebacks() -> None:
         "import warnings; warnings.warn(key)\n"
         "logs.finish(lines)"
     )
-    told = run(code).stderr
-    assert "ValueError" in told
-    assert told.count("***") >= 4
-    assert CANARY not in told
-    assert "hidden" not in told
+    logged = run(code).stderr
+    assert "ValueError" in logged
+    assert logged.count("***") >= 4
+    assert CANARY not in logged
+    assert "hidden" not in logged
 
 
-def test_a_reader_that_does_not_read_holds_up_nothing() -> None:
+def test_a_reader_that_does_not_read_delays_nothing() -> None:
     code = (
         "import os\n"
         "for n in range(20_000): logging.getLogger('x').error('%d %s', n, 'a' * 200)\n"

@@ -6,6 +6,15 @@ import io
 
 import pytest
 from payout_engine.progress import Progress
+from payout_engine.rows import ReconcileRun
+
+RUN: ReconcileRun = {
+    "reconcile_run_id": 1,
+    "query": {},
+    "starting_after": None,
+    "transfers_seen": 100,
+    "transfers_expected": 1000,
+}
 
 
 class Terminal(io.StringIO):
@@ -18,10 +27,16 @@ def show(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) 
     now = 100.0
     monkeypatch.setattr("payout_engine.progress.time.monotonic", lambda: now)
     with Progress(output) as line:
-        line.show({"transfers_seen": 100, "transfers_expected": 1000})
+        line.show(RUN)
         for number, second in enumerate(seconds, start=1):
             now = 100.0 + second
-            line.show({"transfers_seen": 100 + 200 * number})
+            line.show(
+                {
+                    "transfers_seen": 100 + 200 * number,
+                    "discrepancies_found": 0,
+                    "is_finished": False,
+                }
+            )
     return output.getvalue()
 
 
@@ -44,5 +59,5 @@ def test_one_line_that_moves_in_a_terminal_and_is_gone_at_the_end(
 
 
 def test_more_than_was_expected_fills_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = show(io.StringIO(), monkeypatch, *[9] * 5, 20)
-    assert told.splitlines()[-1].startswith(f"[{'#' * 30}] 1,300 of about 1,000")
+    shown = show(io.StringIO(), monkeypatch, *[9] * 5, 20)
+    assert shown.splitlines()[-1].startswith(f"[{'#' * 30}] 1,300 of about 1,000")

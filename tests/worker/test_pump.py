@@ -1,4 +1,4 @@
-"""The pump keeps its slots full, claims no more than it can send, and leaves nothing unreported."""
+"""The pump keeps its slots full, claims no more than it can send, and reports every outcome."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from payout_engine.errors import NotNow
-from payout_engine.pump import SECOND_LOOK_SECONDS, Pump
+from payout_engine.pump import SECOND_CLAIM_SECONDS, Pump
 from payout_engine.reporter import Reporter
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter
 from payout_engine_sandbox.stripe_double import Gate, StripeDouble
@@ -31,7 +31,7 @@ def numbers(database: FakeDatabase) -> list[int]:
     return sorted(outcome["payout_transfer_id"] for outcome in database.reported)
 
 
-def test_everything_that_is_due_is_sent_once_and_reported_once() -> None:
+def test_every_due_transfer_is_sent_once_and_reported_once() -> None:
     async def main() -> None:
         database = FakeDatabase(orders=250)
         async with (
@@ -49,15 +49,15 @@ def test_everything_that_is_due_is_sent_once_and_reported_once() -> None:
     asyncio.run(main())
 
 
-def test_no_more_is_under_way_than_there_are_slots() -> None:
+def test_there_are_never_more_requests_under_way_than_slots() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=100), FakeAdapter()
-        adapter.gate.clear()
+        adapter.may_answer.clear()
         async with make_pump(database, adapter, max_in_flight=8) as pump:
             await pump.drain(seconds=0.2)
             assert adapter.under_way == 8
             assert len(database.due) == 92
-            adapter.gate.set()
+            adapter.may_answer.set()
             await database.is_quiet.wait()
         assert adapter.most_under_way == 8
         assert all(0 < claim["p_limit"] <= 2 for claim in database.claims)
@@ -88,12 +88,12 @@ def test_a_slot_is_filled_again_while_others_are_still_under_way() -> None:
 def test_a_wakeup_returns_when_everything_is_claimed_though_answers_are_missing() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=3), FakeAdapter()
-        adapter.gate.clear()
+        adapter.may_answer.clear()
         async with make_pump(database, adapter) as pump:
             await asyncio.wait_for(pump.drain(), timeout=5)
             assert adapter.under_way == 3
             assert database.reports == []
-            adapter.gate.set()
+            adapter.may_answer.set()
         assert numbers(database) == [1, 2, 3]
 
     asyncio.run(main())
@@ -102,18 +102,18 @@ def test_a_wakeup_returns_when_everything_is_claimed_though_answers_are_missing(
 def test_a_wakeup_is_bounded_and_the_pump_goes_on_without_it() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=9), FakeAdapter()
-        adapter.gate.clear()
+        adapter.may_answer.clear()
         async with make_pump(database, adapter, max_in_flight=4) as pump:
             await pump.drain(seconds=0.1)
             assert database.due
-            adapter.gate.set()
+            adapter.may_answer.set()
             await database.is_quiet.wait()
         assert len(database.reported) == 9
 
     asyncio.run(main())
 
 
-def test_what_commits_just_after_a_wakeup_was_answered_is_found_by_a_second_look() -> None:
+def test_a_transfer_committed_just_after_a_wakeup_was_served_is_claimed_by_a_second_claim() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(), FakeAdapter()
         async with make_pump(database, adapter) as pump:
@@ -125,18 +125,18 @@ def test_what_commits_just_after_a_wakeup_was_answered_is_found_by_a_second_look
     asyncio.run(main())
 
 
-def test_a_pump_that_no_wakeup_woke_looks_once() -> None:
+def test_a_pump_woken_without_a_wakeup_job_claims_once() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(), FakeAdapter()
         async with make_pump(database, adapter) as pump:
-            pump.ring()
-            await asyncio.sleep(3 * SECOND_LOOK_SECONDS)
+            pump.wake()
+            await asyncio.sleep(3 * SECOND_CLAIM_SECONDS)
         assert len(database.claims) == 1
 
     asyncio.run(main())
 
 
-def test_a_wakeup_is_answered_only_by_a_claim_that_began_after_it_rang() -> None:
+def test_a_wakeup_is_served_only_by_a_claim_that_began_after_it_came() -> None:
     async def main() -> None:
         database = FakeDatabase()
         claims = [(asyncio.Event(), asyncio.Event()) for _ in range(2)]
@@ -248,7 +248,7 @@ def test_one_claim_fails_and_the_next_serves_the_wakeup() -> None:
     asyncio.run(main())
 
 
-def test_a_refusal_for_now_is_not_insisted_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_claim_that_is_refused_for_now_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         database = FakeDatabase(orders=1)
 
@@ -298,17 +298,17 @@ def test_one_payout_job_is_carried_to_its_end() -> None:
     asyncio.run(main())
 
 
-def test_closing_claims_no_more_but_finishes_and_reports_what_is_under_way() -> None:
+def test_closing_claims_no_more_but_finishes_and_reports_requests_under_way() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=20), FakeAdapter()
-        adapter.gate.clear()
+        adapter.may_answer.clear()
         async with make_pump(database, adapter, max_in_flight=4) as pump:
             wakeup = asyncio.create_task(pump.drain())
             while adapter.under_way < 4:
                 await asyncio.sleep(0)
             closing = asyncio.create_task(pump.close())
             await wakeup
-            adapter.gate.set()
+            adapter.may_answer.set()
             await closing
         assert numbers(database) == [1, 2, 3, 4]
         assert len(database.due) == 16
@@ -316,10 +316,10 @@ def test_closing_claims_no_more_but_finishes_and_reports_what_is_under_way() -> 
     asyncio.run(main())
 
 
-def test_what_does_not_finish_within_the_grace_is_reported_as_unknown() -> None:
+def test_a_request_that_does_not_finish_within_the_grace_is_reported_as_unknown() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=2), FakeAdapter()
-        adapter.gate.clear()
+        adapter.may_answer.clear()
         async with make_pump(database, adapter) as pump:
             await pump.drain()
             began_at = time.monotonic()
@@ -330,7 +330,7 @@ def test_what_does_not_finish_within_the_grace_is_reported_as_unknown() -> None:
     asyncio.run(main())
 
 
-def test_a_stopped_pump_answers_wakeups_at_once_and_claims_nothing() -> None:
+def test_a_stopped_pump_serves_wakeups_at_once_and_claims_nothing() -> None:
     async def main() -> None:
         database = FakeDatabase(orders=1)
         async with make_pump(database, FakeAdapter()) as pump:
@@ -341,10 +341,10 @@ def test_a_stopped_pump_answers_wakeups_at_once_and_claims_nothing() -> None:
     asyncio.run(main())
 
 
-def test_an_order_of_an_unknown_shape_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_order_of_an_unknown_shape_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         database = FakeDatabase(orders=2)
-        del database.due[0]["deadline_seconds"]
+        database.due[0].pop("deadline_seconds")  # type: ignore[misc]
         async with (
             StripeDouble() as double,
             StripePayoutAdapter(api_key=CANARY, api_base=double.url) as adapter,

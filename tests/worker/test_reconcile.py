@@ -1,4 +1,4 @@
-"""The reconciler reads every page once, one after the other, and repeats what may pass."""
+"""The reconciler reads every page once, one after the other, and repeats transient failures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from payout_engine import reconcile
 from payout_engine.errors import BadArgument
 from payout_engine.reconcile import Reconciler
+from payout_engine.rows import ReconcileReport, ReconcileRun
 from payout_engine.stripe_payout_adapter import Page, Refused, StripePayoutAdapter, Unreadable
 from tests.worker.fakes import CANARY, FakeListings, RecordingDatabase, bad_argument
 
@@ -87,7 +88,7 @@ def test_look_ups_are_claimed_until_fewer_are_due_than_were_asked_for() -> None:
     assert len(database.arguments("report_lookup_page")) == 4
 
 
-def test_nothing_due_costs_one_call_and_no_request() -> None:
+def test_without_due_look_ups_there_is_one_call_and_no_request() -> None:
     database = RecordingDatabase(claim_lookups=[[]])
     adapter = FakeListings()
     asyncio.run(make(database, adapter).look_up())
@@ -95,7 +96,7 @@ def test_nothing_due_costs_one_call_and_no_request() -> None:
 
 
 @pytest.mark.parametrize(("verdict", "level"), [("ok", "INFO"), ("alarm", "ERROR")])
-def test_what_a_look_up_decided_is_logged_and_an_alarm_at_error(
+def test_the_verdict_of_a_look_up_is_logged_and_an_alarm_at_error(
     caplog: pytest.LogCaptureFixture, verdict: str, level: str
 ) -> None:
     caplog.set_level("INFO")
@@ -107,7 +108,7 @@ def test_what_a_look_up_decided_is_logged_and_an_alarm_at_error(
     assert record.getMessage() == f"looked for transfer 70 -> {verdict}, parked"
 
 
-def test_a_look_up_that_fails_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_look_up_that_fails_delays_no_other(caplog: pytest.LogCaptureFixture) -> None:
     database = RecordingDatabase(
         claim_lookups=[[lookup(1, {}), lookup(2, {})]], report_lookup_page=[[INCOMPLETE]]
     )
@@ -186,11 +187,11 @@ def test_reversals_that_do_not_add_up_are_left_to_the_next_time() -> None:
 # Runs.
 
 
-def test_a_run_goes_on_where_it_was_left_and_tells_its_progress() -> None:
+def test_a_run_goes_on_where_it_was_left_and_shows_its_progress() -> None:
     begun = BEGUN | {"starting_after": "tr_9"}
     database = RecordingDatabase(begin_reconcile=[[begun]], report_reconcile_page=[[FINISHED]])
     adapter = FakeListings(LAST)
-    seen: list[dict[str, Any]] = []
+    seen: list[ReconcileRun | ReconcileReport] = []
     assert asyncio.run(make(database, adapter).reconcile(seen.append)) == FINISHED
     assert seen == [begun, FINISHED]
     assert adapter.asked == [("/v1/transfers", {"created": {"gte": 1}, "starting_after": "tr_9"})]
@@ -207,7 +208,7 @@ def test_a_run_goes_on_where_it_was_left_and_tells_its_progress() -> None:
 
 
 @pytest.mark.parametrize(("found", "level"), [(0, "INFO"), (2, "WARNING")])
-def test_what_a_run_found_is_logged_and_a_discrepancy_at_warning(
+def test_the_end_of_a_run_is_logged_and_at_warning_with_discrepancies(
     caplog: pytest.LogCaptureFixture, found: int, level: str
 ) -> None:
     caplog.set_level("INFO")
@@ -221,7 +222,7 @@ def test_what_a_run_found_is_logged_and_a_discrepancy_at_warning(
     assert record.getMessage() == f"compared 3 transfers of Stripe's: {found} discrepancies"
 
 
-def test_who_falls_behind_another_process_goes_on_where_that_one_is() -> None:
+def test_a_process_that_falls_behind_another_goes_on_where_that_one_is() -> None:
     database = RecordingDatabase(
         begin_reconcile=[[BEGUN], [BEGUN | {"starting_after": "tr_2"}]],
         report_reconcile_page=[bad_argument("the cursor expected is tr_2"), [FINISHED]],
@@ -231,7 +232,7 @@ def test_who_falls_behind_another_process_goes_on_where_that_one_is() -> None:
     assert adapter.asked[1][1]["starting_after"] == "tr_2"
 
 
-def test_who_outlives_a_restore_goes_on_with_the_run_that_has_the_number_now() -> None:
+def test_after_a_restore_a_process_goes_on_with_the_run_that_has_the_number_now() -> None:
     whole = BEGUN | {"query": {"created": {"gte": 0}}}
     database = RecordingDatabase(
         begin_reconcile=[[BEGUN], [whole]],
@@ -251,7 +252,7 @@ def test_a_page_that_is_refused_for_another_reason_is_raised() -> None:
 
 
 def everything(**answers: list[Any]) -> RecordingDatabase:
-    """A database with something to read of each kind; keyword arguments change an answer."""
+    """Return a database with something to read of each kind; keyword arguments change an answer."""
     return RecordingDatabase(
         **{
             "claim_lookups": [[lookup(1, {})]],
@@ -319,7 +320,7 @@ def test_a_comparison_that_fails_is_raised() -> None:
         Unreadable("half a page"),
     ],
 )
-def test_a_page_that_fails_in_passing_is_read_again(failure: Exception) -> None:
+def test_a_page_with_a_transient_failure_is_read_again(failure: Exception) -> None:
     database = RecordingDatabase(
         next_events_query=[[{"query": {}}]], report_events_page=[[{"events_new": 0}]]
     )
@@ -338,7 +339,7 @@ def test_a_page_that_keeps_failing_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 302])
-def test_what_is_refused_for_good_is_not_read_again(status: int) -> None:
+def test_a_page_that_is_refused_for_good_is_not_read_again(status: int) -> None:
     adapter = FakeListings(Refused(status, "no"))
     database = RecordingDatabase(next_events_query=[[{"query": {}}]])
     with pytest.raises(Refused, match=f"HTTP status {status}"):

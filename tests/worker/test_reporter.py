@@ -12,20 +12,20 @@ from psycopg import errors as sqlstates
 
 from payout_engine import reporter as reporter_module
 from payout_engine.reporter import Reporter, describe, log_reported
-from payout_engine.stripe_payout_adapter import Outcome
+from payout_engine.rows import Outcome, Report
 from tests.worker.fakes import FakeDatabase
 
 
-def make_outcome(number: int, **changes: object) -> Outcome:
-    return {
+def make_outcome(number: int, **changes: Any) -> Outcome:
+    outcome: Any = {
         "payout_transfer_id": number,
         "generation": 1,
         "attempt": 1,
         "signal": "response",
         "http_status": 200,
         "stripe_transfer_id": f"tr_{number}",
-        **changes,
     }
+    return outcome | changes  # type: ignore[no-any-return]
 
 
 def report(database: FakeDatabase, outcomes: list[Outcome]) -> Reporter:
@@ -42,7 +42,7 @@ def report(database: FakeDatabase, outcomes: list[Outcome]) -> Reporter:
 
 
 def refuse(error: Exception, *, times: int = 10**9, numbers: set[int] | None = None) -> Any:
-    """Return an `on_report` that raises, for calls that have one of these transfers in them."""
+    """Return an `on_report` that raises for calls with one of these transfers."""
     left = times
 
     async def on_report(outcomes: list[Outcome]) -> None:
@@ -55,14 +55,14 @@ def refuse(error: Exception, *, times: int = 10**9, numbers: set[int] | None = N
     return on_report
 
 
-def test_outcomes_that_fall_together_share_one_call() -> None:
+def test_outcomes_that_come_together_share_one_call() -> None:
     database = FakeDatabase()
     reporter = report(database, [make_outcome(number) for number in range(40)])
     assert [len(outcomes) for outcomes in database.reports] == [40]
     assert reporter.unreported == 0
 
 
-def test_what_comes_while_a_report_is_under_way_shares_the_next() -> None:
+def test_outcomes_that_come_during_a_report_share_the_next() -> None:
     async def main() -> None:
         database = FakeDatabase()
         entered, leave = asyncio.Event(), asyncio.Event()
@@ -85,7 +85,7 @@ def test_what_comes_while_a_report_is_under_way_shares_the_next() -> None:
     asyncio.run(main())
 
 
-def test_a_large_heap_is_reported_in_bounded_calls() -> None:
+def test_many_outcomes_are_reported_in_bounded_calls() -> None:
     database = FakeDatabase()
     report(database, [make_outcome(number) for number in range(1201)])
     assert [len(outcomes) for outcomes in database.reports] == [500, 500, 201]
@@ -95,7 +95,7 @@ def test_a_large_heap_is_reported_in_bounded_calls() -> None:
     "error",
     [sqlstates.UntranslatableCharacter("x"), sqlstates.CheckViolation("x"), TypeError("x")],
 )
-def test_an_outcome_that_is_refused_is_reported_plainly_and_holds_up_no_other(
+def test_a_refused_outcome_is_reported_plainly_and_delays_no_other(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = FakeDatabase()
@@ -128,7 +128,7 @@ def test_an_outcome_that_is_refused_is_reported_plainly_and_holds_up_no_other(
 def test_the_plain_form_claims_no_answer_where_there_was_none(signal: str) -> None:
     database = FakeDatabase()
     database.on_report = refuse(psycopg.DataError("NUL"), times=1)
-    outcome = {
+    outcome: Outcome = {
         "payout_transfer_id": 1,
         "generation": 1,
         "attempt": 1,
@@ -140,7 +140,7 @@ def test_the_plain_form_claims_no_answer_where_there_was_none(signal: str) -> No
     assert database.reported == [outcome]
 
 
-def test_an_outcome_that_is_refused_even_plainly_is_given_up_and_called_out(
+def test_an_outcome_that_is_refused_even_plainly_is_given_up_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     database = FakeDatabase()
@@ -186,9 +186,9 @@ def test_closing_gives_up_after_its_time_and_says_how_many_are_left(
     assert "1 outcomes could not be reported" in caplog.text
 
 
-def test_a_teller_that_fails_loses_no_outcome() -> None:
+def test_a_callback_that_fails_loses_no_outcome() -> None:
     async def main() -> None:
-        def on_reported(outcome: Outcome, row: object) -> None:
+        def on_reported(outcome: Outcome, report: Report) -> None:
             raise BrokenPipeError
 
         database = FakeDatabase()
@@ -202,11 +202,11 @@ def test_a_teller_that_fails_loses_no_outcome() -> None:
     asyncio.run(main())
 
 
-def test_an_outcome_that_the_database_does_not_answer_is_called_out(
+def test_an_outcome_without_an_answer_of_the_database_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Silent(FakeDatabase):
-        async def _report(self, outcomes: list[Outcome]) -> list[dict[str, Any]]:
+        async def _report(self, outcomes: list[Outcome]) -> list[Report]:
             return (await super()._report(outcomes))[1:]
 
     reporter = report(Silent(), [make_outcome(1), make_outcome(2)])
@@ -217,7 +217,14 @@ def test_an_outcome_that_the_database_does_not_answer_is_called_out(
 
 
 def test_an_alarm_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    log_reported(make_outcome(7), {"verdict": "alarm", "state": "parked"})
+    alarm: Report = {
+        "payout_transfer_id": 7,
+        "generation": 1,
+        "attempt": 1,
+        "verdict": "alarm",
+        "state": "parked",
+    }
+    log_reported(make_outcome(7), alarm)
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert record.message == (
@@ -225,6 +232,5 @@ def test_an_alarm_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> Non
     )
 
 
-def test_what_is_logged_has_no_line_breaks() -> None:
-    told = describe(make_outcome(1, stripe_transfer_id=None, detail="a\nb"))
-    assert "\n" not in told
+def test_a_logged_outcome_has_no_line_breaks() -> None:
+    assert "\n" not in describe(make_outcome(1, stripe_transfer_id=None, detail="a\nb"))

@@ -1,4 +1,4 @@
-"""Settings are read once, and what is wrong with them is said in a sentence without the secret."""
+"""Settings are read once, and a wrong one is named in a sentence without the secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_database_and_a_key_are_enough() -> None:
 
 
 @pytest.mark.parametrize(("text", "minutes"), [("0", 0), ("5", 5), (" ", 60)])
-def test_how_often_everything_is_compared_may_be_said(text: str, minutes: int) -> None:
+def test_the_interval_of_the_comparison_can_be_set(text: str, minutes: int) -> None:
     settings = Settings.read({**GOOD, "PAYOUT_RECONCILE_MINUTES": text})
     assert settings.reconcile_minutes == minutes
 
@@ -50,7 +50,7 @@ def test_the_mode_of_a_key_is_read_from_its_prefix(
     assert settings.is_livemode is is_livemode
 
 
-def test_the_key_may_lie_in_a_file(tmp_path: Path) -> None:
+def test_the_key_may_be_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{CANARY}\n")
     environment = {"DATABASE_URL": "postgresql:///db", "STRIPE_API_KEY_FILE": str(file)}
@@ -93,7 +93,7 @@ def test_stripe_may_be_elsewhere_but_unencrypted_only_on_loopback(base: str) -> 
         ({"PAYOUT_CLAIM_LIMIT": "many"}, "PAYOUT_CLAIM_LIMIT must be a whole number from 1"),
     ],
 )
-def test_what_is_wrong_is_named(changes: dict[str, str], message: str) -> None:
+def test_a_wrong_setting_is_named(changes: dict[str, str], message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
         Settings.read({**GOOD, **changes})
     assert CANARY not in str(caught.value)

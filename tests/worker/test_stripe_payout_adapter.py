@@ -1,4 +1,4 @@
-"""The adapter sends each order at most once, and says no more than it knows of it afterwards."""
+"""The adapter sends each order at most once, and its outcome claims no more than is known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from payout_engine.stripe_payout_adapter import (
 from payout_engine_sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
 from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
 
-Outcome = dict[str, Any]
+Fields = dict[str, Any]
 ANSWER = {
     "id": "tr_1",
     "object": "transfer",
@@ -56,17 +56,18 @@ async def adapter_for(base: str, **options: Any) -> AsyncIterator[StripePayoutAd
         yield adapter
 
 
-async def send(adapter: StripePayoutAdapter, **changes: object) -> Outcome:
-    outcome = await adapter.send(make_order(**changes), claimed_at=boot_seconds())  # type: ignore[arg-type]
+async def send(adapter: StripePayoutAdapter, **changes: object) -> Fields:
+    outcome: Any = await adapter.send(make_order(**changes), claimed_at=boot_seconds())  # type: ignore[arg-type]
     assert CANARY not in repr(outcome)
     assert json.loads(json.dumps(outcome)) == outcome
-    return outcome
+    fields: Fields = outcome
+    return fields
 
 
-def send_to(answer: bytes, **changes: object) -> Outcome:
+def send_to(answer: bytes, **changes: object) -> Fields:
     """Return the outcome of an order whose request is answered by these bytes."""
 
-    async def main() -> Outcome:
+    async def main() -> Fields:
         async with (
             raw_server(answer) as server,
             adapter_for(f"http://127.0.0.1:{server.port}") as adapter,
@@ -76,10 +77,10 @@ def send_to(answer: bytes, **changes: object) -> Outcome:
     return asyncio.run(main())
 
 
-# What was answered.
+# Answers.
 
 
-def test_a_paid_transfer_is_reported_with_all_that_stripe_said_of_it() -> None:
+def test_a_paid_transfer_is_reported_with_every_field_of_the_answer() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         outcome = await send(adapter)
         [transfer] = double.transfers()
@@ -244,7 +245,7 @@ def test_strings_are_made_fit_for_the_database() -> None:
     assert outcome["destination"] == "a" * 500
 
 
-# What is unreadable: a status came, and no whole JSON object with it.
+# Unreadable answers: a status came, and no whole JSON object with it.
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ def test_a_redirect_is_not_followed_so_that_the_secret_goes_nowhere_else() -> No
     asyncio.run(main())
 
 
-# What got no answer: bytes may have left.
+# No answer: bytes may have left.
 
 
 @pytest.mark.parametrize(
@@ -351,7 +352,7 @@ def test_a_server_that_closes_in_the_middle_of_the_request_leaves_it_unknown() -
     asyncio.run(main())
 
 
-def test_a_send_that_is_cancelled_still_says_what_is_known() -> None:
+def test_a_cancelled_send_still_returns_its_outcome() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         gate = Gate()
         double.inject("answer_delayed", hold_after=gate)
@@ -365,7 +366,7 @@ def test_a_send_that_is_cancelled_still_says_what_is_known() -> None:
     run(test)
 
 
-# What was not sent.
+# Not sent.
 
 
 def test_a_refused_connection_is_not_sent() -> None:
@@ -393,7 +394,7 @@ def test_a_name_that_does_not_resolve_is_not_sent() -> None:
     asyncio.run(main())
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_sent_to() -> None:
+def test_nothing_is_sent_to_a_server_with_an_untrusted_certificate() -> None:
     async def main() -> None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
@@ -409,7 +410,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_sent_to() -> None:
     asyncio.run(main())
 
 
-def test_a_server_that_speaks_no_tls_is_not_sent_to() -> None:
+def test_nothing_is_sent_to_a_server_without_tls() -> None:
     async def main() -> None:
         async with (
             raw_server(b"no\r\n\r\n") as server,
@@ -433,7 +434,7 @@ def test_an_order_without_a_key_is_not_sent_because_the_sdk_would_invent_one() -
     run(test)
 
 
-def test_a_key_that_is_no_header_is_not_sent() -> None:
+def test_an_order_whose_key_cannot_be_a_header_is_not_sent() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         outcome = await send(adapter, idempotency_key="a\r\nStripe-Account: acct_2")
         assert outcome["signal"] == "not_sent"
@@ -446,7 +447,7 @@ def test_a_lease_that_leaves_no_time_for_the_deadline_is_not_sent() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         too_late = await adapter.send(make_order(), claimed_at=boot_seconds() - 10.0)
         assert too_late["signal"] == "not_sent"
-        assert too_late["detail"].startswith("LeaseTooOld: too late to begin by 0.")
+        assert str(too_late["detail"]).startswith("LeaseTooOld: too late to begin by 0.")
         assert double.requests == []
         in_time = await adapter.send(make_order(), claimed_at=boot_seconds() - 9.0)
         assert in_time["signal"] == "response"
@@ -455,7 +456,7 @@ def test_a_lease_that_leaves_no_time_for_the_deadline_is_not_sent() -> None:
 
 
 def test_a_process_that_was_stopped_after_it_connected_sends_nothing() -> None:
-    """The clock jumps once the connection stands: so it does for SIGSTOP and SIGCONT."""
+    """The clock jumps once the connection stands, as with SIGSTOP and SIGCONT."""
 
     async def main() -> None:
         now = boot_seconds()
@@ -472,7 +473,7 @@ def test_a_process_that_was_stopped_after_it_connected_sends_nothing() -> None:
 
 @pytest.mark.parametrize("is_reused", [False, True])
 def test_the_lease_is_checked_before_the_first_byte_of_the_request(is_reused: bool) -> None:
-    """Proves what the adapter relies on in aiohttp: headers wait for the body's first write."""
+    """The adapter relies on this in aiohttp: headers wait for the body's first write."""
 
     async def main() -> None:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -511,7 +512,7 @@ def test_the_lease_is_checked_before_the_first_byte_of_the_request(is_reused: bo
     asyncio.run(main())
 
 
-# What must not happen on the way.
+# The way to Stripe and back.
 
 
 def test_the_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,7 +542,7 @@ def test_cookies_are_not_kept() -> None:
     asyncio.run(main())
 
 
-def test_a_secret_that_comes_back_is_struck_out() -> None:
+def test_a_secret_in_an_answer_is_struck_out() -> None:
     error = {"error": {"message": f"No such key: {CANARY}", "code": CANARY}}
     outcome = send_to(http_answer(json.dumps(error).encode(), status="401 Unauthorized"))
     assert outcome["error_message"] == "No such key: ***"
@@ -560,7 +561,7 @@ def test_requests_share_connections_and_stay_within_the_limit() -> None:
     run(test)
 
 
-def test_the_money_arrives_once_when_a_late_answer_is_sent_for_again() -> None:
+def test_the_money_arrives_once_when_a_late_request_is_sent_again() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         gate = Gate()
         double.inject("slow", hold_before=gate, execution_seconds=0.0)
@@ -578,7 +579,7 @@ def test_the_money_arrives_once_when_a_late_answer_is_sent_for_again() -> None:
     run(test)
 
 
-# Whose key it is.
+# The account of the key.
 
 
 def test_the_account_of_the_key_is_known() -> None:
@@ -592,7 +593,7 @@ def test_the_account_of_the_key_is_known() -> None:
     run(test)
 
 
-def test_a_key_that_stripe_does_not_take_is_told_without_the_key() -> None:
+def test_the_error_for_a_refused_key_does_not_contain_the_key() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         double.revoke_key(api_key=CANARY)
         with pytest.raises(AccountUnknown, match=r"HTTP status 401: Invalid API Key") as caught:
@@ -602,7 +603,7 @@ def test_a_key_that_stripe_does_not_take_is_told_without_the_key() -> None:
     run(test)
 
 
-def test_until_stripe_tells_the_account_it_is_asked_again() -> None:
+def test_stripe_is_asked_for_the_account_until_it_answers() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         double.inject("missing_id", method="GET", path="/v1/account")
         with pytest.raises(AccountUnknown, match="the account has no id"):
@@ -677,7 +678,7 @@ def test_a_list_does_not_wait_for_transfers_under_way() -> None:
         ),
     ],
 )
-def test_what_is_no_page_of_a_list_raises_what_came_back(
+def test_an_answer_that_is_no_page_of_a_list_is_raised(
     answer: bytes, error: type[Exception], message: str
 ) -> None:
     async def main() -> None:

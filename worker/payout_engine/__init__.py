@@ -1,4 +1,4 @@
-"""The thin worker: it carries orders from Postgres to Stripe and answers back.
+"""The thin worker: it carries requests from Postgres to Stripe and reports the answers.
 
-It decides nothing; what is due, what is sent and what an answer means is SQL (`procedures/`).
+It decides nothing: SQL (`procedures/`) says which transfers are due and judges each answer.
 """

@@ -1,7 +1,7 @@
-"""The procrastinate app: its worker hears the doorbells, and the engine runs beside it.
+"""The procrastinate app: its worker takes the wake-up jobs, and the engine runs beside it.
 
-`payout-engine worker` and the plain ``procrastinate --app=worker.app.app worker`` both run it; the
-plain one ends when the database restarts, so a service manager must start it again.
+`payout-engine worker` and the plain ``procrastinate --app=payout_engine.app.app worker`` both run
+it; the plain one ends when the database restarts, so a service manager must start it again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from procrastinate.app import WorkerOptions
 from psycopg_pool import AsyncConnectionPool
 
 from payout_engine import errors
-from payout_engine.database import Place, connection_string, wait_for
+from payout_engine.backoff import Backoff
+from payout_engine.database import Login, connection_string, wait_for_database
 from payout_engine.engine import Engine, run_engine
 from payout_engine.settings import Settings, database_url
 from payout_engine.stripe_payout_adapter import AccountUnknown
@@ -27,19 +28,19 @@ from payout_engine.stripe_payout_adapter import AccountUnknown
 logger = logging.getLogger(__name__)
 
 QUEUE: Final = "payouts"
-PAUSE_SECONDS: Final = 1.0
-LONGEST_PAUSE_SECONDS: Final = 5.0
+# A run of the queue's worker that lasted longer than this counts as a success.
+LASTING_SECONDS: Final = 60.0
 
 
 class PayoutApp(App):
-    """procrastinate's App, whose worker carries payouts."""
+    """procrastinate's App with an engine that its tasks wake."""
 
     async def run_worker_async(self, **options: Unpack[WorkerOptions]) -> None:
         """Run the engine, with the settings of the environment, and a worker that wakes it."""
         async with run_engine(Settings.read(os.environ)) as engine:
-            await self.hear_bells(engine, **options)
+            await self.listen(engine, **options)
 
-    async def hear_bells(self, engine: Engine, **options: Unpack[WorkerOptions]) -> None:
+    async def listen(self, engine: Engine, **options: Unpack[WorkerOptions]) -> None:
         """Run procrastinate's worker until it is stopped, or ends by itself."""
         options["additional_context"] = {"engine": engine}
         await super().run_worker_async(**options)
@@ -84,7 +85,7 @@ app = PayoutApp(
 async def run_until_stopped(settings: Settings) -> None:
     """Carry payouts until SIGTERM or SIGINT, whatever the database does meanwhile.
 
-    What is under way is finished and reported first; a second signal ends the process at once.
+    Requests under way are finished and reported first; a second signal ends the process at once.
     Raises NotReady, once the database is there, if no worker can do its work in it.
     """
     stop = asyncio.Event()
@@ -98,18 +99,18 @@ async def run_until_stopped(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    looking = asyncio.create_task(wait_for(settings.database_url))
+    connecting = asyncio.create_task(wait_for_database(settings.database_url))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([looking, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if not looking.done():
-        looking.cancel()
+    await asyncio.wait([connecting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not connecting.done():
+        connecting.cancel()
         return
-    place = looking.result()
-    place.check_worker()
+    login = connecting.result()
+    login.check_worker()
     async with run_engine(settings) as engine:
         beside = [
-            asyncio.create_task(_introduce(settings, place, engine)),
-            asyncio.create_task(_hear_bells_for_ever(engine)),
+            asyncio.create_task(_log_start(settings, login, engine)),
+            asyncio.create_task(_listen_for_ever(engine)),
         ]
         await stopping
         engine.pump.stop()
@@ -118,33 +119,34 @@ async def run_until_stopped(settings: Settings) -> None:
         await asyncio.wait(beside, timeout=5)
 
 
-async def _introduce(settings: Settings, place: Place, engine: Engine) -> None:
-    """Log who works for whom, in one line."""
+async def _log_start(settings: Settings, login: Login, engine: Engine) -> None:
+    """Log version, database, Stripe account and mode, in one line."""
     try:
         account = await engine.adapter.account_id()
-    except AccountUnknown:  # claims and look-ups tell why
+    except AccountUnknown:  # claims and look-ups log the reason
         account = "unknown"
     logger.info(
         "payout-engine %s: database %s as %s, Stripe account %s in %s mode",
         version("payout-engine"),
-        place.name,
-        place.login,
+        login.database,
+        login.role,
         account,
         settings.key_mode,
     )
 
 
-async def _hear_bells_for_ever(engine: Engine) -> None:
+async def _listen_for_ever(engine: Engine) -> None:
     """Run procrastinate's worker again when it ends, as it does when the database restarts."""
     clock = asyncio.get_running_loop().time
-    pause = PAUSE_SECONDS
+    backoff = Backoff(first_seconds=1.0, longest_seconds=5.0)
     while True:
         began_at = clock()
         try:
             async with app.open_async():
-                await app.hear_bells(engine, install_signal_handlers=False)
+                await app.listen(engine, install_signal_handlers=False)
             logger.error("the queue's worker ended by itself")
         except Exception as error:
-            logger.error("the queue's worker failed: %s", errors.tell(error))
-        pause = PAUSE_SECONDS if clock() - began_at > 60 else min(2 * pause, LONGEST_PAUSE_SECONDS)
-        await asyncio.sleep(pause)
+            logger.error("the queue's worker failed: %s", errors.one_line(error))
+        if clock() - began_at > LASTING_SECONDS:
+            backoff.reset()
+        await backoff.pause()

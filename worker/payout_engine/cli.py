@@ -24,21 +24,20 @@ from payout_engine import logs
 from payout_engine.app import run_until_stopped
 from payout_engine.database import (
     Database,
-    Row,
     apply_queue_grants,
     apply_queue_schema,
-    look_at,
+    inspect_database,
 )
 from payout_engine.engine import open_engine
 from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
 from payout_engine.migrate import apply_all
 from payout_engine.progress import Progress
 from payout_engine.reporter import describe
+from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
 from payout_engine.settings import ENVIRONMENT, Settings, SettingsError, database_url
 from payout_engine.sql_files import sql_root
 from payout_engine.stripe_payout_adapter import (
     AccountUnknown,
-    Outcome,
     Refused,
     StripePayoutAdapter,
     Unreadable,
@@ -92,10 +91,15 @@ def doctor(options: argparse.Namespace) -> int:
 
 async def _doctor(settings: Settings) -> int:
     print(", ".join(f"{name} {version(name)}" for name in ("stripe", "procrastinate", "psycopg")))
-    key = {"check_name": "Stripe key", "is_ok": True, "detail": f"{settings.key_mode} mode"}
+    key: Check = {
+        "check_name": "Stripe key",
+        "is_ok": True,
+        "detail": f"{settings.key_mode} mode",
+        "hint": None,
+    }
     account_id, answer = await _check_stripe(settings)
     async with Database(settings.database_url) as database:
-        found = await database.call(
+        found: list[Check] = await database.call(
             "doctor", p_stripe_account_id=account_id, p_is_livemode=settings.is_livemode
         )
     checks = [key, answer, *found]
@@ -103,14 +107,14 @@ async def _doctor(settings: Settings) -> int:
     for check in checks:
         mark = "ok  " if check["is_ok"] else "FAIL"
         print(mark, f"{check['check_name']:{width}}", check["detail"])
-        if not check["is_ok"] and check.get("hint"):
+        if not check["is_ok"] and check["hint"]:
             print(" " * 4, " " * width, check["hint"])
     return 0 if all(check["is_ok"] for check in checks) else 1
 
 
-async def _check_stripe(settings: Settings) -> tuple[str | None, Row]:
+async def _check_stripe(settings: Settings) -> tuple[str | None, Check]:
     """Return the account that the key belongs to, if Stripe says it, and what to print of it."""
-    check: Row = {"check_name": "Stripe answers", "is_ok": True}
+    check: Check = {"check_name": "Stripe answers", "is_ok": True, "detail": "", "hint": None}
     adapter = StripePayoutAdapter(
         api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
     )
@@ -139,7 +143,7 @@ async def _reconcile(settings: Settings) -> int:
     async with open_engine(settings) as engine:
         with Progress(sys.stdout) as progress:
             found = await engine.reconciler.run(progress.show)
-        waiting = await engine.database.call("open_discrepancies")
+        waiting: list[OpenDiscrepancies] = await engine.database.call("open_discrepancies")
     for name, count in found.items():
         print(f"{name:22}", "   failed" if count is None else f"{count:9,}")
     if not waiting and None not in found.values():
@@ -168,10 +172,10 @@ def execute(options: argparse.Namespace) -> int:
 async def _execute(settings: Settings, payout_job_id: int) -> int:
     carried = 0
 
-    def tell(outcome: Outcome, row: Row) -> None:
+    def tell(outcome: Outcome, report: Report) -> None:
         nonlocal carried
         carried += 1
-        print(f"{describe(outcome)} -> {row.get('verdict')}, {row.get('state')}")
+        print(f"{describe(outcome)} -> {report['verdict']}, {report['state']}")
 
     async with open_engine(settings, on_reported=tell) as engine:
         await engine.pump.execute(payout_job_id)
@@ -183,7 +187,7 @@ async def _execute(settings: Settings, payout_job_id: int) -> int:
 def _settings_that_connect() -> Settings:
     """Read the settings; a database that is not there is told at once, by psycopg's own error."""
     settings = Settings.read(os.environ)
-    asyncio.run(look_at(settings.database_url)).check_engine()
+    asyncio.run(inspect_database(settings.database_url)).check_engine()
     return settings
 
 

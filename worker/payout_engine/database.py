@@ -10,8 +10,9 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from procrastinate.schema import SchemaManager
@@ -20,11 +21,13 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from payout_engine import errors
+from payout_engine.backoff import Backoff
 from payout_engine.sql_files import sql_root
 
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+R = TypeVar("R", bound=Mapping[str, object])
 # A peer that vanishes without a word is noticed within about ten seconds.
 NETWORK: Final = {
     "connect_timeout": "5",
@@ -33,17 +36,15 @@ NETWORK: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-FIRST_PAUSE_SECONDS: Final = 0.05
-LONGEST_PAUSE_SECONDS: Final = 2.0
 
-LOOK: Final = """
+INSPECT: Final = """
 select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
     select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage'))
 """
 
 
 def worker_name() -> str:
-    """Return the name under which this process is known in the database."""
+    """Return the name of this process in the database."""
     return f"payout-engine {socket.gethostname()[:40]} {os.getpid()}"
 
 
@@ -62,11 +63,11 @@ def connection_string(database_url: str, **settings: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """A database, and who we are in it."""
+class Login:
+    """A login in a database, as found there."""
 
-    name: str
-    login: str
+    database: str
+    role: str
     has_engine: bool
     is_worker: bool
 
@@ -74,42 +75,45 @@ class Place:
         """Raise NotReady if the engine is not installed."""
         if not self.has_engine:
             raise errors.NotReady(
-                f"the database {self.name} holds no payout engine: run payout-engine migrate"
+                f"the database {self.database} holds no payout engine: run payout-engine migrate"
             )
 
     def check_worker(self) -> None:
-        """Raise NotReady if a worker cannot do its work here."""
+        """Raise NotReady if a worker cannot work with this login."""
         self.check_engine()
         if not self.is_worker:
             raise errors.NotReady(
-                f"login {self.login} is no member of payout_worker: "
-                f"grant payout_worker to {self.login}"
+                f"login {self.role} is no member of payout_worker: "
+                f"grant payout_worker to {self.role}"
             )
 
 
-async def look_at(database_url: str) -> Place:
-    """Connect, and return what is there. Raises psycopg's errors."""
+async def inspect_database(database_url: str) -> Login:
+    """Connect, and return the login and whether the engine is there. Raises psycopg's errors."""
     async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
         info = connection.info
-        [(login, has_engine, is_worker)] = await (await connection.execute(LOOK)).fetchall()
-        return Place(
-            name=f"{info.dbname} at {info.host}:{info.port}",
-            login=login,
+        [(role, has_engine, is_worker)] = await (await connection.execute(INSPECT)).fetchall()
+        return Login(
+            database=f"{info.dbname} at {info.host}:{info.port}",
+            role=role,
             has_engine=has_engine,
             is_worker=is_worker,
         )
 
 
-async def wait_for(database_url: str) -> Place:
-    """Look at the database as soon as it can be connected to, however long that takes."""
-    pause = FIRST_PAUSE_SECONDS
+async def wait_for_database(database_url: str) -> Login:
+    """Inspect the database as soon as it accepts a connection, however long that takes."""
+    backoff = _backoff()
     while True:
         try:
-            return await look_at(database_url)
+            return await inspect_database(database_url)
         except psycopg.OperationalError as error:
-            logger.warning("error connecting, to be repeated: %s", errors.tell(error))
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            logger.warning("error connecting, to be repeated: %s", errors.one_line(error))
+        await backoff.pause()
+
+
+def _backoff() -> Backoff:
+    return Backoff(first_seconds=0.05, longest_seconds=2.0)
 
 
 class Database:
@@ -123,11 +127,11 @@ class Database:
                 default_transaction_isolation=r"read\ committed",
             ),
             kwargs={"autocommit": True, "row_factory": dict_row},
-            configure=_hear_alarms,
+            configure=_log_warnings,
             min_size=1,
             max_size=4,
             timeout=5,
-            reconnect_timeout=3,  # then the next call tries anew: no long pauses after an outage
+            reconnect_timeout=3,  # the next call then tries anew: no long pause after an outage
             open=False,
             name="payout",
         )
@@ -143,16 +147,16 @@ class Database:
         self,
         function: str,
         *,
-        patience_seconds: float = 0,
-        waits_for_others: bool = True,
+        retry_seconds: float = 0,
+        retry_timeouts: bool = True,
         **arguments: object,
-    ) -> list[Row]:
+    ) -> list[R]:
         """Call ``payout_api.<function>`` with named arguments and return its rows.
 
-        Within its patience the call is made again after what passes (a lost connection, a restart,
-        a deadlock), so have patience only with what is safe to repeat. What does not wait for
-        others is not made again after it was held up for as long as it may be. Raises the
-        exceptions of `worker.errors`, or psycopg's.
+        The caller declares their type, one of `payout_engine.rows`. Transient errors (a lost
+        connection, a restart, a deadlock) are retried for `retry_seconds`, so give these only to a
+        call that is safe to repeat; a call that ran into a timeout of the server only with
+        `retry_timeouts`. Raises the exceptions of `payout_engine.errors`, or psycopg's.
         """
         query = sql.SQL("select * from payout_api.{}({})").format(
             sql.Identifier(function),
@@ -162,36 +166,35 @@ class Database:
             ),
         )
         clock = asyncio.get_running_loop().time
-        give_up_at = clock() + patience_seconds
-        pause = FIRST_PAUSE_SECONDS
+        give_up_at = clock() + retry_seconds
+        backoff = _backoff()
         while True:
             try:
                 return await self._execute(query, arguments)
             except Exception as error:
-                if clock() >= give_up_at or not errors.is_passing(error):
+                if clock() >= give_up_at or not errors.is_transient(error):
                     raise
-                if errors.is_held_up(error) and not waits_for_others:
+                if errors.is_timeout(error) and not retry_timeouts:
                     raise
                 logger.warning("%s fails, to be repeated: %s", function, errors.redact(str(error)))
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            await backoff.pause()
 
-    async def _execute(self, query: sql.Composed, arguments: dict[str, object]) -> list[Row]:
+    async def _execute(self, query: sql.Composed, arguments: dict[str, object]) -> list[Any]:
         async with self._pool.connection() as connection:
             try:
                 return await (await connection.execute(query, arguments)).fetchall()
             except psycopg.Error as error:
-                if errors.is_passing(error):
+                if errors.is_transient(error):
                     await connection.close()  # the pool replaces it: the server may be another now
                 raise errors.of(error) from None
 
 
-async def _hear_alarms(connection: psycopg.AsyncConnection[Row]) -> None:
+async def _log_warnings(connection: psycopg.AsyncConnection[Row]) -> None:
     connection.add_notice_handler(_log_warning)
 
 
 def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
-    """Log what the database warns of, an alarm above all: that calls for a person."""
+    """Log a warning of the database at ERROR: it may be an alarm, which operators must see."""
     if notice.severity_nonlocalized == "WARNING":
         logger.error("%s", errors.redact(notice.message_primary or ""))
 

@@ -1,4 +1,4 @@
-"""The parts of the worker put together, and what runs beside the queue: sweep, readings, watchdog.
+"""The parts of the worker put together, with the sweep, the readings and the watchdog beside them.
 
 The queue only wakes the pump; where the queue fails, the sweep does it, a few seconds later.
 """
@@ -16,19 +16,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from payout_engine import errors
-from payout_engine.database import Database, Row, worker_name
+from payout_engine.backoff import Backoff
+from payout_engine.database import Database, worker_name
 from payout_engine.pump import Pump
 from payout_engine.reconcile import Reconciler
 from payout_engine.reporter import Reporter
+from payout_engine.rows import Outcome, Report, Sweep
 from payout_engine.settings import Settings
-from payout_engine.stripe_payout_adapter import Outcome, StripePayoutAdapter
+from payout_engine.stripe_payout_adapter import StripePayoutAdapter
 
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = (2.0, 5.0)
 LOOK_UP_SECONDS: Final = (2.0, 5.0)
-# After failures in a row the pause doubles, this often at most: to some two minutes.
-MOST_DOUBLINGS: Final = 5
+# While readings fail, the pauses between them grow to some two minutes.
+FIRST_PAUSE_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 160.0
 TICK_SECONDS: Final = 1.0
 HANGING_TICKS: Final = 25
 EXIT_HANGING: Final = 70
@@ -37,7 +40,7 @@ STOP_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """What the tasks of the queue work with."""
+    """The parts that the tasks of the queue work with."""
 
     database: Database
     adapter: StripePayoutAdapter
@@ -45,24 +48,25 @@ class Engine:
     reconciler: Reconciler
 
     async def sweep(self) -> None:
-        """Close leases that ran out and ring for what is due; then look for it at once.
+        """Close leases that ran out, queue wake-ups for due transfers, and wake this pump at once.
 
-        Also if the sweep fails: what it would have rung for is due all the same.
+        A sweep that fails wakes the pump too: the transfers are due all the same.
         """
         try:
-            for swept in await self.database.call("sweep"):
-                if any(swept.values()):
-                    counts = ", ".join(f"{name} {count}" for name, count in swept.items() if count)
+            swept: list[Sweep] = await self.database.call("sweep")
+            for row in swept:
+                if any(row.values()):
+                    counts = ", ".join(f"{name} {count}" for name, count in row.items() if count)
                     logger.info("swept: %s", counts)
         finally:
-            self.pump.ring()
+            self.pump.wake()
 
     async def try_to_sweep(self) -> None:
-        """Sweep; what keeps it from doing so is logged, and the next sweep tries again."""
+        """Sweep; log a failure instead of raising it, for the next sweep tries again."""
         try:
             await self.sweep()
         except Exception as error:
-            logger.warning("a sweep failed: %s", errors.tell(error))
+            logger.warning("a sweep failed: %s", errors.one_line(error))
 
     async def sweep_for_ever(self) -> None:
         """Sweep every few seconds, whatever happens."""
@@ -71,7 +75,7 @@ class Engine:
             await asyncio.sleep(random.uniform(*SWEEP_SECONDS))
 
     async def look_up_for_ever(self) -> None:
-        """Look up what is due every few seconds, whatever happens."""
+        """Look up due transfers every few seconds, whatever happens."""
         await _repeat("looking up", self.reconciler.look_up, seconds=LOOK_UP_SECONDS)
 
     async def reconcile_for_ever(self, *, minutes: float) -> None:
@@ -85,26 +89,27 @@ class Engine:
 
 
 async def _repeat(
-    what: str, act: Callable[[], Awaitable[object]], *, seconds: tuple[float, float]
+    name: str, act: Callable[[], Awaitable[object]], *, seconds: tuple[float, float]
 ) -> None:
-    """Act, and again after a pause of so many seconds, or a short growing one after a failure."""
-    doublings = 0
+    """Act, and again after a pause of so many seconds, or a growing one while it fails."""
+    backoff = Backoff(
+        first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS, jitter=0.6
+    )
     while True:
         try:
             await act()
-            doublings = 0
-            pause = random.uniform(*seconds)
         except Exception as error:
-            level = logging.WARNING if errors.is_passing(error) else logging.ERROR
-            logger.log(level, "%s failed: %s", what, errors.tell(error))
-            pause = random.uniform(*LOOK_UP_SECONDS) * 2**doublings
-            doublings = min(doublings + 1, MOST_DOUBLINGS)
-        await asyncio.sleep(pause)
+            level = logging.WARNING if errors.is_transient(error) else logging.ERROR
+            logger.log(level, "%s failed: %s", name, errors.one_line(error))
+            await backoff.pause()
+        else:
+            backoff.reset()
+            await asyncio.sleep(random.uniform(*seconds))
 
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, *, on_reported: Callable[[Outcome, Row], None] | None = None
+    settings: Settings, *, on_reported: Callable[[Outcome, Report], None] | None = None
 ) -> AsyncIterator[Engine]:
     """Put an engine together; leaving it is a graceful stop, of about 25 seconds at most."""
     async with (
@@ -135,7 +140,7 @@ async def open_engine(
 
 @asynccontextmanager
 async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
-    """Open an engine that also sweeps and reads what Stripe lists, and is watched."""
+    """Open an engine that also sweeps and reads Stripe's lists, under a watchdog."""
     async with open_engine(settings) as engine:
         beside = [engine.sweep_for_ever(), engine.look_up_for_ever()]
         if settings.reconcile_minutes:
@@ -155,7 +160,7 @@ def watch(loop: asyncio.AbstractEventLoop) -> threading.Event:
     """Start a thread that ends the process if its event loop hangs; set the event to end it.
 
     It counts its own ticks and reads no clock: a process that was stopped and continued has missed
-    one at most, and lives on to refuse what it may no longer send and to report the rest.
+    one at most. It goes on, refuses sends that are too late, and reports the rest.
     """
     is_over = threading.Event()
     unanswered = 0

@@ -1,6 +1,6 @@
-"""The errors that the database answers with, as exceptions: class SP, by its third character.
+"""The errors of the database as exceptions: SQLSTATE class SP, by its third character.
 
-The third character says what the caller does about it; the whole list is `sql/error_codes.sql`.
+That character tells the caller how to react; `sql/error_codes.sql` lists all codes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ SECRETS = re.compile(r"\b(?:sk|rk|whsec)_\w+|(?<=:)[^:/@\s]+(?=@)|(?<=password=)
 
 
 class QueueSchemaError(Exception):
-    """The queue's schema is not one that the installed procrastinate works with."""
+    """The queue's schema does not fit the installed procrastinate."""
 
 
 class NotReady(Exception):
-    """The database is not prepared for what was asked; the message says what is to be done."""
+    """The database is not prepared for the command; the message says how to prepare it."""
 
 
 class MigrationError(Exception):
@@ -35,11 +35,11 @@ class PayoutError(Exception):
 
 
 class InvariantTouched(PayoutError):
-    """SP1: an invariant or something frozen was touched: stop, and call a person."""
+    """SP1: an invariant or a frozen row was touched: stop, and notify operators."""
 
 
 class WrongState(PayoutError):
-    """SP2: the row is in another state than was thought: finish quietly."""
+    """SP2: the row is in another state than the caller thinks: finish quietly."""
 
 
 class BadArgument(PayoutError):
@@ -56,11 +56,11 @@ BY_THIRD_CHARACTER: dict[str, type[PayoutError]] = {
     "3": BadArgument,
     "4": NotNow,
 }
-# Lost connections, a server that stops or is full, and the losers of a lock or a deadline.
-PASSING = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
-# It ran into its statement_timeout or lock_timeout.
-HELD_UP = ("57014", "55P03")
-# The values themselves are refused; sending the same again cannot help.
+# Lost connections, a server that stops or is full, deadlocks, timeouts and lock conflicts.
+TRANSIENT = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
+# statement_timeout and lock_timeout.
+TIMEOUT = ("57014", "55P03")
+# The values themselves are refused; sending them again cannot help.
 DATA_REFUSED = ("21", "22", "23", "SP3")
 
 
@@ -71,18 +71,18 @@ def of(error: psycopg.Error) -> Exception:
     return kind(error) if kind else error
 
 
-def is_passing(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Say whether the same database call may succeed a moment later."""
     if isinstance(error, psycopg_pool.PoolClosed):
         return False
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
         return True  # the connection was lost, or none could be had
-    return isinstance(error, NotNow) or _state(error).startswith(PASSING)
+    return isinstance(error, NotNow) or _state(error).startswith(TRANSIENT)
 
 
-def is_held_up(error: Exception) -> bool:
-    """Say whether the call waited for another transaction, or worked, for longer than it may."""
-    return _state(error) in HELD_UP
+def is_timeout(error: Exception) -> bool:
+    """Say whether the call waited for a lock, or ran, for longer than its session allows."""
+    return _state(error) in TIMEOUT
 
 
 def is_data_refused(error: Exception) -> bool:
@@ -91,7 +91,7 @@ def is_data_refused(error: Exception) -> bool:
     return isinstance(error, kinds) or _state(error).startswith(DATA_REFUSED)
 
 
-def tell(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error and its cause in one line, without secrets."""
     cause = f", because of {error.__cause__!r}" if error.__cause__ else ""
     return redact(" ".join(f"{error!r}{cause}".split()))

@@ -1,6 +1,6 @@
-"""Logging that cannot hold up a payment: a full pipe or disk costs lines, never time.
+"""Logging that cannot delay a payment: a full pipe or disk costs lines, never time.
 
-One line an event, on standard error, without bodies and without secrets.
+Each event is one line on standard error, without bodies and without secrets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _RedactingFormatter(logging.Formatter):
 
 
 def start(level: str) -> queue.Queue[logging.LogRecord]:
-    """Log to standard error from a thread, through a queue that drops what it cannot hold."""
+    """Log to standard error from a thread, through a queue that drops lines when it is full."""
     lines: queue.Queue[logging.LogRecord] = queue.Queue(LINES_HELD)
     writer = logging.StreamHandler()
     writer.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -38,14 +38,14 @@ def start(level: str) -> queue.Queue[logging.LogRecord]:
     handler.setFormatter(logging.Formatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    if logging.root.level >= logging.INFO:  # else procrastinate tells of every bell
+    if logging.root.level >= logging.INFO:  # procrastinate logs every job at INFO
         logging.getLogger("procrastinate").setLevel(logging.WARNING)
         logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
     return lines
 
 
 def finish(lines: queue.Queue[logging.LogRecord]) -> None:
-    """Give the last lines a second to be written; a reader that is stuck gets no more."""
+    """Give the last lines a second to be written; a stuck reader gets no more."""
     give_up_at = time.monotonic() + 1
     while not lines.empty() and time.monotonic() < give_up_at:
         time.sleep(0.01)

@@ -1,12 +1,11 @@
-"""Shows how far a comparison has come: a line that moves in a terminal, else one now and then."""
+"""Shows the progress of a comparison: a moving line in a terminal, else a line now and then."""
 
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Final, Self, TextIO
 
-from payout_engine.database import Row
+from payout_engine.rows import ReconcileReport, ReconcileRun
 
 BAR_WIDTH: Final = 30
 MOVE_EVERY_SECONDS: Final = 0.1
@@ -14,7 +13,7 @@ LINE_EVERY_SECONDS: Final = 5.0
 
 
 class Progress:
-    """Takes the rows that a run reports. Use it as a context manager."""
+    """Shows the rows of a run. Use it as a context manager."""
 
     def __init__(self, output: TextIO) -> None:
         self._output = output
@@ -27,20 +26,16 @@ class Progress:
         self._began_at = time.monotonic()
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._moves:
             self._output.write("\r\x1b[K")
             self._output.flush()
 
-    def show(self, row: Row) -> None:
-        """Show a row of `begin_reconcile` or `report_reconcile_page`, unless one just was."""
+    def show(self, row: ReconcileRun | ReconcileReport) -> None:
+        """Show a row, unless the last one was shown just now."""
         now, seen = time.monotonic(), row["transfers_seen"]
-        self._expected = row.get("transfers_expected", self._expected)
+        if "transfers_expected" in row:
+            self._expected = row["transfers_expected"]
         if self._seen_before is None:
             self._seen_before, self._began_at = seen, now
         if now < self._next_at:

@@ -1,4 +1,4 @@
-"""Claims what is due, sends it and hands on what came back, continuously, for a whole process.
+"""Claims due transfers, sends them and hands on the outcomes, continuously, for a whole process.
 
 One claim serves many transfers; no transaction is open while a request is under way.
 """
@@ -11,26 +11,25 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from payout_engine import errors
+from payout_engine.backoff import Backoff
 from payout_engine.database import Database
 from payout_engine.reporter import Reporter
-from payout_engine.stripe_payout_adapter import Order, StripePayoutAdapter, boot_seconds
+from payout_engine.rows import Order
+from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
 
 logger = logging.getLogger(__name__)
 
 LINGER_SECONDS: Final = 0.01
-# A settlement may let a bell serve that is answered before it commits.
-SECOND_LOOK_SECONDS: Final = 0.1
-BELL_SECONDS: Final = 20.0
-FIRST_PAUSE_SECONDS: Final = 0.1
-LONGEST_PAUSE_SECONDS: Final = 5.0
+# A settlement may rely on a pending wake-up that is served just before it commits.
+SECOND_CLAIM_SECONDS: Final = 0.1
+DRAIN_SECONDS: Final = 20.0
 
 
 class Pump:
-    """Carries transfers for every bell of the process. Use it as a context manager.
+    """Carries transfers for every wake-up of the process. Use it as a context manager.
 
-    A slot is a request to Stripe under way. Slots are filled again as they fall free, for as long
-    as claims find something. While the database takes no reports, no more is claimed than there
-    are slots.
+    A slot is a request to Stripe under way. Free slots are filled again for as long as claims find
+    something. While the database takes no reports, the pump claims no more than there are slots.
     """
 
     def __init__(
@@ -54,49 +53,49 @@ class Pump:
         self._chunk = max(1, min(max_in_flight // 4, claim_limit))
         self._clock = clock
         self._sends: set[asyncio.Task[None]] = set()
-        self._rung = asyncio.Event()
-        self._bells: list[asyncio.Future[None]] = []
-        self._second_look: asyncio.TimerHandle | None = None
+        self._woken = asyncio.Event()
+        self._drains: list[asyncio.Future[None]] = []
+        self._second_claim: asyncio.TimerHandle | None = None
         self._is_stopping = False
 
     async def __aenter__(self) -> Self:
-        self._claiming = asyncio.create_task(self._claim_when_rung())
+        self._claiming = asyncio.create_task(self._claim_when_woken())
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
 
-    def ring(self) -> None:
-        """Make the pump look for work, without waiting."""
-        self._rung.set()
+    def wake(self) -> None:
+        """Make the pump claim, without waiting for it."""
+        self._woken.set()
 
-    async def drain(self, *, seconds: float = BELL_SECONDS) -> None:
-        """Ring, and return once a claim that began after this found nothing more to take.
+    async def drain(self, *, seconds: float = DRAIN_SECONDS) -> None:
+        """Wake the pump, and return once a claim that began after this found nothing more to take.
 
-        Also returns when the time is over; the pump goes on by itself, so nothing needs to ring
-        again. Answers are not waited for: a slow Stripe must not keep the next bell from ringing.
+        Also returns when the time is over; the pump goes on by itself, so nothing needs to wake it
+        again. Answers are not awaited: a slow Stripe must not hold up the next wake-up.
         """
-        bell = asyncio.get_running_loop().create_future()
-        self._bells.append(bell)
-        self.ring()
+        drain = asyncio.get_running_loop().create_future()
+        self._drains.append(drain)
+        self.wake()
         if not self._is_stopping:
-            await asyncio.wait([bell], timeout=seconds)
+            await asyncio.wait([drain], timeout=seconds)
 
     async def execute(self, payout_job_id: int) -> None:
-        """Carry what is due of one payout job, and return when the outcomes are reported."""
+        """Carry the due transfers of one payout job, and return when the outcomes are reported."""
         await self._claim_and_send(payout_job_id)
         while self._sends:
             await asyncio.wait(self._sends)
         await self._reporter.flush()
 
     def stop(self) -> None:
-        """Claim no more; what is under way goes on."""
+        """Claim no more; requests under way go on."""
         self._is_stopping = True
-        self.ring()
-        _answer(self._bells)
+        self.wake()
+        _finish(self._drains)
 
     async def close(self, *, grace_seconds: float = 20.0, report_seconds: float = 5.0) -> None:
-        """Stop, let requests finish within the grace, give up the rest, and report all of them."""
+        """Stop, let requests finish within the grace, cancel the rest, and report all of them."""
         self.stop()
         give_up = asyncio.get_running_loop().call_later(grace_seconds, self._cancel)
         await asyncio.wait([self._claiming, *self._sends])
@@ -110,34 +109,33 @@ class Pump:
         for send in self._sends:
             send.cancel()  # the adapter answers with an outcome even then
 
-    async def _claim_when_rung(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
+    async def _claim_when_woken(self) -> None:
+        backoff = Backoff(first_seconds=0.1, longest_seconds=5.0)
         while not self._is_stopping:
-            await self._rung.wait()
-            self._rung.clear()
-            bells, self._bells = self._bells, []
+            await self._woken.wait()
+            self._woken.clear()
+            drains, self._drains = self._drains, []
             try:
                 await self._claim_and_send(None)
-                pause = FIRST_PAUSE_SECONDS
-                if bells:
-                    self._look_again()
+                backoff.reset()
+                if drains:
+                    self._claim_again_soon()
             except errors.NotNow as error:
                 logger.warning("nothing is claimed now: %s", error)
             except Exception as error:
-                # The next claim is a new one; what a lost answer held is left to its lease.
-                logger.error("a claim failed: %s", errors.tell(error))
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-                self.ring()
+                # The next claim is a new one; orders in a lost answer are left to their leases.
+                logger.error("a claim failed: %s", errors.one_line(error))
+                await backoff.pause()
+                self.wake()
             finally:
-                _answer(bells)
+                _finish(drains)
 
-    def _look_again(self) -> None:
-        """Ring once more, a moment after the last bell that was answered."""
-        if self._second_look is not None:
-            self._second_look.cancel()
+    def _claim_again_soon(self) -> None:
+        """Wake the pump once more, a moment after the last wake-up that was served."""
+        if self._second_claim is not None:
+            self._second_claim.cancel()
         loop = asyncio.get_running_loop()
-        self._second_look = loop.call_later(SECOND_LOOK_SECONDS, self.ring)
+        self._second_claim = loop.call_later(SECOND_CLAIM_SECONDS, self.wake)
 
     async def _claim_and_send(self, payout_job_id: int | None) -> None:
         while True:
@@ -146,7 +144,7 @@ class Pump:
                 return
             account_id = await self._adapter.account_id()
             claimed_at = self._clock()  # before the claim: the lease is counted from here
-            orders = await self._database.call(
+            orders: list[Order] = await self._database.call(
                 "claim_transfers",
                 p_worker=self._worker,
                 p_limit=room,
@@ -164,14 +162,14 @@ class Pump:
     async def _send(self, order: Order, claimed_at: float) -> None:
         try:
             self._reporter.add(await self._adapter.send(order, claimed_at=claimed_at))
-        except Exception:  # an order of another shape than agreed: its lease will run out
+        except Exception:  # the order has another shape than agreed: its lease will run out
             logger.exception("an order could not be carried out")
 
     async def _wait_for_room(self) -> int:
         """Return how many transfers to claim: at least one, and more if a moment brings more.
 
-        Never more than a quarter of the slots, so that one part is claimed, another under way and
-        a third reported, rather than all in step.
+        It is never more than a quarter of the slots, so that one part is claimed, another under way
+        and a third reported, rather than all in step.
         """
         if self._room() < self._chunk:
             await asyncio.sleep(LINGER_SECONDS)
@@ -185,7 +183,7 @@ class Pump:
         return self._max_in_flight - len(self._sends)
 
 
-def _answer(bells: list[asyncio.Future[None]]) -> None:
-    for bell in bells:
-        bell.set_result(None)
-    bells.clear()
+def _finish(drains: list[asyncio.Future[None]]) -> None:
+    for drain in drains:
+        drain.set_result(None)
+    drains.clear()

@@ -1,42 +1,44 @@
 """Carries pages of Stripe's lists to the database, which compares them with its books.
 
-One page is in memory at a time; what a page means, and what is read next, is SQL.
+One page is in memory at a time; SQL says which list is read next and judges each page.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import aiohttp
 from psycopg.types.json import Jsonb
 
-from payout_engine import errors
-from payout_engine.database import Database, Row
+from payout_engine import errors, rows
+from payout_engine.backoff import Backoff
+from payout_engine.database import Database, R
 from payout_engine.stripe_payout_adapter import Page, Refused, StripePayoutAdapter, Unreadable
 
 logger = logging.getLogger(__name__)
 
+OnProgress: TypeAlias = Callable[[rows.ReconcileRun | rows.ReconcileReport], None]
+
 TRANSFERS: Final = "/v1/transfers"
 EVENTS: Final = "/v1/events"
-# Stripe allows 25 a second for each endpoint, to all workers and to whoever else uses the account.
+# Stripe allows 25 a second for each endpoint, to all workers and other programs of the account.
 READS_PER_SECOND: Final = 10.0
 LOOKUPS_AT_ONCE: Final = 3
 TRIES: Final = 6
 FIRST_PAUSE_SECONDS: Final = 0.5
-PATIENCE_SECONDS: Final = 30.0
+RETRY_SECONDS: Final = 30.0
 
 
 class Reconciler:
-    """Looks at Stripe for the database. All it does is safe to repeat, and to cancel anywhere.
+    """Reads Stripe's lists for the database. It is safe to repeat, and to cancel anywhere.
 
-    A page that fails in passing (the connection, 429, 5xx, half an answer) is read again, six times
-    in some fifteen seconds. What Stripe refuses otherwise, 401 and 403 among it, is raised at once,
-    as is what keeps failing: the caller comes back later. A 403 or 404 of one listing says nothing
-    of the others, so one reading that fails holds up no other.
+    A transient failure of a page (the connection, 429, 5xx, half an answer) is repeated: six tries
+    in some fifteen seconds. Then, and at once for any other refusal, 401 and 403 among them, the
+    error is raised: the caller comes back later. A 403 or 404 of one listing says nothing of the
+    others, so one failing reading delays no other.
     """
 
     def __init__(
@@ -55,13 +57,11 @@ class Reconciler:
         self._gap_seconds = 1 / reads_per_second
         self._next_read_at = 0.0
 
-    async def run(
-        self, on_progress: Callable[[Row], None] = lambda _: None
-    ) -> dict[str, int | None]:
-        """Read everything there is to read now; return how much came of it, None for what failed.
+    async def run(self, on_progress: OnProgress = lambda _: None) -> dict[str, int | None]:
+        """Read everything there is to read now; return counts, None for a reading that failed.
 
-        Only the comparison of all transfers is raised for: a key may read transfers but no events.
-        Reversals come last, with those that events and comparison came upon.
+        Only the comparison of all transfers raises: a key may read transfers but no events.
+        Reversals come last, with those that events and comparison brought up.
         """
         await self._adapter.account_id()
         found = {
@@ -76,94 +76,98 @@ class Reconciler:
         }
 
     async def look_up(self) -> int:
-        """Look for the transfers whose outcome is unknown until none is due; return how many."""
+        """Look up the transfers whose outcome is unknown until none is due; return how many."""
         count = 0
         while True:
-            lookups = await self._call(
+            lookups: list[rows.Lookup] = await self._call(
                 "claim_lookups", p_worker=self._worker, p_limit=LOOKUPS_AT_ONCE
             )
-            count += await _all_of(map(self._look_for, lookups))
+            count += await _all_of(map(self._carry_lookup, lookups))
             if len(lookups) < LOOKUPS_AT_ONCE:
                 return count
 
     async def read_events(self) -> int:
         """Read the events feed since the database last did; return how many were new."""
         count = 0
-        [row] = await self._call("next_events_query")
-        async for starting_after, page in self._pages(EVENTS, row["query"]):
-            [taken] = await self._report(
+        events: rows.EventsQuery
+        report: rows.EventsReport
+        [events] = await self._call("next_events_query")
+        async for starting_after, page in self._pages(EVENTS, events["query"]):
+            [report] = await self._report(
                 "report_events_page",
-                p_query=Jsonb(row["query"]),
+                p_query=Jsonb(events["query"]),
                 p_starting_after=starting_after,
                 p_events=Jsonb(page.data),
                 p_has_more=page.has_more,
             )
-            count += taken["events_new"]
+            count += report["events_new"]
         return count
 
     async def book_reversals(self) -> int:
-        """Fetch the reversals of transfers of which more was reversed than is booked.
-
-        Returns how many were booked.
-        """
+        """Read reversals where more was reversed than is booked; return how many were booked."""
         count = 0
         seen: set[str] = set()
         while True:
-            claimed = await self._call(
+            claimed: list[rows.ReversalLookup] = await self._call(
                 "claim_reversal_lookups", p_worker=self._worker, p_limit=LOOKUPS_AT_ONCE
             )
             transfer_ids = {row["stripe_transfer_id"] for row in claimed} - seen
             if not transfer_ids:
-                return count  # those that come again do not add up yet: the next time
+                return count  # any that come again do not add up yet: they wait for the next time
             count += await _all_of(map(self._book_reversals_of, sorted(transfer_ids)))
             seen |= transfer_ids
 
-    async def reconcile(self, on_progress: Callable[[Row], None] = lambda _: None) -> Row:
+    async def reconcile(self, on_progress: OnProgress = lambda _: None) -> rows.ReconcileReport:
         """Go on with the unfinished run, or begin one, and carry it to its end.
 
         `on_progress` gets the rows of `begin_reconcile` and `report_reconcile_page`; the last one
-        is returned. Two processes may carry one run: who falls behind goes on where the other is.
+        is returned. Two processes may carry one run: the one that falls behind goes on where the
+        other is.
         """
-        begun = await self._begin()
+        run = await self._begin()
         while True:
-            on_progress(begun)
+            on_progress(run)
             try:
-                return await self._carry(begun, on_progress)
+                return await self._carry_run(run, on_progress)
             except errors.BadArgument:
                 again = await self._begin()
-                if _place(again) == _place(begun):
+                if _position(again) == _position(run):
                     raise
-                begun = again
+                run = again
 
-    async def _begin(self) -> Row:
-        [row] = await self._call("begin_reconcile", p_worker=self._worker)
-        return row
+    async def _begin(self) -> rows.ReconcileRun:
+        run: rows.ReconcileRun
+        [run] = await self._call("begin_reconcile", p_worker=self._worker)
+        return run
 
-    async def _carry(self, begun: Row, on_progress: Callable[[Row], None]) -> Row:
-        row: Row = {}
-        pages = self._pages(TRANSFERS, begun["query"], starting_after=begun["starting_after"])
+    async def _carry_run(
+        self, run: rows.ReconcileRun, on_progress: OnProgress
+    ) -> rows.ReconcileReport:
+        report: rows.ReconcileReport
+        pages = self._pages(TRANSFERS, run["query"], starting_after=run["starting_after"])
         async for starting_after, page in pages:
-            [row] = await self._report(
+            [report] = await self._report(
                 "report_reconcile_page",
-                p_reconcile_run_id=begun["reconcile_run_id"],
-                p_query=Jsonb(begun["query"]),
+                p_reconcile_run_id=run["reconcile_run_id"],
+                p_query=Jsonb(run["query"]),
                 p_starting_after=starting_after,
                 p_transfers=Jsonb(page.data),
                 p_has_more=page.has_more,
             )
-            on_progress(row)
-            if row["is_finished"]:
+            on_progress(report)
+            if report["is_finished"]:
                 break
-        # What is new among them, the database has called a person for.
-        level = logging.WARNING if row["discrepancies_found"] else logging.INFO
-        told = row["transfers_seen"], row["discrepancies_found"]
-        logger.log(level, "compared %s transfers of Stripe's: %s discrepancies", *told)
-        return row
+        # The database has notified operators of the new ones among them.
+        level = logging.WARNING if report["discrepancies_found"] else logging.INFO
+        counts = report["transfers_seen"], report["discrepancies_found"]
+        logger.log(level, "compared %s transfers of Stripe's: %s discrepancies", *counts)
+        return report
 
-    async def _look_for(self, lookup: Row) -> int:
+    async def _carry_lookup(self, lookup: rows.Lookup) -> int:
+        report: rows.LookupReport
         for number, query in enumerate(lookup["queries"]):
             async for starting_after, page in self._pages(TRANSFERS, query):
-                [row] = await self._report(
+                [report] = await self._report(
                     "report_lookup_page",
                     p_lookup_id=lookup["lookup_id"],
                     p_query_number=number,
@@ -172,35 +176,36 @@ class Reconciler:
                     p_transfers=Jsonb(page.data),
                     p_has_more=page.has_more,
                 )
-                if row["is_complete"]:
-                    level = logging.ERROR if row["verdict"] == "alarm" else logging.INFO
-                    told = lookup["payout_transfer_id"], row["verdict"], row["state"]
-                    logger.log(level, "looked for transfer %s -> %s, %s", *told)
+                if report["is_complete"]:
+                    level = logging.ERROR if report["verdict"] == "alarm" else logging.INFO
+                    result = lookup["payout_transfer_id"], report["verdict"], report["state"]
+                    logger.log(level, "looked for transfer %s -> %s, %s", *result)
         return 1
 
     async def _book_reversals_of(self, transfer_id: str) -> int:
-        reversals: list[Row] = []
+        reversals: list[dict[str, Any]] = []
         async for _, page in self._pages(f"{TRANSFERS}/{transfer_id}/reversals", {}):
             reversals += page.data
-        [row] = await self._report(
+        report: rows.ReversalsReport
+        [report] = await self._report(
             "report_reversals", p_stripe_transfer_id=transfer_id, p_reversals=Jsonb(reversals)
         )
-        booked: int = row["reversals_booked"]
-        return booked
+        return report["reversals_booked"]
 
-    async def _call(self, function: str, **arguments: object) -> list[Row]:
-        """Call a function that hands out what is to be read in the account of the worker's key."""
-        account = {
-            "p_stripe_account_id": await self._adapter.account_id(),
-            "p_is_livemode": self._is_livemode,
-        }
+    async def _call(self, function: str, **arguments: object) -> list[R]:
+        """Call a function that hands out readings of the account of the worker's key."""
         return await self._database.call(
-            function, patience_seconds=0, waits_for_others=True, **arguments, **account
+            function,
+            retry_seconds=0,
+            retry_timeouts=True,
+            p_stripe_account_id=await self._adapter.account_id(),
+            p_is_livemode=self._is_livemode,
+            **arguments,
         )
 
-    async def _report(self, function: str, **arguments: object) -> list[Row]:
+    async def _report(self, function: str, **arguments: object) -> list[R]:
         return await self._database.call(
-            function, patience_seconds=PATIENCE_SECONDS, waits_for_others=True, **arguments
+            function, retry_seconds=RETRY_SECONDS, retry_timeouts=True, **arguments
         )
 
     async def _pages(
@@ -217,20 +222,19 @@ class Reconciler:
                 starting_after = page.data[-1]["id"]
 
     async def _page(self, path: str, params: Mapping[str, Any]) -> Page:
-        """Read a page; again, after a growing pause, where that may help."""
-        pause = FIRST_PAUSE_SECONDS
-        for _ in range(TRIES - 1):
+        """Read a page; after a transient failure again, several times."""
+        backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=8.0, jitter=0.5)
+        tries_left = TRIES
+        while True:
             await self._wait_for_turn()
+            tries_left -= 1
             try:
                 return await self._adapter.list_page(path, params)
             except Exception as error:
-                if not _is_passing(error):
+                if not tries_left or not _is_transient(error):
                     raise
-                logger.warning("%s fails, to be repeated: %s", path, errors.tell(error))
-            await asyncio.sleep(random.uniform(pause / 2, pause))
-            pause *= 2
-        await self._wait_for_turn()
-        return await self._adapter.list_page(path, params)
+                logger.warning("%s fails, to be repeated: %s", path, errors.one_line(error))
+            await backoff.pause()
 
     async def _wait_for_turn(self) -> None:
         """Keep a distance between any two reads of this process."""
@@ -240,31 +244,31 @@ class Reconciler:
         await asyncio.sleep(turn - now)
 
 
-async def _attempt(what: str, read: Callable[[], Awaitable[int]]) -> int | None:
+async def _attempt(name: str, read: Callable[[], Awaitable[int]]) -> int | None:
     try:
         return await read()
     except Exception as error:
-        logger.error("%s failed, and comes up again: %s", what, errors.tell(error))
+        logger.error("%s failed, and comes up again: %s", name, errors.one_line(error))
         return None
 
 
 async def _all_of(readings: Iterable[Coroutine[Any, Any, int]]) -> int:
-    """Read at once and add up; one that fails holds up no other. Raises only if all fail."""
+    """Read at once and add up; one that fails delays no other. Raises only if all fail."""
     ended = await asyncio.gather(*readings, return_exceptions=True)
     failures = [result for result in ended if isinstance(result, BaseException)]
     if failures and len(failures) == len(ended):
         raise failures[0]
     for failure in failures:
-        logger.error("a reading failed, and comes up again: %s", errors.tell(failure))
+        logger.error("a reading failed, and comes up again: %s", errors.one_line(failure))
     return sum(result for result in ended if isinstance(result, int))
 
 
-def _place(begun: Row) -> tuple[object, ...]:
-    # A copy of the database may give out the same number for another query.
-    return begun["reconcile_run_id"], begun["query"], begun["starting_after"]
+def _position(run: rows.ReconcileRun) -> tuple[object, ...]:
+    # A copy of the database may use the same number for another query.
+    return run["reconcile_run_id"], run["query"], run["starting_after"]
 
 
-def _is_passing(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     if isinstance(error, Refused):
         return error.status == 429 or (error.status or 0) >= 500
     return isinstance(error, aiohttp.ClientError | Unreadable | TimeoutError)

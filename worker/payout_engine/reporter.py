@@ -1,6 +1,6 @@
-"""Tells the database what Stripe said: outcomes that fall together share one call, none is lost.
+"""Reports outcomes to the database: those that come together share a call, and none is lost.
 
-A call that cannot be made now is repeated for as long as the process lives.
+A call that fails for the moment is repeated for as long as the process lives.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from payout_engine import errors
-from payout_engine.database import Database, Row
-from payout_engine.stripe_payout_adapter import Outcome
+from payout_engine.database import Database
+from payout_engine.rows import Outcome, Report
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +26,17 @@ MOST_IN_A_REPORT: Final = 500
 
 
 class Reporter:
-    """Reports outcomes, many in a call; one that is refused, or waits, holds up no other."""
+    """Reports outcomes, many in a call; one that is refused, or waits, delays no other."""
 
     def __init__(
-        self, *, database: Database, on_reported: Callable[[Outcome, Row], None] | None = None
+        self, *, database: Database, on_reported: Callable[[Outcome, Report], None] | None = None
     ) -> None:
         self._database = database
         self._on_reported = on_reported or log_reported
         self._waiting: list[Outcome] = []
         self._task: asyncio.Task[None] | None = None
         self.unreported = 0
-        """How many outcomes the database does not have yet."""
+        """The number of outcomes that the database does not have yet."""
 
     def add(self, outcome: Outcome) -> None:
         """Take an outcome over."""
@@ -49,7 +49,7 @@ class Reporter:
             await asyncio.wait([self._task], timeout=seconds)
 
     async def close(self, *, seconds: float) -> None:
-        """Report for so many seconds more; what remains then is left to the leases."""
+        """Report for so many seconds more; the rest is left to the leases."""
         await self.flush(seconds=seconds)
         if self._task is not None:
             self._task.cancel()
@@ -70,10 +70,10 @@ class Reporter:
 
     async def _report(self, outcomes: list[Outcome]) -> None:
         try:
-            rows = await self._database.call(
+            reports: list[Report] = await self._database.call(
                 "report_outcomes",
-                patience_seconds=math.inf,
-                waits_for_others=False,  # one outcome may wait for a person's open transaction
+                retry_seconds=math.inf,
+                retry_timeouts=False,  # one outcome may wait for an operator's open transaction
                 p_outcomes=Jsonb(outcomes),
             )
         except Exception as error:
@@ -85,51 +85,51 @@ class Reporter:
             return
         self.unreported -= len(outcomes)
         try:
-            self._tell(outcomes, rows)
+            self._hand_on(outcomes, reports)
         except Exception:  # a broken pipe, say; other outcomes still wait for their report
-            logger.exception("what was reported could not be told")
+            logger.exception("a report could not be handed on")
 
-    def _tell(self, outcomes: list[Outcome], rows: list[Row]) -> None:
-        by_identity = {_identity(row): row for row in rows}
+    def _hand_on(self, outcomes: list[Outcome], reports: list[Report]) -> None:
+        by_attempt = {_attempt(report): report for report in reports}
         for outcome in outcomes:
-            row = by_identity.get(_identity(outcome))
-            if row is None:
+            report = by_attempt.get(_attempt(outcome))
+            if report is None:
                 logger.error("no answer of the database to %s", describe(outcome))
             else:
-                self._on_reported(outcome, row)
-        states = collections.Counter(str(row["state"]) for row in rows)
+                self._on_reported(outcome, report)
+        states = collections.Counter(str(report["state"]) for report in reports)
         logger.info("reported %s", ", ".join(f"{n} {state}" for state, n in states.items()))
 
     async def _report_refused(self, outcome: Outcome, error: Exception) -> None:
         plain = _plain(outcome)
-        logger.error("refused: %s: %s", describe(outcome), errors.tell(error))
+        logger.error("refused: %s: %s", describe(outcome), errors.one_line(error))
         if not errors.is_data_refused(error):
             loop = asyncio.get_running_loop()
             loop.call_later(REFUSED_AGAIN_AFTER_SECONDS, self._enqueue, outcome)
         elif outcome != plain:
             await self._report([plain])
-        else:  # nothing is left that could be said
+        else:  # even the plain form is refused
             logger.critical("given up, to be found when its lease runs out: %s", describe(outcome))
             self.unreported -= 1
 
 
 def describe(outcome: Outcome) -> str:
-    """Return one line that tells which transfer it is and what came back."""
-    transfer, generation, attempt = _identity(outcome)
+    """Return one line with the transfer, its attempt and the answer."""
+    transfer, generation, attempt = _attempt(outcome)
     parts = (
         outcome["signal"],
         outcome.get("http_status"),
         outcome.get("stripe_transfer_id") or outcome.get("error_code"),
         outcome.get("detail"),
     )
-    told = " ".join(str(part) for part in parts if part is not None)
-    told = " ".join(told.split())  # one line, whatever Stripe wrote
-    return f"transfer {transfer} (generation {generation}, attempt {attempt}): {told}"
+    answer = " ".join(str(part) for part in parts if part is not None)
+    answer = " ".join(answer.split())  # one line, even if Stripe wrote several
+    return f"transfer {transfer} (generation {generation}, attempt {attempt}): {answer}"
 
 
-def log_reported(outcome: Outcome, row: Row) -> None:
-    """Log what became of an outcome: at ERROR an alarm, which calls for a person."""
-    verdict, state = row.get("verdict"), row.get("state")
+def log_reported(outcome: Outcome, report: Report) -> None:
+    """Log the verdict on an outcome, an alarm at ERROR: operators must see it."""
+    verdict, state = report["verdict"], report["state"]
     level = logging.INFO
     if verdict == "alarm":
         level = logging.ERROR
@@ -139,21 +139,20 @@ def log_reported(outcome: Outcome, row: Row) -> None:
         logger.log(level, "%s -> %s, %s", describe(outcome), verdict, state)
 
 
-def _identity(row: Row) -> tuple[object, object, object]:
+def _attempt(row: Outcome | Report) -> tuple[int, int, int]:
     return row["payout_transfer_id"], row["generation"], row["attempt"]
 
 
 def _plain(outcome: Outcome) -> Outcome:
-    """Return the outcome without anything that Stripe, or the network, could have written."""
-    kept = (
-        "payout_transfer_id",
-        "generation",
-        "attempt",
-        "idempotency_key",
-        "signal",
-        "http_status",
-    )
-    plain = {name: outcome[name] for name in kept if name in outcome}
-    if plain["signal"] == "response":
-        plain["signal"] = "unreadable"
+    """Return the outcome without any text that Stripe, or the network, could have written."""
+    plain: Outcome = {
+        "payout_transfer_id": outcome["payout_transfer_id"],
+        "generation": outcome["generation"],
+        "attempt": outcome["attempt"],
+        "signal": "unreadable" if outcome["signal"] == "response" else outcome["signal"],
+    }
+    if "idempotency_key" in outcome:
+        plain["idempotency_key"] = outcome["idempotency_key"]
+    if "http_status" in outcome:
+        plain["http_status"] = outcome["http_status"]
     return plain

@@ -1,4 +1,4 @@
-"""What the environment tells the worker: where the database and Stripe are, and its limits.
+"""The settings of the worker, out of the environment: database, Stripe and limits.
 
 Everything is checked here, once; the key and the database's password never show in a `repr`.
 """
@@ -26,12 +26,12 @@ SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong; the message names it and says what to do."""
+    """A setting is missing or wrong; the message names it and says how to set it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All that a worker needs to know before it starts."""
+    """All settings of a worker, checked."""
 
     database_url: str = field(repr=False)
     stripe_api_key: str = field(repr=False)
@@ -41,17 +41,17 @@ class Settings:
     claim_limit: int = 100
     """Transfers that one claim may take, at most."""
     reconcile_minutes: int = 60
-    """About how often everything is compared with what Stripe lists; 0: never."""
+    """About how often everything is compared with Stripe's lists; 0: never."""
 
     @property
     def key_mode(self) -> str:
-        """`live`, `test`, or `unknown` for a key whose prefix does not say."""
+        """`live`, `test`, or `unknown` for a key whose prefix has no mode."""
         found = re.search(r"_(live|test)_", self.stripe_api_key)
         return found[1] if found else "unknown"
 
     @property
     def is_livemode(self) -> bool | None:
-        """Whether the key is one of live mode; None for a key whose prefix does not say."""
+        """Whether the key is one of live mode; None for a key whose prefix has no mode."""
         return {"live": True, "test": False}.get(self.key_mode)
 
     @classmethod

@@ -1,7 +1,7 @@
-"""Sends one transfer to Stripe through the official SDK, and says what is known of it afterwards.
+"""Sends one transfer to Stripe through the official SDK, and returns the outcome as far as known.
 
-The signal follows from what happened on the wire (had the request begun to leave, did a status
-come, was the body whole), never from the class of an exception.
+The signal follows from the events on the wire (had the request begun to leave, did a status come,
+was the body whole), never from the class of an exception.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ import aiohttp
 import stripe
 
 from payout_engine.errors import redact
-
-Order = dict[str, Any]
-Outcome = dict[str, Any]
+from payout_engine.rows import Order, Outcome
 
 READ_TIMEOUT_SECONDS: Final = 15.0
 # From wanting a connection until it stands, TLS included; shorter than lease minus deadline.
@@ -45,14 +43,14 @@ logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
 def boot_seconds() -> float:
-    """Seconds since the machine started, asleep or not; nobody can set this clock."""
+    """Seconds since the machine started, asleep or not; this clock cannot be set."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 class LeaseTooOld(Exception):
-    """The order was claimed too long ago to begin sending: another worker may soon hold it."""
+    """The order was claimed too long ago to begin sending: another worker may soon have it."""
 
 
 class Unreadable(Exception):
@@ -60,11 +58,11 @@ class Unreadable(Exception):
 
 
 class AccountUnknown(Exception):
-    """Stripe did not say which account the key belongs to, so nothing may be claimed for it."""
+    """Stripe did not name the account of the key, so nothing may be claimed for it."""
 
 
 class Refused(Exception):
-    """Stripe answered a read with an error; the message is its status and what it said."""
+    """Stripe answered a read with an error; the message is its status and Stripe's message."""
 
     def __init__(self, status: int | None, message: str | None) -> None:
         super().__init__(f"HTTP status {status}: {message}")
@@ -81,7 +79,7 @@ class Page:
 
 @dataclass
 class Exchange:
-    """What is known of one request, noted as it happens."""
+    """The events of one request, noted as they happen."""
 
     send_before: float
     """On the clock of `boot_seconds`: at this time or later the request may not begin to leave."""
@@ -97,7 +95,7 @@ _exchange: contextvars.ContextVar[Exchange] = contextvars.ContextVar("exchange")
 
 
 class _HttpClient(stripe.AIOHTTPClient):
-    """The SDK's aiohttp client; it follows no redirect and notes what comes in the exchange.
+    """The SDK's aiohttp client; it follows no redirect and notes the answer in the exchange.
 
     The SDK signs, encodes and addresses the request. It is handed an empty answer: its exceptions
     lose headers, and the objects it would build cost more than the request.
@@ -154,14 +152,14 @@ class StripePayoutAdapter:
             await session.close()
 
     def _open_client(self, most_connections: int) -> stripe.StripeClient:
-        """Return a client with connections of its own: reads and sends wait in no common line."""
+        """Return a client with connections of its own: reads and sends share no queue."""
         trace = aiohttp.TraceConfig()
         trace.on_request_chunk_sent.append(self._before_write)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=most_connections, ssl=self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity"},
-            auto_decompress=False,  # what is compressed all the same is unreadable, and no bomb
+            auto_decompress=False,  # a compressed body is unreadable, and no bomb
             timeout=aiohttp.ClientTimeout(
                 connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS
             ),
@@ -179,8 +177,8 @@ class StripePayoutAdapter:
     async def send(self, order: Order, *, claimed_at: float) -> Outcome:
         """Send the order's request, once, and return its outcome for `report_outcomes`.
 
-        `claimed_at` is the clock of `boot_seconds` from just before the claim. Never raises for
-        what happens on the way; cancelled, it returns what is known by then.
+        `claimed_at` is the clock of `boot_seconds` from just before the claim. Never raises for a
+        failure on the way; cancelled, it returns the outcome as known by then.
         """
         deadline = order["deadline_seconds"]
         exchange = Exchange(send_before=claimed_at + order["lease_seconds"] - deadline)
@@ -190,19 +188,19 @@ class StripePayoutAdapter:
             if not order["idempotency_key"]:
                 raise ValueError("the order has no idempotency key")  # the SDK would invent one
             async with asyncio.timeout(deadline):
-                await self._transfers.create_async(
-                    order["request"], {"idempotency_key": order["idempotency_key"]}
-                )
+                request: Any = order["request"]  # byte for byte, as the database made it
+                options: Any = {"idempotency_key": order["idempotency_key"]}
+                await self._transfers.create_async(request, options)
         except (Exception, asyncio.CancelledError) as error:
             failure = error
         finally:
-            exchange.send_before = -math.inf  # what has not begun to leave by now never will
+            exchange.send_before = -math.inf  # a request that has not begun to leave never will
         return _outcome(order, exchange, failure)
 
     async def account_id(self) -> str:
-        """Return the id of the account that the key belongs to; Stripe is asked until it tells.
+        """Return the id of the key's account; Stripe is asked until it answers, then never again.
 
-        Raises AccountUnknown with what Stripe answered instead, or what the connection failed with.
+        Raises AccountUnknown with Stripe's error, or the connection's.
         """
         if self._account_id is None:
             try:
@@ -225,8 +223,8 @@ class StripePayoutAdapter:
     async def list_page(self, path: str, params: Mapping[str, Any]) -> Page:
         """Return one page, of 100, of the list at `path`, such as ``/v1/transfers``.
 
-        Raises Refused for an error of Stripe's, Unreadable for what is no list, and what the
-        connection fails with.
+        Raises Refused for an error of Stripe's, Unreadable for anything else that is no list, and
+        the connection's own errors.
         """
         exchange = Exchange(send_before=math.inf, largest_body_bytes=LARGEST_PAGE_BYTES)
         _exchange.set(exchange)
@@ -262,11 +260,10 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
         "generation": order["generation"],
         "attempt": order["attempt"],
         "idempotency_key": order["idempotency_key"],
+        "signal": "no_response" if exchange.has_left else "not_sent",
     }
-    if not exchange.has_left:
-        return outcome | {"signal": "not_sent", "detail": _describe(failure)}
-    if exchange.status is None:
-        return outcome | {"signal": "no_response", "detail": _describe(failure)}
+    if not exchange.has_left or exchange.status is None:
+        return outcome | {"detail": _describe(failure)}
     headers = exchange.headers
     wait = headers.get("Retry-After", "")
     outcome |= {
@@ -324,7 +321,7 @@ def _read_body(exchange: Exchange, failure: BaseException | None) -> dict[str, A
         raise Unreadable(f"the body is {media_type or 'of no type'}, not application/json")
     try:
         body = json.loads(exchange.body)
-    except Exception as error:  # a RecursionError too: the answer is somebody else's text
+    except Exception as error:  # a RecursionError too: the text may be anything
         raise Unreadable(f"the body is not JSON: {type(error).__name__}") from None
     if not isinstance(body, dict):
         raise Unreadable("the body is JSON, but not an object")
@@ -332,7 +329,7 @@ def _read_body(exchange: Exchange, failure: BaseException | None) -> dict[str, A
 
 
 def _describe(error: BaseException | None) -> str:
-    """Return class and text of an error, without secrets; aiohttp wraps a refused lease."""
+    """Return class and text of an error, without secrets; aiohttp wraps LeaseTooOld."""
     if error is not None and isinstance(error.__cause__, LeaseTooOld):
         error = error.__cause__
     return _text(f"{type(error).__name__}: {error}".removesuffix(": ")) or ""

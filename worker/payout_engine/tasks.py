@@ -1,6 +1,6 @@
-"""The tasks of the queue. A job is a doorbell: it says that there may be work, never what to do.
+"""The tasks of the queue. A job is a wake-up: it says that there may be work, never which work.
 
-It may ring twice, late or for nothing; what is due, and whether, the database alone knows.
+It may come twice, late or for nothing; only the database knows which transfers are due.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 @app.task(name="payout.execute", queue=QUEUE, retry=False, pass_context=True)
 async def execute_payout(context: JobContext, *, payout_job_id: int) -> None:
-    """Carry whatever is due: of this payout job, and of any other.
+    """Carry all due transfers: of this payout job, and of any other.
 
-    Raises nothing for what Stripe answers, and ends before the queue could take it for stalled.
+    Raises nothing for answers of Stripe, and ends before the queue could take it for stalled.
     """
-    logger.debug("payout job %s rings", payout_job_id)
+    logger.debug("wake-up for payout job %s", payout_job_id)
     await _engine(context).pump.drain()
 
 

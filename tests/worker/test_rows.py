@@ -1,0 +1,93 @@
+"""The types of the worker's rows are the columns of its functions, in names, order and types."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Final, NotRequired, get_args, get_origin, get_type_hints
+
+import pytest
+
+from payout_engine import rows
+from tests.conftest import Connection
+
+PACKAGE: Final = Path(rows.__file__).parent
+ROWS: Final[dict[str, type]] = {
+    "claim_transfers": rows.Order,
+    "report_outcomes": rows.Report,
+    "claim_lookups": rows.Lookup,
+    "report_lookup_page": rows.LookupReport,
+    "next_events_query": rows.EventsQuery,
+    "report_events_page": rows.EventsReport,
+    "claim_reversal_lookups": rows.ReversalLookup,
+    "report_reversals": rows.ReversalsReport,
+    "begin_reconcile": rows.ReconcileRun,
+    "report_reconcile_page": rows.ReconcileReport,
+    "open_discrepancies": rows.OpenDiscrepancies,
+    "sweep": rows.Sweep,
+    "doctor": rows.Check,
+}
+PYTHON_TYPES: Final[dict[str, set[Any]]] = {
+    "bigint": {int},
+    "integer": {int},
+    "numeric": {float},
+    "double precision": {float},
+    "text": {str},
+    "boolean": {bool},
+    "timestamp with time zone": {datetime},
+    "jsonb": {dict[str, Any], list[dict[str, Any]]},
+}
+COLUMNS: Final = """
+select c.name, format_type(c.type, null)
+from pg_proc as p
+cross join unnest(p.proargnames, p.proallargtypes, p.proargmodes)
+    with ordinality as c (name, type, mode, position)
+where p.pronamespace = 'payout_api'::regnamespace and p.proname = %s and c.mode = 't'
+order by c.position
+"""
+ATTRIBUTES: Final = """
+select a.attname, format_type(a.atttypid, null)
+from pg_attribute as a
+where a.attrelid = 'payout.outcome'::regclass and a.attnum > 0 and not a.attisdropped
+order by a.attnum
+"""
+
+
+def fields(row: type) -> list[tuple[str, Any]]:
+    """Return names and types of a row, without the marks that a value may be missing or null."""
+    hints = get_type_hints(row, include_extras=True)
+    return [(name, bare(hint)) for name, hint in hints.items()]
+
+
+def bare(hint: Any) -> Any:
+    if get_origin(hint) is NotRequired:
+        hint = get_args(hint)[0]
+    if get_origin(hint) is UnionType:
+        [hint] = [part for part in get_args(hint) if part is not NoneType]
+    return hint
+
+
+def assert_same(row: type, columns: list[tuple[Any, ...]]) -> None:
+    assert [name for name, _ in fields(row)] == [name for name, _ in columns]
+    for (name, kind), (_, sql_type) in zip(fields(row), columns, strict=True):
+        assert kind in PYTHON_TYPES[sql_type], f"{name} is {sql_type} in SQL"
+
+
+@pytest.mark.parametrize("function", ROWS)
+def test_a_row_has_the_columns_of_its_function(workbench: Connection, function: str) -> None:
+    assert_same(ROWS[function], workbench.execute(COLUMNS, [function]).fetchall())
+
+
+def test_an_outcome_has_the_attributes_of_the_type_that_report_outcomes_reads(
+    workbench: Connection,
+) -> None:
+    assert_same(rows.Outcome, workbench.execute(ATTRIBUTES.encode()).fetchall())
+
+
+def test_every_function_that_the_worker_calls_has_a_type_for_its_rows() -> None:
+    """The names of functions are the first arguments of `call` and its wrappers."""
+    code = "\n".join(file.read_text() for file in sorted(PACKAGE.glob("*.py")))
+    called = re.findall(r"\b(?:call|_call|_report)\(\s*\"(\w+)\"", code)
+    assert set(called) == set(ROWS)
