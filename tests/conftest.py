@@ -21,11 +21,11 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
-from payout_engine.database import apply_queue_grants, apply_queue_schema
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
+from payout_engine.database import apply_queue_grants, apply_queue_schema
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tools import schema_files
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -85,7 +85,7 @@ def install(conninfo: str) -> None:
 
 
 def adopt(connection: Connection) -> None:
-    """Open the gate of a database that is a copy: write the adoption that `adopt_database` would."""
+    """Adopt a database that is a copy, by the row that `adopt_database` would write."""
     connection.execute(
         "insert into payout.adoptions "
         "(system_identifier, timeline_id, database_oid, table_oid, reason) "

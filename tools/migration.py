@@ -19,7 +19,6 @@ from typing import Final
 
 from payout_engine import sql_files
 from payout_engine.errors import MigrationError
-
 from tools import schema_files
 
 MIGRATION_NAME: Final = re.compile(r"\d{4}-[a-z0-9]+(-[a-z0-9]+)*")

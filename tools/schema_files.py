@@ -1,4 +1,4 @@
-"""The files that say what the database is, under sql/ and procedures/, in an order in which they run.
+"""The files that define the database, under sql/ and procedures/, in the order in which they run.
 
 PostgreSQL's own parser (pglast) reads what each file defines and what must exist before it runs.
 """
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from payout_engine.errors import MigrationError
 from pglast import ast, parse_sql
 from pglast.enums import FunctionParameterMode
 from pglast.parser import ParseError
 from pglast.stream import RawStream
 from pglast.visitors import Visitor
+
+from payout_engine.errors import MigrationError
 
 # The folders of procedures/, in the order of a transfer's life: a function calls functions of its
 # own floor and of the floors before it.

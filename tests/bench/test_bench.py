@@ -8,10 +8,10 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
-from payout_engine_sandbox import embedded_postgres
 
 from bench import reconcile, settle, stand
 from bench.__main__ import main
+from payout_engine_sandbox import embedded_postgres
 from tests.conftest import Connection
 
 

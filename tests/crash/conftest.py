@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pytest
-from payout_engine_sandbox.stripe_double import StripeDouble
 
+from payout_engine_sandbox.stripe_double import StripeDouble
 from tests.conftest import Connection
 from tests.crash.preloaded import Nursery
 from tests.crash.story import Story, key_is_committed

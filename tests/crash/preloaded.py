@@ -96,8 +96,9 @@ def serve() -> None:
     """Carry out orders until nobody is there to give any; then no worker is left either."""
     # Only this process needs them, and none that imports `Nursery`.
     import stripe
-    from payout_engine import cli as ours
     from procrastinate import cli as procrastinate
+
+    from payout_engine import cli as ours
 
     # What the SDK imports only when it is used for the first time.
     assert stripe.StripeClient("sk_test_none").v1.transfers

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
-from payout_engine_sandbox.stripe_double import RecordedRequest, StripeDouble
 from psycopg import sql
 
+from payout_engine_sandbox.stripe_double import RecordedRequest, StripeDouble
 from tests.conftest import Connection
 from tests.crash.workers import PATIENCE_SECONDS, Worker, wait_until
 from tests.engine import Engine

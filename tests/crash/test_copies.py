@@ -12,10 +12,10 @@ from typing import Final
 
 import psycopg
 import pytest
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
-from payout_engine_sandbox.stripe_double import Fault
 from psycopg import sql
 
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.stripe_double import Fault
 from tests.conftest import RUN, Connection, Server, install
 from tests.crash.dumps import dump, restore
 from tests.crash.story import Story

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from payout_engine_sandbox.stripe_double import Gate
 
+from payout_engine_sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 

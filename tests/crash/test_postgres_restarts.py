@@ -10,10 +10,10 @@ from typing import Final
 
 import psycopg
 import pytest
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
-from payout_engine_sandbox.stripe_double import Gate, StripeDouble
 from psycopg import sql
 
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+from payout_engine_sandbox.stripe_double import Gate, StripeDouble
 from tests.conftest import Connection, adopt, install
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story

@@ -13,8 +13,8 @@ from collections import Counter
 from typing import Final
 
 import pytest
-from payout_engine_sandbox.stripe_double import RecordedRequest
 
+from payout_engine_sandbox.stripe_double import RecordedRequest
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until

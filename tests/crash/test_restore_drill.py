@@ -13,9 +13,9 @@ from typing import Final
 
 import psycopg
 import pytest
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from psycopg import sql
 
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tests.conftest import ROOT
 from tests.crash.conftest import StartWorker
 from tests.crash.dumps import dump, restore

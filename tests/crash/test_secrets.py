@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from payout_engine_sandbox.stripe_double import Fault, Gate
 from psycopg import sql
 
+from payout_engine_sandbox.stripe_double import Fault, Gate
 from tests.conftest import PASSWORD, Connection
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story

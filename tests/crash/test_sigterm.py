@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 
 import pytest
-from payout_engine_sandbox.stripe_double import Gate
 
+from payout_engine_sandbox.stripe_double import Gate
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import OURS, PLAIN

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from payout_engine_sandbox.stripe_double import Gate
-
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
 from payout_engine_sandbox.demo.reconciliation import Facts, find_problems
 from payout_engine_sandbox.demo.scenario import MARKETS, Batch, Line, draw_batches
 

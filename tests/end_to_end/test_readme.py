@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine_sandbox.stripe_double import StripeDouble
-
 from tests.settle.test_attached_table import FUNCTION, TRIGGER
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -19,10 +19,10 @@ import psycopg
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
-from payout_engine_sandbox.stripe_double import StripeDouble
 from psycopg.types.json import Jsonb
 
+from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
+from payout_engine_sandbox.stripe_double import StripeDouble
 from tests.conftest import Connection, Server, adopt
 from tests.engine import Claim, Engine, Outcome, outcome
 from tests.machine.copies import Copies

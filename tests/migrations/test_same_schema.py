@@ -9,11 +9,11 @@ from typing import Final, TypeAlias
 
 import psycopg
 import pytest
-from payout_engine import cli
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from psycopg.conninfo import conninfo_to_dict
 from yoyo import get_backend, read_migrations
 
+from payout_engine import cli
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tests.conftest import ROOT, Connection, Server
 from tools import frozen, migrate, snapshot
 

@@ -11,11 +11,11 @@ from typing import Final, TypeAlias
 
 import psycopg
 import pytest
-from payout_engine import migrate
-from payout_engine.database import apply_queue_grants, apply_queue_schema
 from psycopg.types.json import Jsonb
 from yoyo import get_backend, read_migrations
 
+from payout_engine import migrate
+from payout_engine.database import apply_queue_grants, apply_queue_schema
 from tests.conftest import ROOT, Connection, Server, fresh_database
 from tests.engine import Engine, rate_limited
 from tests.identity.identities import adoptions, identity_problem

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.operate.test_adopt_database import OPEN_WITHOUT
-
 from tests.conftest import Connection
 from tests.engine import Engine
 from tests.identity.identities import adopted_elsewhere
+from tests.operate.test_adopt_database import OPEN_WITHOUT
 from tests.operate.test_change_stripe_account import CHANGE, LIVE, MOVED
 from tests.schema.refusals import refusal, wait_until_blocked
 

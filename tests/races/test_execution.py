@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from payout_engine.database import Database
-from payout_engine.reporter import Reporter
 from psycopg.conninfo import make_conninfo
 
+from payout_engine.database import Database
+from payout_engine.reporter import Reporter
 from tests.conftest import Connection
 from tests.engine import Engine, rate_limited, success
 from tests.reconcile.listing import ours, reconcile, with_account

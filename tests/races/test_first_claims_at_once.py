@@ -1,4 +1,4 @@
-"""Two workers claim for the first time at once: the second looks for the adoption, then for attempts.
+"""Two workers claim for the first time at once: the second reads the adoption, then attempts.
 
 The first one commits both in between.
 """

@@ -1,4 +1,4 @@
-"""Workers that name the Stripe account of their key in each claim, for the modules that ask for it."""
+"""Claims that name the Stripe account of the key, for the modules that ask for it."""
 
 from __future__ import annotations
 

@@ -144,7 +144,8 @@ def test_a_run_counts_though_the_newest_epoch_lies_ahead_of_the_clock(engine: En
     engine.db.execute(
         "insert into payout.adoptions "
         "(system_identifier, timeline_id, database_oid, table_oid, reason, recorded_at) "
-        "select w.*, 'adopted', payout.clock() + interval '1 day' from payout.database_identity() as w"
+        "select w.*, 'adopted', payout.clock() + interval '1 day' "
+        "from payout.database_identity() as w"
     )
     run = begin(engine.db)
     assert begin(engine.db, worker="worker_2") == run

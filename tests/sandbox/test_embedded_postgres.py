@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
 from payout_engine_sandbox import embedded_postgres
 from payout_engine_sandbox.embedded_postgres import (
     DEFAULT_SETTINGS,

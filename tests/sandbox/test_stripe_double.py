@@ -25,6 +25,7 @@ from urllib.parse import urlencode
 
 import pytest
 from aiohttp import web
+
 from payout_engine_sandbox.stripe_books import StripeBooks, StripeRefusalError
 from payout_engine_sandbox.stripe_double import Fault, Gate, RecordedRequest, StripeDouble
 from payout_engine_sandbox.stripe_faults import NAMED_FAULTS

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tools import snapshot
 
 

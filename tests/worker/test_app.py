@@ -13,8 +13,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from payout_engine_sandbox.stripe_double import Gate, StripeDouble
 
+from payout_engine_sandbox.stripe_double import Gate, StripeDouble
 from tests.conftest import PASSWORD, ROOT, login_name
 from tests.crash.workers import CANARY, OURS, PLAIN, Worker
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+
 from payout_engine.progress import Progress
 from payout_engine.rows import ReconcileRun
 
