@@ -217,7 +217,7 @@ def _object(statement: ast.Node | None) -> SqlObject | None:
         case ast.CreateSeqStmt():
             kind, name = "sequence", render(statement.sequence)
         case ast.CompositeTypeStmt():
-            kind, name = "type", f"{statement.typevar.schemaname}.{statement.typevar.relname}"
+            kind, name = "type", render(statement.typevar).removeprefix("only ")
         case ast.CreateDomainStmt():
             kind, name = "domain", qualified_name(statement.domainname)
         case ast.CreateTrigStmt():
