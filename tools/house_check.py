@@ -1,7 +1,7 @@
-"""Holds procedures/ and sql/views/ to the style of this project, beyond what a linter knows.
+"""Holds the SQL, the calls between floors and the prose to the style of this project.
 
-It reads the files with PostgreSQL's own parser and scanner (pglast) and prints one line for each
-finding: file, line, what is wrong.
+It reads SQL with PostgreSQL's own parser and scanner (pglast) and prints the map of the calls
+between floors and one line for each violation: file, line, the fault.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from pglast import ast
 from pglast.enums import ObjectType
 from pglast.parser import scan
 
-from tools import frozen, sql_objects
-from tools.frozen import MigrationError
-from tools.sql_objects import OUTPUT_MODES, qualified_name, render
+from payout_engine.errors import MigrationError
+from tools import floors, prose, schema_files
+from tools.schema_files import OUTPUT_MODES, qualified_name, render
+from tools.violation import Violation
 
 ERROR_CODES: Final = "sql/error_codes.sql"
 LISTED_CODE: Final = re.compile(r"^\s*\('(SP\d{3})',", flags=re.MULTILINE)
@@ -30,22 +31,11 @@ MOST_VARIABLES: Final = 6
 PINNED_PATH: Final = ("pg_catalog", "pg_temp")
 # procrastinate's functions and triggers name their tables bare, so what writes to the queue has its
 # schema in the path.
-QUEUE_FOLDER: Final = "procedures/doorbell/"
+QUEUE_FOLDER: Final = "procedures/wakeup/"
 QUEUE_PATH: Final = ("pg_catalog", "procrastinate", "pg_temp")
 # The functions that speak for the checks of tables, and of the domain of ids.
 CHECK_VIOLATIONS: Final = {("refuse_bad_row", "'23514'"), ("id_fits", "'23514'")}
 ATTRIBUTE_ORDER: Final = ("language", "volatility", "strict", "security", "set", "as")
-
-
-class Finding(NamedTuple):
-    """One departure from the house style."""
-
-    path: str
-    line: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.message}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +62,13 @@ class SourceFile:
 
     @property
     def is_view(self) -> bool:
-        """Whether the file belongs to sql/ and therefore defines a view."""
-        return self.path.startswith("sql/")
+        """Whether the file defines a view."""
+        return self.path.startswith("sql/views/") or self.path == ERROR_CODES
+
+    @property
+    def has_one_object(self) -> bool:
+        """Whether the file defines one object and is named after it."""
+        return self.is_view or self.path.startswith("procedures/")
 
     @property
     def main(self) -> ast.RawStmt | None:
@@ -93,47 +88,52 @@ class SourceFile:
                 return self.line(offset + token.start)
         return self.line(offset)
 
-    def found(self, line: int, message: str) -> Finding:
-        """Return a finding in this file."""
-        return Finding(self.path, line, message)
+    def found(self, line: int, message: str) -> Violation:
+        """Return a violation in this file."""
+        return Violation(self.path, line, message)
 
 
-def check_tree(root: Path) -> list[Finding]:
-    """Return every finding under `root`, by file and line."""
-    files = frozen.source_files(root)
+def check_tree(root: Path) -> list[Violation]:
+    """Return every violation under `root`, by file and line."""
+    files = schema_files.source_files(root)
     codes = set(LISTED_CODE.findall(files.get(ERROR_CODES, "")))
-    findings: list[Finding] = []
+    violations: list[Violation] = []
     for path, text in files.items():
-        findings += check_file(path, text, codes)
+        violations += check_file(path, text, codes)
     raised = {code for path, text in files.items() if path != ERROR_CODES for code in _codes(text)}
     for number, line in enumerate(files.get(ERROR_CODES, "").splitlines(), start=1):
         listed = LISTED_CODE.match(line)
         if listed and listed[1] not in raised:
-            findings.append(Finding(ERROR_CODES, number, f"no function raises {listed[1]}"))
-    return sorted(findings)
+            violations.append(Violation(ERROR_CODES, number, f"no function raises {listed[1]}"))
+    violations += floors.check(files)
+    violations += floors.check_imports(root)
+    violations += prose.check(root)
+    return sorted(violations)
 
 
-def check_file(path: str, text: str, codes: set[str]) -> list[Finding]:
-    """Return the findings in one file; `codes` are the SQLSTATEs that may be raised."""
+def check_file(path: str, text: str, codes: set[str]) -> list[Violation]:
+    """Return the violations in one file; `codes` are the SQLSTATEs that may be raised."""
     try:
-        statements = sql_objects.parse(path, text)
+        statements = schema_files.parse(path, text)
     except MigrationError as error:
         _, line, message = str(error).split(":", 2)
-        return [Finding(path, int(line), message.strip())]
+        return [Violation(path, int(line), message.strip())]
     file = SourceFile(path=path, text=text, statements=statements)
-    findings = [*_check_text(file), *_check_main(file), *_check_triggers(file)]
+    violations = [*_check_text(file), *_check_triggers(file), *_check_tables(file)]
+    if file.has_one_object:
+        violations += _check_main(file)
     if path != ERROR_CODES:
-        findings += [
+        violations += [
             file.found(line, f"{code} is not listed in {ERROR_CODES}")
             for code, line in _codes(text).items()
             if code not in codes
         ]
     if file.main is not None and isinstance(file.main.stmt, ast.CreateFunctionStmt):
-        findings += _check_function(file, file.main.stmt)
-    return findings
+        violations += _check_function(file, file.main.stmt)
+    return violations
 
 
-def _check_text(file: SourceFile) -> Iterator[Finding]:
+def _check_text(file: SourceFile) -> Iterator[Violation]:
     if not re.match(rf"-- {re.escape(file.stem)}: \S.*\.\n", file.text):
         yield file.found(1, f"the first line is not '-- {file.stem}: one sentence.'")
     for number, line in enumerate(file.text.splitlines(), start=1):
@@ -146,7 +146,7 @@ def _check_text(file: SourceFile) -> Iterator[Finding]:
             yield file.found(word.line, f"{word.text} is not in lower case")
 
 
-def _check_main(file: SourceFile) -> Iterator[Finding]:
+def _check_main(file: SourceFile) -> Iterator[Violation]:
     kind = "view" if file.is_view else "function"
     main = file.main
     mains = [each for each in file.statements if isinstance(each.stmt, type(main and main.stmt))]
@@ -166,14 +166,14 @@ def _check_main(file: SourceFile) -> Iterator[Finding]:
         yield file.found(line, f"the {kind} {bare} is in a file of another name")
     if not schema:
         yield file.found(line, f"the {kind} {bare} is created without a schema")
-    elif (schema == "payout_api") != (file.is_view or file.path.startswith("procedures/api/")):
-        yield file.found(line, f"{name} is in the wrong folder for the schema {schema}")
+    elif file.is_view and schema != "payout_api":
+        yield file.found(line, f"the view {bare} is not in the schema payout_api")
     if not statement.replace:
         yield file.found(line, f"'create {kind}' instead of 'create or replace {kind}'")
     yield from _check_comment(file, main, kind)
 
 
-def _check_comment(file: SourceFile, main: ast.RawStmt, kind: str) -> Iterator[Finding]:
+def _check_comment(file: SourceFile, main: ast.RawStmt, kind: str) -> Iterator[Violation]:
     position = file.statements.index(main)
     after = file.statements[position + 1] if position + 1 < len(file.statements) else None
     wanted = ObjectType.OBJECT_VIEW if kind == "view" else ObjectType.OBJECT_FUNCTION
@@ -187,21 +187,35 @@ def _check_comment(file: SourceFile, main: ast.RawStmt, kind: str) -> Iterator[F
         yield file.found(line, f"'comment on {kind}' does not stand directly under the {kind}")
 
 
-def _check_triggers(file: SourceFile) -> Iterator[Finding]:
+def _check_triggers(file: SourceFile) -> Iterator[Violation]:
     for statement in file.statements:
         if not isinstance(statement.stmt, ast.CreateTrigStmt):
             continue
         trigger, line = statement.stmt, file.start(statement)
         if not re.fullmatch(r"_\d{3}_[a-z_]+", trigger.trigname or ""):
             yield file.found(line, f"the trigger {trigger.trigname} is not named _NNN_rule")
-        # PostgreSQL has no `create or replace constraint trigger`.
-        if not trigger.replace and not trigger.isconstraint:
-            yield file.found(line, "'create trigger' instead of 'create or replace trigger'")
+        if not file.path.startswith("sql/tables/"):
+            yield file.found(line, f"the trigger {trigger.trigname} does not stand with its table")
         if not trigger.relation or not trigger.relation.schemaname:
             yield file.found(line, f"the table of {trigger.trigname} has no schema")
 
 
-def _check_function(file: SourceFile, function: ast.CreateFunctionStmt) -> Iterator[Finding]:
+def _check_tables(file: SourceFile) -> Iterator[Violation]:
+    """Look for tables, types and domains without a comment under them, and tables elsewhere."""
+    kinds = (ast.CreateStmt, ast.CompositeTypeStmt, ast.CreateDomainStmt, ast.CreateSeqStmt)
+    for position, statement in enumerate(file.statements):
+        if not isinstance(statement.stmt, kinds):
+            continue
+        line = file.start(statement)
+        is_of_table = isinstance(statement.stmt, ast.CreateStmt | ast.CreateSeqStmt)
+        if is_of_table != file.path.startswith("sql/tables/"):
+            yield file.found(line, "a table stands in sql/tables/, a type in sql/types.sql")
+        after = file.statements[position + 1 : position + 2]
+        if not after or not isinstance(after[0].stmt, ast.CommentStmt):
+            yield file.found(line, "no 'comment on' stands directly under it")
+
+
+def _check_function(file: SourceFile, function: ast.CreateFunctionStmt) -> Iterator[Violation]:
     assert file.main is not None
     name = qualified_name(function.funcname)
     line = file.start(file.main)
@@ -216,6 +230,7 @@ def _check_function(file: SourceFile, function: ast.CreateFunctionStmt) -> Itera
     if order != sorted(order, key=ATTRIBUTE_ORDER.index):
         yield file.found(line, f"the attributes stand in another order: {', '.join(order)}")
     yield from _check_security(file, name, options, line)
+    yield from _check_settings(file, name, function, line)
     for parameter in function.parameters or ():
         is_input = parameter.mode not in OUTPUT_MODES
         if is_input and not (parameter.name or "").startswith("p_"):
@@ -228,7 +243,7 @@ def _check_function(file: SourceFile, function: ast.CreateFunctionStmt) -> Itera
 
 def _check_security(
     file: SourceFile, name: str, options: Mapping[str, ast.DefElem], line: int
-) -> Iterator[Finding]:
+) -> Iterator[Violation]:
     setting = options["set"].arg if "set" in options else None
     path = (
         tuple(each.val.sval for each in setting.args or ())
@@ -254,9 +269,25 @@ def _check_security(
         yield file.found(line, f"{name} is granted to nobody")
 
 
+def _check_settings(
+    file: SourceFile, name: str, function: ast.CreateFunctionStmt, line: int
+) -> Iterator[Violation]:
+    """Look for private functions that turn a method of the planner off: a public caller does.
+
+    A function that reads whole tables may turn one on again.
+    """
+    if name.startswith("payout_api.") or file.stem.startswith("tg_"):
+        return
+    for option in function.options or ():
+        if option.defname != "set" or option.arg.name == "search_path":
+            continue
+        if render(option.arg).split()[-1].strip("'") != "on":
+            yield file.found(line, f"{name} sets {option.arg.name}: its public callers may")
+
+
 def _check_body(
     file: SourceFile, body: str, first_line: int, language: str | None
-) -> Iterator[Finding]:
+) -> Iterator[Violation]:
     length = len(body.strip("\n").splitlines())
     if length > LONGEST_BODY:
         yield file.found(first_line, f"the body has {length} lines, {LONGEST_BODY} may be")
@@ -269,7 +300,7 @@ def _check_body(
         yield from _check_variables(file, words, first_line)
 
 
-def _check_statements(file: SourceFile, words: list[Word]) -> Iterator[Finding]:
+def _check_statements(file: SourceFile, words: list[Word]) -> Iterator[Violation]:
     """Look for what PL/pgSQL must not do: swallow everything, build SQL, raise without a code."""
     texts = [word.text for word in words]
     for position, word in enumerate(words):
@@ -283,7 +314,7 @@ def _check_statements(file: SourceFile, words: list[Word]) -> Iterator[Finding]:
                 yield from _check_raise(file, statement, word.line)
 
 
-def _check_raise(file: SourceFile, statement: list[str], line: int) -> Iterator[Finding]:
+def _check_raise(file: SourceFile, statement: list[str], line: int) -> Iterator[Violation]:
     pairs = zip(statement, statement[1:], statement[2:], strict=False)
     code = next((value for name, sign, value in pairs if (name, sign) == ("errcode", "=")), None)
     if code is None:
@@ -292,7 +323,7 @@ def _check_raise(file: SourceFile, statement: list[str], line: int) -> Iterator[
         yield file.found(line, f"the errcode {code} is not a literal of class SP")
 
 
-def _check_variables(file: SourceFile, words: list[Word], first_line: int) -> Iterator[Finding]:
+def _check_variables(file: SourceFile, words: list[Word], first_line: int) -> Iterator[Violation]:
     names: list[Word] = []
     is_declaring = starts_declaration = False
     for word in words:
@@ -330,20 +361,22 @@ def _words(text: str, *, first_line: int = 1) -> Iterator[Word]:
 
 
 def main() -> int:
-    """Print what departs from the house style; 1 when there is anything."""
+    """Print what departs from the house style, and the map of the floors; 1 if anything does."""
     parser = argparse.ArgumentParser(description="Check procedures/ and sql/ for house style.")
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
     root: Path = parser.parse_args().root
     try:
-        findings = check_tree(root)
+        files = schema_files.source_files(root)
+        violations = check_tree(root)
     except MigrationError as error:
         print(error, file=sys.stderr)
         return 1
-    for finding in findings:
-        print(finding)
-    count = len(frozen.source_files(root))
-    print(f"house check: {count} files, {len(findings)} findings")
-    return 1 if findings else 0
+    print(floors.drawn(files))
+    print(prose.counted(root))
+    for violation in violations:
+        print(violation)
+    print(f"house check: {len(files)} files, {len(violations)} violations")
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":

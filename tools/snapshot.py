@@ -1,4 +1,4 @@
-"""Writes schema.snapshot.sql: the schema as a person reviews it, out of the catalogue of a database.
+"""Writes schema.snapshot.sql: the schema as a person reviews it, out of a database's catalogue.
 
 Types, then table by table its columns, constraints, indexes, triggers and rights, then views, then
 one line for each function, with the digest of its body: the body itself stands in procedures/.

@@ -7,7 +7,6 @@ returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
     with changed as materialized (
         select r.row_id, r.what from payout.check_seal_rows(p_seal) as r

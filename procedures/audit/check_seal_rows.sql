@@ -5,7 +5,6 @@ returns table (row_id bigint, what text)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
 declare
     v_ids bigint[];

@@ -13,8 +13,6 @@ returns table (row_id bigint, row_at timestamptz, row_sha256 bytea)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 begin
     if p_table_name = 'ledger_entries' then

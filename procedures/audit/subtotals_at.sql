@@ -10,8 +10,6 @@ returns table (
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
     with recursive accounts as (
         (

@@ -10,8 +10,6 @@ returns table (
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
     select m.account, m.currency,
         (coalesce(f.debit_minor, 0) + m.debit_minor)::bigint,

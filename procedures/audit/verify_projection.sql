@@ -11,6 +11,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_nestloop = off
 as $$
     select payout_transfer_id, c.column_name, c.stored, c.folded
     from payout.transfer_states as s

@@ -14,6 +14,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_seqscan = off
 as $$
 begin
     if p_from is null or (p_from <> 1 and not exists (

@@ -16,10 +16,6 @@ language plpgsql
 volatile
 rows 20
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 begin
     return query

@@ -12,8 +12,6 @@ returns payout.reconcile_runs
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_run payout.reconcile_runs;

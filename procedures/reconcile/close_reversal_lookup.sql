@@ -10,8 +10,6 @@ returns boolean
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_is_complete boolean;

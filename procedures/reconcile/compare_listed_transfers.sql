@@ -9,8 +9,6 @@ returns setof payout.discrepancy
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 begin
     return query

@@ -8,8 +8,9 @@ returns setof payout.discrepancy
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 set enable_seqscan = on
+set enable_hashjoin = on
+set enable_mergejoin = on
 as $$
 begin
     return query

@@ -5,8 +5,9 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
 set enable_seqscan = on
+set enable_hashjoin = on
+set enable_mergejoin = on
 as $$
 begin
     update payout.discrepancies as d

@@ -11,7 +11,6 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
 declare
     v_now timestamptz := payout.clock();

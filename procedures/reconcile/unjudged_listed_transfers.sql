@@ -8,7 +8,9 @@ returns setof text
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
+set enable_seqscan = on
+set enable_hashjoin = on
+set enable_mergejoin = on
 as $$
     select g.stripe_transfer_id::text
     from payout.listed_transfers as g

@@ -11,8 +11,6 @@ returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_made_minor bigint;

@@ -7,7 +7,6 @@ returns table (payout_transfer_id bigint, place text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
     select b.payout_transfer_id,
         string_agg(format('%s %s %s', b.account, b.amount_minor, b.currency), ', '

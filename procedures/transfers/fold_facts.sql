@@ -21,7 +21,6 @@ returns table (
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
     select
         n.payout_transfer_id, w.state, n.generation, coalesce(n.claim_attempt, 0),

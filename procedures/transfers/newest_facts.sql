@@ -15,8 +15,6 @@ returns table (
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_nestloop = off
 as $$
     with keys as (
         select t.payout_transfer_id, coalesce(s.pay_after, t.created_at) as due_at,

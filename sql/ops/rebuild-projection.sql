@@ -17,6 +17,10 @@ delete from payout.transfer_states;
 -- A copy may be under way already; the rules of the row hold for it as well.
 set local session_replication_role = replica;
 
+-- The facts of all transfers are joined: by hashes, not one by one.
+set local jit = off;
+set local enable_nestloop = off;
+
 insert into payout.transfer_states (
     payout_transfer_id, state, generation, attempt, lease_until, next_attempt_at,
     stripe_transfer_id, first_sent_at, tries, has_unknown_send, reason, next_lookup_at)
