@@ -15,7 +15,7 @@ from pglast import ast as sql_ast
 from pglast.parser import scan
 
 from tools import schema_files
-from tools.schema_files import FLOORS
+from tools.schema_files import COMMENTS, FLOORS
 from tools.violation import Violation
 
 SCHEMAS: Final = ("payout", "payout_api")
@@ -95,10 +95,7 @@ def drawn(files: Mapping[str, str]) -> str:
         ]
         lines.append(f"{floor:<10} {sizes[floor]:>9}  {', '.join(to) or '-'}".rstrip())
     crossing = sum(count for (one, other), count in between.items() if one != other)
-    pairs = sum(1 for one, other in between if one != other)
-    lines.append(
-        f"{crossing} calls between floors, {pairs} pairs of floors, none leads to a later one"
-    )
+    lines.append(f"{crossing} call{'s' * (crossing != 1)} between floors, none to a later one")
     return "\n".join(lines)
 
 
@@ -115,7 +112,7 @@ def _called(path: str, text: str) -> Iterator[tuple[str, int]]:
             continue
         body = next(o.arg[0].sval for o in statement.stmt.options or () if o.defname == "as")
         first_line = text.count("\n", 0, text.index(body)) + 1
-        tokens = [token for token in scan(body) if not token.name.endswith("COMMENT")]
+        tokens = [token for token in scan(body) if token.name not in COMMENTS]
         words = [body[token.start : token.end + 1] for token in tokens]
         for position in range(len(words) - 3):
             schema, dot, function, parenthesis = words[position : position + 4]

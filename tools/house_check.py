@@ -20,7 +20,7 @@ from pglast.parser import scan
 
 from payout_engine.errors import MigrationError
 from tools import floors, prose, schema_files
-from tools.schema_files import OUTPUT_MODES, qualified_name, render
+from tools.schema_files import COMMENTS, OUTPUT_MODES, qualified_name, render
 from tools.violation import Violation
 
 ERROR_CODES: Final = "sql/error_codes.sql"
@@ -84,7 +84,7 @@ class SourceFile:
         """Return the line on which a statement starts, comments before it not counted."""
         offset = statement.stmt_location or 0
         for token in scan(self.text[offset:]):
-            if not token.name.endswith("COMMENT"):
+            if token.name not in COMMENTS:
                 return self.line(offset + token.start)
         return self.line(offset)
 
@@ -351,7 +351,7 @@ def _codes(text: str) -> dict[str, int]:
 
 def _words(text: str, *, first_line: int = 1) -> Iterator[Word]:
     for token in scan(text):
-        if not token.name.endswith("COMMENT"):
+        if token.name not in COMMENTS:
             spelling = text[token.start : token.end + 1]
             yield Word(
                 text=spelling,

@@ -421,9 +421,9 @@ def main() -> int:
         return 1
     print(f"migrations/{name}.sql")
     for path in change.changed:
-        print(f"  {'BY HAND ' if change.is_by_hand(path) else 'frozen  '} {path}")
+        print(f"  {'BY HAND' if change.is_by_hand(path) else 'frozen '}  {path}")
     for path in change.removed:
-        print(f"  dropped   {path}")
+        print(f"  dropped  {path}")
     return 0
 
 

@@ -63,6 +63,8 @@ OUTPUT_MODES: Final = (
     FunctionParameterMode.FUNC_PARAM_OUT,
     FunctionParameterMode.FUNC_PARAM_TABLE,
 )
+# The names of the tokens that are comments, as pglast calls them.
+COMMENTS: Final = ("SQL_COMMENT", "C_COMMENT")
 MARKER: Final = re.compile(r"^-- (end )?(frozen|dropped|altered|generated): ", re.MULTILINE)
 
 

@@ -44,14 +44,14 @@ union all
 select format('default rights of %s on %s: %s', d.defaclrole::regrole, d.defaclobjtype,
     coalesce({RIGHTS.format(acl="d.defaclacl", owner="d.defaclrole")}, 'none'))
 from pg_default_acl as d
-where d.defaclrole = 'payout_owner'::regrole
+where d.defaclrole = to_regrole('payout_owner')
 """
 TYPES: Final = f"""
 select format('domain %s as %s', t.oid::regtype, format_type(t.typbasetype, t.typtypmod))
     || (
-        select string_agg(
+        select coalesce(string_agg(
             format(E'\\n    constraint %s %s', c.conname, pg_get_constraintdef(c.oid)), ''
-            order by c.conname)
+            order by c.conname), '')
         from pg_constraint as c
         where c.contypid = t.oid and c.contype = 'c'
     )
@@ -86,14 +86,14 @@ where {RELATION} and c.relkind = 'S'
     )
 """
 COLUMNS: Final = f"""(
-    select string_agg(
+    select coalesce(string_agg(
         format(E'\\n    %s %s', a.attname, format_type(a.atttypid, a.atttypmod))
             || case when a.attnotnull then ' not null' else '' end
             || case a.attidentity when 'a' then ' identity' when 'd' then ' identity by default'
                 else '' end
             || coalesce(' default ' || pg_get_expr(d.adbin, d.adrelid), '')
             || coalesce({REMARK.format("col_description(c.oid, a.attnum)")}, ''),
-        '' order by a.attnum)
+        '' order by a.attnum), '')
     from pg_attribute as a
     left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped

@@ -1,3 +1,5 @@
+"""The files, the migrations by yoyo, the migrations by sqitch and the snapshot say the same."""
+
 from __future__ import annotations
 
 import os
@@ -10,12 +12,12 @@ from typing import Final, TypeAlias
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from yoyo import get_backend, read_migrations
 
-from payout_engine import cli
+from payout_engine import cli, migrate
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tests.conftest import ROOT, Connection, Server
-from tools import frozen, migrate, snapshot
+from tests.migrations.checkouts import copy_checkout, describe
+from tools import migration, snapshot
 
 Sqitch: TypeAlias = Callable[..., None]
 
@@ -26,7 +28,7 @@ LIBPQ_VARIABLES: Final = {
     "password": "PGPASSWORD",
     "dbname": "PGDATABASE",
 }
-MAY_RING: Final = (
+MAY_QUEUE: Final = (
     "select has_table_privilege('payout_owner', 'procrastinate.procrastinate_jobs', 'insert')"
 )
 
@@ -38,19 +40,14 @@ def migrating(server: Server) -> Iterator[None]:
         yield
 
 
-def dump(uri: str) -> str:
-    with psycopg.connect(uri) as connection:
-        found = connection.execute(
-            "select from pg_namespace where nspname = any(%s)", [[*snapshot.SCHEMAS]]
-        )
-        # pg_dump refuses to dump a schema that does not exist.
-        if found.rowcount == 0:
-            return ""
-    return snapshot.dump(uri, pg_dump=EmbeddedPostgres().bin("pg_dump"))
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the checkout whose migrations say what its files say."""
+    return copy_checkout(tmp_path / "checkout")
 
 
-def make_sqitch(home: Path, uri: str) -> Sqitch:
-    """Give a function that runs sqitch on a database, with nobody's settings but the project's."""
+def make_sqitch(checkout: Path, home: Path, uri: str) -> Sqitch:
+    """Give a function that runs sqitch on a database, with the settings of the project only."""
     parameters = conninfo_to_dict(uri)
     environment = {LIBPQ_VARIABLES[name]: str(value) for name, value in parameters.items()}
     environment |= {
@@ -64,46 +61,38 @@ def make_sqitch(home: Path, uri: str) -> Sqitch:
 
     def run(*arguments: str) -> None:
         command = ["sqitch", *arguments, f"db:pg:{parameters['dbname']}"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=checkout, env=environment, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
     return run
 
 
-def test_the_snapshot_is_what_the_migrations_make(dsn: Callable[..., str]) -> None:
+def test_the_snapshot_is_what_the_files_say(db: Connection) -> None:
     text = (ROOT / snapshot.SNAPSHOT).read_text(encoding="utf-8")
 
-    # Only a server of the same version says it in the same words.
-    made = snapshot.snapshot(ROOT) if os.environ.get("DATABASE_URL") else dump(dsn())
-    assert made == text, "run make snapshot"
+    assert snapshot.describe(db) == text, "run make snapshot"
 
 
 @pytest.mark.usefixtures("migrating")
-def test_every_rollback_restores_the_schema_before_its_migration(
-    empty_database: Callable[[], str],
+def test_yoyo_makes_of_the_migrations_what_the_files_say(
+    dsn: Callable[..., str], empty_database: Callable[[], str], checkout: Path
 ) -> None:
-    """Of the newest migration and those that may still change: the others were tested so too."""
-    uri = empty_database()
-    migrations = read_migrations(str(ROOT / "migrations"))
-    with get_backend(migrate.yoyo_uri(uri)) as backend:
-        *older, newest = backend.to_apply(migrations)
-        settled = [one for one in older if frozen.is_released(ROOT, one.id)]
-        tried = [*older[len(settled) :], newest]
-        for migration in settled:
-            backend.apply_one(migration)
-        dumps = [dump(uri)]
-        for migration in tried:
-            backend.apply_one(migration)
-            dumps.append(dump(uri))
+    uri, scripts = empty_database(), checkout / "migrations"
 
-        whole = dumps.pop()
-        for migration in reversed(tried):
-            backend.rollback_one(migration)
-            assert dump(uri) == dumps.pop(), f"after the rollback of {migration.id}"
+    applied = migrate.apply_all(uri, migrations=scripts)
+    assert applied == migration.migration_names(checkout)
+    assert describe(uri) == describe(dsn())
+    with psycopg.connect(uri) as connection:
+        for name in applied:
+            connection.execute(migration.verify_path(checkout, name).read_bytes())
 
-    assert migrate.apply_all(uri, ROOT) == [one.id for one in tried]
-    assert dump(uri) == whole
-    assert migrate.apply_all(uri, ROOT) == []
+    assert migrate.apply_all(uri, migrations=scripts) == []
+    assert migrate.roll_back_all(uri, migrations=scripts) == applied[::-1]
+    assert nothing_is_left(uri)
+    assert migrate.apply_all(uri, migrations=scripts) == applied
+    assert describe(uri) == describe(dsn())
 
 
 @pytest.mark.long
@@ -113,24 +102,37 @@ def test_every_rollback_restores_the_schema_before_its_migration(
 def test_sqitch_makes_of_the_same_files_what_yoyo_makes(
     dsn: Callable[..., str],
     empty_database: Callable[[], str],
+    checkout: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    by_yoyo, by_sqitch = dump(dsn()), empty_database()
-    nothing = dump(by_sqitch)
-    sqitch = make_sqitch(tmp_path, by_sqitch)
+    uri = empty_database()
+    sqitch = make_sqitch(checkout, tmp_path, uri)
 
     sqitch("deploy", "--verify")
-    assert dump(by_sqitch) == by_yoyo
+    assert describe(uri) == describe(dsn())
 
-    monkeypatch.setenv("DATABASE_URL", by_sqitch)
+    monkeypatch.setenv("DATABASE_URL", uri)
     assert cli.main(["migrate"]) == 0
-    assert dump(by_sqitch) == by_yoyo
-    with psycopg.connect(by_sqitch) as connection:
-        assert connection.execute(MAY_RING).fetchone() == (True,)
+    assert describe(uri) == describe(dsn())
+    with psycopg.connect(uri) as connection:
+        assert connection.execute(MAY_QUEUE).fetchone() == (True,)
 
     sqitch("revert", "-y")
-    assert dump(by_sqitch) == nothing
+    assert nothing_is_left(uri)
+
+
+def nothing_is_left(uri: str) -> bool:
+    """Tell whether a database has no schema, no default right and no temporary one of ours."""
+    with psycopg.connect(uri) as connection:
+        left = connection.execute(
+            "select (select count(*) from pg_namespace where nspname like 'payout%') "
+            "+ (select count(*) from pg_default_acl)"
+        ).fetchone()
+        may = connection.execute(
+            "select has_database_privilege('public', current_database(), 'temporary')"
+        ).fetchone()
+    return (left, may) == ((0,), (True,))
 
 
 def test_the_body_of_every_function_is_valid(db: Connection) -> None:

@@ -1,180 +1,188 @@
-"""What a migration does with the rows that it finds."""
+"""An upgrade with data in the database, and the way back, on a release that is made up.
+
+The next real release is tested by the same functions, with its own checkout.
+"""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from functools import cache
-from typing import Final, TypeAlias
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from yoyo import get_backend, read_migrations
 
 from payout_engine import migrate
 from payout_engine.database import apply_queue_grants, apply_queue_schema
-from tests.conftest import ROOT, Connection, Server, fresh_database
-from tests.engine import Engine, rate_limited
-from tests.identity.identities import adoptions, identity_problem
-from tests.reconcile.listing import begin
+from tests.conftest import Connection, Server
+from tests.engine import Engine, rate_limited, success
+from tests.migrations.checkouts import copy_checkout, describe
 from tests.schema import rows
-from tests.schema.refusals import Refusal, refusal
+from tools import migration, schema_files
 
-Install: TypeAlias = Callable[[str], str]
-
-
-@pytest.fixture(scope="module")
-def install_before(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
-    """Make a database with the migrations before one, once for all tests; give its name."""
-    with ExitStack() as stack:
-
-        @cache
-        def make(migration: str) -> str:
-            dbname = stack.enter_context(fresh_database(server))
-            uri = server.uri(dbname)
-            path = tmp_path_factory.mktemp(migration)
-            (path / "migrations").mkdir()
-            for script in sorted((ROOT / "migrations").glob("*.sql")):
-                if migration in script.name:
-                    break
-                shutil.copy(script, path / "migrations" / script.name, follow_symlinks=True)
-            apply_queue_schema(uri)
-            with server.migrating():
-                migrate.apply_all(uri, path)
-            apply_queue_grants(uri)
-            return dbname
-
-        yield make
+PAYEES: Final = "sql/tables/settlements.sql"
+NICKNAME: Final = "alter table payout.payees add column nickname text;\n"
+COLUMN: Final = "    created_at timestamptz not null default now(),\n    constraint payees_pkey"
+ROWS: Final = """
+select t.payout_ref, t.request::text, s.state, s.attempt, s.reason
+from payout.payout_transfers as t
+join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+order by t.payout_transfer_id
+"""
 
 
-@contextmanager
-def connect_to_copy(server: Server, template: str) -> Iterator[Connection]:
-    """Connect as superuser to a copy of a database."""
-    with (
-        fresh_database(server, template=template) as dbname,
-        psycopg.connect(server.uri(dbname), autocommit=True) as connection,
-    ):
-        yield connection
+class Upgrade(NamedTuple):
+    """A database of the release before, and the checkout of the next one."""
+
+    uri: str
+    checkout: Path
+    name: str
+
+    def apply(self) -> list[str]:
+        return migrate.apply_all(self.uri, migrations=self.checkout / "migrations")
 
 
-@pytest.mark.parametrize("has_transfer", [True, False])
-def test_only_a_database_without_transfers_adopts_itself(
-    server: Server, install_before: Install, has_transfer: bool
-) -> None:
-    """One with transfers may be a copy already, and whoever upgrades it knows."""
-    with connect_to_copy(server, install_before("-gate.")) as db:
-        if has_transfer:
-            rows.add_transfer(db)
-        with server.migrating():
-            migrate.apply_all(server.uri(db.info.dbname), ROOT)
-        assert identity_problem(db) == (
-            "It was never adopted, and it had transfers when the gate was built."
-            if has_transfer
-            else None
-        )
+def edit(root: Path, path: str, was: str, becomes: str) -> None:
+    text = (root / path).read_text(encoding="utf-8")
+    assert was in text, path
+    (root / path).write_text(text.replace(was, becomes), encoding="utf-8")
 
 
-def test_an_installation_that_has_claimed_goes_on_claiming(
-    server: Server, install_before: Install
-) -> None:
-    # Itself, since the gate of a copy is closed.
-    uri = server.uri(install_before("-compare-anew."))
-    with psycopg.connect(uri, autocommit=True) as db:
-        engine = Engine(db)
-        engine.settle()
-        engine.report(rate_limited(engine.claim_one()))
-        before = len(adoptions(db))
-        with server.migrating():
-            migrate.apply_all(uri, ROOT)
-        assert len(adoptions(db)) == before + 1
-        engine.make_due()
-        assert engine.claim_one().attempt == 2
+def write_second_release(root: Path) -> str:
+    """Change a table, reference rows, a view and functions of a checkout, and write that."""
+    migration.release(root)
+    name = f"{len(migration.migration_names(root)) + 1:04}-made-up"
+    edit(
+        root, PAYEES, COLUMN, COLUMN.replace("    constraint", "    nickname text,\n    constraint")
+    )
+    edit(root, "sql/data/discrepancy_kinds.sql", "'Look both up. ", "'Look up both. ")
+    edit(root, "sql/views/trial_balance.sql", "(b.debit_minor, 0)", "(b.debit_minor + 0, 0)")
+    edit(root, "procedures/common/backoff.sql", "p_tries", "p_try_count")
+    path = root / "procedures/common/nickname.sql"
+    path.write_text(
+        "-- nickname: the short name of a payee.\n\n"
+        "create or replace function payout.nickname(p_payee_id text)\n"
+        "returns text\nlanguage sql\nstable\nset search_path = pg_catalog, pg_temp\nas $$\n"
+        "    select p.nickname from payout.payees as p where p.payee_id = p_payee_id\n$$;\n"
+        "comment on function payout.nickname(text) is 'The short name of a payee.';\n",
+        encoding="utf-8",
+    )
+    migration.write(root, name=name, why="a made-up release")
+    edit(root, f"migrations/{name}.sql", "payout_owner;\n", f"payout_owner;\n\n{LOCK}{NICKNAME}")
+    back = "alter table payout.payees drop column nickname;\n"
+    edit(root, f"migrations/revert/{name}.sql", "payout_owner;\n", f"payout_owner;\n\n{back}")
+    migration.write(root)
+    return name
 
 
-@pytest.mark.parametrize("is_closed", [False, True])
-def test_a_run_goes_on_unless_the_gate_was_closed_since(
-    server: Server, install_before: Install, is_closed: bool
-) -> None:
-    with connect_to_copy(server, install_before("-run-and-query.")) as db:
-        begun = begin(db).reconcile_run_id
-        if is_closed:
-            db.execute("insert into payout.adoptions (reason) values ('closed')")
-        with server.migrating():
-            migrate.apply_all(server.uri(db.info.dbname), ROOT)
-        assert (begin(db).reconcile_run_id != begun) == is_closed
-
-
-ROWS: Final = (
-    "select payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction, "
-    "destination, amount_minor, currency, payout_ref, request, request_sha256, created_at "
-    "from payout.payout_transfers order by payout_transfer_id"
+# In the order in which a settlement takes them: it waits, or is waited for.
+LOCK: Final = (
+    "lock table payout.settlements, payout.payout_jobs, payout.payout_transfers,\n"
+    "    payout.transfer_states, payout.ledger_entries in access exclusive mode;\n"
 )
 
 
-def settle(db: Connection, settlement_id: str) -> None:
-    """Settle with one payee, with text that takes care to write."""
-    db.execute(
-        "select payout_api.complete_settlement(%s, 'usd', %s, null, %s)",
-        [
-            settlement_id,
-            Jsonb([{"line_id": "1", "payee_id": rows.PAYEE, "amount_minor": 700}]),
-            Jsonb({"back\\slash": '"\\x41" é 🧾'}),
-        ],
-    )
+@pytest.fixture
+def upgrade(server: Server, empty_database: Callable[[], str], tmp_path: Path) -> Iterator[Upgrade]:
+    checkout = copy_checkout(tmp_path / "checkout")
+    uri = empty_database()
+    apply_queue_schema(uri)
+    with server.migrating():
+        migrate.apply_all(uri, migrations=checkout / "migrations")
+        apply_queue_grants(uri)
+        yield Upgrade(uri, checkout, write_second_release(checkout))
 
 
-def test_what_triggers_derive_is_what_was_generated_and_becomes_generated_again(
-    server: Server, install_before: Install
+def test_an_upgrade_leaves_what_the_files_of_the_release_say_and_the_revert_what_was(
+    upgrade: Upgrade, empty_database: Callable[[], str]
 ) -> None:
-    migrations = read_migrations(str(ROOT / "migrations"))
-    (derived,) = [one for one in migrations if one.id == "0018-derived-by-triggers"]
-    with connect_to_copy(server, install_before("-derived-by-triggers.")) as db:
-        rows.add_payee(db)
-        settle(db, "set_1\\")
-        generated = db.execute(ROWS).fetchall()
-        uri = migrate.yoyo_uri(server.uri(db.info.dbname))
-        with server.migrating(), get_backend(uri) as backend:
-            backend.apply_one(derived)
-            assert db.execute(ROWS).fetchall() == generated
-            settle(db, "set_2\\")
-            assert {is_ok for _, is_ok, *_ in db.execute("select * from payout.check_rules()")} == {
-                True
-            }
-            both = db.execute(ROWS).fetchall()
-            backend.rollback_one(derived)
-        assert db.execute(ROWS).fetchall() == both
-        assert len(both) == 2
-        assert refusal(
-            db, "update payout.payout_transfers set request_sha256 = sha256('another')"
-        ) == Refusal("428C9", 'column "request_sha256" can only be updated to DEFAULT')
+    before, built = describe(upgrade.uri), empty_database()
+    apply_queue_schema(built)
+    schema_files.build(built, upgrade.checkout)
+
+    assert upgrade.apply() == [upgrade.name]
+    assert columns_in_order(describe(upgrade.uri)) == columns_in_order(describe(built))
+
+    migrate.roll_back_all(upgrade.uri, migrations=upgrade.checkout / "migrations")
+    migrate.apply_all(
+        upgrade.uri, migrations=without(upgrade.checkout / "migrations", upgrade.name)
+    )
+    assert describe(upgrade.uri) == before
+
+
+def test_one_step_back_leaves_the_release_before(upgrade: Upgrade) -> None:
+    before = describe(upgrade.uri)
+    upgrade.apply()
+    assert describe(upgrade.uri) != before
+
+    with psycopg.connect(upgrade.uri) as connection:
+        connection.execute(migration.revert_path(upgrade.checkout, upgrade.name).read_bytes())
+    assert describe(upgrade.uri) == before
+
+
+def test_transfers_go_on_through_an_upgrade(upgrade: Upgrade) -> None:
+    with psycopg.connect(upgrade.uri, autocommit=True) as db:
+        engine = Engine(db)
+        engine.settle("seller_1", "seller_2", settlement_id="set_1")
+        first, second = engine.claim()
+        engine.report(rate_limited(first))
+        before = db.execute(ROWS).fetchall()
+
+        upgrade.apply()
+
+        assert db.execute(ROWS).fetchall() == before
+        assert db.execute("select * from payout_api.verify_projection()").fetchall() == []
+        # An answer to a claim of the release before still counts, and so does its key.
+        assert engine.report_one(success(second)) == ("ok", "paid")
+        engine.make_due()
+        again = engine.claim_one()
+        assert again == first._replace(attempt=2)
+        engine.settle("seller_3", settlement_id="set_2")
+        assert len(engine.claim()) == 1
+        assert engine.differences_in_the_books() == []
 
 
 def test_a_settlement_that_was_begun_before_an_upgrade_commits(
-    server: Server, install_before: Install, background: ThreadPoolExecutor
+    upgrade: Upgrade, background: ThreadPoolExecutor
 ) -> None:
-    with connect_to_copy(server, install_before("-derived-by-triggers.")) as db:
-        uri = server.uri(db.info.dbname)
+    with psycopg.connect(upgrade.uri, autocommit=True) as db, psycopg.connect(upgrade.uri) as app:
         rows.add_payee(db)
-        with server.migrating(), psycopg.connect(uri) as app:
-            app.execute("set deadlock_timeout = '1ms'")
-            app.execute(
-                "insert into payout.settlements (settlement_id, currency, total_minor, state) "
-                "values ('set_1', 'usd', 700, 'complete')"
-            )
-            app.execute(
-                "insert into payout.settlement_lines "
-                "(settlement_id, line_id, payee_id, amount_minor) values ('set_1', '1', %s, 700)",
-                [rows.PAYEE],
-            )
-            upgrade = background.submit(migrate.apply_all, uri, ROOT)
-            while not db.execute(
-                "select from pg_locks as l join pg_database as d on d.oid = l.database "
-                "where d.datname = current_database() and not l.granted"
-            ).rowcount:
-                assert not upgrade.done()
-            app.commit()
-        assert upgrade.result()[0] == "0018-derived-by-triggers"
+        app.execute("set deadlock_timeout = '1ms'")
+        app.execute(
+            "insert into payout.settlements "
+            "(settlement_id, currency, total_minor, state, metadata) values ('set_1', 'usd', 700, 'complete', %s)",
+            [Jsonb({"back\\slash": '"\\x41" é 🧾'})],
+        )
+        app.execute(
+            "insert into payout.settlement_lines "
+            "(settlement_id, line_id, payee_id, amount_minor) values ('set_1', '1', %s, 700)",
+            [rows.PAYEE],
+        )
+        applying = background.submit(upgrade.apply)
+        wait_for_a_lock(db, lambda: not applying.done())
+        app.commit()
+        assert applying.result() == [upgrade.name]
         assert db.execute("select state from payout.transfer_states").fetchall() == [("scheduled",)]
+
+
+def wait_for_a_lock(db: Connection, goes_on: Callable[[], bool]) -> None:
+    waiting = (
+        "select from pg_locks as l join pg_database as d on d.oid = l.database "
+        "where d.datname = current_database() and not l.granted"
+    )
+    while not db.execute(waiting).rowcount:
+        assert goes_on()
+
+
+def columns_in_order(text: str) -> list[str]:
+    """Return the lines sorted: a new column is the last of an old table, but not of a new one."""
+    return sorted(text.splitlines())
+
+
+def without(scripts: Path, name: str) -> Path:
+    """Return the folder of the scripts after the files of a migration were removed from it."""
+    for path in scripts.rglob(f"{name}*"):
+        path.unlink()
+    return scripts

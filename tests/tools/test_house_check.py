@@ -49,11 +49,17 @@ begin
 end
 $$;
 comment on function payout.tg_things__check() is 'Trigger: refuses a thing without a name.';
+"""
+TABLE = """\
+-- things: a table.
 
-create or replace trigger _500_check
-    before insert on payout.things
-    for each row
-    execute function payout.tg_things__check();
+create table payout.things (
+    name text not null
+);
+comment on table payout.things is 'Things.';
+
+create trigger _500_check before insert on payout.things
+    for each row execute function payout.tg_things__check();
 """
 OVERVIEW = """\
 -- overview: all things.
@@ -63,7 +69,7 @@ select t.name from payout.things as t;
 comment on view payout_api.overview is 'All things.';
 """
 CODES = """\
--- error_codes: what the engine raises.
+-- error_codes: the errors of the engine.
 
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning
@@ -73,15 +79,16 @@ from (values
 comment on view payout_api.error_codes is 'Every error.';
 """
 GOOD = {
-    "procedures/api/operator/cancel.sql": CANCEL,
-    "procedures/guards/tg_things__check.sql": GUARD,
+    "procedures/operate/cancel.sql": CANCEL,
+    "procedures/common/tg_things__check.sql": GUARD,
+    "sql/tables/things.sql": TABLE,
     "sql/views/overview.sql": OVERVIEW,
     "sql/error_codes.sql": CODES,
 }
 
 
 @pytest.mark.parametrize("path", GOOD)
-def test_a_file_in_house_style_has_no_findings(path: str) -> None:
+def test_a_file_in_house_style_has_no_violations(path: str) -> None:
     assert house_check.check_file(path, GOOD[path], {"SP301"}) == []
 
 
@@ -100,7 +107,6 @@ def test_a_file_in_house_style_has_no_findings(path: str) -> None:
         ("    if not found then", "    IF not found then", 19, "IF is not in lower case"),
         ("payout_api.cancel(p", "payout_api.withdraw(p", 5, "is in a file of another name"),
         ("payout_api.cancel(p", "cancel(p", 5, "the function cancel is created without a schema"),
-        ("payout_api.cancel(p", "payout.cancel(p", 5, "is in the wrong folder for the schema"),
         ("create or replace", "create", 5, "'create function' instead of 'create or replace"),
         (
             "(p_thing_id bigint)",
@@ -174,34 +180,81 @@ def test_a_function_out_of_style_is_found(was: str, becomes: str, line: int, mes
     assert CANCEL.count(was) >= 1
     text = CANCEL.replace(was, becomes, 1)
 
-    findings = house_check.check_file("procedures/api/operator/cancel.sql", text, {"SP301"})
+    violations = house_check.check_file("procedures/operate/cancel.sql", text, {"SP301"})
 
-    assert [each for each in findings if each.line == line and message in each.message], findings
+    assert [each for each in violations if each.line == line and message in each.message], (
+        violations
+    )
 
 
 @pytest.mark.parametrize(
     ("was", "becomes", "line", "message"),
     [
-        ("trigger _500_check", "trigger check_name", 15, "check_name is not named _NNN_rule"),
-        ("create or replace trigger", "create trigger", 15, "instead of 'create or replace trig"),
-        ("on payout.things", "on things", 15, "the table of _500_check has no schema"),
-        ("-- tg_things__check: a", "-- tg_things__check: SP101 a", 1, "SP101 is not listed"),
+        ("trigger _500_check", "trigger check_name", 8, "check_name is not named _NNN_rule"),
+        ("on payout.things\n", "on things\n", 8, "the table of _500_check has no schema"),
+        ("comment on table payout.things is 'Things.';\n", "", 3, "no 'comment on' stands"),
+        ("-- things: a", "-- things: SP101 a", 1, "SP101 is not listed"),
     ],
 )
-def test_a_guard_out_of_style_is_found(was: str, becomes: str, line: int, message: str) -> None:
-    text = GUARD.replace(was, becomes, 1)
+def test_a_table_out_of_style_is_found(was: str, becomes: str, line: int, message: str) -> None:
+    text = TABLE.replace(was, becomes, 1)
 
-    findings = house_check.check_file("procedures/guards/tg_things__check.sql", text, {"SP301"})
+    violations = house_check.check_file("sql/tables/things.sql", text, {"SP301"})
 
-    assert [(each.line, message in each.message) for each in findings] == [(line, True)]
+    assert [(each.line, message in each.message) for each in violations] == [(line, True)]
+
+
+def test_a_trigger_apart_from_its_table_is_found() -> None:
+    trigger = TABLE[TABLE.index("create trigger") :]
+
+    violations = house_check.check_file(
+        "procedures/common/tg_things__check.sql", GUARD + trigger, set()
+    )
+
+    assert [each.message for each in violations] == [
+        "the trigger _500_check does not stand with its table"
+    ]
+
+
+def test_a_table_or_type_in_another_folder_is_found() -> None:
+    table = TABLE[: TABLE.index("\ncreate trigger")].replace("-- things", "-- types")
+
+    violations = house_check.check_file("sql/types.sql", table, set())
+
+    assert [each.message for each in violations] == [
+        "a table stands in sql/tables/, a type in sql/types.sql"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "violations"),
+    [
+        ("set jit = off\n", ["payout.names sets jit: its public callers may"]),
+        (
+            "set enable_seqscan = off\n",
+            ["payout.names sets enable_seqscan: its public callers may"],
+        ),
+        ("set enable_seqscan = on\n", []),
+    ],
+)
+def test_a_private_function_that_keeps_the_planner_from_something_is_found(
+    setting: str, violations: list[str]
+) -> None:
+    private = GUARD.replace("tg_things__check", "names").replace("as $$", f"{setting}as $$")
+    public = CANCEL.replace("as $$", f"{setting}as $$")
+
+    found = house_check.check_file("procedures/common/names.sql", private, set())
+
+    assert [each.message for each in found] == violations
+    assert house_check.check_file("procedures/operate/cancel.sql", public, {"SP301"}) == []
 
 
 def test_a_definer_outside_of_payout_api_is_found_unless_it_is_a_trigger_function() -> None:
     definer = GUARD.replace("volatile\n", "volatile\nsecurity definer\n")
-    private = definer.split("\ncreate or replace trigger")[0].replace("tg_things__check", "names")
+    private = definer.replace("tg_things__check", "names")
 
-    guard = house_check.check_file("procedures/guards/tg_things__check.sql", definer, set())
-    other = house_check.check_file("procedures/guards/names.sql", private, set())
+    guard = house_check.check_file("procedures/common/tg_things__check.sql", definer, set())
+    other = house_check.check_file("procedures/common/names.sql", private, set())
 
     assert guard == []
     assert [each.message for each in other] == [
@@ -210,12 +263,10 @@ def test_a_definer_outside_of_payout_api_is_found_unless_it_is_a_trigger_functio
 
 
 def test_only_what_writes_to_the_queue_has_its_schema_in_the_path() -> None:
-    text = GUARD.split("\ncreate or replace trigger")[0].replace(
-        "= pg_catalog, pg_temp", "= pg_catalog, procrastinate, pg_temp"
-    )
+    text = GUARD.replace("= pg_catalog, pg_temp", "= pg_catalog, procrastinate, pg_temp")
 
     wakeup = house_check.check_file("procedures/wakeup/tg_things__check.sql", text, set())
-    guard = house_check.check_file("procedures/guards/tg_things__check.sql", text, set())
+    guard = house_check.check_file("procedures/common/tg_things__check.sql", text, set())
 
     assert wakeup == []
     assert [each.message for each in guard] == [
@@ -226,19 +277,17 @@ def test_only_what_writes_to_the_queue_has_its_schema_in_the_path() -> None:
 def test_two_functions_in_a_file_are_found() -> None:
     second = CANCEL.split("\n\n", 1)[1]
 
-    findings = house_check.check_file(
-        "procedures/api/operator/cancel.sql", CANCEL + second, {"SP301"}
-    )
+    violations = house_check.check_file("procedures/operate/cancel.sql", CANCEL + second, {"SP301"})
 
-    assert [str(each) for each in findings] == [
-        "procedures/api/operator/cancel.sql:1: a file defines one function, this one 2"
+    assert [str(each) for each in violations] == [
+        "procedures/operate/cancel.sql:1: a file defines one function, this one 2"
     ]
 
 
 def test_a_file_without_its_view_is_found() -> None:
-    findings = house_check.check_file("sql/views/overview.sql", "-- overview: all.\n", set())
+    violations = house_check.check_file("sql/views/overview.sql", "-- overview: all.\n", set())
 
-    assert [each.message for each in findings] == ["a file defines one view, this one 0"]
+    assert [each.message for each in violations] == ["a file defines one view, this one 0"]
 
 
 def test_a_listed_code_that_nothing_raises_is_found(tmp_path: Path) -> None:
@@ -251,12 +300,12 @@ def test_a_listed_code_that_nothing_raises_is_found(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
 
-    findings = house_check.check_tree(tmp_path)
+    violations = house_check.check_tree(tmp_path)
 
-    assert [str(each) for each in findings] == ["sql/error_codes.sql:6: no function raises SP401"]
+    assert [str(each) for each in violations] == ["sql/error_codes.sql:6: no function raises SP401"]
 
 
-def test_the_command_prints_each_finding_and_fails(
+def test_the_command_prints_each_violation_and_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "sql/views").mkdir(parents=True)
@@ -264,7 +313,7 @@ def test_the_command_prints_each_finding_and_fails(
     monkeypatch.setattr("sys.argv", ["house_check", "--root", str(tmp_path)])
 
     assert house_check.main() == 1
-    assert capsys.readouterr().out.splitlines() == [
+    assert capsys.readouterr().out.splitlines()[-2:] == [
         "sql/views/overview.sql:3: 'create view' instead of 'create or replace view'",
-        "house check: 1 files, 1 findings",
+        "house check: 1 files, 1 violations",
     ]

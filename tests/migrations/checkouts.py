@@ -1,0 +1,61 @@
+"""Copies of the checkout in which the migration of the release is written anew."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import psycopg
+
+from tests.conftest import ROOT
+from tools import migration, schema_files, snapshot
+
+REFERENCE_TABLES = (
+    "currencies",
+    "discrepancy_kinds",
+    "engine_settings",
+    "ledger_accounts",
+    "state_edges",
+    "states",
+    "stripe_error_rules",
+)
+
+
+def copy_checkout(root: Path) -> Path:
+    """Copy all that migrations are made of and run with, and write the open migration anew."""
+    for folder in ("migrations", "procedures", "sql", "tools"):
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True)
+    for file in ("sqitch.plan", "sqitch.conf"):
+        shutil.copy(ROOT / file, root / file)
+    newest = migration.migration_names(root)[-1]
+    if not migration.is_released(root, newest):
+        migration.write(root)
+    assert shipped_files(root) == {
+        path: migration.digest(text) for path, text in schema_files.source_files(root).items()
+    }
+    return root
+
+
+def shipped_files(root: Path) -> dict[str, str]:
+    """Return the digest of each file as the migrations leave it."""
+    names = migration.migration_names(root)
+    return {path: block.seal for path, block in migration.shipped(root, names).items()}
+
+
+def describe(uri: str) -> str:
+    """Return the schema of a database with the text of its views and its reference rows."""
+    with psycopg.connect(uri) as connection:
+        if not connection.execute("select from pg_namespace where nspname = 'payout'").rowcount:
+            return ""
+        views = connection.execute(
+            "select viewname, definition from pg_views where schemaname = 'payout_api' order by 1"
+        ).fetchall()
+        rows = [
+            f"{table} {row}"
+            for table in REFERENCE_TABLES
+            for (row,) in connection.execute(
+                f"select to_jsonb(t)::text from payout.{table} as t order by 1".encode()
+            )
+        ]
+        text = snapshot.describe(connection)
+    return "\n".join([text, *(f"{name}: {text}" for name, text in views), *rows])
