@@ -14,39 +14,39 @@ RUN := $(BIN)/python -m
 SQUAWK := squawk --assume-in-transaction --pg-version 15.0 --exclude \
     prefer-bigint-over-int,prefer-bigint-over-smallint,ban-create-domain-with-constraint,ban-drop-function
 
-.PHONY: help demo test lint bench wheel migration snapshot freeze lock clean
+.PHONY: help demo test lint bench wheel migration release snapshot lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-demo: .venv/ready ## pay a few hundred settlements, kill a worker, reconcile (KEEP=1 leaves it running)
+demo: .venv/migration ## pay a few hundred settlements, kill a worker, reconcile (KEEP=1 leaves it running)
 	@$(BIN)/payout-engine demo $(if $(KEEP),--keep)
 
 # Compiled once for all processes and for the next run, whatever else the environment wants.
-test: .venv/ready ## run the whole suite (on DATABASE_URL when it is set; ARGS="-k name")
+test: .venv/migration ## run the whole suite (on DATABASE_URL when it is set; ARGS="-k name")
 	@PYTHONDONTWRITEBYTECODE= $(RUN) pytest --numprocesses 4 --dist worksteal $(ARGS)
 
-lint: .venv/ready ## check style and types of the Python, house rules and safety of the SQL
+lint: .venv/migration ## check style and types of the Python, house rules and safety of the SQL
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy worker sandbox tools bench
 	@$(RUN) tools.house_check
 	@$(BIN)/$(SQUAWK) $(filter-out %.rollback.sql,$(wildcard migrations/*.sql))
 
-bench: .venv/ready ## measure beside peers on a durable server (some ten minutes; ARGS="--rounds 1")
+bench: .venv/migration ## measure beside peers on a durable server (some ten minutes; ARGS="--rounds 1")
 	@$(RUN) bench $(ARGS)
 
-wheel: .venv/ready ## build the wheel into dist/
+wheel: .venv/migration ## build the wheel into dist/
 	@$(RUN) hatchling build --target wheel
 
-migration: .venv/ready ## write migrations/NAME out of what changed (name=0002-add-cancel why="...")
-	@$(RUN) tools.write_migration $(name) $(if $(why),--why "$(why)") $(if $(only),--only $(only))
+migration: .venv/ready ## write the migration of this release (to begin one: name=0002-x why="...")
+	@$(RUN) tools.migration $(name) $(if $(why),--why "$(why)")
+
+release: .venv/ready ## list the migration in migrations/FROZEN: it never changes again
+	@$(RUN) tools.migration --release
 
 snapshot: .venv/ready ## write schema.snapshot.sql
 	@$(RUN) tools.snapshot
-
-freeze: .venv/ready ## list today's migrations as released; they never change again
-	@$(RUN) tools.frozen
 
 # Needs the program uv. One lock for all platforms and every Python from 3.11 on.
 lock: ## write requirements.lock anew out of pyproject.toml
@@ -69,4 +69,9 @@ clean: ## remove the .venv and all caches
 	@echo "Installing payout-engine itself into .venv"
 	@$(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	    --editable .
+	@touch $@
+
+# Until it is released, a migration follows the files that it is made of.
+.venv/migration: .venv/ready $(shell find sql procedures -name '*.sql')
+	@$(RUN) tools.migration --refresh
 	@touch $@

@@ -2610,7 +2610,7 @@ end
 $$;
 comment on function payout.row_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';
 -- end frozen: procedures/common/row_sha256.sql
--- frozen: procedures/transfers/booked_states.sql 5fa7ff369084
+-- frozen: procedures/transfers/booked_states.sql 221882607c83
 -- booked_states: where the books have the money of each transfer.
 --
 -- Reversals come after a transfer was paid and do not change that it is.
@@ -2620,7 +2620,6 @@ returns table (payout_transfer_id bigint, place text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
     select b.payout_transfer_id,
         string_agg(format('%s %s %s', b.account, b.amount_minor, b.currency), ', '
@@ -2641,7 +2640,7 @@ comment on function payout.booked_states() is
     'For each transfer the account, amount in minor units and currency that its ledger entries '
     'leave it at, reversals aside.';
 -- end frozen: procedures/transfers/booked_states.sql
--- frozen: procedures/transfers/fold_facts.sql 297221c93e05
+-- frozen: procedures/transfers/fold_facts.sql 957d29327055
 -- fold_facts: every transfer's progress, made again out of what happened to it.
 --
 -- The last observation that moved a transfer says where it stands, unless a new
@@ -2665,7 +2664,6 @@ returns table (
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
     select
         n.payout_transfer_id, w.state, n.generation, coalesce(n.claim_attempt, 0),
@@ -2717,7 +2715,7 @@ $$;
 comment on function payout.held_subjects(text) is
     'The currencies, payees or settlements with an open hold.';
 -- end frozen: procedures/transfers/held_subjects.sql
--- frozen: procedures/transfers/newest_facts.sql 6ff529926f6b
+-- frozen: procedures/transfers/newest_facts.sql 4433dee1f6c0
 -- newest_facts: of every transfer the facts that say how far it has come.
 --
 -- Its newest key and claim, the first claim under that key, the last observation
@@ -2735,8 +2733,6 @@ returns table (
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_nestloop = off
 as $$
     with keys as (
         select t.payout_transfer_id, coalesce(s.pay_after, t.created_at) as due_at,
@@ -3282,7 +3278,7 @@ $$;
 comment on function payout.has_queue() is
     'True when procrastinate''s schema is there and the engine may write to it.';
 -- end frozen: procedures/wakeup/has_queue.sql
--- frozen: procedures/wakeup/pending_wakeup.sql 82ee0991a499
+-- frozen: procedures/wakeup/pending_wakeup.sql 1a38edcde6d6
 -- pending_wakeup: the bell that was rung last, if everybody can see it waiting in the queue.
 --
 -- Neither one that was rolled back or is not committed yet, nor one that somebody has
@@ -3295,8 +3291,6 @@ returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_wakeup_id bigint := pg_sequence_last_value('payout.waiting_wakeup'::regclass);
@@ -3329,7 +3323,7 @@ comment on function payout.pending_wakeup() is
     'The id of the bell that waits in the queue, kept in payout.seen_wakeup if others see it '
     'too; or null.';
 -- end frozen: procedures/wakeup/pending_wakeup.sql
--- frozen: procedures/wakeup/queue_due_wakeups.sql ce0ec1842926
+-- frozen: procedures/wakeup/queue_due_wakeups.sql f4b9840c528a
 -- queue_due_wakeups: ring for what is due and has no bell in the queue.
 --
 -- That is what waits to be tried again, what had a pay_after, and what lost its
@@ -3342,8 +3336,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_settings payout.engine_settings;
@@ -3521,7 +3513,7 @@ $$;
 comment on function payout.remove_served_wakeups(bigint[]) is
     'Deletes the queue jobs of these ids that no worker has fetched yet; returns how many.';
 -- end frozen: procedures/wakeup/remove_served_wakeups.sql
--- frozen: procedures/settle/check_lines_of.sql bee0d0117e18
+-- frozen: procedures/settle/check_lines_of.sql d7e235b225b2
 -- check_lines_of: whether settlements written by others, or not yet at all, may have these lines.
 --
 -- A line of a pending settlement writes that row, so that whoever completes it
@@ -3535,8 +3527,6 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_found_ids text[];
@@ -3682,7 +3672,7 @@ grant execute on function payout_api.complete_settlement(
     text, text, jsonb, timestamptz, jsonb
 ) to payout_app;
 -- end frozen: procedures/settle/complete_settlement.sql
--- frozen: procedures/settle/create_payout_job.sql 20914bfd7679
+-- frozen: procedures/settle/create_payout_job.sql e066b9a3b9cd
 -- create_payout_job: the payout job of a settlement, with its transfers and their books.
 --
 -- Called by: whoever has written or locked the settlement's row in this transaction.
@@ -3695,8 +3685,6 @@ returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_payout_job_id bigint;
@@ -3811,7 +3799,7 @@ comment on function payout.create_single_payout(payout.settlements, payout.settl
     'Schedules the payout of a new settlement by its only line; returns the payout_job_id. Refuses '
     'what create_payout_job refuses.';
 -- end frozen: procedures/settle/create_single_payout.sql
--- frozen: procedures/settle/create_transfers.sql 040db0b6a61f
+-- frozen: procedures/settle/create_transfers.sql 320b12d85f74
 -- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs
@@ -3825,8 +3813,6 @@ returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_made_minor bigint;
@@ -3921,7 +3907,7 @@ $$;
 comment on function payout.metadata_problem(jsonb) is
     'Why Stripe would refuse this metadata beside our own three keys; null when it would not.';
 -- end frozen: procedures/settle/metadata_problem.sql
--- frozen: procedures/settle/owed_transfers.sql 86343bcbb703
+-- frozen: procedures/settle/owed_transfers.sql 37cc24093655
 -- owed_transfers: what the lines of a settlement add up to, and where it can be sent.
 --
 -- Left out is what has no account to go to, and an amount that Stripe does not take in
@@ -3937,8 +3923,6 @@ returns table (
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 begin
     return query
@@ -4970,7 +4954,7 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql a594c4e8da0a
+-- frozen: procedures/report/record_outcomes.sql 0ac593295d4c
 -- record_outcomes: judge outcomes of different transfers and write what follows.
 --
 -- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
@@ -4986,10 +4970,6 @@ returns table (
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 begin
     return query
@@ -5114,7 +5094,7 @@ $$;
 comment on function payout.remaining_facts(payout.outcome) is
     'What transfer_observations.facts keeps of an outcome; absent parts are left out.';
 -- end frozen: procedures/report/remaining_facts.sql
--- frozen: procedures/report/report_outcomes.sql 874fa0057c81
+-- frozen: procedures/report/report_outcomes.sql bc541daecab0
 -- report_outcomes: take what workers saw of Stripe, decide what it means, keep the books.
 --
 -- Called by: worker. One call serves many transfers.
@@ -5136,6 +5116,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
     v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
@@ -5294,7 +5276,7 @@ comment on function payout.add_lookup_page(
     payout.transfer_lookups, integer, jsonb, text, jsonb, boolean
 ) is 'Stores a page with its matches, unless it is there; refuses one that is not the next.';
 -- end frozen: procedures/reconcile/add_lookup_page.sql
--- frozen: procedures/reconcile/add_reconcile_page.sql d5925a38d506
+-- frozen: procedures/reconcile/add_reconcile_page.sql 38e337097569
 -- add_reconcile_page: keep a page, compare it with the books, and finish with the last one.
 --
 -- Called by: report_reconcile_page, which holds the lock of the run.
@@ -5309,8 +5291,6 @@ returns payout.reconcile_runs
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_run payout.reconcile_runs;
@@ -5349,7 +5329,7 @@ $$;
 comment on function payout.add_reconcile_page(payout.reconcile_runs, text, jsonb, boolean) is
     'Takes the next page of a run: findings, adopted transfers, the run''s progress.';
 -- end frozen: procedures/reconcile/add_reconcile_page.sql
--- frozen: procedures/reconcile/begin_reconcile.sql e4f40eb86de6
+-- frozen: procedures/reconcile/begin_reconcile.sql c1b12ccb32b9
 -- begin_reconcile: begin to compare all of Stripe's transfers with the books, or go on with it.
 --
 -- Called by: worker. It only looks, so neither a hold nor the gate is asked.
@@ -5372,6 +5352,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     lock table payout.adoptions in access share mode;
@@ -5401,7 +5382,7 @@ comment on function payout_api.begin_reconcile(text, text, boolean) is
 revoke execute on function payout_api.begin_reconcile(text, text, boolean) from public;
 grant execute on function payout_api.begin_reconcile(text, text, boolean) to payout_worker;
 -- end frozen: procedures/reconcile/begin_reconcile.sql
--- frozen: procedures/reconcile/book_reversals.sql 931b5a402718
+-- frozen: procedures/reconcile/book_reversals.sql 0d10b80b24ef
 -- book_reversals: what Stripe took back is owed to the payee again, each reversal once.
 --
 -- Called by: report_reversals. The transfer stays paid: whether it is to be paid
@@ -5414,8 +5395,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_booked integer;
@@ -5565,7 +5544,7 @@ revoke execute on function payout_api.claim_reversal_lookups(text, integer, text
 grant execute on function payout_api.claim_reversal_lookups(text, integer, text, boolean)
     to payout_worker;
 -- end frozen: procedures/reconcile/claim_reversal_lookups.sql
--- frozen: procedures/reconcile/close_reversal_lookup.sql 1543d8c5bf82
+-- frozen: procedures/reconcile/close_reversal_lookup.sql 2fad663aa3f1
 -- close_reversal_lookup: whether the books have all that was seen taken back of a transfer.
 --
 -- If not, Stripe's list of reversals lags behind: it is read again later. What
@@ -5578,8 +5557,6 @@ returns boolean
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_is_complete boolean;
@@ -5605,7 +5582,7 @@ $$;
 comment on function payout.close_reversal_lookup(payout.payout_transfers, text, text) is
     'True when all that was seen taken back is booked; decides when its reversals are read again.';
 -- end frozen: procedures/reconcile/close_reversal_lookup.sql
--- frozen: procedures/reconcile/compare_listed_transfers.sql c45c201a4e5a
+-- frozen: procedures/reconcile/compare_listed_transfers.sql 94896b326e5c
 -- compare_listed_transfers: what Stripe lists and these books cannot explain.
 --
 -- Not here: transfers of ours that are not paid by what was seen; those are
@@ -5617,8 +5594,6 @@ returns setof payout.discrepancy
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 begin
     return query
@@ -5730,7 +5705,7 @@ $$;
 comment on function payout.events_read_until() is
     'The end of the last window of events of which every page was taken.';
 -- end frozen: procedures/reconcile/events_read_until.sql
--- frozen: procedures/reconcile/find_missing.sql 41b927b61a05
+-- frozen: procedures/reconcile/find_missing.sql 40bf1faa3ef3
 -- find_missing: transfers that are paid here, and that a whole run did not see at Stripe.
 --
 -- Compared is what was first sent and reported within the run's window: Stripe
@@ -5741,8 +5716,9 @@ returns setof payout.discrepancy
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 set enable_seqscan = on
+set enable_hashjoin = on
+set enable_mergejoin = on
 as $$
 begin
     return query
@@ -5890,7 +5866,7 @@ $$;
 comment on function payout.is_explained(payout.discrepancy) is
     'True when a person, or an adoption, has resolved a discrepancy that says the same.';
 -- end frozen: procedures/reconcile/is_explained.sql
--- frozen: procedures/reconcile/keep_listed_transfers.sql 1efb3cf2118d
+-- frozen: procedures/reconcile/keep_listed_transfers.sql 705179fc471d
 -- keep_listed_transfers: remember what Stripe has of ours and these books do not say so.
 --
 -- Whether it is known here yet or not: what was seen is never sent (skip_listed_transfers).
@@ -5900,8 +5876,6 @@ returns setof text
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 begin
     return query
@@ -6139,7 +6113,7 @@ comment on function payout_api.next_events_query(text, boolean) is
 revoke execute on function payout_api.next_events_query(text, boolean) from public;
 grant execute on function payout_api.next_events_query(text, boolean) to payout_worker;
 -- end frozen: procedures/reconcile/next_events_query.sql
--- frozen: procedures/reconcile/note_reversals.sql 0570d40e0975
+-- frozen: procedures/reconcile/note_reversals.sql 7030ec0ea9e2
 -- note_reversals: of which of our transfers Stripe has taken back more than was known.
 --
 -- The amount only grows, so that what is seen twice or late changes nothing.
@@ -6149,8 +6123,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_noted integer;
@@ -6243,7 +6215,7 @@ comment on function payout.page_problem(text, boolean, text, jsonb, boolean) is
     'Compares a page with the last id of the page before and whether more were to follow (both '
     'null: it is the first); null: it is the next one.';
 -- end frozen: procedures/reconcile/page_problem.sql
--- frozen: procedures/reconcile/park_listed_transfer.sql 3c6ccdba153f
+-- frozen: procedures/reconcile/park_listed_transfer.sql afce02f7183c
 -- park_listed_transfer: a transfer that Stripe has already does not wait to be sent.
 --
 -- Called by: record_listed_transfers, which holds the locks. From `parked` a success that
@@ -6254,8 +6226,6 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 begin
     with parked as (
@@ -6375,7 +6345,7 @@ $$;
 comment on function payout.reconcile_query(payout.reconcile_runs) is
     'The parameters of GET /v1/transfers that list what a run compares.';
 -- end frozen: procedures/reconcile/reconcile_query.sql
--- frozen: procedures/reconcile/record_discrepancies.sql f9181ee18518
+-- frozen: procedures/reconcile/record_discrepancies.sql a0dac071cadf
 -- record_discrepancies: keep where Stripe and the books disagree, and call a person about what is new.
 --
 -- What is found again is the same row, also when a person has resolved it. It is
@@ -6389,8 +6359,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_discrepancies payout.discrepancy[];
@@ -6445,7 +6413,7 @@ $$;
 comment on function payout.record_discrepancies(payout.discrepancy[], bigint) is
     'Stores findings as discrepancies, each once; returns how many are open.';
 -- end frozen: procedures/reconcile/record_discrepancies.sql
--- frozen: procedures/reconcile/record_listed_transfers.sql d9befc22b6b2
+-- frozen: procedures/reconcile/record_listed_transfers.sql 2f4e3bac5833
 -- record_listed_transfers: transfers that were seen at Stripe become paid here, or an alarm.
 --
 -- Each is judged as any success under the key that is current. Two sightings of
@@ -6457,8 +6425,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_ids bigint[];
@@ -6579,7 +6545,7 @@ $$;
 comment on function payout.refuse_other_query(text, jsonb, jsonb) is
     'Raises SP341 for a page of another query than a run or look-up asks.';
 -- end frozen: procedures/reconcile/refuse_other_query.sql
--- frozen: procedures/reconcile/report_events_page.sql 1b0a4d68213d
+-- frozen: procedures/reconcile/report_events_page.sql 4572b3130ff6
 -- report_events_page: take a page of Stripe's events about reversed transfers.
 --
 -- Called by: worker. With the last page of a query the next one begins where it ended.
@@ -6596,6 +6562,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
     v_problem text;
@@ -6631,7 +6599,7 @@ revoke execute on function payout_api.report_events_page(jsonb, text, jsonb, boo
 grant execute on function payout_api.report_events_page(jsonb, text, jsonb, boolean)
     to payout_worker;
 -- end frozen: procedures/reconcile/report_events_page.sql
--- frozen: procedures/reconcile/report_lookup_page.sql 912fc3ffc5cc
+-- frozen: procedures/reconcile/report_lookup_page.sql f4f653d19e66
 -- report_lookup_page: take one page of Stripe's list; after the last one, judge the look-up.
 --
 -- Called by: worker. The pages of a query come in order, the queries in any.
@@ -6653,6 +6621,10 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
     v_lookup payout.transfer_lookups;
@@ -6694,7 +6666,7 @@ grant execute on function payout_api.report_lookup_page(
     bigint, integer, jsonb, text, jsonb, boolean
 ) to payout_worker;
 -- end frozen: procedures/reconcile/report_lookup_page.sql
--- frozen: procedures/reconcile/report_reconcile_page.sql d4705b54b69b
+-- frozen: procedures/reconcile/report_reconcile_page.sql a25bef2c3e63
 -- report_reconcile_page: take the next page of Stripe's list of transfers and compare it.
 --
 -- Called by: worker. With the last page the run is finished.
@@ -6717,6 +6689,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
     v_run payout.reconcile_runs;
@@ -6815,7 +6789,7 @@ comment on function payout_api.report_reversals(text, jsonb) is
 revoke execute on function payout_api.report_reversals(text, jsonb) from public;
 grant execute on function payout_api.report_reversals(text, jsonb) to payout_worker;
 -- end frozen: procedures/reconcile/report_reversals.sql
--- frozen: procedures/reconcile/resolve_compared.sql 7de33a58f811
+-- frozen: procedures/reconcile/resolve_compared.sql a634ef63f277
 -- resolve_compared: what a finished run saw again, and found nothing wrong with, is resolved.
 
 create or replace function payout.resolve_compared(p_reconcile_run_id bigint)
@@ -6823,8 +6797,9 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
 set enable_seqscan = on
+set enable_hashjoin = on
+set enable_mergejoin = on
 as $$
 begin
     update payout.discrepancies as d
@@ -6846,7 +6821,7 @@ $$;
 comment on function payout.resolve_compared(bigint) is
     'Resolves open findings about transfers that this run saw and did not find again.';
 -- end frozen: procedures/reconcile/resolve_compared.sql
--- frozen: procedures/reconcile/resolve_paid.sql 9d43194ed678
+-- frozen: procedures/reconcile/resolve_paid.sql 493b1f439ea3
 -- resolve_paid: what is paid by what was seen at Stripe, as it was asked for, is explained.
 
 create or replace function payout.resolve_paid(p_stripe_transfer_ids text[])
@@ -6854,8 +6829,6 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 begin
     update payout.discrepancies as d
@@ -7020,7 +6993,7 @@ comment on function payout.runs_of_this_database() is
     'Runs, finished or going on, that were made here since the gate was last opened or closed, '
     'and the one that opened it.';
 -- end frozen: procedures/reconcile/runs_of_this_database.sql
--- frozen: procedures/reconcile/start_run.sql c67b3cf6dcba
+-- frozen: procedures/reconcile/start_run.sql 9f41103e7f50
 -- start_run: begin to compare with Stripe from where the last comparison ended.
 --
 -- Called by: begin_reconcile. Windows overlap by a day, so that a transfer whose
@@ -7034,7 +7007,6 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
 declare
     v_now timestamptz := payout.clock();
@@ -7076,7 +7048,7 @@ $$;
 comment on function payout.start_run(text) is
     'Begins a reconcile run, unless one goes on; gives up one that no longer counts here.';
 -- end frozen: procedures/reconcile/start_run.sql
--- frozen: procedures/reconcile/take_events.sql e54a0b0fda1f
+-- frozen: procedures/reconcile/take_events.sql fcabcdc00bb7
 -- take_events: the transfers that a page of events is about, as Stripe showed them then.
 
 create or replace function payout.take_events(p_events jsonb)
@@ -7084,8 +7056,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_seen payout.listed_transfers[];
@@ -7105,7 +7075,7 @@ $$;
 comment on function payout.take_events(jsonb) is
     'Takes what events show; returns how many transfers were reversed further than was known.';
 -- end frozen: procedures/reconcile/take_events.sql
--- frozen: procedures/reconcile/take_listed_transfers.sql 249b6d4cf0d4
+-- frozen: procedures/reconcile/take_listed_transfers.sql 7d70b10a7e20
 -- take_listed_transfers: transfers that Stripe shows, in its list or in an event, against the books.
 --
 -- What differs, or is unknown here, is a finding. What is ours and not paid here
@@ -7118,8 +7088,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 begin
     return payout.record_discrepancies(
@@ -7130,7 +7098,7 @@ $$;
 comment on function payout.take_listed_transfers(payout.listed_transfers[], bigint) is
     'Compares and adopts; returns how many findings and alarms there are.';
 -- end frozen: procedures/reconcile/take_listed_transfers.sql
--- frozen: procedures/reconcile/unjudged_listed_transfers.sql 4481014b0da7
+-- frozen: procedures/reconcile/unjudged_listed_transfers.sql 8a1355422fe8
 -- unjudged_listed_transfers: what was seen at Stripe of a transfer here, and nobody has judged since.
 --
 -- A settlement that was recorded, or a key that was opened, beside the page that
@@ -7141,7 +7109,9 @@ returns setof text
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
+set enable_seqscan = on
+set enable_hashjoin = on
+set enable_mergejoin = on
 as $$
     select g.stripe_transfer_id::text
     from payout.listed_transfers as g
@@ -7259,7 +7229,7 @@ revoke execute on function payout_api.claim_transfers(text, integer, bigint, tex
 grant execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
     to payout_worker;
 -- end frozen: procedures/claim/claim_transfers.sql
--- frozen: procedures/claim/lock_due_transfers.sql 4386861e4b27
+-- frozen: procedures/claim/lock_due_transfers.sql ae016ca3aa47
 -- lock_due_transfers: the transfers whose turn it is, locked, oldest first.
 --
 -- A key that was first sent in the future, by a clock that has since been set
@@ -7278,10 +7248,6 @@ language plpgsql
 volatile
 rows 20
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 begin
     return query
@@ -7348,7 +7314,7 @@ comment on function payout.refuse_unsafe_server() is
     'Refuses to go on when a commit could be lost (recovery, fsync or synchronous_commit off), or '
     'in a transaction that is not read committed.';
 -- end frozen: procedures/claim/refuse_unsafe_server.sql
--- frozen: procedures/claim/skip_listed_transfers.sql 5bc0f643a67b
+-- frozen: procedures/claim/skip_listed_transfers.sql 4340ae174a7f
 -- skip_listed_transfers: of transfers that are about to be sent, those that Stripe has already are not.
 --
 -- Called by: claim_transfers, which holds the locks. A database that was restored
@@ -7359,8 +7325,6 @@ returns bigint[]
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_seen_ids bigint[];
@@ -7390,7 +7354,7 @@ $$;
 comment on function payout.skip_listed_transfers(bigint[]) is
     'Adopts what was seen at Stripe and returns the others, which may be sent.';
 -- end frozen: procedures/claim/skip_listed_transfers.sql
--- frozen: procedures/audit/add_seal.sql 45e9948d2e6e
+-- frozen: procedures/audit/add_seal.sql 8fc066d7fdff
 -- add_seal: seal the next rows of a table, up to an id below which no row can come any more.
 --
 -- Called by: seal_up_to_mark, under the lock of the one sealer.
@@ -7402,8 +7366,6 @@ returns payout.seals
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_seal payout.seals;
@@ -7517,7 +7479,7 @@ revoke execute on function payout_api.balances_as_of(timestamptz) from public;
 grant execute on function payout_api.balances_as_of(timestamptz)
     to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/balances_as_of.sql
--- frozen: procedures/audit/check_seal.sql cb3490b2b131
+-- frozen: procedures/audit/check_seal.sql 996c3a9e66a6
 -- check_seal: whether a seal, what it covers and what it sums up are as they were.
 --
 -- Sub-totals are judged where the rows are as they were: else they must differ.
@@ -7527,7 +7489,6 @@ returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
     with changed as materialized (
         select r.row_id, r.what from payout.check_seal_rows(p_seal) as r
@@ -7576,7 +7537,7 @@ $$;
 comment on function payout.check_seal_chain(payout.seals) is
     'What is wrong with a seal itself; null when it is as it was made.';
 -- end frozen: procedures/audit/check_seal_chain.sql
--- frozen: procedures/audit/check_seal_rows.sql a2c3ff49238f
+-- frozen: procedures/audit/check_seal_rows.sql c59f7d43a50a
 -- check_seal_rows: which rows of a sealed range are not as they were sealed.
 
 create or replace function payout.check_seal_rows(p_seal payout.seals)
@@ -7584,7 +7545,6 @@ returns table (row_id bigint, what text)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
 declare
     v_ids bigint[];
@@ -7652,7 +7612,7 @@ $$;
 comment on function payout.newest_row_id(text) is
     'The highest id in a table that is sealed; null: it is empty.';
 -- end frozen: procedures/audit/newest_row_id.sql
--- frozen: procedures/audit/seal.sql 9d983f1ec9f7
+-- frozen: procedures/audit/seal.sql b7c9f21e04ef
 -- seal: close what can no longer change, so that a later change shows.
 --
 -- Called by: sweep, hence by every worker; operators when they like. At most
@@ -7666,6 +7626,8 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
 as $$
 declare
     v_now timestamptz := payout.clock();
@@ -7811,7 +7773,7 @@ comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integ
     'Seals a table up to where it was marked, about p_limit rows at most, and marks it anew once '
     'it is there; returns the rows sealed.';
 -- end frozen: procedures/audit/seal_up_to_mark.sql
--- frozen: procedures/audit/sealed_rows_v1.sql a75c449f9867
+-- frozen: procedures/audit/sealed_rows_v1.sql 31ea0e6ad923
 -- sealed_rows_v1: the rows of a range of ids, each with its time and its digest.
 --
 -- A digest covers the columns named here and no others, as a JSON array of
@@ -7827,8 +7789,6 @@ returns table (row_id bigint, row_at timestamptz, row_sha256 bytea)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 begin
     if p_table_name = 'ledger_entries' then
@@ -7879,7 +7839,7 @@ comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
     'Up to p_limit rows of a table in a range of ids (inclusive), in their order, with the SHA-256 '
     'of what seals of version 1 cover.';
 -- end frozen: procedures/audit/sealed_rows_v1.sql
--- frozen: procedures/audit/subtotals_at.sql 6098da00581f
+-- frozen: procedures/audit/subtotals_at.sql e4f9b1e23f56
 -- subtotals_at: what stood on every account at the end of a seal of the ledger.
 --
 -- It steps from one account to the next by index and takes the newest sub-total
@@ -7892,8 +7852,6 @@ returns table (
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
     with recursive accounts as (
         (
@@ -7926,7 +7884,7 @@ $$;
 comment on function payout.subtotals_at(bigint) is
     'Sums of debits and credits of every account, in minor units, up to the end of a seal.';
 -- end frozen: procedures/audit/subtotals_at.sql
--- frozen: procedures/audit/subtotals_of.sql 6a926012e506
+-- frozen: procedures/audit/subtotals_of.sql b5e600b29869
 -- subtotals_of: what stands on each account that a seal's range of the ledger moved, at its end.
 --
 -- What stood there at the end of the former seal that moved the account, and
@@ -7939,8 +7897,6 @@ returns table (
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
     select m.account, m.currency,
         (coalesce(f.debit_minor, 0) + m.debit_minor)::bigint,
@@ -7967,7 +7923,7 @@ comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits, in minor units, of each account that the range of a ledger seal moved, '
     'from the first entry to the last of the range.';
 -- end frozen: procedures/audit/subtotals_of.sql
--- frozen: procedures/audit/verify_projection.sql a6e0fe929672
+-- frozen: procedures/audit/verify_projection.sql 456f2aa6451d
 -- verify_projection: whether transfer_states says what the facts say.
 --
 -- Called by: operators, auditors. It reads every transfer with its facts.
@@ -7981,6 +7937,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_nestloop = off
 as $$
     select payout_transfer_id, c.column_name, c.stored, c.folded
     from payout.transfer_states as s
@@ -8020,7 +7977,7 @@ comment on function payout_api.verify_projection() is
 revoke execute on function payout_api.verify_projection() from public;
 grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/verify_projection.sql
--- frozen: procedures/audit/verify_seals.sql e491d7ecfefb
+-- frozen: procedures/audit/verify_seals.sql c1f048d61bb8
 -- verify_seals: the first row of each table that is not as it was sealed.
 --
 -- Called by: operators, auditors. It reads what it verifies: p_from a seal.
@@ -8037,6 +7994,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_seqscan = off
 as $$
 begin
     if p_from is null or (p_from <> 1 and not exists (
@@ -8079,7 +8037,7 @@ comment on function payout_api.verify_seals(bigint, text) is
 revoke execute on function payout_api.verify_seals(bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/verify_seals.sql
--- frozen: procedures/sweep/expire_leases.sql b6a83dbd67bc
+-- frozen: procedures/sweep/expire_leases.sql cc8d1889f53f
 -- expire_leases: transfers whose worker did not come back become unknown.
 --
 -- A lease that was given further ahead than one lease was written by a clock that has
@@ -8092,8 +8050,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_parked integer;
@@ -8157,7 +8113,7 @@ comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries '
     'are used up. Returns how many.';
 -- end frozen: procedures/sweep/expire_leases.sql
--- frozen: procedures/sweep/park_expired_keys.sql c0e13ed1755c
+-- frozen: procedures/sweep/park_expired_keys.sql b30f969b801b
 -- park_expired_keys: what was first sent too long ago is not sent again.
 --
 -- Stripe may forget a key after 24 hours; a send after that would be a new
@@ -8170,8 +8126,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_parked integer;
@@ -8238,7 +8192,7 @@ $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'The observations of two scans that found nothing, on which it was given up; null: it was not.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
--- frozen: procedures/sweep/reopen_failed.sql 3ff9dac5f601
+-- frozen: procedures/sweep/reopen_failed.sql 163f0f00223f
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
 -- Rule K: the former key ended in a decline that Stripe has saved, with no other
@@ -8250,8 +8204,6 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
 as $$
 declare
     v_ids bigint[];
@@ -8325,7 +8277,7 @@ $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'The accepted decline that Stripe saved under the current key; null: there is none.';
 -- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql 0752674ee63a
+-- frozen: procedures/sweep/sweep.sql eae0e8facc73
 -- sweep: do what is due and has nobody to do it.
 --
 -- Called by: every worker every few seconds, operators when they like.
@@ -8343,6 +8295,8 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
 as $$
 declare
     v_now timestamptz;

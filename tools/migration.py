@@ -185,6 +185,16 @@ def write(root: Path, *, name: str | None = None, why: str | None = None) -> tup
     return name, change
 
 
+def refresh(root: Path) -> list[str]:
+    """Write the open migration, if there is one, anew; return the files that none carries yet."""
+    names = migration_names(root)
+    if names and not is_released(root, names[-1]):
+        write(root)
+        return []
+    change = Change(old=shipped(root, names), new=schema_files.source_files(root))
+    return [*change.changed, *change.removed]
+
+
 def release(root: Path) -> list[str]:
     """List every migration in migrations/FROZEN that is not there yet; return their names.
 
@@ -407,6 +417,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the migration of the next release.")
     parser.add_argument("name", nargs="?", help="for a new one, such as 0002-add-cancel")
     parser.add_argument("--why", help="the reason, one sentence; needed for a new one")
+    parser.add_argument("--refresh", action="store_true", help="only if one is open already")
     parser.add_argument("--release", action="store_true", help="it never changes from now on")
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
     options = parser.parse_args()
@@ -414,6 +425,10 @@ def main() -> int:
         if options.release:
             added = release(options.root)
             print(f"released: {', '.join(added)}" if added else "nothing new to release")
+            return 0
+        if options.refresh:
+            if left := refresh(options.root):
+                print(f"in no migration yet: {', '.join(left)} (make migration name=... why=...)")
             return 0
         name, change = write(options.root, name=options.name or None, why=options.why or None)
     except MigrationError as error:

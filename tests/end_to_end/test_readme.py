@@ -1,6 +1,6 @@
-"""The session in the README is real: it is run here, and what psql prints is compared.
+"""The sessions in the README are real: each is run here, and its output is compared.
 
-After a change of docs/session.sql, UPDATE_README=1 writes the new output into the README.
+After a change of docs/sessions/, UPDATE_README=1 writes the new output into the README.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from tests.settle.test_attached_table import FUNCTION, TRIGGER
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 README: Final = ROOT / "README.md"
+SESSIONS: Final = ("pay", "cheat", "unpaid")
 
 
 def section(name: str) -> str:
@@ -41,8 +42,55 @@ def command(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_session_prints_what_the_readme_says(dsn: Callable[..., str], command: Path) -> None:
+def run_psql(session: Path, uri: str, environment: dict[str, str]) -> list[str]:
+    """Return the lines that psql prints for a script, which it echoes."""
+    with session.open(encoding="utf-8") as script:
+        printed = subprocess.run(
+            [
+                EmbeddedPostgres().bin("psql"),
+                "--no-psqlrc",
+                "--echo-all",
+                "--set=SHOW_CONTEXT=never",
+                uri,
+            ],
+            stdin=script,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+            check=False,
+        ).stdout
+    return [line.rstrip() for line in printed.splitlines()]
+
+
+def with_prompts(printed: list[str], script: list[str]) -> Iterator[str]:
+    """Yield the lines of a session as a person at psql sees them: each echo after its prompt."""
+    script = [line.rstrip() for line in script]
+    is_superuser, continues = True, False
+    for line in printed:
+        if not script or line != script[0]:
+            yield line
+            continue
+        script.pop(0)
+        if line.startswith("--"):
+            yield line
+            continue
+        yield f"{'-' if continues else '='}{'#' if is_superuser else '>'} {line}"
+        continues = not line.startswith("\\") and not line.endswith(";")
+        if re.match(r"(re)?set role\b", line):
+            is_superuser = line.startswith("reset")
+    assert not script, "the session ended early"
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_session_prints_the_output_that_the_readme_shows(
+    dsn: Callable[..., str], command: Path, name: str
+) -> None:
+    session = ROOT / "docs" / "sessions" / f"{name}.sql"
     with StripeDouble.in_thread() as double:
+        # For the third session: a payee that is not verified, and a currency without funds.
+        double.set_account(account_id="acct_2", state="incapable")
+        double.set_balance(currency="eur", available_minor=0)
         environment = {
             **os.environ,
             "PATH": f"{command}{os.pathsep}{os.environ['PATH']}",
@@ -50,22 +98,13 @@ def test_the_session_prints_what_the_readme_says(dsn: Callable[..., str], comman
             "STRIPE_API_BASE": double.url,
             "STRIPE_API_KEY": "sk_test_readme",
         }
-        with (ROOT / "docs" / "session.sql").open(encoding="utf-8") as session:
-            printed = subprocess.run(
-                [EmbeddedPostgres().bin("psql"), "--no-psqlrc", "--echo-all", dsn()],
-                stdin=session,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                text=True,
-                check=False,
-            ).stdout
-    printed = "\n".join(line.rstrip() for line in printed.splitlines())
-    block = "```\n" + re.sub(r"tr_\w+", "tr_1", printed) + "\n```\n"
+        printed = run_psql(session, dsn(), environment)
+    lines = "\n".join(with_prompts(printed, session.read_text(encoding="utf-8").splitlines()))
+    block = "```\n" + re.sub(r"tr_\w+", "tr_1", lines) + "\n```\n"
     if "UPDATE_README" in os.environ:
         text = README.read_text(encoding="utf-8")
-        README.write_text(text.replace(section("session"), block), encoding="utf-8")
-    assert section("session") == block
+        README.write_text(text.replace(section(f"session: {name}"), block), encoding="utf-8")
+    assert section(f"session: {name}") == block
 
 
 def test_the_trigger_to_attach_is_the_one_that_is_tested() -> None:

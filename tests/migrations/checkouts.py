@@ -1,4 +1,4 @@
-"""Copies of the checkout in which the migration of the release is written anew."""
+"""Copies of the checkout whose migrations say what the files of today say."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ REFERENCE_TABLES = (
 
 
 def copy_checkout(root: Path) -> Path:
-    """Copy all that migrations are made of and run with, and write the open migration anew."""
+    """Copy all that migrations are made of and run with, and bring the migrations up to date."""
     for folder in ("migrations", "procedures", "sql", "tools"):
         shutil.copytree(ROOT / folder, root / folder, symlinks=True)
     for file in ("sqitch.plan", "sqitch.conf"):
         shutil.copy(ROOT / file, root / file)
-    newest = migration.migration_names(root)[-1]
-    if not migration.is_released(root, newest):
-        migration.write(root)
+    if migration.refresh(root):
+        number = len(migration.migration_names(root)) + 1
+        migration.write(root, name=f"{number:04}-next", why="the files of today")
     assert shipped_files(root) == {
         path: migration.digest(text) for path, text in schema_files.source_files(root).items()
     }

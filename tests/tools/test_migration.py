@@ -514,6 +514,26 @@ def test_the_command_says_which_files_it_shipped(
     assert capsys.readouterr().out == "released: 0002-second\nnothing new to release\n"
 
 
+def test_only_an_open_migration_is_refreshed(
+    begun: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["migration", "--refresh", "--root", str(begun.root)])
+    begun.edit("procedures/settle/add.sql", "Adds a thing.", "Adds one thing.")
+    assert migration.main() == 0
+    assert capsys.readouterr().out == ""
+    assert "Adds one thing." in begun.read(f"migrations/{FIRST}.sql")
+
+    migration.release(begun.root)
+    assert migration.main() == 0
+    assert capsys.readouterr().out == ""
+    begun.edit("procedures/settle/add.sql", "Adds one thing.", "Adds a thing.")
+    assert migration.main() == 0
+    assert capsys.readouterr().out == (
+        "in no migration yet: procedures/settle/add.sql (make migration name=... why=...)\n"
+    )
+    assert "Adds one thing." in begun.read(f"migrations/{FIRST}.sql")
+
+
 def test_the_command_says_why_it_refuses(
     tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
