@@ -1,6 +1,6 @@
 """The floors of procedures/: which function calls which, and that no call leads to a later floor.
 
-The Python packages have floors too: what users install imports nothing of the rest.
+The Python packages have floors too: the package that users install imports none of the rest.
 """
 
 from __future__ import annotations

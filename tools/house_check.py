@@ -29,7 +29,7 @@ LONGEST_LINE: Final = 100
 LONGEST_BODY: Final = 60
 MOST_VARIABLES: Final = 6
 PINNED_PATH: Final = ("pg_catalog", "pg_temp")
-# procrastinate's functions and triggers name their tables bare, so what writes to the queue has its
+# procrastinate's functions and triggers name their tables bare, so a function that writes to the queue has its
 # schema in the path.
 QUEUE_FOLDER: Final = "procedures/wakeup/"
 QUEUE_PATH: Final = ("pg_catalog", "procrastinate", "pg_temp")
@@ -301,7 +301,7 @@ def _check_body(
 
 
 def _check_statements(file: SourceFile, words: list[Word]) -> Iterator[Violation]:
-    """Look for what PL/pgSQL must not do: swallow everything, build SQL, raise without a code."""
+    """Look for code that swallows all errors, builds SQL, or raises without a code."""
     texts = [word.text for word in words]
     for position, word in enumerate(words):
         match texts[position : position + 2]:
@@ -361,7 +361,7 @@ def _words(text: str, *, first_line: int = 1) -> Iterator[Word]:
 
 
 def main() -> int:
-    """Print what departs from the house style, and the map of the floors; 1 if anything does."""
+    """Print the map of the floors and each departure from the house style; 1 if there is one."""
     parser = argparse.ArgumentParser(description="Check procedures/ and sql/ for house style.")
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
     root: Path = parser.parse_args().root

@@ -1,4 +1,4 @@
-"""Writes the one migration of the release being worked on, out of what changed since the last one.
+"""Writes the one migration of the release being worked on, out of the changes since the last one.
 
 Deploy, revert and verify file, yoyo's symlink and sqitch's plan are written anew each time; text
 that a person wrote before the first or after the last generated block is kept. `--release` lists
@@ -49,7 +49,7 @@ class Block:
     """A generated part of a script, between its start and its end marker.
 
     `kind` is ``frozen`` (a copy of the file `path`), ``altered`` (the digest of a file whose change
-    a person has written by hand) or ``dropped`` (statements that remove what the file once held).
+    a person has written by hand) or ``dropped`` (statements that remove objects of the file).
     """
 
     kind: str
@@ -148,10 +148,10 @@ class Change:
 
 
 def write(root: Path, *, name: str | None = None, why: str | None = None) -> tuple[str, Change]:
-    """Write the migration of the release being worked on; return its name and what it ships.
+    """Write the migration of the release being worked on; return its name and its change.
 
     `name` and `why` (the sentence of its header) begin a new one, once the last one is released.
-    Raises MigrationError for what does not fit.
+    Raises MigrationError for a name or reason that does not fit.
     """
     names = migration_names(root)
     is_open = bool(names) and not is_released(root, names[-1])
@@ -199,7 +199,7 @@ def release(root: Path) -> list[str]:
     """List every migration in migrations/FROZEN that is not there yet; return their names.
 
     The listing has the format of ``sha256sum``, so ``sha256sum --check FROZEN`` works as well.
-    Raises MigrationError if the newest one is not what `write` would make of today's files.
+    Raises MigrationError if the newest one is not up to date with today's files.
     """
     names = migration_names(root)
     added = [name for name in names if not is_released(root, name)]
@@ -345,7 +345,7 @@ def _write_revert(root: Path, name: str, blocks: tuple[Block, ...], *, is_first:
 
 
 def _write_verify_files(root: Path) -> None:
-    """Write each verify file: it looks for what its migration ships and no later one replaces.
+    """Write each verify file: it looks for the objects that no later migration replaces.
 
     sqitch runs the verify file of every deployed change against the schema of today.
     """
@@ -413,7 +413,7 @@ def _trim(text: str) -> str:
 
 
 def main() -> int:
-    """Write the migration of the release, or release it, and say what that was."""
+    """Write the migration of the release, refresh it or release it, and say so."""
     parser = argparse.ArgumentParser(description="Write the migration of the next release.")
     parser.add_argument("name", nargs="?", help="for a new one, such as 0002-add-cancel")
     parser.add_argument("--why", help="the reason, one sentence; needed for a new one")

@@ -1,4 +1,4 @@
-"""Counts the prose: how often comments say "what", and words that this project does not use.
+"""Checks the prose: sentences without a subject, the word "what", words that are not used here.
 
 Prose is the comments of SQL and Python, docstrings, `comment on` and the documents. In code
 only the words are looked for.
@@ -68,7 +68,7 @@ def check(root: Path) -> list[Violation]:
 
 
 def counted(root: Path) -> str:
-    """Return how often each folder says "what", in 1,000 words of prose."""
+    """Return a line with the share of the word in the prose of each folder."""
     counts = _counts(root)
     told = [
         f"{folder} {1000 * whats / words:.1f}" for folder, (words, whats) in counts.items() if words

@@ -1,6 +1,6 @@
 """The files that define the database, under sql/ and procedures/, in the order in which they run.
 
-PostgreSQL's own parser (pglast) reads what each file defines and what must exist before it runs.
+PostgreSQL's own parser (pglast) reads the objects that each file defines, and those that it needs before it runs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FLOORS: Final = (
     "sweep",
     "operate",
 )
-# In this order the files run, unless one needs what a later one defines.
+# In this order the files run, unless one needs an object of a later one.
 SOURCES: Final = (
     "sql/roles.sql",
     "sql/types.sql",
@@ -72,7 +72,7 @@ MARKER: Final = re.compile(r"^-- (end )?(frozen|dropped|altered|generated): ", r
 class SqlObject:
     """Something that a file defines.
 
-    `signature` is how ``drop`` names it; `shape` is what ``create or replace`` cannot change:
+    `signature` is how ``drop`` names it; `shape` is the part that ``create or replace`` cannot change:
     parameter names, defaults and result of a function.
     """
 
@@ -150,7 +150,7 @@ def objects(path: str, text: str) -> tuple[SqlObject, ...]:
 
 
 def leavings(path: str, *, old: str, new: str) -> str:
-    """Return the statements that remove what the text `old` left and `new` does not replace.
+    """Return the statements that remove objects of the text `old` that `new` does not replace.
 
     Objects that only `old` has, or has in another shape, are dropped, the last one first; rights
     that only `old` grants are revoked.
@@ -170,7 +170,7 @@ def leavings(path: str, *, old: str, new: str) -> str:
 def in_order(files: Mapping[str, str]) -> list[str]:
     """Return the paths so that each file follows those whose objects it names.
 
-    Only what must exist when the file runs counts: the types of columns and parameters, the
+    Only objects that must exist when the file runs count: the types of columns and parameters, the
     relations and functions of a view, the function of a trigger; not the text of a function body.
     """
     owner = {

@@ -222,9 +222,7 @@ def main() -> int:
     if text == before:
         print(f"{SNAPSHOT} is up to date")
     elif arguments.check:
-        print(
-            f"{SNAPSHOT} is not what sql/ and procedures/ say: run make snapshot", file=sys.stderr
-        )
+        print(f"{SNAPSHOT} differs from sql/ and procedures/: run make snapshot", file=sys.stderr)
         return 1
     else:
         path.write_text(text, encoding="utf-8")

@@ -152,7 +152,8 @@ def test_a_settlement_that_was_begun_before_an_upgrade_commits(
         app.execute("set deadlock_timeout = '1ms'")
         app.execute(
             "insert into payout.settlements "
-            "(settlement_id, currency, total_minor, state, metadata) values ('set_1', 'usd', 700, 'complete', %s)",
+            "(settlement_id, currency, total_minor, state, metadata) "
+            "values ('set_1', 'usd', 700, 'complete', %s)",
             [Jsonb({"back\\slash": '"\\x41" é 🧾'})],
         )
         app.execute(

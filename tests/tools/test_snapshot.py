@@ -150,7 +150,7 @@ def test_the_command_writes_the_snapshot_and_checks_it(
     monkeypatch.setattr("sys.argv", ["snapshot", "--root", str(tree), "--check"])
     assert snapshot.main() == 1
     assert capsys.readouterr().err == (
-        "schema.snapshot.sql is not what sql/ and procedures/ say: run make snapshot\n"
+        "schema.snapshot.sql differs from sql/ and procedures/: run make snapshot\n"
     )
 
     monkeypatch.setattr("sys.argv", ["snapshot", "--root", str(tree)])
