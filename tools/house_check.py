@@ -29,8 +29,8 @@ LONGEST_LINE: Final = 100
 LONGEST_BODY: Final = 60
 MOST_VARIABLES: Final = 6
 PINNED_PATH: Final = ("pg_catalog", "pg_temp")
-# procrastinate's functions and triggers name their tables bare, so a function that writes to the queue has its
-# schema in the path.
+# procrastinate's functions and triggers name their tables bare, so a function that writes to the
+# queue has its schema in the path.
 QUEUE_FOLDER: Final = "procedures/wakeup/"
 QUEUE_PATH: Final = ("pg_catalog", "procrastinate", "pg_temp")
 # The functions that speak for the checks of tables, and of the domain of ids.

@@ -1,6 +1,6 @@
 """The files that define the database, under sql/ and procedures/, in the order in which they run.
 
-PostgreSQL's own parser (pglast) reads the objects that each file defines, and those that it needs before it runs.
+PostgreSQL's own parser (pglast) reads which objects a file defines and which it needs first.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ MARKER: Final = re.compile(r"^-- (end )?(frozen|dropped|altered|generated): ", r
 class SqlObject:
     """Something that a file defines.
 
-    `signature` is how ``drop`` names it; `shape` is the part that ``create or replace`` cannot change:
-    parameter names, defaults and result of a function.
+    `signature` is its name for ``drop``; `shape` is the part that ``create or replace`` cannot
+    change: parameter names, defaults and result of a function.
     """
 
     kind: str
