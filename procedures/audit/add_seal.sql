@@ -49,5 +49,4 @@ begin
 end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
-    'Seals up to p_limit rows of a table that are not sealed yet and not above an id, with the '
-    'sub-totals of the ledger; returns the seal.';
+    'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';

@@ -1,9 +1,9 @@
--- balances_as_of: what stood on each account at a time.
+-- balances_as_of: the balance of each account at a time.
 --
--- An entry counts from the moment its transaction began (created_at), with all
--- others of that transaction, but is seen only once it has committed: what is
--- said of a moment may still grow while a transaction that began before it runs.
--- What was sealed by then is not read again: sub-totals stand for it.
+-- An entry counts from the moment its transaction began (created_at), with all others of that
+-- transaction, but shows only once it has committed: the balances of a moment may still change
+-- while a transaction that began before it runs.
+-- Sealed ranges are not read again: their sub-totals stand for them.
 
 create or replace function payout_api.balances_as_of(p_at timestamptz)
 returns table (
@@ -29,7 +29,7 @@ as $$
         order by s.last_id desc
         limit 1
     ), rest as (
-        -- Ranges beyond it that begin early enough, then what is not sealed yet.
+        -- Ranges beyond it that begin early enough, then the rows that are not sealed yet.
         select s.first_id, s.last_id
         from payout.seals as s
         where s.table_name = 'ledger_entries' and s.rows_from <= p_at

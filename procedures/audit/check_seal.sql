@@ -1,6 +1,6 @@
--- check_seal: whether a seal, what it covers and what it sums up are as they were.
+-- check_seal: the differences between a seal and the rows that it covers.
 --
--- Sub-totals are judged where the rows are as they were: else they must differ.
+-- Sub-totals are compared only where the rows are unchanged: otherwise they must differ.
 
 create or replace function payout.check_seal(p_seal payout.seals)
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
@@ -28,4 +28,4 @@ as $$
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is
-    'Findings about one seal: the chain, its rows, its sub-totals.';
+    'One row for each difference: in the chain, in the rows, in the sub-totals.';

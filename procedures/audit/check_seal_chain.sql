@@ -20,4 +20,4 @@ as $$
     end
 $$;
 comment on function payout.check_seal_chain(payout.seals) is
-    'What is wrong with a seal itself; null when it is as it was made.';
+    'Names the problem of the seal itself; null: it has none.';

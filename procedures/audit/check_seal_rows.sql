@@ -1,4 +1,4 @@
--- check_seal_rows: which rows of a sealed range are not as they were sealed.
+-- check_seal_rows: the rows of a sealed range that are not as they were sealed.
 
 create or replace function payout.check_seal_rows(p_seal payout.seals)
 returns table (row_id bigint, what text)
@@ -38,11 +38,11 @@ begin
     ) as s on s.row_id = n.row_id
     where s.digest is distinct from n.digest
     order by 1;
-    -- Somebody found a row whose digest begins like that of the row it replaces.
+    -- The digest of the altered row begins like that of the row it replaces.
     if not found then
         return query select null::bigint, 'altered';
     end if;
 end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
-    'Rows of a seal''s range that were altered, removed or slipped in since; none: all is well.';
+    'Rows that were altered, removed or slipped in; none: all is well.';

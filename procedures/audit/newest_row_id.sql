@@ -19,5 +19,4 @@ as $$
             (select max(t.payout_transfer_id) from payout.payout_transfers as t)
     end
 $$;
-comment on function payout.newest_row_id(text) is
-    'The highest id in a table that is sealed; null: it is empty.';
+comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';

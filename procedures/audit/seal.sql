@@ -1,9 +1,9 @@
--- seal: close what can no longer change, so that a later change shows.
+-- seal: close rows that can no longer change, so that a later change shows.
 --
--- Called by: sweep, hence by every worker; operators when they like. At most
--- once a minute it does something, and whoever comes meanwhile passes.
--- Locks: the rows of seal_marks, skipping when somebody else has them.
--- Raises: SP311 a limit that is none.
+-- Called by: sweep, hence by every worker; operators at any time. It seals at most once a minute;
+-- a call in between returns 0.
+-- Locks: the rows of seal_marks, skipping them while another call has them.
+-- Raises: SP311 a limit below 1.
 
 create or replace function payout_api.seal(p_limit integer default 10000)
 returns integer
@@ -51,7 +51,7 @@ begin
 end
 $$;
 comment on function payout_api.seal(integer) is
-    'Seals rows of the ledger, of observations, keys and transfers that nothing can come before '
-    'any more, about p_limit of each; returns how many. Safe to repeat.';
+    'Seals rows of the ledger, observations, keys and transfers that no new row can precede, '
+    'about p_limit of each; returns how many. Safe to repeat.';
 revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;

@@ -1,7 +1,7 @@
--- seal_sha256: the hash of a seal, over all it says and the hash of the seal before it.
+-- seal_sha256: the hash of a seal, over its content and the hash of the seal before it.
 --
--- So a seal cannot be changed, removed or slipped in without changing every
--- later one; whoever has kept one hash elsewhere can tell.
+-- So a seal cannot be changed, removed or slipped in without a change of every later one, which a
+-- hash that was kept elsewhere shows.
 
 create or replace function payout.seal_sha256(p_seal payout.seals)
 returns bytea
@@ -20,4 +20,4 @@ as $$
             extract(epoch from p_seal.sealed_at)::text)::text, 'UTF8'))
 $$;
 comment on function payout.seal_sha256(payout.seals) is
-    'SHA-256 of the former seal''s hash followed by this seal''s other columns.';
+    'SHA-256 of the former hash, followed by the other columns as a JSON array.';

@@ -1,9 +1,9 @@
--- seal_up_to_mark: seal a table up to its mark, then set the next one.
+-- seal_up_to_mark: seal a table up to its mark, then set the next mark.
 --
--- Ids are given out before commit, so a lower id can appear after a higher one.
--- Whoever holds one below the mark had, when it was set, a transaction id below
--- the snapshot's end, and is over once no such transaction runs. Only who had
--- fetched an id and not yet written its row had none: hence a minute beside.
+-- Ids are given out before commit, so a lower id can appear after a higher one. A transaction
+-- that had written an id below the mark when the mark was set had a transaction id below the
+-- snapshot's end, and is over once no such transaction runs. A transaction that had fetched an id
+-- but not yet written its row had no transaction id: hence the wait of a minute.
 
 create or replace function payout.seal_up_to_mark(
     p_mark payout.seal_marks, p_now timestamptz, p_limit integer
@@ -37,7 +37,7 @@ begin
         end loop;
     end if;
 
-    -- One query, hence one snapshot: what it sees as newest is what its end bounds.
+    -- One query, hence one snapshot: its end bounds the newest row that it sees.
     update payout.seal_marks as m
     set marked_id = payout.newest_row_id(m.table_name),
         marked_xid = pg_snapshot_xmax(pg_current_snapshot()),
@@ -47,5 +47,4 @@ begin
 end
 $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
-    'Seals a table up to where it was marked, about p_limit rows at most, and marks it anew once '
-    'it is there; returns the rows sealed.';
+    'Seals about p_limit rows at most; returns the number of rows.';

@@ -1,10 +1,9 @@
 -- sealed_rows_v1: the rows of a range of ids, each with its time and its digest.
 --
--- A digest covers the columns named here and no others, as a JSON array of
--- numbers, texts, truths and seconds since 1970: no setting of a session shows
--- in it. Seals of version 1 stand on this text: to cover a later column append it
--- where it is not null, or not what it was, so that rows from before keep their digests;
--- else write a v2.
+-- A digest covers the columns named here and no others, as a JSON array of numbers, texts,
+-- booleans and seconds since 1970: no setting of a session shows in it. Seals of version 1 rest
+-- on this text: to cover a later column append it where it is not null, or differs from its
+-- former value, so that older rows keep their digests; else write a v2.
 
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
@@ -60,5 +59,5 @@ begin
 end
 $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
-    'Up to p_limit rows of a table in a range of ids (inclusive), in their order, with the SHA-256 '
-    'of what seals of version 1 cover.';
+    'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
+    'seals of version 1 cover.';

@@ -1,7 +1,7 @@
--- subtotals_at: what stood on every account at the end of a seal of the ledger.
+-- subtotals_at: the sums of every account at the end of a seal of the ledger.
 --
--- It steps from one account to the next by index and takes the newest sub-total
--- of each: what it costs grows with the accounts, not with their history.
+-- It steps from one account to the next by index and takes the newest sub-total of each: its cost
+-- grows with the accounts, not with their history.
 
 create or replace function payout.subtotals_at(p_seal_id bigint)
 returns table (
@@ -40,4 +40,4 @@ as $$
     ) as t
 $$;
 comment on function payout.subtotals_at(bigint) is
-    'Sums of debits and credits of every account, in minor units, up to the end of a seal.';
+    'Debits and credits in minor units, from the first entry to the end of the seal.';

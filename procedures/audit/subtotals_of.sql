@@ -1,7 +1,7 @@
--- subtotals_of: what stands on each account that a seal's range of the ledger moved, at its end.
+-- subtotals_of: the sums, at the end of a seal, of each account that its range moved.
 --
--- What stood there at the end of the former seal that moved the account, and
--- what the range adds.
+-- Each is the sum at the end of the former seal that moved the account, and the entries of the
+-- range.
 
 create or replace function payout.subtotals_of(p_seal payout.seals)
 returns table (
@@ -33,5 +33,4 @@ as $$
     ) as f on true
 $$;
 comment on function payout.subtotals_of(payout.seals) is
-    'Debits and credits, in minor units, of each account that the range of a ledger seal moved, '
-    'from the first entry to the last of the range.';
+    'Debits and credits in minor units, from the first entry to the last of the range.';

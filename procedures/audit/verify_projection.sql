@@ -1,8 +1,8 @@
--- verify_projection: whether transfer_states says what the facts say.
+-- verify_projection: compare transfer_states with the facts.
 --
 -- Called by: operators, auditors. It reads every transfer with its facts.
--- Not compared: next_attempt_at, which may be moved without a fact, the reason,
--- the time of the change and the doorbell, which are for people and the queue.
+-- Leaves out next_attempt_at, which may be moved without a fact, and reason, changed_at and
+-- wakeup_id, which are for people and the queue.
 
 create or replace function payout_api.verify_projection()
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
@@ -46,7 +46,7 @@ as $$
 $$;
 comment on function payout_api.verify_projection() is
     'One row for each difference between transfer_states (stored) and the fold of the facts '
-    '(folded); column money compares where the state says the amount is with the books. None: '
-    'all is well.';
+    '(folded); column money compares the account that the state implies with the books. None: all '
+    'is well.';
 revoke execute on function payout_api.verify_projection() from public;
 grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;

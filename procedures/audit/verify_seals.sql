@@ -1,9 +1,9 @@
 -- verify_seals: the first row of each table that is not as it was sealed.
 --
--- Called by: operators, auditors. It reads what it verifies: p_from a seal.
--- p_head is what seal_head() said once: without it nobody can tell that the
--- newest seals were removed, or the chain made anew from some seal on.
--- Raises: SP330 no such seal to start from, or no head.
+-- Called by: operators, auditors. It reads all that it verifies: seals from p_from on.
+-- p_head is a former result of seal_head(): without it, neither the removal of the newest seals
+-- shows nor a chain that was made anew from some seal on.
+-- Raises: SP330 no such seal to start from, or a malformed head.
 
 create or replace function payout_api.verify_seals(
     p_from bigint default 1, p_head text default null
@@ -26,14 +26,14 @@ begin
                 hint = 'select min(seal_id), max(seal_id) from payout.seals';
     end if;
     if p_head !~ '^[1-9][0-9]{0,17}:[0-9a-f]{64}$' then
-        raise exception 'head % is none', p_head
+        raise exception 'head % is malformed', p_head
             using
                 errcode = 'SP330',
-                hint = 'Give what payout_api.seal_head() said: number, colon, 64 hex digits.';
+                hint = 'Give a result of payout_api.seal_head(): number, colon, 64 hex digits.';
     end if;
 
     return query
-    select distinct on (f.table_name) f.table_name, f.row_id, f.seal_id, f.what
+    select distinct on (d.table_name) d.table_name, d.row_id, d.seal_id, d.what
     from (
         select c.*
         from payout.seals as s
@@ -47,8 +47,8 @@ begin
             select from payout.seals as s
             where s.seal_id = h.seal_id and s.seal_sha256 = decode(h.sha256, 'hex')
         )
-    ) as f
-    order by f.table_name, f.seal_id, f.row_id;
+    ) as d
+    order by d.table_name, d.seal_id, d.row_id;
 end
 $$;
 comment on function payout_api.verify_seals(bigint, text) is

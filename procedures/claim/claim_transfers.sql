@@ -1,9 +1,10 @@
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
--- Called by: worker. One call serves many transfers; nobody waits for anybody.
--- Not handed out: what is on hold, what was first sent under its key longer ago than
--- the send window (Stripe may have forgotten the key), what was seen at Stripe.
--- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of range.
+-- Called by: worker. One call serves many transfers and waits for no other call.
+-- Skips transfers that are on hold, that were first sent under their key longer ago than the send
+-- window (Stripe may have forgotten the key), or that Stripe has already.
+-- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
+-- range.
 
 create or replace function payout_api.claim_transfers(
     p_worker text,
@@ -42,7 +43,7 @@ begin
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
         raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),
-            coalesce(p_worker, 'nobody')
+            coalesce(p_worker, 'no worker')
             using
                 errcode = 'SP311',
                 hint = format('Name the worker, ask for 1 to %s.', v_settings.largest_claim);

@@ -1,9 +1,9 @@
--- lock_due_transfers: the transfers whose turn it is, locked, oldest first.
+-- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
 --
--- A key that was first sent in the future, by a clock that has since been set
--- back, is of no known age and is not sent. Few rows are foretold, and holds are
--- asked in a case, so that the planner walks the due index and not the history.
--- Locks: their progress rows; rows that somebody else has locked are skipped.
+-- A key that was first sent in the future, by a clock that has since been set back, is of unknown
+-- age and is not sent. The low estimate of rows, and the holds in a case, keep the planner on the
+-- index of due transfers, away from the history.
+-- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
@@ -41,5 +41,4 @@ begin
 end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint) is
-    'Locks and returns up to p_limit due transfers that are not on hold and whose key is young '
-    'enough to be sent.';
+    'Returns up to p_limit transfers that are not on hold and whose key is young enough.';

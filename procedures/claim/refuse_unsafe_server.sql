@@ -1,9 +1,9 @@
--- refuse_unsafe_server: a claim that a crash could undo must not be handed out.
+-- refuse_unsafe_server: refuse claims that a crash of the server could undo.
 --
--- The first send under a key starts the key's clock. A server that may forget
--- it could send again after Stripe has forgotten the key. And a transaction that
--- keeps to its first snapshot would not see that the gate was closed meanwhile.
--- Raises: SP401 the server does not keep what it commits; not read committed.
+-- The first send under a key starts the key's clock: a server that may forget it could send again
+-- after Stripe has forgotten the key. A transaction that keeps its first snapshot would not see
+-- that the database is no longer adopted.
+-- Raises: SP401 the server may lose commits, or the transaction is not read committed.
 
 create or replace function payout.refuse_unsafe_server()
 returns void
@@ -26,11 +26,10 @@ begin
         raise exception 'no transfer is handed out while %', v_problem
             using
                 errcode = 'SP401',
-                hint = 'A claim must be as durable as the transfer it allows, and see what is '
-                    'true now.';
+                hint = 'A claim must be as durable as the transfer it allows, and see the newest '
+                    'commits.';
     end if;
 end
 $$;
 comment on function payout.refuse_unsafe_server() is
-    'Refuses to go on when a commit could be lost (recovery, fsync or synchronous_commit off), or '
-    'in a transaction that is not read committed.';
+    'Refuses in recovery, with fsync or synchronous_commit off, and outside read committed.';

@@ -1,7 +1,7 @@
--- skip_listed_transfers: of transfers that are about to be sent, those that Stripe has already are not.
+-- skip_listed_transfers: leave out transfers that Stripe has already, before they are sent.
 --
--- Called by: claim_transfers, which holds the locks. A database that was restored
--- has forgotten them; reconcile has seen them.
+-- Called by: claim_transfers, which holds the locks. A restored database has forgotten that it
+-- sent them; a reconcile run has listed them.
 
 create or replace function payout.skip_listed_transfers(p_payout_transfer_ids bigint[])
 returns bigint[]
@@ -16,10 +16,10 @@ begin
     if not exists (select from payout.listed_transfers) then
         return p_payout_transfer_ids;
     end if;
-    select array_agg(t.payout_transfer_id), array_agg(g.stripe_transfer_id)
+    select array_agg(t.payout_transfer_id), array_agg(l.stripe_transfer_id)
     into v_seen_ids, v_listed
     from payout.payout_transfers as t
-    join payout.listed_transfers as g on g.payout_ref = t.payout_ref
+    join payout.listed_transfers as l on l.payout_ref = t.payout_ref
     where t.payout_transfer_id = any (p_payout_transfer_ids);
 
     if v_seen_ids is null then
@@ -35,4 +35,4 @@ begin
 end
 $$;
 comment on function payout.skip_listed_transfers(bigint[]) is
-    'Adopts what was seen at Stripe and returns the others, which may be sent.';
+    'Judges those that were listed and returns the others, which may be sent.';

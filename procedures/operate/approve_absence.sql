@@ -1,7 +1,7 @@
 -- approve_absence: let the engine take a large transfer for absent at Stripe, on its own proof.
 --
--- Called by: operator, who has looked at Stripe too. It proves nothing by itself:
--- the engine looks once more, at once, and only then opens a new key.
+-- Called by: operator, after a look at Stripe. It proves nothing by itself: the engine looks the
+-- transfer up once more, at once, and only then opens a new key.
 -- Safe to repeat. Raises: SP310 no such transfer; SP314 it is not parked, or no reason.
 
 create or replace function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text)
@@ -29,7 +29,7 @@ begin
             p_payout_transfer_id, v_state.state, coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP314',
-                hint = 'Only what is parked is looked for at Stripe; give a reason.';
+                hint = 'Only parked transfers are looked up at Stripe; give a reason.';
     end if;
 
     insert into payout.operator_actions (action, subject, reason, details)

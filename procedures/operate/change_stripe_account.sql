@@ -1,6 +1,7 @@
--- change_stripe_account: pay from another Stripe account or mode from now on; closes the gate.
+-- change_stripe_account: pay from another Stripe account or mode from now on.
 --
--- Called by: operator, when the platform moves, or for a copy that is to pay in test mode.
+-- Called by: operator, when the platform moves, or for a copy that is to pay in test mode. Claims
+-- are refused until the database is adopted again.
 -- Safe to repeat: naming the account that is fixed changes nothing.
 -- Locks: payout.adoptions, so that every claim is done before or sees the change.
 -- Raises: SP320 no account, mode or reason; SP401 not read committed; SP411
@@ -29,7 +30,7 @@ begin
                 hint = 'Name the account (acct_…), whether it is live mode, and a reason.';
     end if;
 
-    -- The lock shows what was handed out before it was granted only to a later snapshot.
+    -- Only a snapshot taken after the lock shows every claim that committed before it.
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'the Stripe account is not changed in a transaction that is %',
             current_setting('transaction_isolation')
@@ -58,6 +59,7 @@ begin
 end
 $$;
 comment on function payout_api.change_stripe_account(text, boolean, text) is
-    'Fixes another Stripe account or mode, with a reason, and closes the gate until it is opened.';
+    'Fixes another Stripe account or mode, with a reason; claims are refused until the database '
+    'is adopted again.';
 revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;

@@ -39,5 +39,4 @@ as $$
     ) as x (place, content)
     where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
 $$;
-comment on function payout.check_books() is
-    'Part of payout_api.doctor(): books and transfers agree, no secret is stored.';
+comment on function payout.check_books() is 'Part of payout_api.doctor().';

@@ -1,7 +1,7 @@
 -- check_guards: whether triggers, owners and rights are still as they were deployed.
 --
--- `alter table … enable trigger all` and a restore with --disable-triggers
--- silently turn ALWAYS triggers into ones that a replica role passes.
+-- `alter table … enable trigger all` and a restore with --disable-triggers silently turn ALWAYS
+-- triggers into ones that a replica role passes.
 
 create or replace function payout.check_guards()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -61,5 +61,4 @@ as $$
                 'search_path=pg_catalog, pg_temp', 'search_path=pg_catalog, procrastinate, pg_temp']
             or has_function_privilege('public', p.oid, 'EXECUTE'))
 $$;
-comment on function payout.check_guards() is
-    'Part of payout_api.doctor(): triggers, owners and rights are as deployed.';
+comment on function payout.check_guards() is 'Part of payout_api.doctor().';

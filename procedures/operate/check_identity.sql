@@ -1,4 +1,4 @@
--- check_identity: whether transfers are handed out in this place, and from which Stripe account.
+-- check_identity: whether the database is adopted, and the caller's key is of its Stripe account.
 
 create or replace function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean)
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -6,14 +6,14 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'the gate is open', g.problem is null,
-        coalesce(g.problem, (
-            select format('adopted by %s at %s: %s', e.recorded_by, e.recorded_at, e.reason)
-            from payout.adoptions as e
-            order by e.adoption_id desc
+    select 'the database is adopted', i.problem is null,
+        coalesce(i.problem, (
+            select format('by %s at %s: %s', a.recorded_by, a.recorded_at, a.reason)
+            from payout.adoptions as a
+            order by a.adoption_id desc
             limit 1)),
         'docs/restore.md: payout-engine reconcile, then select payout_api.adopt_database(reason)'
-    from (select payout.identity_problem() as problem) as g
+    from (select payout.identity_problem() as problem) as i
     union all
     select 'the key is of the fixed account',
         s.stripe_account_id is null or p_stripe_account_id is null
@@ -32,5 +32,4 @@ as $$
             'select payout_api.change_stripe_account(stripe_account_id, is_livemode, reason)'
     from payout.engine_settings as s
 $$;
-comment on function payout.check_identity(text, boolean) is
-    'Part of payout_api.doctor(): the database is where it was adopted, the key is of its account.';
+comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';

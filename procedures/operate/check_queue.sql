@@ -1,4 +1,4 @@
--- check_queue: whether wake-up jobs can be queued and is being answered.
+-- check_queue: whether wake-up jobs can be queued, and workers sweep and claim.
 
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -14,13 +14,13 @@ as $$
         ),
         'procrastinate''s schema, functions and rights', 'payout-engine migrate'
     union all
-    select 'somebody sweeps', count(*) = 0,
+    select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),
         'start a worker, or select * from payout_api.sweep()'
     from payout.transfer_states as s
     where s.lease_until < clock_timestamp() - interval '1 minute'
     union all
-    select 'somebody claims', count(*) = 0,
+    select 'due transfers are claimed', count(*) = 0,
         format('%s transfers have been due for over five minutes', count(*)),
         'start a worker; select * from payout_api.unpaid order by next_attempt_at'
     from payout.transfer_states as s
@@ -33,5 +33,4 @@ as $$
     from payout.holds as h
     where h.released_at is null
 $$;
-comment on function payout.check_queue() is
-    'Part of payout_api.doctor(): the queue is installed, rung and answered, nothing is on hold.';
+comment on function payout.check_queue() is 'Part of payout_api.doctor().';

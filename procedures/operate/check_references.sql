@@ -1,8 +1,8 @@
--- check_references: whether what settlements consist of and make refers to what is there.
+-- check_references: whether the rows of settlements refer to rows that exist.
 --
--- The rows of one settlement, and those it makes, have no foreign keys: a key would be
--- looked up for each, in the application's transaction. Nobody can delete them; whoever
--- switched the guards off is found out here.
+-- The rows of one settlement, and those it makes, have no foreign keys: a key would be looked up
+-- for each, in the application's transaction. Guards refuse to delete them; this check shows rows
+-- that were changed while the guards were off.
 
 create or replace function payout.check_references()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -10,9 +10,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'every row refers to what is there', count(*) = 0,
+    select 'every reference has its row', count(*) = 0,
         coalesce(string_agg(distinct o.name, ', '), 'lines, jobs, transfers, progress and entries'),
-        'the guards were off while somebody changed rows: compare with a backup'
+        'rows were changed while the guards were off: compare with a backup'
     from (
         select 'settlement_lines' from payout.settlement_lines as l
         where not exists (
@@ -47,5 +47,4 @@ as $$
         )
     ) as o (name)
 $$;
-comment on function payout.check_references() is
-    'Part of payout_api.doctor(): no line, job, transfer, progress row or entry is an orphan.';
+comment on function payout.check_references() is 'Part of payout_api.doctor().';

@@ -1,7 +1,7 @@
--- check_rights: whether somebody was given more than the migrations gave.
+-- check_rights: whether roles have more rights than the migrations give.
 --
--- Rights to read are nobody's harm; every other that given_rights finds is named
--- unless expected_rights lists it.
+-- Rights to read do no harm; any other that given_rights returns is named, unless expected_rights
+-- lists it.
 
 create or replace function payout.check_rights()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -9,7 +9,7 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'nobody was given more rights', count(*) = 0,
+    select 'no role has more rights than deployed', count(*) = 0,
         coalesce(string_agg(format('%s on %s to %s', g.privilege_type, g.thing,
             case g.grantee when 0 then 'public' else g.grantee::regrole::text end), ', '), 'none'),
         'revoke … on … from …; then find out who granted it'
@@ -24,5 +24,4 @@ as $$
                 and g.thing ~ w.things
         )
 $$;
-comment on function payout.check_rights() is
-    'Part of payout_api.doctor(): rights beyond reading are those that the migrations gave.';
+comment on function payout.check_rights() is 'Part of payout_api.doctor().';

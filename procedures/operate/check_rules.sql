@@ -1,7 +1,7 @@
 -- check_rules: whether rows that were written while their guards were off keep the rules.
 --
--- Of transfers only what may still be sent: what is paid was compared with Stripe's answer,
--- what is cancelled is not sent.
+-- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer, a
+-- cancelled one is not sent.
 
 create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -15,7 +15,7 @@ as $$
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.state not in ('paid', 'cancelled')
     ), wrong as (
-        select o.payout_transfer_id as id, 'every request still to be sent says what its row says'
+        select o.payout_transfer_id as id, 'every request still to be sent agrees with its row'
         from open_transfers as o
         where o.amount_minor <= 0 or not starts_with(o.destination, 'acct_')
             or o.payout_ref
@@ -53,12 +53,11 @@ as $$
         format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),
         'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
     from (values
-        ('every request still to be sent says what its row says'),
+        ('every request still to be sent agrees with its row'),
         ('every transfer that is not paid can go on'),
         ('every entry is a movement that exists')
     ) as r (rule)
     left join wrong as w (id, rule) on w.rule = r.rule
     group by r.rule
 $$;
-comment on function payout.check_rules() is
-    'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their rows.';
+comment on function payout.check_rules() is 'Part of payout_api.doctor().';

@@ -1,6 +1,6 @@
 -- check_seals: whether facts are sealed in time, and the newest seals are as they were made.
 --
--- Quick, hence in the doctor; payout_api.verify_seals() reads everything.
+-- It is quick, hence in the doctor; payout_api.verify_seals() reads everything.
 
 create or replace function payout.check_seals()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -35,5 +35,4 @@ as $$
     ) as n
     cross join lateral payout.check_seal(n.seal) as c
 $$;
-comment on function payout.check_seals() is
-    'Part of payout_api.doctor(): nothing waits long to be sealed, the newest ranges are intact.';
+comment on function payout.check_seals() is 'Part of payout_api.doctor().';

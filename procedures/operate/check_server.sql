@@ -1,4 +1,4 @@
--- check_server: whether the server is one the engine can trust with a claim.
+-- check_server: whether the engine can trust the server with a claim.
 
 create or replace function payout.check_server()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -19,9 +19,9 @@ as $$
             current_setting('full_page_writes'), pg_is_in_recovery()),
         'Claims are refused on a server that may lose them.'
     union all
-    select 'nobody may create temporary objects',
+    select 'public may not create temporary objects',
         not has_database_privilege('public', current_database(), 'TEMPORARY'),
         format('database %s', current_database()),
         format('revoke temporary on database %I from public', current_database())
 $$;
-comment on function payout.check_server() is 'Part of payout_api.doctor(): version, durability.';
+comment on function payout.check_server() is 'Part of payout_api.doctor().';

@@ -1,4 +1,4 @@
--- check_settlements: whether what was settled is scheduled, to the last line.
+-- check_settlements: whether complete settlements are scheduled, to the last line.
 
 create or replace function payout.check_settlements()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -43,9 +43,8 @@ as $$
         )
         select 'every settlement is paid as its lines say', count(*) = 0,
             format('%s are not%s', count(*), ', the first is ' || min(w.settlement_id)),
-            'compare its lines with its transfers; settle what is missing under another id'
+            'compare its lines with its transfers; settle the missing amount under another id'
         from wrong as w
     )
 $$;
-comment on function payout.check_settlements() is
-    'Part of payout_api.doctor(): no complete settlement is forgotten, and none of its lines.';
+comment on function payout.check_settlements() is 'Part of payout_api.doctor().';

@@ -1,7 +1,7 @@
--- expected_rights: who has which right, beside reading, on what.
+-- expected_rights: the rights beyond reading that the migrations give.
 --
--- Roles and privileges are separated by |; things are regular expressions over the
--- names that check_rights makes.
+-- Roles and privileges are separated by |; things are regular expressions over the names that
+-- given_rights returns.
 
 create or replace function payout.expected_rights()
 returns table (roles text, privileges text, things text)
@@ -35,5 +35,4 @@ as $$
         ('payout_operator|payout_auditor', 'EXECUTE',
             '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
 $$;
-comment on function payout.expected_rights() is
-    'Part of payout_api.doctor(): the rights that the migrations give.';
+comment on function payout.expected_rights() is 'Part of payout_api.doctor().';

@@ -1,7 +1,7 @@
--- given_rights: who has which right, beside reading, on what is ours.
+-- given_rights: the rights beyond reading that roles have on objects of the engine.
 --
--- Also what gets around our rights: a role of ours that acts as another role, triggers
--- that somebody may switch off, bells that the application rings or removes.
+-- Includes ways around our rights: a role of ours that acts as another role, the right to switch
+-- triggers off by a setting, rights of the application on the queue's tables.
 
 create or replace function payout.given_rights()
 returns table (thing text, privilege_type text, grantee oid, owner oid)
@@ -54,5 +54,4 @@ as $$
         and a.privilege_type <> 'SELECT'
         and (a.grantee = 0 or a.grantee::regrole::text = 'payout_app')
 $$;
-comment on function payout.given_rights() is
-    'Part of payout_api.doctor(): the rights beyond reading that somebody has.';
+comment on function payout.given_rights() is 'Part of payout_api.doctor().';

@@ -1,8 +1,8 @@
 -- hold: stop sending, for the whole engine or for one currency, payee or settlement.
 --
--- Called by: operator. What a worker holds already is still sent.
--- Safe to repeat: the hold that stands is returned.
--- Raises: SP313 a scope, subject or reason that cannot be; SP310 nothing of that name.
+-- Called by: operator. Transfers that a worker holds already are still sent.
+-- Safe to repeat: an open hold of the same scope and subject is returned.
+-- Raises: SP313 a bad scope, a subject too many or missing, no reason; SP310 unknown subject.
 
 create or replace function payout_api.hold(
     p_scope text, p_reason text, p_subject text default null

@@ -1,8 +1,8 @@
--- refuse_unsafe_account_change: what another account or mode would make pay twice, or not at all.
+-- refuse_unsafe_account_change: refuse an account or mode that would pay twice, or not at all.
 --
--- Called by: change_stripe_account, which keeps claims and pages away meanwhile.
--- Raises: SP411 transfers that the old account may have executed, or a database that has
--- left live mode and was used in test mode.
+-- Called by: change_stripe_account, whose lock keeps claims and pages out meanwhile.
+-- Raises: SP411 transfers that the old account may have executed, or a database that has left
+-- live mode and was used in test mode.
 
 create or replace function payout.refuse_unsafe_account_change(
     p_old payout.engine_settings, p_is_livemode boolean
@@ -13,7 +13,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The other account would say of each that it was never executed. Test mode moves no money.
+    -- The other account would report each as never executed. Test mode moves no money.
     if p_old.stripe_account_id is not null and p_is_livemode and exists (
         select from payout.transfer_states as s
         where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
@@ -24,7 +24,7 @@ begin
                 hint = 'Have them settled with a key of the old account first (docs/restore.md).';
     end if;
 
-    -- What the test account was asked meanwhile says nothing of the live one.
+    -- Answers of the test account say nothing about the live one.
     if p_is_livemode and exists (
         select from payout.operator_actions as a
         where a.action = 'change_stripe_account'
@@ -39,13 +39,13 @@ begin
                 select from payout.event_pages as p where p.received_at > a.acted_at
             ))
     ) then
-        raise exception 'what was used in test mode does not go back to live mode'
+        raise exception 'a database that was used in test mode does not go back to live mode'
             using
                 errcode = 'SP411',
-                hint = 'A copy that was used in test mode stays there (docs/restore.md).';
+                hint = 'A copy that was used in test mode stays in test mode (docs/restore.md).';
     end if;
 end
 $$;
 comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
-    'Refuses to change to a live account while transfers are open that were ever sent, or after '
-    'anything was done in test mode (SP411).';
+    'Refuses a live account while transfers are open that were ever sent, or after anything was '
+    'done in test mode (SP411).';

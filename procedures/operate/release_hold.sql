@@ -1,10 +1,10 @@
--- release_hold: let what was held be sent again.
+-- release_hold: end a hold, so that its transfers are sent again.
 --
 -- Called by: operator.
 -- Safe to repeat: releasing a released hold changes nothing.
--- Locks: the hold's row; waits for whoever relies on it and has not committed yet.
--- Raises: SP310 unknown hold; SP313 no reason; SP402 an alarm about the settlement came
--- while it waited.
+-- Locks: the hold's row; it waits for transactions that rely on the hold and are not over.
+-- Raises: SP310 unknown hold; SP313 no reason; SP402 an alarm about the settlement came while it
+-- waited.
 
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns payout.holds
@@ -21,10 +21,10 @@ begin
         raise exception 'cannot release hold % without a reason', p_hold_id
             using
                 errcode = 'SP313',
-                hint = 'Say what was done about it.';
+                hint = 'Give the reason why sending is safe again.';
     end if;
 
-    -- Whoever releases it has seen these at most.
+    -- The operator can have seen these discrepancies at most.
     v_known_ids := array(
         select d.discrepancy_id
         from payout.holds as h
@@ -73,6 +73,7 @@ begin
 end
 $$;
 comment on function payout_api.release_hold(bigint, text) is
-    'Releases a hold with a reason; the sweep then rings for what is due. Safe to repeat.';
+    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Safe to '
+    'repeat.';
 revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;

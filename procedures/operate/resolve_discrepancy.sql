@@ -1,7 +1,7 @@
--- resolve_discrepancy: a person has looked at a discrepancy, and says what came of it.
+-- resolve_discrepancy: close a discrepancy with the reason that an operator gives.
 --
--- Called by: operator. It stays as a row, and is not found a second time.
--- Safe to repeat: what is resolved stays as it was resolved.
+-- Called by: operator. The row stays, and the same discrepancy is not recorded again.
+-- Safe to repeat: a resolved discrepancy keeps its first resolution.
 -- Locks: the discrepancy's row.
 -- Raises: SP310 unknown discrepancy; SP313 no reason.
 
@@ -21,7 +21,7 @@ begin
         raise exception 'cannot resolve discrepancy % without a reason', p_discrepancy_id
             using
                 errcode = 'SP313',
-                hint = 'Say what was found and what was done about it.';
+                hint = 'Name the cause, and the action that was taken.';
     end if;
 
     select * into v_discrepancy

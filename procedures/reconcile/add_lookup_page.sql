@@ -1,10 +1,10 @@
--- add_lookup_page: keep what a page of Stripe's list says of the transfer that is looked up.
+-- add_lookup_page: store a page of a look-up with the transfers on it that match.
 --
 -- Called by: report_lookup_page, which holds the lock of the transfer.
--- A match says that it is ours by its metadata or by its group, which nobody can edit.
--- Of a charge Stripe sets the group: there one without metadata of ours, but of the
--- same charge, account and amount, may be it too (lookup_outcome).
--- Raises: SP340 no such query, a page out of order or malformed; SP341 (refuse_other_query).
+-- A match names the transfer in its metadata, or in its group, which cannot be edited. Stripe
+-- sets the group of a charge itself: there a transfer without metadata of ours, but of the same
+-- charge, account and amount, may match too (lookup_outcome).
+-- Raises: SP340 unknown query, a page out of order or malformed; SP341 (refuse_other_query).
 
 create or replace function payout.add_lookup_page(
     p_lookup payout.transfer_lookups,
@@ -77,4 +77,4 @@ end
 $$;
 comment on function payout.add_lookup_page(
     payout.transfer_lookups, integer, jsonb, text, jsonb, boolean
-) is 'Stores a page with its matches, unless it is there; refuses one that is not the next.';
+) is 'Skips a page that is stored already; refuses one that is not the next.';

@@ -1,4 +1,4 @@
--- add_reconcile_page: keep a page, compare it with the books, and finish with the last one.
+-- add_reconcile_page: store a page of a run, compare it with the books, finish after the last one.
 --
 -- Called by: report_reconcile_page, which holds the lock of the run.
 
@@ -16,14 +16,14 @@ as $$
 declare
     v_run payout.reconcile_runs;
     v_seen payout.listed_transfers[] := array(
-        select g from payout.read_listed_transfers(p_run.reconcile_run_id, p_transfers) as g);
+        select l from payout.read_listed_transfers(p_run.reconcile_run_id, p_transfers) as l);
     v_last_id text := coalesce(p_transfers -> -1 ->> 'id', p_starting_after);
     v_found integer;
 begin
     insert into payout.reconcile_pages (
         reconcile_run_id, page_number, starting_after, last_id, has_more, stripe_transfer_ids)
     select p_run.reconcile_run_id, coalesce(max(p.page_number), 0) + 1, p_starting_after,
-        v_last_id, p_has_more, array(select g.stripe_transfer_id from unnest(v_seen) as g)
+        v_last_id, p_has_more, array(select l.stripe_transfer_id from unnest(v_seen) as l)
     from payout.reconcile_pages as p
     where p.reconcile_run_id = p_run.reconcile_run_id;
 
@@ -31,7 +31,7 @@ begin
     perform payout.note_reversals(v_seen);
     if not p_has_more then
         v_found := v_found + payout.record_discrepancies(
-            array(select f from payout.find_missing(p_run) as f), p_run.reconcile_run_id);
+            array(select d from payout.find_missing(p_run) as d), p_run.reconcile_run_id);
         perform payout.resolve_compared(p_run.reconcile_run_id);
         v_found := v_found + payout.record_listed_transfers(
             array(select u from payout.unjudged_listed_transfers() as u));
@@ -48,4 +48,4 @@ begin
 end
 $$;
 comment on function payout.add_reconcile_page(payout.reconcile_runs, text, jsonb, boolean) is
-    'Takes the next page of a run: findings, adopted transfers, the run''s progress.';
+    'Returns the run with its new cursor and counts.';

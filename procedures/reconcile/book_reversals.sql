@@ -1,7 +1,7 @@
--- book_reversals: what Stripe took back is owed to the payee again, each reversal once.
+-- book_reversals: book each reversal at Stripe once, so that the payee is owed its amount again.
 --
--- Called by: report_reversals. The transfer stays paid: whether it is to be paid
--- anew is for people to say, with another settlement.
+-- Called by: report_reversals. The transfer stays paid; operators decide whether to pay again,
+-- with another settlement.
 
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
@@ -29,4 +29,4 @@ begin
 end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
-    'Books reversals that are not booked yet, oldest first; returns how many.';
+    'Books reversals that are not booked yet, oldest first; returns their number.';

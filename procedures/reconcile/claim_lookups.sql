@@ -1,8 +1,8 @@
--- claim_lookups: hand a worker the transfers that have to be looked up at Stripe.
+-- claim_lookups: hand out the parked transfers that are due to be looked up at Stripe.
 --
--- Called by: worker. To look moves no money, so neither a hold nor the gate is asked.
--- Safe to repeat: a look-up that nobody finishes is handed out anew after ten minutes.
--- Locks: the transfers' progress rows, skipping those that somebody else has.
+-- Called by: worker. A look-up moves no money, so it asks for neither holds nor an adoption.
+-- Safe to repeat: an unfinished look-up is handed out again after ten minutes.
+-- Locks: the transfers' progress rows, skipping those that are locked.
 -- Raises: SP404 (bind_stripe_account); SP311 limit out of range.
 
 create or replace function payout_api.claim_lookups(
@@ -26,7 +26,7 @@ begin
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and 1000 then
         raise exception 'claim of % look-ups by %', coalesce(p_limit::text, 'null'),
-            coalesce(p_worker, 'nobody')
+            coalesce(p_worker, 'no worker')
             using
                 errcode = 'SP311',
                 hint = 'Name the worker, ask for 1 to 1000.';

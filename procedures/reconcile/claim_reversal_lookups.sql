@@ -1,8 +1,8 @@
--- claim_reversal_lookups: hand a worker the transfers whose reversals are to be read.
+-- claim_reversal_lookups: hand out the transfers whose reversals are to be read at Stripe.
 --
--- Called by: worker. What no transfer here is paid by waits until one is.
--- Safe to repeat: what nobody reports on is handed out anew after ten minutes.
--- Locks: rows of reversed_transfers, skipping those that somebody else has.
+-- Called by: worker. A transfer at Stripe waits until a transfer of ours is paid by it.
+-- Safe to repeat: a transfer without a report is handed out again after ten minutes.
+-- Locks: rows of reversed_transfers, skipping those that are locked.
 -- Raises: SP404 (bind_stripe_account); SP311 limit out of range.
 
 create or replace function payout_api.claim_reversal_lookups(
@@ -25,7 +25,7 @@ begin
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
     if p_worker is null or coalesce(p_limit, 0) not between 1 and 1000 then
         raise exception 'claim of % look-ups by %', coalesce(p_limit::text, 'null'),
-            coalesce(p_worker, 'nobody')
+            coalesce(p_worker, 'no worker')
             using
                 errcode = 'SP311',
                 hint = 'Name the worker, ask for 1 to 1000.';
@@ -52,7 +52,7 @@ begin
 end
 $$;
 comment on function payout_api.claim_reversal_lookups(text, integer, text, boolean) is
-    'Hands out up to p_limit transfers of which Stripe has taken back more than is booked.';
+    'Hands out up to p_limit transfers of which Stripe has reversed more than is booked.';
 revoke execute on function payout_api.claim_reversal_lookups(text, integer, text, boolean)
     from public;
 grant execute on function payout_api.claim_reversal_lookups(text, integer, text, boolean)

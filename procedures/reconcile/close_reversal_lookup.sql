@@ -1,7 +1,7 @@
--- close_reversal_lookup: whether the books have all that was seen taken back of a transfer.
+-- close_reversal_lookup: decide when the reversals of a transfer are read again.
 --
--- If not, Stripe's list of reversals lags behind: it is read again later. What
--- contradicts the transfer waits for a person, or until more is taken back.
+-- Stripe's list of reversals may lag: a list that is short of the known amount is read again
+-- later. Reversals that contradict the transfer wait for an operator, or until more is reversed.
 
 create or replace function payout.close_reversal_lookup(
     p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text
@@ -18,7 +18,7 @@ begin
     set next_lookup_at = case
             when p_problem is null and b.booked_minor < r.amount_reversed_minor
                 then payout.clock() + interval '10 minutes'
-            -- More was seen since it was handed out: note_reversals asked for another look.
+            -- More was reversed since it was handed out: note_reversals asked for another read.
             when r.next_lookup_at <= payout.clock() then r.next_lookup_at
         end,
         amount_reversed_minor = greatest(r.amount_reversed_minor, b.booked_minor)
@@ -33,4 +33,4 @@ begin
 end
 $$;
 comment on function payout.close_reversal_lookup(payout.payout_transfers, text, text) is
-    'True when all that was seen taken back is booked; decides when its reversals are read again.';
+    'True when the books have the whole amount that is known to be reversed.';

@@ -1,8 +1,7 @@
--- compare_listed_transfers: what Stripe lists and these books cannot explain.
+-- compare_listed_transfers: the discrepancies between listed transfers and the books.
 --
--- Not here: transfers of ours that are not paid by what was seen; those are
--- judged as any success (record_listed_transfers).
--- What others made before the engine was installed is nobody's concern.
+-- Leaves out our transfers that are not paid by the listed one: they are judged as any success
+-- (record_listed_transfers). Leaves out transfers that others made before the installation.
 
 create or replace function payout.compare_listed_transfers(p_seen payout.listed_transfers[])
 returns setof payout.discrepancy
@@ -13,32 +12,31 @@ as $$
 begin
     return query
     select
-        k.kind, t.payout_transfer_id, g.stripe_transfer_id,
+        k.kind, t.payout_transfer_id, l.stripe_transfer_id,
         case when t.payout_transfer_id is not null then
             payout.transfer_facts(t, e.is_livemode) else '{}' end,
-        jsonb_strip_nulls(to_jsonb(g) - array['stripe_transfer_id', 'reconcile_run_id', 'seen_at'])
-    from unnest(p_seen) as g
+        jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'reconcile_run_id', 'seen_at'])
+    from unnest(p_seen) as l
     cross join payout.engine_settings as e
-    left join payout.transfer_states as s on s.stripe_transfer_id = g.stripe_transfer_id
+    left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
     left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join lateral (select case
         when t.payout_transfer_id is not null then case
-            when (g.payout_ref, g.amount_minor, g.currency::text, g.destination, g.is_livemode)
+            when (l.payout_ref, l.amount_minor, l.currency::text, l.destination, l.is_livemode)
                 is distinct from (
                     t.payout_ref, t.amount_minor, t.currency::text, t.destination, e.is_livemode)
                 then 'differs_at_stripe'
         end
-        when g.payout_ref is null then case
-            when g.created_at > (select min(o.recorded_at) from payout.adoptions as o)
+        when l.payout_ref is null then case
+            when l.created_at > (select min(o.recorded_at) from payout.adoptions as o)
                 - interval '1 day' then 'transfer_without_payout_ref'
         end
         when not exists (
-            select from payout.payout_transfers as o where o.payout_ref = g.payout_ref
+            select from payout.payout_transfers as o where o.payout_ref = l.payout_ref
         ) then 'unknown_transfer_at_stripe'
     end) as k (kind)
     where k.kind is not null;
 end
 $$;
 comment on function payout.compare_listed_transfers(payout.listed_transfers[]) is
-    'Findings about listed transfers: other content than paid here, made by somebody else, or '
-    'unknown here.';
+    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.';

@@ -1,7 +1,7 @@
--- events_page_problem: why a page of Stripe's events cannot be taken.
+-- events_page_problem: the reason to refuse a page of Stripe's events.
 --
--- The query must be one that next_events_query gives out now, or has before: a
--- later start would leave a gap.
+-- The query must be one that next_events_query gives out now, or gave out before: a later start
+-- would leave a gap.
 
 create or replace function payout.events_page_problem(
     p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean
@@ -43,4 +43,4 @@ begin
 end
 $$;
 comment on function payout.events_page_problem(jsonb, text, jsonb, boolean) is
-    'Why this is no page of events that is to be taken now, with the cursor expected; null: it is.';
+    'Names the problem, with the cursor expected; null: the page is to be taken.';

@@ -1,8 +1,8 @@
--- events_read_until: up to when Stripe's events have been read to the end.
+-- events_read_until: the time up to which Stripe's events have been read to the end.
 --
--- Stripe keeps events for 30 days. What is older shows in the list of transfers.
--- A window that ends ahead of the clock was read before the clock was set back:
--- nobody knows up to when, so all that Stripe keeps is read again.
+-- Stripe keeps events for 30 days; older reversals show in the list of transfers. A window that
+-- ends ahead of the clock was read before the clock was set back: its true end is unknown, so all
+-- events that Stripe keeps are read again.
 
 create or replace function payout.events_read_until()
 returns timestamptz
@@ -24,4 +24,4 @@ begin
 end
 $$;
 comment on function payout.events_read_until() is
-    'The end of the last window of events of which every page was taken.';
+    'End of the last window of events of which every page was taken, or 30 days ago.';

@@ -1,7 +1,7 @@
--- find_missing: transfers that are paid here, and that a whole run did not see at Stripe.
+-- find_missing: the transfers that are paid here and that a whole run did not list.
 --
--- Compared is what was first sent and reported within the run's window: Stripe
--- made it in between. Windows overlap by more than a key may be sent.
+-- Compares transfers that were first sent and reported within the run's window: Stripe made them
+-- in between. Windows overlap by more than the time for which a key may be sent.
 
 create or replace function payout.find_missing(p_run payout.reconcile_runs)
 returns setof payout.discrepancy
@@ -38,4 +38,4 @@ begin
 end
 $$;
 comment on function payout.find_missing(payout.reconcile_runs) is
-    'Findings at the end of a run: paid here, not in Stripe''s list.';
+    'Discrepancies at the end of a run, of kind missing_at_stripe.';

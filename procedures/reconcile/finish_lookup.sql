@@ -1,8 +1,8 @@
--- finish_lookup: judge a complete look-up, once, and plan the next one if it settled nothing.
+-- finish_lookup: judge a complete look-up once, and plan the next if the transfer stays parked.
 --
 -- Called by: report_lookup_page, which holds the lock of the transfer.
--- The longer it is parked, the rarer it is looked for, but at once when it counts.
--- A transfer that is found explains nothing about another one that was seen for it.
+-- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
+-- a proof of absence. A transfer that is found resolves no discrepancy about another one.
 
 create or replace function payout.finish_lookup(
     p_lookup payout.transfer_lookups, p_state payout.transfer_states
@@ -61,4 +61,4 @@ begin
 end
 $$;
 comment on function payout.finish_lookup(payout.transfer_lookups, payout.transfer_states) is
-    'Verdict and state after all pages of a look-up: paid, known, an alarm, absent or given up.';
+    'Returns verdict and state: paid, known, an alarm, absent or given up.';

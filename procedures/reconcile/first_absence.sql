@@ -1,7 +1,7 @@
 -- first_absence: the earlier scan that, with this one, proves a transfer absent at Stripe.
 --
--- Both found nothing, both began after everything that was sent is over, and
--- between them lies as much time as a list may lag.
+-- Both scans found no transfer and began after everything that was sent is over; between them
+-- lies the time by which a list may lag.
 
 create or replace function payout.first_absence(p_lookup payout.transfer_lookups)
 returns bigint
@@ -21,5 +21,4 @@ as $$
         and o.observed_at <= p_lookup.begun_at - e.scans_apart_for
 $$;
 comment on function payout.first_absence(payout.transfer_lookups) is
-    'The observation of the first of two scans by which a look-up that found nothing is proof; '
-    'null: it is not.';
+    'Id of the observation of the earlier scan; null: there is no proof yet.';

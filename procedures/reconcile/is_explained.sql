@@ -1,6 +1,7 @@
--- is_explained: whether what was found has been resolved already, as it is.
+-- is_explained: whether an equal discrepancy has been resolved for good.
 --
--- That more of it was taken back, or when Stripe made it, makes no other finding.
+-- An operator resolves for good, and so does the engine when the transfer becomes paid. A larger
+-- amount reversed, or another time of creation, makes no new discrepancy.
 
 create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
 returns boolean
@@ -20,4 +21,4 @@ as $$
     )
 $$;
 comment on function payout.is_explained(payout.discrepancy) is
-    'True when a person, or an adoption, has resolved a discrepancy that says the same.';
+    'True when an equal discrepancy was resolved, and not by a run that found it no longer.';

@@ -1,6 +1,7 @@
--- keep_listed_transfers: remember what Stripe has of ours and these books do not say so.
+-- keep_listed_transfers: store listed transfers of ours that no paid transfer explains.
 --
--- Whether it is known here yet or not: what was seen is never sent (skip_listed_transfers).
+-- Transfers that are unknown here are stored too: a listed transfer is never sent
+-- (skip_listed_transfers).
 
 create or replace function payout.keep_listed_transfers(p_seen payout.listed_transfers[])
 returns setof text
@@ -11,12 +12,12 @@ as $$
 begin
     return query
     with unexplained as materialized (
-        select g.*
-        from unnest(p_seen) as g
-        where g.payout_ref is not null
+        select l.*
+        from unnest(p_seen) as l
+        where l.payout_ref is not null
             and not exists (
                 select from payout.transfer_states as s
-                where s.stripe_transfer_id = g.stripe_transfer_id
+                where s.stripe_transfer_id = l.stripe_transfer_id
             )
     ), kept as (
         insert into payout.listed_transfers
@@ -31,11 +32,11 @@ begin
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
     where case
         when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
-        -- Its next key is scheduled by itself, and then not sent.
+        -- The sweep schedules its next key, and the claim then skips it.
         when s.state = 'failed' and s.next_attempt_at is not null then false
         else u.stripe_transfer_id in (select k.stripe_transfer_id from kept as k)
     end;
 end
 $$;
 comment on function payout.keep_listed_transfers(payout.listed_transfers[]) is
-    'Stores sightings that no paid transfer explains; returns those that are to be judged now.';
+    'Returns the ids of those that are to be judged now.';

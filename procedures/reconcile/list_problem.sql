@@ -1,6 +1,6 @@
--- list_problem: what is wrong with the objects of a page of one of Stripe's lists.
+-- list_problem: the reason why objects cannot be those of a page of one of Stripe's lists.
 --
--- That it is the page which comes next is for page_problem to say.
+-- page_problem checks that the page is the next one.
 
 create or replace function payout.list_problem(p_objects jsonb, p_id_pattern text)
 returns text
@@ -25,5 +25,4 @@ begin
 end
 $$;
 comment on function payout.list_problem(jsonb, text) is
-    'Why these are no objects with such ids, each once and with the time it was made; null: they '
-    'are.';
+    'Null: each object has an id of that pattern, its own, and the time it was made.';

@@ -1,4 +1,4 @@
--- listed_transfer_outcome: a sighting, in the terms in which every success is judged.
+-- listed_transfer_outcome: a listed transfer as an outcome, so that it is judged as any success.
 
 create or replace function payout.listed_transfer_outcome(
     p_listed payout.listed_transfers, p_state payout.transfer_states
@@ -22,5 +22,6 @@ begin
                 'reconcile run ' || p_listed.reconcile_run_id, 'events')));
 end
 $$;
-comment on function payout.listed_transfer_outcome(payout.listed_transfers, payout.transfer_states) is
-    'The outcome that a sighting is for a transfer as it stands.';
+comment on function payout.listed_transfer_outcome(
+    payout.listed_transfers, payout.transfer_states
+) is 'The outcome that a listed transfer is for the present key of its transfer.';

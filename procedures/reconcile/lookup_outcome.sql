@@ -1,7 +1,7 @@
--- lookup_outcome: what a look-up found, as an outcome to be judged.
+-- lookup_outcome: the result of a complete look-up as an outcome to be judged.
 --
--- A transfer that several queries or pages list is one. One that may be it, by its
--- charge, counts only where none says that it is.
+-- A transfer that several queries or pages list counts once. A match by charge counts only where
+-- no transfer names the payout_ref.
 
 create or replace function payout.lookup_outcome(
     p_lookup payout.transfer_lookups, p_state payout.transfer_states
@@ -43,4 +43,4 @@ begin
 end
 $$;
 comment on function payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states) is
-    'The outcome of a complete look-up: how many transfers were found, and which, if it is one.';
+    'The number of transfers found, and the facts of the transfer if it is one.';

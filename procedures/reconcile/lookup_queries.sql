@@ -1,8 +1,8 @@
--- lookup_queries: how a transfer is found in Stripe's list, if it is there at all.
+-- lookup_queries: the queries that together list a transfer, if Stripe has it.
 --
--- By its transfer_group, which Stripe sets itself for a source_transaction, and by
--- its destination, since a day before it can have been sent: the clocks here and
--- there may differ. What was never sent from here was sent by a database that forgot.
+-- One asks for its transfer_group, unless Stripe sets the group itself for a source_transaction.
+-- One asks for its destination, from a day before its first attempt, as clocks differ. Without an
+-- attempt here it has no start: a restored database may have forgotten attempts.
 
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
 returns jsonb
@@ -29,5 +29,4 @@ begin
 end
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
-    'The parameters of GET /v1/transfers, one object a query, that together list whatever Stripe '
-    'has of the transfer.';
+    'Parameters of GET /v1/transfers, one object a query.';

@@ -1,4 +1,4 @@
--- match_facts: what is judged of a transfer as Stripe lists it.
+-- match_facts: the fields of a listed transfer that are judged.
 
 create or replace function payout.match_facts(p_transfer jsonb)
 returns jsonb
@@ -26,4 +26,4 @@ begin
 end
 $$;
 comment on function payout.match_facts(jsonb) is
-    'A transfer as Stripe lists it, in the terms of payout.outcome; null is what cannot be read.';
+    'The fields by their names in payout.outcome; null where one cannot be read.';

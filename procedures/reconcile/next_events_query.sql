@@ -1,4 +1,4 @@
--- next_events_query: which of Stripe's events are to be read next.
+-- next_events_query: the query for the events of Stripe that are to be read next.
 --
 -- Called by: worker. It changes nothing: the watermark moves with the last page.
 -- Windows overlap by a day, for events that Stripe lists late and clocks that differ.
@@ -24,6 +24,6 @@ begin
 end
 $$;
 comment on function payout_api.next_events_query(text, boolean) is
-    'Parameters of GET /v1/events for what happened since the events were last read to the end.';
+    'Parameters of GET /v1/events for the reversals since events were last read to the end.';
 revoke execute on function payout_api.next_events_query(text, boolean) from public;
 grant execute on function payout_api.next_events_query(text, boolean) to payout_worker;

@@ -1,6 +1,6 @@
--- note_reversals: of which of our transfers Stripe has taken back more than was known.
+-- note_reversals: note the transfers of ours of which Stripe has reversed more than was known.
 --
--- The amount only grows, so that what is seen twice or late changes nothing.
+-- The amount only grows, so that a page that comes twice or late changes nothing.
 
 create or replace function payout.note_reversals(p_seen payout.listed_transfers[])
 returns integer
@@ -13,14 +13,14 @@ declare
 begin
     insert into payout.reversed_transfers as r (
         stripe_transfer_id, amount_reversed_minor, next_lookup_at)
-    select g.stripe_transfer_id, max(g.amount_reversed_minor), payout.clock()
-    from unnest(p_seen) as g
-    where g.amount_reversed_minor > 0
-        and (g.payout_ref is not null or exists (
+    select l.stripe_transfer_id, max(l.amount_reversed_minor), payout.clock()
+    from unnest(p_seen) as l
+    where l.amount_reversed_minor > 0
+        and (l.payout_ref is not null or exists (
             select from payout.transfer_states as s
-            where s.stripe_transfer_id = g.stripe_transfer_id))
-    group by g.stripe_transfer_id
-    order by g.stripe_transfer_id
+            where s.stripe_transfer_id = l.stripe_transfer_id))
+    group by l.stripe_transfer_id
+    order by l.stripe_transfer_id
     on conflict (stripe_transfer_id) do update
     set amount_reversed_minor = excluded.amount_reversed_minor,
         next_lookup_at = excluded.next_lookup_at
@@ -30,5 +30,4 @@ begin
 end
 $$;
 comment on function payout.note_reversals(payout.listed_transfers[]) is
-    'Has the reversals of transfers looked up where more was taken back than was known; returns '
-    'of how many.';
+    'Plans the read of their reversals; returns the number of transfers.';

@@ -1,4 +1,4 @@
--- open_discrepancies: how many discrepancies of each kind wait for a person, and what to do.
+-- open_discrepancies: the discrepancies that wait for an operator, by kind.
 --
 -- Called by: worker, for `payout-engine reconcile`; operator; auditor.
 
@@ -17,8 +17,7 @@ as $$
     order by min(d.found_at), d.kind
 $$;
 comment on function payout_api.open_discrepancies() is
-    'The discrepancies that nobody has resolved, by kind: how many, since when, and the next step '
-    'for the oldest of them.';
+    'Unresolved discrepancies by kind: number, time of the oldest, and the next step for it.';
 revoke execute on function payout_api.open_discrepancies() from public;
 grant execute on function payout_api.open_discrepancies()
     to payout_worker, payout_operator, payout_auditor;

@@ -1,4 +1,4 @@
--- page_problem: why a page of one of Stripe's lists is not the one that comes next.
+-- page_problem: the reason why a page of one of Stripe's lists is not the next one.
 
 create or replace function payout.page_problem(
     p_last_id text,
@@ -21,7 +21,7 @@ begin
     ) then
         return 'the page holds something without an id';
     elsif p_has_more is null then
-        return 'nobody says whether more pages follow';
+        return 'the page does not say whether more pages follow';
     elsif p_has_more and jsonb_array_length(p_items) = 0 then
         return 'the page is empty, but more are said to follow';
     elsif not p_had_more then
@@ -34,5 +34,5 @@ begin
 end
 $$;
 comment on function payout.page_problem(text, boolean, text, jsonb, boolean) is
-    'Compares a page with the last id of the page before and whether more were to follow (both '
-    'null: it is the first); null: it is the next one.';
+    'Compares a page with the last id of the page before and with whether more were to follow '
+    '(both null: there is no page before); null: it is the next one.';

@@ -1,7 +1,7 @@
--- park_listed_transfer: a transfer that Stripe has already does not wait to be sent.
+-- park_listed_transfer: park scheduled transfers that Stripe has already, before they are sent.
 --
--- Called by: record_listed_transfers, which holds the locks. From `parked` a success that
--- was found counts as any other.
+-- Called by: record_listed_transfers, which holds the locks and judges them next: from `parked` a
+-- success that was found counts as any other.
 
 create or replace function payout.park_listed_transfer(p_payout_transfer_ids bigint[])
 returns void
@@ -30,4 +30,4 @@ begin
 end
 $$;
 comment on function payout.park_listed_transfer(bigint[]) is
-    'Parks those of the transfers that are scheduled, with the observation that says why.';
+    'Parks those that are scheduled, each with an observation.';

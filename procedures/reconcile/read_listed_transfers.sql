@@ -1,10 +1,12 @@
--- read_listed_transfers: a page of Stripe's list of transfers, as rows.
+-- read_listed_transfers: a page of Stripe's list of transfers as rows.
 --
--- transfer_group says whose a transfer is, where it is ours: unlike metadata nobody
--- can edit it, so that what was paid is not sent again because metadata are gone.
--- A part that cannot be read is null, and then differs from whatever is owed.
+-- transfer_group names our transfer where it has the form of a payout_ref: unlike metadata it
+-- cannot be edited, so a paid transfer is not sent again because its metadata are gone. A field
+-- that cannot be read is null, and then differs from any transfer that is owed.
 
-create or replace function payout.read_listed_transfers(p_reconcile_run_id bigint, p_transfers jsonb)
+create or replace function payout.read_listed_transfers(
+    p_reconcile_run_id bigint, p_transfers jsonb
+)
 returns setof payout.listed_transfers
 language plpgsql
 volatile
@@ -36,4 +38,4 @@ begin
 end
 $$;
 comment on function payout.read_listed_transfers(bigint, jsonb) is
-    'Transfers as Stripe lists them, one row each; null is what cannot be read.';
+    'One row for each transfer; null where a field cannot be read.';

@@ -1,4 +1,4 @@
--- reconcile_page_problem: what is wrong with a page that a run has not taken yet.
+-- reconcile_page_problem: the reason to refuse a page that a run has not stored.
 
 create or replace function payout.reconcile_page_problem(
     p_run payout.reconcile_runs,
@@ -18,7 +18,7 @@ begin
         select from payout.runs_of_this_database() as r
         where r.reconcile_run_id = p_run.reconcile_run_id
     ) then
-        return 'the run does not count here any more: begin another one';
+        return 'the run no longer counts for this database: begin another one';
     elsif p_run.finished_at is not null then
         return 'the run has all of its pages';
     end if;
@@ -29,4 +29,4 @@ begin
 end
 $$;
 comment on function payout.reconcile_page_problem(payout.reconcile_runs, text, jsonb, boolean) is
-    'Why a page is not the next one of a run, with the cursor that is expected; null: it is.';
+    'Names the problem, with the cursor expected; null: it is the next page of the run.';

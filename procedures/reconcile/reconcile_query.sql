@@ -1,6 +1,6 @@
--- reconcile_query: which of Stripe's transfers a run compares.
+-- reconcile_query: the query for the transfers of Stripe that a run compares.
 --
--- The clocks here and at Stripe may differ: hence an hour and five minutes more.
+-- The window is wider by an hour and by five minutes, as the clocks here and at Stripe differ.
 
 create or replace function payout.reconcile_query(p_run payout.reconcile_runs)
 returns jsonb
@@ -15,4 +15,4 @@ begin
 end
 $$;
 comment on function payout.reconcile_query(payout.reconcile_runs) is
-    'The parameters of GET /v1/transfers that list what a run compares.';
+    'Parameters of GET /v1/transfers.';

@@ -1,7 +1,7 @@
--- record_listed_transfers: transfers that were seen at Stripe become paid here, or an alarm.
+-- record_listed_transfers: judge listed transfers as successes, so that ours become paid.
 --
--- Each is judged as any success under the key that is current. Two sightings of
--- one transfer are judged one after the other: the second is an alarm.
+-- Each counts for the present key. Two listed transfers with one payout_ref are judged one after
+-- the other: the second is an alarm.
 -- Locks: the transfers' progress rows, in id order.
 
 create or replace function payout.record_listed_transfers(p_stripe_transfer_ids text[])
@@ -23,9 +23,9 @@ begin
         from payout.transfer_states as s
         where s.payout_transfer_id = any (array(
             select t.payout_transfer_id
-            from payout.listed_transfers as g
-            join payout.payout_transfers as t on t.payout_ref = g.payout_ref
-            where g.stripe_transfer_id = any (p_stripe_transfer_ids)))
+            from payout.listed_transfers as l
+            join payout.payout_transfers as t on t.payout_ref = l.payout_ref
+            where l.stripe_transfer_id = any (p_stripe_transfer_ids)))
         order by s.payout_transfer_id
         for update);
     perform payout.park_listed_transfer(v_ids);
@@ -34,14 +34,14 @@ begin
         select array_agg(o.outcome)
         from (
             select
-                payout.listed_transfer_outcome(g, s) as outcome,
+                payout.listed_transfer_outcome(l, s) as outcome,
                 row_number() over (
-                    partition by s.payout_transfer_id order by g.created_at, g.stripe_transfer_id
+                    partition by s.payout_transfer_id order by l.created_at, l.stripe_transfer_id
                 ) as turn
-            from payout.listed_transfers as g
-            join payout.payout_transfers as t on t.payout_ref = g.payout_ref
+            from payout.listed_transfers as l
+            join payout.payout_transfers as t on t.payout_ref = l.payout_ref
             join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-            where g.stripe_transfer_id = any (p_stripe_transfer_ids)
+            where l.stripe_transfer_id = any (p_stripe_transfer_ids)
         ) as o
         group by o.turn
         order by o.turn
@@ -55,4 +55,4 @@ begin
 end
 $$;
 comment on function payout.record_listed_transfers(text[]) is
-    'Judges stored sightings of transfers that are known here; returns how many were alarms.';
+    'Judges stored listed transfers that are known here; returns the number of alarms.';

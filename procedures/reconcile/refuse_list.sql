@@ -1,4 +1,4 @@
--- refuse_list: the one error for what was read of Stripe's lists and is not taken.
+-- refuse_list: the one error for a page or list of Stripe's that is malformed or not expected.
 --
 -- Raises: SP341, always.
 
@@ -12,8 +12,8 @@ begin
     raise exception '%: %', p_what, p_problem
         using
             errcode = 'SP341',
-            hint = 'Read the list from where the database says, page by page, to its end.';
+            hint = 'Read the list page by page, from the cursor that the database names.';
 end
 $$;
 comment on function payout.refuse_list(text, text) is
-    'Raises SP341 for a page or list of Stripe''s that is malformed or not the one expected.';
+    'Raises SP341 with a subject and its problem.';

@@ -1,4 +1,4 @@
--- refuse_lookup_page: the one error for a page that a look-up does not take.
+-- refuse_lookup_page: the one error for a page that a look-up does not wait for.
 --
 -- Raises: SP340, always.
 
@@ -18,4 +18,4 @@ begin
 end
 $$;
 comment on function payout.refuse_lookup_page(bigint, text) is
-    'Raises SP340 for a page that is not one the look-up waits for.';
+    'Raises SP340 with the number of the look-up and the problem.';

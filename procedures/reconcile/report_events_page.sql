@@ -1,6 +1,6 @@
 -- report_events_page: take a page of Stripe's events about reversed transfers.
 --
--- Called by: worker. With the last page of a query the next one begins where it ended.
+-- Called by: worker. After the last page of a query, the next query begins where it ended.
 -- Safe to repeat: a page that was taken before changes nothing.
 -- Raises: SP341 another query than was given out, a page out of order or malformed.
 
@@ -40,13 +40,13 @@ begin
         coalesce(p_events -> -1 ->> 'id', p_starting_after), p_has_more,
         jsonb_array_length(p_events))
     on conflict do nothing;
-    -- Another worker may have brought it meanwhile; what it says counts once all the same.
+    -- Another worker may have brought it meanwhile; its events count once all the same.
     return query select payout.take_events(p_events);
 end
 $$;
 comment on function payout_api.report_events_page(jsonb, text, jsonb, boolean) is
-    'Takes a page of events, as Stripe sent it, with the query that it answers; returns how many '
-    'transfers were reversed further than was known.';
+    'Takes a page of events, as Stripe sent it, with the query that it answers; returns the '
+    'number of transfers of which more is reversed than was known.';
 revoke execute on function payout_api.report_events_page(jsonb, text, jsonb, boolean) from public;
 grant execute on function payout_api.report_events_page(jsonb, text, jsonb, boolean)
     to payout_worker;

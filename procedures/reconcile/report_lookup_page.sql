@@ -1,4 +1,4 @@
--- report_lookup_page: take one page of Stripe's list; after the last one, judge the look-up.
+-- report_lookup_page: take a page of a look-up, and judge the look-up after the last one.
 --
 -- Called by: worker. The pages of a query come in order, the queries in any.
 -- Safe to repeat: a page that was taken before changes nothing, nor does the last one.
@@ -55,8 +55,8 @@ begin
 end
 $$;
 comment on function payout_api.report_lookup_page(bigint, integer, jsonb, text, jsonb, boolean) is
-    'Takes a page of a query of a look-up, as Stripe sent it; once all are there, says what was '
-    'found (ok, already, stale or alarm) and the state of the transfer.';
+    'Takes a page of a query of a look-up, as Stripe sent it; once all are there, returns the '
+    'verdict (ok, already, stale or alarm) and the state of the transfer.';
 revoke execute on function payout_api.report_lookup_page(
     bigint, integer, jsonb, text, jsonb, boolean
 ) from public;

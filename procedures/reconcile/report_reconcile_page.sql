@@ -1,6 +1,6 @@
 -- report_reconcile_page: take the next page of Stripe's list of transfers and compare it.
 --
--- Called by: worker. With the last page the run is finished.
+-- Called by: worker. The last page finishes the run.
 -- Safe to repeat: a page that was taken before changes nothing.
 -- Locks: the run's row; the progress rows of transfers found, in id order.
 -- Raises: SP341 unknown run, another query (refuse_other_query), a page out of order (with the
@@ -57,8 +57,8 @@ begin
 end
 $$;
 comment on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean) is
-    'Takes a page of a run, as Stripe sent it, with the query that it answers; returns what the '
-    'run has seen and found so far, and whether it is finished.';
+    'Takes a page of a run, as Stripe sent it, with the query that it answers; returns the run''s '
+    'counts so far, and whether it is finished.';
 revoke execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)
     from public;
 grant execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)

@@ -1,9 +1,9 @@
--- report_reversals: book what Stripe has taken back of a transfer.
+-- report_reversals: book the reversals that Stripe has made of a transfer.
 --
 -- Called by: worker, with all reversals of the transfer. It stays paid.
 -- Safe to repeat: each reversal is booked once.
 -- Locks: the transfer's row of reversed_transfers.
--- Raises: SP341 a transfer without reversals, or unknown here; a malformed list.
+-- Raises: SP341 a transfer that is not known to be reversed or pays none here; a malformed list.
 
 create or replace function payout_api.report_reversals(
     p_stripe_transfer_id text, p_reversals jsonb
@@ -33,7 +33,7 @@ begin
     if v_problem is not null or v_transfer.payout_transfer_id is null then
         perform payout.refuse_list(
             format('reversals of %s', coalesce(p_stripe_transfer_id, 'null')),
-            coalesce(v_problem, 'nothing of a transfer that is paid by it was seen reversed'));
+            coalesce(v_problem, 'no reversal of it is known, or it pays no transfer'));
     end if;
 
     v_problem := payout.reversals_problem(v_transfer, p_reversals);
@@ -48,7 +48,7 @@ begin
 end
 $$;
 comment on function payout_api.report_reversals(text, jsonb) is
-    'Takes all of Stripe''s reversals of a transfer; returns how many were booked now, and whether '
-    'all that was seen taken back is booked.';
+    'Takes all of Stripe''s reversals of a transfer; returns how many were booked now, and '
+    'whether the books have the whole amount that is known to be reversed.';
 revoke execute on function payout_api.report_reversals(text, jsonb) from public;
 grant execute on function payout_api.report_reversals(text, jsonb) to payout_worker;

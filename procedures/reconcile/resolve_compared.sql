@@ -1,4 +1,4 @@
--- resolve_compared: what a finished run saw again, and found nothing wrong with, is resolved.
+-- resolve_compared: resolve discrepancies that a finished run found no longer.
 
 create or replace function payout.resolve_compared(p_reconcile_run_id bigint)
 returns void
@@ -27,4 +27,4 @@ begin
 end
 $$;
 comment on function payout.resolve_compared(bigint) is
-    'Resolves open findings about transfers that this run saw and did not find again.';
+    'Resolves open discrepancies of transfers that this run listed without finding them again.';

@@ -1,4 +1,4 @@
--- resolve_paid: what is paid by what was seen at Stripe, as it was asked for, is explained.
+-- resolve_paid: resolve discrepancies about transfers that a listed transfer has paid.
 
 create or replace function payout.resolve_paid(p_stripe_transfer_ids text[])
 returns void
@@ -23,10 +23,11 @@ begin
                 or (o.payout_transfer_id = s.payout_transfer_id and o.stripe_transfer_id is null)
             )
         for update skip locked
-    ) as f
+    ) as u
     where s.stripe_transfer_id = any (p_stripe_transfer_ids)
-        and d.discrepancy_id = f.discrepancy_id;
+        and d.discrepancy_id = u.discrepancy_id;
 end
 $$;
 comment on function payout.resolve_paid(text[]) is
-    'Resolves discrepancies about transfers that are paid here by these sightings now.';
+    'Resolves the open discrepancies of the transfers that are paid by these ids, except those of '
+    'several transfers at Stripe.';

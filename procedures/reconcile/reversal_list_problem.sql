@@ -1,4 +1,4 @@
--- reversal_list_problem: what is wrong with a list of the reversals of a transfer.
+-- reversal_list_problem: the reason why a list cannot be the reversals of a transfer.
 
 create or replace function payout.reversal_list_problem(
     p_stripe_transfer_id text, p_reversals jsonb
@@ -25,4 +25,4 @@ begin
 end
 $$;
 comment on function payout.reversal_list_problem(text, jsonb) is
-    'Why this is no list of reversals of that transfer; null: it is.';
+    'Null: each object is a reversal of that transfer, with an amount and a currency.';

@@ -1,4 +1,4 @@
--- reversals_discrepancy: reversals that contradict their transfer, for a person to look at.
+-- reversals_discrepancy: the discrepancy of reversals that contradict their transfer.
 
 create or replace function payout.reversals_discrepancy(
     p_transfer payout.payout_transfers,
@@ -27,4 +27,4 @@ begin
 end
 $$;
 comment on function payout.reversals_discrepancy(payout.payout_transfers, text, text, jsonb) is
-    'The finding that says which reversals do not fit which transfer, and why.';
+    'Names the transfer, the contradiction, and id, amount and currency of each reversal.';

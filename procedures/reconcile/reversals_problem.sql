@@ -1,4 +1,4 @@
--- reversals_problem: why reversals cannot be those of a transfer that was paid here.
+-- reversals_problem: the contradiction between reversals and the transfer that was paid.
 
 create or replace function payout.reversals_problem(
     p_transfer payout.payout_transfers, p_reversals jsonb
@@ -38,4 +38,4 @@ begin
 end
 $$;
 comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
-    'What contradicts the transfer; null: nothing does.';
+    'Null: the reversals fit the transfer and the books.';

@@ -1,10 +1,10 @@
--- start_run: begin to compare with Stripe from where the last comparison ended.
+-- start_run: start a comparison with Stripe from where the last one ended.
 --
--- Called by: begin_reconcile. Windows overlap by a day, so that a transfer whose
--- answer came late falls whole into one of them. Without a former run that counts
--- here everything since the installation is compared, or since the first transfer if that
--- is older; without a transfer, all.
--- Safe at once from many places: one run goes on at a time, by its unique key.
+-- Called by: begin_reconcile. Windows overlap by a day, so that a transfer whose answer came late
+-- falls whole into one of them. Without a former run that counts, the window begins at the
+-- installation, or at the first transfer if that is older; without a transfer, at the first of
+-- Stripe's.
+-- Safe to repeat, also by several workers at once: one run is open, by its unique key.
 
 create or replace function payout.start_run(p_worker text)
 returns void
@@ -17,7 +17,7 @@ declare
     v_from timestamptz := (
         select max(r.created_until) - interval '1 day'
         from payout.runs_of_this_database() as r
-        -- One that was begun under a clock that was ahead ended nobody knows when.
+        -- The end of a run that began under a clock that was ahead is unknown.
         where r.finished_at is not null and r.created_until <= v_now);
 begin
     update payout.reconcile_runs as r
@@ -25,18 +25,18 @@ begin
     where r.finished_at is null
         and r.abandoned_at is null
         and r.reconcile_run_id not in (
-            select h.reconcile_run_id from payout.runs_of_this_database() as h);
+            select c.reconcile_run_id from payout.runs_of_this_database() as c);
 
     v_from := coalesce(
         v_from,
-        -- Restored to before its first transfer, it has forgotten older ones than it has now.
+        -- A database restored to before its first transfer has forgotten older transfers.
         (select least(t.created_at, (select min(o.recorded_at) from payout.adoptions as o))
                 - interval '1 day'
             from payout.payout_transfers as t
             order by t.payout_transfer_id
             limit 1),
         to_timestamp(0));
-    -- Though a clock was set back.
+    -- The clock may have been set back.
     v_from := least(v_from, v_now - interval '1 day');
 
     insert into payout.reconcile_runs (
@@ -50,4 +50,4 @@ begin
 end
 $$;
 comment on function payout.start_run(text) is
-    'Begins a reconcile run, unless one goes on; gives up one that no longer counts here.';
+    'Starts a run, unless one is open; abandons one that no longer counts for this database.';

@@ -1,9 +1,9 @@
--- expire_leases: transfers whose worker did not come back become unknown.
+-- expire_leases: close leases that ran out without a report; their transfers become unknown.
 --
--- A lease that was given further ahead than one lease was written by a clock that has
--- since been set back: nobody knows how old its key is, so it is parked. The time is
--- asked for each row: what was claimed after p_now is not ahead of it.
--- Locks: their progress rows; a row that a report has locked is skipped.
+-- A lease that ends further ahead than one lease was written by a clock that has since been set
+-- back: the age of its key is unknown, so its transfer is parked. The clock is read for each row:
+-- a claim after p_now is not ahead of it.
+-- Locks: the transfers' progress rows, skipping those that a report has locked.
 
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
@@ -70,5 +70,5 @@ begin
 end
 $$;
 comment on function payout.expire_leases(timestamptz, integer) is
-    'Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries '
-    'are used up. Returns how many.';
+    'Closes up to p_limit leases and returns how many: a transfer is due at once, or parked when '
+    'its tries are used up.';

@@ -1,9 +1,8 @@
--- park_expired_keys: what was first sent too long ago is not sent again.
+-- park_expired_keys: park transfers that were first sent too long ago to be sent again.
 --
--- Stripe may forget a key after 24 hours; a send after that would be a new
--- transfer. Only a look at what Stripe has can settle these. A first send in
--- the future means a clock that was set back, hence a key of unknown age; the time
--- is asked for each row: what was sent after p_now was not sent in the future.
+-- Stripe may forget a key after 24 hours; a send after that would be a new transfer. Only a
+-- look-up can settle these. A first send in the future means a clock that was set back, hence a
+-- key of unknown age. The clock is read for each row: a send after p_now is not in the future.
 
 create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
 returns integer
@@ -54,5 +53,4 @@ begin
 end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer) is
-    'Parks up to p_limit transfers whose key is older than the send window, or of unknown age. '
-    'Returns how many.';
+    'Parks up to p_limit transfers; returns how many.';

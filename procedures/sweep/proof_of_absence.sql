@@ -1,4 +1,4 @@
--- proof_of_absence: the two scans by which a transfer was proved absent under its present key.
+-- proof_of_absence: the two scans that proved a transfer absent under its present key.
 
 create or replace function payout.proof_of_absence(p_state payout.transfer_states)
 returns bigint[]
@@ -14,4 +14,4 @@ as $$
         and o.moved_to = 'failed'
 $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
-    'The observations of two scans that found nothing, on which it was given up; null: it was not.';
+    'Ids of the two observations; null: it was not proved absent.';

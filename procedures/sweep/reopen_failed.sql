@@ -1,8 +1,8 @@
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
--- Rule K: the former key ended in a decline that Stripe has saved, with no other
--- attempt open (judge_failure saw to it), or was proved absent (absence); and no
--- key of this transfer ever saw a success. The new key's row names the evidence.
+-- Rule K: the former key ended in a decline that Stripe has saved, with no other attempt open
+-- (judge_failure saw to it), or was proved absent (judge_absence); and no key of this transfer
+-- ever saw a success. The new key's row names the evidence.
 
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -58,5 +58,4 @@ begin
 end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
-    'Opens the next key for up to p_limit failed transfers that are due and may have one; returns '
-    'how many.';
+    'Opens the next key for up to p_limit transfers; returns how many.';

@@ -16,4 +16,4 @@ as $$
         and r.is_saved
 $$;
 comment on function payout.saved_decline(payout.transfer_states) is
-    'The accepted decline that Stripe saved under the current key; null: there is none.';
+    'Id of the accepted decline that Stripe saved; null: there is none.';

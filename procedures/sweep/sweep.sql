@@ -1,8 +1,8 @@
--- sweep: do what is due and has nobody to do it.
+-- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
 --
--- Called by: every worker every few seconds, operators when they like.
--- Safe to repeat, and at once from many places: each row is taken by one.
--- Raises: SP311 a limit that is none.
+-- Called by: every worker every few seconds; operators at any time.
+-- Safe to repeat, also by several workers at once: each row is taken once.
+-- Raises: SP311 a limit below 1.
 
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
@@ -27,7 +27,7 @@ begin
                 errcode = 'SP311',
                 hint = 'Give a limit of at least 1, or none.';
     end if;
-    -- First, while the sweep has locked no transfer yet.
+    -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
     v_now := payout.clock();
     return query
@@ -39,7 +39,8 @@ begin
 end
 $$;
 comment on function payout_api.sweep(integer) is
-    'Closes leases that ran out, parks what is too old to send, opens new keys where rule K '
-    'allows, rings for what is due; up to p_limit of each. Returns how many. It also seals.';
+    'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
+    'where rule K allows, queues wake-up jobs for due transfers; up to p_limit of each. Returns '
+    'how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;

@@ -474,7 +474,7 @@ def test_a_start_that_is_no_seal_is_refused(sealed: Connection, start: str) -> N
 def test_a_head_that_is_none_is_refused(sealed: Connection, kept: str) -> None:
     assert refusal(
         sealed, "select * from payout_api.verify_seals(p_head => %s)", [kept]
-    ) == Refusal("SP330", f"head {kept} is none")
+    ) == Refusal("SP330", f"head {kept} is malformed")
 
 
 def test_a_seal_is_a_fact(sealed: Connection) -> None:

@@ -185,7 +185,7 @@ def test_a_new_key_has_an_age_of_its_own(engine: Engine) -> None:
         (-1, "worker_1", "claim of -1 transfers by worker_1"),
         (0, "worker_1", "claim of 0 transfers by worker_1"),
         (1001, "worker_1", "claim of 1001 transfers by worker_1"),
-        (1, None, "claim of 1 transfers by nobody"),
+        (1, None, "claim of 1 transfers by no worker"),
     ],
 )
 def test_a_claim_out_of_range_or_by_nobody_is_refused(

@@ -487,8 +487,8 @@ MUTANTS = [
             ("by a run begun with a clock ahead", "and payout.clock()", "and 'infinity'"),
             (
                 "by a run in another place",
-                "= (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, "
-                "v_here.table_oid)",
+                "= (v_identity.system_identifier, v_identity.timeline_id, "
+                "v_identity.database_oid,\n                v_identity.table_oid)",
                 "= (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)",
             ),
         )
@@ -946,7 +946,7 @@ MUTANTS = [
     ),
     Mutant(
         "a sighting that is not kept",
-        (Edit(KEEP, "where g.payout_ref is not null\n", "where false\n"),),
+        (Edit(KEEP, "where l.payout_ref is not null\n", "where false\n"),),
         probes.what_was_seen_at_stripe_is_paid_and_not_sent,
     ),
     Mutant(
@@ -1012,14 +1012,14 @@ MUTANTS = [
     ),
     Mutant(
         "a window that counts after the gate was closed",
-        (Edit(RUNS, "and (e.adoption_id is null or", "and (true or"),),
+        (Edit(RUNS, "and (a.adoption_id is null or", "and (true or"),),
         probes.a_copy_is_compared_from_its_first_transfer_on,
     ),
     Mutant(
         "a window that counts by its time",
         (
-            Edit(RUNS, "select e.adoption_id, e.", "select e.recorded_at, e.adoption_id, e."),
-            Edit(RUNS, "r.adoption_id >= e.adoption_id", "r.started_at > e.recorded_at"),
+            Edit(RUNS, "select a.adoption_id, a.", "select a.recorded_at, a.adoption_id, a."),
+            Edit(RUNS, "r.adoption_id >= a.adoption_id", "r.started_at > a.recorded_at"),
         ),
         probes.a_copy_is_compared_from_its_first_transfer_on,
     ),

@@ -15,9 +15,7 @@ OPEN = "select payout_api.adopt_database(p_reason => 'restored from the dump of 
 OPEN_WITHOUT = (
     "select payout_api.adopt_database('nothing was sent yet', p_without_reconcile => true)"
 )
-NOT_RECONCILED = Refusal(
-    "SP410", "the gate stays closed: nothing was reconciled in this place lately"
-)
+NOT_RECONCILED = Refusal("SP410", "the database is not adopted: no reconcile run of the last hour")
 
 
 def reconcile(
@@ -73,7 +71,7 @@ def test_without_a_reason_the_gate_stays_closed(
     adopted_elsewhere(engine.db, "database_oid")
     statement = "select payout_api.adopt_database(%s, %s)"
     assert refusal(engine.db, statement, [reason, without_reconcile]) == Refusal(
-        "SP320", "the gate is not opened without a reason"
+        "SP320", "a database is not adopted without a reason"
     )
     assert identity_problem(engine.db) is not None
 

@@ -18,7 +18,9 @@ MOVED = ["acct_2", True, "the company was merged"]
 TEST = ["acct_9", False, "a staging copy"]
 STAGING = ("acct_9", False)
 MAY_BE_EXECUTED = Refusal("SP411", "transfers are open that acct_1 may have executed")
-USED_IN_TEST_MODE = Refusal("SP411", "what was used in test mode does not go back to live mode")
+USED_IN_TEST_MODE = Refusal(
+    "SP411", "a database that was used in test mode does not go back to live mode"
+)
 
 
 @pytest.fixture

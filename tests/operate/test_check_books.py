@@ -12,7 +12,7 @@ from tests.operate.checks import complaints
 BALANCE: Final = "books balance"
 SCHEDULED: Final = "every complete settlement is scheduled"
 AS_ITS_LINES_SAY: Final = "every settlement is paid as its lines say"
-AS_ITS_ROW_SAYS: Final = "every request still to be sent says what its row says"
+AS_ITS_ROW_SAYS: Final = "every request still to be sent agrees with its row"
 CAN_GO_ON: Final = "every transfer that is not paid can go on"
 MOVEMENT_EXISTS: Final = "every entry is a movement that exists"
 DISCREPANCY: Final = "no discrepancy is open"

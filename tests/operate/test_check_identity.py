@@ -8,21 +8,21 @@ from tests.engine import Engine
 from tests.identity.identities import adopted_elsewhere, identity_problem
 from tests.operate.checks import complaints, examine
 
-GATE = "the gate is open"
+ADOPTED = "the database is adopted"
 ACCOUNT = "the key is of the fixed account"
 ASK = "select is_ok, detail from payout_api.doctor(%s, %s) where check_name = %s"
 
 
 def test_an_open_gate_says_who_adopted_the_database_and_why(engine: Engine) -> None:
-    [check] = [check for check in examine(engine.db) if check.check_name == GATE]
+    [check] = [check for check in examine(engine.db) if check.check_name == ADOPTED]
     assert check.is_ok
     assert check.detail.endswith(": a copy for a test")
 
 
 def test_a_closed_gate_says_what_changed_and_what_to_do(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
-    assert complaints(engine.db) == {GATE: identity_problem(engine.db)}
-    [check] = [check for check in examine(engine.db) if check.check_name == GATE]
+    assert complaints(engine.db) == {ADOPTED: identity_problem(engine.db)}
+    [check] = [check for check in examine(engine.db) if check.check_name == ADOPTED]
     assert "select payout_api.adopt_database(reason)" in check.hint
 
 

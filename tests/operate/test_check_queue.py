@@ -10,8 +10,8 @@ from tests.engine import Engine, no_answer
 from tests.operate.checks import complaints
 
 CAN_RING: Final = "wake-up jobs can be queued"
-SWEEPS: Final = "somebody sweeps"
-CLAIMS: Final = "somebody claims"
+SWEEPS: Final = "leases that ran out are closed"
+CLAIMS: Final = "due transfers are claimed"
 HELD: Final = "nothing is on hold"
 
 

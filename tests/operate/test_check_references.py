@@ -7,7 +7,7 @@ import pytest
 from tests.engine import Engine
 from tests.operate.checks import complaints
 
-REFERENCES = "every row refers to what is there"
+REFERENCES = "every reference has its row"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_a_right_that_was_given_afterwards_is_named(
     kind = "function " if right == "EXECUTE" else ""
     engine.db.execute(f"grant {right} on {kind}{thing} to {role}")
     assert complaints(engine.db) == {
-        "nobody was given more rights": f"{right} on {thing} to {role}"
+        "no role has more rights than deployed": f"{right} on {thing} to {role}"
     }
 
 
@@ -57,13 +57,13 @@ def test_a_right_that_was_given_afterwards_is_named(
 )
 def test_a_way_around_the_rights_is_named(engine: Engine, grant: str, named: str) -> None:
     engine.db.execute(f"grant {grant}")
-    assert complaints(engine.db) == {"nobody was given more rights": named}
+    assert complaints(engine.db) == {"no role has more rights than deployed": named}
 
 
 def test_a_right_on_one_column_is_named(engine: Engine) -> None:
     engine.db.execute("grant update (amount_minor) on payout.payout_transfers to payout_app")
     assert complaints(engine.db) == {
-        "nobody was given more rights": "UPDATE on payout.payout_transfers.amount_minor "
+        "no role has more rights than deployed": "UPDATE on payout.payout_transfers.amount_minor "
         "to payout_app"
     }
 

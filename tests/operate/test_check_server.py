@@ -29,7 +29,7 @@ def test_a_right_of_everybody_to_create_temporary_objects_is_noticed(engine: Eng
     engine.db.execute(grant)
     (found,) = [row for row in engine.db.execute(DOCTOR) if not row[1]]
     assert found == (
-        "nobody may create temporary objects",
+        "public may not create temporary objects",
         False,
         f"database {name}",
         f"revoke temporary on database {name} from public",

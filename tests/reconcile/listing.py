@@ -14,7 +14,7 @@ from tests.schema.refusals import Refusal
 Listed = dict[str, Any]
 
 ACCOUNT: Final = "acct_platform"
-OTHER_QUERY: Final = "the page answers another query than was given out here"
+OTHER_QUERY: Final = "the page answers another query than this database gave out"
 BEGIN: Final = "select * from payout_api.begin_reconcile(%s, %s, %s)"
 REPORT: Final = "select * from payout_api.report_reconcile_page(%s, %s, %s, %s, %s)"
 

@@ -27,7 +27,7 @@ from tests.schema.refusals import Refusal, refusal, refusal_of, wait_until_block
 
 pytestmark = pytest.mark.usefixtures("names_account")
 
-COUNTS_NO_MORE = "the run does not count here any more: begin another one"
+COUNTS_NO_MORE = "the run no longer counts for this database: begin another one"
 OPEN = "select payout_api.adopt_database(p_reason => 'reconciled')"
 
 
@@ -183,7 +183,7 @@ def test_a_run_that_a_change_of_the_account_waits_for_does_not_count_after_it(
         changed.result()
     assert begin(worker, account="acct_2").query["created"]["gte"] == 0
     assert refusal_of(shared_engine.db, lambda: shared_engine.db.execute(OPEN)) == Refusal(
-        "SP410", "the gate stays closed: nothing was reconciled in this place lately"
+        "SP410", "the database is not adopted: no reconcile run of the last hour"
     )
 
 
@@ -210,9 +210,9 @@ def test_another_account_is_not_compared(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("worker", "account", "told"),
     [
-        (None, ACCOUNT, f"reconcile of {ACCOUNT} by nobody"),
-        (" ", ACCOUNT, f"reconcile of {ACCOUNT} by nobody"),
-        ("w", None, "reconcile of nothing by w"),
+        (None, ACCOUNT, f"reconcile of {ACCOUNT} by no worker"),
+        (" ", ACCOUNT, f"reconcile of {ACCOUNT} by no worker"),
+        ("w", None, "reconcile of no account by w"),
     ],
 )
 def test_a_run_of_nobody_is_refused(

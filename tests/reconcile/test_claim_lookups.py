@@ -134,7 +134,7 @@ def test_a_limit_that_is_none_is_refused(engine: Engine, limit: int | None) -> N
 
 def test_a_worker_without_a_name_is_refused(engine: Engine) -> None:
     refused = refusal_of(engine.db, lambda: engine.claim_lookups(worker=None))
-    assert refused == Refusal("SP311", "claim of 20 look-ups by nobody")
+    assert refused == Refusal("SP311", "claim of 20 look-ups by no worker")
 
 
 def test_a_key_of_another_account_looks_nothing_up(engine: Engine) -> None:

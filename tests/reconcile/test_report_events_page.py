@@ -188,7 +188,7 @@ def test_a_page_of_events_out_of_order_is_refused_and_names_the_one_that_is_next
         ),
         ([event(1, listed()), event(1, listed())], False, "the page names an object twice"),
         ([], True, "the page is empty, but more are said to follow"),
-        ([], None, "nobody says whether more pages follow"),
+        ([], None, "the page does not say whether more pages follow"),
     ],
 )
 def test_a_page_of_events_that_is_none_is_refused(

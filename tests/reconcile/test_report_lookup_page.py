@@ -270,7 +270,7 @@ def test_a_page_that_does_not_come_next_is_refused(
         ([{"id": 7}], False, "the page holds something without an id"),
         ([7], False, "the page holds something without an id"),
         ([], True, "the page is empty, but more are said to follow"),
-        ([], None, "nobody says whether more pages follow"),
+        ([], None, "the page does not say whether more pages follow"),
     ],
 )
 def test_a_page_that_is_none_is_refused(
@@ -305,7 +305,7 @@ def test_pages_of_another_databases_look_up_with_the_same_number_are_refused(
     (lookup,) = engine.claim_lookups()
     refused = Refusal(
         "SP341",
-        f"look-up {lookup.lookup_id}: the page answers another query than was given out here",
+        f"look-up {lookup.lookup_id}: the page answers another query than this database gave out",
     )
     group, destination = lookup.queries
     for number, query in ((0, {"transfer_group": "payout_of_another"}), (1, group), (0, {})):
@@ -322,7 +322,7 @@ def test_a_page_without_its_query_is_refused(engine: Engine, parked: tuple[int, 
     statement = "select payout_api.report_lookup_page(%s, 0, null, null, '[]', false)"
     assert refusal(engine.db, statement, [lookup.lookup_id]) == Refusal(
         "SP341",
-        f"look-up {lookup.lookup_id}: the page answers another query than was given out here",
+        f"look-up {lookup.lookup_id}: the page answers another query than this database gave out",
     )
 
 

@@ -261,7 +261,7 @@ def test_a_finished_run_takes_no_page_more(engine: Engine) -> None:
         ([listed("tr_" + 255 * "1")], False, OTHER_KIND),
         ([listed(), listed()], False, "the page names an object twice"),
         ([], True, "the page is empty, but more are said to follow"),
-        ([], None, "nobody says whether more pages follow"),
+        ([], None, "the page does not say whether more pages follow"),
     ],
 )
 def test_a_page_that_is_none_is_refused(
@@ -291,7 +291,7 @@ def test_pages_of_another_databases_run_with_the_same_number_are_refused(engine:
     old = day._replace(reconcile_run_id=run.reconcile_run_id)
     assert refusal_of(engine.db, lambda: report(engine.db, old)) == refusal_by(run, OTHER_QUERY)
     assert refusal(engine.db, "select payout_api.adopt_database('restored')") == Refusal(
-        "SP410", "the gate stays closed: nothing was reconciled in this place lately"
+        "SP410", "the database is not adopted: no reconcile run of the last hour"
     )
     # Nor is a page of the old run taken for one that is known.
     page = listed("tr_9")

@@ -231,8 +231,8 @@ def test_reversals_of_what_others_made_are_not_looked_up(engine: Engine) -> None
         ("tr_1", [reversal(amount=-5)], "the list holds something that is no reversal of it"),
         ("tr_1", [reversal(amount="1.5")], "the list holds something that is no reversal of it"),
         ("tr_1", [reversal(currency=None)], "the list holds something that is no reversal of it"),
-        ("tr_7", [], "nothing of a transfer that is paid by it was seen reversed"),
-        (None, [], "nothing of a transfer that is paid by it was seen reversed"),
+        ("tr_7", [], "no reversal of it is known, or it pays no transfer"),
+        (None, [], "no reversal of it is known, or it pays no transfer"),
     ],
 )
 def test_a_list_that_is_none_is_refused(
@@ -250,7 +250,7 @@ def test_reversals_of_a_transfer_that_is_not_paid_here_are_refused(engine: Engin
     reconcile(engine.db, ours(engine.db, amount_reversed=500))
     assert refusal(engine.db, REPORT, ["tr_1", Jsonb([reversal()])]) == Refusal(
         "SP341",
-        "reversals of tr_1: nothing of a transfer that is paid by it was seen reversed",
+        "reversals of tr_1: no reversal of it is known, or it pays no transfer",
     )
 
 
@@ -259,7 +259,7 @@ def test_a_claim_without_a_worker_or_a_sensible_limit_is_refused(
     engine: Engine, worker: str | None, limit: int | None
 ) -> None:
     attempt = refusal(engine.db, CLAIM, [worker, limit, ACCOUNT, False])
-    told = f"claim of {'null' if limit is None else limit} look-ups by {worker or 'nobody'}"
+    told = f"claim of {'null' if limit is None else limit} look-ups by {worker or 'no worker'}"
     assert attempt == Refusal("SP311", told)
 
 

@@ -181,7 +181,7 @@ def test_doctor_compares_the_key_with_the_account_that_is_fixed(
     db.execute("update payout.engine_settings set stripe_account_id = 'acct_1', is_livemode = true")
     assert cli.main(["doctor"]) == 1
     told = " ".join(capsys.readouterr().out.split())
-    assert "ok the gate is open adopted by" in told
+    assert "ok the database is adopted by" in told
     assert (
         "FAIL the key is of the fixed account fixed: acct_1 in live mode; "
         "the key: acct_platform in test mode" in told

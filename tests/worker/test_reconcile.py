@@ -236,7 +236,10 @@ def test_after_a_restore_a_process_goes_on_with_the_run_that_has_the_number_now(
     whole = BEGUN | {"query": {"created": {"gte": 0}}}
     database = RecordingDatabase(
         begin_reconcile=[[BEGUN], [whole]],
-        report_reconcile_page=[bad_argument("another query than was given out"), [FINISHED]],
+        report_reconcile_page=[
+            bad_argument("another query than this database gave out"),
+            [FINISHED],
+        ],
     )
     adapter = FakeListings(LAST, LAST)
     assert asyncio.run(make(database, adapter).reconcile()) == FINISHED
