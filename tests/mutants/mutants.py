@@ -403,7 +403,7 @@ MUTANTS = [
         (
             Edit(
                 GATE,
-                "'It was never adopted, and it had transfers when the gate was built.'",
+                "'It was never adopted, and it had transfers when it was installed.'",
                 "null",
             ),
         ),
