@@ -55,5 +55,5 @@ begin
 end
 $$;
 comment on function payout.identity_problem() is
-    'Says how the identity of the database differs from the one that was last adopted, or why none '
-    'is; null: it does not differ.';
+    'Names the difference between the identity of the database and the adopted one, or another '
+    'reason to refuse claims; null: none.';

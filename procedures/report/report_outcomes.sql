@@ -38,7 +38,7 @@ begin
         select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
         from unnest(v_outcomes) with ordinality as o
         order by o.ordinality);
-    -- So are all, if two name the same transfer at Stripe: judged at once, both would count.
+    -- So are all, if two name the same transfer at Stripe: judged together, both would count.
     if (
         select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)
         from unnest(v_outcomes) as o

@@ -62,5 +62,5 @@ begin
 end
 $$;
 comment on function payout.tg_payout_transfers__derive() is
-    'Trigger: fills in payout_ref, request and its digest, or refuses those that are not so, an '
+    'Trigger: fills in payout_ref, request and its digest, or refuses given values that differ, an '
     'amount that is not above 0 and a destination that is no account (23514).';
