@@ -26,7 +26,7 @@ select
             then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
         when a.reason is not null
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
-                'up there; what is still owed, settle under another settlement.', a.reason)
+                'up there; settle the amount that is still owed under another id.', a.reason)
         else coalesce(r.advice, st.meaning)
     end as advice,
     t.payout_ref,
