@@ -1,4 +1,4 @@
--- error_codes: every error the engine raises by itself, with what the caller does about it.
+-- error_codes: every error that the engine raises by itself, with the reaction of the caller.
 
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
@@ -7,7 +7,7 @@ from (values
     ('SP102', 'a complete settlement may not be changed', 'stop and alert'),
     ('SP103', 'attempts and keys of a transfer only count up', 'stop and alert'),
     ('SP104', 'a hold can only be released, once', 'stop and alert'),
-    ('SP201', 'the transfer is in a state that knows no such move', 'finish quietly'),
+    ('SP201', 'the transfer is in a state that has no such move', 'finish quietly'),
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),
     ('SP302', 'a line names a payee without a Stripe account', 'correct the call'),
@@ -16,22 +16,22 @@ from (values
     ('SP305', 'the currency is not supported', 'correct the call'),
     ('SP306', 'the amount is no multiple of the currency''s step', 'correct the call'),
     ('SP307', 'the settlement exists with other content', 'correct the call'),
-    ('SP308', 'the metadata is beyond what Stripe takes', 'correct the call'),
+    ('SP308', 'the metadata is more than Stripe takes', 'correct the call'),
     ('SP309', 'the lines are malformed', 'correct the call'),
     ('SP310', 'no such settlement, transfer, job, hold or discrepancy', 'correct the call'),
     ('SP311', 'a claim of more or fewer transfers than one claim hands out', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
-    ('SP313', 'a hold, release or resolution without what it needs', 'correct the call'),
-    ('SP314', 'an approval without what it needs', 'correct the call'),
+    ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
+    ('SP314', 'an approval without all that it needs', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
-    ('SP320', 'the gate or the Stripe account without what its change needs', 'correct the call'),
+    ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
     ('SP340', 'a page of Stripe''s list that is not the next one', 'correct the call'),
     ('SP341', 'a page or list of Stripe''s that is malformed or not expected', 'correct the call'),
-    ('SP401', 'the server may lose what it commits, so nothing is handed out', 'try later'),
+    ('SP401', 'the server may lose commits, so nothing is handed out', 'try later'),
     ('SP402', 'another transaction came first: repeat this one', 'try later'),
-    ('SP403', 'the database is not where it was adopted: the gate is closed', 'try later'),
+    ('SP403', 'the database is not the one that was adopted', 'try later'),
     ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),
-    ('SP410', 'nothing was reconciled in this place, so the gate stays closed', 'try later'),
+    ('SP410', 'this database is not adopted: nothing was reconciled in it lately', 'try later'),
     ('SP411', 'transfers are open that the old Stripe account may have executed', 'try later')
 ) as c (sqlstate, meaning, reaction);
 comment on view payout_api.error_codes is

@@ -1,7 +1,7 @@
--- queue_grants: who may use procrastinate's schema; run after each change of that schema.
+-- queue_grants: the rights on procrastinate's schema; run after each change of that schema.
 --
--- `payout-engine migrate` runs it. procrastinate's functions run as their
--- caller, hence the rights on its tables. They decide nothing about money.
+-- `payout-engine migrate` runs it. procrastinate's functions run as their caller, hence the
+-- rights on its tables. They decide nothing about money.
 
 grant usage on schema procrastinate
     to payout_owner, payout_worker, payout_operator, payout_auditor;

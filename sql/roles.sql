@@ -26,13 +26,13 @@ begin
 end
 $$;
 
-comment on role payout_owner is 'Owns every object of the payout engine; nobody logs in as it.';
+comment on role payout_owner is 'Owns every object of the payout engine; no login uses it.';
 comment on role payout_app is
     'The marketplace: registers payees, inserts and completes settlements.';
 comment on role payout_worker is
-    'The process that talks to Stripe: claims transfers, reports outcomes.';
+    'The process that calls Stripe: claims transfers, reports outcomes.';
 comment on role payout_operator is
-    'People on call: hold, release and the other calls with a reason.';
+    'Operators on call: hold, release and the other calls with a reason.';
 comment on role payout_auditor is 'Reads everything, changes nothing.';
 
 create schema if not exists payout authorization payout_owner;

@@ -73,7 +73,7 @@ create type payout.outcome as (
     first_absence_id bigint
 );
 comment on type payout.outcome is
-    'One thing that was seen of a transfer: an answer to an attempt (an element of the array that '
+    'One outcome of a transfer: an answer to an attempt (an element of the array that '
     'report_outcomes takes), a look-up, a lease or a key that ran out.';
 
 create type payout.judgement as (
@@ -98,4 +98,4 @@ create type payout.discrepancy as (
     theirs jsonb
 );
 comment on type payout.discrepancy is
-    'Where Stripe and the books disagree about a transfer, before it is a row of discrepancies.';
+    'A disagreement of Stripe and the books about a transfer, before it is a discrepancy''s row.';

@@ -1,7 +1,7 @@
--- backoff: how long to wait before the next try.
+-- backoff: the wait before the next try.
 --
--- Exponential with a cap and full jitter, so that many transfers that failed
--- together do not come back together.
+-- Exponential with a cap and full jitter, so that transfers that failed together do not come
+-- back together.
 
 create or replace function payout.backoff(p_rule payout.stripe_error_rules, p_tries integer)
 returns interval

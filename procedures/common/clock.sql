@@ -1,7 +1,7 @@
--- clock: the one place that asks what time it is.
+-- clock: the only source of the time.
 --
--- The clock of the database decides every lease, wait and key age; the worker
--- has only its own monotonic one. No setting moves it: tests age the rows.
+-- The clock of the database decides every lease, wait and key age; the worker reads only its own
+-- monotonic clock. No setting moves it: tests age the rows.
 
 create or replace function payout.clock()
 returns timestamptz
@@ -13,4 +13,5 @@ begin
     return clock_timestamp();
 end
 $$;
-comment on function payout.clock() is 'Now, by the database''s clock, not frozen per transaction.';
+comment on function payout.clock() is
+    'Now, by the database''s clock, which goes on within a transaction.';

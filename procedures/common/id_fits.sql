@@ -1,7 +1,7 @@
 -- id_fits: the rules of an id that is not plainly short, printable ASCII.
 --
--- Called by: the check of the domain external_id, hence also by the application, which
--- writes such ids itself. A check of the domain for each rule cost twice as much.
+-- Called by: the check of the domain external_id, hence also by the application, which writes
+-- such ids itself. A check of the domain for each rule cost twice as much.
 -- Raises: 23514 with the name of the first rule that is broken, as the domain would.
 
 create or replace function payout.id_fits(p_id text)
@@ -17,8 +17,8 @@ declare
             or p_id ~ E'[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]$'
             then 'id_has_no_blank_at_its_ends'
         when p_id ~ E'[\\x01-\\x1f\\x7f-\\x9f]' then 'id_has_no_control_characters'
-        -- Soft hyphen, byte order mark and others that nobody sees; not the two joiners,
-        -- which some scripts are written with.
+        -- Soft hyphen, byte order mark and other invisible ones; the two joiners are allowed,
+        -- because some scripts are written with them.
         when p_id ~ E'[\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u202a-\\u202e'
                 '\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]'
             then 'id_has_no_invisible_characters'

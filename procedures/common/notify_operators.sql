@@ -1,6 +1,6 @@
--- notify_operators: tell people that something waits for them, in the ways that they may listen.
+-- notify_operators: notify operators of an alarm, over NOTIFY and in the server's log.
 --
--- Called by: whatever raises an alarm; what it is about is stored by the caller.
+-- Called by: each function that raises an alarm; the caller stores the subject of it.
 -- The warning reaches the server's log and the worker, which logs it at ERROR.
 
 create or replace function payout.notify_operators(p_reason text, p_subject text)
@@ -16,4 +16,4 @@ begin
 end
 $$;
 comment on function payout.notify_operators(text, text) is
-    'Notifies channel payout_alarms of a reason, and warns with what it is about.';
+    'Notifies channel payout_alarms of the reason, and warns with reason and subject.';

@@ -1,8 +1,8 @@
--- refuse_bad_row: the error that a check of that name would raise for a row.
+-- refuse_bad_row: raise the error that a check of that name would raise for a row.
 --
 -- Postgres reads the text of every check anew for each statement; on the tables that a
--- settlement writes, that cost more than the inserts. There a trigger knows all rules of
--- the row by name.
+-- settlement writes, that cost more than the inserts. There a trigger knows all rules of the row
+-- by name.
 -- Raises: 23514, always.
 
 create or replace function payout.refuse_bad_row(p_table text, p_rule text)

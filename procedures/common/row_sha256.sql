@@ -1,4 +1,4 @@
--- row_sha256: the digest of a row, of its columns in JSON.
+-- row_sha256: the digest of a row's columns, given as JSON.
 
 create or replace function payout.row_sha256(p_columns jsonb)
 returns bytea

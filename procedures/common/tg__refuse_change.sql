@@ -1,7 +1,7 @@
--- tg__refuse_change: a fact, once written, is neither changed nor removed.
+-- tg__refuse_change: refuse to change or remove a fact.
 --
--- It stands on every insert-only table and is enabled ALWAYS, so that it also
--- holds for a superuser and under session_replication_role = replica.
+-- It stands on every insert-only table and is enabled ALWAYS, so that it also holds for a
+-- superuser and under session_replication_role = replica.
 -- Raises: SP101 the row is a fact.
 
 create or replace function payout.tg__refuse_change()

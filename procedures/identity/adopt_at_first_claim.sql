@@ -1,8 +1,8 @@
--- adopt_at_first_claim: an installation that hands out its first transfer is the true database.
+-- adopt_at_first_claim: adopt a new installation when it hands out its first transfer.
 --
--- Called by: claim_transfers, before the first attempts are written. An installation
--- without such an adoption that has attempts was loaded with those of another one,
--- however old it is. Two first claims at once write two of them.
+-- Called by: claim_transfers, before the first attempts are written. An installation that has
+-- attempts but no such adoption was loaded with those of another one, however old it is. Two
+-- first claims at once write two adoptions.
 
 create or replace function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[])
 returns void
@@ -22,4 +22,4 @@ begin
 end
 $$;
 comment on function payout.adopt_at_first_claim(bigint[]) is
-    'Adopts a new installation where it is, once it hands out any of these transfers.';
+    'Records the identity of a new installation, once it hands out any of these transfers.';

@@ -1,7 +1,6 @@
--- bind_stripe_account: one database pays from one Stripe account, in one mode.
+-- bind_stripe_account: keep one database to one Stripe account, in one mode.
 --
 -- Another account knows none of our keys and would execute them all once more.
--- Whoever is first to name an account and its mode fixes them.
 -- Raises: SP404 another account or mode than the fixed one, or none.
 
 create or replace function payout.bind_stripe_account(
@@ -25,10 +24,10 @@ begin
         if found then
             insert into payout.operator_actions (action, subject, reason, details)
             values ('fix_stripe_account', p_stripe_account_id,
-                'the engine: nobody had named an account before',
+                'the engine: no account was named before',
                 jsonb_build_object('is_livemode', p_is_livemode));
         end if;
-        -- Somebody else may have been first.
+        -- Another session may have been first.
         select * into strict v_settings from payout.engine_settings;
     end if;
 
@@ -47,4 +46,4 @@ begin
 end
 $$;
 comment on function payout.bind_stripe_account(text, boolean) is
-    'Refuses a caller with another Stripe account or mode than the fixed one; fixes the first.';
+    'Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).';

@@ -1,8 +1,8 @@
--- database_identity: what tells this database from any copy of it.
+-- database_identity: the values that tell this database from any copy of it.
 --
--- A promotion changes the timeline at once, though pg_control_checkpoint() says
--- so only after the next checkpoint: hence the name of the file that is written.
--- A new cluster has another system identifier, a clone or a restore other oids.
+-- A promotion changes the timeline at once, though pg_control_checkpoint() says so only after
+-- the next checkpoint: hence the name of the file that is written. A new cluster has another
+-- system identifier, a clone or a restore other oids.
 
 create or replace function payout.database_identity(
     out system_identifier bigint,
@@ -25,4 +25,4 @@ begin
 end
 $$;
 comment on function payout.database_identity() is
-    'This place: system identifier, timeline, oid of the database, oid of payout.transfer_states.';
+    'System identifier, timeline, oid of the database and oid of payout.transfer_states.';

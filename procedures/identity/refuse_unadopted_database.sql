@@ -1,8 +1,8 @@
--- refuse_unadopted_database: a copy of the true database hands out nothing.
+-- refuse_unadopted_database: the identity check: a copy of the adopted database hands out nothing.
 --
--- A restored, promoted or cloned database may have forgotten what was sent, and
+-- A restored, promoted or cloned database may have forgotten that transfers were sent, and
 -- another one may be sending the same.
--- Raises: SP403 not where it was adopted; SP404 a key of another Stripe account.
+-- Raises: SP403 not the database that was adopted; SP404 a key of another Stripe account.
 
 create or replace function payout.refuse_unadopted_database(
     p_stripe_account_id text, p_is_livemode boolean
@@ -16,7 +16,7 @@ declare
     v_problem text := payout.identity_problem();
 begin
     if v_problem is not null then
-        raise exception 'no transfer is handed out: this database is not where it was adopted'
+        raise exception 'no transfer is handed out: this database is not the one that was adopted'
             using
                 errcode = 'SP403',
                 detail = v_problem,
@@ -27,4 +27,5 @@ begin
 end
 $$;
 comment on function payout.refuse_unadopted_database(text, boolean) is
-    'Refuses to go on where the database was not adopted, or for another Stripe account.';
+    'Refuses to go on in a database that is not adopted (SP403), or for another Stripe account '
+    '(SP404).';

@@ -1,4 +1,4 @@
--- stripe_account_label: a Stripe account and its mode, as people read them.
+-- stripe_account_label: a Stripe account and its mode, as text for messages.
 
 create or replace function payout.stripe_account_label(
     p_stripe_account_id text, p_is_livemode boolean
@@ -14,4 +14,4 @@ begin
 end
 $$;
 comment on function payout.stripe_account_label(text, boolean) is
-    'Writes a Stripe account and its mode for messages.';
+    'Text such as: acct_1 in live mode.';

@@ -1,8 +1,8 @@
--- absence_counts_from: from when on a look at Stripe's list can prove that a transfer is not there.
+-- absence_counts_from: the time from which a look at Stripe's list can prove a transfer absent.
 --
--- Rule Q: once every attempt has drained, and a day after those that did not end
--- in a definite answer: what got lost on the way may have been a 500, which Stripe
--- can still carry out. Never for what Stripe may execute later, or once showed.
+-- Rule Q: every attempt has drained, and a day has passed after those that did not end in a
+-- definite answer: a lost answer may have been a 500, which Stripe can still carry out. There is
+-- no such time for a transfer that Stripe may execute later, or once showed.
 
 create or replace function payout.absence_counts_from(p_payout_transfer_id bigint)
 returns timestamptz
@@ -24,5 +24,5 @@ as $$
         )
 $$;
 comment on function payout.absence_counts_from(bigint) is
-    'When everything that was ever sent for a transfer is over; null: nobody can know, or it was '
-    'never sent.';
+    'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
+    'known, or nothing was sent.';

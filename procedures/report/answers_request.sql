@@ -1,4 +1,4 @@
--- answers_request: whether an answer is the very transfer that was asked for.
+-- answers_request: test whether an answer is the very transfer that was asked for.
 
 create or replace function payout.answers_request(
     p_outcome payout.outcome, p_transfer payout.payout_transfers

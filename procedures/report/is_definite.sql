@@ -1,4 +1,4 @@
--- is_definite: whether an attempt ended in an answer after which nothing of it can come.
+-- is_definite: test whether an attempt ended in an answer after which it can have no effect.
 
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
@@ -17,4 +17,4 @@ as $$
     )
 $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
-    'True when what came back was accepted and says that the send had no effect, nor will have.';
+    'True when an accepted answer says that the send had no effect, nor will have.';

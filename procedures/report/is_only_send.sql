@@ -1,8 +1,8 @@
--- is_only_send: whether every other attempt under the key was surely never executed.
+-- is_only_send: test whether every other attempt under the key was surely never executed.
 --
--- A refusal that Stripe does not save says nothing of another send. Only one
--- that never left, or was turned away at the door (401, 403, 429), is surely
--- without effect; a 409 speaks of a send that is being executed.
+-- A refusal that Stripe does not save says nothing of another send. Only a send that never left,
+-- or that Stripe turned away at once (401, 403, 429), is surely without effect; a 409 speaks of
+-- a send that is being executed.
 
 create or replace function payout.is_only_send(p_state payout.transfer_states)
 returns boolean

@@ -1,8 +1,8 @@
--- judge_absence: Stripe's whole list does not have a transfer that may have been sent.
+-- judge_absence: decide on a transfer that may have been sent and is not in Stripe's list.
 --
--- Rule Q: proof needs two such scans, the second begun well after the first ended,
--- both after everything that was sent is over (first_absence). Large amounts need a
--- person as well, who may approve before or after the proof is there.
+-- Rule Q: proof needs two such scans, the second begun well after the first ended, both after
+-- everything that was sent is over (first_absence). Large amounts need an operator's approval as
+-- well, before or after the proof is there.
 
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,

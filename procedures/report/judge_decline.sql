@@ -1,7 +1,7 @@
--- judge_decline: Stripe refused the newest attempt, for good under this key.
+-- judge_decline: judge a refusal of the newest attempt that is for good under its key.
 --
--- It settles the transfer, but not while another attempt may still be on its
--- way; and a refusal that Stripe does not save only when nothing else was sent.
+-- It settles the transfer, but not while another attempt may still be on its way; a refusal that
+-- Stripe does not save settles it only when nothing else was sent.
 
 create or replace function payout.judge_decline(
     p_judgement payout.judgement,

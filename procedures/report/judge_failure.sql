@@ -1,7 +1,7 @@
--- judge_failure: the newest attempt came back without a success.
+-- judge_failure: judge the newest attempt when it came back without a success.
 --
--- `surely not executed` speaks only of this send: after an unknown one the
--- transfer stays unknown. An answer that no rule knows is unknown too.
+-- `surely not executed` speaks only of this send: after an unknown one the transfer stays
+-- unknown. An answer that no rule knows is unknown too.
 
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,

@@ -1,7 +1,7 @@
--- judge_lookup: a whole look at Stripe's list for one transfer is in.
+-- judge_lookup: judge a complete look at Stripe's list for one transfer.
 --
--- One transfer found is judged as any success; several are an alarm. None is
--- evidence and settles nothing, unless rule Q makes it proof.
+-- One transfer found is judged as any success; several are an alarm. None is evidence and
+-- settles nothing, unless rule Q makes it proof.
 
 create or replace function payout.judge_lookup(
     p_outcome payout.outcome,
@@ -42,5 +42,5 @@ $$;
 comment on function payout.judge_lookup(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is
-    'Judges a look-up by how many transfers it found: paid or an alarm, as judge_absence says, or '
-    'an alarm.';
+    'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
+    'several as an alarm.';

@@ -1,7 +1,7 @@
--- judge_outcome: what one outcome means for its transfer, as both stand now.
+-- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
--- A success is a fact whatever the attempt. Anything else counts only from the
--- newest attempt while it is in flight: the fence against zombies.
+-- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
+-- newest attempt while it is in flight: this fences off workers that lost their lease.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,

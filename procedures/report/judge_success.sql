@@ -1,8 +1,8 @@
--- judge_success: Stripe says that it made a transfer, in an answer or in its list.
+-- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
--- It counts when it is the transfer that was asked for, under the key that is
--- current, whatever the attempt. Everything else is an alarm: stored, a person
--- is called, and nothing more is sent for this transfer meanwhile.
+-- It counts when it is the transfer that was asked for, under the current key, whichever attempt
+-- made it. Everything else is an alarm: it is stored, operators are notified, and nothing more
+-- is sent for this transfer meanwhile.
 
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
@@ -58,5 +58,4 @@ end
 $$;
 comment on function payout.judge_success(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
-) is
-    'Judges a transfer that Stripe made: paid, already known, or an alarm that parks what is open.';
+) is 'Paid, already known, or an alarm, which parks a transfer that is open.';

@@ -1,4 +1,4 @@
--- match_error_rule: the first rule that fits an outcome.
+-- match_error_rule: find the error rule of an outcome that is no success.
 
 create or replace function payout.match_error_rule(p_outcome payout.outcome)
 returns payout.stripe_error_rules
@@ -21,4 +21,4 @@ as $$
     limit 1
 $$;
 comment on function payout.match_error_rule(payout.outcome) is
-    'The rule that says what an outcome without success means; the last rule of a signal fits all.';
+    'The first rule in order of id that fits; the last rule of a signal fits all.';

@@ -1,7 +1,7 @@
--- other_attempts_drain_at: until when an earlier attempt under this key may still be on its way.
+-- other_attempts_drain_at: the time until which another attempt of this key may be on its way.
 --
--- An attempt is open from its claim until its worker reports, or until long
--- after its lease when nobody ever does.
+-- An attempt is open from its claim until its worker reports, or, without a report, until long
+-- after its lease.
 
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
@@ -24,4 +24,5 @@ as $$
         )
 $$;
 comment on function payout.other_attempts_drain_at(payout.transfer_states) is
-    'When the last unreported other attempt of the current key counts as over; null: none is open.';
+    'The time at which the last unreported other attempt of the current key counts as over; null: '
+    'none is open.';

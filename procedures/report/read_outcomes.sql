@@ -1,8 +1,8 @@
--- read_outcomes: reported outcomes out of the JSON that a worker sends.
+-- read_outcomes: read reported outcomes from the JSON that a worker sends.
 --
--- What names the attempt must be right. Of the rest, which comes from the
--- network, a part of the wrong type is dropped: the outcome still counts, and a
--- success without its amount contradicts its request.
+-- The fields that name the attempt must be right. The others come from the network; one of the
+-- wrong type is dropped: the outcome still counts, and a success without its amount contradicts
+-- its request.
 -- Raises: SP312 not an array of outcomes, naming the element.
 
 create or replace function payout.read_outcomes(p_outcomes jsonb)
@@ -39,7 +39,7 @@ begin
         raise exception '%', v_problem
             using
                 errcode = 'SP312',
-                hint = 'comment on type payout.outcome says what an outcome is.';
+                hint = 'The comment on type payout.outcome describes an outcome.';
     end if;
 
     return array(

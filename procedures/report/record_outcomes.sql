@@ -1,4 +1,4 @@
--- record_outcomes: judge outcomes of different transfers and write what follows.
+-- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
 -- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
 
@@ -50,7 +50,7 @@ begin
         from judged as j
         where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
     ), stopped as (
-        -- Rule K must not open a new key behind an alarm's back.
+        -- After an alarm, rule K must not open a new key.
         update payout.transfer_states as s
         set next_attempt_at = null
         from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.is_alarm
@@ -64,15 +64,15 @@ begin
             case j.to_state when 'paid' then 'stripe_balance' else 'payable:' || j.payee_id end,
             j.owed_minor, j.owed_currency
         from judged as j where j.to_state in ('paid', 'failed')
-    ), called as (
+    ), notified as (
         select count(payout.raise_alarm(j.outcome, j.judgement)) as alarms
         from judged as j where j.is_alarm
     )
     select j.payout_transfer_id, j.generation, j.attempt, j.verdict,
         coalesce(j.to_state, j.former_state::text)
     from judged as j
-    -- Named in a condition because a query that nobody asks is not run.
-    where (select c.alarms from called as c) >= 0;
+    -- Named in a condition, because a query that is not referenced is not run.
+    where (select n.alarms from notified as n) >= 0;
 end
 $$;
 comment on function payout.record_outcomes(payout.outcome[]) is

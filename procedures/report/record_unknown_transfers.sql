@@ -1,7 +1,7 @@
--- record_unknown_transfers: outcomes of transfers that this database does not have.
+-- record_unknown_transfers: record outcomes of transfers that this database does not have.
 --
--- A restored or promoted database may have forgotten what a worker was sent to
--- do. What Stripe did is a fact all the same: it is kept and a person is called.
+-- A restored or promoted database may have forgotten the transfers that a worker was given.
+-- Stripe's answer is a fact all the same: it is kept, and operators are notified.
 
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
 returns table (

@@ -13,4 +13,4 @@ begin
 end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
-    'What transfer_observations.facts keeps of an outcome; absent parts are left out.';
+    'The JSON for transfer_observations.facts; absent parts are left out.';

@@ -1,4 +1,4 @@
--- report_outcomes: take what workers saw of Stripe, decide what it means, keep the books.
+-- report_outcomes: take the outcomes that workers report, judge them, keep the books.
 --
 -- Called by: worker. One call serves many transfers.
 -- Safe to repeat: a report that was taken before answers `already`.
@@ -40,7 +40,7 @@ begin
         select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
         from unnest(v_outcomes) with ordinality as o
         order by o.ordinality);
-    -- So are all, if two name the same transfer at Stripe: one look would believe both.
+    -- So are all, if two name the same transfer at Stripe: judged together, both would count.
     if (
         select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)
         from unnest(v_outcomes) as o
@@ -70,7 +70,7 @@ begin
 end
 $$;
 comment on function payout_api.report_outcomes(jsonb) is
-    'Takes an array of payout.outcome objects; answers ok, already, stale or alarm and the state '
-    'for each. Every outcome is stored, whatever the answer.';
+    'Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or '
+    'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;

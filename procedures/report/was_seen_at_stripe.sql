@@ -1,7 +1,7 @@
--- was_seen_at_stripe: whether anybody ever saw a transfer at Stripe, under whatever key.
+-- was_seen_at_stripe: test whether a transfer was ever seen at Stripe, under any key.
 --
--- Several that a look-up found count as one does. What a worker reported of another
--- transfer, under the same number, says nothing of this one.
+-- Several transfers that a look-up found count as one does. A report of another transfer under
+-- the same number says nothing of this one.
 
 create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
 returns boolean

@@ -1,9 +1,9 @@
--- check_lines_of: whether settlements written by others, or not yet at all, may have these lines.
+-- check_lines_of: check lines of settlements that are not of this transaction, or not there yet.
 --
--- A line of a pending settlement writes that row, so that whoever completes it
--- with an older snapshot fails (40001) instead of missing the line. Lines whose
--- settlement was not found and locked are looked at once more at commit
--- (lines_ahead), also if it has come since.
+-- A line of a pending settlement writes the settlement's row, so that a transaction that
+-- completes it with an older snapshot fails (40001) instead of missing the line. Lines whose
+-- settlement was not found and locked are checked once more at commit (lines_ahead), also if it
+-- has come since.
 -- Raises: SP102 the settlement has been scheduled.
 
 create or replace function payout.check_lines_of(p_settlement_ids text[], p_are_new boolean)

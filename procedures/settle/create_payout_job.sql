@@ -1,9 +1,9 @@
--- create_payout_job: the payout job of a settlement, with its transfers and their books.
+-- create_payout_job: make the payout job of a settlement, with its transfers and their books.
 --
--- Called by: whoever has written or locked the settlement's row in this transaction.
+-- Called by: functions that have written or locked the settlement's row in this transaction.
 -- Safe to repeat: a settlement that has its job keeps it; the unique key decides races.
--- What was made is checked as a whole; only if it is wrong is the reason looked for.
--- Raises: what refuse_bad_settlement raises.
+-- The result is checked as a whole; only if it is wrong is the reason looked for.
+-- Raises: as refuse_bad_settlement.
 
 create or replace function payout.create_payout_job(p_settlement payout.settlements)
 returns bigint

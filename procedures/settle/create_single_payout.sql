@@ -1,10 +1,10 @@
--- create_single_payout: the payout job of a settlement with one line, its transfer and books.
+-- create_single_payout: make the payout job of a settlement with one line.
 --
--- The common case of create_payout_job, without what many lines or a second time need:
--- half its cost; a test compares what the two write. Sequential scans are off where it
--- is called.
--- Called by: whoever has just written the settlement, which has no job yet.
--- Raises: what refuse_bad_header and refuse_bad_settlement raise.
+-- This is the common case of create_payout_job, without the work for many lines or a second
+-- call, at half its cost; a test compares the rows that the two write. Sequential scans are off
+-- where it is called.
+-- Called by: functions that have just written the settlement, which has no job yet.
+-- Raises: as refuse_bad_header and refuse_bad_settlement.
 
 create or replace function payout.create_single_payout(
     p_settlement payout.settlements, p_line payout.settlement_lines
@@ -40,12 +40,12 @@ begin
             p_settlement, case when v_destination is not null then p_line.amount_minor::bigint end);
     end if;
 
-    -- The bell that was seen to wait serves nearly every settlement.
+    -- The wake-up job that was seen to wait serves nearly every settlement.
     if v_wakeup_id is null or p_settlement.pay_after is not null then
         v_wakeup_id := (payout.queue_wakeup(v_payout_job_id, 1, p_settlement.pay_after))[1];
     end if;
 
-    -- One statement: each costs its start and end once more.
+    -- One statement, because each further one costs its start and end.
     with job as (
         insert into payout.payout_jobs (payout_job_id, settlement_id) overriding system value
         values (v_payout_job_id, p_settlement.settlement_id)
@@ -75,5 +75,5 @@ begin
 end
 $$;
 comment on function payout.create_single_payout(payout.settlements, payout.settlement_lines) is
-    'Schedules the payout of a new settlement by its only line; returns the payout_job_id. Refuses '
-    'what create_payout_job refuses.';
+    'Schedules the payout of a new settlement by its only line; returns the payout_job_id. Its '
+    'refusals are those of create_payout_job.';

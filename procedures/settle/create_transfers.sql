@@ -1,8 +1,8 @@
--- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
+-- create_transfers: write the transfers of a scheduled settlement, their progress and books.
 --
--- One statement for all payees, so that a settlement of ten thousand costs
--- little more than its rows. What cannot be paid as it stands is left out; lines and
--- transfers are added up in one look, since what a later one finds may be others.
+-- One statement for all payees, so that a settlement of ten thousand costs little more than its
+-- rows. Transfers that cannot be paid as they stand are left out; lines and transfers are added
+-- up in one look, since a later look may find others.
 
 create or replace function payout.create_transfers(
     p_settlement payout.settlements, p_payout_job_id bigint
@@ -17,7 +17,7 @@ declare
 begin
     with owed as materialized (
         select * from payout.owed_transfers(p_settlement)
-    ), bells as materialized (
+    ), wakeups as materialized (
         select payout.queue_wakeup(
             p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
     ), transfers as (
@@ -33,13 +33,13 @@ begin
         from owed as o
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
-        -- The bells are shared out evenly; without any the sweep will ring.
+        -- The wake-up jobs are shared out evenly; without any the sweep queues some.
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
         select t.payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
-            b.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
-                * cardinality(b.ids) / count(*) over ()]
+            w.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
+                * cardinality(w.ids) / count(*) over ()]
         from transfers as t
-        cross join bells as b
+        cross join wakeups as w
     ), entries as (
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
@@ -64,5 +64,5 @@ begin
 end
 $$;
 comment on function payout.create_transfers(payout.settlements, bigint) is
-    'Writes the transfers of a settlement, their progress rows with their bells, and the books; '
-    'returns the sum of their amounts, null unless that is what the lines add up to.';
+    'Writes the transfers of a settlement, their progress rows with their wake-up jobs, and the '
+    'books; returns the sum of their amounts, null unless the lines add up to it.';

@@ -1,7 +1,7 @@
--- metadata_problem: what keeps a settlement's metadata from being Stripe metadata.
+-- metadata_problem: the reason why a settlement's metadata cannot be Stripe metadata.
 --
--- Stripe takes 50 keys of up to 40 characters without square brackets and text
--- values of up to 500 (docs.stripe.com/api/metadata); three keys are ours.
+-- Stripe takes 50 keys of up to 40 characters without square brackets and text values of up to
+-- 500 (docs.stripe.com/api/metadata); three keys are ours.
 
 create or replace function payout.metadata_problem(p_metadata jsonb)
 returns text
@@ -33,4 +33,4 @@ as $$
     end
 $$;
 comment on function payout.metadata_problem(jsonb) is
-    'Why Stripe would refuse this metadata beside our own three keys; null when it would not.';
+    'The rule of Stripe that this metadata breaks beside our own three keys, or null.';

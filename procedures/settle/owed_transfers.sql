@@ -1,7 +1,7 @@
--- owed_transfers: what the lines of a settlement add up to, and where it can be sent.
+-- owed_transfers: the sums of a settlement's lines, with the accounts that they can be sent to.
 --
--- Left out is what has no account to go to, and an amount that Stripe does not take in
--- the currency: the sum then differs from the settlement's total.
+-- A payee without an account is left out, and so is an amount that Stripe does not take in the
+-- currency: the sum then differs from the settlement's total.
 
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
@@ -18,7 +18,7 @@ begin
     return query
     select o.payee_id, o.source_transaction, o.amount_minor, a.stripe_account_id
     from (
-        -- More than a bigint holds is more than any currency takes.
+        -- A sum that no bigint holds is more than any currency takes.
         select l.payee_id, l.source_transaction::text,
             least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
         from payout.settlement_lines as l

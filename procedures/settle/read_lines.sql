@@ -1,7 +1,7 @@
--- read_lines: the lines of a settlement out of the JSON that complete_settlement takes.
+-- read_lines: read the lines of a settlement from the JSON that complete_settlement takes.
 --
 -- One line, the common case, is well formed if it equals itself written anew out of texts.
--- Others are looked at by a query, then read in a loop, which costs less than another.
+-- Others are checked by a query, then read in a loop, which costs less than another query.
 -- Raises: SP309 not an array of such objects, naming the element.
 
 create or replace function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb)

@@ -1,4 +1,4 @@
--- refuse_bad_amounts: every transfer of a settlement has an amount that Stripe takes.
+-- refuse_bad_amounts: refuse a settlement with an amount that Stripe does not take.
 --
 -- Raises: SP304 more than one transfer can carry; SP306 not a multiple of the step.
 
@@ -41,4 +41,5 @@ begin
 end
 $$;
 comment on function payout.refuse_bad_amounts(text, text) is
-    'Refuses a settlement with a transfer too large (SP304) or off the currency''s step (SP306).';
+    'Refuses a transfer of the settlement that is too large (SP304) or off the currency''s step '
+    '(SP306).';

@@ -1,4 +1,4 @@
--- refuse_bad_header: a settlement's currency and metadata are such as Stripe takes.
+-- refuse_bad_header: refuse a settlement with a currency or metadata that Stripe does not take.
 --
 -- Raises: SP305 unsupported currency; SP308 metadata.
 

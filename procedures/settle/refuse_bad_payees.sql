@@ -1,4 +1,4 @@
--- refuse_bad_payees: every payee of a settlement is known and has a Stripe account.
+-- refuse_bad_payees: refuse a settlement with a payee that cannot be paid.
 --
 -- Raises: SP301 unknown payee; SP302 payee without a Stripe account.
 

@@ -1,8 +1,8 @@
--- refuse_bad_settlement: why a settlement cannot be paid out as it stands.
+-- refuse_bad_settlement: name the reason why a settlement cannot be paid out as it stands.
 --
--- Called by: whoever makes its transfers, if they do not come to its total.
--- Raises: SP305, SP308 header; SP303 total; SP301, SP302 payees; SP304, SP306 amounts;
--- SP402 the reason is gone by now, as when a payee was registered meanwhile.
+-- Called by: functions that make its transfers, if these do not come to its total.
+-- Raises: SP305, SP308 header; SP303 total; SP301, SP302 payees; SP304, SP306 amounts; SP402 the
+-- reason is gone by now, as when a payee was registered meanwhile.
 
 create or replace function payout.refuse_bad_settlement(
     p_settlement payout.settlements, p_made_minor bigint

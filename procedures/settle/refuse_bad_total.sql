@@ -1,4 +1,4 @@
--- refuse_bad_total: the lines of a settlement add up to its total.
+-- refuse_bad_total: refuse a settlement whose lines do not add up to its total.
 --
 -- Raises: SP303 they do not.
 
@@ -26,4 +26,4 @@ begin
 end
 $$;
 comment on function payout.refuse_bad_total(payout.settlements) is
-    'Refuses a settlement whose lines do not add up (SP303), naming the difference.';
+    'Refuses such a settlement (SP303), naming the difference.';

@@ -1,4 +1,4 @@
--- refuse_late_lines: the one error for lines that come after their settlement was scheduled.
+-- refuse_late_lines: raise the one error for lines that come after their settlement was scheduled.
 --
 -- Raises: SP102, always.
 
@@ -18,5 +18,4 @@ begin
             table = 'settlement_lines';
 end
 $$;
-comment on function payout.refuse_late_lines(text) is
-    'Raises SP102 for a line that came too late.';
+comment on function payout.refuse_late_lines(text) is 'Raises SP102 for a line that came too late.';

@@ -1,9 +1,9 @@
--- register_payee: make a payee known and say to which Stripe account it is paid.
+-- register_payee: register a payee and the Stripe account that it is paid to.
 --
 -- Called by: the application, as often as it likes.
 -- Safe to repeat: the same account again writes nothing.
--- Locks: the payee's row, so that two changes at once have an order; not its key,
--- so that settlements of the payee do not wait.
+-- Locks: the payee's row, so that two changes at once have an order; not its key, so that
+-- settlements of the payee do not wait.
 -- Raises: 23514 an id or account that cannot be one.
 
 create or replace function payout_api.register_payee(

@@ -1,9 +1,9 @@
--- schedule_payout_job: the one payout job of a complete settlement, by its id.
+-- schedule_payout_job: make the one payout job of a complete settlement, by its id.
 --
--- Called by: complete_settlement for what it finds there already, and by the owner.
+-- Called by: complete_settlement for a settlement that is there already, and by the owner.
 -- Safe to repeat: a settlement that has its job keeps it, nothing is written.
 -- Locks: the settlement's row, so that nothing is added to it meanwhile.
--- Raises: SP310 unknown settlement; SP202 still pending; what create_payout_job raises.
+-- Raises: SP310 unknown settlement; SP202 still pending; as create_payout_job.
 
 create or replace function payout.schedule_payout_job(p_settlement_id text)
 returns bigint

@@ -1,4 +1,4 @@
--- settlement_difference: in what a stored settlement differs from one that is told again.
+-- settlement_difference: the parts in which a repeated settlement differs from the stored one.
 
 create or replace function payout.settlement_difference(
     p_settlement payout.settlements,

@@ -1,10 +1,10 @@
--- tg_lines_ahead__check_settlement: lines that came before their settlement belong to it.
+-- tg_lines_ahead__check_settlement: refuse lines that their settlement was scheduled without.
 --
--- At commit: the settlement may by then have been written by somebody else, who
--- scheduled it without these lines. A snapshot too old to show it cannot tell.
--- Definer: the application may write lines, but not read payout_jobs.
--- Raises: SP102 it was scheduled without the lines; SP310 there is no such settlement;
--- SP402 repeat the transaction.
+-- At commit: another transaction may by then have written the settlement and scheduled it
+-- without these lines. A snapshot too old to show it cannot tell. Definer: the application may
+-- write lines, but not read payout_jobs.
+-- Raises: SP102 it was scheduled without the lines; SP310 there is no such settlement; SP402
+-- repeat the transaction.
 
 create or replace function payout.tg_lines_ahead__check_settlement()
 returns trigger
@@ -16,7 +16,7 @@ as $$
 begin
     delete from payout.lines_ahead as a where a.settlement_id = new.settlement_id;
 
-    -- Held from the first look on: what comes after it is no settlement of these lines.
+    -- Locked from the first look on: one that comes later is no settlement of these lines.
     perform from payout.settlements as s
     where s.settlement_id = new.settlement_id
     for no key update;
@@ -31,10 +31,10 @@ begin
             new.settlement_id
             using
                 errcode = 'SP402',
-                hint = 'Repeat the transaction, and insert the settlement if nobody else does.';
+                hint = 'Repeat the transaction; insert the settlement in it if no other one does.';
     end if;
 
-    -- Written, so that whoever completes it with an older snapshot fails.
+    -- Written, so that a transaction that completes it with an older snapshot fails.
     update payout.settlements as s
     set state = s.state
     where s.settlement_id = new.settlement_id

@@ -1,9 +1,9 @@
--- tg_settlement_lines__refuse_frozen: lines are frozen once their settlement is scheduled.
+-- tg_settlement_lines__refuse_frozen: refuse to change lines once their settlement is scheduled.
 --
--- Not once it is complete: within one transaction the settlement may come
--- before its lines, or after them. New lines of a settlement that this very
--- transaction wrote and has not scheduled need no more than one look. On insert it is
--- ORIGIN: a copy loads lines after their job.
+-- Being complete does not freeze them yet: within one transaction the settlement may come before
+-- its lines, or after them. New lines of a settlement that this very transaction wrote and has
+-- not scheduled need no more than one look. On insert it is ORIGIN: a copy loads lines after
+-- their job.
 -- Raises: SP102 the settlement has been scheduled.
 
 create or replace function payout.tg_settlement_lines__refuse_frozen()
@@ -40,4 +40,5 @@ begin
 end
 $$;
 comment on function payout.tg_settlement_lines__refuse_frozen() is
-    'Trigger: refuses lines of a settlement that has been scheduled (SP102).';
+    'Trigger: refuses to add, change or remove lines of a settlement that has been scheduled '
+    '(SP102).';

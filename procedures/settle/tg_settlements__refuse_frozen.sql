@@ -1,8 +1,8 @@
--- tg_settlements__refuse_frozen: a settlement is edited while pending, never once complete.
+-- tg_settlements__refuse_frozen: let a settlement be edited while pending, never once complete.
 --
--- An update that changes nothing, to the byte, passes: completing twice is harmless.
--- Nor does a pending one go while it has lines: they have no foreign key (D-058).
--- Raises: SP102 the settlement is complete, or has lines.
+-- An update that changes nothing, to the byte, passes: completing twice is harmless. A pending
+-- settlement is not deleted while it has lines: they have no foreign key (D-058).
+-- Raises: SP102 the settlement is complete, has lines, or would be renamed.
 
 create or replace function payout.tg_settlements__refuse_frozen()
 returns trigger
@@ -46,4 +46,5 @@ begin
 end
 $$;
 comment on function payout.tg_settlements__refuse_frozen() is
-    'Trigger: refuses changes to a complete settlement, and to lose one that has lines (SP102).';
+    'Trigger: refuses to change a complete settlement, to rename one, and to delete one that has '
+    'lines (SP102).';

@@ -1,10 +1,10 @@
--- tg_settlements__schedule_payout_job: a settlement that commits as complete has its payouts.
+-- tg_settlements__schedule_payout_job: schedule a settlement that commits as complete.
 --
--- Deferred to the commit, so that settlement and lines may come in any order. What
--- complete_settlement writes, it schedules itself; nobody else may say so of a row.
--- It stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
+-- Deferred to the commit, so that settlement and lines may come in any order.
+-- complete_settlement schedules its own settlements by itself; no other writer may say so of a
+-- row. The trigger stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
 -- Definer: the application may write settlements, but no jobs or transfers.
--- Raises: what refuse_bad_settlement raises; the commit then fails as a whole.
+-- Raises: as refuse_bad_settlement; the commit then fails as a whole.
 
 create or replace function payout.tg_settlements__schedule_payout_job()
 returns trigger
@@ -18,12 +18,12 @@ as $$
 declare
     v_lines payout.settlement_lines[];
 begin
-    -- The row is as the event shows it, and held: a complete settlement is frozen.
+    -- The row is as the event shows it, and stays so: a complete settlement is frozen.
     if new.state <> 'complete' then
         return null;
     end if;
-    -- Two lines are enough to see whether there is exactly one; none if it has its job. One
-    -- that was complete before may have a job that an older snapshot does not show.
+    -- Two lines are enough to see whether there is exactly one; none if it has its job. A
+    -- settlement that was complete before may have a job that an older snapshot does not show.
     v_lines := array(
         select l
         from payout.settlement_lines as l
@@ -41,4 +41,4 @@ begin
 end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
-    'Trigger: schedules the payouts of a settlement when it commits as complete.';
+    'Trigger: at commit, makes the payout job of a complete settlement.';

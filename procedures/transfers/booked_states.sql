@@ -1,4 +1,4 @@
--- booked_states: where the books have the money of each transfer.
+-- booked_states: the account on which the books have the money of each transfer.
 --
 -- Reversals come after a transfer was paid and do not change that it is.
 

@@ -1,8 +1,8 @@
--- fold_facts: every transfer's progress, made again out of what happened to it.
+-- fold_facts: every transfer's progress, made again out of the facts.
 --
--- The last observation that moved a transfer says where it stands, unless a new
--- key or a claim came after it. Attempts count over all keys, and observations
--- are numbered under the transfer's lock, so both tell what came first.
+-- The last observation that moved a transfer gives its state, unless a new key or a claim came
+-- after it. Attempts count over all keys, and observations are numbered under the transfer's
+-- lock, so both give the order of events.
 
 create or replace function payout.fold_facts()
 returns table (

@@ -1,4 +1,4 @@
--- held_subjects: what is on hold in one scope.
+-- held_subjects: the subjects on hold in one scope.
 
 create or replace function payout.held_subjects(p_scope text)
 returns text[]

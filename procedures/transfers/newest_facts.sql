@@ -1,8 +1,8 @@
--- newest_facts: of every transfer the facts that say how far it has come.
+-- newest_facts: the facts of every transfer that give its progress.
 --
--- Its newest key and claim, the first claim under that key, the last observation
--- that moved it, and what was seen since the key was opened. Whole tables are
--- joined: looked up one by one, all transfers would take hours.
+-- These are its newest key and claim, the first claim under that key, the last observation that
+-- moved it, and the observations since the key was opened. Whole tables are joined: looked up
+-- one by one, all transfers would take hours.
 
 create or replace function payout.newest_facts()
 returns table (

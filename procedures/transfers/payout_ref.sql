@@ -1,8 +1,7 @@
 -- payout_ref: the business identity of one transfer.
 --
--- A hash, so that it is short and shows nobody's name, over texts that carry
--- their lengths, so that no two identities are written alike. Never a serial:
--- a promoted standby hands out serials again.
+-- A hash, so that it is short and shows no name, over texts that carry their lengths, so that no
+-- two identities are written alike. Never a serial: a promoted standby hands out serials again.
 
 create or replace function payout.payout_ref(
     p_settlement_id text, p_payee_id text, p_source_transaction text

@@ -1,8 +1,8 @@
 -- place_hold: stop sending for the engine, a currency, a payee or a settlement.
 --
--- Safe to repeat: what is on hold stays on hold, once.
--- Locks: the hold that is there already, so that it is not released before the caller
--- commits who relies on it; one that was released meanwhile is placed anew.
+-- Safe to repeat: a subject that is on hold stays on hold, once.
+-- Locks: the hold that is there already, so that it is not released before the caller that
+-- relies on it commits; one that was released meanwhile is placed anew.
 
 create or replace function payout.place_hold(p_scope text, p_subject text, p_reason text)
 returns bigint

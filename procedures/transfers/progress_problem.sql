@@ -1,7 +1,7 @@
 -- progress_problem: the rule that a row of transfer_states breaks.
 --
--- Called by: the triggers that refuse such a row, and the doctor, who finds those that
--- were written while the triggers were off.
+-- Called by: the triggers that refuse such a row, and the doctor, which finds rows that were
+-- written while the triggers were off.
 
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text

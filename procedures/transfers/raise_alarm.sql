@@ -1,7 +1,7 @@
--- raise_alarm: call a person, and stop what must not go on meanwhile.
+-- raise_alarm: notify operators, and stop sending meanwhile.
 --
 -- Called by: record_outcomes, for each judgement that is an alarm.
--- An alarm freezes the settlement; a refused key holds the engine.
+-- An alarm holds the settlement; a refused Stripe key holds the engine.
 
 create or replace function payout.raise_alarm(
     p_outcome payout.outcome, p_judgement payout.judgement
@@ -47,5 +47,5 @@ begin
 end
 $$;
 comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
-    'Calls a person, records a discrepancy, holds the settlement or the engine; '
-    'returns the reason.';
+    'Notifies operators, records a discrepancy, holds the settlement or the engine; returns the '
+    'reason.';

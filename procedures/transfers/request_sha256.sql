@@ -1,7 +1,7 @@
 -- request_sha256: the digest of a frozen request.
 --
--- Of the text in the encoding of the database, backslashes doubled for the cast only. The
--- trigger that writes digests has the same expression: a call would cost more than it.
+-- It is taken of the text in the encoding of the database, backslashes doubled for the cast
+-- only. The trigger that writes digests has the same expression: a call would cost more than it.
 
 create or replace function payout.request_sha256(p_request jsonb)
 returns bytea

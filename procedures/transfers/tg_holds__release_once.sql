@@ -1,6 +1,6 @@
--- tg_holds__release_once: a hold is placed, later released, and otherwise never changed.
+-- tg_holds__release_once: refuse every change of a hold but its first release.
 --
--- Raises: SP104 anything but the first release.
+-- Raises: SP104 any other change.
 
 create or replace function payout.tg_holds__release_once()
 returns trigger
@@ -25,4 +25,4 @@ begin
 end
 $$;
 comment on function payout.tg_holds__release_once() is
-    'Trigger: the only change of a hold is its first release (SP104).';
+    'Trigger: a hold is released once and does not change otherwise (SP104).';

@@ -1,6 +1,7 @@
 -- tg_ledger_entries__check_movement: the rules of a row of ledger_entries.
 --
--- The movements that exist, by kind: PL/pgSQL prepares only what it comes to.
+-- The movements stand in branches by kind: PL/pgSQL prepares only the expressions that it
+-- reaches.
 -- Raises: 23514 with the name of the first rule that is broken.
 
 create or replace function payout.tg_ledger_entries__check_movement()

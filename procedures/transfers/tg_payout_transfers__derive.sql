@@ -1,8 +1,8 @@
--- tg_payout_transfers__derive: what of a transfer follows from the rest of it.
+-- tg_payout_transfers__derive: fill in the columns of a transfer that follow from the others.
 --
--- Its identity, the parameters of POST /v1/transfers and their digest. An insert may leave
--- them out, or give of the request only what is to go into its metadata; what it does give
--- must be so. Nothing volatile is in the request: a retry must repeat it to the letter.
+-- These are its identity, the parameters of POST /v1/transfers and their digest. An insert may
+-- leave them out, or give only additional metadata in the request; given values must agree with
+-- the derived ones. Nothing volatile is in the request: a retry must repeat it to the letter.
 -- Stripe sets transfer_group itself when source_transaction is given: it is left out then.
 -- jsonb_object takes texts only, and costs a fraction of jsonb_build_object.
 -- Raises: 23514 with the name of the first rule that is broken.
@@ -62,5 +62,5 @@ begin
 end
 $$;
 comment on function payout.tg_payout_transfers__derive() is
-    'Trigger: fills in payout_ref, request and its digest, or refuses those that are not so, an '
+    'Trigger: fills in payout_ref, request and its digest, or refuses given values that differ, an '
     'amount that is not above 0 and a destination that is no account (23514).';

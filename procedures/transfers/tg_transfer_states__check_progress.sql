@@ -1,12 +1,10 @@
--- tg_transfer_states__check_progress: attempts and keys only ever count up.
+-- tg_transfer_states__check_progress: let attempts and keys only count up.
 --
--- A row is never handed to another transfer. A claim, and nothing else, counts
--- one attempt up. A new key comes only with the move
--- failed -> scheduled, takes the next number, and must have its reason in
--- key_generations. An old key is never sent again because its number never
--- comes back, and neither the time of its first send nor that a send ended
--- unknown is ever forgotten. A paid row does not change at all.
--- No WHEN clauses: Postgres reads their text anew for each statement.
+-- A row never goes to another transfer. A claim, and nothing else, counts one attempt up. A new
+-- key comes only with the move failed -> scheduled, takes the next number, and must have its
+-- reason in key_generations. An old key is never sent again because its number never comes back;
+-- the time of its first send, and that a send ended unknown, are never forgotten. A paid row
+-- does not change at all. No WHEN clauses: Postgres reads their text anew for each statement.
 -- Raises: SP103 the change would go back; 23514 the name of a rule that is broken.
 
 create or replace function payout.tg_transfer_states__check_progress()
@@ -44,7 +42,7 @@ begin
     elsif new.generation = old.generation and old.has_unknown_send and not new.has_unknown_send then
         v_problem := 'a send whose outcome is unknown stays so under its key';
     elsif old.state = 'paid' then
-        v_problem := 'what is paid is paid';
+        v_problem := 'a paid transfer does not change';
     end if;
 
     if v_problem is not null then

@@ -1,6 +1,6 @@
--- tg_transfer_states__check_start: a transfer starts as scheduled, with its first key.
+-- tg_transfer_states__check_start: let a transfer start only as scheduled, with its first key.
 --
--- What a replica role copies may have come further; the rules of the row hold for it too.
+-- Rows that a replica role copies may have come further; the rules of the row hold for them too.
 -- Raises: SP103 another start; 23514 the name of a rule that is broken.
 
 create or replace function payout.tg_transfer_states__check_start()
@@ -12,7 +12,7 @@ as $$
 declare
     v_broken text;
 begin
-    -- All that a settlement writes.
+    -- The only row that a settlement writes.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
         and new.first_sent_at is null and new.next_attempt_at is not null
         and new.lease_until is null and new.next_lookup_at is null

@@ -1,8 +1,8 @@
--- tg_transfer_states__check_transition: a transfer moves only along payout.state_edges.
+-- tg_transfer_states__check_transition: let a transfer move only along payout.state_edges.
 --
--- It fires whoever runs the update, so a hand-typed UPDATE in psql is held to
--- the same rule as the worker. No column list on the trigger: `update of state`
--- would miss a state set by another before-trigger.
+-- It fires for every update, so that one typed into psql is held to the same rule as the worker.
+-- No column list on the trigger: `update of state` would miss a state set by another
+-- before-trigger.
 -- Raises: SP201 no such move.
 
 create or replace function payout.tg_transfer_states__check_transition()

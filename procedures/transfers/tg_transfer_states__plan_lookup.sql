@@ -1,7 +1,7 @@
--- tg_transfer_states__plan_lookup: whatever is parked is looked up at Stripe at once.
+-- tg_transfer_states__plan_lookup: plan the first look-up of a transfer that becomes parked.
 --
--- One place for all who park: a report, an expired lease or key, an alarm. While
--- it stays parked the time is moved, or taken away, by who judges the look-up.
+-- It serves every way to be parked: a report, an expired lease or key, an alarm. While the
+-- transfer stays parked, the functions that judge the look-up move the time or clear it.
 
 create or replace function payout.tg_transfer_states__plan_lookup()
 returns trigger

@@ -1,4 +1,4 @@
--- transfer_facts: a transfer of ours, in the words in which a sighting says the same.
+-- transfer_facts: one of our transfers in the terms of a listed transfer, to compare the two.
 
 create or replace function payout.transfer_facts(
     p_transfer payout.payout_transfers, p_is_livemode boolean
@@ -19,4 +19,4 @@ begin
 end
 $$;
 comment on function payout.transfer_facts(payout.payout_transfers, boolean) is
-    'What these books say of a transfer, to be laid beside what Stripe says.';
+    'Reference, settlement, amount, currency, destination and mode of a transfer by these books.';

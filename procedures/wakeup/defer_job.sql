@@ -1,8 +1,8 @@
--- defer_job: ring for a payout job, by queue jobs that any worker may fetch.
+-- defer_job: write wake-up jobs of a payout job, which any worker may fetch, to the queue.
 --
--- procrastinate's functions name their tables bare, hence its schema in the path
--- of the functions here that write to the queue. Neither lock nor queueing lock:
--- a duplicate would abort the settlement. Without a queue the sweep will ring.
+-- procrastinate's functions name their tables bare, hence its schema in the path of the
+-- functions that write to the queue. Neither lock nor queueing lock: a duplicate would abort the
+-- settlement. Without a queue, the sweep writes them once there is one.
 
 create or replace function payout.defer_job(p_payout_job_id bigint, p_times integer)
 returns bigint[]

@@ -1,8 +1,7 @@
--- forget_pending_wakeup: from now on no bell is waiting; whoever settles next rings again.
+-- forget_pending_wakeup: forget the waiting wake-up job; the next settlement queues another.
 --
--- Called by: claim_transfers, before it looks for what is due. A settlement that
--- let the waiting bell serve and commits after that look is found by the pump's
--- second look or by the sweep.
+-- Called by: claim_transfers, before it looks for due transfers. A settlement that relied on the
+-- waiting job and commits after that look is found by the pump's second look or by the sweep.
 
 create or replace function payout.forget_pending_wakeup()
 returns void
@@ -20,5 +19,4 @@ begin
 end
 $$;
 comment on function payout.forget_pending_wakeup() is
-    'Forgets which bell waits (payout.waiting_wakeup, payout.seen_wakeup); not undone by a '
-    'rollback.';
+    'Resets payout.waiting_wakeup and payout.seen_wakeup; not undone by a rollback.';

@@ -1,7 +1,7 @@
--- has_queue: whether there is a queue to ring.
+-- has_queue: test whether wake-up jobs can be queued.
 --
--- The queue is only a doorbell: without it, or without rights on it, money is
--- settled and paid all the same, as soon as a sweep or a worker looks.
+-- The engine needs no queue: without it, or without rights on it, money is settled and paid all
+-- the same, as soon as a sweep or a worker looks.
 
 create or replace function payout.has_queue()
 returns boolean

@@ -1,9 +1,9 @@
--- pending_wakeup: the bell that was rung last, if everybody can see it waiting in the queue.
+-- pending_wakeup: the wake-up job that was queued last, if it still waits in the queue.
 --
--- Neither one that was rolled back or is not committed yet, nor one that somebody has
--- fetched. Once seen it counts as waiting until a claim hears it: no further look.
--- One of this very transaction serves it, but is not there for others yet: its event
--- has the time at which this transaction began.
+-- A job that was rolled back, is not committed yet or was fetched by a worker does not count.
+-- Once seen, a job counts as waiting until a claim forgets it: no further look. A job of this
+-- very transaction serves it, but other sessions do not see it yet: its event has the time at
+-- which this transaction began.
 
 create or replace function payout.pending_wakeup()
 returns bigint
@@ -39,5 +39,5 @@ begin
 end
 $$;
 comment on function payout.pending_wakeup() is
-    'The id of the bell that waits in the queue, kept in payout.seen_wakeup if others see it '
-    'too; or null.';
+    'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
+    'it too; or null.';

@@ -1,9 +1,9 @@
--- queue_due_wakeups: ring for what is due and has no bell in the queue.
+-- queue_due_wakeups: queue wake-up jobs for due transfers that have none in the queue.
 --
--- That is what waits to be tried again, what had a pay_after, and what lost its
--- bell with a worker or with the queue. A bell that somebody has fetched is none:
--- its worker either claims soon or is gone. Nothing rings for what is on hold.
--- Locks: progress rows, skipping those that somebody else has locked.
+-- Such transfers wait to be tried again, had a pay_after, or lost their job with a worker or
+-- with the queue. A job that a worker has fetched does not count: the worker either claims soon
+-- or is gone. Transfers on hold get none.
+-- Locks: progress rows, skipping those that another session has locked.
 
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
@@ -23,7 +23,7 @@ begin
         return 0;
     end if;
     perform payout.remove_lost_wakeups();
-    -- The bell that was seen may be lost as well: whoever settles next looks again.
+    -- The job that was seen may be lost as well: the next settlement looks again.
     perform setval('payout.seen_wakeup', 1, false);
     select * into strict v_settings from payout.engine_settings;
 
@@ -63,4 +63,4 @@ begin
 end
 $$;
 comment on function payout.queue_due_wakeups(timestamptz, integer) is
-    'Rings for up to p_limit due transfers without a bell in the queue; returns the bells rung.';
+    'Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs.';

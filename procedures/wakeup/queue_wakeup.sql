@@ -1,8 +1,8 @@
--- queue_wakeup: ring for the transfers of a job that is being scheduled.
+-- queue_wakeup: queue wake-up jobs for a payout job that is being scheduled.
 --
--- A bell that waits in the queue already is enough for few transfers: whoever
--- answers it claims whatever is due. More of them ring once for every so many.
--- Nothing rings before pay_after: the queue's fetch would walk past it each time.
+-- A job that waits in the queue already is enough for few transfers: the worker that fetches it
+-- claims all that is due. More transfers get one job for each transfers_per_wakeup of them. None
+-- is queued before pay_after: the queue's fetch would walk past it each time.
 
 create or replace function payout.queue_wakeup(
     p_payout_job_id bigint, p_transfers integer, p_pay_after timestamptz
@@ -42,5 +42,5 @@ begin
 end
 $$;
 comment on function payout.queue_wakeup(bigint, integer, timestamptz) is
-    'Rings for a new payout job, once for each transfers_per_wakeup (of engine_settings) '
-    'transfers, or lets a bell serve that waits already; none before pay_after. Returns the bells.';
+    'Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or '
+    'relies on one that waits already; none before pay_after. Returns the ids.';

@@ -1,8 +1,8 @@
--- remove_lost_wakeups: remove bells that a worker fetched and never finished.
+-- remove_lost_wakeups: remove wake-up jobs that a worker fetched and never finished.
 --
--- procrastinate leaves such a job `doing` for ever when its worker died or its
--- finish was lost. A bell is answered within seconds, so after two minutes it
--- is lost; what it rang for has long been rung for again. Failed ones stay a day.
+-- procrastinate leaves such a job `doing` for ever when its worker died or its finish was lost.
+-- A worker answers a job within seconds, so after two minutes it is lost, and the sweep has
+-- queued another. Failed ones stay a day.
 
 create or replace function payout.remove_lost_wakeups()
 returns integer
@@ -11,7 +11,7 @@ volatile
 set search_path = pg_catalog, procrastinate, pg_temp
 as $$
 declare
-    v_cleared integer;
+    v_removed integer;
 begin
     if not payout.has_queue() then
         return 0;
@@ -30,8 +30,8 @@ begin
             end
         for update skip locked
     );
-    get diagnostics v_cleared = row_count;
-    return v_cleared;
+    get diagnostics v_removed = row_count;
+    return v_removed;
 end
 $$;
 comment on function payout.remove_lost_wakeups() is

@@ -1,7 +1,7 @@
--- remove_served_wakeups: take bells out of the queue whose transfers were just claimed.
+-- remove_served_wakeups: remove the wake-up jobs of transfers that were just claimed.
 --
--- Called by: claim_transfers, in its transaction. The claiming worker goes on
--- until nothing is due, so that no wake-up is lost; if it dies, the sweep rings.
+-- Called by: claim_transfers, in its transaction. The claiming worker goes on until nothing is
+-- due, so that no wake-up is lost; if it dies, the sweep queues another job.
 
 create or replace function payout.remove_served_wakeups(p_wakeup_ids bigint[])
 returns integer
@@ -10,7 +10,7 @@ volatile
 set search_path = pg_catalog, procrastinate, pg_temp
 as $$
 declare
-    v_answered integer;
+    v_removed integer;
 begin
     if p_wakeup_ids is null or not payout.has_queue() then
         return 0;
@@ -24,9 +24,9 @@ begin
             and b.task_name = 'payout.execute'
         for update skip locked
     );
-    get diagnostics v_answered = row_count;
-    return v_answered;
+    get diagnostics v_removed = row_count;
+    return v_removed;
 end
 $$;
 comment on function payout.remove_served_wakeups(bigint[]) is
-    'Deletes the queue jobs of these ids that no worker has fetched yet; returns how many.';
+    'Deletes the queue jobs of these ids that no worker has fetched yet; returns their number.';

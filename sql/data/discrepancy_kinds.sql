@@ -2,17 +2,17 @@
 
 insert into payout.discrepancy_kinds (kind, advice) values
     ('missing_at_stripe',
-        'Look the id up at Stripe. If it is not there nobody was paid: find out who reported '
-        'it, and settle it anew under another settlement.'),
+        'Look the id up at Stripe. If it is not there the payee was not paid: find out which '
+        'worker reported it, and settle it anew under another settlement.'),
     ('differs_at_stripe',
-        'Look both up. What Stripe has is what was paid: correct the difference with another '
-        'settlement, or reverse it at Stripe.'),
+        'Look both up. The amount at Stripe is the one that was paid: correct the difference '
+        'with another settlement, or reverse it at Stripe.'),
     ('reversals_contradict_transfer',
         'Look the transfer and its reversals up at Stripe. They do not belong to it as it was '
         'paid, so none of them was booked.'),
     ('transfer_without_payout_ref',
-        'Somebody, or other software, paid past the engine. If it pays a settlement, hold '
-        'that settlement before it is sent; then resolve this with the reason.'),
+        'It was paid past the engine, by hand or by other software. If it pays a settlement, '
+        'hold that settlement before it is sent; then resolve this with the reason.'),
     ('unknown_transfer_at_stripe',
         'This database does not know it: was it restored? Record its settlement again, '
         'unchanged: the transfer becomes paid and is not sent. If it will never be recorded, '

@@ -7,7 +7,7 @@ insert into payout.seal_marks (table_name) values
     ('key_generations'), ('ledger_entries'), ('payout_transfers'), ('transfer_observations')
 on conflict do nothing;
 
--- With a transfer this may be a copy already, and only a person knows.
+-- With a transfer this may be a copy already, and only an operator knows.
 insert into payout.adoptions (
     system_identifier, timeline_id, database_oid, table_oid, is_installation, reason)
 select i.system_identifier, i.timeline_id, i.database_oid, i.table_oid, true, 'installed'

@@ -6,7 +6,7 @@ insert into payout.states (state, is_final, whose_turn, meaning) values
     ('retry_wait', false, 'engine', 'Surely not executed; sent again when due, same key.'),
     ('unknown', false, 'engine', 'Perhaps executed; sent again when due, same key only.'),
     ('parked', false, 'operator', 'The engine must not go on by itself; the reason says why.'),
-    ('failed', false, 'operator', 'Stripe declined; the payee''s account here has the money.'),
+    ('failed', false, 'operator', 'Stripe declined; the books owe the payee again.'),
     ('paid', true, 'nobody', 'Stripe holds exactly this transfer.'),
     ('cancelled', true, 'nobody', 'Withdrawn before Stripe was ever asked.')
 on conflict do nothing;
@@ -26,7 +26,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('in_flight', 'failed', 'a decline saved under the key, no other attempt open'),
     ('in_flight', 'retry_wait', 'surely not executed'),
     ('in_flight', 'unknown', 'no certain answer, or the lease ran out'),
-    ('in_flight', 'parked', 'a person must look, or the attempts are used up'),
+    ('in_flight', 'parked', 'an operator must look, or the attempts are used up'),
     ('parked', 'paid', 'a late success, or found at Stripe'),
     ('parked', 'failed', 'proved absent at Stripe'),
     ('failed', 'scheduled', 'a new key, by rule K')

@@ -24,23 +24,23 @@ values
     (40, 'lease_expired', null, null, null, null, null, null, null,
         'unknown', false, false, '0', '1 s', '1 s',
         'worker_did_not_report',
-        'A worker died or lost its way. Stripe may have paid; the engine asks again with the '
-        'same key.'),
+        'A worker died or lost its connection. Stripe may have paid; the engine asks again with '
+        'the same key.'),
     (50, 'key_expired', null, null, null, null, null, null, null,
         'park', false, true, '0', '1 s', '1 s',
         'key_too_old_to_send',
-        'Stripe forgets keys after 24 hours. The engine looks for it in Stripe''s list and '
-        'goes on by what it finds.'),
+        'Stripe forgets keys after 24 hours. The engine looks the transfer up in Stripe''s list '
+        'and goes on by the result.'),
     (60, 'looked_up', null, null, null, null, null, null, null,
         'park', false, true, '0', '1 s', '15 min',
         'absence_awaits_approval',
-        'Stripe''s list does not have it, twice. Look there too, then '
+        'Two scans of Stripe''s list did not find it. Look there too, then '
         'payout_api.approve_absence(id, reason): a new key follows.'),
     (61, 'looked_up', null, null, null, null, null, null, null,
         'absent', false, false, '0', '1 s', '15 min',
         'absent_at_stripe',
-        'Stripe''s list did not have it, twice, long after the last send. A new key is opened '
-        'by itself.'),
+        'Two scans of Stripe''s list, long after the last send, did not find it. A new key is '
+        'opened by itself.'),
     (100, 'response', null, null, null, 'api_key_expired', null, null, null,
         'pause', false, true, '0', '1 min', '1 min',
         'stripe_key_refused',

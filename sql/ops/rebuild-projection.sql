@@ -2,10 +2,11 @@
 --
 -- psql "$DATABASE_URL" --single-transaction -v ON_ERROR_STOP=1 -f sql/ops/rebuild-projection.sql
 --
--- For a superuser, with the workers stopped; whoever comes meanwhile waits for it. What
--- payout_api.verify_projection() finds is gone afterwards, except for money: that says the books
--- and the facts disagree, and a person must look. Doorbells are lost, the sweep rings again; a
--- date that was moved by hand is the one that was decided first.
+-- For a superuser, with the workers stopped; a session that comes meanwhile waits for it. The
+-- differences that payout_api.verify_projection() shows are gone afterwards, except for money:
+-- those say that the books and the facts disagree, and an operator must look. Wake-up jobs are
+-- forgotten and the sweep queues them again; a date that was moved by hand is the one that was
+-- decided first.
 
 lock table payout.transfer_states in access exclusive mode;
 

@@ -1,4 +1,4 @@
--- identity: the engine's numbers, and where this database is the true one.
+-- identity: the engine's settings, and the identity under which this database was adopted.
 --
 --   engine_settings (one row)  lease, windows, bounds, the Stripe account that pays
 --   adoptions                  each time the database was adopted; the newest row counts
@@ -38,33 +38,34 @@ create table payout.engine_settings (
     constraint absence_limit_is_an_amount check (absence_limit_minor >= 0)
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
-comment on column payout.engine_settings.lease_for is 'How long a claim holds a transfer.';
+comment on column payout.engine_settings.lease_for is
+    'The time for which a claim holds a transfer.';
 comment on column payout.engine_settings.http_deadline_for is
     'Total time for one call to Stripe; a send begins no later than the lease minus this.';
 comment on column payout.engine_settings.send_window_for is
-    'How long after its first use a key may be sent; Stripe forgets keys after 24 hours.';
+    'The time after its first use for which a key may be sent; Stripe forgets keys after 24 hours.';
 comment on column payout.engine_settings.attempt_drain_for is
-    'How long after its lease an attempt that nobody reported on still counts as open.';
+    'The time after its lease for which an attempt without a report still counts as open.';
 comment on column payout.engine_settings.max_tries is
-    'Counted tries under one key before a person is asked.';
+    'Counted tries under one key before the transfer is parked.';
 comment on column payout.engine_settings.max_generations is 'Keys that one transfer may ever use.';
 comment on column payout.engine_settings.largest_claim is
     'Most transfers that one claim hands out.';
 comment on column payout.engine_settings.transfers_per_wakeup is
-    'One queue job rings for this many transfers, so that several workers share a settlement.';
+    'The number of transfers for one wake-up job, so that several workers share a settlement.';
 comment on column payout.engine_settings.queue_wakeup_again_after is
-    'A transfer due for longer than this without a bell in the queue is rung for again.';
+    'A transfer that is due for longer than this without a waiting wake-up job gets another.';
 comment on column payout.engine_settings.is_livemode is
     'The Stripe mode that answers must have; null: not fixed yet.';
 comment on column payout.engine_settings.stripe_account_id is
     'The Stripe account that pays; null until the first claim names one, together with its mode.';
 comment on column payout.engine_settings.indeterminate_for is
-    'How long after an attempt without a definite answer Stripe may still carry it out.';
+    'The time after an attempt without a definite answer for which Stripe may still carry it out.';
 comment on column payout.engine_settings.scans_apart_for is
-    'How far apart two scans of Stripe''s list must be that prove a transfer absent.';
+    'The shortest time between two scans of Stripe''s list that prove a transfer absent.';
 comment on column payout.engine_settings.absence_limit_minor is
     'Transfers above this amount, in minor units of any currency, get a new key after such a proof '
-    'only when a person approves.';
+    'only when an operator approves.';
 
 create trigger _500_refuse_delete before delete on payout.engine_settings
     for each row execute function payout.tg__refuse_change();
@@ -98,8 +99,9 @@ create table payout.adoptions (
     constraint reason_is_given check (length(btrim(reason)) > 0)
 );
 comment on table payout.adoptions is
-    'Where this database was adopted as the true one; the newest row counts. Claims are refused '
-    'anywhere else. A row without a place closes the gate until somebody opens it again.';
+    'The identities under which this database was adopted; the newest row counts. Claims are '
+    'refused under any other identity. A row without an identity stops claims until the database '
+    'is adopted again.';
 comment on column payout.adoptions.system_identifier is
     'pg_control_system(): another one is another cluster, so the data was restored into it.';
 comment on column payout.adoptions.timeline_id is
@@ -111,7 +113,7 @@ comment on column payout.adoptions.table_oid is
 comment on column payout.adoptions.is_installation is
     'Recorded by the migration, in a database without transfers: older ones were loaded later.';
 comment on column payout.adoptions.reconcile_run_id is
-    'The finished run of reconcile_runs that the opening relied on; null: none.';
+    'The finished run of reconcile_runs that the adoption relied on; null: none.';
 comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';

@@ -26,7 +26,7 @@ comment on column payout.ledger_entries.amount_minor is
     'In minor units of currency, always positive.';
 comment on column payout.ledger_entries.kind is
     'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the '
-    'payee''s account here; reversal: Stripe took it back.';
+    'payee''s account in these books; reversal: Stripe took it back.';
 comment on column payout.ledger_entries.stripe_reversal_id is
     'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
 

@@ -1,9 +1,9 @@
 -- lists: the reference tables, whose rows stand in sql/data/.
 --
---   currencies          how Stripe counts each currency
+--   currencies          the minor units of each currency, as Stripe counts them
 --   states ◀── state_edges          the states of a transfer, and the only moves between them
 --   ledger_accounts     the chart of accounts
---   stripe_error_rules  how each answer that is no success is treated
+--   stripe_error_rules  the reaction to each answer that is no success
 --   discrepancy_kinds   the next step for each kind of discrepancy
 
 create table payout.currencies (
@@ -23,7 +23,7 @@ comment on column payout.currencies.minor_digits is
 comment on column payout.currencies.amount_step is
     'An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.';
 comment on column payout.currencies.largest_amount_minor is
-    'The most that one transfer may carry, in minor units.';
+    'The largest amount that one transfer may carry, in minor units.';
 
 create trigger _500_refuse_change before update or delete on payout.currencies
     for each row execute function payout.tg__refuse_change();
@@ -46,7 +46,8 @@ create table payout.states (
 );
 comment on table payout.states is 'The states of a transfer, each with its meaning.';
 comment on column payout.states.is_final is 'True when no move leads out of the state.';
-comment on column payout.states.whose_turn is 'Who acts next while a transfer stands here.';
+comment on column payout.states.whose_turn is
+    'The party that acts next while a transfer is in this state.';
 
 create trigger _500_refuse_change before update or delete on payout.states
     for each row execute function payout.tg__refuse_change();
@@ -70,7 +71,7 @@ create table payout.state_edges (
     constraint edge_leads_elsewhere check (from_state <> to_state)
 );
 comment on table payout.state_edges is
-    'The only moves a transfer may make; a guard on transfer_states holds everybody to them.';
+    'The only moves a transfer may make; a guard on transfer_states refuses every other one.';
 
 create trigger _500_refuse_change before update or delete on payout.state_edges
     for each row execute function payout.tg__refuse_change();
@@ -136,23 +137,23 @@ create table payout.stripe_error_rules (
         wait_at_least >= '0' and wait_base > '0' and wait_cap >= wait_base)
 );
 comment on table payout.stripe_error_rules is
-    'What an answer that is no success means, as data: the first rule in order of its id that fits '
-    'counts; a null column fits everything (stripe/FACTS.md, section 6).';
+    'The meaning of an answer that is no success, as data: the first rule in order of its id that '
+    'fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
 comment on column payout.stripe_error_rules.is_saved is
     'Stripe answers the same to every later request with this key.';
 comment on column payout.stripe_error_rules.should_retry is 'Stripe-Should-Retry; null fits any.';
 comment on column payout.stripe_error_rules.is_rate_limited is
-    'Whether Stripe-Rate-Limited-Reason came with the answer; null fits both.';
+    'True: fits an answer with Stripe-Rate-Limited-Reason; false: without; null: fits both.';
 comment on column payout.stripe_error_rules.wait_at_least is
-    'Floor of the wait before the next step.';
+    'The shortest wait before the next step.';
 comment on column payout.stripe_error_rules.advice is
-    'What a person can do, shown beside the reason.';
+    'The next step for an operator, shown beside the reason.';
 comment on column payout.stripe_error_rules.reaction is
     'retry: surely not executed, same key; decline: saved under the key, money back to the payee; '
     'decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline '
-    'only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person, '
-    'or a look at Stripe''s list; pause: hold the whole engine, costs no try; absent: proved by '
-    'rule Q, money back to the payee and a new key.';
+    'only if nothing else was ever sent under the key; unknown: perhaps executed, same key, and '
+    'the doubt stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
+    'whole engine, costs no try; absent: proved by rule Q, money back to the payee and a new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();
@@ -169,7 +170,7 @@ create table payout.discrepancy_kinds (
 comment on table payout.discrepancy_kinds is
     'The kinds of discrepancy that a comparison can find. Alarms are discrepancies too; their kind '
     'is the reason of the alarm.';
-comment on column payout.discrepancy_kinds.advice is 'The next step for a person.';
+comment on column payout.discrepancy_kinds.advice is 'The next step for an operator.';
 
 create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
     for each statement execute function payout.tg__refuse_change();

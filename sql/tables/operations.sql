@@ -1,8 +1,8 @@
--- operations: people and the engine: actions, holds and discrepancies.
+-- operations: acts of operators and of the engine, holds and discrepancies.
 --
---   operator_actions   each act of a person, with the reason
---   holds              the engine, a currency, a payee or a settlement
---   discrepancies ──▶ payout_transfers   where Stripe and the books disagree
+--   operator_actions   each act of an operator, with the reason
+--   holds              a stop on the engine, a currency, a payee or a settlement
+--   discrepancies ──▶ payout_transfers   disagreements between Stripe and the books
 
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
@@ -16,7 +16,7 @@ create table payout.operator_actions (
     constraint reason_is_given check (length(btrim(reason)) > 0)
 );
 comment on table payout.operator_actions is
-    'Who told the engine what, and why; also what the engine stopped by itself.';
+    'Each act of an operator with its reason; also each stop that the engine made by itself.';
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();
@@ -47,7 +47,7 @@ create table payout.holds (
         and (released_at is null) = (release_reason is null))
 );
 comment on table payout.holds is
-    'What is not to be sent for now: nothing at all, a currency, a payee or a settlement.';
+    'Stops on sending: for the engine, a currency, a payee or a settlement, until released.';
 
 create unique index holds_scope_subject_open_key
     on payout.holds (scope, subject) nulls not distinct where released_at is null;
@@ -95,14 +95,15 @@ create table payout.discrepancies (
         resolved_by_run_id is null or (is_compared and resolved_at is not null))
 );
 comment on table payout.discrepancies is
-    'Where Stripe and these books disagree: what each side says and what to do. Never deleted.';
+    'Disagreements between Stripe and these books: both sides, and the next step. Never deleted.';
 comment on column payout.discrepancies.is_compared is
-    'Found by comparing with Stripe, so that a later comparison may find it again, or no longer.';
+    'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
+    'longer.';
 comment on column payout.discrepancies.found_by_run_id is
     'The reconcile run that found it first; null: found in another way.';
 comment on column payout.discrepancies.last_found_by_run_id is 'The last run that found it.';
 comment on column payout.discrepancies.resolved_by_run_id is
-    'The run that saw the transfer and found nothing wrong; then it may be found anew.';
+    'The run that saw the transfer and no difference any more; then it may be found anew.';
 
 create index discrepancies_open_idx on payout.discrepancies (found_at) where resolved_at is null;
 create index discrepancies_open_payout_transfer_id_idx

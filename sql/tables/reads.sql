@@ -4,7 +4,7 @@
 --                        reconcile_runs   ◀── reconcile_pages          all transfers
 --                                             event_pages              events about reversals
 --   listed_transfers     transfers that Stripe had and the books did not call paid
---   reversed_transfers   transfers of ours of which Stripe has taken something back
+--   reversed_transfers   transfers of ours that Stripe has reversed in full or in part
 
 create table payout.transfer_lookups (
     lookup_id bigint not null generated always as identity,
@@ -17,11 +17,11 @@ create table payout.transfer_lookups (
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id)
 );
 comment on table payout.transfer_lookups is
-    'Every look at Stripe''s list of transfers for one whose outcome is unknown. Insert-only; what '
-    'came of it is an observation.';
+    'Every look at Stripe''s list of transfers for one whose outcome is unknown. Insert-only; the '
+    'result is an observation.';
 comment on column payout.transfer_lookups.queries is
     'The parameters of GET /v1/transfers, one object a query; together they list all there can be.';
-comment on column payout.transfer_lookups.begun_at is 'Before anything was asked of Stripe.';
+comment on column payout.transfer_lookups.begun_at is 'A time before the first request to Stripe.';
 
 create index transfer_lookups_payout_transfer_id_idx
     on payout.transfer_lookups (payout_transfer_id);
@@ -56,7 +56,7 @@ comment on table payout.transfer_lookup_pages is
     'The pages of Stripe''s list that a look-up read, and which of their transfers match. '
     'Insert-only.';
 comment on column payout.transfer_lookup_pages.query_number is
-    'Which of transfer_lookups.queries, from 0.';
+    'The index of the query in transfer_lookups.queries, from 0.';
 comment on column payout.transfer_lookup_pages.starting_after is
     'The id that the page was asked for after; null: the first page.';
 comment on column payout.transfer_lookup_pages.last_id is
@@ -107,12 +107,13 @@ comment on column payout.reconcile_runs.created_until is 'And before this time.'
 comment on column payout.reconcile_runs.next_cursor is
     'Stripe transfer id after which the next page starts; null: from the newest.';
 comment on column payout.reconcile_runs.system_identifier is
-    'With the next three: where the run was made, as in payout.adoptions.';
-comment on column payout.reconcile_runs.worker is 'Who began it; others may have gone on with it.';
+    'With the next three: the identity of the database that began it, as in payout.adoptions.';
+comment on column payout.reconcile_runs.worker is
+    'The worker that began it; others may have gone on with it.';
 comment on column payout.reconcile_runs.transfers_expected is
-    'Transfers that were reported paid here within the window, when the run began.';
+    'Transfers that the books had as paid within the window, when the run began.';
 comment on column payout.reconcile_runs.abandoned_at is
-    'Given up: it was made in another place, or before the gate was closed.';
+    'The time at which it was given up: it was made under another identity or Stripe account.';
 comment on column payout.reconcile_runs.adoption_id is
     'The newest of payout.adoptions when the run was begun; null: there was none.';
 
@@ -145,12 +146,12 @@ create table payout.reconcile_pages (
         last_id is not null or (page_number = 1 and stripe_transfer_ids = '{}' and not has_more))
 );
 comment on table payout.reconcile_pages is
-    'A page of Stripe''s list that a run has taken: what it said is in findings and sightings, '
-    'here are the ids that it named.';
+    'A page of Stripe''s list that a run has taken, with the ids that it named; its contents are '
+    'in discrepancies and listed_transfers.';
 comment on column payout.reconcile_pages.starting_after is
     'The last id of the page before; null: the first page.';
-comment on column payout.reconcile_pages.received_at is 'When a worker reported it.';
-comment on column payout.reconcile_pages.last_id is 'After which the next page starts.';
+comment on column payout.reconcile_pages.received_at is 'The time at which a worker reported it.';
+comment on column payout.reconcile_pages.last_id is 'The id after which the next page starts.';
 
 create trigger _500_refuse_change before update or delete on payout.reconcile_pages
     for each row execute function payout.tg__refuse_change();
@@ -181,18 +182,20 @@ comment on table payout.listed_transfers is
     'Transfers that Stripe had when these books did not say that it had paid by them. A transfer '
     'with such a payout_ref is never sent: it becomes paid, or an alarm.';
 comment on column payout.listed_transfers.payout_ref is
-    'Whose it is: by its transfer_group, else by its metadata.';
+    'The transfer that it belongs to: by its transfer_group, else by its metadata.';
 comment on column payout.listed_transfers.named_payout_ref is
     'payout_ref in its metadata, by which a success is judged.';
 comment on column payout.listed_transfers.amount_minor is
     'With the next columns: as Stripe listed it; null: not to be read.';
 comment on column payout.listed_transfers.amount_reversed_minor is
-    'What had been taken back of it when it was seen first.';
+    'The part of it that was reversed when it was seen first, in minor units.';
 comment on column payout.listed_transfers.named_settlement is 'settlement_id in its metadata.';
-comment on column payout.listed_transfers.created_at is 'When Stripe made it, by Stripe''s clock.';
+comment on column payout.listed_transfers.created_at is
+    'The time at which Stripe made it, by Stripe''s clock.';
 comment on column payout.listed_transfers.reconcile_run_id is
     'The run that saw it first; null: an event did.';
-comment on column payout.listed_transfers.seen_at is 'When that run saw it, by our clock.';
+comment on column payout.listed_transfers.seen_at is
+    'The time at which that run saw it, by our clock.';
 
 create index listed_transfers_payout_ref_idx on payout.listed_transfers (payout_ref);
 
@@ -215,12 +218,14 @@ create table payout.reversed_transfers (
     constraint amount_is_positive check (amount_reversed_minor > 0)
 );
 comment on table payout.reversed_transfers is
-    'Transfers of ours of which Stripe has taken something back, and whether the books have it.';
+    'Transfers of ours that Stripe has reversed in full or in part, with the next look-up of their '
+    'reversals until the books have them.';
 comment on column payout.reversed_transfers.amount_reversed_minor is
-    'The most that was seen taken back, in minor units of the transfer''s currency.';
+    'The most that was seen reversed, in minor units of the transfer''s currency.';
 comment on column payout.reversed_transfers.next_lookup_at is
-    'When its reversals are to be read; null: they are booked, or a person must look.';
-comment on column payout.reversed_transfers.noted_at is 'When a reversal of it was seen first.';
+    'The time to read its reversals; null: they are booked, or an operator must look.';
+comment on column payout.reversed_transfers.noted_at is
+    'The time at which a reversal of it was seen first.';
 
 create index reversed_transfers_next_lookup_at_idx
     on payout.reversed_transfers (next_lookup_at) where next_lookup_at is not null;
@@ -252,12 +257,12 @@ create table payout.event_pages (
         last_id is not null or (events_seen = 0 and not has_more))
 );
 comment on table payout.event_pages is
-    'A page of Stripe''s events about reversed transfers that was taken. What was read to its last '
-    'page says where the next query begins.';
+    'A page of Stripe''s events about reversed transfers that was taken. A query that was read to '
+    'its last page gives the beginning of the next one.';
 comment on column payout.event_pages.query is 'The parameters of GET /v1/events that it answers.';
 comment on column payout.event_pages.created_until is
     'The query names events from before this time, by Stripe''s clock.';
-comment on column payout.event_pages.received_at is 'When a worker reported it.';
+comment on column payout.event_pages.received_at is 'The time at which a worker reported it.';
 
 create index event_pages_created_until_idx
     on payout.event_pages (created_until) where not has_more;

@@ -1,6 +1,6 @@
 -- seals: one hash chain over the tables that hold facts.
 --
---   seal_marks (a table each)  up to which id a table can be sealed next
+--   seal_marks (a table each)  the id up to which a table can be sealed next
 --   seals ◀── seal_subtotals   a range of ids with its digests; of the ledger, sums per account
 
 create table payout.seals (
@@ -28,12 +28,13 @@ create table payout.seals (
 comment on table payout.seals is
     'One chain over all sealed tables: each seal closes the next range of ids of one table and '
     'covers the hash of the seal before it. Insert-only.';
-comment on column payout.seals.seal_id is 'Place in the chain, without gaps.';
+comment on column payout.seals.seal_id is 'Number in the chain, without gaps.';
 comment on column payout.seals.seal_version is
-    'Which columns the digests cover: version 1 those of payout.sealed_rows_v1.';
+    'The version of the columns that the digests cover: 1 those of payout.sealed_rows_v1.';
 comment on column payout.seals.first_id is
-    'Where the range begins: right after the former range of this table, gaps included.';
-comment on column payout.seals.last_id is 'Where it ends; no row up to here could still come.';
+    'The first id of the range: right after the former range of this table, gaps included.';
+comment on column payout.seals.last_id is
+    'The last id of the range; no row up to it could still come.';
 comment on column payout.seals.row_ids is 'The ids in the range that had a row.';
 comment on column payout.seals.row_digests is
     'The first 8 bytes of the digest of each of these rows, in order: they tell which row changed.';
@@ -42,7 +43,7 @@ comment on column payout.seals.rows_sha256 is
 comment on column payout.seals.rows_from is 'The earliest time of a row in the range.';
 comment on column payout.seals.rows_until is
     'The latest time of a row of this table up to the end of the range.';
-comment on column payout.seals.sealed_at is 'When the range was closed.';
+comment on column payout.seals.sealed_at is 'The time at which the range was closed.';
 comment on column payout.seals.seal_sha256 is
     'SHA-256 of the former seal''s hash and the other columns of this one.';
 
@@ -70,7 +71,8 @@ comment on column payout.seal_marks.marked_id is
     'The newest id when the mark was set; null: no row.';
 comment on column payout.seal_marks.marked_xid is
     'Transactions from this id on began later; null: there is no mark yet.';
-comment on column payout.seal_marks.marked_at is 'When the mark was set; sealing waits a minute.';
+comment on column payout.seal_marks.marked_at is
+    'The time at which the mark was set; sealing waits a minute.';
 
 create trigger _500_refuse_delete before delete on payout.seal_marks
     for each row execute function payout.tg__refuse_change();
@@ -92,8 +94,8 @@ create table payout.seal_subtotals (
     constraint seal_subtotals_seal_id_fkey foreign key (seal_id) references payout.seals (seal_id)
 );
 comment on table payout.seal_subtotals is
-    'For each seal of ledger_entries the accounts that its range moved, with all that was booked '
-    'on them up to its end. Insert-only.';
+    'For each seal of ledger_entries the accounts that its range moved, with the sums of all that '
+    'was booked on them up to its end. Insert-only.';
 comment on column payout.seal_subtotals.debit_minor is
     'Sum of all debits up to the end of the seal, in minor units of currency.';
 comment on column payout.seal_subtotals.credit_minor is

@@ -1,4 +1,4 @@
--- settlements: the application's side. Frozen once a settlement is complete.
+-- settlements: the application's side, frozen once a settlement is complete.
 --
 --   payees ◀── payee_accounts (history: the newest counts)
 --      ▲
@@ -11,7 +11,8 @@ create table payout.payees (
     created_at timestamptz not null default now(),
     constraint payees_pkey primary key (payee_id)
 );
-comment on table payout.payees is 'Who can be owed money. Never changed, never deleted.';
+comment on table payout.payees is
+    'The people and companies that settlements can owe money to. Never changed, never deleted.';
 
 create trigger _500_refuse_change before update or delete on payout.payees
     for each row execute function payout.tg__refuse_change();
@@ -36,8 +37,8 @@ create table payout.payee_accounts (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255)
 );
 comment on table payout.payee_accounts is
-    'Which Stripe account a payee is paid to, as history: the newest row counts for settlements '
-    'completed from then on; transfers already scheduled keep the account they were given.';
+    'The Stripe accounts of payees, as history: the newest row counts for settlements completed '
+    'from then on; transfers already scheduled keep the account they were given.';
 
 create index payee_accounts_payee_id_idx
     on payout.payee_accounts (payee_id, payee_account_id desc) include (stripe_account_id);
@@ -64,12 +65,12 @@ create table payout.settlements (
     constraint settlements_pkey primary key (settlement_id)
 );
 comment on table payout.settlements is
-    'What the marketplace settled with its payees. Editable while pending, frozen once complete; '
-    'completing it schedules its payouts in the same transaction.';
+    'The amounts that the marketplace owes to payees, settled together. Editable while pending, '
+    'frozen once complete; completing one schedules its payouts in the same transaction.';
 comment on column payout.settlements.total_minor is
     'Sum of the lines in minor units of the currency; the commit fails if they differ.';
 comment on column payout.settlements.pay_after is
-    'Nothing is sent before this time; null: at once.';
+    'The time before which nothing is sent; null: sent at once.';
 comment on column payout.settlements.metadata is
     'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
 comment on column payout.settlements.is_scheduled_by_call is
@@ -149,8 +150,9 @@ create table payout.lines_ahead (
     constraint lines_ahead_pkey primary key (settlement_id)
 );
 comment on table payout.lines_ahead is
-    'Settlements whose lines came first, while their transaction runs; empty for everybody else. '
-    'At commit each is checked: the settlement must be of the same transaction or still pending.';
+    'Settlements whose lines came first, while their transaction runs; other transactions see no '
+    'row. At commit each is checked: the settlement must be of the same transaction or still '
+    'pending.';
 
 create trigger _500_refuse_truncate before truncate on payout.lines_ahead
     for each statement execute function payout.tg__refuse_change();

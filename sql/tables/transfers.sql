@@ -4,7 +4,7 @@
 --                                        ▲    ▲    ▲    ▲
 --                                        │    │    │    └─ transfer_states (1:1, it moves)
 --                                        │    │    └────── transfer_attempts      each claim
---                                        │    └─────────── transfer_observations  each thing seen
+--                                        │    └─────────── transfer_observations  each observation
 --                                        └──────────────── key_generations        each further key
 --
 -- Keys between these are unique or derived by one function in one transaction, and no row is ever
@@ -49,15 +49,15 @@ create table payout.payout_transfers (
     constraint payout_transfers_payout_ref_key unique (payout_ref)
 );
 comment on table payout.payout_transfers is
-    'One Stripe transfer that is owed: who, how much, to which account, and the request as it will '
-    'be sent, frozen when the settlement was completed.';
+    'One Stripe transfer that is owed: payee, amount, account, and the request as it will be sent, '
+    'frozen when the settlement was completed.';
 comment on column payout.payout_transfers.amount_minor is
     'Sum of the lines it pays, in minor units of currency.';
 comment on column payout.payout_transfers.payout_ref is
     'Business identity: payout.payout_ref(settlement, payee, source_transaction). '
     'The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
 comment on column payout.payout_transfers.request is
-    'Parameters of POST /v1/transfers, sent exactly as they stand here.';
+    'The parameters of POST /v1/transfers, sent exactly as stored.';
 comment on column payout.payout_transfers.request_sha256 is
     'Digest of request, made by the database.';
 
@@ -95,16 +95,16 @@ create table payout.transfer_states (
     constraint transfer_states_stripe_transfer_id_key unique (stripe_transfer_id)
 ) with (fillfactor = 70);
 comment on table payout.transfer_states is
-    'How far each transfer has come: the one table that changes while money moves. It can be '
+    'The progress of each transfer: the one table that changes while money moves. It can be '
     'rebuilt from attempts, observations and key generations.';
 comment on column payout.transfer_states.generation is
-    'Which idempotency key counts: payout_ref plus this number.';
+    'The number of the idempotency key that counts, which is payout_ref plus this number.';
 comment on column payout.transfer_states.attempt is
     'Number of the newest claim, over all generations; with generation the fence for reports.';
 comment on column payout.transfer_states.lease_until is
-    'Until when the claiming worker alone may talk to Stripe about this transfer.';
+    'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
-    'When the engine acts next by itself; null: it does not.';
+    'The time at which the engine acts next by itself; null: it does not.';
 comment on column payout.transfer_states.first_sent_at is
     'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
 comment on column payout.transfer_states.tries is
@@ -112,12 +112,11 @@ comment on column payout.transfer_states.tries is
 comment on column payout.transfer_states.has_unknown_send is
     'True when some send of this generation may have been executed: then `surely not executed` '
     'about a later one settles nothing.';
-comment on column payout.transfer_states.reason is 'Why it stands here, in one short phrase.';
+comment on column payout.transfer_states.reason is 'The reason for its state, in one short phrase.';
 comment on column payout.transfer_states.wakeup_id is
-    'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be '
-    'emptied at any time.';
+    'The wake-up job that was queued for it. No foreign key: the queue may be emptied at any time.';
 comment on column payout.transfer_states.next_lookup_at is
-    'When a parked transfer is looked for at Stripe next; null: it is not parked.';
+    'The time of the next look-up of a parked transfer at Stripe; null: it is not parked.';
 
 create index transfer_states_next_attempt_at_idx
     on payout.transfer_states (next_attempt_at) where next_attempt_at is not null;
@@ -176,7 +175,7 @@ create table payout.transfer_attempts (
 comment on table payout.transfer_attempts is
     'Every claim, committed before anything is sent under it.';
 comment on column payout.transfer_attempts.lease_until is
-    'Until when this claim held the transfer, unless it was reported before.';
+    'The time until which this claim held the transfer, unless it was reported before.';
 comment on column payout.transfer_attempts.worker is 'The name the claiming process gave itself.';
 
 create trigger _500_refuse_change before update or delete on payout.transfer_attempts
@@ -220,20 +219,21 @@ create table payout.transfer_observations (
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
 comment on table payout.transfer_observations is
-    'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
+    'Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.';
 comment on column payout.transfer_observations.signal is
-    'What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a '
-    'key that expired.';
+    'The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a '
+    'lease or a key that expired, a look-up.';
 comment on column payout.transfer_observations.verdict is
-    'ok: it counted; already: known before; stale: too late to count; alarm: a person must look.';
+    'ok: it counted; already: known before; stale: too late to count; alarm: an operator must '
+    'look.';
 comment on column payout.transfer_observations.moved_to is 'The state it led to; null: no move.';
-comment on column payout.transfer_observations.facts is 'The rest of what the worker reported.';
+comment on column payout.transfer_observations.facts is 'The other parts of the report.';
 comment on column payout.transfer_observations.is_counted_try is
-    'It counted against engine_settings.max_tries.';
+    'True: it counted against engine_settings.max_tries.';
 comment on column payout.transfer_observations.has_unknown_send is
-    'From here on some send under the key may have been executed.';
+    'True: a send under the key may have been executed from then on.';
 comment on column payout.transfer_observations.next_attempt_at is
-    'When the engine was to act next, as decided then; null: not by itself.';
+    'The time for the next step, as decided then; null: not by itself.';
 
 create index transfer_observations_payout_transfer_id_idx
     on payout.transfer_observations (payout_transfer_id, attempt);
@@ -272,7 +272,7 @@ create table payout.key_generations (
         check (second_evidence_observation_id > evidence_observation_id)
 );
 comment on table payout.key_generations is
-    'Why a second idempotency key was ever allowed for a transfer, and on what evidence (rule K).';
+    'Each further idempotency key of a transfer, with the evidence that allowed it (rule K).';
 comment on column payout.key_generations.key_generation_id is
     'Number in the order in which keys were opened, for seals.';
 comment on column payout.key_generations.evidence_observation_id is

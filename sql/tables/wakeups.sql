@@ -1,6 +1,7 @@
 -- wakeups: the two numbers that spare a settlement a look at the queue.
 --
--- Sequences, because they are read and set outside of transactions. Not called means null.
+-- They are sequences, because they are read and set outside of transactions. Not called means
+-- null.
 
 create sequence payout.waiting_wakeup;
 comment on sequence payout.waiting_wakeup is

@@ -1,4 +1,4 @@
--- discrepancies: where Stripe and the books disagree now, and what a person does about it.
+-- discrepancies: the open disagreements between Stripe and the books, with the next step.
 
 create or replace view payout_api.discrepancies as
 select
@@ -25,6 +25,6 @@ left join payout.holds as h on h.scope = 'settlement'
     and h.released_at is null
 where d.resolved_at is null;
 comment on view payout_api.discrepancies is
-    'One row for each open discrepancy: what these books say (ours) and Stripe (theirs), since '
-    'when, by which reconcile run, and the next step with the calls that end it.';
+    'One row for each open discrepancy: both sides (ours and theirs), its time, its reconcile run, '
+    'and the next step with the calls that end it.';
 grant select on payout_api.discrepancies to payout_operator, payout_auditor;

@@ -1,11 +1,11 @@
--- ledger_balances: what stands on each account, in minor units.
+-- ledger_balances: the balance of each account, in minor units.
 --
--- Read from sub-totals of what is sealed and the entries that came since.
+-- Read from sub-totals of sealed entries and the entries that came since.
 
 create or replace view payout_api.ledger_balances as
 select b.account, b.currency, b.debit_minor, b.credit_minor, b.balance_minor
 from payout_api.balances_as_of('infinity') as b;
 comment on view payout_api.ledger_balances is
-    'Credit minus debit of every account and currency, in minor units. payable:<payee> is what is '
-    'owed and not being sent, in_flight what is being sent, stripe_balance what Stripe has moved.';
+    'Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and '
+    'not being sent, in_flight is being sent, stripe_balance was moved by Stripe.';
 grant select on payout_api.ledger_balances to payout_operator, payout_auditor;

@@ -1,4 +1,4 @@
--- overview: how many transfers and how much money stand in each state.
+-- overview: the transfers and the money in each state.
 
 create or replace view payout_api.overview as
 select

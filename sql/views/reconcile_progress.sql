@@ -1,4 +1,4 @@
--- reconcile_progress: how far each comparison with Stripe has come, the newest first.
+-- reconcile_progress: the progress of each comparison with Stripe, the newest first.
 
 create or replace view payout_api.reconcile_progress as
 select
@@ -26,6 +26,6 @@ left join lateral (
 ) as p on true
 order by r.reconcile_run_id desc;
 comment on view payout_api.reconcile_progress is
-    'One row for each run: what it compares, the pages and transfers seen so far, how many these '
-    'books expected, and how many findings it has.';
+    'One row for each run: its window, the pages and transfers seen so far, the number that these '
+    'books expected, and the number of its discrepancies.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;

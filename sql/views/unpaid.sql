@@ -1,4 +1,4 @@
--- unpaid: every transfer that is not paid, why, and what happens next.
+-- unpaid: every transfer that is not paid, with the reason and the next step.
 
 create or replace view payout_api.unpaid as
 select
@@ -14,7 +14,7 @@ select
     case
         when h.hold_id is not null then 'operator'
         when s.state = 'failed' and s.next_attempt_at is not null then 'engine'
-        -- What is parked is looked for at Stripe; these cannot end without a person.
+        -- Parked transfers are looked up at Stripe; these cannot end without an operator.
         when a.reason is not null then 'operator'
         when s.reason in ('stripe_may_execute_later', 'absence_awaits_approval') then 'operator'
         when s.next_lookup_at is not null then 'engine'
@@ -26,7 +26,7 @@ select
             then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
         when a.reason is not null
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
-                'up there; what is still owed, settle under another settlement.', a.reason)
+                'up there; settle the amount that is still owed under another id.', a.reason)
         else coalesce(r.advice, st.meaning)
     end as advice,
     t.payout_ref,
@@ -69,5 +69,5 @@ left join lateral (
 where s.state <> 'paid';
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
-    'the engine acts next by itself, and what a person can do.';
+    'the engine acts next by itself, and the next step for an operator.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;

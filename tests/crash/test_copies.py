@@ -166,7 +166,7 @@ def test_data_loaded_into_an_installation_that_stood_ready_hands_out_nothing(
     without_lists = (f"--exclude-table=payout.{table}" for table in LISTS)
     path = dump(dsn(), tmp_path / "data.sql", "--data-only", "--schema=payout", *without_lists)
     restore(path, stands_ready, session_replication_role="replica")
-    assert problem_of(stands_ready) == "It has attempts that were not handed out here."
+    assert problem_of(stands_ready) == "It has attempts that another installation handed out."
 
 
 def test_a_standby_hands_out_nothing_before_or_after_it_is_promoted() -> None:

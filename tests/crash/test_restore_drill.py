@@ -96,7 +96,7 @@ def test_after_a_restore_nothing_is_sent_until_the_gate_is_opened(drill: Drill) 
     story, sent = drill.story, len(drill.story.double.sends)
     assert story.states() == {"paid": 10, "scheduled": HALF}
     worker = drill.start_worker()
-    refusal = "nothing is claimed now: no transfer is handed out: this database is not where"
+    refusal = "nothing is claimed now: no transfer is handed out: this database is not the"
     wait_until(lambda: worker.log().count(refusal) > 1, tell=worker.log)
     story.settle(HALF, settlement_id="forgotten")
     story.make_due()

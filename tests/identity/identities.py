@@ -11,7 +11,7 @@ from tests.conftest import Connection
 
 CLAIM: Final = "select * from payout_api.claim_transfers(p_worker => 'worker_1')"
 PARTS: Final = ("system_identifier", "timeline_id", "database_oid", "table_oid")
-CLOSED: Final = "no transfer is handed out: this database is not where it was adopted"
+CLOSED: Final = "no transfer is handed out: this database is not the one that was adopted"
 
 
 def adopted_elsewhere(db: Connection, part: str) -> None:

@@ -41,7 +41,7 @@ def test_the_first_claim_that_names_an_account_fixes_it_and_its_mode(
         (
             "fix_stripe_account",
             "acct_1",
-            "the engine: nobody had named an account before",
+            "the engine: no account was named before",
             {"is_livemode": False},
             login_name("payout_worker"),
         )

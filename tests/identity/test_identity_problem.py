@@ -56,7 +56,7 @@ def test_the_newest_epoch_counts(engine: Engine) -> None:
 
 def test_an_epoch_without_a_place_closes_the_gate(engine: Engine) -> None:
     engine.db.execute("insert into payout.adoptions (reason) values ('somebody wants it so')")
-    assert identity_problem(engine.db) == "The gate was closed: somebody wants it so."
+    assert identity_problem(engine.db) == "Claims were stopped: somebody wants it so."
 
 
 def test_an_installation_opens_its_own_gate_and_only_in_its_own_place(
@@ -98,7 +98,7 @@ def test_attempts_that_were_not_handed_out_here_were_loaded_from_elsewhere(
     engine.settle()
     engine.claim_one()
     install_again(engine.db, "-1 hour")
-    assert identity_problem(engine.db) == "It has attempts that were not handed out here."
+    assert identity_problem(engine.db) == "It has attempts that another installation handed out."
     engine.db.execute("select payout_api.adopt_database('it is the true one now', true)")
     assert identity_problem(engine.db) is None
 
@@ -133,5 +133,5 @@ def test_a_database_that_was_never_adopted_is_closed(engine: Engine) -> None:
         engine.db.execute(f"alter table payout.adoptions disable trigger {trigger}".encode())
     engine.db.execute("truncate payout.adoptions")
     assert identity_problem(engine.db) == (
-        "It was never adopted, and it had transfers when the gate was built."
+        "It was never adopted, and it had transfers when it was installed."
     )

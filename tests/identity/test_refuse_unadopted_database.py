@@ -73,7 +73,7 @@ def test_a_claim_that_waits_for_somebody_who_closes_the_gate_is_refused(
         refused = claim.result()
     assert refused is not None
     assert refused.sqlstate == "SP403"
-    assert refused.diag.message_detail == "The gate was closed: Stripe account changed: moved."
+    assert refused.diag.message_detail == "Claims were stopped: Stripe account changed: moved."
 
 
 def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(

@@ -358,7 +358,7 @@ MUTANTS = [
     *(
         Mutant(
             f"a gate that does not look at the {part}",
-            (Edit(GATE, f"v_here.{part} <> v_adoption.{part}", "false"),),
+            (Edit(GATE, f"v_current.{part} <> v_adoption.{part}", "false"),),
             probes.nothing_is_sent_where_the_database_was_not_adopted,
         )
         for part in PARTS
@@ -403,7 +403,7 @@ MUTANTS = [
         (
             Edit(
                 GATE,
-                "'It was never adopted, and it had transfers when the gate was built.'",
+                "'It was never adopted, and it had transfers when it was installed.'",
                 "null",
             ),
         ),

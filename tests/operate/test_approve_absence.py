@@ -35,7 +35,7 @@ def test_a_large_transfer_waits_for_a_person(engine: Engine, proved: int) -> Non
     assert rows == [
         (
             "operator",
-            "Stripe's list does not have it, twice. Look there too, then "
+            "Two scans of Stripe's list did not find it. Look there too, then "
             "payout_api.approve_absence(id, reason): a new key follows.",
         )
     ]

@@ -51,7 +51,7 @@ def test_a_change_is_written_down_and_closes_the_gate(acted_engine: Engine) -> N
         )
     ]
     assert identity_problem(db) == (
-        "The gate was closed: Stripe account changed: the company was merged."
+        "Claims were stopped: Stripe account changed: the company was merged."
     )
     assert adoptions(db)[-1][0] is False
     refused = refused_claim(acted_engine.worker)

@@ -183,7 +183,7 @@ def test_an_unknown_send_is_not_forgotten_under_its_key(db: Connection, claimed:
 
 def test_a_paid_transfer_does_not_change_at_all(db: Connection, claimed: int) -> None:
     move(db, claimed, "paid")
-    expected = progress_refusal(claimed, "what is paid is paid")
+    expected = progress_refusal(claimed, "a paid transfer does not change")
 
     for changes in (
         {"stripe_transfer_id": "tr_2"},

@@ -197,8 +197,8 @@ def test_execute_tells_why_the_gate_is_closed_and_what_to_do(
     assert cli.main(["execute", "1"]) == 2
     told = capsys.readouterr().err
     assert told.startswith(
-        "payout-engine: no transfer is handed out: this database is not where it was adopted. "
-        "The gate was closed: a test. docs/restore.md: "
+        "payout-engine: no transfer is handed out: this database is not the one that was adopted. "
+        "Claims were stopped: a test. docs/restore.md: "
     )
     assert double.sends == []
 
