@@ -48,7 +48,7 @@ type payout.discrepancy as
     stripe_transfer_id text
     ours jsonb
     theirs jsonb
-    -- Where Stripe and the books disagree about a transfer, before it is a row of discrepancies.
+    -- A disagreement of Stripe and the books about a transfer, before it is a discrepancy's row.
 
 type payout.judgement as
     verdict text
@@ -90,16 +90,16 @@ type payout.outcome as
     lookup_id bigint
     found integer
     first_absence_id bigint
-    -- One thing that was seen of a transfer: an answer to an attempt (an element of the array that report_outcomes takes), a look-up, a lease or a key that ran out.
+    -- One outcome of a transfer: an answer to an attempt (an element of the array that report_outcomes takes), a look-up, a lease or a key that ran out.
 
-table payout.adoptions, owner payout_owner -- Where this database was adopted as the true one; the newest row counts. Claims are refused anywhere else. A row without a place closes the gate until somebody opens it again.
+table payout.adoptions, owner payout_owner -- The identities under which this database was adopted; the newest row counts. Claims are refused under any other identity. A row without an identity stops claims until the database is adopted again.
     adoption_id bigint not null identity
     system_identifier bigint -- pg_control_system(): another one is another cluster, so the data was restored into it.
     timeline_id integer -- Another timeline: a standby was promoted, or the cluster was recovered to a point in time.
     database_oid oid -- Another database: a clone by template, or a dump restored beside the first one.
     table_oid oid -- Of payout.transfer_states; another one: a dump was restored into the same database.
     is_installation boolean not null default false -- Recorded by the migration, in a database without transfers: older ones were loaded later.
-    reconcile_run_id bigint -- The finished run of reconcile_runs that the opening relied on; null: none.
+    reconcile_run_id bigint -- The finished run of reconcile_runs that the adoption relied on; null: none.
     reason text not null
     recorded_by text not null default SESSION_USER
     recorded_at timestamp with time zone not null default now()
@@ -117,7 +117,7 @@ table payout.currencies, owner payout_owner -- The currencies Stripe transfers a
     currency payout.currency_code not null
     minor_digits smallint not null -- Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.
     amount_step integer not null default 1 -- An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.
-    largest_amount_minor bigint not null default 99999999 -- The most that one transfer may carry, in minor units.
+    largest_amount_minor bigint not null default 99999999 -- The largest amount that one transfer may carry, in minor units.
     constraint currencies_pkey PRIMARY KEY (currency)
     constraint amount_step_is_a_power_of_ten CHECK ((amount_step = ANY (ARRAY[1, 10, 100])))
     constraint largest_amount_is_positive CHECK ((largest_amount_minor > 0))
@@ -126,7 +126,7 @@ table payout.currencies, owner payout_owner -- The currencies Stripe transfers a
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.discrepancies, owner payout_owner -- Where Stripe and these books disagree: what each side says and what to do. Never deleted.
+table payout.discrepancies, owner payout_owner -- Disagreements between Stripe and these books: both sides, and the next step. Never deleted.
     discrepancy_id bigint not null identity
     kind text not null
     payout_transfer_id bigint
@@ -138,10 +138,10 @@ table payout.discrepancies, owner payout_owner -- Where Stripe and these books d
     resolved_at timestamp with time zone
     resolved_by text
     resolution text
-    is_compared boolean not null default false -- Found by comparing with Stripe, so that a later comparison may find it again, or no longer.
+    is_compared boolean not null default false -- True: found by comparing with Stripe, so that a later comparison may find it again, or no longer.
     found_by_run_id bigint -- The reconcile run that found it first; null: found in another way.
     last_found_by_run_id bigint -- The last run that found it.
-    resolved_by_run_id bigint -- The run that saw the transfer and found nothing wrong; then it may be found anew.
+    resolved_by_run_id bigint -- The run that saw the transfer and no difference any more; then it may be found anew.
     constraint discrepancies_pkey PRIMARY KEY (discrepancy_id)
     constraint discrepancies_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     constraint compared_names_a_transfer CHECK (((NOT is_compared) OR (stripe_transfer_id IS NOT NULL)))
@@ -158,27 +158,27 @@ table payout.discrepancies, owner payout_owner -- Where Stripe and these books d
 
 table payout.discrepancy_kinds, owner payout_owner -- The kinds of discrepancy that a comparison can find. Alarms are discrepancies too; their kind is the reason of the alarm.
     kind text not null
-    advice text not null -- The next step for a person.
+    advice text not null -- The next step for an operator.
     constraint discrepancy_kinds_pkey PRIMARY KEY (kind)
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.engine_settings, owner payout_owner -- The engine's numbers, in one row.
     is_single_row boolean not null default true
-    lease_for interval not null default '00:00:30'::interval -- How long a claim holds a transfer.
+    lease_for interval not null default '00:00:30'::interval -- The time for which a claim holds a transfer.
     http_deadline_for interval not null default '00:00:20'::interval -- Total time for one call to Stripe; a send begins no later than the lease minus this.
-    send_window_for interval not null default '20:00:00'::interval -- How long after its first use a key may be sent; Stripe forgets keys after 24 hours.
-    attempt_drain_for interval not null default '00:15:00'::interval -- How long after its lease an attempt that nobody reported on still counts as open.
-    max_tries integer not null default 50 -- Counted tries under one key before a person is asked.
+    send_window_for interval not null default '20:00:00'::interval -- The time after its first use for which a key may be sent; Stripe forgets keys after 24 hours.
+    attempt_drain_for interval not null default '00:15:00'::interval -- The time after its lease for which an attempt without a report still counts as open.
+    max_tries integer not null default 50 -- Counted tries under one key before the transfer is parked.
     max_generations integer not null default 30 -- Keys that one transfer may ever use.
     largest_claim integer not null default 1000 -- Most transfers that one claim hands out.
-    transfers_per_wakeup integer not null default 100 -- One queue job rings for this many transfers, so that several workers share a settlement.
-    queue_wakeup_again_after interval not null default '00:00:05'::interval -- A transfer due for longer than this without a bell in the queue is rung for again.
+    transfers_per_wakeup integer not null default 100 -- The number of transfers for one wake-up job, so that several workers share a settlement.
+    queue_wakeup_again_after interval not null default '00:00:05'::interval -- A transfer that is due for longer than this without a waiting wake-up job gets another.
     is_livemode boolean -- The Stripe mode that answers must have; null: not fixed yet.
     stripe_account_id text -- The Stripe account that pays; null until the first claim names one, together with its mode.
-    indeterminate_for interval not null default '24:00:00'::interval -- How long after an attempt without a definite answer Stripe may still carry it out.
-    scans_apart_for interval not null default '01:00:00'::interval -- How far apart two scans of Stripe's list must be that prove a transfer absent.
-    absence_limit_minor bigint not null default 100000 -- Transfers above this amount, in minor units of any currency, get a new key after such a proof only when a person approves.
+    indeterminate_for interval not null default '24:00:00'::interval -- The time after an attempt without a definite answer for which Stripe may still carry it out.
+    scans_apart_for interval not null default '01:00:00'::interval -- The shortest time between two scans of Stripe's list that prove a transfer absent.
+    absence_limit_minor bigint not null default 100000 -- Transfers above this amount, in minor units of any currency, get a new key after such a proof only when an operator approves.
     constraint engine_settings_pkey PRIMARY KEY (is_single_row)
     constraint absence_limit_is_an_amount CHECK ((absence_limit_minor >= 0))
     constraint attempts_drain_after_the_deadline CHECK ((attempt_drain_for >= http_deadline_for))
@@ -194,7 +194,7 @@ table payout.engine_settings, owner payout_owner -- The engine's numbers, in one
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.event_pages, owner payout_owner -- A page of Stripe's events about reversed transfers that was taken. What was read to its last page says where the next query begins.
+table payout.event_pages, owner payout_owner -- A page of Stripe's events about reversed transfers that was taken. A query that was read to its last page gives the beginning of the next one.
     event_page_id bigint not null identity
     query jsonb not null -- The parameters of GET /v1/events that it answers.
     created_until timestamp with time zone not null -- The query names events from before this time, by Stripe's clock.
@@ -202,7 +202,7 @@ table payout.event_pages, owner payout_owner -- A page of Stripe's events about 
     last_id text
     has_more boolean not null
     events_seen integer not null
-    received_at timestamp with time zone not null default now() -- When a worker reported it.
+    received_at timestamp with time zone not null default now() -- The time at which a worker reported it.
     constraint event_pages_pkey PRIMARY KEY (event_page_id)
     constraint event_pages_query_starting_after_key UNIQUE NULLS NOT DISTINCT (query, starting_after)
     constraint only_an_empty_list_has_no_last_id CHECK (((last_id IS NOT NULL) OR ((events_seen = 0) AND (NOT has_more))))
@@ -212,7 +212,7 @@ table payout.event_pages, owner payout_owner -- A page of Stripe's events about 
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.holds, owner payout_owner -- What is not to be sent for now: nothing at all, a currency, a payee or a settlement.
+table payout.holds, owner payout_owner -- Stops on sending: for the engine, a currency, a payee or a settlement, until released.
     hold_id bigint not null identity
     scope text not null
     subject text
@@ -233,7 +233,7 @@ table payout.holds, owner payout_owner -- What is not to be sent for now: nothin
     trigger _500_release_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_holds__release_once(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.key_generations, owner payout_owner -- Why a second idempotency key was ever allowed for a transfer, and on what evidence (rule K).
+table payout.key_generations, owner payout_owner -- Each further idempotency key of a transfer, with the evidence that allowed it (rule K).
     payout_transfer_id bigint not null
     generation integer not null
     reason text not null
@@ -265,7 +265,7 @@ table payout.ledger_accounts, owner payout_owner -- The chart of accounts. `paya
 table payout.ledger_entries, owner payout_owner -- Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.
     ledger_entry_id bigint not null identity
     payout_transfer_id bigint not null
-    kind text not null -- obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee's account here; reversal: Stripe took it back.
+    kind text not null -- obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee's account in these books; reversal: Stripe took it back.
     generation integer not null
     debit_account text not null
     credit_account text not null
@@ -282,7 +282,7 @@ table payout.ledger_entries, owner payout_owner -- Double-entry books: each row 
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.lines_ahead, owner payout_owner -- Settlements whose lines came first, while their transaction runs; empty for everybody else. At commit each is checked: the settlement must be of the same transaction or still pending.
+table payout.lines_ahead, owner payout_owner -- Settlements whose lines came first, while their transaction runs; other transactions see no row. At commit each is checked: the settlement must be of the same transaction or still pending.
     settlement_id payout.external_id not null
     constraint lines_ahead_pkey PRIMARY KEY (settlement_id)
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -291,24 +291,24 @@ table payout.lines_ahead, owner payout_owner -- Settlements whose lines came fir
 
 table payout.listed_transfers, owner payout_owner -- Transfers that Stripe had when these books did not say that it had paid by them. A transfer with such a payout_ref is never sent: it becomes paid, or an alarm.
     stripe_transfer_id text not null
-    payout_ref text not null -- Whose it is: by its transfer_group, else by its metadata.
+    payout_ref text not null -- The transfer that it belongs to: by its transfer_group, else by its metadata.
     amount_minor bigint -- With the next columns: as Stripe listed it; null: not to be read.
-    amount_reversed_minor bigint not null -- What had been taken back of it when it was seen first.
+    amount_reversed_minor bigint not null -- The part of it that was reversed when it was seen first, in minor units.
     currency payout.currency_code
     destination text
     is_livemode boolean
     named_payout_ref text -- payout_ref in its metadata, by which a success is judged.
     named_settlement text -- settlement_id in its metadata.
-    created_at timestamp with time zone not null -- When Stripe made it, by Stripe's clock.
+    created_at timestamp with time zone not null -- The time at which Stripe made it, by Stripe's clock.
     reconcile_run_id bigint -- The run that saw it first; null: an event did.
-    seen_at timestamp with time zone not null -- When that run saw it, by our clock.
+    seen_at timestamp with time zone not null -- The time at which that run saw it, by our clock.
     constraint listed_transfers_pkey PRIMARY KEY (stripe_transfer_id)
     index listed_transfers_payout_ref_idx USING btree (payout_ref)
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.operator_actions, owner payout_owner -- Who told the engine what, and why; also what the engine stopped by itself.
+table payout.operator_actions, owner payout_owner -- Each act of an operator with its reason; also each stop that the engine made by itself.
     operator_action_id bigint not null identity
     action text not null
     subject text
@@ -322,7 +322,7 @@ table payout.operator_actions, owner payout_owner -- Who told the engine what, a
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.payee_accounts, owner payout_owner -- Which Stripe account a payee is paid to, as history: the newest row counts for settlements completed from then on; transfers already scheduled keep the account they were given.
+table payout.payee_accounts, owner payout_owner -- The Stripe accounts of payees, as history: the newest row counts for settlements completed from then on; transfers already scheduled keep the account they were given.
     payee_account_id bigint not null identity
     payee_id payout.external_id not null
     stripe_account_id text not null
@@ -336,7 +336,7 @@ table payout.payee_accounts, owner payout_owner -- Which Stripe account a payee 
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.payees, owner payout_owner -- Who can be owed money. Never changed, never deleted.
+table payout.payees, owner payout_owner -- The people and companies that settlements can owe money to. Never changed, never deleted.
     payee_id payout.external_id not null
     created_at timestamp with time zone not null default now()
     constraint payees_pkey PRIMARY KEY (payee_id)
@@ -354,7 +354,7 @@ table payout.payout_jobs, owner payout_owner -- One row for each completed settl
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is owed: who, how much, to which account, and the request as it will be sent, frozen when the settlement was completed.
+table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is owed: payee, amount, account, and the request as it will be sent, frozen when the settlement was completed.
     payout_transfer_id bigint not null identity
     payout_job_id bigint not null
     settlement_id payout.external_id not null
@@ -364,7 +364,7 @@ table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is
     amount_minor bigint not null -- Sum of the lines it pays, in minor units of currency.
     currency payout.currency_code not null
     payout_ref text not null -- Business identity: payout.payout_ref(settlement, payee, source_transaction). The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.
-    request jsonb not null -- Parameters of POST /v1/transfers, sent exactly as they stand here.
+    request jsonb not null -- The parameters of POST /v1/transfers, sent exactly as stored.
     request_sha256 bytea not null -- Digest of request, made by the database.
     created_at timestamp with time zone not null default CURRENT_TIMESTAMP
     constraint payout_transfers_pkey PRIMARY KEY (payout_transfer_id)
@@ -375,14 +375,14 @@ table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.reconcile_pages, owner payout_owner -- A page of Stripe's list that a run has taken: what it said is in findings and sightings, here are the ids that it named.
+table payout.reconcile_pages, owner payout_owner -- A page of Stripe's list that a run has taken, with the ids that it named; its contents are in discrepancies and listed_transfers.
     reconcile_run_id bigint not null
     page_number integer not null
     starting_after text -- The last id of the page before; null: the first page.
-    last_id text -- After which the next page starts.
+    last_id text -- The id after which the next page starts.
     has_more boolean not null
     stripe_transfer_ids text[] not null
-    received_at timestamp with time zone not null default now() -- When a worker reported it.
+    received_at timestamp with time zone not null default now() -- The time at which a worker reported it.
     constraint reconcile_pages_pkey PRIMARY KEY (reconcile_run_id, page_number)
     constraint reconcile_pages_reconcile_run_id_starting_after_key UNIQUE NULLS NOT DISTINCT (reconcile_run_id, starting_after)
     constraint only_an_empty_list_has_no_last_id CHECK (((last_id IS NOT NULL) OR ((page_number = 1) AND (stripe_transfer_ids = '{}'::text[]) AND (NOT has_more))))
@@ -400,13 +400,13 @@ table payout.reconcile_runs, owner payout_owner -- One comparison of Stripe's li
     next_cursor text -- Stripe transfer id after which the next page starts; null: from the newest.
     transfers_seen bigint not null default 0
     discrepancies_found bigint not null default 0
-    system_identifier bigint default (payout.database_identity()).system_identifier -- With the next three: where the run was made, as in payout.adoptions.
+    system_identifier bigint default (payout.database_identity()).system_identifier -- With the next three: the identity of the database that began it, as in payout.adoptions.
     timeline_id integer default (payout.database_identity()).timeline_id
     database_oid oid default (payout.database_identity()).database_oid
     table_oid oid default (payout.database_identity()).table_oid
-    worker text -- Who began it; others may have gone on with it.
-    transfers_expected bigint not null default 0 -- Transfers that were reported paid here within the window, when the run began.
-    abandoned_at timestamp with time zone -- Given up: it was made in another place, or before the gate was closed.
+    worker text -- The worker that began it; others may have gone on with it.
+    transfers_expected bigint not null default 0 -- Transfers that the books had as paid within the window, when the run began.
+    abandoned_at timestamp with time zone -- The time at which it was given up: it was made under another identity or Stripe account.
     adoption_id bigint -- The newest of payout.adoptions when the run was begun; null: there was none.
     constraint reconcile_runs_pkey PRIMARY KEY (reconcile_run_id)
     constraint counts_are_not_negative CHECK (((transfers_seen >= 0) AND (discrepancies_found >= 0)))
@@ -418,11 +418,11 @@ table payout.reconcile_runs, owner payout_owner -- One comparison of Stripe's li
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.reversed_transfers, owner payout_owner -- Transfers of ours of which Stripe has taken something back, and whether the books have it.
+table payout.reversed_transfers, owner payout_owner -- Transfers of ours that Stripe has reversed in full or in part, with the next look-up of their reversals until the books have them.
     stripe_transfer_id text not null
-    amount_reversed_minor bigint not null -- The most that was seen taken back, in minor units of the transfer's currency.
-    next_lookup_at timestamp with time zone -- When its reversals are to be read; null: they are booked, or a person must look.
-    noted_at timestamp with time zone not null default now() -- When a reversal of it was seen first.
+    amount_reversed_minor bigint not null -- The most that was seen reversed, in minor units of the transfer's currency.
+    next_lookup_at timestamp with time zone -- The time to read its reversals; null: they are booked, or an operator must look.
+    noted_at timestamp with time zone not null default now() -- The time at which a reversal of it was seen first.
     constraint reversed_transfers_pkey PRIMARY KEY (stripe_transfer_id)
     constraint amount_is_positive CHECK ((amount_reversed_minor > 0))
     index reversed_transfers_next_lookup_at_idx USING btree (next_lookup_at) WHERE (next_lookup_at IS NOT NULL)
@@ -434,13 +434,13 @@ table payout.seal_marks, owner payout_owner -- The tables that are sealed, and f
     table_name text not null
     marked_id bigint -- The newest id when the mark was set; null: no row.
     marked_xid xid8 -- Transactions from this id on began later; null: there is no mark yet.
-    marked_at timestamp with time zone not null default now() -- When the mark was set; sealing waits a minute.
+    marked_at timestamp with time zone not null default now() -- The time at which the mark was set; sealing waits a minute.
     constraint seal_marks_pkey PRIMARY KEY (table_name)
     trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.seal_subtotals, owner payout_owner -- For each seal of ledger_entries the accounts that its range moved, with all that was booked on them up to its end. Insert-only.
+table payout.seal_subtotals, owner payout_owner -- For each seal of ledger_entries the accounts that its range moved, with the sums of all that was booked on them up to its end. Insert-only.
     account text not null
     currency payout.currency_code not null
     seal_id bigint not null
@@ -454,17 +454,17 @@ table payout.seal_subtotals, owner payout_owner -- For each seal of ledger_entri
     rights: select to payout_auditor; select to payout_operator
 
 table payout.seals, owner payout_owner -- One chain over all sealed tables: each seal closes the next range of ids of one table and covers the hash of the seal before it. Insert-only.
-    seal_id bigint not null -- Place in the chain, without gaps.
-    seal_version integer not null -- Which columns the digests cover: version 1 those of payout.sealed_rows_v1.
+    seal_id bigint not null -- Number in the chain, without gaps.
+    seal_version integer not null -- The version of the columns that the digests cover: 1 those of payout.sealed_rows_v1.
     table_name text not null
-    first_id bigint not null -- Where the range begins: right after the former range of this table, gaps included.
-    last_id bigint not null -- Where it ends; no row up to here could still come.
+    first_id bigint not null -- The first id of the range: right after the former range of this table, gaps included.
+    last_id bigint not null -- The last id of the range; no row up to it could still come.
     row_ids int8multirange not null -- The ids in the range that had a row.
     row_digests bytea not null -- The first 8 bytes of the digest of each of these rows, in order: they tell which row changed.
     rows_sha256 bytea not null -- SHA-256 of the whole digests of these rows, in order: it tells that none changed.
     rows_from timestamp with time zone -- The earliest time of a row in the range.
     rows_until timestamp with time zone -- The latest time of a row of this table up to the end of the range.
-    sealed_at timestamp with time zone not null -- When the range was closed.
+    sealed_at timestamp with time zone not null -- The time at which the range was closed.
     seal_sha256 bytea not null -- SHA-256 of the former seal's hash and the other columns of this one.
     constraint seals_pkey PRIMARY KEY (seal_id)
     constraint seals_table_name_last_id_key UNIQUE (table_name, last_id)
@@ -493,12 +493,12 @@ table payout.settlement_lines, owner payout_owner -- The parts of a settlement. 
     rights: insert (settlement_id, line_id, payee_id, amount_minor, source_transaction) to payout_app
     rights: update (payee_id, amount_minor, source_transaction) to payout_app
 
-table payout.settlements, owner payout_owner -- What the marketplace settled with its payees. Editable while pending, frozen once complete; completing it schedules its payouts in the same transaction.
+table payout.settlements, owner payout_owner -- The amounts that the marketplace owes to payees, settled together. Editable while pending, frozen once complete; completing one schedules its payouts in the same transaction.
     settlement_id payout.external_id not null
     currency payout.currency_code not null
     total_minor payout.positive_minor not null -- Sum of the lines in minor units of the currency; the commit fails if they differ.
     state payout.settlement_state not null default 'pending'::text
-    pay_after payout.moment -- Nothing is sent before this time; null: at once.
+    pay_after payout.moment -- The time before which nothing is sent; null: sent at once.
     metadata payout.metadata not null default '{}'::jsonb -- Text values copied into the metadata of each Stripe transfer, within Stripe's limits.
     created_at timestamp with time zone not null default CURRENT_TIMESTAMP
     is_scheduled_by_call boolean not null default false -- True: complete_settlement wrote the row and made its job; the trigger need not.
@@ -510,7 +510,7 @@ table payout.settlements, owner payout_owner -- What the marketplace settled wit
     rights: insert (settlement_id, currency, total_minor, state, pay_after, metadata) to payout_app
     rights: update (currency, total_minor, state, pay_after, metadata) to payout_app
 
-table payout.state_edges, owner payout_owner -- The only moves a transfer may make; a guard on transfer_states holds everybody to them.
+table payout.state_edges, owner payout_owner -- The only moves a transfer may make; a guard on transfer_states refuses every other one.
     from_state text not null
     to_state text not null
     why text not null
@@ -525,7 +525,7 @@ table payout.state_edges, owner payout_owner -- The only moves a transfer may ma
 table payout.states, owner payout_owner -- The states of a transfer, each with its meaning.
     state text not null
     is_final boolean not null -- True when no move leads out of the state.
-    whose_turn text not null -- Who acts next while a transfer stands here.
+    whose_turn text not null -- The party that acts next while a transfer is in this state.
     meaning text not null
     constraint states_pkey PRIMARY KEY (state)
     constraint turn_is_of_a_known_party CHECK ((whose_turn = ANY (ARRAY['engine'::text, 'stripe'::text, 'operator'::text, 'nobody'::text])))
@@ -533,7 +533,7 @@ table payout.states, owner payout_owner -- The states of a transfer, each with i
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.stripe_error_rules, owner payout_owner -- What an answer that is no success means, as data: the first rule in order of its id that fits counts; a null column fits everything (stripe/FACTS.md, section 6).
+table payout.stripe_error_rules, owner payout_owner -- The meaning of an answer that is no success, as data: the first rule in order of its id that fits counts; a null column fits everything (stripe/FACTS.md, section 6).
     error_rule_id integer not null
     signal text not null
     http_status_from integer
@@ -542,15 +542,15 @@ table payout.stripe_error_rules, owner payout_owner -- What an answer that is no
     error_code text
     is_replayed boolean
     should_retry text -- Stripe-Should-Retry; null fits any.
-    is_rate_limited boolean -- Whether Stripe-Rate-Limited-Reason came with the answer; null fits both.
-    reaction text not null -- retry: surely not executed, same key; decline: saved under the key, money back to the payee; decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person, or a look at Stripe's list; pause: hold the whole engine, costs no try; absent: proved by rule Q, money back to the payee and a new key.
+    is_rate_limited boolean -- True: fits an answer with Stripe-Rate-Limited-Reason; false: without; null: fits both.
+    reaction text not null -- retry: surely not executed, same key; decline: saved under the key, money back to the payee; decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline only if nothing else was ever sent under the key; unknown: perhaps executed, same key, and the doubt stays; park: wait for an operator or a look-up in Stripe's list; pause: hold the whole engine, costs no try; absent: proved by rule Q, money back to the payee and a new key.
     is_saved boolean not null default false -- Stripe answers the same to every later request with this key.
     is_alarm boolean not null default false
-    wait_at_least interval not null default '00:00:00'::interval -- Floor of the wait before the next step.
+    wait_at_least interval not null default '00:00:00'::interval -- The shortest wait before the next step.
     wait_base interval not null default '00:00:01'::interval
     wait_cap interval not null default '00:15:00'::interval
     reason text not null
-    advice text not null -- What a person can do, shown beside the reason.
+    advice text not null -- The next step for an operator, shown beside the reason.
     constraint stripe_error_rules_pkey PRIMARY KEY (error_rule_id)
     constraint only_a_decline_is_saved CHECK (((reaction = ANY (ARRAY['decline'::text, 'decline_until_funded'::text])) = is_saved))
     constraint reaction_is_known CHECK ((reaction = ANY (ARRAY['retry'::text, 'decline'::text, 'decline_until_funded'::text, 'refuse'::text, 'unknown'::text, 'park'::text, 'pause'::text, 'absent'::text])))
@@ -567,7 +567,7 @@ table payout.transfer_attempts, owner payout_owner -- Every claim, committed bef
     attempt integer not null
     worker text not null -- The name the claiming process gave itself.
     claimed_at timestamp with time zone not null
-    lease_until timestamp with time zone not null -- Until when this claim held the transfer, unless it was reported before.
+    lease_until timestamp with time zone not null -- The time until which this claim held the transfer, unless it was reported before.
     constraint transfer_attempts_pkey PRIMARY KEY (payout_transfer_id, attempt)
     constraint transfer_attempts_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     constraint lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
@@ -577,7 +577,7 @@ table payout.transfer_attempts, owner payout_owner -- Every claim, committed bef
 
 table payout.transfer_lookup_pages, owner payout_owner -- The pages of Stripe's list that a look-up read, and which of their transfers match. Insert-only.
     lookup_id bigint not null
-    query_number integer not null -- Which of transfer_lookups.queries, from 0.
+    query_number integer not null -- The index of the query in transfer_lookups.queries, from 0.
     page_number integer not null
     starting_after text -- The id that the page was asked for after; null: the first page.
     last_id text -- The last id on the page, after which the next one starts; null: an empty page.
@@ -592,12 +592,12 @@ table payout.transfer_lookup_pages, owner payout_owner -- The pages of Stripe's 
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.transfer_lookups, owner payout_owner -- Every look at Stripe's list of transfers for one whose outcome is unknown. Insert-only; what came of it is an observation.
+table payout.transfer_lookups, owner payout_owner -- Every look at Stripe's list of transfers for one whose outcome is unknown. Insert-only; the result is an observation.
     lookup_id bigint not null identity
     payout_transfer_id bigint not null
     worker text not null
     queries jsonb not null -- The parameters of GET /v1/transfers, one object a query; together they list all there can be.
-    begun_at timestamp with time zone not null -- Before anything was asked of Stripe.
+    begun_at timestamp with time zone not null -- A time before the first request to Stripe.
     constraint transfer_lookups_pkey PRIMARY KEY (lookup_id)
     constraint transfer_lookups_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     index transfer_lookups_payout_transfer_id_idx USING btree (payout_transfer_id)
@@ -605,13 +605,13 @@ table payout.transfer_lookups, owner payout_owner -- Every look at Stripe's list
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.transfer_observations, owner payout_owner -- Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.
+table payout.transfer_observations, owner payout_owner -- Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.
     observation_id bigint not null identity
     payout_transfer_id bigint not null
     generation integer not null
     attempt integer not null
-    signal text not null -- What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired.
-    verdict text not null -- ok: it counted; already: known before; stale: too late to count; alarm: a person must look.
+    signal text not null -- The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired, a look-up.
+    verdict text not null -- ok: it counted; already: known before; stale: too late to count; alarm: an operator must look.
     moved_to payout.transfer_state -- The state it led to; null: no move.
     reason text
     error_rule_id integer
@@ -621,11 +621,11 @@ table payout.transfer_observations, owner payout_owner -- Everything seen of a t
     is_replayed boolean
     stripe_transfer_id text
     stripe_request_id text
-    facts jsonb not null default '{}'::jsonb -- The rest of what the worker reported.
+    facts jsonb not null default '{}'::jsonb -- The other parts of the report.
     observed_at timestamp with time zone not null default now()
-    is_counted_try boolean not null default false -- It counted against engine_settings.max_tries.
-    has_unknown_send boolean not null default false -- From here on some send under the key may have been executed.
-    next_attempt_at timestamp with time zone -- When the engine was to act next, as decided then; null: not by itself.
+    is_counted_try boolean not null default false -- True: it counted against engine_settings.max_tries.
+    has_unknown_send boolean not null default false -- True: a send under the key may have been executed from then on.
+    next_attempt_at timestamp with time zone -- The time for the next step, as decided then; null: not by itself.
     constraint transfer_observations_pkey PRIMARY KEY (observation_id)
     constraint transfer_observations_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     constraint http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999)))
@@ -636,21 +636,21 @@ table payout.transfer_observations, owner payout_owner -- Everything seen of a t
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.transfer_states, owner payout_owner with {fillfactor=70} -- How far each transfer has come: the one table that changes while money moves. It can be rebuilt from attempts, observations and key generations.
+table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The progress of each transfer: the one table that changes while money moves. It can be rebuilt from attempts, observations and key generations.
     payout_transfer_id bigint not null
     state payout.transfer_state not null default 'scheduled'::text
-    generation integer not null default 1 -- Which idempotency key counts: payout_ref plus this number.
+    generation integer not null default 1 -- The number of the idempotency key that counts, which is payout_ref plus this number.
     attempt integer not null default 0 -- Number of the newest claim, over all generations; with generation the fence for reports.
-    lease_until timestamp with time zone -- Until when the claiming worker alone may talk to Stripe about this transfer.
-    next_attempt_at timestamp with time zone -- When the engine acts next by itself; null: it does not.
+    lease_until timestamp with time zone -- The time until which the claiming worker alone may send this transfer.
+    next_attempt_at timestamp with time zone -- The time at which the engine acts next by itself; null: it does not.
     stripe_transfer_id text
     first_sent_at timestamp with time zone -- First claim under the key of this generation; Stripe forgets the key 24 hours later.
     tries integer not null default 0 -- Claims of this generation that count against engine_settings.max_tries and lengthen the wait.
     has_unknown_send boolean not null default false -- True when some send of this generation may have been executed: then `surely not executed` about a later one settles nothing.
-    reason text -- Why it stands here, in one short phrase.
-    wakeup_id bigint -- The queue job that was deferred to wake a worker for it. No foreign key: the queue may be emptied at any time.
+    reason text -- The reason for its state, in one short phrase.
+    wakeup_id bigint -- The wake-up job that was queued for it. No foreign key: the queue may be emptied at any time.
     changed_at timestamp with time zone not null default CURRENT_TIMESTAMP
-    next_lookup_at timestamp with time zone -- When a parked transfer is looked for at Stripe next; null: it is not parked.
+    next_lookup_at timestamp with time zone -- The time of the next look-up of a parked transfer at Stripe; null: it is not parked.
     constraint transfer_states_pkey PRIMARY KEY (payout_transfer_id)
     constraint transfer_states_stripe_transfer_id_key UNIQUE (stripe_transfer_id)
     index transfer_states_lease_until_idx USING btree (lease_until) WHERE (lease_until IS NOT NULL)
@@ -665,7 +665,7 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- How far
     trigger _511_check_progress BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress(), always
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.discrepancies, owner payout_owner -- One row for each open discrepancy: what these books say (ours) and Stripe (theirs), since when, by which reconcile run, and the next step with the calls that end it.
+view payout_api.discrepancies, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, its reconcile run, and the next step with the calls that end it.
     discrepancy_id bigint
     kind text
     settlement_id text
@@ -685,7 +685,7 @@ view payout_api.error_codes, owner payout_owner -- SP1xx: an invariant was touch
     reaction text
     rights: select to payout_app; select to payout_auditor; select to payout_operator; select to payout_worker
 
-view payout_api.ledger_balances, owner payout_owner -- Credit minus debit of every account and currency, in minor units. payable:<payee> is what is owed and not being sent, in_flight what is being sent, stripe_balance what Stripe has moved.
+view payout_api.ledger_balances, owner payout_owner -- Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved by Stripe.
     account text
     currency payout.currency_code
     debit_minor bigint
@@ -702,7 +702,7 @@ view payout_api.overview, owner payout_owner -- Transfers by state and currency;
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.reconcile_progress, owner payout_owner -- One row for each run: what it compares, the pages and transfers seen so far, how many these books expected, and how many findings it has.
+view payout_api.reconcile_progress, owner payout_owner -- One row for each run: its window, the pages and transfers seen so far, the number that these books expected, and the number of its discrepancies.
     reconcile_run_id bigint
     progress text
     worker text
@@ -726,7 +726,7 @@ view payout_api.trial_balance, owner payout_owner -- Per currency: difference_mi
     open_transfers_minor bigint
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.unpaid, owner payout_owner -- One row for each transfer that is not paid: state, reason, since when, whose turn it is, when the engine acts next by itself, and what a person can do.
+view payout_api.unpaid, owner payout_owner -- One row for each transfer that is not paid: state, reason, since when, whose turn it is, when the engine acts next by itself, and the next step for an operator.
     payout_transfer_id bigint
     settlement_id payout.external_id
     payee_id payout.external_id
@@ -744,173 +744,173 @@ view payout_api.unpaid, owner payout_owner -- One row for each transfer that is 
     attempt integer
     rights: select to payout_auditor; select to payout_operator
 
-function payout.absence_counts_from(p_payout_transfer_id bigint) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3a8856f83233 -- When everything that was ever sent for a transfer is over; null: nobody can know, or it was never sent.
-function payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dc87f5408ce8 -- Stores a page with its matches, unless it is there; refuses one that is not the next.
-function payout.add_reconcile_page(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns payout.reconcile_runs, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e45e53c0b736 -- Takes the next page of a run: findings, adopted transfers, the run's progress.
-function payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) returns payout.seals, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bebbf3c70f9 -- Seals up to p_limit rows of a table that are not sealed yet and not above an id, with the sub-totals of the ledger; returns the seal.
-function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 08caba92f982 -- Adopts a new installation where it is, once it hands out any of these transfers.
+function payout.absence_counts_from(p_payout_transfer_id bigint) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3a8856f83233 -- The time at which everything that was ever sent for a transfer is over; null: it cannot be known, or nothing was sent.
+function payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dc87f5408ce8 -- Skips a page that is stored already; refuses one that is not the next.
+function payout.add_reconcile_page(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns payout.reconcile_runs, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9172d25b1b37 -- Returns the run with its new cursor and counts.
+function payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) returns payout.seals, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bebbf3c70f9 -- Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.
+function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 08caba92f982 -- Records the identity of a new installation, once it hands out any of these transfers.
 function payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers) returns boolean, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 447204559bc7 -- True when object, id, amount, currency, destination, mode and payout_ref are those asked for.
 function payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) returns interval, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 444bad0dac65 -- The rule's floor plus a random part of its base, doubled for each earlier try up to its cap.
-function payout.bind_stripe_account(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 19c9dbcbad15 -- Refuses a caller with another Stripe account or mode than the fixed one; fixes the first.
-function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4e48dfd58ec4 -- Books reversals that are not booked yet, oldest first; returns how many.
+function payout.bind_stripe_account(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8039d34f66cc -- Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).
+function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4e48dfd58ec4 -- Books reversals that are not booked yet, oldest first; returns their number.
 function payout.booked_states() returns TABLE(payout_transfer_id bigint, place text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b2072450502a -- For each transfer the account, amount in minor units and currency that its ledger entries leave it at, reversals aside.
-function payout.check_books() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7ffef91a8e23 -- Part of payout_api.doctor(): books and transfers agree, no secret is stored.
-function payout.check_guards() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 821d169f6a76 -- Part of payout_api.doctor(): triggers, owners and rights are as deployed.
-function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean) returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f7795659b2ae -- Part of payout_api.doctor(): the database is where it was adopted, the key is of its account.
+function payout.check_books() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7ffef91a8e23 -- Part of payout_api.doctor().
+function payout.check_guards() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 821d169f6a76 -- Part of payout_api.doctor().
+function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean) returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c3d10131fe38 -- Part of payout_api.doctor().
 function payout.check_lines_of(p_settlement_ids text[], p_are_new boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d4413776e3a0 -- Refuses changed lines of settlements that have been scheduled (SP102); guards against those that are being completed meanwhile.
-function payout.check_queue() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 216ae19111d5 -- Part of payout_api.doctor(): the queue is installed, rung and answered, nothing is on hold.
-function payout.check_references() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0c267f6d7abe -- Part of payout_api.doctor(): no line, job, transfer, progress row or entry is an orphan.
-function payout.check_rights() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body feb0826d757f -- Part of payout_api.doctor(): rights beyond reading are those that the migrations gave.
-function payout.check_rules() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 88948abec63b -- Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their rows.
-function payout.check_seal(p_seal payout.seals) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 692ff2856d75 -- Findings about one seal: the chain, its rows, its sub-totals.
-function payout.check_seal_chain(p_seal payout.seals) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d4cf3a2bc7b3 -- What is wrong with a seal itself; null when it is as it was made.
-function payout.check_seal_rows(p_seal payout.seals) returns TABLE(row_id bigint, what text), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6ecd0d05c58a -- Rows of a seal's range that were altered, removed or slipped in since; none: all is well.
-function payout.check_seals() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dce58936d453 -- Part of payout_api.doctor(): nothing waits long to be sealed, the newest ranges are intact.
-function payout.check_server() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 329bc029b830 -- Part of payout_api.doctor(): version, durability.
-function payout.check_settlements() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1827791e8b35 -- Part of payout_api.doctor(): no complete settlement is forgotten, and none of its lines.
-function payout.clock() returns timestamp with time zone, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e0f258dd0f13 -- Now, by the database's clock, not frozen per transaction.
-function payout.close_reversal_lookup(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text) returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 953b687bdd2f -- True when all that was seen taken back is booked; decides when its reversals are read again.
-function payout.compare_listed_transfers(p_seen payout.listed_transfers[]) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4eacb349b1c9 -- Findings about listed transfers: other content than paid here, made by somebody else, or unknown here.
+function payout.check_queue() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7db029ece403 -- Part of payout_api.doctor().
+function payout.check_references() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5ce59c84dee8 -- Part of payout_api.doctor().
+function payout.check_rights() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4a39cc172143 -- Part of payout_api.doctor().
+function payout.check_rules() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3cc705ccf9b8 -- Part of payout_api.doctor().
+function payout.check_seal(p_seal payout.seals) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 692ff2856d75 -- One row for each difference: in the chain, in the rows, in the sub-totals.
+function payout.check_seal_chain(p_seal payout.seals) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d4cf3a2bc7b3 -- Names the problem of the seal itself; null: it has none.
+function payout.check_seal_rows(p_seal payout.seals) returns TABLE(row_id bigint, what text), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 30cb131cfd65 -- Rows that were altered, removed or slipped in; none: all is well.
+function payout.check_seals() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dce58936d453 -- Part of payout_api.doctor().
+function payout.check_server() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 054d7fe6c66e -- Part of payout_api.doctor().
+function payout.check_settlements() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 46ce05ce9416 -- Part of payout_api.doctor().
+function payout.clock() returns timestamp with time zone, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e0f258dd0f13 -- Now, by the database's clock, which goes on within a transaction.
+function payout.close_reversal_lookup(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text) returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 617d0bfbd0ca -- True when the books have the whole amount that is known to be reversed.
+function payout.compare_listed_transfers(p_seen payout.listed_transfers[]) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e39196b059e0 -- A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.
 function payout.create_payout_job(p_settlement payout.settlements) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d4b030da86b1 -- Schedules the payouts of a complete settlement whose row this transaction holds; returns the payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308) or has changed meanwhile (SP402).
-function payout.create_single_payout(p_settlement payout.settlements, p_line payout.settlement_lines) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c5e89f6bb069 -- Schedules the payout of a new settlement by its only line; returns the payout_job_id. Refuses what create_payout_job refuses.
-function payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d69c448fc879 -- Writes the transfers of a settlement, their progress rows with their bells, and the books; returns the sum of their amounts, null unless that is what the lines add up to.
-function payout.database_identity(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) returns record, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 34a0b88af1b9 -- This place: system identifier, timeline, oid of the database, oid of payout.transfer_states.
+function payout.create_single_payout(p_settlement payout.settlements, p_line payout.settlement_lines) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 725e545248d9 -- Schedules the payout of a new settlement by its only line; returns the payout_job_id. Its refusals are those of create_payout_job.
+function payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b2ee8cecdd8c -- Writes the transfers of a settlement, their progress rows with their wake-up jobs, and the books; returns the sum of their amounts, null unless the lines add up to it.
+function payout.database_identity(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) returns record, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 34a0b88af1b9 -- System identifier, timeline, oid of the database and oid of payout.transfer_states.
 function payout.defer_job(p_payout_job_id bigint, p_times integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp, rights: none, body 6266c9bad44b -- Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none without procrastinate's schema.
-function payout.events_page_problem(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 14c30ecb9f0a -- Why this is no page of events that is to be taken now, with the cursor expected; null: it is.
-function payout.events_read_until() returns timestamp with time zone, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0f693db8e805 -- The end of the last window of events of which every page was taken.
-function payout.expected_rights() returns TABLE(roles text, privileges text, things text), sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 55da2862f7de -- Part of payout_api.doctor(): the rights that the migrations give.
-function payout.expire_leases(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f9604c470d08 -- Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries are used up. Returns how many.
-function payout.find_missing(p_run payout.reconcile_runs) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 38ef18f4d144 -- Findings at the end of a run: paid here, not in Stripe's list.
-function payout.finish_lookup(p_lookup payout.transfer_lookups, p_state payout.transfer_states) returns TABLE(verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9c6cf51b841a -- Verdict and state after all pages of a look-up: paid, known, an alarm, absent or given up.
-function payout.first_absence(p_lookup payout.transfer_lookups) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 680dcdd03955 -- The observation of the first of two scans by which a look-up that found nothing is proof; null: it is not.
+function payout.events_page_problem(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 14c30ecb9f0a -- Names the problem, with the cursor expected; null: the page is to be taken.
+function payout.events_read_until() returns timestamp with time zone, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0f693db8e805 -- End of the last window of events of which every page was taken, or 30 days ago.
+function payout.expected_rights() returns TABLE(roles text, privileges text, things text), sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 55da2862f7de -- Part of payout_api.doctor().
+function payout.expire_leases(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f9604c470d08 -- Closes up to p_limit leases and returns how many: a transfer is due at once, or parked when its tries are used up.
+function payout.find_missing(p_run payout.reconcile_runs) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 38ef18f4d144 -- Discrepancies at the end of a run, of kind missing_at_stripe.
+function payout.finish_lookup(p_lookup payout.transfer_lookups, p_state payout.transfer_states) returns TABLE(verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9c6cf51b841a -- Returns verdict and state: paid, known, an alarm, absent or given up.
+function payout.first_absence(p_lookup payout.transfer_lookups) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 680dcdd03955 -- Id of the observation of the earlier scan; null: there is no proof yet.
 function payout.fold_facts() returns TABLE(payout_transfer_id bigint, state text, generation integer, attempt integer, lease_until timestamp with time zone, next_attempt_at timestamp with time zone, stripe_transfer_id text, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, reason text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5fe480ba5e8b -- One row for each transfer as transfer_states must say it, folded from attempts, observations, keys and books.
-function payout.forget_pending_wakeup() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2eaa7644ddd1 -- Forgets which bell waits (payout.waiting_wakeup, payout.seen_wakeup); not undone by a rollback.
-function payout.given_rights() returns TABLE(thing text, privilege_type text, grantee oid, owner oid), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f49b1485efbe -- Part of payout_api.doctor(): the rights beyond reading that somebody has.
+function payout.forget_pending_wakeup() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2eaa7644ddd1 -- Resets payout.waiting_wakeup and payout.seen_wakeup; not undone by a rollback.
+function payout.given_rights() returns TABLE(thing text, privilege_type text, grantee oid, owner oid), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f49b1485efbe -- Part of payout_api.doctor().
 function payout.has_queue() returns boolean, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f7665c61eef7 -- True when procrastinate's schema is there and the engine may write to it.
 function payout.held_subjects(p_scope text) returns text[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body de7e3c77e8f8 -- The currencies, payees or settlements with an open hold.
-function payout.id_fits(p_id text) returns boolean, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_app, body 02c002931fd1 -- Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, normal form C.
-function payout.identity_problem() returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9c16a98ec127 -- Says how this place differs from where the database was last adopted; null: it does not.
-function payout.is_definite(p_attempt payout.transfer_attempts) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9cccf721ecdf -- True when what came back was accepted and says that the send had no effect, nor will have.
-function payout.is_explained(p_discrepancy payout.discrepancy) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d101ac5adcf1 -- True when a person, or an adoption, has resolved a discrepancy that says the same.
+function payout.id_fits(p_id text) returns boolean, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_app, body 7a29ee9267f9 -- Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, normal form C.
+function payout.identity_problem() returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ffafff042822 -- Names the difference between the identity of the database and the adopted one, or another reason to refuse claims; null: none.
+function payout.is_definite(p_attempt payout.transfer_attempts) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9cccf721ecdf -- True when an accepted answer says that the send had no effect, nor will have.
+function payout.is_explained(p_discrepancy payout.discrepancy) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d101ac5adcf1 -- True when an equal discrepancy was resolved, and not by a run that found it no longer.
 function payout.is_only_send(p_state payout.transfer_states) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ea3c0c3be0e5 -- True when no attempt but the newest can have had an effect under the current key.
 function payout.judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d86c89656969 -- Judges a look-up that found nothing: evidence only, or proof; then failed with a new key at once, or parked for approval.
 function payout.judge_decline(p_judgement payout.judgement, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ce42a1f42f28 -- Failed, with or without a later key; unknown while another attempt is open; parked in doubt.
 function payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2d3753171dcd -- Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, parked, or as judge_decline says.
-function payout.judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fa2f84eb024d -- Judges a look-up by how many transfers it found: paid or an alarm, as judge_absence says, or an alarm.
+function payout.judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fa2f84eb024d -- Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, several as an alarm.
 function payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6c79557b7dcd -- Verdict, next state and reason for one reported outcome; changes nothing.
-function payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a59b2c00f838 -- Judges a transfer that Stripe made: paid, already known, or an alarm that parks what is open.
-function payout.keep_listed_transfers(p_seen payout.listed_transfers[]) returns SETOF text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 38b144182213 -- Stores sightings that no paid transfer explains; returns those that are to be judged now.
-function payout.list_problem(p_objects jsonb, p_id_pattern text) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 395308376460 -- Why these are no objects with such ids, each once and with the time it was made; null: they are.
-function payout.listed_transfer_outcome(p_listed payout.listed_transfers, p_state payout.transfer_states) returns payout.outcome, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6dd1c05a7832 -- The outcome that a sighting is for a transfer as it stands.
-function payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint) returns TABLE(payout_transfer_id bigint, wakeup_id bigint), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2096dc8e0d2f -- Locks and returns up to p_limit due transfers that are not on hold and whose key is young enough to be sent.
-function payout.lookup_outcome(p_lookup payout.transfer_lookups, p_state payout.transfer_states) returns payout.outcome, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 62783cfa5967 -- The outcome of a complete look-up: how many transfers were found, and which, if it is one.
-function payout.lookup_queries(p_transfer payout.payout_transfers) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 707ad2c46db5 -- The parameters of GET /v1/transfers, one object a query, that together list whatever Stripe has of the transfer.
-function payout.match_error_rule(p_outcome payout.outcome) returns payout.stripe_error_rules, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body eb42b8614ee6 -- The rule that says what an outcome without success means; the last rule of a signal fits all.
-function payout.match_facts(p_transfer jsonb) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 79ee04ff2af2 -- A transfer as Stripe lists it, in the terms of payout.outcome; null is what cannot be read.
-function payout.metadata_problem(p_metadata jsonb) returns text, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 763fd9e0d389 -- Why Stripe would refuse this metadata beside our own three keys; null when it would not.
+function payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a59b2c00f838 -- Paid, already known, or an alarm, which parks a transfer that is open.
+function payout.keep_listed_transfers(p_seen payout.listed_transfers[]) returns SETOF text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a4ea6d5340ab -- Returns the ids of those that are to be judged now.
+function payout.list_problem(p_objects jsonb, p_id_pattern text) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 395308376460 -- Null: each object has an id of that pattern, its own, and the time it was made.
+function payout.listed_transfer_outcome(p_listed payout.listed_transfers, p_state payout.transfer_states) returns payout.outcome, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6dd1c05a7832 -- The outcome that a listed transfer is for the present key of its transfer.
+function payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_limit integer, p_payout_job_id bigint) returns TABLE(payout_transfer_id bigint, wakeup_id bigint), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2096dc8e0d2f -- Returns up to p_limit transfers that are not on hold and whose key is young enough.
+function payout.lookup_outcome(p_lookup payout.transfer_lookups, p_state payout.transfer_states) returns payout.outcome, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 62783cfa5967 -- The number of transfers found, and the facts of the transfer if it is one.
+function payout.lookup_queries(p_transfer payout.payout_transfers) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 707ad2c46db5 -- Parameters of GET /v1/transfers, one object a query.
+function payout.match_error_rule(p_outcome payout.outcome) returns payout.stripe_error_rules, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body eb42b8614ee6 -- The first rule in order of id that fits; the last rule of a signal fits all.
+function payout.match_facts(p_transfer jsonb) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 79ee04ff2af2 -- The fields by their names in payout.outcome; null where one cannot be read.
+function payout.metadata_problem(p_metadata jsonb) returns text, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 763fd9e0d389 -- The rule of Stripe that this metadata breaks beside our own three keys, or null.
 function payout.newest_facts() returns TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, moved_to text, moved_generation integer, moved_attempt integer, next_attempt_at timestamp with time zone, stripe_transfer_id text, reason text, claim_generation integer, claim_attempt integer, lease_until timestamp with time zone, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean, is_released boolean), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 10cfa6e33e48 -- One row for each transfer with the facts that fold_facts makes its progress of; tries and unknown sends are those of the newest key.
-function payout.newest_row_id(p_table_name text) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 38b82ba56567 -- The highest id in a table that is sealed; null: it is empty.
-function payout.note_reversals(p_seen payout.listed_transfers[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cfc9ab72912b -- Has the reversals of transfers looked up where more was taken back than was known; returns of how many.
-function payout.notify_operators(p_reason text, p_subject text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dcdc30d6da7a -- Notifies channel payout_alarms of a reason, and warns with what it is about.
-function payout.other_attempts_drain_at(p_state payout.transfer_states) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fd063ed2871b -- When the last unreported other attempt of the current key counts as over; null: none is open.
-function payout.owed_transfers(p_settlement payout.settlements) returns TABLE(payee_id payout.external_id, source_transaction text, amount_minor bigint, stripe_account_id text), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 47dc47dce408 -- Payee, source, amount in minor units and account of each transfer that a settlement makes.
-function payout.page_problem(p_last_id text, p_had_more boolean, p_starting_after text, p_items jsonb, p_has_more boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f4d7688a3e1a -- Compares a page with the last id of the page before and whether more were to follow (both null: it is the first); null: it is the next one.
-function payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7897ced4e251 -- Parks up to p_limit transfers whose key is older than the send window, or of unknown age. Returns how many.
-function payout.park_listed_transfer(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f8cc9f86aa90 -- Parks those of the transfers that are scheduled, with the observation that says why.
+function payout.newest_row_id(p_table_name text) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 38b82ba56567 -- The highest id; null: the table is empty.
+function payout.note_reversals(p_seen payout.listed_transfers[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0fdb3542a8be -- Plans the read of their reversals; returns the number of transfers.
+function payout.notify_operators(p_reason text, p_subject text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dcdc30d6da7a -- Notifies channel payout_alarms of the reason, and warns with reason and subject.
+function payout.other_attempts_drain_at(p_state payout.transfer_states) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fd063ed2871b -- The time at which the last unreported other attempt of the current key counts as over; null: none is open.
+function payout.owed_transfers(p_settlement payout.settlements) returns TABLE(payee_id payout.external_id, source_transaction text, amount_minor bigint, stripe_account_id text), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ef15fe73e96f -- Payee, source, amount in minor units and account of each transfer that a settlement makes.
+function payout.page_problem(p_last_id text, p_had_more boolean, p_starting_after text, p_items jsonb, p_has_more boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3c3abf8f7caa -- Compares a page with the last id of the page before and with whether more were to follow (both null: there is no page before); null: it is the next one.
+function payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7897ced4e251 -- Parks up to p_limit transfers; returns how many.
+function payout.park_listed_transfer(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f8cc9f86aa90 -- Parks those that are scheduled, each with an observation.
 function payout.payout_ref(p_settlement_id text, p_payee_id text, p_source_transaction text) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 28884a52cb91 -- Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.
-function payout.pending_wakeup() returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 872e19d6c988 -- The id of the bell that waits in the queue, kept in payout.seen_wakeup if others see it too; or null.
+function payout.pending_wakeup() returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 872e19d6c988 -- The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see it too; or null.
 function payout.place_hold(p_scope text, p_subject text, p_reason text) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d36db236988 -- Places a hold unless there is one, notes it in operator_actions, returns its hold_id.
 function payout.progress_problem(p_state payout.transfer_states) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 17e090fd5367 -- The first rule about counters, lease, next steps, Stripe's id and reason that a row breaks, or null.
-function payout.proof_of_absence(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9fb372124456 -- The observations of two scans that found nothing, on which it was given up; null: it was not.
-function payout.queue_due_wakeups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b591d34b2460 -- Rings for up to p_limit due transfers without a bell in the queue; returns the bells rung.
-function payout.queue_wakeup(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a8e7e7a1c8a3 -- Rings for a new payout job, once for each transfers_per_wakeup (of engine_settings) transfers, or lets a bell serve that waits already; none before pay_after. Returns the bells.
-function payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 742e71ad3084 -- Calls a person, records a discrepancy, holds the settlement or the engine; returns the reason.
+function payout.proof_of_absence(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9fb372124456 -- Ids of the two observations; null: it was not proved absent.
+function payout.queue_due_wakeups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 38153bc0ba06 -- Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs.
+function payout.queue_wakeup(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a8e7e7a1c8a3 -- Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or relies on one that waits already; none before pay_after. Returns the ids.
+function payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 742e71ad3084 -- Notifies operators, records a discrepancy, holds the settlement or the engine; returns the reason.
 function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) returns payout.settlement_lines[], plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c7c26e9f3e85 -- The lines of a settlement given as JSON, or an error that names the wrong one (SP309).
-function payout.read_listed_transfers(p_reconcile_run_id bigint, p_transfers jsonb) returns SETOF payout.listed_transfers, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 80e384136b58 -- Transfers as Stripe lists them, one row each; null is what cannot be read.
-function payout.read_outcomes(p_outcomes jsonb) returns payout.outcome[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0d266eadfd76 -- Reported outcomes in the order they came; SP312 when one cannot be read.
-function payout.reconcile_page_problem(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 32cd89f3cbd0 -- Why a page is not the next one of a run, with the cursor that is expected; null: it is.
-function payout.reconcile_query(p_run payout.reconcile_runs) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 447dd66b66e7 -- The parameters of GET /v1/transfers that list what a run compares.
-function payout.record_discrepancies(p_discrepancies payout.discrepancy[], p_reconcile_run_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e012d27ecc6c -- Stores findings as discrepancies, each once; returns how many are open.
-function payout.record_listed_transfers(p_stripe_transfer_ids text[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body aa2a150bf6eb -- Judges stored sightings of transfers that are known here; returns how many were alarms.
-function payout.record_outcomes(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c1ae5fccbcaf -- Stores outcomes with their judgement, moves the transfers, books paid and released money.
+function payout.read_listed_transfers(p_reconcile_run_id bigint, p_transfers jsonb) returns SETOF payout.listed_transfers, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 80e384136b58 -- One row for each transfer; null where a field cannot be read.
+function payout.read_outcomes(p_outcomes jsonb) returns payout.outcome[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2a2be4a96a2d -- Reported outcomes in the order they came; SP312 when one cannot be read.
+function payout.reconcile_page_problem(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1c0a3963a004 -- Names the problem, with the cursor expected; null: it is the next page of the run.
+function payout.reconcile_query(p_run payout.reconcile_runs) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 447dd66b66e7 -- Parameters of GET /v1/transfers.
+function payout.record_discrepancies(p_discrepancies payout.discrepancy[], p_reconcile_run_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ab0f85eaf2c4 -- Stores each discrepancy once; returns how many are open.
+function payout.record_listed_transfers(p_stripe_transfer_ids text[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1345190324eb -- Judges stored listed transfers that are known here; returns the number of alarms.
+function payout.record_outcomes(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a4e55ac467fe -- Stores outcomes with their judgement, moves the transfers, books paid and released money.
 function payout.record_unknown_transfers(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0a79da3c0f5c -- Stores outcomes of unknown transfers as discrepancies and answers alarm for each.
-function payout.refuse_bad_amounts(p_settlement_id text, p_currency text) returns void, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7daddaeb6306 -- Refuses a settlement with a transfer too large (SP304) or off the currency's step (SP306).
+function payout.refuse_bad_amounts(p_settlement_id text, p_currency text) returns void, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7daddaeb6306 -- Refuses a transfer of the settlement that is too large (SP304) or off the currency's step (SP306).
 function payout.refuse_bad_header(p_settlement payout.settlements) returns void, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 520b2e64a27b -- Refuses a settlement for its currency (SP305) or metadata (SP308).
 function payout.refuse_bad_lines(p_lines jsonb) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1b363b52b1d2 -- Refuses lines given as JSON that cannot be read, naming the first (SP309).
 function payout.refuse_bad_payees(p_settlement_id text) returns void, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b57e2b0f64fb -- Refuses a settlement with a payee that is unknown (SP301) or has no Stripe account (SP302).
 function payout.refuse_bad_row(p_table text, p_rule text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 211034f4b32a -- Raises 23514 for a row of the table that breaks the rule.
 function payout.refuse_bad_settlement(p_settlement payout.settlements, p_made_minor bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c406f8e73f12 -- Refuses a settlement that cannot be paid out as it stands (SP301 to SP306, SP308), or of which another sum than its total can (SP402).
-function payout.refuse_bad_total(p_settlement payout.settlements) returns void, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5f079dfba9b8 -- Refuses a settlement whose lines do not add up (SP303), naming the difference.
+function payout.refuse_bad_total(p_settlement payout.settlements) returns void, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5f079dfba9b8 -- Refuses such a settlement (SP303), naming the difference.
 function payout.refuse_late_lines(p_settlement_id text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5b8f82851565 -- Raises SP102 for a line that came too late.
-function payout.refuse_list(p_what text, p_problem text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bdc891574e26 -- Raises SP341 for a page or list of Stripe's that is malformed or not the one expected.
-function payout.refuse_lookup_page(p_lookup_id bigint, p_problem text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 313a4e4b7f71 -- Raises SP340 for a page that is not one the look-up waits for.
-function payout.refuse_other_query(p_what text, p_query jsonb, p_asked jsonb) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body da623e6f9308 -- Raises SP341 for a page of another query than a run or look-up asks.
-function payout.refuse_unadopted_database(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e86fb942cfb7 -- Refuses to go on where the database was not adopted, or for another Stripe account.
-function payout.refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4d27595450b4 -- Refuses to change to a live account while transfers are open that were ever sent, or after anything was done in test mode (SP411).
-function payout.refuse_unsafe_server() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4c82524f99d9 -- Refuses to go on when a commit could be lost (recovery, fsync or synchronous_commit off), or in a transaction that is not read committed.
-function payout.remaining_facts(p_outcome payout.outcome) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 97c04a02ef20 -- What transfer_observations.facts keeps of an outcome; absent parts are left out.
-function payout.remove_lost_wakeups() returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp, rights: none, body 1ad91b02c7c1 -- Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.
-function payout.remove_served_wakeups(p_wakeup_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp, rights: none, body 4a94a7837ee3 -- Deletes the queue jobs of these ids that no worker has fetched yet; returns how many.
-function payout.reopen_failed(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 974076662e16 -- Opens the next key for up to p_limit failed transfers that are due and may have one; returns how many.
+function payout.refuse_list(p_what text, p_problem text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3b391a96781a -- Raises SP341 with a subject and its problem.
+function payout.refuse_lookup_page(p_lookup_id bigint, p_problem text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 313a4e4b7f71 -- Raises SP340 with the number of the look-up and the problem.
+function payout.refuse_other_query(p_what text, p_query jsonb, p_asked jsonb) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b6f80e897de1 -- Raises SP341 unless both queries are the same.
+function payout.refuse_unadopted_database(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fddbb89e762f -- Refuses to go on in a database that is not adopted (SP403), or for another Stripe account (SP404).
+function payout.refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body de51c2321175 -- Refuses a live account while transfers are open that were ever sent, or after anything was done in test mode (SP411).
+function payout.refuse_unsafe_server() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4ca9da6a740c -- Refuses in recovery, with fsync or synchronous_commit off, and outside read committed.
+function payout.remaining_facts(p_outcome payout.outcome) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 97c04a02ef20 -- The JSON for transfer_observations.facts; absent parts are left out.
+function payout.remove_lost_wakeups() returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp, rights: none, body 589d6ec62ce3 -- Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.
+function payout.remove_served_wakeups(p_wakeup_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp, rights: none, body 01ed0c114c27 -- Deletes the queue jobs of these ids that no worker has fetched yet; returns their number.
+function payout.reopen_failed(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 974076662e16 -- Opens the next key for up to p_limit transfers; returns how many.
 function payout.request_sha256(p_request jsonb) returns bytea, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ede6e2a9a77c -- SHA-256 of the JSON text of a request.
-function payout.resolve_compared(p_reconcile_run_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body cbc9948abeb5 -- Resolves open findings about transfers that this run saw and did not find again.
-function payout.resolve_paid(p_stripe_transfer_ids text[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9a7fe5ac594c -- Resolves discrepancies about transfers that are paid here by these sightings now.
-function payout.reversal_list_problem(p_stripe_transfer_id text, p_reversals jsonb) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6efaf002b96f -- Why this is no list of reversals of that transfer; null: it is.
-function payout.reversals_discrepancy(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text, p_reversals jsonb) returns payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e0b979d94eb5 -- The finding that says which reversals do not fit which transfer, and why.
-function payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7dfaf6990c47 -- What contradicts the transfer; null: nothing does.
+function payout.resolve_compared(p_reconcile_run_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body cbc9948abeb5 -- Resolves open discrepancies of transfers that this run listed without finding them again.
+function payout.resolve_paid(p_stripe_transfer_ids text[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fa094703101e -- Resolves the open discrepancies of the transfers that are paid by these ids, except those of several transfers at Stripe.
+function payout.reversal_list_problem(p_stripe_transfer_id text, p_reversals jsonb) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6efaf002b96f -- Null: each object is a reversal of that transfer, with an amount and a currency.
+function payout.reversals_discrepancy(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text, p_reversals jsonb) returns payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e0b979d94eb5 -- Names the transfer, the contradiction, and id, amount and currency of each reversal.
+function payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7dfaf6990c47 -- Null: the reversals fit the transfer and the books.
 function payout.row_sha256(p_columns jsonb) returns bytea, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 379c47f57156 -- SHA-256 of a JSON text in UTF-8.
-function payout.runs_of_this_database() returns SETOF payout.reconcile_runs, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4babb4611db2 -- Runs, finished or going on, that were made here since the gate was last opened or closed, and the one that opened it.
-function payout.saved_decline(p_state payout.transfer_states) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b43700aed051 -- The accepted decline that Stripe saved under the current key; null: there is none.
+function payout.runs_of_this_database() returns SETOF payout.reconcile_runs, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 44e9199e3f1a -- Runs, finished or open, since the database was last adopted or its Stripe account changed, and the run that the adoption rests on.
+function payout.saved_decline(p_state payout.transfer_states) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b43700aed051 -- Id of the accepted decline that Stripe saved; null: there is none.
 function payout.schedule_payout_job(p_settlement_id text) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f98224a0cfa5 -- Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable.
-function payout.seal_sha256(p_seal payout.seals) returns bytea, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a2e95f2c681a -- SHA-256 of the former seal's hash followed by this seal's other columns.
-function payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 023aaf4dfa85 -- Seals a table up to where it was marked, about p_limit rows at most, and marks it anew once it is there; returns the rows sealed.
-function payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) returns TABLE(row_id bigint, row_at timestamp with time zone, row_sha256 bytea), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 08aa6da2a265 -- Up to p_limit rows of a table in a range of ids (inclusive), in their order, with the SHA-256 of what seals of version 1 cover.
+function payout.seal_sha256(p_seal payout.seals) returns bytea, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a2e95f2c681a -- SHA-256 of the former hash, followed by the other columns as a JSON array.
+function payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9a7abeeed207 -- Seals about p_limit rows at most; returns the number of rows.
+function payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) returns TABLE(row_id bigint, row_at timestamp with time zone, row_sha256 bytea), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 08aa6da2a265 -- Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that seals of version 1 cover.
 function payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0cf0ce110603 -- Names the parts that differ, for lines the first one; empty when nothing differs.
-function payout.skip_listed_transfers(p_payout_transfer_ids bigint[]) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 07e028d2db2c -- Adopts what was seen at Stripe and returns the others, which may be sent.
-function payout.start_run(p_worker text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fbfb9ca0195b -- Begins a reconcile run, unless one goes on; gives up one that no longer counts here.
-function payout.stripe_account_label(p_stripe_account_id text, p_is_livemode boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 137b34dbf143 -- Writes a Stripe account and its mode for messages.
-function payout.subtotals_at(p_seal_id bigint) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 48ff78090711 -- Sums of debits and credits of every account, in minor units, up to the end of a seal.
-function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bc84674e0a7 -- Debits and credits, in minor units, of each account that the range of a ledger seal moved, from the first entry to the last of the range.
-function payout.take_events(p_events jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7da167f28076 -- Takes what events show; returns how many transfers were reversed further than was known.
-function payout.take_listed_transfers(p_seen payout.listed_transfers[], p_reconcile_run_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a88e89baad84 -- Compares and adopts; returns how many findings and alarms there are.
+function payout.skip_listed_transfers(p_payout_transfer_ids bigint[]) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 59af44831210 -- Judges those that were listed and returns the others, which may be sent.
+function payout.start_run(p_worker text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7e9c81c2caca -- Starts a run, unless one is open; abandons one that no longer counts for this database.
+function payout.stripe_account_label(p_stripe_account_id text, p_is_livemode boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 137b34dbf143 -- Text such as: acct_1 in live mode.
+function payout.subtotals_at(p_seal_id bigint) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 48ff78090711 -- Debits and credits in minor units, from the first entry to the end of the seal.
+function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bc84674e0a7 -- Debits and credits in minor units, from the first entry to the last of the range.
+function payout.take_events(p_events jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cdc4b7ff30c0 -- Returns the number of transfers of which more is reversed than was known.
+function payout.take_listed_transfers(p_seen payout.listed_transfers[], p_reconcile_run_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7f93655fff5a -- Returns the number of discrepancies and alarms.
 function payout.tg__refuse_change() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4133f241ac42 -- Trigger: refuses update, delete and truncate of an insert-only table (SP101).
-function payout.tg_holds__release_once() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 053a4bf4a8af -- Trigger: the only change of a hold is its first release (SP104).
+function payout.tg_holds__release_once() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 053a4bf4a8af -- Trigger: a hold is released once and does not change otherwise (SP104).
 function payout.tg_ledger_entries__check_movement() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cb67a33cee5d -- Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a reversal (23514).
-function payout.tg_lines_ahead__check_settlement() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b72e6b0a8d9a -- Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102), or is not there (SP310).
-function payout.tg_payout_transfers__derive() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 407483c7d580 -- Trigger: fills in payout_ref, request and its digest, or refuses those that are not so, an amount that is not above 0 and a destination that is no account (23514).
-function payout.tg_settlement_lines__refuse_frozen() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: none, body 51cc5bae0dba -- Trigger: refuses lines of a settlement that has been scheduled (SP102).
-function payout.tg_settlements__refuse_frozen() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 60c9d086ecc1 -- Trigger: refuses changes to a complete settlement, and to lose one that has lines (SP102).
-function payout.tg_settlements__schedule_payout_job() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: none, body 92ef2a32d06e -- Trigger: schedules the payouts of a settlement when it commits as complete.
-function payout.tg_transfer_states__check_progress() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 350c715a134b -- Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row keeps its rules (23514).
-function payout.tg_transfer_states__check_start() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1756031ab7f5 -- Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps the rules of its row (23514).
+function payout.tg_lines_ahead__check_settlement() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 886d8a88b463 -- Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102), or is not there (SP310).
+function payout.tg_payout_transfers__derive() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 407483c7d580 -- Trigger: fills in payout_ref, request and its digest, or refuses given values that differ, an amount that is not above 0 and a destination that is no account (23514).
+function payout.tg_settlement_lines__refuse_frozen() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: none, body 51cc5bae0dba -- Trigger: refuses to add, change or remove lines of a settlement that has been scheduled (SP102).
+function payout.tg_settlements__refuse_frozen() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 60c9d086ecc1 -- Trigger: refuses to change a complete settlement, to rename one, and to delete one that has lines (SP102).
+function payout.tg_settlements__schedule_payout_job() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: none, body 9a1ae618580e -- Trigger: at commit, makes the payout job of a complete settlement.
+function payout.tg_transfer_states__check_progress() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b86df211f0f6 -- Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row keeps its rules (23514).
+function payout.tg_transfer_states__check_start() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 26413b418f79 -- Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps the rules of its row (23514).
 function payout.tg_transfer_states__check_transition() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e67930dd4596 -- Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).
 function payout.tg_transfer_states__plan_lookup() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8de9c442c1d6 -- Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves.
-function payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cdc6ed6d32ad -- What these books say of a transfer, to be laid beside what Stripe says.
-function payout.unjudged_listed_transfers() returns SETOF text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 14fd0507c001 -- Sightings of transfers that are known here, that were never judged.
+function payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cdc6ed6d32ad -- Reference, settlement, amount, currency, destination and mode of a transfer by these books.
+function payout.unjudged_listed_transfers() returns SETOF text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 377d16d386d6 -- Ids of listed transfers that match a transfer here and that no observation names.
 function payout.was_seen_at_stripe(p_payout_transfer_id bigint) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 645b45f408a1 -- True once an observation of the transfer, accepted or not, tells of it at Stripe.
-function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body bd54532fa8c0 -- Adopts the database where it is now, with a reason, once a reconcile run that was begun within the last hour was finished here; p_without_reconcile does without one and is recorded. Safe to repeat.
-function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 9e87aeab8fe7 -- Approves that a transfer above engine_settings.absence_limit_minor gets a new key once the engine has proved it absent at Stripe; returns the number of the noted action.
-function payout_api.balances_as_of(p_at timestamp with time zone) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint, balance_minor bigint), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 8bbe11ba61ec -- Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
-function payout_api.begin_reconcile(p_worker text, p_stripe_account_id text, p_is_livemode boolean) returns TABLE(reconcile_run_id bigint, query jsonb, starting_after text, transfers_seen bigint, transfers_expected bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_worker, body 95ae8a575cc2 -- The run that goes on: parameters of GET /v1/transfers, the id after which its next page starts (null: from the newest), transfers seen so far, and how many these books expect.
-function payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) returns payout.engine_settings, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 86ba044aedc2 -- Fixes another Stripe account or mode, with a reason, and closes the gate until it is opened.
-function payout_api.claim_lookups(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(lookup_id bigint, payout_transfer_id bigint, queries jsonb), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body 82ffbbc32f56 -- Hands out up to p_limit due look-ups, each with the queries of Stripe's list of transfers that answer it, numbered from 0. The Stripe account is that of the worker's key.
-function payout_api.claim_reversal_lookups(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(stripe_transfer_id text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body 848176b75bf1 -- Hands out up to p_limit transfers of which Stripe has taken back more than is booked.
-function payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, request jsonb, lease_seconds double precision, deadline_seconds double precision), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 196ee1cfdf09 -- Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine is on hold. The Stripe account is that of the worker's key. Seconds count from before the call.
+function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 8e4bf21eb6a9 -- Adopts the database under its present identity, with a reason, once a reconcile run that began within the last hour has finished; p_without_reconcile does without one and is recorded. Safe to repeat.
+function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body eb1b5ba7640b -- Approves that a transfer above engine_settings.absence_limit_minor gets a new key once the engine has proved it absent at Stripe; returns the number of the noted action.
+function payout_api.balances_as_of(p_at timestamp with time zone) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint, balance_minor bigint), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 8bdfc68209aa -- Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
+function payout_api.begin_reconcile(p_worker text, p_stripe_account_id text, p_is_livemode boolean) returns TABLE(reconcile_run_id bigint, query jsonb, starting_after text, transfers_seen bigint, transfers_expected bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_worker, body 882c314aefdf -- Returns the open run: parameters of GET /v1/transfers, the id after which its next page starts (null: from the newest), transfers seen so far, and the number that these books expect.
+function payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) returns payout.engine_settings, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 9925b55b12db -- Fixes another Stripe account or mode, with a reason; claims are refused until the database is adopted again.
+function payout_api.claim_lookups(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(lookup_id bigint, payout_transfer_id bigint, queries jsonb), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body 223c6501c357 -- Hands out up to p_limit due look-ups, each with the queries of Stripe's list of transfers that answer it, numbered from 0. The Stripe account is that of the worker's key.
+function payout_api.claim_reversal_lookups(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(stripe_transfer_id text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body 822899eeca59 -- Hands out up to p_limit transfers of which Stripe has reversed more than is booked.
+function payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, request jsonb, lease_seconds double precision, deadline_seconds double precision), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 4f5bb1496f33 -- Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine is on hold. The Stripe account is that of the worker's key. Seconds count from before the call.
 function payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT '{}'::jsonb) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body cb69e77cd36d -- Records a settlement with its lines and schedules its payouts; returns the payout_job_id. Safe to repeat with the same content; amounts are in minor units of the currency.
-function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body bc507b740581 -- Checks server, gate, guards, queue, books and seals; hint says what to do where is_ok is false. The Stripe account is that of the caller's key, if it has one.
+function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body bc507b740581 -- Checks server, identity, guards, rights, queue, books, settlements and seals; hint names the next step where is_ok is false. The Stripe account is that of the caller's key, if it has one.
 function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 5765a2d54043 -- Stops new sends of a scope (engine, currency, payee, settlement) until the hold is released.
-function payout_api.next_events_query(p_stripe_account_id text, p_is_livemode boolean) returns TABLE(query jsonb), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_worker, body b7092c6d4ceb -- Parameters of GET /v1/events for what happened since the events were last read to the end.
-function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 21dbaa43d18d -- The discrepancies that nobody has resolved, by kind: how many, since when, and the next step for the oldest of them.
+function payout_api.next_events_query(p_stripe_account_id text, p_is_livemode boolean) returns TABLE(query jsonb), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_worker, body b7092c6d4ceb -- Parameters of GET /v1/events for the reversals since events were last read to the end.
+function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 21dbaa43d18d -- Unresolved discrepancies by kind: number, time of the oldest, and the next step for it.
 function payout_api.register_payee(p_payee_id text, p_stripe_account_id text DEFAULT NULL::text) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_app; execute to payout_operator, body 05cf68d14159 -- Registers a payee; with an account, records it as the one to pay from now on. Repeatable; transfers already scheduled keep their account.
-function payout_api.release_hold(p_hold_id bigint, p_reason text) returns payout.holds, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body d9cfd4c30d63 -- Releases a hold with a reason; the sweep then rings for what is due. Safe to repeat.
-function payout_api.report_events_page(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) returns TABLE(events_new integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body d567a4c3530f -- Takes a page of events, as Stripe sent it, with the query that it answers; returns how many transfers were reversed further than was known.
-function payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns TABLE(is_complete boolean, verdict text, state text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 394d46ed2834 -- Takes a page of a query of a look-up, as Stripe sent it; once all are there, says what was found (ok, already, stale or alarm) and the state of the transfer.
-function payout_api.report_outcomes(p_outcomes jsonb) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 6a58ff8d3f00 -- Takes an array of payout.outcome objects; answers ok, already, stale or alarm and the state for each. Every outcome is stored, whatever the answer.
-function payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns TABLE(transfers_seen bigint, discrepancies_found bigint, is_finished boolean), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 363094f232e7 -- Takes a page of a run, as Stripe sent it, with the query that it answers; returns what the run has seen and found so far, and whether it is finished.
-function payout_api.report_reversals(p_stripe_transfer_id text, p_reversals jsonb) returns TABLE(reversals_booked integer, is_complete boolean), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body a0950ded56e0 -- Takes all of Stripe's reversals of a transfer; returns how many were booked now, and whether all that was seen taken back is booked.
-function payout_api.resolve_discrepancy(p_discrepancy_id bigint, p_reason text) returns payout.discrepancies, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body e95643c00d5c -- Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.
-function payout_api.seal(p_limit integer DEFAULT 10000) returns integer, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body 9ec4cb7b761d -- Seals rows of the ledger, of observations, keys and transfers that nothing can come before any more, about p_limit of each; returns how many. Safe to repeat.
+function payout_api.release_hold(p_hold_id bigint, p_reason text) returns payout.holds, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body db61db476f15 -- Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Safe to repeat.
+function payout_api.report_events_page(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) returns TABLE(events_new integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 67cae128c4f1 -- Takes a page of events, as Stripe sent it, with the query that it answers; returns the number of transfers of which more is reversed than was known.
+function payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns TABLE(is_complete boolean, verdict text, state text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 394d46ed2834 -- Takes a page of a query of a look-up, as Stripe sent it; once all are there, returns the verdict (ok, already, stale or alarm) and the state of the transfer.
+function payout_api.report_outcomes(p_outcomes jsonb) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 4306fbf19abe -- Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or alarm and the state for each.
+function payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns TABLE(transfers_seen bigint, discrepancies_found bigint, is_finished boolean), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 363094f232e7 -- Takes a page of a run, as Stripe sent it, with the query that it answers; returns the run's counts so far, and whether it is finished.
+function payout_api.report_reversals(p_stripe_transfer_id text, p_reversals jsonb) returns TABLE(reversals_booked integer, is_complete boolean), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body e089ba757560 -- Takes all of Stripe's reversals of a transfer; returns how many were booked now, and whether the books have the whole amount that is known to be reversed.
+function payout_api.resolve_discrepancy(p_discrepancy_id bigint, p_reason text) returns payout.discrepancies, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 15b92b7b5763 -- Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.
+function payout_api.seal(p_limit integer DEFAULT 10000) returns integer, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body 9ec4cb7b761d -- Seals rows of the ledger, observations, keys and transfers that no new row can precede, about p_limit of each; returns how many. Safe to repeat.
 function payout_api.seal_head() returns text, sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator, body fd31174b6c51 -- Number and hash of the newest seal; null before the first.
-function payout_api.sweep(p_limit integer DEFAULT 1000) returns TABLE(leases_expired integer, transfers_parked integer, transfers_reopened integer, wakeups_queued integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body 1de2c2eaab0e -- Closes leases that ran out, parks what is too old to send, opens new keys where rule K allows, rings for what is due; up to p_limit of each. Returns how many. It also seals.
-function payout_api.verify_projection() returns TABLE(payout_transfer_id bigint, column_name text, stored text, folded text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_nestloop=off, rights: execute to payout_auditor; execute to payout_operator, body 51fd361ac3d1 -- One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares where the state says the amount is with the books. None: all is well.
-function payout_api.verify_seals(p_from bigint DEFAULT 1, p_head text DEFAULT NULL::text) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_auditor; execute to payout_operator, body 4c91e214c0c7 -- Recomputes seals from p_from on and returns per table the first row that was altered, removed or slipped in, table seals for the chain itself; nothing when all is as it was sealed.
+function payout_api.sweep(p_limit integer DEFAULT 1000) returns TABLE(leases_expired integer, transfers_parked integer, transfers_reopened integer, wakeups_queued integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body 33f1d79ee84c -- Closes leases that ran out, parks transfers whose key is too old to send, opens new keys where rule K allows, queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. It also seals.
+function payout_api.verify_projection() returns TABLE(payout_transfer_id bigint, column_name text, stored text, folded text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_nestloop=off, rights: execute to payout_auditor; execute to payout_operator, body 51fd361ac3d1 -- One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares the account that the state implies with the books. None: all is well.
+function payout_api.verify_seals(p_from bigint DEFAULT 1, p_head text DEFAULT NULL::text) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_auditor; execute to payout_operator, body e2b0f4c9229d -- Recomputes seals from p_from on and returns per table the first row that was altered, removed or slipped in, table seals for the chain itself; nothing when all is as it was sealed.

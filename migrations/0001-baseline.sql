@@ -4,7 +4,7 @@ set local lock_timeout = '5s';
 set local statement_timeout = '60s';
 set local check_function_bodies = off;
 
--- frozen: sql/roles.sql 6186aac76477
+-- frozen: sql/roles.sql 818fcd92e807
 -- roles: the five group roles, none of which can log in, and the two schemas.
 --
 -- Grant the roles to logins of your own: `grant payout_worker to my_worker_login`.
@@ -33,13 +33,13 @@ begin
 end
 $$;
 
-comment on role payout_owner is 'Owns every object of the payout engine; nobody logs in as it.';
+comment on role payout_owner is 'Owns every object of the payout engine; no login uses it.';
 comment on role payout_app is
     'The marketplace: registers payees, inserts and completes settlements.';
 comment on role payout_worker is
-    'The process that talks to Stripe: claims transfers, reports outcomes.';
+    'The process that calls Stripe: claims transfers, reports outcomes.';
 comment on role payout_operator is
-    'People on call: hold, release and the other calls with a reason.';
+    'Operators on call: hold, release and the other calls with a reason.';
 comment on role payout_auditor is 'Reads everything, changes nothing.';
 
 create schema if not exists payout authorization payout_owner;
@@ -64,11 +64,11 @@ $$;
 
 set local role payout_owner;
 -- end frozen: sql/roles.sql
--- frozen: procedures/common/id_fits.sql 95bcee745453
+-- frozen: procedures/common/id_fits.sql 99ef992c05d1
 -- id_fits: the rules of an id that is not plainly short, printable ASCII.
 --
--- Called by: the check of the domain external_id, hence also by the application, which
--- writes such ids itself. A check of the domain for each rule cost twice as much.
+-- Called by: the check of the domain external_id, hence also by the application, which writes
+-- such ids itself. A check of the domain for each rule cost twice as much.
 -- Raises: 23514 with the name of the first rule that is broken, as the domain would.
 
 create or replace function payout.id_fits(p_id text)
@@ -84,8 +84,8 @@ declare
             or p_id ~ E'[ \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]$'
             then 'id_has_no_blank_at_its_ends'
         when p_id ~ E'[\\x01-\\x1f\\x7f-\\x9f]' then 'id_has_no_control_characters'
-        -- Soft hyphen, byte order mark and others that nobody sees; not the two joiners,
-        -- which some scripts are written with.
+        -- Soft hyphen, byte order mark and other invisible ones; the two joiners are allowed,
+        -- because some scripts are written with them.
         when p_id ~ E'[\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u202a-\\u202e'
                 '\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]'
             then 'id_has_no_invisible_characters'
@@ -112,7 +112,7 @@ comment on function payout.id_fits(text) is
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
 -- end frozen: procedures/common/id_fits.sql
--- frozen: sql/types.sql 55aa6d00547e
+-- frozen: sql/types.sql 8ae324de49a7
 -- types: domains that keep the rules of single values, and the composite types of the engine.
 --
 -- A rule in a domain is read once a session; one in a check of a table is read anew for each
@@ -188,7 +188,7 @@ create type payout.outcome as (
     first_absence_id bigint
 );
 comment on type payout.outcome is
-    'One thing that was seen of a transfer: an answer to an attempt (an element of the array that '
+    'One outcome of a transfer: an answer to an attempt (an element of the array that '
     'report_outcomes takes), a look-up, a lease or a key that ran out.';
 
 create type payout.judgement as (
@@ -213,13 +213,13 @@ create type payout.discrepancy as (
     theirs jsonb
 );
 comment on type payout.discrepancy is
-    'Where Stripe and the books disagree about a transfer, before it is a row of discrepancies.';
+    'A disagreement of Stripe and the books about a transfer, before it is a discrepancy''s row.';
 -- end frozen: sql/types.sql
--- frozen: procedures/common/tg__refuse_change.sql 9c802d81fb35
--- tg__refuse_change: a fact, once written, is neither changed nor removed.
+-- frozen: procedures/common/tg__refuse_change.sql 90d229670756
+-- tg__refuse_change: refuse to change or remove a fact.
 --
--- It stands on every insert-only table and is enabled ALWAYS, so that it also
--- holds for a superuser and under session_replication_role = replica.
+-- It stands on every insert-only table and is enabled ALWAYS, so that it also holds for a
+-- superuser and under session_replication_role = replica.
 -- Raises: SP101 the row is a fact.
 
 create or replace function payout.tg__refuse_change()
@@ -241,8 +241,8 @@ $$;
 comment on function payout.tg__refuse_change() is
     'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
 -- end frozen: procedures/common/tg__refuse_change.sql
--- frozen: sql/tables/identity.sql 1598c2fa1ec2
--- identity: the engine's numbers, and where this database is the true one.
+-- frozen: sql/tables/identity.sql a474735b6fd5
+-- identity: the engine's settings, and the identity under which this database was adopted.
 --
 --   engine_settings (one row)  lease, windows, bounds, the Stripe account that pays
 --   adoptions                  each time the database was adopted; the newest row counts
@@ -282,33 +282,34 @@ create table payout.engine_settings (
     constraint absence_limit_is_an_amount check (absence_limit_minor >= 0)
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
-comment on column payout.engine_settings.lease_for is 'How long a claim holds a transfer.';
+comment on column payout.engine_settings.lease_for is
+    'The time for which a claim holds a transfer.';
 comment on column payout.engine_settings.http_deadline_for is
     'Total time for one call to Stripe; a send begins no later than the lease minus this.';
 comment on column payout.engine_settings.send_window_for is
-    'How long after its first use a key may be sent; Stripe forgets keys after 24 hours.';
+    'The time after its first use for which a key may be sent; Stripe forgets keys after 24 hours.';
 comment on column payout.engine_settings.attempt_drain_for is
-    'How long after its lease an attempt that nobody reported on still counts as open.';
+    'The time after its lease for which an attempt without a report still counts as open.';
 comment on column payout.engine_settings.max_tries is
-    'Counted tries under one key before a person is asked.';
+    'Counted tries under one key before the transfer is parked.';
 comment on column payout.engine_settings.max_generations is 'Keys that one transfer may ever use.';
 comment on column payout.engine_settings.largest_claim is
     'Most transfers that one claim hands out.';
 comment on column payout.engine_settings.transfers_per_wakeup is
-    'One queue job rings for this many transfers, so that several workers share a settlement.';
+    'The number of transfers for one wake-up job, so that several workers share a settlement.';
 comment on column payout.engine_settings.queue_wakeup_again_after is
-    'A transfer due for longer than this without a bell in the queue is rung for again.';
+    'A transfer that is due for longer than this without a waiting wake-up job gets another.';
 comment on column payout.engine_settings.is_livemode is
     'The Stripe mode that answers must have; null: not fixed yet.';
 comment on column payout.engine_settings.stripe_account_id is
     'The Stripe account that pays; null until the first claim names one, together with its mode.';
 comment on column payout.engine_settings.indeterminate_for is
-    'How long after an attempt without a definite answer Stripe may still carry it out.';
+    'The time after an attempt without a definite answer for which Stripe may still carry it out.';
 comment on column payout.engine_settings.scans_apart_for is
-    'How far apart two scans of Stripe''s list must be that prove a transfer absent.';
+    'The shortest time between two scans of Stripe''s list that prove a transfer absent.';
 comment on column payout.engine_settings.absence_limit_minor is
     'Transfers above this amount, in minor units of any currency, get a new key after such a proof '
-    'only when a person approves.';
+    'only when an operator approves.';
 
 create trigger _500_refuse_delete before delete on payout.engine_settings
     for each row execute function payout.tg__refuse_change();
@@ -342,8 +343,9 @@ create table payout.adoptions (
     constraint reason_is_given check (length(btrim(reason)) > 0)
 );
 comment on table payout.adoptions is
-    'Where this database was adopted as the true one; the newest row counts. Claims are refused '
-    'anywhere else. A row without a place closes the gate until somebody opens it again.';
+    'The identities under which this database was adopted; the newest row counts. Claims are '
+    'refused under any other identity. A row without an identity stops claims until the database '
+    'is adopted again.';
 comment on column payout.adoptions.system_identifier is
     'pg_control_system(): another one is another cluster, so the data was restored into it.';
 comment on column payout.adoptions.timeline_id is
@@ -355,7 +357,7 @@ comment on column payout.adoptions.table_oid is
 comment on column payout.adoptions.is_installation is
     'Recorded by the migration, in a database without transfers: older ones were loaded later.';
 comment on column payout.adoptions.reconcile_run_id is
-    'The finished run of reconcile_runs that the opening relied on; null: none.';
+    'The finished run of reconcile_runs that the adoption relied on; null: none.';
 comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';
@@ -369,10 +371,11 @@ alter table payout.adoptions enable always trigger _500_refuse_truncate;
 
 grant select on payout.adoptions to payout_operator, payout_auditor;
 -- end frozen: sql/tables/identity.sql
--- frozen: procedures/transfers/tg_ledger_entries__check_movement.sql eed248e29cc3
+-- frozen: procedures/transfers/tg_ledger_entries__check_movement.sql c6c9b4f17df6
 -- tg_ledger_entries__check_movement: the rules of a row of ledger_entries.
 --
--- The movements that exist, by kind: PL/pgSQL prepares only what it comes to.
+-- The movements stand in branches by kind: PL/pgSQL prepares only the expressions that it
+-- reaches.
 -- Raises: 23514 with the name of the first rule that is broken.
 
 create or replace function payout.tg_ledger_entries__check_movement()
@@ -414,7 +417,7 @@ comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
     'reversal (23514).';
 -- end frozen: procedures/transfers/tg_ledger_entries__check_movement.sql
--- frozen: sql/tables/ledger.sql ef557cdc416e
+-- frozen: sql/tables/ledger.sql 71a059b4824c
 -- ledger: the double-entry books of all transfers.
 --
 --   settlement_funds ─▶ payable:<payee> ─▶ in_flight ─▶ stripe_balance
@@ -443,7 +446,7 @@ comment on column payout.ledger_entries.amount_minor is
     'In minor units of currency, always positive.';
 comment on column payout.ledger_entries.kind is
     'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the '
-    'payee''s account here; reversal: Stripe took it back.';
+    'payee''s account in these books; reversal: Stripe took it back.';
 comment on column payout.ledger_entries.stripe_reversal_id is
     'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
 
@@ -465,13 +468,13 @@ alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
 -- end frozen: sql/tables/ledger.sql
--- frozen: sql/tables/lists.sql 60bd8871e935
+-- frozen: sql/tables/lists.sql 7e6f95f281ae
 -- lists: the reference tables, whose rows stand in sql/data/.
 --
---   currencies          how Stripe counts each currency
+--   currencies          the minor units of each currency, as Stripe counts them
 --   states ◀── state_edges          the states of a transfer, and the only moves between them
 --   ledger_accounts     the chart of accounts
---   stripe_error_rules  how each answer that is no success is treated
+--   stripe_error_rules  the reaction to each answer that is no success
 --   discrepancy_kinds   the next step for each kind of discrepancy
 
 create table payout.currencies (
@@ -491,7 +494,7 @@ comment on column payout.currencies.minor_digits is
 comment on column payout.currencies.amount_step is
     'An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.';
 comment on column payout.currencies.largest_amount_minor is
-    'The most that one transfer may carry, in minor units.';
+    'The largest amount that one transfer may carry, in minor units.';
 
 create trigger _500_refuse_change before update or delete on payout.currencies
     for each row execute function payout.tg__refuse_change();
@@ -514,7 +517,8 @@ create table payout.states (
 );
 comment on table payout.states is 'The states of a transfer, each with its meaning.';
 comment on column payout.states.is_final is 'True when no move leads out of the state.';
-comment on column payout.states.whose_turn is 'Who acts next while a transfer stands here.';
+comment on column payout.states.whose_turn is
+    'The party that acts next while a transfer is in this state.';
 
 create trigger _500_refuse_change before update or delete on payout.states
     for each row execute function payout.tg__refuse_change();
@@ -538,7 +542,7 @@ create table payout.state_edges (
     constraint edge_leads_elsewhere check (from_state <> to_state)
 );
 comment on table payout.state_edges is
-    'The only moves a transfer may make; a guard on transfer_states holds everybody to them.';
+    'The only moves a transfer may make; a guard on transfer_states refuses every other one.';
 
 create trigger _500_refuse_change before update or delete on payout.state_edges
     for each row execute function payout.tg__refuse_change();
@@ -604,23 +608,23 @@ create table payout.stripe_error_rules (
         wait_at_least >= '0' and wait_base > '0' and wait_cap >= wait_base)
 );
 comment on table payout.stripe_error_rules is
-    'What an answer that is no success means, as data: the first rule in order of its id that fits '
-    'counts; a null column fits everything (stripe/FACTS.md, section 6).';
+    'The meaning of an answer that is no success, as data: the first rule in order of its id that '
+    'fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
 comment on column payout.stripe_error_rules.is_saved is
     'Stripe answers the same to every later request with this key.';
 comment on column payout.stripe_error_rules.should_retry is 'Stripe-Should-Retry; null fits any.';
 comment on column payout.stripe_error_rules.is_rate_limited is
-    'Whether Stripe-Rate-Limited-Reason came with the answer; null fits both.';
+    'True: fits an answer with Stripe-Rate-Limited-Reason; false: without; null: fits both.';
 comment on column payout.stripe_error_rules.wait_at_least is
-    'Floor of the wait before the next step.';
+    'The shortest wait before the next step.';
 comment on column payout.stripe_error_rules.advice is
-    'What a person can do, shown beside the reason.';
+    'The next step for an operator, shown beside the reason.';
 comment on column payout.stripe_error_rules.reaction is
     'retry: surely not executed, same key; decline: saved under the key, money back to the payee; '
     'decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline '
-    'only if nothing else was ever sent under the key; unknown: same key, sticky; park: a person, '
-    'or a look at Stripe''s list; pause: hold the whole engine, costs no try; absent: proved by '
-    'rule Q, money back to the payee and a new key.';
+    'only if nothing else was ever sent under the key; unknown: perhaps executed, same key, and '
+    'the doubt stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
+    'whole engine, costs no try; absent: proved by rule Q, money back to the payee and a new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();
@@ -637,7 +641,7 @@ create table payout.discrepancy_kinds (
 comment on table payout.discrepancy_kinds is
     'The kinds of discrepancy that a comparison can find. Alarms are discrepancies too; their kind '
     'is the reason of the alarm.';
-comment on column payout.discrepancy_kinds.advice is 'The next step for a person.';
+comment on column payout.discrepancy_kinds.advice is 'The next step for an operator.';
 
 create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
     for each statement execute function payout.tg__refuse_change();
@@ -645,10 +649,10 @@ alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
 
 grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;
 -- end frozen: sql/tables/lists.sql
--- frozen: procedures/transfers/tg_holds__release_once.sql c6851214f3d6
--- tg_holds__release_once: a hold is placed, later released, and otherwise never changed.
+-- frozen: procedures/transfers/tg_holds__release_once.sql a9f6bdb6ffb2
+-- tg_holds__release_once: refuse every change of a hold but its first release.
 --
--- Raises: SP104 anything but the first release.
+-- Raises: SP104 any other change.
 
 create or replace function payout.tg_holds__release_once()
 returns trigger
@@ -673,14 +677,14 @@ begin
 end
 $$;
 comment on function payout.tg_holds__release_once() is
-    'Trigger: the only change of a hold is its first release (SP104).';
+    'Trigger: a hold is released once and does not change otherwise (SP104).';
 -- end frozen: procedures/transfers/tg_holds__release_once.sql
--- frozen: procedures/transfers/tg_payout_transfers__derive.sql 3ac18b53bc63
--- tg_payout_transfers__derive: what of a transfer follows from the rest of it.
+-- frozen: procedures/transfers/tg_payout_transfers__derive.sql d43408c46dda
+-- tg_payout_transfers__derive: fill in the columns of a transfer that follow from the others.
 --
--- Its identity, the parameters of POST /v1/transfers and their digest. An insert may leave
--- them out, or give of the request only what is to go into its metadata; what it does give
--- must be so. Nothing volatile is in the request: a retry must repeat it to the letter.
+-- These are its identity, the parameters of POST /v1/transfers and their digest. An insert may
+-- leave them out, or give only additional metadata in the request; given values must agree with
+-- the derived ones. Nothing volatile is in the request: a retry must repeat it to the letter.
 -- Stripe sets transfer_group itself when source_transaction is given: it is left out then.
 -- jsonb_object takes texts only, and costs a fraction of jsonb_build_object.
 -- Raises: 23514 with the name of the first rule that is broken.
@@ -740,19 +744,17 @@ begin
 end
 $$;
 comment on function payout.tg_payout_transfers__derive() is
-    'Trigger: fills in payout_ref, request and its digest, or refuses those that are not so, an '
+    'Trigger: fills in payout_ref, request and its digest, or refuses given values that differ, an '
     'amount that is not above 0 and a destination that is no account (23514).';
 -- end frozen: procedures/transfers/tg_payout_transfers__derive.sql
--- frozen: procedures/transfers/tg_transfer_states__check_progress.sql ccfb5bc5fcdb
--- tg_transfer_states__check_progress: attempts and keys only ever count up.
+-- frozen: procedures/transfers/tg_transfer_states__check_progress.sql 01720ba310d5
+-- tg_transfer_states__check_progress: let attempts and keys only count up.
 --
--- A row is never handed to another transfer. A claim, and nothing else, counts
--- one attempt up. A new key comes only with the move
--- failed -> scheduled, takes the next number, and must have its reason in
--- key_generations. An old key is never sent again because its number never
--- comes back, and neither the time of its first send nor that a send ended
--- unknown is ever forgotten. A paid row does not change at all.
--- No WHEN clauses: Postgres reads their text anew for each statement.
+-- A row never goes to another transfer. A claim, and nothing else, counts one attempt up. A new
+-- key comes only with the move failed -> scheduled, takes the next number, and must have its
+-- reason in key_generations. An old key is never sent again because its number never comes back;
+-- the time of its first send, and that a send ended unknown, are never forgotten. A paid row
+-- does not change at all. No WHEN clauses: Postgres reads their text anew for each statement.
 -- Raises: SP103 the change would go back; 23514 the name of a rule that is broken.
 
 create or replace function payout.tg_transfer_states__check_progress()
@@ -790,7 +792,7 @@ begin
     elsif new.generation = old.generation and old.has_unknown_send and not new.has_unknown_send then
         v_problem := 'a send whose outcome is unknown stays so under its key';
     elsif old.state = 'paid' then
-        v_problem := 'what is paid is paid';
+        v_problem := 'a paid transfer does not change';
     end if;
 
     if v_problem is not null then
@@ -814,10 +816,10 @@ comment on function payout.tg_transfer_states__check_progress() is
     'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row '
     'keeps its rules (23514).';
 -- end frozen: procedures/transfers/tg_transfer_states__check_progress.sql
--- frozen: procedures/transfers/tg_transfer_states__check_start.sql 7c3f818d86d4
--- tg_transfer_states__check_start: a transfer starts as scheduled, with its first key.
+-- frozen: procedures/transfers/tg_transfer_states__check_start.sql 4641cdc49513
+-- tg_transfer_states__check_start: let a transfer start only as scheduled, with its first key.
 --
--- What a replica role copies may have come further; the rules of the row hold for it too.
+-- Rows that a replica role copies may have come further; the rules of the row hold for them too.
 -- Raises: SP103 another start; 23514 the name of a rule that is broken.
 
 create or replace function payout.tg_transfer_states__check_start()
@@ -829,7 +831,7 @@ as $$
 declare
     v_broken text;
 begin
-    -- All that a settlement writes.
+    -- The only row that a settlement writes.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
         and new.first_sent_at is null and new.next_attempt_at is not null
         and new.lease_until is null and new.next_lookup_at is null
@@ -861,12 +863,12 @@ comment on function payout.tg_transfer_states__check_start() is
     'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps '
     'the rules of its row (23514).';
 -- end frozen: procedures/transfers/tg_transfer_states__check_start.sql
--- frozen: procedures/transfers/tg_transfer_states__check_transition.sql caa89e5a8ca0
--- tg_transfer_states__check_transition: a transfer moves only along payout.state_edges.
+-- frozen: procedures/transfers/tg_transfer_states__check_transition.sql 73c93c635c14
+-- tg_transfer_states__check_transition: let a transfer move only along payout.state_edges.
 --
--- It fires whoever runs the update, so a hand-typed UPDATE in psql is held to
--- the same rule as the worker. No column list on the trigger: `update of state`
--- would miss a state set by another before-trigger.
+-- It fires for every update, so that one typed into psql is held to the same rule as the worker.
+-- No column list on the trigger: `update of state` would miss a state set by another
+-- before-trigger.
 -- Raises: SP201 no such move.
 
 create or replace function payout.tg_transfer_states__check_transition()
@@ -896,11 +898,11 @@ $$;
 comment on function payout.tg_transfer_states__check_transition() is
     'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
 -- end frozen: procedures/transfers/tg_transfer_states__check_transition.sql
--- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql 9a8b41ba3316
--- tg_transfer_states__plan_lookup: whatever is parked is looked up at Stripe at once.
+-- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql f977004a6e78
+-- tg_transfer_states__plan_lookup: plan the first look-up of a transfer that becomes parked.
 --
--- One place for all who park: a report, an expired lease or key, an alarm. While
--- it stays parked the time is moved, or taken away, by who judges the look-up.
+-- It serves every way to be parked: a report, an expired lease or key, an alarm. While the
+-- transfer stays parked, the functions that judge the look-up move the time or clear it.
 
 create or replace function payout.tg_transfer_states__plan_lookup()
 returns trigger
@@ -916,14 +918,14 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves.';
 -- end frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql
--- frozen: sql/tables/transfers.sql f9146faedb0e
+-- frozen: sql/tables/transfers.sql fd061d511a17
 -- transfers: the engine's side, from the payout job to Stripe's answer.
 --
 --   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
 --                                        ▲    ▲    ▲    ▲
 --                                        │    │    │    └─ transfer_states (1:1, it moves)
 --                                        │    │    └────── transfer_attempts      each claim
---                                        │    └─────────── transfer_observations  each thing seen
+--                                        │    └─────────── transfer_observations  each observation
 --                                        └──────────────── key_generations        each further key
 --
 -- Keys between these are unique or derived by one function in one transaction, and no row is ever
@@ -968,15 +970,15 @@ create table payout.payout_transfers (
     constraint payout_transfers_payout_ref_key unique (payout_ref)
 );
 comment on table payout.payout_transfers is
-    'One Stripe transfer that is owed: who, how much, to which account, and the request as it will '
-    'be sent, frozen when the settlement was completed.';
+    'One Stripe transfer that is owed: payee, amount, account, and the request as it will be sent, '
+    'frozen when the settlement was completed.';
 comment on column payout.payout_transfers.amount_minor is
     'Sum of the lines it pays, in minor units of currency.';
 comment on column payout.payout_transfers.payout_ref is
     'Business identity: payout.payout_ref(settlement, payee, source_transaction). '
     'The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
 comment on column payout.payout_transfers.request is
-    'Parameters of POST /v1/transfers, sent exactly as they stand here.';
+    'The parameters of POST /v1/transfers, sent exactly as stored.';
 comment on column payout.payout_transfers.request_sha256 is
     'Digest of request, made by the database.';
 
@@ -1014,16 +1016,16 @@ create table payout.transfer_states (
     constraint transfer_states_stripe_transfer_id_key unique (stripe_transfer_id)
 ) with (fillfactor = 70);
 comment on table payout.transfer_states is
-    'How far each transfer has come: the one table that changes while money moves. It can be '
+    'The progress of each transfer: the one table that changes while money moves. It can be '
     'rebuilt from attempts, observations and key generations.';
 comment on column payout.transfer_states.generation is
-    'Which idempotency key counts: payout_ref plus this number.';
+    'The number of the idempotency key that counts, which is payout_ref plus this number.';
 comment on column payout.transfer_states.attempt is
     'Number of the newest claim, over all generations; with generation the fence for reports.';
 comment on column payout.transfer_states.lease_until is
-    'Until when the claiming worker alone may talk to Stripe about this transfer.';
+    'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
-    'When the engine acts next by itself; null: it does not.';
+    'The time at which the engine acts next by itself; null: it does not.';
 comment on column payout.transfer_states.first_sent_at is
     'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
 comment on column payout.transfer_states.tries is
@@ -1031,12 +1033,11 @@ comment on column payout.transfer_states.tries is
 comment on column payout.transfer_states.has_unknown_send is
     'True when some send of this generation may have been executed: then `surely not executed` '
     'about a later one settles nothing.';
-comment on column payout.transfer_states.reason is 'Why it stands here, in one short phrase.';
+comment on column payout.transfer_states.reason is 'The reason for its state, in one short phrase.';
 comment on column payout.transfer_states.wakeup_id is
-    'The queue job that was deferred to wake a worker for it. No foreign key: the queue may be '
-    'emptied at any time.';
+    'The wake-up job that was queued for it. No foreign key: the queue may be emptied at any time.';
 comment on column payout.transfer_states.next_lookup_at is
-    'When a parked transfer is looked for at Stripe next; null: it is not parked.';
+    'The time of the next look-up of a parked transfer at Stripe; null: it is not parked.';
 
 create index transfer_states_next_attempt_at_idx
     on payout.transfer_states (next_attempt_at) where next_attempt_at is not null;
@@ -1095,7 +1096,7 @@ create table payout.transfer_attempts (
 comment on table payout.transfer_attempts is
     'Every claim, committed before anything is sent under it.';
 comment on column payout.transfer_attempts.lease_until is
-    'Until when this claim held the transfer, unless it was reported before.';
+    'The time until which this claim held the transfer, unless it was reported before.';
 comment on column payout.transfer_attempts.worker is 'The name the claiming process gave itself.';
 
 create trigger _500_refuse_change before update or delete on payout.transfer_attempts
@@ -1139,20 +1140,21 @@ create table payout.transfer_observations (
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
 comment on table payout.transfer_observations is
-    'Everything seen of a transfer: answers, timeouts, leases that ran out; accepted or not.';
+    'Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.';
 comment on column payout.transfer_observations.signal is
-    'What was seen: a readable answer, an unreadable one, none, surely nothing sent, a lease or a '
-    'key that expired.';
+    'The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a '
+    'lease or a key that expired, a look-up.';
 comment on column payout.transfer_observations.verdict is
-    'ok: it counted; already: known before; stale: too late to count; alarm: a person must look.';
+    'ok: it counted; already: known before; stale: too late to count; alarm: an operator must '
+    'look.';
 comment on column payout.transfer_observations.moved_to is 'The state it led to; null: no move.';
-comment on column payout.transfer_observations.facts is 'The rest of what the worker reported.';
+comment on column payout.transfer_observations.facts is 'The other parts of the report.';
 comment on column payout.transfer_observations.is_counted_try is
-    'It counted against engine_settings.max_tries.';
+    'True: it counted against engine_settings.max_tries.';
 comment on column payout.transfer_observations.has_unknown_send is
-    'From here on some send under the key may have been executed.';
+    'True: a send under the key may have been executed from then on.';
 comment on column payout.transfer_observations.next_attempt_at is
-    'When the engine was to act next, as decided then; null: not by itself.';
+    'The time for the next step, as decided then; null: not by itself.';
 
 create index transfer_observations_payout_transfer_id_idx
     on payout.transfer_observations (payout_transfer_id, attempt);
@@ -1191,7 +1193,7 @@ create table payout.key_generations (
         check (second_evidence_observation_id > evidence_observation_id)
 );
 comment on table payout.key_generations is
-    'Why a second idempotency key was ever allowed for a transfer, and on what evidence (rule K).';
+    'Each further idempotency key of a transfer, with the evidence that allowed it (rule K).';
 comment on column payout.key_generations.key_generation_id is
     'Number in the order in which keys were opened, for seals.';
 comment on column payout.key_generations.evidence_observation_id is
@@ -1209,12 +1211,12 @@ alter table payout.key_generations enable always trigger _500_refuse_truncate;
 
 grant select on payout.key_generations to payout_operator, payout_auditor;
 -- end frozen: sql/tables/transfers.sql
--- frozen: sql/tables/operations.sql 0c82d0135805
--- operations: people and the engine: actions, holds and discrepancies.
+-- frozen: sql/tables/operations.sql b77768792684
+-- operations: acts of operators and of the engine, holds and discrepancies.
 --
---   operator_actions   each act of a person, with the reason
---   holds              the engine, a currency, a payee or a settlement
---   discrepancies ──▶ payout_transfers   where Stripe and the books disagree
+--   operator_actions   each act of an operator, with the reason
+--   holds              a stop on the engine, a currency, a payee or a settlement
+--   discrepancies ──▶ payout_transfers   disagreements between Stripe and the books
 
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
@@ -1228,7 +1230,7 @@ create table payout.operator_actions (
     constraint reason_is_given check (length(btrim(reason)) > 0)
 );
 comment on table payout.operator_actions is
-    'Who told the engine what, and why; also what the engine stopped by itself.';
+    'Each act of an operator with its reason; also each stop that the engine made by itself.';
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();
@@ -1259,7 +1261,7 @@ create table payout.holds (
         and (released_at is null) = (release_reason is null))
 );
 comment on table payout.holds is
-    'What is not to be sent for now: nothing at all, a currency, a payee or a settlement.';
+    'Stops on sending: for the engine, a currency, a payee or a settlement, until released.';
 
 create unique index holds_scope_subject_open_key
     on payout.holds (scope, subject) nulls not distinct where released_at is null;
@@ -1307,14 +1309,15 @@ create table payout.discrepancies (
         resolved_by_run_id is null or (is_compared and resolved_at is not null))
 );
 comment on table payout.discrepancies is
-    'Where Stripe and these books disagree: what each side says and what to do. Never deleted.';
+    'Disagreements between Stripe and these books: both sides, and the next step. Never deleted.';
 comment on column payout.discrepancies.is_compared is
-    'Found by comparing with Stripe, so that a later comparison may find it again, or no longer.';
+    'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
+    'longer.';
 comment on column payout.discrepancies.found_by_run_id is
     'The reconcile run that found it first; null: found in another way.';
 comment on column payout.discrepancies.last_found_by_run_id is 'The last run that found it.';
 comment on column payout.discrepancies.resolved_by_run_id is
-    'The run that saw the transfer and found nothing wrong; then it may be found anew.';
+    'The run that saw the transfer and no difference any more; then it may be found anew.';
 
 create index discrepancies_open_idx on payout.discrepancies (found_at) where resolved_at is null;
 create index discrepancies_open_payout_transfer_id_idx
@@ -1337,12 +1340,12 @@ alter table payout.discrepancies enable always trigger _500_refuse_truncate;
 
 grant select on payout.discrepancies to payout_operator, payout_auditor;
 -- end frozen: sql/tables/operations.sql
--- frozen: procedures/identity/database_identity.sql 2a4769bea7d4
--- database_identity: what tells this database from any copy of it.
+-- frozen: procedures/identity/database_identity.sql 0b99df01604f
+-- database_identity: the values that tell this database from any copy of it.
 --
--- A promotion changes the timeline at once, though pg_control_checkpoint() says
--- so only after the next checkpoint: hence the name of the file that is written.
--- A new cluster has another system identifier, a clone or a restore other oids.
+-- A promotion changes the timeline at once, though pg_control_checkpoint() says so only after
+-- the next checkpoint: hence the name of the file that is written. A new cluster has another
+-- system identifier, a clone or a restore other oids.
 
 create or replace function payout.database_identity(
     out system_identifier bigint,
@@ -1365,16 +1368,16 @@ begin
 end
 $$;
 comment on function payout.database_identity() is
-    'This place: system identifier, timeline, oid of the database, oid of payout.transfer_states.';
+    'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
 -- end frozen: procedures/identity/database_identity.sql
--- frozen: sql/tables/reads.sql 6ec41b8601a2
+-- frozen: sql/tables/reads.sql d127fb680cc3
 -- reads: look-ups, comparisons and events: the pages of Stripe's lists that were read.
 --
 --   payout_transfers ◀── transfer_lookups ◀── transfer_lookup_pages    one transfer, by rule Q
 --                        reconcile_runs   ◀── reconcile_pages          all transfers
 --                                             event_pages              events about reversals
 --   listed_transfers     transfers that Stripe had and the books did not call paid
---   reversed_transfers   transfers of ours of which Stripe has taken something back
+--   reversed_transfers   transfers of ours that Stripe has reversed in full or in part
 
 create table payout.transfer_lookups (
     lookup_id bigint not null generated always as identity,
@@ -1387,11 +1390,11 @@ create table payout.transfer_lookups (
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id)
 );
 comment on table payout.transfer_lookups is
-    'Every look at Stripe''s list of transfers for one whose outcome is unknown. Insert-only; what '
-    'came of it is an observation.';
+    'Every look at Stripe''s list of transfers for one whose outcome is unknown. Insert-only; the '
+    'result is an observation.';
 comment on column payout.transfer_lookups.queries is
     'The parameters of GET /v1/transfers, one object a query; together they list all there can be.';
-comment on column payout.transfer_lookups.begun_at is 'Before anything was asked of Stripe.';
+comment on column payout.transfer_lookups.begun_at is 'A time before the first request to Stripe.';
 
 create index transfer_lookups_payout_transfer_id_idx
     on payout.transfer_lookups (payout_transfer_id);
@@ -1426,7 +1429,7 @@ comment on table payout.transfer_lookup_pages is
     'The pages of Stripe''s list that a look-up read, and which of their transfers match. '
     'Insert-only.';
 comment on column payout.transfer_lookup_pages.query_number is
-    'Which of transfer_lookups.queries, from 0.';
+    'The index of the query in transfer_lookups.queries, from 0.';
 comment on column payout.transfer_lookup_pages.starting_after is
     'The id that the page was asked for after; null: the first page.';
 comment on column payout.transfer_lookup_pages.last_id is
@@ -1477,12 +1480,13 @@ comment on column payout.reconcile_runs.created_until is 'And before this time.'
 comment on column payout.reconcile_runs.next_cursor is
     'Stripe transfer id after which the next page starts; null: from the newest.';
 comment on column payout.reconcile_runs.system_identifier is
-    'With the next three: where the run was made, as in payout.adoptions.';
-comment on column payout.reconcile_runs.worker is 'Who began it; others may have gone on with it.';
+    'With the next three: the identity of the database that began it, as in payout.adoptions.';
+comment on column payout.reconcile_runs.worker is
+    'The worker that began it; others may have gone on with it.';
 comment on column payout.reconcile_runs.transfers_expected is
-    'Transfers that were reported paid here within the window, when the run began.';
+    'Transfers that the books had as paid within the window, when the run began.';
 comment on column payout.reconcile_runs.abandoned_at is
-    'Given up: it was made in another place, or before the gate was closed.';
+    'The time at which it was given up: it was made under another identity or Stripe account.';
 comment on column payout.reconcile_runs.adoption_id is
     'The newest of payout.adoptions when the run was begun; null: there was none.';
 
@@ -1515,12 +1519,12 @@ create table payout.reconcile_pages (
         last_id is not null or (page_number = 1 and stripe_transfer_ids = '{}' and not has_more))
 );
 comment on table payout.reconcile_pages is
-    'A page of Stripe''s list that a run has taken: what it said is in findings and sightings, '
-    'here are the ids that it named.';
+    'A page of Stripe''s list that a run has taken, with the ids that it named; its contents are '
+    'in discrepancies and listed_transfers.';
 comment on column payout.reconcile_pages.starting_after is
     'The last id of the page before; null: the first page.';
-comment on column payout.reconcile_pages.received_at is 'When a worker reported it.';
-comment on column payout.reconcile_pages.last_id is 'After which the next page starts.';
+comment on column payout.reconcile_pages.received_at is 'The time at which a worker reported it.';
+comment on column payout.reconcile_pages.last_id is 'The id after which the next page starts.';
 
 create trigger _500_refuse_change before update or delete on payout.reconcile_pages
     for each row execute function payout.tg__refuse_change();
@@ -1551,18 +1555,20 @@ comment on table payout.listed_transfers is
     'Transfers that Stripe had when these books did not say that it had paid by them. A transfer '
     'with such a payout_ref is never sent: it becomes paid, or an alarm.';
 comment on column payout.listed_transfers.payout_ref is
-    'Whose it is: by its transfer_group, else by its metadata.';
+    'The transfer that it belongs to: by its transfer_group, else by its metadata.';
 comment on column payout.listed_transfers.named_payout_ref is
     'payout_ref in its metadata, by which a success is judged.';
 comment on column payout.listed_transfers.amount_minor is
     'With the next columns: as Stripe listed it; null: not to be read.';
 comment on column payout.listed_transfers.amount_reversed_minor is
-    'What had been taken back of it when it was seen first.';
+    'The part of it that was reversed when it was seen first, in minor units.';
 comment on column payout.listed_transfers.named_settlement is 'settlement_id in its metadata.';
-comment on column payout.listed_transfers.created_at is 'When Stripe made it, by Stripe''s clock.';
+comment on column payout.listed_transfers.created_at is
+    'The time at which Stripe made it, by Stripe''s clock.';
 comment on column payout.listed_transfers.reconcile_run_id is
     'The run that saw it first; null: an event did.';
-comment on column payout.listed_transfers.seen_at is 'When that run saw it, by our clock.';
+comment on column payout.listed_transfers.seen_at is
+    'The time at which that run saw it, by our clock.';
 
 create index listed_transfers_payout_ref_idx on payout.listed_transfers (payout_ref);
 
@@ -1585,12 +1591,14 @@ create table payout.reversed_transfers (
     constraint amount_is_positive check (amount_reversed_minor > 0)
 );
 comment on table payout.reversed_transfers is
-    'Transfers of ours of which Stripe has taken something back, and whether the books have it.';
+    'Transfers of ours that Stripe has reversed in full or in part, with the next look-up of their '
+    'reversals until the books have them.';
 comment on column payout.reversed_transfers.amount_reversed_minor is
-    'The most that was seen taken back, in minor units of the transfer''s currency.';
+    'The most that was seen reversed, in minor units of the transfer''s currency.';
 comment on column payout.reversed_transfers.next_lookup_at is
-    'When its reversals are to be read; null: they are booked, or a person must look.';
-comment on column payout.reversed_transfers.noted_at is 'When a reversal of it was seen first.';
+    'The time to read its reversals; null: they are booked, or an operator must look.';
+comment on column payout.reversed_transfers.noted_at is
+    'The time at which a reversal of it was seen first.';
 
 create index reversed_transfers_next_lookup_at_idx
     on payout.reversed_transfers (next_lookup_at) where next_lookup_at is not null;
@@ -1622,12 +1630,12 @@ create table payout.event_pages (
         last_id is not null or (events_seen = 0 and not has_more))
 );
 comment on table payout.event_pages is
-    'A page of Stripe''s events about reversed transfers that was taken. What was read to its last '
-    'page says where the next query begins.';
+    'A page of Stripe''s events about reversed transfers that was taken. A query that was read to '
+    'its last page gives the beginning of the next one.';
 comment on column payout.event_pages.query is 'The parameters of GET /v1/events that it answers.';
 comment on column payout.event_pages.created_until is
     'The query names events from before this time, by Stripe''s clock.';
-comment on column payout.event_pages.received_at is 'When a worker reported it.';
+comment on column payout.event_pages.received_at is 'The time at which a worker reported it.';
 
 create index event_pages_created_until_idx
     on payout.event_pages (created_until) where not has_more;
@@ -1641,10 +1649,10 @@ alter table payout.event_pages enable always trigger _500_refuse_truncate;
 
 grant select on payout.event_pages to payout_operator, payout_auditor;
 -- end frozen: sql/tables/reads.sql
--- frozen: sql/tables/seals.sql a898a68ceaea
+-- frozen: sql/tables/seals.sql 3599d39c6f44
 -- seals: one hash chain over the tables that hold facts.
 --
---   seal_marks (a table each)  up to which id a table can be sealed next
+--   seal_marks (a table each)  the id up to which a table can be sealed next
 --   seals ◀── seal_subtotals   a range of ids with its digests; of the ledger, sums per account
 
 create table payout.seals (
@@ -1672,12 +1680,13 @@ create table payout.seals (
 comment on table payout.seals is
     'One chain over all sealed tables: each seal closes the next range of ids of one table and '
     'covers the hash of the seal before it. Insert-only.';
-comment on column payout.seals.seal_id is 'Place in the chain, without gaps.';
+comment on column payout.seals.seal_id is 'Number in the chain, without gaps.';
 comment on column payout.seals.seal_version is
-    'Which columns the digests cover: version 1 those of payout.sealed_rows_v1.';
+    'The version of the columns that the digests cover: 1 those of payout.sealed_rows_v1.';
 comment on column payout.seals.first_id is
-    'Where the range begins: right after the former range of this table, gaps included.';
-comment on column payout.seals.last_id is 'Where it ends; no row up to here could still come.';
+    'The first id of the range: right after the former range of this table, gaps included.';
+comment on column payout.seals.last_id is
+    'The last id of the range; no row up to it could still come.';
 comment on column payout.seals.row_ids is 'The ids in the range that had a row.';
 comment on column payout.seals.row_digests is
     'The first 8 bytes of the digest of each of these rows, in order: they tell which row changed.';
@@ -1686,7 +1695,7 @@ comment on column payout.seals.rows_sha256 is
 comment on column payout.seals.rows_from is 'The earliest time of a row in the range.';
 comment on column payout.seals.rows_until is
     'The latest time of a row of this table up to the end of the range.';
-comment on column payout.seals.sealed_at is 'When the range was closed.';
+comment on column payout.seals.sealed_at is 'The time at which the range was closed.';
 comment on column payout.seals.seal_sha256 is
     'SHA-256 of the former seal''s hash and the other columns of this one.';
 
@@ -1714,7 +1723,8 @@ comment on column payout.seal_marks.marked_id is
     'The newest id when the mark was set; null: no row.';
 comment on column payout.seal_marks.marked_xid is
     'Transactions from this id on began later; null: there is no mark yet.';
-comment on column payout.seal_marks.marked_at is 'When the mark was set; sealing waits a minute.';
+comment on column payout.seal_marks.marked_at is
+    'The time at which the mark was set; sealing waits a minute.';
 
 create trigger _500_refuse_delete before delete on payout.seal_marks
     for each row execute function payout.tg__refuse_change();
@@ -1736,8 +1746,8 @@ create table payout.seal_subtotals (
     constraint seal_subtotals_seal_id_fkey foreign key (seal_id) references payout.seals (seal_id)
 );
 comment on table payout.seal_subtotals is
-    'For each seal of ledger_entries the accounts that its range moved, with all that was booked '
-    'on them up to its end. Insert-only.';
+    'For each seal of ledger_entries the accounts that its range moved, with the sums of all that '
+    'was booked on them up to its end. Insert-only.';
 comment on column payout.seal_subtotals.debit_minor is
     'Sum of all debits up to the end of the seal, in minor units of currency.';
 comment on column payout.seal_subtotals.credit_minor is
@@ -1754,14 +1764,14 @@ alter table payout.seal_subtotals enable always trigger _500_refuse_truncate;
 
 grant select on payout.seal_subtotals to payout_operator, payout_auditor;
 -- end frozen: sql/tables/seals.sql
--- frozen: procedures/settle/tg_lines_ahead__check_settlement.sql c85a9ac1b9e6
--- tg_lines_ahead__check_settlement: lines that came before their settlement belong to it.
+-- frozen: procedures/settle/tg_lines_ahead__check_settlement.sql 85222462d088
+-- tg_lines_ahead__check_settlement: refuse lines that their settlement was scheduled without.
 --
--- At commit: the settlement may by then have been written by somebody else, who
--- scheduled it without these lines. A snapshot too old to show it cannot tell.
--- Definer: the application may write lines, but not read payout_jobs.
--- Raises: SP102 it was scheduled without the lines; SP310 there is no such settlement;
--- SP402 repeat the transaction.
+-- At commit: another transaction may by then have written the settlement and scheduled it
+-- without these lines. A snapshot too old to show it cannot tell. Definer: the application may
+-- write lines, but not read payout_jobs.
+-- Raises: SP102 it was scheduled without the lines; SP310 there is no such settlement; SP402
+-- repeat the transaction.
 
 create or replace function payout.tg_lines_ahead__check_settlement()
 returns trigger
@@ -1773,7 +1783,7 @@ as $$
 begin
     delete from payout.lines_ahead as a where a.settlement_id = new.settlement_id;
 
-    -- Held from the first look on: what comes after it is no settlement of these lines.
+    -- Locked from the first look on: one that comes later is no settlement of these lines.
     perform from payout.settlements as s
     where s.settlement_id = new.settlement_id
     for no key update;
@@ -1788,10 +1798,10 @@ begin
             new.settlement_id
             using
                 errcode = 'SP402',
-                hint = 'Repeat the transaction, and insert the settlement if nobody else does.';
+                hint = 'Repeat the transaction; insert the settlement in it if no other one does.';
     end if;
 
-    -- Written, so that whoever completes it with an older snapshot fails.
+    -- Written, so that a transaction that completes it with an older snapshot fails.
     update payout.settlements as s
     set state = s.state
     where s.settlement_id = new.settlement_id
@@ -1816,13 +1826,13 @@ comment on function payout.tg_lines_ahead__check_settlement() is
     'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102), or is '
     'not there (SP310).';
 -- end frozen: procedures/settle/tg_lines_ahead__check_settlement.sql
--- frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql 19fac1f3fb3d
--- tg_settlement_lines__refuse_frozen: lines are frozen once their settlement is scheduled.
+-- frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql 846bb58c5895
+-- tg_settlement_lines__refuse_frozen: refuse to change lines once their settlement is scheduled.
 --
--- Not once it is complete: within one transaction the settlement may come
--- before its lines, or after them. New lines of a settlement that this very
--- transaction wrote and has not scheduled need no more than one look. On insert it is
--- ORIGIN: a copy loads lines after their job.
+-- Being complete does not freeze them yet: within one transaction the settlement may come before
+-- its lines, or after them. New lines of a settlement that this very transaction wrote and has
+-- not scheduled need no more than one look. On insert it is ORIGIN: a copy loads lines after
+-- their job.
 -- Raises: SP102 the settlement has been scheduled.
 
 create or replace function payout.tg_settlement_lines__refuse_frozen()
@@ -1859,14 +1869,15 @@ begin
 end
 $$;
 comment on function payout.tg_settlement_lines__refuse_frozen() is
-    'Trigger: refuses lines of a settlement that has been scheduled (SP102).';
+    'Trigger: refuses to add, change or remove lines of a settlement that has been scheduled '
+    '(SP102).';
 -- end frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql
--- frozen: procedures/settle/tg_settlements__refuse_frozen.sql 5e7ee6fba492
--- tg_settlements__refuse_frozen: a settlement is edited while pending, never once complete.
+-- frozen: procedures/settle/tg_settlements__refuse_frozen.sql 7f89dabf0111
+-- tg_settlements__refuse_frozen: let a settlement be edited while pending, never once complete.
 --
--- An update that changes nothing, to the byte, passes: completing twice is harmless.
--- Nor does a pending one go while it has lines: they have no foreign key (D-058).
--- Raises: SP102 the settlement is complete, or has lines.
+-- An update that changes nothing, to the byte, passes: completing twice is harmless. A pending
+-- settlement is not deleted while it has lines: they have no foreign key (D-058).
+-- Raises: SP102 the settlement is complete, has lines, or would be renamed.
 
 create or replace function payout.tg_settlements__refuse_frozen()
 returns trigger
@@ -1910,16 +1921,17 @@ begin
 end
 $$;
 comment on function payout.tg_settlements__refuse_frozen() is
-    'Trigger: refuses changes to a complete settlement, and to lose one that has lines (SP102).';
+    'Trigger: refuses to change a complete settlement, to rename one, and to delete one that has '
+    'lines (SP102).';
 -- end frozen: procedures/settle/tg_settlements__refuse_frozen.sql
--- frozen: procedures/settle/tg_settlements__schedule_payout_job.sql 9d4a0c952be8
--- tg_settlements__schedule_payout_job: a settlement that commits as complete has its payouts.
+-- frozen: procedures/settle/tg_settlements__schedule_payout_job.sql 7f28852843d6
+-- tg_settlements__schedule_payout_job: schedule a settlement that commits as complete.
 --
--- Deferred to the commit, so that settlement and lines may come in any order. What
--- complete_settlement writes, it schedules itself; nobody else may say so of a row.
--- It stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
+-- Deferred to the commit, so that settlement and lines may come in any order.
+-- complete_settlement schedules its own settlements by itself; no other writer may say so of a
+-- row. The trigger stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
 -- Definer: the application may write settlements, but no jobs or transfers.
--- Raises: what refuse_bad_settlement raises; the commit then fails as a whole.
+-- Raises: as refuse_bad_settlement; the commit then fails as a whole.
 
 create or replace function payout.tg_settlements__schedule_payout_job()
 returns trigger
@@ -1933,12 +1945,12 @@ as $$
 declare
     v_lines payout.settlement_lines[];
 begin
-    -- The row is as the event shows it, and held: a complete settlement is frozen.
+    -- The row is as the event shows it, and stays so: a complete settlement is frozen.
     if new.state <> 'complete' then
         return null;
     end if;
-    -- Two lines are enough to see whether there is exactly one; none if it has its job. One
-    -- that was complete before may have a job that an older snapshot does not show.
+    -- Two lines are enough to see whether there is exactly one; none if it has its job. A
+    -- settlement that was complete before may have a job that an older snapshot does not show.
     v_lines := array(
         select l
         from payout.settlement_lines as l
@@ -1956,10 +1968,10 @@ begin
 end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
-    'Trigger: schedules the payouts of a settlement when it commits as complete.';
+    'Trigger: at commit, makes the payout job of a complete settlement.';
 -- end frozen: procedures/settle/tg_settlements__schedule_payout_job.sql
--- frozen: sql/tables/settlements.sql 0ccda1ac1060
--- settlements: the application's side. Frozen once a settlement is complete.
+-- frozen: sql/tables/settlements.sql c463e7e4892f
+-- settlements: the application's side, frozen once a settlement is complete.
 --
 --   payees ◀── payee_accounts (history: the newest counts)
 --      ▲
@@ -1972,7 +1984,8 @@ create table payout.payees (
     created_at timestamptz not null default now(),
     constraint payees_pkey primary key (payee_id)
 );
-comment on table payout.payees is 'Who can be owed money. Never changed, never deleted.';
+comment on table payout.payees is
+    'The people and companies that settlements can owe money to. Never changed, never deleted.';
 
 create trigger _500_refuse_change before update or delete on payout.payees
     for each row execute function payout.tg__refuse_change();
@@ -1997,8 +2010,8 @@ create table payout.payee_accounts (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255)
 );
 comment on table payout.payee_accounts is
-    'Which Stripe account a payee is paid to, as history: the newest row counts for settlements '
-    'completed from then on; transfers already scheduled keep the account they were given.';
+    'The Stripe accounts of payees, as history: the newest row counts for settlements completed '
+    'from then on; transfers already scheduled keep the account they were given.';
 
 create index payee_accounts_payee_id_idx
     on payout.payee_accounts (payee_id, payee_account_id desc) include (stripe_account_id);
@@ -2025,12 +2038,12 @@ create table payout.settlements (
     constraint settlements_pkey primary key (settlement_id)
 );
 comment on table payout.settlements is
-    'What the marketplace settled with its payees. Editable while pending, frozen once complete; '
-    'completing it schedules its payouts in the same transaction.';
+    'The amounts that the marketplace owes to payees, settled together. Editable while pending, '
+    'frozen once complete; completing one schedules its payouts in the same transaction.';
 comment on column payout.settlements.total_minor is
     'Sum of the lines in minor units of the currency; the commit fails if they differ.';
 comment on column payout.settlements.pay_after is
-    'Nothing is sent before this time; null: at once.';
+    'The time before which nothing is sent; null: sent at once.';
 comment on column payout.settlements.metadata is
     'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
 comment on column payout.settlements.is_scheduled_by_call is
@@ -2110,8 +2123,9 @@ create table payout.lines_ahead (
     constraint lines_ahead_pkey primary key (settlement_id)
 );
 comment on table payout.lines_ahead is
-    'Settlements whose lines came first, while their transaction runs; empty for everybody else. '
-    'At commit each is checked: the settlement must be of the same transaction or still pending.';
+    'Settlements whose lines came first, while their transaction runs; other transactions see no '
+    'row. At commit each is checked: the settlement must be of the same transaction or still '
+    'pending.';
 
 create trigger _500_refuse_truncate before truncate on payout.lines_ahead
     for each statement execute function payout.tg__refuse_change();
@@ -2124,10 +2138,11 @@ create constraint trigger _900_check_settlement
 
 grant select on payout.lines_ahead to payout_operator, payout_auditor;
 -- end frozen: sql/tables/settlements.sql
--- frozen: sql/tables/wakeups.sql 74e28ff00009
+-- frozen: sql/tables/wakeups.sql bee37e4cfd14
 -- wakeups: the two numbers that spare a settlement a look at the queue.
 --
--- Sequences, because they are read and set outside of transactions. Not called means null.
+-- They are sequences, because they are read and set outside of transactions. Not called means
+-- null.
 
 create sequence payout.waiting_wakeup;
 comment on sequence payout.waiting_wakeup is
@@ -2168,29 +2183,29 @@ insert into payout.currencies (currency, minor_digits, amount_step, largest_amou
     ('idr', 2, 1, 999999999999)
 on conflict do nothing;
 -- end frozen: sql/data/currencies.sql
--- frozen: sql/data/discrepancy_kinds.sql d5cede2ce90e
+-- frozen: sql/data/discrepancy_kinds.sql b4deb4371b20
 -- discrepancy_kinds: the next step for each kind of discrepancy that a comparison can find.
 
 insert into payout.discrepancy_kinds (kind, advice) values
     ('missing_at_stripe',
-        'Look the id up at Stripe. If it is not there nobody was paid: find out who reported '
-        'it, and settle it anew under another settlement.'),
+        'Look the id up at Stripe. If it is not there the payee was not paid: find out which '
+        'worker reported it, and settle it anew under another settlement.'),
     ('differs_at_stripe',
-        'Look both up. What Stripe has is what was paid: correct the difference with another '
-        'settlement, or reverse it at Stripe.'),
+        'Look both up. The amount at Stripe is the one that was paid: correct the difference '
+        'with another settlement, or reverse it at Stripe.'),
     ('reversals_contradict_transfer',
         'Look the transfer and its reversals up at Stripe. They do not belong to it as it was '
         'paid, so none of them was booked.'),
     ('transfer_without_payout_ref',
-        'Somebody, or other software, paid past the engine. If it pays a settlement, hold '
-        'that settlement before it is sent; then resolve this with the reason.'),
+        'It was paid past the engine, by hand or by other software. If it pays a settlement, '
+        'hold that settlement before it is sent; then resolve this with the reason.'),
     ('unknown_transfer_at_stripe',
         'This database does not know it: was it restored? Record its settlement again, '
         'unchanged: the transfer becomes paid and is not sent. If it will never be recorded, '
         'reverse the transfer at Stripe, or resolve this with the reason.')
 on conflict (kind) do update set advice = excluded.advice;
 -- end frozen: sql/data/discrepancy_kinds.sql
--- frozen: sql/data/installation.sql b3c3d415ac02
+-- frozen: sql/data/installation.sql 9e07804c7d8b
 -- installation: the first rows of the tables that have some from the beginning.
 
 insert into payout.engine_settings default values
@@ -2200,7 +2215,7 @@ insert into payout.seal_marks (table_name) values
     ('key_generations'), ('ledger_entries'), ('payout_transfers'), ('transfer_observations')
 on conflict do nothing;
 
--- With a transfer this may be a copy already, and only a person knows.
+-- With a transfer this may be a copy already, and only an operator knows.
 insert into payout.adoptions (
     system_identifier, timeline_id, database_oid, table_oid, is_installation, reason)
 select i.system_identifier, i.timeline_id, i.database_oid, i.table_oid, true, 'installed'
@@ -2219,7 +2234,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.')
 on conflict do nothing;
 -- end frozen: sql/data/ledger_accounts.sql
--- frozen: sql/data/states.sql c921171f891c
+-- frozen: sql/data/states.sql fca0756f04f9
 -- states: the states of a transfer and the moves between them; docs/states.md draws them.
 
 insert into payout.states (state, is_final, whose_turn, meaning) values
@@ -2228,7 +2243,7 @@ insert into payout.states (state, is_final, whose_turn, meaning) values
     ('retry_wait', false, 'engine', 'Surely not executed; sent again when due, same key.'),
     ('unknown', false, 'engine', 'Perhaps executed; sent again when due, same key only.'),
     ('parked', false, 'operator', 'The engine must not go on by itself; the reason says why.'),
-    ('failed', false, 'operator', 'Stripe declined; the payee''s account here has the money.'),
+    ('failed', false, 'operator', 'Stripe declined; the books owe the payee again.'),
     ('paid', true, 'nobody', 'Stripe holds exactly this transfer.'),
     ('cancelled', true, 'nobody', 'Withdrawn before Stripe was ever asked.')
 on conflict do nothing;
@@ -2248,13 +2263,13 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('in_flight', 'failed', 'a decline saved under the key, no other attempt open'),
     ('in_flight', 'retry_wait', 'surely not executed'),
     ('in_flight', 'unknown', 'no certain answer, or the lease ran out'),
-    ('in_flight', 'parked', 'a person must look, or the attempts are used up'),
+    ('in_flight', 'parked', 'an operator must look, or the attempts are used up'),
     ('parked', 'paid', 'a late success, or found at Stripe'),
     ('parked', 'failed', 'proved absent at Stripe'),
     ('failed', 'scheduled', 'a new key, by rule K')
 on conflict do nothing;
 -- end frozen: sql/data/states.sql
--- frozen: sql/data/stripe_error_rules.sql 7593ef4367ec
+-- frozen: sql/data/stripe_error_rules.sql 627a2d391a17
 -- stripe_error_rules: the reaction to each answer that is no success; the lowest fitting id counts.
 --
 -- A row: id and the answer that it fits (null fits every one); the reaction, its flags and waits
@@ -2281,23 +2296,23 @@ values
     (40, 'lease_expired', null, null, null, null, null, null, null,
         'unknown', false, false, '0', '1 s', '1 s',
         'worker_did_not_report',
-        'A worker died or lost its way. Stripe may have paid; the engine asks again with the '
-        'same key.'),
+        'A worker died or lost its connection. Stripe may have paid; the engine asks again with '
+        'the same key.'),
     (50, 'key_expired', null, null, null, null, null, null, null,
         'park', false, true, '0', '1 s', '1 s',
         'key_too_old_to_send',
-        'Stripe forgets keys after 24 hours. The engine looks for it in Stripe''s list and '
-        'goes on by what it finds.'),
+        'Stripe forgets keys after 24 hours. The engine looks the transfer up in Stripe''s list '
+        'and goes on by the result.'),
     (60, 'looked_up', null, null, null, null, null, null, null,
         'park', false, true, '0', '1 s', '15 min',
         'absence_awaits_approval',
-        'Stripe''s list does not have it, twice. Look there too, then '
+        'Two scans of Stripe''s list did not find it. Look there too, then '
         'payout_api.approve_absence(id, reason): a new key follows.'),
     (61, 'looked_up', null, null, null, null, null, null, null,
         'absent', false, false, '0', '1 s', '15 min',
         'absent_at_stripe',
-        'Stripe''s list did not have it, twice, long after the last send. A new key is opened '
-        'by itself.'),
+        'Two scans of Stripe''s list, long after the last send, did not find it. A new key is '
+        'opened by itself.'),
     (100, 'response', null, null, null, 'api_key_expired', null, null, null,
         'pause', false, true, '0', '1 min', '1 min',
         'stripe_key_refused',
@@ -2508,11 +2523,11 @@ on conflict (error_rule_id) do update set
     reason = excluded.reason,
     advice = excluded.advice;
 -- end frozen: sql/data/stripe_error_rules.sql
--- frozen: procedures/common/backoff.sql 9824b5e17279
--- backoff: how long to wait before the next try.
+-- frozen: procedures/common/backoff.sql e407d125f29e
+-- backoff: the wait before the next try.
 --
--- Exponential with a cap and full jitter, so that many transfers that failed
--- together do not come back together.
+-- Exponential with a cap and full jitter, so that transfers that failed together do not come
+-- back together.
 
 create or replace function payout.backoff(p_rule payout.stripe_error_rules, p_tries integer)
 returns interval
@@ -2530,11 +2545,11 @@ $$;
 comment on function payout.backoff(payout.stripe_error_rules, integer) is
     'The rule''s floor plus a random part of its base, doubled for each earlier try up to its cap.';
 -- end frozen: procedures/common/backoff.sql
--- frozen: procedures/common/clock.sql d04f9970373c
--- clock: the one place that asks what time it is.
+-- frozen: procedures/common/clock.sql ff8ee5640001
+-- clock: the only source of the time.
 --
--- The clock of the database decides every lease, wait and key age; the worker
--- has only its own monotonic one. No setting moves it: tests age the rows.
+-- The clock of the database decides every lease, wait and key age; the worker reads only its own
+-- monotonic clock. No setting moves it: tests age the rows.
 
 create or replace function payout.clock()
 returns timestamptz
@@ -2546,12 +2561,13 @@ begin
     return clock_timestamp();
 end
 $$;
-comment on function payout.clock() is 'Now, by the database''s clock, not frozen per transaction.';
+comment on function payout.clock() is
+    'Now, by the database''s clock, which goes on within a transaction.';
 -- end frozen: procedures/common/clock.sql
--- frozen: procedures/common/notify_operators.sql c8d477d9526a
--- notify_operators: tell people that something waits for them, in the ways that they may listen.
+-- frozen: procedures/common/notify_operators.sql 738fe9163bc9
+-- notify_operators: notify operators of an alarm, over NOTIFY and in the server's log.
 --
--- Called by: whatever raises an alarm; what it is about is stored by the caller.
+-- Called by: each function that raises an alarm; the caller stores the subject of it.
 -- The warning reaches the server's log and the worker, which logs it at ERROR.
 
 create or replace function payout.notify_operators(p_reason text, p_subject text)
@@ -2567,14 +2583,14 @@ begin
 end
 $$;
 comment on function payout.notify_operators(text, text) is
-    'Notifies channel payout_alarms of a reason, and warns with what it is about.';
+    'Notifies channel payout_alarms of the reason, and warns with reason and subject.';
 -- end frozen: procedures/common/notify_operators.sql
--- frozen: procedures/common/refuse_bad_row.sql a070763b6e0a
--- refuse_bad_row: the error that a check of that name would raise for a row.
+-- frozen: procedures/common/refuse_bad_row.sql 2563caa8ba77
+-- refuse_bad_row: raise the error that a check of that name would raise for a row.
 --
 -- Postgres reads the text of every check anew for each statement; on the tables that a
--- settlement writes, that cost more than the inserts. There a trigger knows all rules of
--- the row by name.
+-- settlement writes, that cost more than the inserts. There a trigger knows all rules of the row
+-- by name.
 -- Raises: 23514, always.
 
 create or replace function payout.refuse_bad_row(p_table text, p_rule text)
@@ -2595,8 +2611,8 @@ $$;
 comment on function payout.refuse_bad_row(text, text) is
     'Raises 23514 for a row of the table that breaks the rule.';
 -- end frozen: procedures/common/refuse_bad_row.sql
--- frozen: procedures/common/row_sha256.sql 9e7e5252412a
--- row_sha256: the digest of a row, of its columns in JSON.
+-- frozen: procedures/common/row_sha256.sql afdbf703b9c9
+-- row_sha256: the digest of a row's columns, given as JSON.
 
 create or replace function payout.row_sha256(p_columns jsonb)
 returns bytea
@@ -2610,8 +2626,8 @@ end
 $$;
 comment on function payout.row_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';
 -- end frozen: procedures/common/row_sha256.sql
--- frozen: procedures/transfers/booked_states.sql 221882607c83
--- booked_states: where the books have the money of each transfer.
+-- frozen: procedures/transfers/booked_states.sql e6fe710e0529
+-- booked_states: the account on which the books have the money of each transfer.
 --
 -- Reversals come after a transfer was paid and do not change that it is.
 
@@ -2640,12 +2656,12 @@ comment on function payout.booked_states() is
     'For each transfer the account, amount in minor units and currency that its ledger entries '
     'leave it at, reversals aside.';
 -- end frozen: procedures/transfers/booked_states.sql
--- frozen: procedures/transfers/fold_facts.sql 957d29327055
--- fold_facts: every transfer's progress, made again out of what happened to it.
+-- frozen: procedures/transfers/fold_facts.sql b93874e5ac7e
+-- fold_facts: every transfer's progress, made again out of the facts.
 --
--- The last observation that moved a transfer says where it stands, unless a new
--- key or a claim came after it. Attempts count over all keys, and observations
--- are numbered under the transfer's lock, so both tell what came first.
+-- The last observation that moved a transfer gives its state, unless a new key or a claim came
+-- after it. Attempts count over all keys, and observations are numbered under the transfer's
+-- lock, so both give the order of events.
 
 create or replace function payout.fold_facts()
 returns table (
@@ -2697,8 +2713,8 @@ comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations, keys and books.';
 -- end frozen: procedures/transfers/fold_facts.sql
--- frozen: procedures/transfers/held_subjects.sql 4268bec185f1
--- held_subjects: what is on hold in one scope.
+-- frozen: procedures/transfers/held_subjects.sql 918442c19612
+-- held_subjects: the subjects on hold in one scope.
 
 create or replace function payout.held_subjects(p_scope text)
 returns text[]
@@ -2715,12 +2731,12 @@ $$;
 comment on function payout.held_subjects(text) is
     'The currencies, payees or settlements with an open hold.';
 -- end frozen: procedures/transfers/held_subjects.sql
--- frozen: procedures/transfers/newest_facts.sql 4433dee1f6c0
--- newest_facts: of every transfer the facts that say how far it has come.
+-- frozen: procedures/transfers/newest_facts.sql 2822d57cb62f
+-- newest_facts: the facts of every transfer that give its progress.
 --
--- Its newest key and claim, the first claim under that key, the last observation
--- that moved it, and what was seen since the key was opened. Whole tables are
--- joined: looked up one by one, all transfers would take hours.
+-- These are its newest key and claim, the first claim under that key, the last observation that
+-- moved it, and the observations since the key was opened. Whole tables are joined: looked up
+-- one by one, all transfers would take hours.
 
 create or replace function payout.newest_facts()
 returns table (
@@ -2790,12 +2806,11 @@ comment on function payout.newest_facts() is
     'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
     'unknown sends are those of the newest key.';
 -- end frozen: procedures/transfers/newest_facts.sql
--- frozen: procedures/transfers/payout_ref.sql 0e03f8c0d3f4
+-- frozen: procedures/transfers/payout_ref.sql 222dc891bc01
 -- payout_ref: the business identity of one transfer.
 --
--- A hash, so that it is short and shows nobody's name, over texts that carry
--- their lengths, so that no two identities are written alike. Never a serial:
--- a promoted standby hands out serials again.
+-- A hash, so that it is short and shows no name, over texts that carry their lengths, so that no
+-- two identities are written alike. Never a serial: a promoted standby hands out serials again.
 
 create or replace function payout.payout_ref(
     p_settlement_id text, p_payee_id text, p_source_transaction text
@@ -2816,12 +2831,12 @@ $$;
 comment on function payout.payout_ref(text, text, text) is
     'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
 -- end frozen: procedures/transfers/payout_ref.sql
--- frozen: procedures/transfers/place_hold.sql 512279106e8d
+-- frozen: procedures/transfers/place_hold.sql a0b72eb83dbe
 -- place_hold: stop sending for the engine, a currency, a payee or a settlement.
 --
--- Safe to repeat: what is on hold stays on hold, once.
--- Locks: the hold that is there already, so that it is not released before the caller
--- commits who relies on it; one that was released meanwhile is placed anew.
+-- Safe to repeat: a subject that is on hold stays on hold, once.
+-- Locks: the hold that is there already, so that it is not released before the caller that
+-- relies on it commits; one that was released meanwhile is placed anew.
 
 create or replace function payout.place_hold(p_scope text, p_subject text, p_reason text)
 returns bigint
@@ -2859,11 +2874,11 @@ $$;
 comment on function payout.place_hold(text, text, text) is
     'Places a hold unless there is one, notes it in operator_actions, returns its hold_id.';
 -- end frozen: procedures/transfers/place_hold.sql
--- frozen: procedures/transfers/progress_problem.sql 1a4242860155
+-- frozen: procedures/transfers/progress_problem.sql 66a3b423c8c6
 -- progress_problem: the rule that a row of transfer_states breaks.
 --
--- Called by: the triggers that refuse such a row, and the doctor, who finds those that
--- were written while the triggers were off.
+-- Called by: the triggers that refuse such a row, and the doctor, which finds rows that were
+-- written while the triggers were off.
 
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
@@ -2899,11 +2914,11 @@ comment on function payout.progress_problem(payout.transfer_states) is
     'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
     'or null.';
 -- end frozen: procedures/transfers/progress_problem.sql
--- frozen: procedures/transfers/raise_alarm.sql a2c8296363a2
--- raise_alarm: call a person, and stop what must not go on meanwhile.
+-- frozen: procedures/transfers/raise_alarm.sql 9244087fd0c4
+-- raise_alarm: notify operators, and stop sending meanwhile.
 --
 -- Called by: record_outcomes, for each judgement that is an alarm.
--- An alarm freezes the settlement; a refused key holds the engine.
+-- An alarm holds the settlement; a refused Stripe key holds the engine.
 
 create or replace function payout.raise_alarm(
     p_outcome payout.outcome, p_judgement payout.judgement
@@ -2949,14 +2964,14 @@ begin
 end
 $$;
 comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
-    'Calls a person, records a discrepancy, holds the settlement or the engine; '
-    'returns the reason.';
+    'Notifies operators, records a discrepancy, holds the settlement or the engine; returns the '
+    'reason.';
 -- end frozen: procedures/transfers/raise_alarm.sql
--- frozen: procedures/transfers/request_sha256.sql 14c6f9f12f13
+-- frozen: procedures/transfers/request_sha256.sql 40b1cd1d7bc6
 -- request_sha256: the digest of a frozen request.
 --
--- Of the text in the encoding of the database, backslashes doubled for the cast only. The
--- trigger that writes digests has the same expression: a call would cost more than it.
+-- It is taken of the text in the encoding of the database, backslashes doubled for the cast
+-- only. The trigger that writes digests has the same expression: a call would cost more than it.
 
 create or replace function payout.request_sha256(p_request jsonb)
 returns bytea
@@ -2970,8 +2985,8 @@ end
 $$;
 comment on function payout.request_sha256(jsonb) is 'SHA-256 of the JSON text of a request.';
 -- end frozen: procedures/transfers/request_sha256.sql
--- frozen: procedures/transfers/transfer_facts.sql ee9f50f2844b
--- transfer_facts: a transfer of ours, in the words in which a sighting says the same.
+-- frozen: procedures/transfers/transfer_facts.sql 3a6a59025b5e
+-- transfer_facts: one of our transfers in the terms of a listed transfer, to compare the two.
 
 create or replace function payout.transfer_facts(
     p_transfer payout.payout_transfers, p_is_livemode boolean
@@ -2992,14 +3007,14 @@ begin
 end
 $$;
 comment on function payout.transfer_facts(payout.payout_transfers, boolean) is
-    'What these books say of a transfer, to be laid beside what Stripe says.';
+    'Reference, settlement, amount, currency, destination and mode of a transfer by these books.';
 -- end frozen: procedures/transfers/transfer_facts.sql
--- frozen: procedures/identity/adopt_at_first_claim.sql a01de01a4ab5
--- adopt_at_first_claim: an installation that hands out its first transfer is the true database.
+-- frozen: procedures/identity/adopt_at_first_claim.sql 3bca8949daed
+-- adopt_at_first_claim: adopt a new installation when it hands out its first transfer.
 --
--- Called by: claim_transfers, before the first attempts are written. An installation
--- without such an adoption that has attempts was loaded with those of another one,
--- however old it is. Two first claims at once write two of them.
+-- Called by: claim_transfers, before the first attempts are written. An installation that has
+-- attempts but no such adoption was loaded with those of another one, however old it is. Two
+-- first claims at once write two adoptions.
 
 create or replace function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[])
 returns void
@@ -3019,13 +3034,12 @@ begin
 end
 $$;
 comment on function payout.adopt_at_first_claim(bigint[]) is
-    'Adopts a new installation where it is, once it hands out any of these transfers.';
+    'Records the identity of a new installation, once it hands out any of these transfers.';
 -- end frozen: procedures/identity/adopt_at_first_claim.sql
--- frozen: procedures/identity/bind_stripe_account.sql 2892b94153b7
--- bind_stripe_account: one database pays from one Stripe account, in one mode.
+-- frozen: procedures/identity/bind_stripe_account.sql e8d52a6adc97
+-- bind_stripe_account: keep one database to one Stripe account, in one mode.
 --
 -- Another account knows none of our keys and would execute them all once more.
--- Whoever is first to name an account and its mode fixes them.
 -- Raises: SP404 another account or mode than the fixed one, or none.
 
 create or replace function payout.bind_stripe_account(
@@ -3049,10 +3063,10 @@ begin
         if found then
             insert into payout.operator_actions (action, subject, reason, details)
             values ('fix_stripe_account', p_stripe_account_id,
-                'the engine: nobody had named an account before',
+                'the engine: no account was named before',
                 jsonb_build_object('is_livemode', p_is_livemode));
         end if;
-        -- Somebody else may have been first.
+        -- Another session may have been first.
         select * into strict v_settings from payout.engine_settings;
     end if;
 
@@ -3071,13 +3085,13 @@ begin
 end
 $$;
 comment on function payout.bind_stripe_account(text, boolean) is
-    'Refuses a caller with another Stripe account or mode than the fixed one; fixes the first.';
+    'Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).';
 -- end frozen: procedures/identity/bind_stripe_account.sql
--- frozen: procedures/identity/identity_problem.sql 450e372b1531
--- identity_problem: what keeps the gate closed, in a sentence; null while it is open.
+-- frozen: procedures/identity/identity_problem.sql 1a069b4d75dd
+-- identity_problem: the reason why claims are refused, as a sentence.
 --
--- Volatile although it only reads: then a claim that waited for somebody who
--- closes the gate sees that it is closed.
+-- Volatile although it only reads: a claim that waited for a change of the Stripe account then
+-- sees that claims were stopped.
 
 create or replace function payout.identity_problem()
 returns text
@@ -3087,57 +3101,59 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_adoption payout.adoptions;
-    v_here record;
+    v_current record;
     v_changes text;
 begin
     select * into v_adoption from payout.adoptions as e order by e.adoption_id desc limit 1;
     if not found then
-        return 'It was never adopted, and it had transfers when the gate was built.';
+        return 'It was never adopted, and it had transfers when it was installed.';
     end if;
     if v_adoption.system_identifier is null then
-        return format('The gate was closed: %s.', v_adoption.reason);
+        return format('Claims were stopped: %s.', v_adoption.reason);
     end if;
 
-    v_here := payout.database_identity();
+    v_current := payout.database_identity();
     v_changes := concat_ws('; ',
-        case when v_here.system_identifier <> v_adoption.system_identifier then
-            format('system from %s to %s', v_adoption.system_identifier, v_here.system_identifier) end,
-        case when v_here.timeline_id <> v_adoption.timeline_id then
-            format('timeline from %s to %s', v_adoption.timeline_id, v_here.timeline_id) end,
-        case when v_here.database_oid <> v_adoption.database_oid then
-            format('database from %s to %s', v_adoption.database_oid, v_here.database_oid) end,
-        case when v_here.table_oid <> v_adoption.table_oid then
-            format('tables from %s to %s', v_adoption.table_oid, v_here.table_oid) end);
+        case when v_current.system_identifier <> v_adoption.system_identifier then
+            format('system from %s to %s',
+                v_adoption.system_identifier, v_current.system_identifier) end,
+        case when v_current.timeline_id <> v_adoption.timeline_id then
+            format('timeline from %s to %s', v_adoption.timeline_id, v_current.timeline_id) end,
+        case when v_current.database_oid <> v_adoption.database_oid then
+            format('database from %s to %s', v_adoption.database_oid, v_current.database_oid) end,
+        case when v_current.table_oid <> v_adoption.table_oid then
+            format('tables from %s to %s', v_adoption.table_oid, v_current.table_oid) end);
     if v_changes <> '' then
         return format('Changed since: %s.', v_changes);
     end if;
 
-    -- Rows that were loaded into a new installation, or replicated to it, bring no adoption along.
+    -- Rows that were loaded into a new installation, or replicated to it, bring no adoption.
     if v_adoption.is_installation and v_adoption.recorded_at > (
         select t.created_at from payout.payout_transfers as t order by t.payout_transfer_id limit 1
     ) then
         return 'It has transfers from before it was installed.';
     end if;
-    -- The first claim here writes an adoption of its own (adopt_at_first_claim).
+    -- The first claim of an installation writes an adoption of its own (adopt_at_first_claim).
     if v_adoption.is_installation and exists (select from payout.transfer_attempts)
         and not exists (
             select from payout.adoptions as e
             where e.adoption_id > v_adoption.adoption_id and e.is_first_claim
         ) then
-        return 'It has attempts that were not handed out here.';
+        return 'It has attempts that another installation handed out.';
     end if;
     return null;
 end
 $$;
 comment on function payout.identity_problem() is
-    'Says how this place differs from where the database was last adopted; null: it does not.';
+    'Names the difference between the identity of the database and the adopted one, or another '
+    'reason to refuse claims; null: none.';
 -- end frozen: procedures/identity/identity_problem.sql
--- frozen: procedures/identity/refuse_unadopted_database.sql 212e006d7129
--- refuse_unadopted_database: a copy of the true database hands out nothing.
+-- frozen: procedures/identity/refuse_unadopted_database.sql 102684208c16
+-- refuse_unadopted_database: the identity check: a copy of the adopted database hands out nothing.
 --
--- A restored, promoted or cloned database may have forgotten what was sent, and
+-- A restored, promoted or cloned database may have forgotten that transfers were sent, and
 -- another one may be sending the same.
--- Raises: SP403 not where it was adopted; SP404 a key of another Stripe account.
+-- Raises: SP403 not the database that was adopted; SP404 a key of another Stripe account.
 
 create or replace function payout.refuse_unadopted_database(
     p_stripe_account_id text, p_is_livemode boolean
@@ -3151,7 +3167,7 @@ declare
     v_problem text := payout.identity_problem();
 begin
     if v_problem is not null then
-        raise exception 'no transfer is handed out: this database is not where it was adopted'
+        raise exception 'no transfer is handed out: this database is not the one that was adopted'
             using
                 errcode = 'SP403',
                 detail = v_problem,
@@ -3162,10 +3178,11 @@ begin
 end
 $$;
 comment on function payout.refuse_unadopted_database(text, boolean) is
-    'Refuses to go on where the database was not adopted, or for another Stripe account.';
+    'Refuses to go on in a database that is not adopted (SP403), or for another Stripe account '
+    '(SP404).';
 -- end frozen: procedures/identity/refuse_unadopted_database.sql
--- frozen: procedures/identity/stripe_account_label.sql f1b6bb53a36f
--- stripe_account_label: a Stripe account and its mode, as people read them.
+-- frozen: procedures/identity/stripe_account_label.sql 9374419bf92c
+-- stripe_account_label: a Stripe account and its mode, as text for messages.
 
 create or replace function payout.stripe_account_label(
     p_stripe_account_id text, p_is_livemode boolean
@@ -3181,14 +3198,14 @@ begin
 end
 $$;
 comment on function payout.stripe_account_label(text, boolean) is
-    'Writes a Stripe account and its mode for messages.';
+    'Text such as: acct_1 in live mode.';
 -- end frozen: procedures/identity/stripe_account_label.sql
--- frozen: procedures/wakeup/defer_job.sql 9091c6257ad3
--- defer_job: ring for a payout job, by queue jobs that any worker may fetch.
+-- frozen: procedures/wakeup/defer_job.sql 0a620b2ef73c
+-- defer_job: write wake-up jobs of a payout job, which any worker may fetch, to the queue.
 --
--- procrastinate's functions name their tables bare, hence its schema in the path
--- of the functions here that write to the queue. Neither lock nor queueing lock:
--- a duplicate would abort the settlement. Without a queue the sweep will ring.
+-- procrastinate's functions name their tables bare, hence its schema in the path of the
+-- functions that write to the queue. Neither lock nor queueing lock: a duplicate would abort the
+-- settlement. Without a queue, the sweep writes them once there is one.
 
 create or replace function payout.defer_job(p_payout_job_id bigint, p_times integer)
 returns bigint[]
@@ -3212,12 +3229,11 @@ comment on function payout.defer_job(bigint, integer) is
     'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none without '
     'procrastinate''s schema.';
 -- end frozen: procedures/wakeup/defer_job.sql
--- frozen: procedures/wakeup/forget_pending_wakeup.sql e75135b42085
--- forget_pending_wakeup: from now on no bell is waiting; whoever settles next rings again.
+-- frozen: procedures/wakeup/forget_pending_wakeup.sql a63e8feec310
+-- forget_pending_wakeup: forget the waiting wake-up job; the next settlement queues another.
 --
--- Called by: claim_transfers, before it looks for what is due. A settlement that
--- let the waiting bell serve and commits after that look is found by the pump's
--- second look or by the sweep.
+-- Called by: claim_transfers, before it looks for due transfers. A settlement that relied on the
+-- waiting job and commits after that look is found by the pump's second look or by the sweep.
 
 create or replace function payout.forget_pending_wakeup()
 returns void
@@ -3235,14 +3251,13 @@ begin
 end
 $$;
 comment on function payout.forget_pending_wakeup() is
-    'Forgets which bell waits (payout.waiting_wakeup, payout.seen_wakeup); not undone by a '
-    'rollback.';
+    'Resets payout.waiting_wakeup and payout.seen_wakeup; not undone by a rollback.';
 -- end frozen: procedures/wakeup/forget_pending_wakeup.sql
--- frozen: procedures/wakeup/has_queue.sql 4f77e2d36db4
--- has_queue: whether there is a queue to ring.
+-- frozen: procedures/wakeup/has_queue.sql 732200e13a07
+-- has_queue: test whether wake-up jobs can be queued.
 --
--- The queue is only a doorbell: without it, or without rights on it, money is
--- settled and paid all the same, as soon as a sweep or a worker looks.
+-- The engine needs no queue: without it, or without rights on it, money is settled and paid all
+-- the same, as soon as a sweep or a worker looks.
 
 create or replace function payout.has_queue()
 returns boolean
@@ -3278,13 +3293,13 @@ $$;
 comment on function payout.has_queue() is
     'True when procrastinate''s schema is there and the engine may write to it.';
 -- end frozen: procedures/wakeup/has_queue.sql
--- frozen: procedures/wakeup/pending_wakeup.sql 1a38edcde6d6
--- pending_wakeup: the bell that was rung last, if everybody can see it waiting in the queue.
+-- frozen: procedures/wakeup/pending_wakeup.sql a16e58378734
+-- pending_wakeup: the wake-up job that was queued last, if it still waits in the queue.
 --
--- Neither one that was rolled back or is not committed yet, nor one that somebody has
--- fetched. Once seen it counts as waiting until a claim hears it: no further look.
--- One of this very transaction serves it, but is not there for others yet: its event
--- has the time at which this transaction began.
+-- A job that was rolled back, is not committed yet or was fetched by a worker does not count.
+-- Once seen, a job counts as waiting until a claim forgets it: no further look. A job of this
+-- very transaction serves it, but other sessions do not see it yet: its event has the time at
+-- which this transaction began.
 
 create or replace function payout.pending_wakeup()
 returns bigint
@@ -3320,16 +3335,16 @@ begin
 end
 $$;
 comment on function payout.pending_wakeup() is
-    'The id of the bell that waits in the queue, kept in payout.seen_wakeup if others see it '
-    'too; or null.';
+    'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
+    'it too; or null.';
 -- end frozen: procedures/wakeup/pending_wakeup.sql
--- frozen: procedures/wakeup/queue_due_wakeups.sql f4b9840c528a
--- queue_due_wakeups: ring for what is due and has no bell in the queue.
+-- frozen: procedures/wakeup/queue_due_wakeups.sql bfa1adca62be
+-- queue_due_wakeups: queue wake-up jobs for due transfers that have none in the queue.
 --
--- That is what waits to be tried again, what had a pay_after, and what lost its
--- bell with a worker or with the queue. A bell that somebody has fetched is none:
--- its worker either claims soon or is gone. Nothing rings for what is on hold.
--- Locks: progress rows, skipping those that somebody else has locked.
+-- Such transfers wait to be tried again, had a pay_after, or lost their job with a worker or
+-- with the queue. A job that a worker has fetched does not count: the worker either claims soon
+-- or is gone. Transfers on hold get none.
+-- Locks: progress rows, skipping those that another session has locked.
 
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
@@ -3349,7 +3364,7 @@ begin
         return 0;
     end if;
     perform payout.remove_lost_wakeups();
-    -- The bell that was seen may be lost as well: whoever settles next looks again.
+    -- The job that was seen may be lost as well: the next settlement looks again.
     perform setval('payout.seen_wakeup', 1, false);
     select * into strict v_settings from payout.engine_settings;
 
@@ -3389,14 +3404,14 @@ begin
 end
 $$;
 comment on function payout.queue_due_wakeups(timestamptz, integer) is
-    'Rings for up to p_limit due transfers without a bell in the queue; returns the bells rung.';
+    'Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs.';
 -- end frozen: procedures/wakeup/queue_due_wakeups.sql
--- frozen: procedures/wakeup/queue_wakeup.sql 5a7a8986f918
--- queue_wakeup: ring for the transfers of a job that is being scheduled.
+-- frozen: procedures/wakeup/queue_wakeup.sql 2552471f2282
+-- queue_wakeup: queue wake-up jobs for a payout job that is being scheduled.
 --
--- A bell that waits in the queue already is enough for few transfers: whoever
--- answers it claims whatever is due. More of them ring once for every so many.
--- Nothing rings before pay_after: the queue's fetch would walk past it each time.
+-- A job that waits in the queue already is enough for few transfers: the worker that fetches it
+-- claims all that is due. More transfers get one job for each transfers_per_wakeup of them. None
+-- is queued before pay_after: the queue's fetch would walk past it each time.
 
 create or replace function payout.queue_wakeup(
     p_payout_job_id bigint, p_transfers integer, p_pay_after timestamptz
@@ -3436,15 +3451,15 @@ begin
 end
 $$;
 comment on function payout.queue_wakeup(bigint, integer, timestamptz) is
-    'Rings for a new payout job, once for each transfers_per_wakeup (of engine_settings) '
-    'transfers, or lets a bell serve that waits already; none before pay_after. Returns the bells.';
+    'Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or '
+    'relies on one that waits already; none before pay_after. Returns the ids.';
 -- end frozen: procedures/wakeup/queue_wakeup.sql
--- frozen: procedures/wakeup/remove_lost_wakeups.sql db49c98f7bcb
--- remove_lost_wakeups: remove bells that a worker fetched and never finished.
+-- frozen: procedures/wakeup/remove_lost_wakeups.sql f7dfe9cbdf35
+-- remove_lost_wakeups: remove wake-up jobs that a worker fetched and never finished.
 --
--- procrastinate leaves such a job `doing` for ever when its worker died or its
--- finish was lost. A bell is answered within seconds, so after two minutes it
--- is lost; what it rang for has long been rung for again. Failed ones stay a day.
+-- procrastinate leaves such a job `doing` for ever when its worker died or its finish was lost.
+-- A worker answers a job within seconds, so after two minutes it is lost, and the sweep has
+-- queued another. Failed ones stay a day.
 
 create or replace function payout.remove_lost_wakeups()
 returns integer
@@ -3453,7 +3468,7 @@ volatile
 set search_path = pg_catalog, procrastinate, pg_temp
 as $$
 declare
-    v_cleared integer;
+    v_removed integer;
 begin
     if not payout.has_queue() then
         return 0;
@@ -3472,18 +3487,18 @@ begin
             end
         for update skip locked
     );
-    get diagnostics v_cleared = row_count;
-    return v_cleared;
+    get diagnostics v_removed = row_count;
+    return v_removed;
 end
 $$;
 comment on function payout.remove_lost_wakeups() is
     'Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.';
 -- end frozen: procedures/wakeup/remove_lost_wakeups.sql
--- frozen: procedures/wakeup/remove_served_wakeups.sql c514328873af
--- remove_served_wakeups: take bells out of the queue whose transfers were just claimed.
+-- frozen: procedures/wakeup/remove_served_wakeups.sql a9f518a949be
+-- remove_served_wakeups: remove the wake-up jobs of transfers that were just claimed.
 --
--- Called by: claim_transfers, in its transaction. The claiming worker goes on
--- until nothing is due, so that no wake-up is lost; if it dies, the sweep rings.
+-- Called by: claim_transfers, in its transaction. The claiming worker goes on until nothing is
+-- due, so that no wake-up is lost; if it dies, the sweep queues another job.
 
 create or replace function payout.remove_served_wakeups(p_wakeup_ids bigint[])
 returns integer
@@ -3492,7 +3507,7 @@ volatile
 set search_path = pg_catalog, procrastinate, pg_temp
 as $$
 declare
-    v_answered integer;
+    v_removed integer;
 begin
     if p_wakeup_ids is null or not payout.has_queue() then
         return 0;
@@ -3506,20 +3521,20 @@ begin
             and b.task_name = 'payout.execute'
         for update skip locked
     );
-    get diagnostics v_answered = row_count;
-    return v_answered;
+    get diagnostics v_removed = row_count;
+    return v_removed;
 end
 $$;
 comment on function payout.remove_served_wakeups(bigint[]) is
-    'Deletes the queue jobs of these ids that no worker has fetched yet; returns how many.';
+    'Deletes the queue jobs of these ids that no worker has fetched yet; returns their number.';
 -- end frozen: procedures/wakeup/remove_served_wakeups.sql
--- frozen: procedures/settle/check_lines_of.sql d7e235b225b2
--- check_lines_of: whether settlements written by others, or not yet at all, may have these lines.
+-- frozen: procedures/settle/check_lines_of.sql e9e1456fb226
+-- check_lines_of: check lines of settlements that are not of this transaction, or not there yet.
 --
--- A line of a pending settlement writes that row, so that whoever completes it
--- with an older snapshot fails (40001) instead of missing the line. Lines whose
--- settlement was not found and locked are looked at once more at commit
--- (lines_ahead), also if it has come since.
+-- A line of a pending settlement writes the settlement's row, so that a transaction that
+-- completes it with an older snapshot fails (40001) instead of missing the line. Lines whose
+-- settlement was not found and locked are checked once more at commit (lines_ahead), also if it
+-- has come since.
 -- Raises: SP102 the settlement has been scheduled.
 
 create or replace function payout.check_lines_of(p_settlement_ids text[], p_are_new boolean)
@@ -3672,13 +3687,13 @@ grant execute on function payout_api.complete_settlement(
     text, text, jsonb, timestamptz, jsonb
 ) to payout_app;
 -- end frozen: procedures/settle/complete_settlement.sql
--- frozen: procedures/settle/create_payout_job.sql e066b9a3b9cd
--- create_payout_job: the payout job of a settlement, with its transfers and their books.
+-- frozen: procedures/settle/create_payout_job.sql 912a704afb85
+-- create_payout_job: make the payout job of a settlement, with its transfers and their books.
 --
--- Called by: whoever has written or locked the settlement's row in this transaction.
+-- Called by: functions that have written or locked the settlement's row in this transaction.
 -- Safe to repeat: a settlement that has its job keeps it; the unique key decides races.
--- What was made is checked as a whole; only if it is wrong is the reason looked for.
--- Raises: what refuse_bad_settlement raises.
+-- The result is checked as a whole; only if it is wrong is the reason looked for.
+-- Raises: as refuse_bad_settlement.
 
 create or replace function payout.create_payout_job(p_settlement payout.settlements)
 returns bigint
@@ -3718,14 +3733,14 @@ comment on function payout.create_payout_job(payout.settlements) is
     'payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308) or '
     'has changed meanwhile (SP402).';
 -- end frozen: procedures/settle/create_payout_job.sql
--- frozen: procedures/settle/create_single_payout.sql 526fbbb49e70
--- create_single_payout: the payout job of a settlement with one line, its transfer and books.
+-- frozen: procedures/settle/create_single_payout.sql a4727cf59b56
+-- create_single_payout: make the payout job of a settlement with one line.
 --
--- The common case of create_payout_job, without what many lines or a second time need:
--- half its cost; a test compares what the two write. Sequential scans are off where it
--- is called.
--- Called by: whoever has just written the settlement, which has no job yet.
--- Raises: what refuse_bad_header and refuse_bad_settlement raise.
+-- This is the common case of create_payout_job, without the work for many lines or a second
+-- call, at half its cost; a test compares the rows that the two write. Sequential scans are off
+-- where it is called.
+-- Called by: functions that have just written the settlement, which has no job yet.
+-- Raises: as refuse_bad_header and refuse_bad_settlement.
 
 create or replace function payout.create_single_payout(
     p_settlement payout.settlements, p_line payout.settlement_lines
@@ -3761,12 +3776,12 @@ begin
             p_settlement, case when v_destination is not null then p_line.amount_minor::bigint end);
     end if;
 
-    -- The bell that was seen to wait serves nearly every settlement.
+    -- The wake-up job that was seen to wait serves nearly every settlement.
     if v_wakeup_id is null or p_settlement.pay_after is not null then
         v_wakeup_id := (payout.queue_wakeup(v_payout_job_id, 1, p_settlement.pay_after))[1];
     end if;
 
-    -- One statement: each costs its start and end once more.
+    -- One statement, because each further one costs its start and end.
     with job as (
         insert into payout.payout_jobs (payout_job_id, settlement_id) overriding system value
         values (v_payout_job_id, p_settlement.settlement_id)
@@ -3796,15 +3811,15 @@ begin
 end
 $$;
 comment on function payout.create_single_payout(payout.settlements, payout.settlement_lines) is
-    'Schedules the payout of a new settlement by its only line; returns the payout_job_id. Refuses '
-    'what create_payout_job refuses.';
+    'Schedules the payout of a new settlement by its only line; returns the payout_job_id. Its '
+    'refusals are those of create_payout_job.';
 -- end frozen: procedures/settle/create_single_payout.sql
--- frozen: procedures/settle/create_transfers.sql 320b12d85f74
--- create_transfers: what a scheduled settlement owes, as transfers, progress and books.
+-- frozen: procedures/settle/create_transfers.sql 7424dc9946ce
+-- create_transfers: write the transfers of a scheduled settlement, their progress and books.
 --
--- One statement for all payees, so that a settlement of ten thousand costs
--- little more than its rows. What cannot be paid as it stands is left out; lines and
--- transfers are added up in one look, since what a later one finds may be others.
+-- One statement for all payees, so that a settlement of ten thousand costs little more than its
+-- rows. Transfers that cannot be paid as they stand are left out; lines and transfers are added
+-- up in one look, since a later look may find others.
 
 create or replace function payout.create_transfers(
     p_settlement payout.settlements, p_payout_job_id bigint
@@ -3819,7 +3834,7 @@ declare
 begin
     with owed as materialized (
         select * from payout.owed_transfers(p_settlement)
-    ), bells as materialized (
+    ), wakeups as materialized (
         select payout.queue_wakeup(
             p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
     ), transfers as (
@@ -3835,13 +3850,13 @@ begin
         from owed as o
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
-        -- The bells are shared out evenly; without any the sweep will ring.
+        -- The wake-up jobs are shared out evenly; without any the sweep queues some.
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
         select t.payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
-            b.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
-                * cardinality(b.ids) / count(*) over ()]
+            w.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
+                * cardinality(w.ids) / count(*) over ()]
         from transfers as t
-        cross join bells as b
+        cross join wakeups as w
     ), entries as (
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
@@ -3866,14 +3881,14 @@ begin
 end
 $$;
 comment on function payout.create_transfers(payout.settlements, bigint) is
-    'Writes the transfers of a settlement, their progress rows with their bells, and the books; '
-    'returns the sum of their amounts, null unless that is what the lines add up to.';
+    'Writes the transfers of a settlement, their progress rows with their wake-up jobs, and the '
+    'books; returns the sum of their amounts, null unless the lines add up to it.';
 -- end frozen: procedures/settle/create_transfers.sql
--- frozen: procedures/settle/metadata_problem.sql 13d3885e1ba0
--- metadata_problem: what keeps a settlement's metadata from being Stripe metadata.
+-- frozen: procedures/settle/metadata_problem.sql 358441bf041d
+-- metadata_problem: the reason why a settlement's metadata cannot be Stripe metadata.
 --
--- Stripe takes 50 keys of up to 40 characters without square brackets and text
--- values of up to 500 (docs.stripe.com/api/metadata); three keys are ours.
+-- Stripe takes 50 keys of up to 40 characters without square brackets and text values of up to
+-- 500 (docs.stripe.com/api/metadata); three keys are ours.
 
 create or replace function payout.metadata_problem(p_metadata jsonb)
 returns text
@@ -3905,13 +3920,13 @@ as $$
     end
 $$;
 comment on function payout.metadata_problem(jsonb) is
-    'Why Stripe would refuse this metadata beside our own three keys; null when it would not.';
+    'The rule of Stripe that this metadata breaks beside our own three keys, or null.';
 -- end frozen: procedures/settle/metadata_problem.sql
--- frozen: procedures/settle/owed_transfers.sql 37cc24093655
--- owed_transfers: what the lines of a settlement add up to, and where it can be sent.
+-- frozen: procedures/settle/owed_transfers.sql 400070cfab07
+-- owed_transfers: the sums of a settlement's lines, with the accounts that they can be sent to.
 --
--- Left out is what has no account to go to, and an amount that Stripe does not take in
--- the currency: the sum then differs from the settlement's total.
+-- A payee without an account is left out, and so is an amount that Stripe does not take in the
+-- currency: the sum then differs from the settlement's total.
 
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
@@ -3928,7 +3943,7 @@ begin
     return query
     select o.payee_id, o.source_transaction, o.amount_minor, a.stripe_account_id
     from (
-        -- More than a bigint holds is more than any currency takes.
+        -- A sum that no bigint holds is more than any currency takes.
         select l.payee_id, l.source_transaction::text,
             least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
         from payout.settlement_lines as l
@@ -3951,11 +3966,11 @@ $$;
 comment on function payout.owed_transfers(payout.settlements) is
     'Payee, source, amount in minor units and account of each transfer that a settlement makes.';
 -- end frozen: procedures/settle/owed_transfers.sql
--- frozen: procedures/settle/read_lines.sql c64082b9a513
--- read_lines: the lines of a settlement out of the JSON that complete_settlement takes.
+-- frozen: procedures/settle/read_lines.sql c90862c078bd
+-- read_lines: read the lines of a settlement from the JSON that complete_settlement takes.
 --
 -- One line, the common case, is well formed if it equals itself written anew out of texts.
--- Others are looked at by a query, then read in a loop, which costs less than another.
+-- Others are checked by a query, then read in a loop, which costs less than another query.
 -- Raises: SP309 not an array of such objects, naming the element.
 
 create or replace function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb)
@@ -4000,8 +4015,8 @@ $$;
 comment on function payout.read_lines(payout.external_id, jsonb) is
     'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
 -- end frozen: procedures/settle/read_lines.sql
--- frozen: procedures/settle/refuse_bad_amounts.sql 647d9314bcbb
--- refuse_bad_amounts: every transfer of a settlement has an amount that Stripe takes.
+-- frozen: procedures/settle/refuse_bad_amounts.sql d22a23bbe70b
+-- refuse_bad_amounts: refuse a settlement with an amount that Stripe does not take.
 --
 -- Raises: SP304 more than one transfer can carry; SP306 not a multiple of the step.
 
@@ -4044,10 +4059,11 @@ begin
 end
 $$;
 comment on function payout.refuse_bad_amounts(text, text) is
-    'Refuses a settlement with a transfer too large (SP304) or off the currency''s step (SP306).';
+    'Refuses a transfer of the settlement that is too large (SP304) or off the currency''s step '
+    '(SP306).';
 -- end frozen: procedures/settle/refuse_bad_amounts.sql
--- frozen: procedures/settle/refuse_bad_header.sql de732cf9df77
--- refuse_bad_header: a settlement's currency and metadata are such as Stripe takes.
+-- frozen: procedures/settle/refuse_bad_header.sql da61f469f6a3
+-- refuse_bad_header: refuse a settlement with a currency or metadata that Stripe does not take.
 --
 -- Raises: SP305 unsupported currency; SP308 metadata.
 
@@ -4139,8 +4155,8 @@ $$;
 comment on function payout.refuse_bad_lines(jsonb) is
     'Refuses lines given as JSON that cannot be read, naming the first (SP309).';
 -- end frozen: procedures/settle/refuse_bad_lines.sql
--- frozen: procedures/settle/refuse_bad_payees.sql 386e7511ec11
--- refuse_bad_payees: every payee of a settlement is known and has a Stripe account.
+-- frozen: procedures/settle/refuse_bad_payees.sql ce98a8227fe8
+-- refuse_bad_payees: refuse a settlement with a payee that cannot be paid.
 --
 -- Raises: SP301 unknown payee; SP302 payee without a Stripe account.
 
@@ -4183,12 +4199,12 @@ $$;
 comment on function payout.refuse_bad_payees(text) is
     'Refuses a settlement with a payee that is unknown (SP301) or has no Stripe account (SP302).';
 -- end frozen: procedures/settle/refuse_bad_payees.sql
--- frozen: procedures/settle/refuse_bad_settlement.sql e166d9faa369
--- refuse_bad_settlement: why a settlement cannot be paid out as it stands.
+-- frozen: procedures/settle/refuse_bad_settlement.sql 02c442a732e1
+-- refuse_bad_settlement: name the reason why a settlement cannot be paid out as it stands.
 --
--- Called by: whoever makes its transfers, if they do not come to its total.
--- Raises: SP305, SP308 header; SP303 total; SP301, SP302 payees; SP304, SP306 amounts;
--- SP402 the reason is gone by now, as when a payee was registered meanwhile.
+-- Called by: functions that make its transfers, if these do not come to its total.
+-- Raises: SP305, SP308 header; SP303 total; SP301, SP302 payees; SP304, SP306 amounts; SP402 the
+-- reason is gone by now, as when a payee was registered meanwhile.
 
 create or replace function payout.refuse_bad_settlement(
     p_settlement payout.settlements, p_made_minor bigint
@@ -4216,8 +4232,8 @@ comment on function payout.refuse_bad_settlement(payout.settlements, bigint) is
     'Refuses a settlement that cannot be paid out as it stands (SP301 to SP306, SP308), or of '
     'which another sum than its total can (SP402).';
 -- end frozen: procedures/settle/refuse_bad_settlement.sql
--- frozen: procedures/settle/refuse_bad_total.sql 80afc9875bed
--- refuse_bad_total: the lines of a settlement add up to its total.
+-- frozen: procedures/settle/refuse_bad_total.sql 7a34e184a411
+-- refuse_bad_total: refuse a settlement whose lines do not add up to its total.
 --
 -- Raises: SP303 they do not.
 
@@ -4245,10 +4261,10 @@ begin
 end
 $$;
 comment on function payout.refuse_bad_total(payout.settlements) is
-    'Refuses a settlement whose lines do not add up (SP303), naming the difference.';
+    'Refuses such a settlement (SP303), naming the difference.';
 -- end frozen: procedures/settle/refuse_bad_total.sql
--- frozen: procedures/settle/refuse_late_lines.sql a20fdddeea0a
--- refuse_late_lines: the one error for lines that come after their settlement was scheduled.
+-- frozen: procedures/settle/refuse_late_lines.sql 8e033ebe0f59
+-- refuse_late_lines: raise the one error for lines that come after their settlement was scheduled.
 --
 -- Raises: SP102, always.
 
@@ -4268,16 +4284,15 @@ begin
             table = 'settlement_lines';
 end
 $$;
-comment on function payout.refuse_late_lines(text) is
-    'Raises SP102 for a line that came too late.';
+comment on function payout.refuse_late_lines(text) is 'Raises SP102 for a line that came too late.';
 -- end frozen: procedures/settle/refuse_late_lines.sql
--- frozen: procedures/settle/register_payee.sql 79736dbc33da
--- register_payee: make a payee known and say to which Stripe account it is paid.
+-- frozen: procedures/settle/register_payee.sql ca484b8370bd
+-- register_payee: register a payee and the Stripe account that it is paid to.
 --
 -- Called by: the application, as often as it likes.
 -- Safe to repeat: the same account again writes nothing.
--- Locks: the payee's row, so that two changes at once have an order; not its key,
--- so that settlements of the payee do not wait.
+-- Locks: the payee's row, so that two changes at once have an order; not its key, so that
+-- settlements of the payee do not wait.
 -- Raises: 23514 an id or account that cannot be one.
 
 create or replace function payout_api.register_payee(
@@ -4323,13 +4338,13 @@ comment on function payout_api.register_payee(text, text) is
 revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;
 -- end frozen: procedures/settle/register_payee.sql
--- frozen: procedures/settle/schedule_payout_job.sql f8e4b2218911
--- schedule_payout_job: the one payout job of a complete settlement, by its id.
+-- frozen: procedures/settle/schedule_payout_job.sql a2bde04672e6
+-- schedule_payout_job: make the one payout job of a complete settlement, by its id.
 --
--- Called by: complete_settlement for what it finds there already, and by the owner.
+-- Called by: complete_settlement for a settlement that is there already, and by the owner.
 -- Safe to repeat: a settlement that has its job keeps it, nothing is written.
 -- Locks: the settlement's row, so that nothing is added to it meanwhile.
--- Raises: SP310 unknown settlement; SP202 still pending; what create_payout_job raises.
+-- Raises: SP310 unknown settlement; SP202 still pending; as create_payout_job.
 
 create or replace function payout.schedule_payout_job(p_settlement_id text)
 returns bigint
@@ -4361,8 +4376,8 @@ $$;
 comment on function payout.schedule_payout_job(text) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable.';
 -- end frozen: procedures/settle/schedule_payout_job.sql
--- frozen: procedures/settle/settlement_difference.sql e65c6826fd94
--- settlement_difference: in what a stored settlement differs from one that is told again.
+-- frozen: procedures/settle/settlement_difference.sql 75579115fd04
+-- settlement_difference: the parts in which a repeated settlement differs from the stored one.
 
 create or replace function payout.settlement_difference(
     p_settlement payout.settlements,
@@ -4400,12 +4415,12 @@ comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
 -- end frozen: procedures/settle/settlement_difference.sql
--- frozen: procedures/report/absence_counts_from.sql cc7a73281bc0
--- absence_counts_from: from when on a look at Stripe's list can prove that a transfer is not there.
+-- frozen: procedures/report/absence_counts_from.sql 8f228c1c2be8
+-- absence_counts_from: the time from which a look at Stripe's list can prove a transfer absent.
 --
--- Rule Q: once every attempt has drained, and a day after those that did not end
--- in a definite answer: what got lost on the way may have been a 500, which Stripe
--- can still carry out. Never for what Stripe may execute later, or once showed.
+-- Rule Q: every attempt has drained, and a day has passed after those that did not end in a
+-- definite answer: a lost answer may have been a 500, which Stripe can still carry out. There is
+-- no such time for a transfer that Stripe may execute later, or once showed.
 
 create or replace function payout.absence_counts_from(p_payout_transfer_id bigint)
 returns timestamptz
@@ -4427,11 +4442,11 @@ as $$
         )
 $$;
 comment on function payout.absence_counts_from(bigint) is
-    'When everything that was ever sent for a transfer is over; null: nobody can know, or it was '
-    'never sent.';
+    'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
+    'known, or nothing was sent.';
 -- end frozen: procedures/report/absence_counts_from.sql
--- frozen: procedures/report/answers_request.sql 552c418556e0
--- answers_request: whether an answer is the very transfer that was asked for.
+-- frozen: procedures/report/answers_request.sql a97912d00869
+-- answers_request: test whether an answer is the very transfer that was asked for.
 
 create or replace function payout.answers_request(
     p_outcome payout.outcome, p_transfer payout.payout_transfers
@@ -4457,8 +4472,8 @@ $$;
 comment on function payout.answers_request(payout.outcome, payout.payout_transfers) is
     'True when object, id, amount, currency, destination, mode and payout_ref are those asked for.';
 -- end frozen: procedures/report/answers_request.sql
--- frozen: procedures/report/is_definite.sql c23722f5eb1b
--- is_definite: whether an attempt ended in an answer after which nothing of it can come.
+-- frozen: procedures/report/is_definite.sql 391ffb2b86b5
+-- is_definite: test whether an attempt ended in an answer after which it can have no effect.
 
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
@@ -4477,14 +4492,14 @@ as $$
     )
 $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
-    'True when what came back was accepted and says that the send had no effect, nor will have.';
+    'True when an accepted answer says that the send had no effect, nor will have.';
 -- end frozen: procedures/report/is_definite.sql
--- frozen: procedures/report/is_only_send.sql 14186fa08c8f
--- is_only_send: whether every other attempt under the key was surely never executed.
+-- frozen: procedures/report/is_only_send.sql 9122dd4d1c1d
+-- is_only_send: test whether every other attempt under the key was surely never executed.
 --
--- A refusal that Stripe does not save says nothing of another send. Only one
--- that never left, or was turned away at the door (401, 403, 429), is surely
--- without effect; a 409 speaks of a send that is being executed.
+-- A refusal that Stripe does not save says nothing of another send. Only a send that never left,
+-- or that Stripe turned away at once (401, 403, 429), is surely without effect; a 409 speaks of
+-- a send that is being executed.
 
 create or replace function payout.is_only_send(p_state payout.transfer_states)
 returns boolean
@@ -4504,12 +4519,12 @@ $$;
 comment on function payout.is_only_send(payout.transfer_states) is
     'True when no attempt but the newest can have had an effect under the current key.';
 -- end frozen: procedures/report/is_only_send.sql
--- frozen: procedures/report/judge_absence.sql 4b8d206ec8b6
--- judge_absence: Stripe's whole list does not have a transfer that may have been sent.
+-- frozen: procedures/report/judge_absence.sql dfb5bb71a2fc
+-- judge_absence: decide on a transfer that may have been sent and is not in Stripe's list.
 --
--- Rule Q: proof needs two such scans, the second begun well after the first ended,
--- both after everything that was sent is over (first_absence). Large amounts need a
--- person as well, who may approve before or after the proof is there.
+-- Rule Q: proof needs two such scans, the second begun well after the first ended, both after
+-- everything that was sent is over (first_absence). Large amounts need an operator's approval as
+-- well, before or after the proof is there.
 
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
@@ -4560,11 +4575,11 @@ comment on function payout.judge_absence(
     'Judges a look-up that found nothing: evidence only, or proof; then failed with a new key at '
     'once, or parked for approval.';
 -- end frozen: procedures/report/judge_absence.sql
--- frozen: procedures/report/judge_decline.sql e8c2467d5460
--- judge_decline: Stripe refused the newest attempt, for good under this key.
+-- frozen: procedures/report/judge_decline.sql 094111a895ef
+-- judge_decline: judge a refusal of the newest attempt that is for good under its key.
 --
--- It settles the transfer, but not while another attempt may still be on its
--- way; and a refusal that Stripe does not save only when nothing else was sent.
+-- It settles the transfer, but not while another attempt may still be on its way; a refusal that
+-- Stripe does not save settles it only when nothing else was sent.
 
 create or replace function payout.judge_decline(
     p_judgement payout.judgement,
@@ -4611,11 +4626,11 @@ comment on function payout.judge_decline(
     payout.judgement, payout.stripe_error_rules, payout.transfer_states, payout.engine_settings
 ) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
 -- end frozen: procedures/report/judge_decline.sql
--- frozen: procedures/report/judge_failure.sql d205f9c2a834
--- judge_failure: the newest attempt came back without a success.
+-- frozen: procedures/report/judge_failure.sql feb1e63c9666
+-- judge_failure: judge the newest attempt when it came back without a success.
 --
--- `surely not executed` speaks only of this send: after an unknown one the
--- transfer stays unknown. An answer that no rule knows is unknown too.
+-- `surely not executed` speaks only of this send: after an unknown one the transfer stays
+-- unknown. An answer that no rule knows is unknown too.
 
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
@@ -4667,11 +4682,11 @@ comment on function payout.judge_failure(
     'Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, '
     'parked, or as judge_decline says.';
 -- end frozen: procedures/report/judge_failure.sql
--- frozen: procedures/report/judge_lookup.sql 7b4104b85ff7
--- judge_lookup: a whole look at Stripe's list for one transfer is in.
+-- frozen: procedures/report/judge_lookup.sql 7630bb9f7558
+-- judge_lookup: judge a complete look at Stripe's list for one transfer.
 --
--- One transfer found is judged as any success; several are an alarm. None is
--- evidence and settles nothing, unless rule Q makes it proof.
+-- One transfer found is judged as any success; several are an alarm. None is evidence and
+-- settles nothing, unless rule Q makes it proof.
 
 create or replace function payout.judge_lookup(
     p_outcome payout.outcome,
@@ -4712,14 +4727,14 @@ $$;
 comment on function payout.judge_lookup(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is
-    'Judges a look-up by how many transfers it found: paid or an alarm, as judge_absence says, or '
-    'an alarm.';
+    'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
+    'several as an alarm.';
 -- end frozen: procedures/report/judge_lookup.sql
--- frozen: procedures/report/judge_outcome.sql d575e28d3f2a
--- judge_outcome: what one outcome means for its transfer, as both stand now.
+-- frozen: procedures/report/judge_outcome.sql eb1be189bd5e
+-- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
--- A success is a fact whatever the attempt. Anything else counts only from the
--- newest attempt while it is in flight: the fence against zombies.
+-- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
+-- newest attempt while it is in flight: this fences off workers that lost their lease.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
@@ -4774,12 +4789,12 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'Verdict, next state and reason for one reported outcome; changes nothing.';
 -- end frozen: procedures/report/judge_outcome.sql
--- frozen: procedures/report/judge_success.sql 3b54a819cae0
--- judge_success: Stripe says that it made a transfer, in an answer or in its list.
+-- frozen: procedures/report/judge_success.sql b515a15d80bc
+-- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
--- It counts when it is the transfer that was asked for, under the key that is
--- current, whatever the attempt. Everything else is an alarm: stored, a person
--- is called, and nothing more is sent for this transfer meanwhile.
+-- It counts when it is the transfer that was asked for, under the current key, whichever attempt
+-- made it. Everything else is an alarm: it is stored, operators are notified, and nothing more
+-- is sent for this transfer meanwhile.
 
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
@@ -4835,11 +4850,10 @@ end
 $$;
 comment on function payout.judge_success(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
-) is
-    'Judges a transfer that Stripe made: paid, already known, or an alarm that parks what is open.';
+) is 'Paid, already known, or an alarm, which parks a transfer that is open.';
 -- end frozen: procedures/report/judge_success.sql
--- frozen: procedures/report/match_error_rule.sql 06b214197b84
--- match_error_rule: the first rule that fits an outcome.
+-- frozen: procedures/report/match_error_rule.sql 4dafd45eee21
+-- match_error_rule: find the error rule of an outcome that is no success.
 
 create or replace function payout.match_error_rule(p_outcome payout.outcome)
 returns payout.stripe_error_rules
@@ -4862,13 +4876,13 @@ as $$
     limit 1
 $$;
 comment on function payout.match_error_rule(payout.outcome) is
-    'The rule that says what an outcome without success means; the last rule of a signal fits all.';
+    'The first rule in order of id that fits; the last rule of a signal fits all.';
 -- end frozen: procedures/report/match_error_rule.sql
--- frozen: procedures/report/other_attempts_drain_at.sql 6e161de602b0
--- other_attempts_drain_at: until when an earlier attempt under this key may still be on its way.
+-- frozen: procedures/report/other_attempts_drain_at.sql 2c0f3f7ea152
+-- other_attempts_drain_at: the time until which another attempt of this key may be on its way.
 --
--- An attempt is open from its claim until its worker reports, or until long
--- after its lease when nobody ever does.
+-- An attempt is open from its claim until its worker reports, or, without a report, until long
+-- after its lease.
 
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
@@ -4891,14 +4905,15 @@ as $$
         )
 $$;
 comment on function payout.other_attempts_drain_at(payout.transfer_states) is
-    'When the last unreported other attempt of the current key counts as over; null: none is open.';
+    'The time at which the last unreported other attempt of the current key counts as over; null: '
+    'none is open.';
 -- end frozen: procedures/report/other_attempts_drain_at.sql
--- frozen: procedures/report/read_outcomes.sql 3eefb7bc9ffc
--- read_outcomes: reported outcomes out of the JSON that a worker sends.
+-- frozen: procedures/report/read_outcomes.sql 0761ee720e23
+-- read_outcomes: read reported outcomes from the JSON that a worker sends.
 --
--- What names the attempt must be right. Of the rest, which comes from the
--- network, a part of the wrong type is dropped: the outcome still counts, and a
--- success without its amount contradicts its request.
+-- The fields that name the attempt must be right. The others come from the network; one of the
+-- wrong type is dropped: the outcome still counts, and a success without its amount contradicts
+-- its request.
 -- Raises: SP312 not an array of outcomes, naming the element.
 
 create or replace function payout.read_outcomes(p_outcomes jsonb)
@@ -4935,7 +4950,7 @@ begin
         raise exception '%', v_problem
             using
                 errcode = 'SP312',
-                hint = 'comment on type payout.outcome says what an outcome is.';
+                hint = 'The comment on type payout.outcome describes an outcome.';
     end if;
 
     return array(
@@ -4954,8 +4969,8 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql 0ac593295d4c
--- record_outcomes: judge outcomes of different transfers and write what follows.
+-- frozen: procedures/report/record_outcomes.sql 96bae6aac81a
+-- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
 -- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
 
@@ -5007,7 +5022,7 @@ begin
         from judged as j
         where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
     ), stopped as (
-        -- Rule K must not open a new key behind an alarm's back.
+        -- After an alarm, rule K must not open a new key.
         update payout.transfer_states as s
         set next_attempt_at = null
         from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.is_alarm
@@ -5021,25 +5036,25 @@ begin
             case j.to_state when 'paid' then 'stripe_balance' else 'payable:' || j.payee_id end,
             j.owed_minor, j.owed_currency
         from judged as j where j.to_state in ('paid', 'failed')
-    ), called as (
+    ), notified as (
         select count(payout.raise_alarm(j.outcome, j.judgement)) as alarms
         from judged as j where j.is_alarm
     )
     select j.payout_transfer_id, j.generation, j.attempt, j.verdict,
         coalesce(j.to_state, j.former_state::text)
     from judged as j
-    -- Named in a condition because a query that nobody asks is not run.
-    where (select c.alarms from called as c) >= 0;
+    -- Named in a condition, because a query that is not referenced is not run.
+    where (select n.alarms from notified as n) >= 0;
 end
 $$;
 comment on function payout.record_outcomes(payout.outcome[]) is
     'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
 -- end frozen: procedures/report/record_outcomes.sql
--- frozen: procedures/report/record_unknown_transfers.sql 65c1be6ab800
--- record_unknown_transfers: outcomes of transfers that this database does not have.
+-- frozen: procedures/report/record_unknown_transfers.sql fe466a125a0c
+-- record_unknown_transfers: record outcomes of transfers that this database does not have.
 --
--- A restored or promoted database may have forgotten what a worker was sent to
--- do. What Stripe did is a fact all the same: it is kept and a person is called.
+-- A restored or promoted database may have forgotten the transfers that a worker was given.
+-- Stripe's answer is a fact all the same: it is kept, and operators are notified.
 
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
 returns table (
@@ -5076,7 +5091,7 @@ $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
     'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
 -- end frozen: procedures/report/record_unknown_transfers.sql
--- frozen: procedures/report/remaining_facts.sql c202e4b57ded
+-- frozen: procedures/report/remaining_facts.sql 919db2f5824d
 -- remaining_facts: the parts of an outcome that have no column of their own.
 
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
@@ -5092,10 +5107,10 @@ begin
 end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
-    'What transfer_observations.facts keeps of an outcome; absent parts are left out.';
+    'The JSON for transfer_observations.facts; absent parts are left out.';
 -- end frozen: procedures/report/remaining_facts.sql
--- frozen: procedures/report/report_outcomes.sql bc541daecab0
--- report_outcomes: take what workers saw of Stripe, decide what it means, keep the books.
+-- frozen: procedures/report/report_outcomes.sql 1681c9f4cda5
+-- report_outcomes: take the outcomes that workers report, judge them, keep the books.
 --
 -- Called by: worker. One call serves many transfers.
 -- Safe to repeat: a report that was taken before answers `already`.
@@ -5137,7 +5152,7 @@ begin
         select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
         from unnest(v_outcomes) with ordinality as o
         order by o.ordinality);
-    -- So are all, if two name the same transfer at Stripe: one look would believe both.
+    -- So are all, if two name the same transfer at Stripe: judged together, both would count.
     if (
         select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)
         from unnest(v_outcomes) as o
@@ -5167,16 +5182,16 @@ begin
 end
 $$;
 comment on function payout_api.report_outcomes(jsonb) is
-    'Takes an array of payout.outcome objects; answers ok, already, stale or alarm and the state '
-    'for each. Every outcome is stored, whatever the answer.';
+    'Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or '
+    'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
 -- end frozen: procedures/report/report_outcomes.sql
--- frozen: procedures/report/was_seen_at_stripe.sql 7146612117b8
--- was_seen_at_stripe: whether anybody ever saw a transfer at Stripe, under whatever key.
+-- frozen: procedures/report/was_seen_at_stripe.sql 99c90447c750
+-- was_seen_at_stripe: test whether a transfer was ever seen at Stripe, under any key.
 --
--- Several that a look-up found count as one does. What a worker reported of another
--- transfer, under the same number, says nothing of this one.
+-- Several transfers that a look-up found count as one does. A report of another transfer under
+-- the same number says nothing of this one.
 
 create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
 returns boolean
@@ -5194,14 +5209,14 @@ $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
 -- end frozen: procedures/report/was_seen_at_stripe.sql
--- frozen: procedures/reconcile/add_lookup_page.sql 9d64b13ff22a
--- add_lookup_page: keep what a page of Stripe's list says of the transfer that is looked up.
+-- frozen: procedures/reconcile/add_lookup_page.sql 49968d57841e
+-- add_lookup_page: store a page of a look-up with the transfers on it that match.
 --
 -- Called by: report_lookup_page, which holds the lock of the transfer.
--- A match says that it is ours by its metadata or by its group, which nobody can edit.
--- Of a charge Stripe sets the group: there one without metadata of ours, but of the
--- same charge, account and amount, may be it too (lookup_outcome).
--- Raises: SP340 no such query, a page out of order or malformed; SP341 (refuse_other_query).
+-- A match names the transfer in its metadata, or in its group, which cannot be edited. Stripe
+-- sets the group of a charge itself: there a transfer without metadata of ours, but of the same
+-- charge, account and amount, may match too (lookup_outcome).
+-- Raises: SP340 unknown query, a page out of order or malformed; SP341 (refuse_other_query).
 
 create or replace function payout.add_lookup_page(
     p_lookup payout.transfer_lookups,
@@ -5274,10 +5289,10 @@ end
 $$;
 comment on function payout.add_lookup_page(
     payout.transfer_lookups, integer, jsonb, text, jsonb, boolean
-) is 'Stores a page with its matches, unless it is there; refuses one that is not the next.';
+) is 'Skips a page that is stored already; refuses one that is not the next.';
 -- end frozen: procedures/reconcile/add_lookup_page.sql
--- frozen: procedures/reconcile/add_reconcile_page.sql 38e337097569
--- add_reconcile_page: keep a page, compare it with the books, and finish with the last one.
+-- frozen: procedures/reconcile/add_reconcile_page.sql bc1a6f8c326e
+-- add_reconcile_page: store a page of a run, compare it with the books, finish after the last one.
 --
 -- Called by: report_reconcile_page, which holds the lock of the run.
 
@@ -5295,14 +5310,14 @@ as $$
 declare
     v_run payout.reconcile_runs;
     v_seen payout.listed_transfers[] := array(
-        select g from payout.read_listed_transfers(p_run.reconcile_run_id, p_transfers) as g);
+        select l from payout.read_listed_transfers(p_run.reconcile_run_id, p_transfers) as l);
     v_last_id text := coalesce(p_transfers -> -1 ->> 'id', p_starting_after);
     v_found integer;
 begin
     insert into payout.reconcile_pages (
         reconcile_run_id, page_number, starting_after, last_id, has_more, stripe_transfer_ids)
     select p_run.reconcile_run_id, coalesce(max(p.page_number), 0) + 1, p_starting_after,
-        v_last_id, p_has_more, array(select g.stripe_transfer_id from unnest(v_seen) as g)
+        v_last_id, p_has_more, array(select l.stripe_transfer_id from unnest(v_seen) as l)
     from payout.reconcile_pages as p
     where p.reconcile_run_id = p_run.reconcile_run_id;
 
@@ -5310,7 +5325,7 @@ begin
     perform payout.note_reversals(v_seen);
     if not p_has_more then
         v_found := v_found + payout.record_discrepancies(
-            array(select f from payout.find_missing(p_run) as f), p_run.reconcile_run_id);
+            array(select d from payout.find_missing(p_run) as d), p_run.reconcile_run_id);
         perform payout.resolve_compared(p_run.reconcile_run_id);
         v_found := v_found + payout.record_listed_transfers(
             array(select u from payout.unjudged_listed_transfers() as u));
@@ -5327,16 +5342,15 @@ begin
 end
 $$;
 comment on function payout.add_reconcile_page(payout.reconcile_runs, text, jsonb, boolean) is
-    'Takes the next page of a run: findings, adopted transfers, the run''s progress.';
+    'Returns the run with its new cursor and counts.';
 -- end frozen: procedures/reconcile/add_reconcile_page.sql
--- frozen: procedures/reconcile/begin_reconcile.sql c1b12ccb32b9
--- begin_reconcile: begin to compare all of Stripe's transfers with the books, or go on with it.
+-- frozen: procedures/reconcile/begin_reconcile.sql a1a102ed9a42
+-- begin_reconcile: begin to compare all of Stripe's transfers with the books, or continue.
 --
--- Called by: worker. It only looks, so neither a hold nor the gate is asked.
--- Safe to repeat, and at once from many places: there is one run, and pages that
--- were taken stay taken.
--- Locks: payout.adoptions, so that a run for an account is begun before it is changed.
--- Raises: SP404 (bind_stripe_account); SP341 nobody's run.
+-- Called by: worker. It moves no money, so it asks for neither holds nor an adoption.
+-- Safe to repeat, also by several workers at once: one run is open, and stored pages stay.
+-- Locks: payout.adoptions, so that a run for an account begins before the account is changed.
+-- Raises: SP404 (bind_stripe_account); SP341 no worker or no account.
 
 create or replace function payout_api.begin_reconcile(
     p_worker text, p_stripe_account_id text, p_is_livemode boolean
@@ -5359,12 +5373,12 @@ begin
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
     if coalesce(btrim(p_worker), '') = '' or p_stripe_account_id is null then
         perform payout.refuse_list(
-            format('reconcile of %s by %s', coalesce(p_stripe_account_id, 'nothing'),
-                coalesce(nullif(btrim(p_worker), ''), 'nobody')),
+            format('reconcile of %s by %s', coalesce(p_stripe_account_id, 'no account'),
+                coalesce(nullif(btrim(p_worker), ''), 'no worker')),
             'name the worker and its Stripe account');
     end if;
 
-    -- Whoever finishes the run between two looks leaves none: hence a loop.
+    -- Another worker may finish the run between start_run and the next look: hence a loop.
     loop
         return query
         select r.reconcile_run_id, payout.reconcile_query(r), r.next_cursor, r.transfers_seen,
@@ -5377,16 +5391,17 @@ begin
 end
 $$;
 comment on function payout_api.begin_reconcile(text, text, boolean) is
-    'The run that goes on: parameters of GET /v1/transfers, the id after which its next page '
-    'starts (null: from the newest), transfers seen so far, and how many these books expect.';
+    'Returns the open run: parameters of GET /v1/transfers, the id after which its next page '
+    'starts (null: from the newest), transfers seen so far, and the number that these books '
+    'expect.';
 revoke execute on function payout_api.begin_reconcile(text, text, boolean) from public;
 grant execute on function payout_api.begin_reconcile(text, text, boolean) to payout_worker;
 -- end frozen: procedures/reconcile/begin_reconcile.sql
--- frozen: procedures/reconcile/book_reversals.sql 0d10b80b24ef
--- book_reversals: what Stripe took back is owed to the payee again, each reversal once.
+-- frozen: procedures/reconcile/book_reversals.sql 667c742455d4
+-- book_reversals: book each reversal at Stripe once, so that the payee is owed its amount again.
 --
--- Called by: report_reversals. The transfer stays paid: whether it is to be paid
--- anew is for people to say, with another settlement.
+-- Called by: report_reversals. The transfer stays paid; operators decide whether to pay again,
+-- with another settlement.
 
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
@@ -5414,14 +5429,14 @@ begin
 end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
-    'Books reversals that are not booked yet, oldest first; returns how many.';
+    'Books reversals that are not booked yet, oldest first; returns their number.';
 -- end frozen: procedures/reconcile/book_reversals.sql
--- frozen: procedures/reconcile/claim_lookups.sql 6698fd68b9d4
--- claim_lookups: hand a worker the transfers that have to be looked up at Stripe.
+-- frozen: procedures/reconcile/claim_lookups.sql 0d0d08851b53
+-- claim_lookups: hand out the parked transfers that are due to be looked up at Stripe.
 --
--- Called by: worker. To look moves no money, so neither a hold nor the gate is asked.
--- Safe to repeat: a look-up that nobody finishes is handed out anew after ten minutes.
--- Locks: the transfers' progress rows, skipping those that somebody else has.
+-- Called by: worker. A look-up moves no money, so it asks for neither holds nor an adoption.
+-- Safe to repeat: an unfinished look-up is handed out again after ten minutes.
+-- Locks: the transfers' progress rows, skipping those that are locked.
 -- Raises: SP404 (bind_stripe_account); SP311 limit out of range.
 
 create or replace function payout_api.claim_lookups(
@@ -5445,7 +5460,7 @@ begin
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and 1000 then
         raise exception 'claim of % look-ups by %', coalesce(p_limit::text, 'null'),
-            coalesce(p_worker, 'nobody')
+            coalesce(p_worker, 'no worker')
             using
                 errcode = 'SP311',
                 hint = 'Name the worker, ask for 1 to 1000.';
@@ -5483,12 +5498,12 @@ comment on function payout_api.claim_lookups(text, integer, text, boolean) is
 revoke execute on function payout_api.claim_lookups(text, integer, text, boolean) from public;
 grant execute on function payout_api.claim_lookups(text, integer, text, boolean) to payout_worker;
 -- end frozen: procedures/reconcile/claim_lookups.sql
--- frozen: procedures/reconcile/claim_reversal_lookups.sql 214bacb75c38
--- claim_reversal_lookups: hand a worker the transfers whose reversals are to be read.
+-- frozen: procedures/reconcile/claim_reversal_lookups.sql bf40287c5876
+-- claim_reversal_lookups: hand out the transfers whose reversals are to be read at Stripe.
 --
--- Called by: worker. What no transfer here is paid by waits until one is.
--- Safe to repeat: what nobody reports on is handed out anew after ten minutes.
--- Locks: rows of reversed_transfers, skipping those that somebody else has.
+-- Called by: worker. A transfer at Stripe waits until a transfer of ours is paid by it.
+-- Safe to repeat: a transfer without a report is handed out again after ten minutes.
+-- Locks: rows of reversed_transfers, skipping those that are locked.
 -- Raises: SP404 (bind_stripe_account); SP311 limit out of range.
 
 create or replace function payout_api.claim_reversal_lookups(
@@ -5511,7 +5526,7 @@ begin
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
     if p_worker is null or coalesce(p_limit, 0) not between 1 and 1000 then
         raise exception 'claim of % look-ups by %', coalesce(p_limit::text, 'null'),
-            coalesce(p_worker, 'nobody')
+            coalesce(p_worker, 'no worker')
             using
                 errcode = 'SP311',
                 hint = 'Name the worker, ask for 1 to 1000.';
@@ -5538,17 +5553,17 @@ begin
 end
 $$;
 comment on function payout_api.claim_reversal_lookups(text, integer, text, boolean) is
-    'Hands out up to p_limit transfers of which Stripe has taken back more than is booked.';
+    'Hands out up to p_limit transfers of which Stripe has reversed more than is booked.';
 revoke execute on function payout_api.claim_reversal_lookups(text, integer, text, boolean)
     from public;
 grant execute on function payout_api.claim_reversal_lookups(text, integer, text, boolean)
     to payout_worker;
 -- end frozen: procedures/reconcile/claim_reversal_lookups.sql
--- frozen: procedures/reconcile/close_reversal_lookup.sql 2fad663aa3f1
--- close_reversal_lookup: whether the books have all that was seen taken back of a transfer.
+-- frozen: procedures/reconcile/close_reversal_lookup.sql c7d00d3529d4
+-- close_reversal_lookup: decide when the reversals of a transfer are read again.
 --
--- If not, Stripe's list of reversals lags behind: it is read again later. What
--- contradicts the transfer waits for a person, or until more is taken back.
+-- Stripe's list of reversals may lag: a list that is short of the known amount is read again
+-- later. Reversals that contradict the transfer wait for an operator, or until more is reversed.
 
 create or replace function payout.close_reversal_lookup(
     p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text
@@ -5565,7 +5580,7 @@ begin
     set next_lookup_at = case
             when p_problem is null and b.booked_minor < r.amount_reversed_minor
                 then payout.clock() + interval '10 minutes'
-            -- More was seen since it was handed out: note_reversals asked for another look.
+            -- More was reversed since it was handed out: note_reversals asked for another read.
             when r.next_lookup_at <= payout.clock() then r.next_lookup_at
         end,
         amount_reversed_minor = greatest(r.amount_reversed_minor, b.booked_minor)
@@ -5580,14 +5595,13 @@ begin
 end
 $$;
 comment on function payout.close_reversal_lookup(payout.payout_transfers, text, text) is
-    'True when all that was seen taken back is booked; decides when its reversals are read again.';
+    'True when the books have the whole amount that is known to be reversed.';
 -- end frozen: procedures/reconcile/close_reversal_lookup.sql
--- frozen: procedures/reconcile/compare_listed_transfers.sql 94896b326e5c
--- compare_listed_transfers: what Stripe lists and these books cannot explain.
+-- frozen: procedures/reconcile/compare_listed_transfers.sql f0c806925c03
+-- compare_listed_transfers: the discrepancies between listed transfers and the books.
 --
--- Not here: transfers of ours that are not paid by what was seen; those are
--- judged as any success (record_listed_transfers).
--- What others made before the engine was installed is nobody's concern.
+-- Leaves out our transfers that are not paid by the listed one: they are judged as any success
+-- (record_listed_transfers). Leaves out transfers that others made before the installation.
 
 create or replace function payout.compare_listed_transfers(p_seen payout.listed_transfers[])
 returns setof payout.discrepancy
@@ -5598,41 +5612,40 @@ as $$
 begin
     return query
     select
-        k.kind, t.payout_transfer_id, g.stripe_transfer_id,
+        k.kind, t.payout_transfer_id, l.stripe_transfer_id,
         case when t.payout_transfer_id is not null then
             payout.transfer_facts(t, e.is_livemode) else '{}' end,
-        jsonb_strip_nulls(to_jsonb(g) - array['stripe_transfer_id', 'reconcile_run_id', 'seen_at'])
-    from unnest(p_seen) as g
+        jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'reconcile_run_id', 'seen_at'])
+    from unnest(p_seen) as l
     cross join payout.engine_settings as e
-    left join payout.transfer_states as s on s.stripe_transfer_id = g.stripe_transfer_id
+    left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
     left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join lateral (select case
         when t.payout_transfer_id is not null then case
-            when (g.payout_ref, g.amount_minor, g.currency::text, g.destination, g.is_livemode)
+            when (l.payout_ref, l.amount_minor, l.currency::text, l.destination, l.is_livemode)
                 is distinct from (
                     t.payout_ref, t.amount_minor, t.currency::text, t.destination, e.is_livemode)
                 then 'differs_at_stripe'
         end
-        when g.payout_ref is null then case
-            when g.created_at > (select min(o.recorded_at) from payout.adoptions as o)
+        when l.payout_ref is null then case
+            when l.created_at > (select min(o.recorded_at) from payout.adoptions as o)
                 - interval '1 day' then 'transfer_without_payout_ref'
         end
         when not exists (
-            select from payout.payout_transfers as o where o.payout_ref = g.payout_ref
+            select from payout.payout_transfers as o where o.payout_ref = l.payout_ref
         ) then 'unknown_transfer_at_stripe'
     end) as k (kind)
     where k.kind is not null;
 end
 $$;
 comment on function payout.compare_listed_transfers(payout.listed_transfers[]) is
-    'Findings about listed transfers: other content than paid here, made by somebody else, or '
-    'unknown here.';
+    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.';
 -- end frozen: procedures/reconcile/compare_listed_transfers.sql
--- frozen: procedures/reconcile/events_page_problem.sql 484ebd960aa9
--- events_page_problem: why a page of Stripe's events cannot be taken.
+-- frozen: procedures/reconcile/events_page_problem.sql ffec7a0eb26c
+-- events_page_problem: the reason to refuse a page of Stripe's events.
 --
--- The query must be one that next_events_query gives out now, or has before: a
--- later start would leave a gap.
+-- The query must be one that next_events_query gives out now, or gave out before: a later start
+-- would leave a gap.
 
 create or replace function payout.events_page_problem(
     p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean
@@ -5674,14 +5687,14 @@ begin
 end
 $$;
 comment on function payout.events_page_problem(jsonb, text, jsonb, boolean) is
-    'Why this is no page of events that is to be taken now, with the cursor expected; null: it is.';
+    'Names the problem, with the cursor expected; null: the page is to be taken.';
 -- end frozen: procedures/reconcile/events_page_problem.sql
--- frozen: procedures/reconcile/events_read_until.sql ce9bd1f0b48c
--- events_read_until: up to when Stripe's events have been read to the end.
+-- frozen: procedures/reconcile/events_read_until.sql 0d789edf5dcd
+-- events_read_until: the time up to which Stripe's events have been read to the end.
 --
--- Stripe keeps events for 30 days. What is older shows in the list of transfers.
--- A window that ends ahead of the clock was read before the clock was set back:
--- nobody knows up to when, so all that Stripe keeps is read again.
+-- Stripe keeps events for 30 days; older reversals show in the list of transfers. A window that
+-- ends ahead of the clock was read before the clock was set back: its true end is unknown, so all
+-- events that Stripe keeps are read again.
 
 create or replace function payout.events_read_until()
 returns timestamptz
@@ -5703,13 +5716,13 @@ begin
 end
 $$;
 comment on function payout.events_read_until() is
-    'The end of the last window of events of which every page was taken.';
+    'End of the last window of events of which every page was taken, or 30 days ago.';
 -- end frozen: procedures/reconcile/events_read_until.sql
--- frozen: procedures/reconcile/find_missing.sql 40bf1faa3ef3
--- find_missing: transfers that are paid here, and that a whole run did not see at Stripe.
+-- frozen: procedures/reconcile/find_missing.sql 78610ffe3226
+-- find_missing: the transfers that are paid here and that a whole run did not list.
 --
--- Compared is what was first sent and reported within the run's window: Stripe
--- made it in between. Windows overlap by more than a key may be sent.
+-- Compares transfers that were first sent and reported within the run's window: Stripe made them
+-- in between. Windows overlap by more than the time for which a key may be sent.
 
 create or replace function payout.find_missing(p_run payout.reconcile_runs)
 returns setof payout.discrepancy
@@ -5746,14 +5759,14 @@ begin
 end
 $$;
 comment on function payout.find_missing(payout.reconcile_runs) is
-    'Findings at the end of a run: paid here, not in Stripe''s list.';
+    'Discrepancies at the end of a run, of kind missing_at_stripe.';
 -- end frozen: procedures/reconcile/find_missing.sql
--- frozen: procedures/reconcile/finish_lookup.sql b87abcadc7ab
--- finish_lookup: judge a complete look-up, once, and plan the next one if it settled nothing.
+-- frozen: procedures/reconcile/finish_lookup.sql 76c4f9654513
+-- finish_lookup: judge a complete look-up once, and plan the next if the transfer stays parked.
 --
 -- Called by: report_lookup_page, which holds the lock of the transfer.
--- The longer it is parked, the rarer it is looked for, but at once when it counts.
--- A transfer that is found explains nothing about another one that was seen for it.
+-- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
+-- a proof of absence. A transfer that is found resolves no discrepancy about another one.
 
 create or replace function payout.finish_lookup(
     p_lookup payout.transfer_lookups, p_state payout.transfer_states
@@ -5812,13 +5825,13 @@ begin
 end
 $$;
 comment on function payout.finish_lookup(payout.transfer_lookups, payout.transfer_states) is
-    'Verdict and state after all pages of a look-up: paid, known, an alarm, absent or given up.';
+    'Returns verdict and state: paid, known, an alarm, absent or given up.';
 -- end frozen: procedures/reconcile/finish_lookup.sql
--- frozen: procedures/reconcile/first_absence.sql 05734ed978ca
+-- frozen: procedures/reconcile/first_absence.sql 9ae09945f710
 -- first_absence: the earlier scan that, with this one, proves a transfer absent at Stripe.
 --
--- Both found nothing, both began after everything that was sent is over, and
--- between them lies as much time as a list may lag.
+-- Both scans found no transfer and began after everything that was sent is over; between them
+-- lies the time by which a list may lag.
 
 create or replace function payout.first_absence(p_lookup payout.transfer_lookups)
 returns bigint
@@ -5838,13 +5851,13 @@ as $$
         and o.observed_at <= p_lookup.begun_at - e.scans_apart_for
 $$;
 comment on function payout.first_absence(payout.transfer_lookups) is
-    'The observation of the first of two scans by which a look-up that found nothing is proof; '
-    'null: it is not.';
+    'Id of the observation of the earlier scan; null: there is no proof yet.';
 -- end frozen: procedures/reconcile/first_absence.sql
--- frozen: procedures/reconcile/is_explained.sql 44c1444c7809
--- is_explained: whether what was found has been resolved already, as it is.
+-- frozen: procedures/reconcile/is_explained.sql 6ef58d21d5b7
+-- is_explained: whether an equal discrepancy has been resolved for good.
 --
--- That more of it was taken back, or when Stripe made it, makes no other finding.
+-- An operator resolves for good, and so does the engine when the transfer becomes paid. A larger
+-- amount reversed, or another time of creation, makes no new discrepancy.
 
 create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
 returns boolean
@@ -5864,12 +5877,13 @@ as $$
     )
 $$;
 comment on function payout.is_explained(payout.discrepancy) is
-    'True when a person, or an adoption, has resolved a discrepancy that says the same.';
+    'True when an equal discrepancy was resolved, and not by a run that found it no longer.';
 -- end frozen: procedures/reconcile/is_explained.sql
--- frozen: procedures/reconcile/keep_listed_transfers.sql 705179fc471d
--- keep_listed_transfers: remember what Stripe has of ours and these books do not say so.
+-- frozen: procedures/reconcile/keep_listed_transfers.sql 0cbbc45ce3c9
+-- keep_listed_transfers: store listed transfers of ours that no paid transfer explains.
 --
--- Whether it is known here yet or not: what was seen is never sent (skip_listed_transfers).
+-- Transfers that are unknown here are stored too: a listed transfer is never sent
+-- (skip_listed_transfers).
 
 create or replace function payout.keep_listed_transfers(p_seen payout.listed_transfers[])
 returns setof text
@@ -5880,12 +5894,12 @@ as $$
 begin
     return query
     with unexplained as materialized (
-        select g.*
-        from unnest(p_seen) as g
-        where g.payout_ref is not null
+        select l.*
+        from unnest(p_seen) as l
+        where l.payout_ref is not null
             and not exists (
                 select from payout.transfer_states as s
-                where s.stripe_transfer_id = g.stripe_transfer_id
+                where s.stripe_transfer_id = l.stripe_transfer_id
             )
     ), kept as (
         insert into payout.listed_transfers
@@ -5900,19 +5914,19 @@ begin
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
     where case
         when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
-        -- Its next key is scheduled by itself, and then not sent.
+        -- The sweep schedules its next key, and the claim then skips it.
         when s.state = 'failed' and s.next_attempt_at is not null then false
         else u.stripe_transfer_id in (select k.stripe_transfer_id from kept as k)
     end;
 end
 $$;
 comment on function payout.keep_listed_transfers(payout.listed_transfers[]) is
-    'Stores sightings that no paid transfer explains; returns those that are to be judged now.';
+    'Returns the ids of those that are to be judged now.';
 -- end frozen: procedures/reconcile/keep_listed_transfers.sql
--- frozen: procedures/reconcile/list_problem.sql 733e7921dbb0
--- list_problem: what is wrong with the objects of a page of one of Stripe's lists.
+-- frozen: procedures/reconcile/list_problem.sql e9f4099b0f85
+-- list_problem: the reason why objects cannot be those of a page of one of Stripe's lists.
 --
--- That it is the page which comes next is for page_problem to say.
+-- page_problem checks that the page is the next one.
 
 create or replace function payout.list_problem(p_objects jsonb, p_id_pattern text)
 returns text
@@ -5937,11 +5951,10 @@ begin
 end
 $$;
 comment on function payout.list_problem(jsonb, text) is
-    'Why these are no objects with such ids, each once and with the time it was made; null: they '
-    'are.';
+    'Null: each object has an id of that pattern, its own, and the time it was made.';
 -- end frozen: procedures/reconcile/list_problem.sql
--- frozen: procedures/reconcile/listed_transfer_outcome.sql 4d42b70b45fe
--- listed_transfer_outcome: a sighting, in the terms in which every success is judged.
+-- frozen: procedures/reconcile/listed_transfer_outcome.sql 8a457462a509
+-- listed_transfer_outcome: a listed transfer as an outcome, so that it is judged as any success.
 
 create or replace function payout.listed_transfer_outcome(
     p_listed payout.listed_transfers, p_state payout.transfer_states
@@ -5965,14 +5978,15 @@ begin
                 'reconcile run ' || p_listed.reconcile_run_id, 'events')));
 end
 $$;
-comment on function payout.listed_transfer_outcome(payout.listed_transfers, payout.transfer_states) is
-    'The outcome that a sighting is for a transfer as it stands.';
+comment on function payout.listed_transfer_outcome(
+    payout.listed_transfers, payout.transfer_states
+) is 'The outcome that a listed transfer is for the present key of its transfer.';
 -- end frozen: procedures/reconcile/listed_transfer_outcome.sql
--- frozen: procedures/reconcile/lookup_outcome.sql b1d354a358e5
--- lookup_outcome: what a look-up found, as an outcome to be judged.
+-- frozen: procedures/reconcile/lookup_outcome.sql 88d68fe316da
+-- lookup_outcome: the result of a complete look-up as an outcome to be judged.
 --
--- A transfer that several queries or pages list is one. One that may be it, by its
--- charge, counts only where none says that it is.
+-- A transfer that several queries or pages list counts once. A match by charge counts only where
+-- no transfer names the payout_ref.
 
 create or replace function payout.lookup_outcome(
     p_lookup payout.transfer_lookups, p_state payout.transfer_states
@@ -6014,14 +6028,14 @@ begin
 end
 $$;
 comment on function payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states) is
-    'The outcome of a complete look-up: how many transfers were found, and which, if it is one.';
+    'The number of transfers found, and the facts of the transfer if it is one.';
 -- end frozen: procedures/reconcile/lookup_outcome.sql
--- frozen: procedures/reconcile/lookup_queries.sql 1902a71095c6
--- lookup_queries: how a transfer is found in Stripe's list, if it is there at all.
+-- frozen: procedures/reconcile/lookup_queries.sql 852385bf7c01
+-- lookup_queries: the queries that together list a transfer, if Stripe has it.
 --
--- By its transfer_group, which Stripe sets itself for a source_transaction, and by
--- its destination, since a day before it can have been sent: the clocks here and
--- there may differ. What was never sent from here was sent by a database that forgot.
+-- One asks for its transfer_group, unless Stripe sets the group itself for a source_transaction.
+-- One asks for its destination, from a day before its first attempt, as clocks differ. Without an
+-- attempt here it has no start: a restored database may have forgotten attempts.
 
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
 returns jsonb
@@ -6048,11 +6062,10 @@ begin
 end
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
-    'The parameters of GET /v1/transfers, one object a query, that together list whatever Stripe '
-    'has of the transfer.';
+    'Parameters of GET /v1/transfers, one object a query.';
 -- end frozen: procedures/reconcile/lookup_queries.sql
--- frozen: procedures/reconcile/match_facts.sql 29c09004fc6a
--- match_facts: what is judged of a transfer as Stripe lists it.
+-- frozen: procedures/reconcile/match_facts.sql 3081af294bbb
+-- match_facts: the fields of a listed transfer that are judged.
 
 create or replace function payout.match_facts(p_transfer jsonb)
 returns jsonb
@@ -6080,10 +6093,10 @@ begin
 end
 $$;
 comment on function payout.match_facts(jsonb) is
-    'A transfer as Stripe lists it, in the terms of payout.outcome; null is what cannot be read.';
+    'The fields by their names in payout.outcome; null where one cannot be read.';
 -- end frozen: procedures/reconcile/match_facts.sql
--- frozen: procedures/reconcile/next_events_query.sql 21d6c83728fc
--- next_events_query: which of Stripe's events are to be read next.
+-- frozen: procedures/reconcile/next_events_query.sql 3fd809f92316
+-- next_events_query: the query for the events of Stripe that are to be read next.
 --
 -- Called by: worker. It changes nothing: the watermark moves with the last page.
 -- Windows overlap by a day, for events that Stripe lists late and clocks that differ.
@@ -6109,14 +6122,14 @@ begin
 end
 $$;
 comment on function payout_api.next_events_query(text, boolean) is
-    'Parameters of GET /v1/events for what happened since the events were last read to the end.';
+    'Parameters of GET /v1/events for the reversals since events were last read to the end.';
 revoke execute on function payout_api.next_events_query(text, boolean) from public;
 grant execute on function payout_api.next_events_query(text, boolean) to payout_worker;
 -- end frozen: procedures/reconcile/next_events_query.sql
--- frozen: procedures/reconcile/note_reversals.sql 7030ec0ea9e2
--- note_reversals: of which of our transfers Stripe has taken back more than was known.
+-- frozen: procedures/reconcile/note_reversals.sql 7b388eb79ee1
+-- note_reversals: note the transfers of ours of which Stripe has reversed more than was known.
 --
--- The amount only grows, so that what is seen twice or late changes nothing.
+-- The amount only grows, so that a page that comes twice or late changes nothing.
 
 create or replace function payout.note_reversals(p_seen payout.listed_transfers[])
 returns integer
@@ -6129,14 +6142,14 @@ declare
 begin
     insert into payout.reversed_transfers as r (
         stripe_transfer_id, amount_reversed_minor, next_lookup_at)
-    select g.stripe_transfer_id, max(g.amount_reversed_minor), payout.clock()
-    from unnest(p_seen) as g
-    where g.amount_reversed_minor > 0
-        and (g.payout_ref is not null or exists (
+    select l.stripe_transfer_id, max(l.amount_reversed_minor), payout.clock()
+    from unnest(p_seen) as l
+    where l.amount_reversed_minor > 0
+        and (l.payout_ref is not null or exists (
             select from payout.transfer_states as s
-            where s.stripe_transfer_id = g.stripe_transfer_id))
-    group by g.stripe_transfer_id
-    order by g.stripe_transfer_id
+            where s.stripe_transfer_id = l.stripe_transfer_id))
+    group by l.stripe_transfer_id
+    order by l.stripe_transfer_id
     on conflict (stripe_transfer_id) do update
     set amount_reversed_minor = excluded.amount_reversed_minor,
         next_lookup_at = excluded.next_lookup_at
@@ -6146,11 +6159,10 @@ begin
 end
 $$;
 comment on function payout.note_reversals(payout.listed_transfers[]) is
-    'Has the reversals of transfers looked up where more was taken back than was known; returns '
-    'of how many.';
+    'Plans the read of their reversals; returns the number of transfers.';
 -- end frozen: procedures/reconcile/note_reversals.sql
--- frozen: procedures/reconcile/open_discrepancies.sql a09285b70776
--- open_discrepancies: how many discrepancies of each kind wait for a person, and what to do.
+-- frozen: procedures/reconcile/open_discrepancies.sql 6475bf485a8e
+-- open_discrepancies: the discrepancies that wait for an operator, by kind.
 --
 -- Called by: worker, for `payout-engine reconcile`; operator; auditor.
 
@@ -6169,14 +6181,13 @@ as $$
     order by min(d.found_at), d.kind
 $$;
 comment on function payout_api.open_discrepancies() is
-    'The discrepancies that nobody has resolved, by kind: how many, since when, and the next step '
-    'for the oldest of them.';
+    'Unresolved discrepancies by kind: number, time of the oldest, and the next step for it.';
 revoke execute on function payout_api.open_discrepancies() from public;
 grant execute on function payout_api.open_discrepancies()
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/reconcile/open_discrepancies.sql
--- frozen: procedures/reconcile/page_problem.sql d47dbedecf91
--- page_problem: why a page of one of Stripe's lists is not the one that comes next.
+-- frozen: procedures/reconcile/page_problem.sql b4a3ace1f5f7
+-- page_problem: the reason why a page of one of Stripe's lists is not the next one.
 
 create or replace function payout.page_problem(
     p_last_id text,
@@ -6199,7 +6210,7 @@ begin
     ) then
         return 'the page holds something without an id';
     elsif p_has_more is null then
-        return 'nobody says whether more pages follow';
+        return 'the page does not say whether more pages follow';
     elsif p_has_more and jsonb_array_length(p_items) = 0 then
         return 'the page is empty, but more are said to follow';
     elsif not p_had_more then
@@ -6212,14 +6223,14 @@ begin
 end
 $$;
 comment on function payout.page_problem(text, boolean, text, jsonb, boolean) is
-    'Compares a page with the last id of the page before and whether more were to follow (both '
-    'null: it is the first); null: it is the next one.';
+    'Compares a page with the last id of the page before and with whether more were to follow '
+    '(both null: there is no page before); null: it is the next one.';
 -- end frozen: procedures/reconcile/page_problem.sql
--- frozen: procedures/reconcile/park_listed_transfer.sql afce02f7183c
--- park_listed_transfer: a transfer that Stripe has already does not wait to be sent.
+-- frozen: procedures/reconcile/park_listed_transfer.sql f93ee35bbab4
+-- park_listed_transfer: park scheduled transfers that Stripe has already, before they are sent.
 --
--- Called by: record_listed_transfers, which holds the locks. From `parked` a success that
--- was found counts as any other.
+-- Called by: record_listed_transfers, which holds the locks and judges them next: from `parked` a
+-- success that was found counts as any other.
 
 create or replace function payout.park_listed_transfer(p_payout_transfer_ids bigint[])
 returns void
@@ -6248,16 +6259,18 @@ begin
 end
 $$;
 comment on function payout.park_listed_transfer(bigint[]) is
-    'Parks those of the transfers that are scheduled, with the observation that says why.';
+    'Parks those that are scheduled, each with an observation.';
 -- end frozen: procedures/reconcile/park_listed_transfer.sql
--- frozen: procedures/reconcile/read_listed_transfers.sql d02360d11f75
--- read_listed_transfers: a page of Stripe's list of transfers, as rows.
+-- frozen: procedures/reconcile/read_listed_transfers.sql c824d65eb762
+-- read_listed_transfers: a page of Stripe's list of transfers as rows.
 --
--- transfer_group says whose a transfer is, where it is ours: unlike metadata nobody
--- can edit it, so that what was paid is not sent again because metadata are gone.
--- A part that cannot be read is null, and then differs from whatever is owed.
+-- transfer_group names our transfer where it has the form of a payout_ref: unlike metadata it
+-- cannot be edited, so a paid transfer is not sent again because its metadata are gone. A field
+-- that cannot be read is null, and then differs from any transfer that is owed.
 
-create or replace function payout.read_listed_transfers(p_reconcile_run_id bigint, p_transfers jsonb)
+create or replace function payout.read_listed_transfers(
+    p_reconcile_run_id bigint, p_transfers jsonb
+)
 returns setof payout.listed_transfers
 language plpgsql
 volatile
@@ -6289,10 +6302,10 @@ begin
 end
 $$;
 comment on function payout.read_listed_transfers(bigint, jsonb) is
-    'Transfers as Stripe lists them, one row each; null is what cannot be read.';
+    'One row for each transfer; null where a field cannot be read.';
 -- end frozen: procedures/reconcile/read_listed_transfers.sql
--- frozen: procedures/reconcile/reconcile_page_problem.sql 8be608362a00
--- reconcile_page_problem: what is wrong with a page that a run has not taken yet.
+-- frozen: procedures/reconcile/reconcile_page_problem.sql b52866f2a955
+-- reconcile_page_problem: the reason to refuse a page that a run has not stored.
 
 create or replace function payout.reconcile_page_problem(
     p_run payout.reconcile_runs,
@@ -6312,7 +6325,7 @@ begin
         select from payout.runs_of_this_database() as r
         where r.reconcile_run_id = p_run.reconcile_run_id
     ) then
-        return 'the run does not count here any more: begin another one';
+        return 'the run no longer counts for this database: begin another one';
     elsif p_run.finished_at is not null then
         return 'the run has all of its pages';
     end if;
@@ -6323,12 +6336,12 @@ begin
 end
 $$;
 comment on function payout.reconcile_page_problem(payout.reconcile_runs, text, jsonb, boolean) is
-    'Why a page is not the next one of a run, with the cursor that is expected; null: it is.';
+    'Names the problem, with the cursor expected; null: it is the next page of the run.';
 -- end frozen: procedures/reconcile/reconcile_page_problem.sql
--- frozen: procedures/reconcile/reconcile_query.sql 264383f3b316
--- reconcile_query: which of Stripe's transfers a run compares.
+-- frozen: procedures/reconcile/reconcile_query.sql c533b53f4551
+-- reconcile_query: the query for the transfers of Stripe that a run compares.
 --
--- The clocks here and at Stripe may differ: hence an hour and five minutes more.
+-- The window is wider by an hour and by five minutes, as the clocks here and at Stripe differ.
 
 create or replace function payout.reconcile_query(p_run payout.reconcile_runs)
 returns jsonb
@@ -6343,14 +6356,14 @@ begin
 end
 $$;
 comment on function payout.reconcile_query(payout.reconcile_runs) is
-    'The parameters of GET /v1/transfers that list what a run compares.';
+    'Parameters of GET /v1/transfers.';
 -- end frozen: procedures/reconcile/reconcile_query.sql
--- frozen: procedures/reconcile/record_discrepancies.sql a0dac071cadf
--- record_discrepancies: keep where Stripe and the books disagree, and call a person about what is new.
+-- frozen: procedures/reconcile/record_discrepancies.sql fb38c54554ef
+-- record_discrepancies: store discrepancies, and notify operators of those that are new.
 --
--- What is found again is the same row, also when a person has resolved it. It is
--- a new one if a run no longer found it meanwhile, or if it says something else
--- than what was resolved (is_explained).
+-- A discrepancy that is found again stays the same row, also once it is resolved. It is a new row
+-- if a run no longer found it meanwhile, or if its content differs from the resolved one
+-- (is_explained).
 
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_reconcile_run_id bigint
@@ -6365,44 +6378,45 @@ declare
     v_new record;
     v_found integer;
 begin
-    -- Who is resolving one of them is waited for, and then believed.
+    -- A resolution that is under way is waited for, and then respected.
     perform
     from payout.discrepancies as d
-    join unnest(p_discrepancies) as f on f.kind = d.kind and f.stripe_transfer_id = d.stripe_transfer_id
+    join unnest(p_discrepancies) as n
+        on n.kind = d.kind and n.stripe_transfer_id = d.stripe_transfer_id
     where d.is_compared and d.resolved_at is null
     order by d.stripe_transfer_id, d.kind
     for update of d;
     v_discrepancies := array(
-        select f from unnest(p_discrepancies) as f
-        where not payout.is_explained(f)
-        order by f.stripe_transfer_id, f.kind);
+        select n from unnest(p_discrepancies) as n
+        where not payout.is_explained(n)
+        order by n.stripe_transfer_id, n.kind);
     if v_discrepancies = '{}' then
         return 0;
     end if;
     for v_new in
-        select f.kind, count(*) as findings, min(f.stripe_transfer_id) as example
-        from unnest(v_discrepancies) as f
+        select n.kind, count(*) as discrepancies, min(n.stripe_transfer_id) as example
+        from unnest(v_discrepancies) as n
         where not exists (
             select from payout.discrepancies as d
-            where d.kind = f.kind
-                and d.stripe_transfer_id = f.stripe_transfer_id
+            where d.kind = n.kind
+                and d.stripe_transfer_id = n.stripe_transfer_id
                 and d.is_compared
                 and d.resolved_at is null
         )
-        group by f.kind
-        order by f.kind
+        group by n.kind
+        order by n.kind
     loop
         perform payout.notify_operators(
-            v_new.kind, format('%s found, %s among them', v_new.findings, v_new.example));
+            v_new.kind, format('%s found, %s among them', v_new.discrepancies, v_new.example));
     end loop;
 
     insert into payout.discrepancies as d (
         kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
         found_by_run_id, last_found_by_run_id)
-    select f.kind, f.payout_transfer_id, f.stripe_transfer_id, f.ours, f.theirs,
+    select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
         k.advice, true, p_reconcile_run_id, p_reconcile_run_id
-    from unnest(v_discrepancies) as f
-    join payout.discrepancy_kinds as k on k.kind = f.kind
+    from unnest(v_discrepancies) as n
+    join payout.discrepancy_kinds as k on k.kind = n.kind
     on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
     do update set last_found_by_run_id = coalesce(
         excluded.last_found_by_run_id, d.last_found_by_run_id);
@@ -6411,13 +6425,13 @@ begin
 end
 $$;
 comment on function payout.record_discrepancies(payout.discrepancy[], bigint) is
-    'Stores findings as discrepancies, each once; returns how many are open.';
+    'Stores each discrepancy once; returns how many are open.';
 -- end frozen: procedures/reconcile/record_discrepancies.sql
--- frozen: procedures/reconcile/record_listed_transfers.sql 2f4e3bac5833
--- record_listed_transfers: transfers that were seen at Stripe become paid here, or an alarm.
+-- frozen: procedures/reconcile/record_listed_transfers.sql 790bdeac13bc
+-- record_listed_transfers: judge listed transfers as successes, so that ours become paid.
 --
--- Each is judged as any success under the key that is current. Two sightings of
--- one transfer are judged one after the other: the second is an alarm.
+-- Each counts for the present key. Two listed transfers with one payout_ref are judged one after
+-- the other: the second is an alarm.
 -- Locks: the transfers' progress rows, in id order.
 
 create or replace function payout.record_listed_transfers(p_stripe_transfer_ids text[])
@@ -6439,9 +6453,9 @@ begin
         from payout.transfer_states as s
         where s.payout_transfer_id = any (array(
             select t.payout_transfer_id
-            from payout.listed_transfers as g
-            join payout.payout_transfers as t on t.payout_ref = g.payout_ref
-            where g.stripe_transfer_id = any (p_stripe_transfer_ids)))
+            from payout.listed_transfers as l
+            join payout.payout_transfers as t on t.payout_ref = l.payout_ref
+            where l.stripe_transfer_id = any (p_stripe_transfer_ids)))
         order by s.payout_transfer_id
         for update);
     perform payout.park_listed_transfer(v_ids);
@@ -6450,14 +6464,14 @@ begin
         select array_agg(o.outcome)
         from (
             select
-                payout.listed_transfer_outcome(g, s) as outcome,
+                payout.listed_transfer_outcome(l, s) as outcome,
                 row_number() over (
-                    partition by s.payout_transfer_id order by g.created_at, g.stripe_transfer_id
+                    partition by s.payout_transfer_id order by l.created_at, l.stripe_transfer_id
                 ) as turn
-            from payout.listed_transfers as g
-            join payout.payout_transfers as t on t.payout_ref = g.payout_ref
+            from payout.listed_transfers as l
+            join payout.payout_transfers as t on t.payout_ref = l.payout_ref
             join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-            where g.stripe_transfer_id = any (p_stripe_transfer_ids)
+            where l.stripe_transfer_id = any (p_stripe_transfer_ids)
         ) as o
         group by o.turn
         order by o.turn
@@ -6471,10 +6485,10 @@ begin
 end
 $$;
 comment on function payout.record_listed_transfers(text[]) is
-    'Judges stored sightings of transfers that are known here; returns how many were alarms.';
+    'Judges stored listed transfers that are known here; returns the number of alarms.';
 -- end frozen: procedures/reconcile/record_listed_transfers.sql
--- frozen: procedures/reconcile/refuse_list.sql 9a200d5496d9
--- refuse_list: the one error for what was read of Stripe's lists and is not taken.
+-- frozen: procedures/reconcile/refuse_list.sql dfa5ba12dde1
+-- refuse_list: the one error for a page or list of Stripe's that is malformed or not expected.
 --
 -- Raises: SP341, always.
 
@@ -6488,14 +6502,14 @@ begin
     raise exception '%: %', p_what, p_problem
         using
             errcode = 'SP341',
-            hint = 'Read the list from where the database says, page by page, to its end.';
+            hint = 'Read the list page by page, from the cursor that the database names.';
 end
 $$;
 comment on function payout.refuse_list(text, text) is
-    'Raises SP341 for a page or list of Stripe''s that is malformed or not the one expected.';
+    'Raises SP341 with a subject and its problem.';
 -- end frozen: procedures/reconcile/refuse_list.sql
--- frozen: procedures/reconcile/refuse_lookup_page.sql 09b59fae87b6
--- refuse_lookup_page: the one error for a page that a look-up does not take.
+-- frozen: procedures/reconcile/refuse_lookup_page.sql ac971f9295fa
+-- refuse_lookup_page: the one error for a page that a look-up does not wait for.
 --
 -- Raises: SP340, always.
 
@@ -6515,13 +6529,13 @@ begin
 end
 $$;
 comment on function payout.refuse_lookup_page(bigint, text) is
-    'Raises SP340 for a page that is not one the look-up waits for.';
+    'Raises SP340 with the number of the look-up and the problem.';
 -- end frozen: procedures/reconcile/refuse_lookup_page.sql
--- frozen: procedures/reconcile/refuse_other_query.sql 15203f834850
--- refuse_other_query: a page that answers another question is not taken for an answer.
+-- frozen: procedures/reconcile/refuse_other_query.sql 24a17e311404
+-- refuse_other_query: refuse a page that answers another query than its run or look-up asks.
 --
--- A copy of the database gives out the numbers of runs and look-ups once more, for
--- other queries: a worker that outlives a restore may bring pages of the former ones.
+-- A copy of the database gives out the numbers of runs and look-ups once more, for other queries:
+-- a worker that outlives a restore may bring pages of the former ones.
 -- Raises: SP341 another query than was given out with the number, or none.
 
 create or replace function payout.refuse_other_query(p_what text, p_query jsonb, p_asked jsonb)
@@ -6532,23 +6546,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_query is distinct from p_asked then
-        raise exception '%: the page answers another query than was given out here', p_what
+        raise exception '%: the page answers another query than this database gave out', p_what
             using
                 errcode = 'SP341',
                 detail = format('It answers %s, asked is %s.', coalesce(p_query::text, 'none'),
                     coalesce(p_asked::text, 'nothing')),
-                hint = 'Hand back the query as it was given out; a number that another database '
-                    'gave out counts there alone: begin or claim anew.';
+                hint = 'Hand back the query as it was given out; a number counts only in the '
+                    'database that gave it out: begin or claim again.';
     end if;
 end
 $$;
 comment on function payout.refuse_other_query(text, jsonb, jsonb) is
-    'Raises SP341 for a page of another query than a run or look-up asks.';
+    'Raises SP341 unless both queries are the same.';
 -- end frozen: procedures/reconcile/refuse_other_query.sql
--- frozen: procedures/reconcile/report_events_page.sql 4572b3130ff6
+-- frozen: procedures/reconcile/report_events_page.sql 3647a247f7f0
 -- report_events_page: take a page of Stripe's events about reversed transfers.
 --
--- Called by: worker. With the last page of a query the next one begins where it ended.
+-- Called by: worker. After the last page of a query, the next query begins where it ended.
 -- Safe to repeat: a page that was taken before changes nothing.
 -- Raises: SP341 another query than was given out, a page out of order or malformed.
 
@@ -6588,19 +6602,19 @@ begin
         coalesce(p_events -> -1 ->> 'id', p_starting_after), p_has_more,
         jsonb_array_length(p_events))
     on conflict do nothing;
-    -- Another worker may have brought it meanwhile; what it says counts once all the same.
+    -- Another worker may have brought it meanwhile; its events count once all the same.
     return query select payout.take_events(p_events);
 end
 $$;
 comment on function payout_api.report_events_page(jsonb, text, jsonb, boolean) is
-    'Takes a page of events, as Stripe sent it, with the query that it answers; returns how many '
-    'transfers were reversed further than was known.';
+    'Takes a page of events, as Stripe sent it, with the query that it answers; returns the '
+    'number of transfers of which more is reversed than was known.';
 revoke execute on function payout_api.report_events_page(jsonb, text, jsonb, boolean) from public;
 grant execute on function payout_api.report_events_page(jsonb, text, jsonb, boolean)
     to payout_worker;
 -- end frozen: procedures/reconcile/report_events_page.sql
--- frozen: procedures/reconcile/report_lookup_page.sql f4f653d19e66
--- report_lookup_page: take one page of Stripe's list; after the last one, judge the look-up.
+-- frozen: procedures/reconcile/report_lookup_page.sql 519666292c44
+-- report_lookup_page: take a page of a look-up, and judge the look-up after the last one.
 --
 -- Called by: worker. The pages of a query come in order, the queries in any.
 -- Safe to repeat: a page that was taken before changes nothing, nor does the last one.
@@ -6657,8 +6671,8 @@ begin
 end
 $$;
 comment on function payout_api.report_lookup_page(bigint, integer, jsonb, text, jsonb, boolean) is
-    'Takes a page of a query of a look-up, as Stripe sent it; once all are there, says what was '
-    'found (ok, already, stale or alarm) and the state of the transfer.';
+    'Takes a page of a query of a look-up, as Stripe sent it; once all are there, returns the '
+    'verdict (ok, already, stale or alarm) and the state of the transfer.';
 revoke execute on function payout_api.report_lookup_page(
     bigint, integer, jsonb, text, jsonb, boolean
 ) from public;
@@ -6666,10 +6680,10 @@ grant execute on function payout_api.report_lookup_page(
     bigint, integer, jsonb, text, jsonb, boolean
 ) to payout_worker;
 -- end frozen: procedures/reconcile/report_lookup_page.sql
--- frozen: procedures/reconcile/report_reconcile_page.sql a25bef2c3e63
+-- frozen: procedures/reconcile/report_reconcile_page.sql 70fb86ed65f1
 -- report_reconcile_page: take the next page of Stripe's list of transfers and compare it.
 --
--- Called by: worker. With the last page the run is finished.
+-- Called by: worker. The last page finishes the run.
 -- Safe to repeat: a page that was taken before changes nothing.
 -- Locks: the run's row; the progress rows of transfers found, in id order.
 -- Raises: SP341 unknown run, another query (refuse_other_query), a page out of order (with the
@@ -6726,20 +6740,20 @@ begin
 end
 $$;
 comment on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean) is
-    'Takes a page of a run, as Stripe sent it, with the query that it answers; returns what the '
-    'run has seen and found so far, and whether it is finished.';
+    'Takes a page of a run, as Stripe sent it, with the query that it answers; returns the run''s '
+    'counts so far, and whether it is finished.';
 revoke execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)
     from public;
 grant execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)
     to payout_worker;
 -- end frozen: procedures/reconcile/report_reconcile_page.sql
--- frozen: procedures/reconcile/report_reversals.sql 5ae44b3d9218
--- report_reversals: book what Stripe has taken back of a transfer.
+-- frozen: procedures/reconcile/report_reversals.sql a1716897da02
+-- report_reversals: book the reversals that Stripe has made of a transfer.
 --
 -- Called by: worker, with all reversals of the transfer. It stays paid.
 -- Safe to repeat: each reversal is booked once.
 -- Locks: the transfer's row of reversed_transfers.
--- Raises: SP341 a transfer without reversals, or unknown here; a malformed list.
+-- Raises: SP341 a transfer that is not known to be reversed or pays none here; a malformed list.
 
 create or replace function payout_api.report_reversals(
     p_stripe_transfer_id text, p_reversals jsonb
@@ -6769,7 +6783,7 @@ begin
     if v_problem is not null or v_transfer.payout_transfer_id is null then
         perform payout.refuse_list(
             format('reversals of %s', coalesce(p_stripe_transfer_id, 'null')),
-            coalesce(v_problem, 'nothing of a transfer that is paid by it was seen reversed'));
+            coalesce(v_problem, 'no reversal of it is known, or it pays no transfer'));
     end if;
 
     v_problem := payout.reversals_problem(v_transfer, p_reversals);
@@ -6784,13 +6798,13 @@ begin
 end
 $$;
 comment on function payout_api.report_reversals(text, jsonb) is
-    'Takes all of Stripe''s reversals of a transfer; returns how many were booked now, and whether '
-    'all that was seen taken back is booked.';
+    'Takes all of Stripe''s reversals of a transfer; returns how many were booked now, and '
+    'whether the books have the whole amount that is known to be reversed.';
 revoke execute on function payout_api.report_reversals(text, jsonb) from public;
 grant execute on function payout_api.report_reversals(text, jsonb) to payout_worker;
 -- end frozen: procedures/reconcile/report_reversals.sql
--- frozen: procedures/reconcile/resolve_compared.sql a634ef63f277
--- resolve_compared: what a finished run saw again, and found nothing wrong with, is resolved.
+-- frozen: procedures/reconcile/resolve_compared.sql df4a703ec3f9
+-- resolve_compared: resolve discrepancies that a finished run found no longer.
 
 create or replace function payout.resolve_compared(p_reconcile_run_id bigint)
 returns void
@@ -6819,10 +6833,10 @@ begin
 end
 $$;
 comment on function payout.resolve_compared(bigint) is
-    'Resolves open findings about transfers that this run saw and did not find again.';
+    'Resolves open discrepancies of transfers that this run listed without finding them again.';
 -- end frozen: procedures/reconcile/resolve_compared.sql
--- frozen: procedures/reconcile/resolve_paid.sql 493b1f439ea3
--- resolve_paid: what is paid by what was seen at Stripe, as it was asked for, is explained.
+-- frozen: procedures/reconcile/resolve_paid.sql cfe5b05204f3
+-- resolve_paid: resolve discrepancies about transfers that a listed transfer has paid.
 
 create or replace function payout.resolve_paid(p_stripe_transfer_ids text[])
 returns void
@@ -6847,16 +6861,17 @@ begin
                 or (o.payout_transfer_id = s.payout_transfer_id and o.stripe_transfer_id is null)
             )
         for update skip locked
-    ) as f
+    ) as u
     where s.stripe_transfer_id = any (p_stripe_transfer_ids)
-        and d.discrepancy_id = f.discrepancy_id;
+        and d.discrepancy_id = u.discrepancy_id;
 end
 $$;
 comment on function payout.resolve_paid(text[]) is
-    'Resolves discrepancies about transfers that are paid here by these sightings now.';
+    'Resolves the open discrepancies of the transfers that are paid by these ids, except those of '
+    'several transfers at Stripe.';
 -- end frozen: procedures/reconcile/resolve_paid.sql
--- frozen: procedures/reconcile/reversal_list_problem.sql 7df9d595d610
--- reversal_list_problem: what is wrong with a list of the reversals of a transfer.
+-- frozen: procedures/reconcile/reversal_list_problem.sql 950c4015a5e2
+-- reversal_list_problem: the reason why a list cannot be the reversals of a transfer.
 
 create or replace function payout.reversal_list_problem(
     p_stripe_transfer_id text, p_reversals jsonb
@@ -6883,10 +6898,10 @@ begin
 end
 $$;
 comment on function payout.reversal_list_problem(text, jsonb) is
-    'Why this is no list of reversals of that transfer; null: it is.';
+    'Null: each object is a reversal of that transfer, with an amount and a currency.';
 -- end frozen: procedures/reconcile/reversal_list_problem.sql
--- frozen: procedures/reconcile/reversals_discrepancy.sql 553a4d87dc94
--- reversals_discrepancy: reversals that contradict their transfer, for a person to look at.
+-- frozen: procedures/reconcile/reversals_discrepancy.sql 605e5cdeeb75
+-- reversals_discrepancy: the discrepancy of reversals that contradict their transfer.
 
 create or replace function payout.reversals_discrepancy(
     p_transfer payout.payout_transfers,
@@ -6915,10 +6930,10 @@ begin
 end
 $$;
 comment on function payout.reversals_discrepancy(payout.payout_transfers, text, text, jsonb) is
-    'The finding that says which reversals do not fit which transfer, and why.';
+    'Names the transfer, the contradiction, and id, amount and currency of each reversal.';
 -- end frozen: procedures/reconcile/reversals_discrepancy.sql
--- frozen: procedures/reconcile/reversals_problem.sql c97e48c6249b
--- reversals_problem: why reversals cannot be those of a transfer that was paid here.
+-- frozen: procedures/reconcile/reversals_problem.sql 78e2d93dc75f
+-- reversals_problem: the contradiction between reversals and the transfer that was paid.
 
 create or replace function payout.reversals_problem(
     p_transfer payout.payout_transfers, p_reversals jsonb
@@ -6958,14 +6973,14 @@ begin
 end
 $$;
 comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
-    'What contradicts the transfer; null: nothing does.';
+    'Null: the reversals fit the transfer and the books.';
 -- end frozen: procedures/reconcile/reversals_problem.sql
--- frozen: procedures/reconcile/runs_of_this_database.sql 78c43dd096c5
+-- frozen: procedures/reconcile/runs_of_this_database.sql 4b9d2cada872
 -- runs_of_this_database: the reconcile runs that count for this database as it is now.
 --
--- A run that was made elsewhere, or before the gate was last closed, compared
--- another database or another Stripe account. The run that opened the gate counts.
--- No time is compared: a clock may be set back.
+-- A run of another identity, or from before the newest row of adoptions (first claims aside),
+-- compared another database or another Stripe account. The run that the newest adoption rests on
+-- counts. No time is compared: a clock may be set back.
 
 create or replace function payout.runs_of_this_database()
 returns setof payout.reconcile_runs
@@ -6977,30 +6992,30 @@ as $$
     from payout.reconcile_runs as r
     cross join payout.database_identity() as w
     left join lateral (
-        select e.adoption_id, e.reconcile_run_id
-        from payout.adoptions as e
-        where not e.is_first_claim
-        order by e.adoption_id desc
+        select a.adoption_id, a.reconcile_run_id
+        from payout.adoptions as a
+        where not a.is_first_claim
+        order by a.adoption_id desc
         limit 1
-    ) as e on true
+    ) as a on true
     where r.abandoned_at is null
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (w.system_identifier, w.timeline_id, w.database_oid, w.table_oid)
-        and (e.adoption_id is null or r.adoption_id >= e.adoption_id
-            or r.reconcile_run_id >= e.reconcile_run_id)
+        and (a.adoption_id is null or r.adoption_id >= a.adoption_id
+            or r.reconcile_run_id >= a.reconcile_run_id)
 $$;
 comment on function payout.runs_of_this_database() is
-    'Runs, finished or going on, that were made here since the gate was last opened or closed, '
-    'and the one that opened it.';
+    'Runs, finished or open, since the database was last adopted or its Stripe account changed, '
+    'and the run that the adoption rests on.';
 -- end frozen: procedures/reconcile/runs_of_this_database.sql
--- frozen: procedures/reconcile/start_run.sql 9f41103e7f50
--- start_run: begin to compare with Stripe from where the last comparison ended.
+-- frozen: procedures/reconcile/start_run.sql 1dcfedca6ae8
+-- start_run: start a comparison with Stripe from where the last one ended.
 --
--- Called by: begin_reconcile. Windows overlap by a day, so that a transfer whose
--- answer came late falls whole into one of them. Without a former run that counts
--- here everything since the installation is compared, or since the first transfer if that
--- is older; without a transfer, all.
--- Safe at once from many places: one run goes on at a time, by its unique key.
+-- Called by: begin_reconcile. Windows overlap by a day, so that a transfer whose answer came late
+-- falls whole into one of them. Without a former run that counts, the window begins at the
+-- installation, or at the first transfer if that is older; without a transfer, at the first of
+-- Stripe's.
+-- Safe to repeat, also by several workers at once: one run is open, by its unique key.
 
 create or replace function payout.start_run(p_worker text)
 returns void
@@ -7013,7 +7028,7 @@ declare
     v_from timestamptz := (
         select max(r.created_until) - interval '1 day'
         from payout.runs_of_this_database() as r
-        -- One that was begun under a clock that was ahead ended nobody knows when.
+        -- The end of a run that began under a clock that was ahead is unknown.
         where r.finished_at is not null and r.created_until <= v_now);
 begin
     update payout.reconcile_runs as r
@@ -7021,18 +7036,18 @@ begin
     where r.finished_at is null
         and r.abandoned_at is null
         and r.reconcile_run_id not in (
-            select h.reconcile_run_id from payout.runs_of_this_database() as h);
+            select c.reconcile_run_id from payout.runs_of_this_database() as c);
 
     v_from := coalesce(
         v_from,
-        -- Restored to before its first transfer, it has forgotten older ones than it has now.
+        -- A database restored to before its first transfer has forgotten older transfers.
         (select least(t.created_at, (select min(o.recorded_at) from payout.adoptions as o))
                 - interval '1 day'
             from payout.payout_transfers as t
             order by t.payout_transfer_id
             limit 1),
         to_timestamp(0));
-    -- Though a clock was set back.
+    -- The clock may have been set back.
     v_from := least(v_from, v_now - interval '1 day');
 
     insert into payout.reconcile_runs (
@@ -7046,10 +7061,10 @@ begin
 end
 $$;
 comment on function payout.start_run(text) is
-    'Begins a reconcile run, unless one goes on; gives up one that no longer counts here.';
+    'Starts a run, unless one is open; abandons one that no longer counts for this database.';
 -- end frozen: procedures/reconcile/start_run.sql
--- frozen: procedures/reconcile/take_events.sql fcabcdc00bb7
--- take_events: the transfers that a page of events is about, as Stripe showed them then.
+-- frozen: procedures/reconcile/take_events.sql 7c177be1372c
+-- take_events: take the transfers that a page of events shows.
 
 create or replace function payout.take_events(p_events jsonb)
 returns integer
@@ -7060,26 +7075,26 @@ as $$
 declare
     v_seen payout.listed_transfers[];
 begin
-    -- Of several events about one transfer the one that shows it furthest reversed.
+    -- Of several events about one transfer, the one with the most reversed counts.
     v_seen := array(
-        select distinct on (g.stripe_transfer_id) g
+        select distinct on (l.stripe_transfer_id) l
         from payout.read_listed_transfers(null, (
             select coalesce(jsonb_agg(e #> '{data,object}'), '[]')
-            from jsonb_array_elements(p_events) as e)) as g
-        order by g.stripe_transfer_id, g.amount_reversed_minor desc);
+            from jsonb_array_elements(p_events) as e)) as l
+        order by l.stripe_transfer_id, l.amount_reversed_minor desc);
     -- In the order of add_reconcile_page, with which it shares rows.
     perform payout.take_listed_transfers(v_seen, null);
     return payout.note_reversals(v_seen);
 end
 $$;
 comment on function payout.take_events(jsonb) is
-    'Takes what events show; returns how many transfers were reversed further than was known.';
+    'Returns the number of transfers of which more is reversed than was known.';
 -- end frozen: procedures/reconcile/take_events.sql
--- frozen: procedures/reconcile/take_listed_transfers.sql 7d70b10a7e20
--- take_listed_transfers: transfers that Stripe shows, in its list or in an event, against the books.
+-- frozen: procedures/reconcile/take_listed_transfers.sql 45a00ad29633
+-- take_listed_transfers: compare transfers that Stripe's list or events show with the books.
 --
--- What differs, or is unknown here, is a finding. What is ours and not paid here
--- is kept and judged.
+-- A transfer that differs, or is unknown here, is a discrepancy. A transfer of ours that is not
+-- paid here is stored and judged.
 
 create or replace function payout.take_listed_transfers(
     p_seen payout.listed_transfers[], p_reconcile_run_id bigint
@@ -7091,18 +7106,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return payout.record_discrepancies(
-            array(select f from payout.compare_listed_transfers(p_seen) as f), p_reconcile_run_id)
-        + payout.record_listed_transfers(array(select k from payout.keep_listed_transfers(p_seen) as k));
+            array(select d from payout.compare_listed_transfers(p_seen) as d), p_reconcile_run_id)
+        + payout.record_listed_transfers(
+            array(select k from payout.keep_listed_transfers(p_seen) as k));
 end
 $$;
 comment on function payout.take_listed_transfers(payout.listed_transfers[], bigint) is
-    'Compares and adopts; returns how many findings and alarms there are.';
+    'Returns the number of discrepancies and alarms.';
 -- end frozen: procedures/reconcile/take_listed_transfers.sql
--- frozen: procedures/reconcile/unjudged_listed_transfers.sql 8a1355422fe8
--- unjudged_listed_transfers: what was seen at Stripe of a transfer here, and nobody has judged since.
+-- frozen: procedures/reconcile/unjudged_listed_transfers.sql 27555f6c9f53
+-- unjudged_listed_transfers: the listed transfers of transfers here that were never judged.
 --
--- A settlement that was recorded, or a key that was opened, beside the page that
--- showed it was sent by a claim that did not see the page (skip_listed_transfers).
+-- A settlement that was recorded, or a key that was opened, while the page was being stored is
+-- sent by a claim that did not see the page (skip_listed_transfers).
 
 create or replace function payout.unjudged_listed_transfers()
 returns setof text
@@ -7113,28 +7129,29 @@ set enable_seqscan = on
 set enable_hashjoin = on
 set enable_mergejoin = on
 as $$
-    select g.stripe_transfer_id::text
-    from payout.listed_transfers as g
-    join payout.payout_transfers as t on t.payout_ref = g.payout_ref
+    select l.stripe_transfer_id::text
+    from payout.listed_transfers as l
+    join payout.payout_transfers as t on t.payout_ref = l.payout_ref
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-    where s.stripe_transfer_id is distinct from g.stripe_transfer_id
+    where s.stripe_transfer_id is distinct from l.stripe_transfer_id
         and (s.state <> 'failed' or s.next_attempt_at is null)
         and not exists (
             select from payout.transfer_observations as o
             where o.payout_transfer_id = t.payout_transfer_id
-                and o.stripe_transfer_id = g.stripe_transfer_id
+                and o.stripe_transfer_id = l.stripe_transfer_id
         )
 $$;
 comment on function payout.unjudged_listed_transfers() is
-    'Sightings of transfers that are known here, that were never judged.';
+    'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql ed9269a9c900
+-- frozen: procedures/claim/claim_transfers.sql a617d2f8819e
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
--- Called by: worker. One call serves many transfers; nobody waits for anybody.
--- Not handed out: what is on hold, what was first sent under its key longer ago than
--- the send window (Stripe may have forgotten the key), what was seen at Stripe.
--- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of range.
+-- Called by: worker. One call serves many transfers and waits for no other call.
+-- Skips transfers that are on hold, that were first sent under their key longer ago than the send
+-- window (Stripe may have forgotten the key), or that Stripe has already.
+-- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
+-- range.
 
 create or replace function payout_api.claim_transfers(
     p_worker text,
@@ -7173,7 +7190,7 @@ begin
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
         raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),
-            coalesce(p_worker, 'nobody')
+            coalesce(p_worker, 'no worker')
             using
                 errcode = 'SP311',
                 hint = format('Name the worker, ask for 1 to %s.', v_settings.largest_claim);
@@ -7229,13 +7246,13 @@ revoke execute on function payout_api.claim_transfers(text, integer, bigint, tex
 grant execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
     to payout_worker;
 -- end frozen: procedures/claim/claim_transfers.sql
--- frozen: procedures/claim/lock_due_transfers.sql ae016ca3aa47
--- lock_due_transfers: the transfers whose turn it is, locked, oldest first.
+-- frozen: procedures/claim/lock_due_transfers.sql 31783479db2e
+-- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
 --
--- A key that was first sent in the future, by a clock that has since been set
--- back, is of no known age and is not sent. Few rows are foretold, and holds are
--- asked in a case, so that the planner walks the due index and not the history.
--- Locks: their progress rows; rows that somebody else has locked are skipped.
+-- A key that was first sent in the future, by a clock that has since been set back, is of unknown
+-- age and is not sent. The low estimate of rows, and the holds in a case, keep the planner on the
+-- index of due transfers, away from the history.
+-- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
@@ -7273,16 +7290,15 @@ begin
 end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint) is
-    'Locks and returns up to p_limit due transfers that are not on hold and whose key is young '
-    'enough to be sent.';
+    'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
 -- end frozen: procedures/claim/lock_due_transfers.sql
--- frozen: procedures/claim/refuse_unsafe_server.sql 060494c57e0a
--- refuse_unsafe_server: a claim that a crash could undo must not be handed out.
+-- frozen: procedures/claim/refuse_unsafe_server.sql 7d7852686c5f
+-- refuse_unsafe_server: refuse claims that a crash of the server could undo.
 --
--- The first send under a key starts the key's clock. A server that may forget
--- it could send again after Stripe has forgotten the key. And a transaction that
--- keeps to its first snapshot would not see that the gate was closed meanwhile.
--- Raises: SP401 the server does not keep what it commits; not read committed.
+-- The first send under a key starts the key's clock: a server that may forget it could send again
+-- after Stripe has forgotten the key. A transaction that keeps its first snapshot would not see
+-- that the database is no longer adopted.
+-- Raises: SP401 the server may lose commits, or the transaction is not read committed.
 
 create or replace function payout.refuse_unsafe_server()
 returns void
@@ -7305,20 +7321,19 @@ begin
         raise exception 'no transfer is handed out while %', v_problem
             using
                 errcode = 'SP401',
-                hint = 'A claim must be as durable as the transfer it allows, and see what is '
-                    'true now.';
+                hint = 'A claim must be as durable as the transfer it allows, and see the newest '
+                    'commits.';
     end if;
 end
 $$;
 comment on function payout.refuse_unsafe_server() is
-    'Refuses to go on when a commit could be lost (recovery, fsync or synchronous_commit off), or '
-    'in a transaction that is not read committed.';
+    'Refuses in recovery, with fsync or synchronous_commit off, and outside read committed.';
 -- end frozen: procedures/claim/refuse_unsafe_server.sql
--- frozen: procedures/claim/skip_listed_transfers.sql 4340ae174a7f
--- skip_listed_transfers: of transfers that are about to be sent, those that Stripe has already are not.
+-- frozen: procedures/claim/skip_listed_transfers.sql 99b675e3af6d
+-- skip_listed_transfers: leave out transfers that Stripe has already, before they are sent.
 --
--- Called by: claim_transfers, which holds the locks. A database that was restored
--- has forgotten them; reconcile has seen them.
+-- Called by: claim_transfers, which holds the locks. A restored database has forgotten that it
+-- sent them; a reconcile run has listed them.
 
 create or replace function payout.skip_listed_transfers(p_payout_transfer_ids bigint[])
 returns bigint[]
@@ -7333,10 +7348,10 @@ begin
     if not exists (select from payout.listed_transfers) then
         return p_payout_transfer_ids;
     end if;
-    select array_agg(t.payout_transfer_id), array_agg(g.stripe_transfer_id)
+    select array_agg(t.payout_transfer_id), array_agg(l.stripe_transfer_id)
     into v_seen_ids, v_listed
     from payout.payout_transfers as t
-    join payout.listed_transfers as g on g.payout_ref = t.payout_ref
+    join payout.listed_transfers as l on l.payout_ref = t.payout_ref
     where t.payout_transfer_id = any (p_payout_transfer_ids);
 
     if v_seen_ids is null then
@@ -7352,9 +7367,9 @@ begin
 end
 $$;
 comment on function payout.skip_listed_transfers(bigint[]) is
-    'Adopts what was seen at Stripe and returns the others, which may be sent.';
+    'Judges those that were listed and returns the others, which may be sent.';
 -- end frozen: procedures/claim/skip_listed_transfers.sql
--- frozen: procedures/audit/add_seal.sql 8fc066d7fdff
+-- frozen: procedures/audit/add_seal.sql 8fce290857a1
 -- add_seal: seal the next rows of a table, up to an id below which no row can come any more.
 --
 -- Called by: seal_up_to_mark, under the lock of the one sealer.
@@ -7406,16 +7421,15 @@ begin
 end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
-    'Seals up to p_limit rows of a table that are not sealed yet and not above an id, with the '
-    'sub-totals of the ledger; returns the seal.';
+    'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
 -- end frozen: procedures/audit/add_seal.sql
--- frozen: procedures/audit/balances_as_of.sql e7206728100d
--- balances_as_of: what stood on each account at a time.
+-- frozen: procedures/audit/balances_as_of.sql c1353e463922
+-- balances_as_of: the balance of each account at a time.
 --
--- An entry counts from the moment its transaction began (created_at), with all
--- others of that transaction, but is seen only once it has committed: what is
--- said of a moment may still grow while a transaction that began before it runs.
--- What was sealed by then is not read again: sub-totals stand for it.
+-- An entry counts from the moment its transaction began (created_at), with all others of that
+-- transaction, but shows only once it has committed: the balances of a moment may still change
+-- while a transaction that began before it runs.
+-- Sealed ranges are not read again: their sub-totals stand for them.
 
 create or replace function payout_api.balances_as_of(p_at timestamptz)
 returns table (
@@ -7441,7 +7455,7 @@ as $$
         order by s.last_id desc
         limit 1
     ), rest as (
-        -- Ranges beyond it that begin early enough, then what is not sealed yet.
+        -- Ranges beyond it that begin early enough, then the rows that are not sealed yet.
         select s.first_id, s.last_id
         from payout.seals as s
         where s.table_name = 'ledger_entries' and s.rows_from <= p_at
@@ -7479,10 +7493,10 @@ revoke execute on function payout_api.balances_as_of(timestamptz) from public;
 grant execute on function payout_api.balances_as_of(timestamptz)
     to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/balances_as_of.sql
--- frozen: procedures/audit/check_seal.sql 996c3a9e66a6
--- check_seal: whether a seal, what it covers and what it sums up are as they were.
+-- frozen: procedures/audit/check_seal.sql 1879653ad38b
+-- check_seal: the differences between a seal and the rows that it covers.
 --
--- Sub-totals are judged where the rows are as they were: else they must differ.
+-- Sub-totals are compared only where the rows are unchanged: otherwise they must differ.
 
 create or replace function payout.check_seal(p_seal payout.seals)
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
@@ -7510,9 +7524,9 @@ as $$
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is
-    'Findings about one seal: the chain, its rows, its sub-totals.';
+    'One row for each difference: in the chain, in the rows, in the sub-totals.';
 -- end frozen: procedures/audit/check_seal.sql
--- frozen: procedures/audit/check_seal_chain.sql 683b73e8f7cf
+-- frozen: procedures/audit/check_seal_chain.sql 1695feb7dd8a
 -- check_seal_chain: whether a seal is as it was made and follows the one before it.
 
 create or replace function payout.check_seal_chain(p_seal payout.seals)
@@ -7535,10 +7549,10 @@ as $$
     end
 $$;
 comment on function payout.check_seal_chain(payout.seals) is
-    'What is wrong with a seal itself; null when it is as it was made.';
+    'Names the problem of the seal itself; null: it has none.';
 -- end frozen: procedures/audit/check_seal_chain.sql
--- frozen: procedures/audit/check_seal_rows.sql c59f7d43a50a
--- check_seal_rows: which rows of a sealed range are not as they were sealed.
+-- frozen: procedures/audit/check_seal_rows.sql 0b1b266eb99b
+-- check_seal_rows: the rows of a sealed range that are not as they were sealed.
 
 create or replace function payout.check_seal_rows(p_seal payout.seals)
 returns table (row_id bigint, what text)
@@ -7578,16 +7592,16 @@ begin
     ) as s on s.row_id = n.row_id
     where s.digest is distinct from n.digest
     order by 1;
-    -- Somebody found a row whose digest begins like that of the row it replaces.
+    -- The digest of the altered row begins like that of the row it replaces.
     if not found then
         return query select null::bigint, 'altered';
     end if;
 end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
-    'Rows of a seal''s range that were altered, removed or slipped in since; none: all is well.';
+    'Rows that were altered, removed or slipped in; none: all is well.';
 -- end frozen: procedures/audit/check_seal_rows.sql
--- frozen: procedures/audit/newest_row_id.sql 9de0c8241600
+-- frozen: procedures/audit/newest_row_id.sql 6cec9621f0c0
 -- newest_row_id: the highest id that a sealed table shows.
 --
 -- Stable, so that it reads with the snapshot of the query that calls it.
@@ -7609,16 +7623,15 @@ as $$
             (select max(t.payout_transfer_id) from payout.payout_transfers as t)
     end
 $$;
-comment on function payout.newest_row_id(text) is
-    'The highest id in a table that is sealed; null: it is empty.';
+comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
 -- end frozen: procedures/audit/newest_row_id.sql
--- frozen: procedures/audit/seal.sql b7c9f21e04ef
--- seal: close what can no longer change, so that a later change shows.
+-- frozen: procedures/audit/seal.sql eb840bd80898
+-- seal: close rows that can no longer change, so that a later change shows.
 --
--- Called by: sweep, hence by every worker; operators when they like. At most
--- once a minute it does something, and whoever comes meanwhile passes.
--- Locks: the rows of seal_marks, skipping when somebody else has them.
--- Raises: SP311 a limit that is none.
+-- Called by: sweep, hence by every worker; operators at any time. It seals at most once a minute;
+-- a call in between returns 0.
+-- Locks: the rows of seal_marks, skipping them while another call has them.
+-- Raises: SP311 a limit below 1.
 
 create or replace function payout_api.seal(p_limit integer default 10000)
 returns integer
@@ -7666,17 +7679,17 @@ begin
 end
 $$;
 comment on function payout_api.seal(integer) is
-    'Seals rows of the ledger, of observations, keys and transfers that nothing can come before '
-    'any more, about p_limit of each; returns how many. Safe to repeat.';
+    'Seals rows of the ledger, observations, keys and transfers that no new row can precede, '
+    'about p_limit of each; returns how many. Safe to repeat.';
 revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/audit/seal.sql
--- frozen: procedures/audit/seal_head.sql 3c61f3441684
+-- frozen: procedures/audit/seal_head.sql 031d2f2a202f
 -- seal_head: the end of the chain of seals, to be kept where this database's owner cannot write.
 --
 -- Called by: operators, auditors; print it, mail it, log it elsewhere, daily.
--- Whoever can rewrite tables can rewrite every seal after what he changed: only
--- a head that was kept elsewhere tells. verify_seals(p_head => …) compares.
+-- A role that can rewrite tables can rewrite every seal after its change: only a head that was
+-- kept elsewhere shows that. verify_seals(p_head => …) compares.
 
 create or replace function payout_api.seal_head()
 returns text
@@ -7695,11 +7708,11 @@ comment on function payout_api.seal_head() is
 revoke execute on function payout_api.seal_head() from public;
 grant execute on function payout_api.seal_head() to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/seal_head.sql
--- frozen: procedures/audit/seal_sha256.sql c5692e10ba0a
--- seal_sha256: the hash of a seal, over all it says and the hash of the seal before it.
+-- frozen: procedures/audit/seal_sha256.sql 9a0b5b3172b7
+-- seal_sha256: the hash of a seal, over its content and the hash of the seal before it.
 --
--- So a seal cannot be changed, removed or slipped in without changing every
--- later one; whoever has kept one hash elsewhere can tell.
+-- So a seal cannot be changed, removed or slipped in without a change of every later one, which a
+-- hash that was kept elsewhere shows.
 
 create or replace function payout.seal_sha256(p_seal payout.seals)
 returns bytea
@@ -7718,15 +7731,15 @@ as $$
             extract(epoch from p_seal.sealed_at)::text)::text, 'UTF8'))
 $$;
 comment on function payout.seal_sha256(payout.seals) is
-    'SHA-256 of the former seal''s hash followed by this seal''s other columns.';
+    'SHA-256 of the former hash, followed by the other columns as a JSON array.';
 -- end frozen: procedures/audit/seal_sha256.sql
--- frozen: procedures/audit/seal_up_to_mark.sql 631d2627402f
--- seal_up_to_mark: seal a table up to its mark, then set the next one.
+-- frozen: procedures/audit/seal_up_to_mark.sql e39f156972f1
+-- seal_up_to_mark: seal a table up to its mark, then set the next mark.
 --
--- Ids are given out before commit, so a lower id can appear after a higher one.
--- Whoever holds one below the mark had, when it was set, a transaction id below
--- the snapshot's end, and is over once no such transaction runs. Only who had
--- fetched an id and not yet written its row had none: hence a minute beside.
+-- Ids are given out before commit, so a lower id can appear after a higher one. A transaction
+-- that had written an id below the mark when the mark was set had a transaction id below the
+-- snapshot's end, and is over once no such transaction runs. A transaction that had fetched an id
+-- but not yet written its row had no transaction id: hence the wait of a minute.
 
 create or replace function payout.seal_up_to_mark(
     p_mark payout.seal_marks, p_now timestamptz, p_limit integer
@@ -7760,7 +7773,7 @@ begin
         end loop;
     end if;
 
-    -- One query, hence one snapshot: what it sees as newest is what its end bounds.
+    -- One query, hence one snapshot: its end bounds the newest row that it sees.
     update payout.seal_marks as m
     set marked_id = payout.newest_row_id(m.table_name),
         marked_xid = pg_snapshot_xmax(pg_current_snapshot()),
@@ -7770,17 +7783,15 @@ begin
 end
 $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
-    'Seals a table up to where it was marked, about p_limit rows at most, and marks it anew once '
-    'it is there; returns the rows sealed.';
+    'Seals about p_limit rows at most; returns the number of rows.';
 -- end frozen: procedures/audit/seal_up_to_mark.sql
--- frozen: procedures/audit/sealed_rows_v1.sql 31ea0e6ad923
+-- frozen: procedures/audit/sealed_rows_v1.sql 619657107f4c
 -- sealed_rows_v1: the rows of a range of ids, each with its time and its digest.
 --
--- A digest covers the columns named here and no others, as a JSON array of
--- numbers, texts, truths and seconds since 1970: no setting of a session shows
--- in it. Seals of version 1 stand on this text: to cover a later column append it
--- where it is not null, or not what it was, so that rows from before keep their digests;
--- else write a v2.
+-- A digest covers the columns named here and no others, as a JSON array of numbers, texts,
+-- booleans and seconds since 1970: no setting of a session shows in it. Seals of version 1 rest
+-- on this text: to cover a later column append it where it is not null, or differs from its
+-- former value, so that older rows keep their digests; else write a v2.
 
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
@@ -7836,14 +7847,14 @@ begin
 end
 $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
-    'Up to p_limit rows of a table in a range of ids (inclusive), in their order, with the SHA-256 '
-    'of what seals of version 1 cover.';
+    'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
+    'seals of version 1 cover.';
 -- end frozen: procedures/audit/sealed_rows_v1.sql
--- frozen: procedures/audit/subtotals_at.sql e4f9b1e23f56
--- subtotals_at: what stood on every account at the end of a seal of the ledger.
+-- frozen: procedures/audit/subtotals_at.sql 386e27aa0e96
+-- subtotals_at: the sums of every account at the end of a seal of the ledger.
 --
--- It steps from one account to the next by index and takes the newest sub-total
--- of each: what it costs grows with the accounts, not with their history.
+-- It steps from one account to the next by index and takes the newest sub-total of each: its cost
+-- grows with the accounts, not with their history.
 
 create or replace function payout.subtotals_at(p_seal_id bigint)
 returns table (
@@ -7882,13 +7893,13 @@ as $$
     ) as t
 $$;
 comment on function payout.subtotals_at(bigint) is
-    'Sums of debits and credits of every account, in minor units, up to the end of a seal.';
+    'Debits and credits in minor units, from the first entry to the end of the seal.';
 -- end frozen: procedures/audit/subtotals_at.sql
--- frozen: procedures/audit/subtotals_of.sql b5e600b29869
--- subtotals_of: what stands on each account that a seal's range of the ledger moved, at its end.
+-- frozen: procedures/audit/subtotals_of.sql e151de523016
+-- subtotals_of: the sums, at the end of a seal, of each account that its range moved.
 --
--- What stood there at the end of the former seal that moved the account, and
--- what the range adds.
+-- Each is the sum at the end of the former seal that moved the account, and the entries of the
+-- range.
 
 create or replace function payout.subtotals_of(p_seal payout.seals)
 returns table (
@@ -7920,15 +7931,14 @@ as $$
     ) as f on true
 $$;
 comment on function payout.subtotals_of(payout.seals) is
-    'Debits and credits, in minor units, of each account that the range of a ledger seal moved, '
-    'from the first entry to the last of the range.';
+    'Debits and credits in minor units, from the first entry to the last of the range.';
 -- end frozen: procedures/audit/subtotals_of.sql
--- frozen: procedures/audit/verify_projection.sql 456f2aa6451d
--- verify_projection: whether transfer_states says what the facts say.
+-- frozen: procedures/audit/verify_projection.sql 26eaa1ee15ed
+-- verify_projection: compare transfer_states with the facts.
 --
 -- Called by: operators, auditors. It reads every transfer with its facts.
--- Not compared: next_attempt_at, which may be moved without a fact, the reason,
--- the time of the change and the doorbell, which are for people and the queue.
+-- Leaves out next_attempt_at, which may be moved without a fact, and reason, changed_at and
+-- wakeup_id, which are for people and the queue.
 
 create or replace function payout_api.verify_projection()
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
@@ -7972,18 +7982,18 @@ as $$
 $$;
 comment on function payout_api.verify_projection() is
     'One row for each difference between transfer_states (stored) and the fold of the facts '
-    '(folded); column money compares where the state says the amount is with the books. None: '
-    'all is well.';
+    '(folded); column money compares the account that the state implies with the books. None: all '
+    'is well.';
 revoke execute on function payout_api.verify_projection() from public;
 grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/verify_projection.sql
--- frozen: procedures/audit/verify_seals.sql c1f048d61bb8
+-- frozen: procedures/audit/verify_seals.sql 9d1c26f1a382
 -- verify_seals: the first row of each table that is not as it was sealed.
 --
--- Called by: operators, auditors. It reads what it verifies: p_from a seal.
--- p_head is what seal_head() said once: without it nobody can tell that the
--- newest seals were removed, or the chain made anew from some seal on.
--- Raises: SP330 no such seal to start from, or no head.
+-- Called by: operators, auditors. It reads all that it verifies: seals from p_from on.
+-- p_head is a former result of seal_head(): without it, neither the removal of the newest seals
+-- shows nor a chain that was made anew from some seal on.
+-- Raises: SP330 no such seal to start from, or a malformed head.
 
 create or replace function payout_api.verify_seals(
     p_from bigint default 1, p_head text default null
@@ -8006,14 +8016,14 @@ begin
                 hint = 'select min(seal_id), max(seal_id) from payout.seals';
     end if;
     if p_head !~ '^[1-9][0-9]{0,17}:[0-9a-f]{64}$' then
-        raise exception 'head % is none', p_head
+        raise exception 'head % is malformed', p_head
             using
                 errcode = 'SP330',
-                hint = 'Give what payout_api.seal_head() said: number, colon, 64 hex digits.';
+                hint = 'Give a result of payout_api.seal_head(): number, colon, 64 hex digits.';
     end if;
 
     return query
-    select distinct on (f.table_name) f.table_name, f.row_id, f.seal_id, f.what
+    select distinct on (d.table_name) d.table_name, d.row_id, d.seal_id, d.what
     from (
         select c.*
         from payout.seals as s
@@ -8027,8 +8037,8 @@ begin
             select from payout.seals as s
             where s.seal_id = h.seal_id and s.seal_sha256 = decode(h.sha256, 'hex')
         )
-    ) as f
-    order by f.table_name, f.seal_id, f.row_id;
+    ) as d
+    order by d.table_name, d.seal_id, d.row_id;
 end
 $$;
 comment on function payout_api.verify_seals(bigint, text) is
@@ -8037,13 +8047,13 @@ comment on function payout_api.verify_seals(bigint, text) is
 revoke execute on function payout_api.verify_seals(bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/verify_seals.sql
--- frozen: procedures/sweep/expire_leases.sql cc8d1889f53f
--- expire_leases: transfers whose worker did not come back become unknown.
+-- frozen: procedures/sweep/expire_leases.sql 7230033cbe37
+-- expire_leases: close leases that ran out without a report; their transfers become unknown.
 --
--- A lease that was given further ahead than one lease was written by a clock that has
--- since been set back: nobody knows how old its key is, so it is parked. The time is
--- asked for each row: what was claimed after p_now is not ahead of it.
--- Locks: their progress rows; a row that a report has locked is skipped.
+-- A lease that ends further ahead than one lease was written by a clock that has since been set
+-- back: the age of its key is unknown, so its transfer is parked. The clock is read for each row:
+-- a claim after p_now is not ahead of it.
+-- Locks: the transfers' progress rows, skipping those that a report has locked.
 
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
@@ -8110,16 +8120,15 @@ begin
 end
 $$;
 comment on function payout.expire_leases(timestamptz, integer) is
-    'Closes up to p_limit leases that ran out: unknown and due at once, or parked when the tries '
-    'are used up. Returns how many.';
+    'Closes up to p_limit leases and returns how many: a transfer is due at once, or parked when '
+    'its tries are used up.';
 -- end frozen: procedures/sweep/expire_leases.sql
--- frozen: procedures/sweep/park_expired_keys.sql b30f969b801b
--- park_expired_keys: what was first sent too long ago is not sent again.
+-- frozen: procedures/sweep/park_expired_keys.sql d1cec4e40d1f
+-- park_expired_keys: park transfers that were first sent too long ago to be sent again.
 --
--- Stripe may forget a key after 24 hours; a send after that would be a new
--- transfer. Only a look at what Stripe has can settle these. A first send in
--- the future means a clock that was set back, hence a key of unknown age; the time
--- is asked for each row: what was sent after p_now was not sent in the future.
+-- Stripe may forget a key after 24 hours; a send after that would be a new transfer. Only a
+-- look-up can settle these. A first send in the future means a clock that was set back, hence a
+-- key of unknown age. The clock is read for each row: a send after p_now is not in the future.
 
 create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
 returns integer
@@ -8170,11 +8179,10 @@ begin
 end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer) is
-    'Parks up to p_limit transfers whose key is older than the send window, or of unknown age. '
-    'Returns how many.';
+    'Parks up to p_limit transfers; returns how many.';
 -- end frozen: procedures/sweep/park_expired_keys.sql
--- frozen: procedures/sweep/proof_of_absence.sql 3139e6810c99
--- proof_of_absence: the two scans by which a transfer was proved absent under its present key.
+-- frozen: procedures/sweep/proof_of_absence.sql c25776be2efa
+-- proof_of_absence: the two scans that proved a transfer absent under its present key.
 
 create or replace function payout.proof_of_absence(p_state payout.transfer_states)
 returns bigint[]
@@ -8190,14 +8198,14 @@ as $$
         and o.moved_to = 'failed'
 $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
-    'The observations of two scans that found nothing, on which it was given up; null: it was not.';
+    'Ids of the two observations; null: it was not proved absent.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
--- frozen: procedures/sweep/reopen_failed.sql 163f0f00223f
+-- frozen: procedures/sweep/reopen_failed.sql 9b69180b6a0b
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
--- Rule K: the former key ended in a decline that Stripe has saved, with no other
--- attempt open (judge_failure saw to it), or was proved absent (absence); and no
--- key of this transfer ever saw a success. The new key's row names the evidence.
+-- Rule K: the former key ended in a decline that Stripe has saved, with no other attempt open
+-- (judge_failure saw to it), or was proved absent (judge_absence); and no key of this transfer
+-- ever saw a success. The new key's row names the evidence.
 
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -8253,10 +8261,9 @@ begin
 end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
-    'Opens the next key for up to p_limit failed transfers that are due and may have one; returns '
-    'how many.';
+    'Opens the next key for up to p_limit transfers; returns how many.';
 -- end frozen: procedures/sweep/reopen_failed.sql
--- frozen: procedures/sweep/saved_decline.sql 5710890c1862
+-- frozen: procedures/sweep/saved_decline.sql 0098b2cb97e2
 -- saved_decline: the evidence that a transfer's present key will only ever be declined.
 
 create or replace function payout.saved_decline(p_state payout.transfer_states)
@@ -8275,14 +8282,14 @@ as $$
         and r.is_saved
 $$;
 comment on function payout.saved_decline(payout.transfer_states) is
-    'The accepted decline that Stripe saved under the current key; null: there is none.';
+    'Id of the accepted decline that Stripe saved; null: there is none.';
 -- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql eae0e8facc73
--- sweep: do what is due and has nobody to do it.
+-- frozen: procedures/sweep/sweep.sql bb15dda67da2
+-- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
 --
--- Called by: every worker every few seconds, operators when they like.
--- Safe to repeat, and at once from many places: each row is taken by one.
--- Raises: SP311 a limit that is none.
+-- Called by: every worker every few seconds; operators at any time.
+-- Safe to repeat, also by several workers at once: each row is taken once.
+-- Raises: SP311 a limit below 1.
 
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
@@ -8307,7 +8314,7 @@ begin
                 errcode = 'SP311',
                 hint = 'Give a limit of at least 1, or none.';
     end if;
-    -- First, while the sweep has locked no transfer yet.
+    -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
     v_now := payout.clock();
     return query
@@ -8319,21 +8326,22 @@ begin
 end
 $$;
 comment on function payout_api.sweep(integer) is
-    'Closes leases that ran out, parks what is too old to send, opens new keys where rule K '
-    'allows, rings for what is due; up to p_limit of each. Returns how many. It also seals.';
+    'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
+    'where rule K allows, queues wake-up jobs for due transfers; up to p_limit of each. Returns '
+    'how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/sweep/sweep.sql
--- frozen: procedures/operate/adopt_database.sql e1b6c314b621
--- adopt_database: adopt the database in the place where it is now; transfers are handed out again.
+-- frozen: procedures/operate/adopt_database.sql e1783faaa845
+-- adopt_database: adopt this database, so that it hands out transfers again.
 --
 -- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
--- Safe to repeat: an open gate stays open, and nothing is recorded.
--- Locks: the row of settings, so that two people record one adoption.
--- A run knows nothing of what the old database sent after the run was begun: hence
--- it must have been begun within the last hour, however long it was under way; one
--- that was begun under a clock that has been set back since is of unknown age.
--- Raises: SP320 no reason; SP410 nothing was reconciled in this place, or not lately.
+-- Safe to repeat: while the database is adopted, nothing is recorded.
+-- Locks: the row of settings, so that two operators record one adoption.
+-- A run does not show transfers that the old database sent after the run began: hence it must
+-- have begun within the last hour, however long it took. A run that began under a clock that has
+-- been set back since is of unknown age.
+-- Raises: SP320 no reason; SP410 no reconcile run of this identity, or no recent one.
 
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
@@ -8346,49 +8354,50 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text;
-    v_here record;
+    v_identity record;
     v_adoption payout.adoptions;
     v_run_id bigint;
 begin
     if coalesce(btrim(p_reason), '') = '' then
-        raise exception 'the gate is not opened without a reason'
+        raise exception 'a database is not adopted without a reason'
             using
                 errcode = 'SP320',
-                hint = 'Say what happened to the database, and why it is the true one now.';
+                hint = 'Say why this database is the true one now.';
     end if;
 
     lock table payout.adoptions in access share mode;
     perform from payout.engine_settings for update;
     v_problem := payout.identity_problem();
-    select * into v_adoption from payout.adoptions as e order by e.adoption_id desc limit 1;
+    select * into v_adoption from payout.adoptions as a order by a.adoption_id desc limit 1;
     if v_problem is null then
         return v_adoption;
     end if;
 
-    v_here := payout.database_identity();
+    v_identity := payout.database_identity();
     select r.reconcile_run_id into v_run_id
     from payout.reconcile_runs as r
     where r.finished_at is not null
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
-            = (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)
+            = (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
+                v_identity.table_oid)
         and (v_adoption.adoption_id is null or r.adoption_id >= v_adoption.adoption_id)
         and r.created_until between payout.clock() - interval '1 hour' and payout.clock()
     order by r.reconcile_run_id desc
     limit 1;
     if v_run_id is null and p_without_reconcile is not true then
-        raise exception 'the gate stays closed: nothing was reconciled in this place lately'
+        raise exception 'the database is not adopted: no reconcile run of the last hour'
             using
                 errcode = 'SP410',
                 detail = v_problem,
-                hint = 'docs/restore.md: payout-engine reconcile, then open the gate within an '
-                    'hour of its start; or pass p_without_reconcile => true if nothing can have '
-                    'been forgotten.';
+                hint = 'docs/restore.md: payout-engine reconcile, then adopt_database within an '
+                    'hour of its start; or pass p_without_reconcile => true if no transfer can '
+                    'have been forgotten.';
     end if;
 
     insert into payout.adoptions (
         system_identifier, timeline_id, database_oid, table_oid, reconcile_run_id, reason)
-    values (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid,
-        v_run_id, p_reason)
+    values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
+        v_identity.table_oid, v_run_id, p_reason)
     returning * into v_adoption;
     insert into payout.operator_actions (action, reason, details)
     values ('adopt_database', p_reason, jsonb_build_object('adoption_id', v_adoption.adoption_id,
@@ -8397,17 +8406,17 @@ begin
 end
 $$;
 comment on function payout_api.adopt_database(text, boolean) is
-    'Adopts the database where it is now, with a reason, once a reconcile run that was begun '
-    'within the last hour was finished here; p_without_reconcile does without one and is '
+    'Adopts the database under its present identity, with a reason, once a reconcile run that '
+    'began within the last hour has finished; p_without_reconcile does without one and is '
     'recorded. Safe to repeat.';
 revoke execute on function payout_api.adopt_database(text, boolean) from public;
 grant execute on function payout_api.adopt_database(text, boolean) to payout_operator;
 -- end frozen: procedures/operate/adopt_database.sql
--- frozen: procedures/operate/approve_absence.sql a4f8d371bbfa
+-- frozen: procedures/operate/approve_absence.sql 34621a6d8d76
 -- approve_absence: let the engine take a large transfer for absent at Stripe, on its own proof.
 --
--- Called by: operator, who has looked at Stripe too. It proves nothing by itself:
--- the engine looks once more, at once, and only then opens a new key.
+-- Called by: operator, after a look at Stripe. It proves nothing by itself: the engine looks the
+-- transfer up once more, at once, and only then opens a new key.
 -- Safe to repeat. Raises: SP310 no such transfer; SP314 it is not parked, or no reason.
 
 create or replace function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text)
@@ -8435,7 +8444,7 @@ begin
             p_payout_transfer_id, v_state.state, coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP314',
-                hint = 'Only what is parked is looked for at Stripe; give a reason.';
+                hint = 'Only parked transfers are looked up at Stripe; give a reason.';
     end if;
 
     insert into payout.operator_actions (action, subject, reason, details)
@@ -8454,10 +8463,11 @@ comment on function payout_api.approve_absence(bigint, text) is
 revoke execute on function payout_api.approve_absence(bigint, text) from public;
 grant execute on function payout_api.approve_absence(bigint, text) to payout_operator;
 -- end frozen: procedures/operate/approve_absence.sql
--- frozen: procedures/operate/change_stripe_account.sql 451aac19f3f2
--- change_stripe_account: pay from another Stripe account or mode from now on; closes the gate.
+-- frozen: procedures/operate/change_stripe_account.sql 41f01830bd59
+-- change_stripe_account: pay from another Stripe account or mode from now on.
 --
--- Called by: operator, when the platform moves, or for a copy that is to pay in test mode.
+-- Called by: operator, when the platform moves, or for a copy that is to pay in test mode. Claims
+-- are refused until the database is adopted again.
 -- Safe to repeat: naming the account that is fixed changes nothing.
 -- Locks: payout.adoptions, so that every claim is done before or sees the change.
 -- Raises: SP320 no account, mode or reason; SP401 not read committed; SP411
@@ -8486,7 +8496,7 @@ begin
                 hint = 'Name the account (acct_…), whether it is live mode, and a reason.';
     end if;
 
-    -- The lock shows what was handed out before it was granted only to a later snapshot.
+    -- Only a snapshot taken after the lock shows every claim that committed before it.
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'the Stripe account is not changed in a transaction that is %',
             current_setting('transaction_isolation')
@@ -8515,11 +8525,12 @@ begin
 end
 $$;
 comment on function payout_api.change_stripe_account(text, boolean, text) is
-    'Fixes another Stripe account or mode, with a reason, and closes the gate until it is opened.';
+    'Fixes another Stripe account or mode, with a reason; claims are refused until the database '
+    'is adopted again.';
 revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;
 -- end frozen: procedures/operate/change_stripe_account.sql
--- frozen: procedures/operate/check_books.sql 5d53553f4737
+-- frozen: procedures/operate/check_books.sql d1996448b4de
 -- check_books: whether the books agree with the transfers, and hold no secret.
 
 create or replace function payout.check_books()
@@ -8561,14 +8572,13 @@ as $$
     ) as x (place, content)
     where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
 $$;
-comment on function payout.check_books() is
-    'Part of payout_api.doctor(): books and transfers agree, no secret is stored.';
+comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_guards.sql e8e4becca75f
+-- frozen: procedures/operate/check_guards.sql efe8424e5684
 -- check_guards: whether triggers, owners and rights are still as they were deployed.
 --
--- `alter table … enable trigger all` and a restore with --disable-triggers
--- silently turn ALWAYS triggers into ones that a replica role passes.
+-- `alter table … enable trigger all` and a restore with --disable-triggers silently turn ALWAYS
+-- triggers into ones that a replica role passes.
 
 create or replace function payout.check_guards()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8628,11 +8638,10 @@ as $$
                 'search_path=pg_catalog, pg_temp', 'search_path=pg_catalog, procrastinate, pg_temp']
             or has_function_privilege('public', p.oid, 'EXECUTE'))
 $$;
-comment on function payout.check_guards() is
-    'Part of payout_api.doctor(): triggers, owners and rights are as deployed.';
+comment on function payout.check_guards() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_guards.sql
--- frozen: procedures/operate/check_identity.sql d335938e386c
--- check_identity: whether transfers are handed out in this place, and from which Stripe account.
+-- frozen: procedures/operate/check_identity.sql dbb0ecd5932c
+-- check_identity: whether the database is adopted, and the caller's key is of its Stripe account.
 
 create or replace function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean)
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8640,14 +8649,14 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'the gate is open', g.problem is null,
-        coalesce(g.problem, (
-            select format('adopted by %s at %s: %s', e.recorded_by, e.recorded_at, e.reason)
-            from payout.adoptions as e
-            order by e.adoption_id desc
+    select 'the database is adopted', i.problem is null,
+        coalesce(i.problem, (
+            select format('by %s at %s: %s', a.recorded_by, a.recorded_at, a.reason)
+            from payout.adoptions as a
+            order by a.adoption_id desc
             limit 1)),
         'docs/restore.md: payout-engine reconcile, then select payout_api.adopt_database(reason)'
-    from (select payout.identity_problem() as problem) as g
+    from (select payout.identity_problem() as problem) as i
     union all
     select 'the key is of the fixed account',
         s.stripe_account_id is null or p_stripe_account_id is null
@@ -8666,11 +8675,10 @@ as $$
             'select payout_api.change_stripe_account(stripe_account_id, is_livemode, reason)'
     from payout.engine_settings as s
 $$;
-comment on function payout.check_identity(text, boolean) is
-    'Part of payout_api.doctor(): the database is where it was adopted, the key is of its account.';
+comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_identity.sql
--- frozen: procedures/operate/check_queue.sql 246680220d00
--- check_queue: whether wake-up jobs can be queued and is being answered.
+-- frozen: procedures/operate/check_queue.sql 0e4cf60756da
+-- check_queue: whether wake-up jobs can be queued, and workers sweep and claim.
 
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8686,13 +8694,13 @@ as $$
         ),
         'procrastinate''s schema, functions and rights', 'payout-engine migrate'
     union all
-    select 'somebody sweeps', count(*) = 0,
+    select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),
         'start a worker, or select * from payout_api.sweep()'
     from payout.transfer_states as s
     where s.lease_until < clock_timestamp() - interval '1 minute'
     union all
-    select 'somebody claims', count(*) = 0,
+    select 'due transfers are claimed', count(*) = 0,
         format('%s transfers have been due for over five minutes', count(*)),
         'start a worker; select * from payout_api.unpaid order by next_attempt_at'
     from payout.transfer_states as s
@@ -8705,15 +8713,14 @@ as $$
     from payout.holds as h
     where h.released_at is null
 $$;
-comment on function payout.check_queue() is
-    'Part of payout_api.doctor(): the queue is installed, rung and answered, nothing is on hold.';
+comment on function payout.check_queue() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_queue.sql
--- frozen: procedures/operate/check_references.sql e443ef985846
--- check_references: whether what settlements consist of and make refers to what is there.
+-- frozen: procedures/operate/check_references.sql c533062975dc
+-- check_references: whether the rows of settlements refer to rows that exist.
 --
--- The rows of one settlement, and those it makes, have no foreign keys: a key would be
--- looked up for each, in the application's transaction. Nobody can delete them; whoever
--- switched the guards off is found out here.
+-- The rows of one settlement, and those it makes, have no foreign keys: a key would be looked up
+-- for each, in the application's transaction. Guards refuse to delete them; this check shows rows
+-- that were changed while the guards were off.
 
 create or replace function payout.check_references()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8721,9 +8728,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'every row refers to what is there', count(*) = 0,
+    select 'every reference has its row', count(*) = 0,
         coalesce(string_agg(distinct o.name, ', '), 'lines, jobs, transfers, progress and entries'),
-        'the guards were off while somebody changed rows: compare with a backup'
+        'rows were changed while the guards were off: compare with a backup'
     from (
         select 'settlement_lines' from payout.settlement_lines as l
         where not exists (
@@ -8758,14 +8765,13 @@ as $$
         )
     ) as o (name)
 $$;
-comment on function payout.check_references() is
-    'Part of payout_api.doctor(): no line, job, transfer, progress row or entry is an orphan.';
+comment on function payout.check_references() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_references.sql
--- frozen: procedures/operate/check_rights.sql 73cd8f5f896a
--- check_rights: whether somebody was given more than the migrations gave.
+-- frozen: procedures/operate/check_rights.sql a86eb74fccec
+-- check_rights: whether roles have more rights than the migrations give.
 --
--- Rights to read are nobody's harm; every other that given_rights finds is named
--- unless expected_rights lists it.
+-- Rights to read do no harm; any other that given_rights returns is named, unless expected_rights
+-- lists it.
 
 create or replace function payout.check_rights()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8773,7 +8779,7 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'nobody was given more rights', count(*) = 0,
+    select 'no role has more rights than deployed', count(*) = 0,
         coalesce(string_agg(format('%s on %s to %s', g.privilege_type, g.thing,
             case g.grantee when 0 then 'public' else g.grantee::regrole::text end), ', '), 'none'),
         'revoke … on … from …; then find out who granted it'
@@ -8788,14 +8794,13 @@ as $$
                 and g.thing ~ w.things
         )
 $$;
-comment on function payout.check_rights() is
-    'Part of payout_api.doctor(): rights beyond reading are those that the migrations gave.';
+comment on function payout.check_rights() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_rights.sql
--- frozen: procedures/operate/check_rules.sql 27472e8e9913
+-- frozen: procedures/operate/check_rules.sql 8f16da7a09c0
 -- check_rules: whether rows that were written while their guards were off keep the rules.
 --
--- Of transfers only what may still be sent: what is paid was compared with Stripe's answer,
--- what is cancelled is not sent.
+-- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer, a
+-- cancelled one is not sent.
 
 create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8809,7 +8814,7 @@ as $$
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.state not in ('paid', 'cancelled')
     ), wrong as (
-        select o.payout_transfer_id as id, 'every request still to be sent says what its row says'
+        select o.payout_transfer_id as id, 'every request still to be sent agrees with its row'
         from open_transfers as o
         where o.amount_minor <= 0 or not starts_with(o.destination, 'acct_')
             or o.payout_ref
@@ -8847,20 +8852,19 @@ as $$
         format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),
         'payout_api.hold(''engine'', …); find out who wrote it while the guards were off'
     from (values
-        ('every request still to be sent says what its row says'),
+        ('every request still to be sent agrees with its row'),
         ('every transfer that is not paid can go on'),
         ('every entry is a movement that exists')
     ) as r (rule)
     left join wrong as w (id, rule) on w.rule = r.rule
     group by r.rule
 $$;
-comment on function payout.check_rules() is
-    'Part of payout_api.doctor(): open transfers and ledger entries keep the rules of their rows.';
+comment on function payout.check_rules() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_rules.sql
--- frozen: procedures/operate/check_seals.sql 0aef5498b782
+-- frozen: procedures/operate/check_seals.sql caa9a0381021
 -- check_seals: whether facts are sealed in time, and the newest seals are as they were made.
 --
--- Quick, hence in the doctor; payout_api.verify_seals() reads everything.
+-- It is quick, hence in the doctor; payout_api.verify_seals() reads everything.
 
 create or replace function payout.check_seals()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8895,11 +8899,10 @@ as $$
     ) as n
     cross join lateral payout.check_seal(n.seal) as c
 $$;
-comment on function payout.check_seals() is
-    'Part of payout_api.doctor(): nothing waits long to be sealed, the newest ranges are intact.';
+comment on function payout.check_seals() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_seals.sql
--- frozen: procedures/operate/check_server.sql bf67f225b408
--- check_server: whether the server is one the engine can trust with a claim.
+-- frozen: procedures/operate/check_server.sql 92485888de84
+-- check_server: whether the engine can trust the server with a claim.
 
 create or replace function payout.check_server()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8920,15 +8923,15 @@ as $$
             current_setting('full_page_writes'), pg_is_in_recovery()),
         'Claims are refused on a server that may lose them.'
     union all
-    select 'nobody may create temporary objects',
+    select 'public may not create temporary objects',
         not has_database_privilege('public', current_database(), 'TEMPORARY'),
         format('database %s', current_database()),
         format('revoke temporary on database %I from public', current_database())
 $$;
-comment on function payout.check_server() is 'Part of payout_api.doctor(): version, durability.';
+comment on function payout.check_server() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_server.sql
--- frozen: procedures/operate/check_settlements.sql 10a2ac05e6be
--- check_settlements: whether what was settled is scheduled, to the last line.
+-- frozen: procedures/operate/check_settlements.sql 048b30d8ed45
+-- check_settlements: whether complete settlements are scheduled, to the last line.
 
 create or replace function payout.check_settlements()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -8973,14 +8976,13 @@ as $$
         )
         select 'every settlement is paid as its lines say', count(*) = 0,
             format('%s are not%s', count(*), ', the first is ' || min(w.settlement_id)),
-            'compare its lines with its transfers; settle what is missing under another id'
+            'compare its lines with its transfers; settle the missing amount under another id'
         from wrong as w
     )
 $$;
-comment on function payout.check_settlements() is
-    'Part of payout_api.doctor(): no complete settlement is forgotten, and none of its lines.';
+comment on function payout.check_settlements() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_settlements.sql
--- frozen: procedures/operate/doctor.sql de13ce4fd876
+-- frozen: procedures/operate/doctor.sql 483c0ec4ed09
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
@@ -9017,17 +9019,18 @@ as $$
     select * from payout.check_seals()
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, gate, guards, queue, books and seals; hint says what to do where is_ok is '
-    'false. The Stripe account is that of the caller''s key, if it has one.';
+    'Checks server, identity, guards, rights, queue, books, settlements and seals; hint names the '
+    'next step where is_ok is false. The Stripe account is that of the caller''s key, if it has '
+    'one.';
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/operate/doctor.sql
--- frozen: procedures/operate/expected_rights.sql d61f74bcba68
--- expected_rights: who has which right, beside reading, on what.
+-- frozen: procedures/operate/expected_rights.sql 77063bbaf710
+-- expected_rights: the rights beyond reading that the migrations give.
 --
--- Roles and privileges are separated by |; things are regular expressions over the
--- names that check_rights makes.
+-- Roles and privileges are separated by |; things are regular expressions over the names that
+-- given_rights returns.
 
 create or replace function payout.expected_rights()
 returns table (roles text, privileges text, things text)
@@ -9061,14 +9064,13 @@ as $$
         ('payout_operator|payout_auditor', 'EXECUTE',
             '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
 $$;
-comment on function payout.expected_rights() is
-    'Part of payout_api.doctor(): the rights that the migrations give.';
+comment on function payout.expected_rights() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/expected_rights.sql
--- frozen: procedures/operate/given_rights.sql 748c2c77af1c
--- given_rights: who has which right, beside reading, on what is ours.
+-- frozen: procedures/operate/given_rights.sql 01cfb9ed7928
+-- given_rights: the rights beyond reading that roles have on objects of the engine.
 --
--- Also what gets around our rights: a role of ours that acts as another role, triggers
--- that somebody may switch off, bells that the application rings or removes.
+-- Includes ways around our rights: a role of ours that acts as another role, the right to switch
+-- triggers off by a setting, rights of the application on the queue's tables.
 
 create or replace function payout.given_rights()
 returns table (thing text, privilege_type text, grantee oid, owner oid)
@@ -9121,15 +9123,14 @@ as $$
         and a.privilege_type <> 'SELECT'
         and (a.grantee = 0 or a.grantee::regrole::text = 'payout_app')
 $$;
-comment on function payout.given_rights() is
-    'Part of payout_api.doctor(): the rights beyond reading that somebody has.';
+comment on function payout.given_rights() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/given_rights.sql
--- frozen: procedures/operate/hold.sql ea4dbcc91db7
+-- frozen: procedures/operate/hold.sql 2fc5d3d4ded1
 -- hold: stop sending, for the whole engine or for one currency, payee or settlement.
 --
--- Called by: operator. What a worker holds already is still sent.
--- Safe to repeat: the hold that stands is returned.
--- Raises: SP313 a scope, subject or reason that cannot be; SP310 nothing of that name.
+-- Called by: operator. Transfers that a worker holds already are still sent.
+-- Safe to repeat: an open hold of the same scope and subject is returned.
+-- Raises: SP313 a bad scope, a subject too many or missing, no reason; SP310 unknown subject.
 
 create or replace function payout_api.hold(
     p_scope text, p_reason text, p_subject text default null
@@ -9173,12 +9174,12 @@ comment on function payout_api.hold(text, text, text) is
 revoke execute on function payout_api.hold(text, text, text) from public;
 grant execute on function payout_api.hold(text, text, text) to payout_operator;
 -- end frozen: procedures/operate/hold.sql
--- frozen: procedures/operate/refuse_unsafe_account_change.sql 9071fff6b5ad
--- refuse_unsafe_account_change: what another account or mode would make pay twice, or not at all.
+-- frozen: procedures/operate/refuse_unsafe_account_change.sql 8ecb892e2181
+-- refuse_unsafe_account_change: refuse an account or mode that would pay twice, or not at all.
 --
--- Called by: change_stripe_account, which keeps claims and pages away meanwhile.
--- Raises: SP411 transfers that the old account may have executed, or a database that has
--- left live mode and was used in test mode.
+-- Called by: change_stripe_account, whose lock keeps claims and pages out meanwhile.
+-- Raises: SP411 transfers that the old account may have executed, or a database that has left
+-- live mode and was used in test mode.
 
 create or replace function payout.refuse_unsafe_account_change(
     p_old payout.engine_settings, p_is_livemode boolean
@@ -9189,7 +9190,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The other account would say of each that it was never executed. Test mode moves no money.
+    -- The other account would report each as never executed. Test mode moves no money.
     if p_old.stripe_account_id is not null and p_is_livemode and exists (
         select from payout.transfer_states as s
         where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
@@ -9200,7 +9201,7 @@ begin
                 hint = 'Have them settled with a key of the old account first (docs/restore.md).';
     end if;
 
-    -- What the test account was asked meanwhile says nothing of the live one.
+    -- Answers of the test account say nothing about the live one.
     if p_is_livemode and exists (
         select from payout.operator_actions as a
         where a.action = 'change_stripe_account'
@@ -9215,25 +9216,25 @@ begin
                 select from payout.event_pages as p where p.received_at > a.acted_at
             ))
     ) then
-        raise exception 'what was used in test mode does not go back to live mode'
+        raise exception 'a database that was used in test mode does not go back to live mode'
             using
                 errcode = 'SP411',
-                hint = 'A copy that was used in test mode stays there (docs/restore.md).';
+                hint = 'A copy that was used in test mode stays in test mode (docs/restore.md).';
     end if;
 end
 $$;
 comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
-    'Refuses to change to a live account while transfers are open that were ever sent, or after '
-    'anything was done in test mode (SP411).';
+    'Refuses a live account while transfers are open that were ever sent, or after anything was '
+    'done in test mode (SP411).';
 -- end frozen: procedures/operate/refuse_unsafe_account_change.sql
--- frozen: procedures/operate/release_hold.sql a98ed12e061d
--- release_hold: let what was held be sent again.
+-- frozen: procedures/operate/release_hold.sql 3d01b92ab4df
+-- release_hold: end a hold, so that its transfers are sent again.
 --
 -- Called by: operator.
 -- Safe to repeat: releasing a released hold changes nothing.
--- Locks: the hold's row; waits for whoever relies on it and has not committed yet.
--- Raises: SP310 unknown hold; SP313 no reason; SP402 an alarm about the settlement came
--- while it waited.
+-- Locks: the hold's row; it waits for transactions that rely on the hold and are not over.
+-- Raises: SP310 unknown hold; SP313 no reason; SP402 an alarm about the settlement came while it
+-- waited.
 
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns payout.holds
@@ -9250,10 +9251,10 @@ begin
         raise exception 'cannot release hold % without a reason', p_hold_id
             using
                 errcode = 'SP313',
-                hint = 'Say what was done about it.';
+                hint = 'Give the reason why sending is safe again.';
     end if;
 
-    -- Whoever releases it has seen these at most.
+    -- The operator can have seen these discrepancies at most.
     v_known_ids := array(
         select d.discrepancy_id
         from payout.holds as h
@@ -9302,15 +9303,16 @@ begin
 end
 $$;
 comment on function payout_api.release_hold(bigint, text) is
-    'Releases a hold with a reason; the sweep then rings for what is due. Safe to repeat.';
+    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Safe to '
+    'repeat.';
 revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
 -- end frozen: procedures/operate/release_hold.sql
--- frozen: procedures/operate/resolve_discrepancy.sql b6f920d2613c
--- resolve_discrepancy: a person has looked at a discrepancy, and says what came of it.
+-- frozen: procedures/operate/resolve_discrepancy.sql f85511c9a5db
+-- resolve_discrepancy: close a discrepancy with the reason that an operator gives.
 --
--- Called by: operator. It stays as a row, and is not found a second time.
--- Safe to repeat: what is resolved stays as it was resolved.
+-- Called by: operator. The row stays, and the same discrepancy is not recorded again.
+-- Safe to repeat: a resolved discrepancy keeps its first resolution.
 -- Locks: the discrepancy's row.
 -- Raises: SP310 unknown discrepancy; SP313 no reason.
 
@@ -9330,7 +9332,7 @@ begin
         raise exception 'cannot resolve discrepancy % without a reason', p_discrepancy_id
             using
                 errcode = 'SP313',
-                hint = 'Say what was found and what was done about it.';
+                hint = 'Name the cause, and the action that was taken.';
     end if;
 
     select * into v_discrepancy
@@ -9365,8 +9367,8 @@ comment on function payout_api.resolve_discrepancy(bigint, text) is
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
 -- end frozen: procedures/operate/resolve_discrepancy.sql
--- frozen: sql/error_codes.sql 641e48c73c7b
--- error_codes: every error the engine raises by itself, with what the caller does about it.
+-- frozen: sql/error_codes.sql 367083c3afb9
+-- error_codes: every error that the engine raises by itself, with the reaction of the caller.
 
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
@@ -9375,7 +9377,7 @@ from (values
     ('SP102', 'a complete settlement may not be changed', 'stop and alert'),
     ('SP103', 'attempts and keys of a transfer only count up', 'stop and alert'),
     ('SP104', 'a hold can only be released, once', 'stop and alert'),
-    ('SP201', 'the transfer is in a state that knows no such move', 'finish quietly'),
+    ('SP201', 'the transfer is in a state that has no such move', 'finish quietly'),
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),
     ('SP302', 'a line names a payee without a Stripe account', 'correct the call'),
@@ -9384,22 +9386,22 @@ from (values
     ('SP305', 'the currency is not supported', 'correct the call'),
     ('SP306', 'the amount is no multiple of the currency''s step', 'correct the call'),
     ('SP307', 'the settlement exists with other content', 'correct the call'),
-    ('SP308', 'the metadata is beyond what Stripe takes', 'correct the call'),
+    ('SP308', 'the metadata is more than Stripe takes', 'correct the call'),
     ('SP309', 'the lines are malformed', 'correct the call'),
     ('SP310', 'no such settlement, transfer, job, hold or discrepancy', 'correct the call'),
     ('SP311', 'a claim of more or fewer transfers than one claim hands out', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
-    ('SP313', 'a hold, release or resolution without what it needs', 'correct the call'),
-    ('SP314', 'an approval without what it needs', 'correct the call'),
+    ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
+    ('SP314', 'an approval without all that it needs', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
-    ('SP320', 'the gate or the Stripe account without what its change needs', 'correct the call'),
+    ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
     ('SP340', 'a page of Stripe''s list that is not the next one', 'correct the call'),
     ('SP341', 'a page or list of Stripe''s that is malformed or not expected', 'correct the call'),
-    ('SP401', 'the server may lose what it commits, so nothing is handed out', 'try later'),
+    ('SP401', 'the server may lose commits, so nothing is handed out', 'try later'),
     ('SP402', 'another transaction came first: repeat this one', 'try later'),
-    ('SP403', 'the database is not where it was adopted: the gate is closed', 'try later'),
+    ('SP403', 'the database is not the one that was adopted', 'try later'),
     ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),
-    ('SP410', 'nothing was reconciled in this place, so the gate stays closed', 'try later'),
+    ('SP410', 'this database is not adopted: nothing was reconciled in it lately', 'try later'),
     ('SP411', 'transfers are open that the old Stripe account may have executed', 'try later')
 ) as c (sqlstate, meaning, reaction);
 comment on view payout_api.error_codes is
@@ -9408,8 +9410,8 @@ comment on view payout_api.error_codes is
 grant select on payout_api.error_codes to
     payout_app, payout_worker, payout_operator, payout_auditor;
 -- end frozen: sql/error_codes.sql
--- frozen: sql/views/discrepancies.sql f2699c5d2570
--- discrepancies: where Stripe and the books disagree now, and what a person does about it.
+-- frozen: sql/views/discrepancies.sql 353b09576e82
+-- discrepancies: the open disagreements between Stripe and the books, with the next step.
 
 create or replace view payout_api.discrepancies as
 select
@@ -9436,25 +9438,25 @@ left join payout.holds as h on h.scope = 'settlement'
     and h.released_at is null
 where d.resolved_at is null;
 comment on view payout_api.discrepancies is
-    'One row for each open discrepancy: what these books say (ours) and Stripe (theirs), since '
-    'when, by which reconcile run, and the next step with the calls that end it.';
+    'One row for each open discrepancy: both sides (ours and theirs), its time, its reconcile run, '
+    'and the next step with the calls that end it.';
 grant select on payout_api.discrepancies to payout_operator, payout_auditor;
 -- end frozen: sql/views/discrepancies.sql
--- frozen: sql/views/ledger_balances.sql d6a808779a44
--- ledger_balances: what stands on each account, in minor units.
+-- frozen: sql/views/ledger_balances.sql 1de9b2b1d8e3
+-- ledger_balances: the balance of each account, in minor units.
 --
--- Read from sub-totals of what is sealed and the entries that came since.
+-- Read from sub-totals of sealed entries and the entries that came since.
 
 create or replace view payout_api.ledger_balances as
 select b.account, b.currency, b.debit_minor, b.credit_minor, b.balance_minor
 from payout_api.balances_as_of('infinity') as b;
 comment on view payout_api.ledger_balances is
-    'Credit minus debit of every account and currency, in minor units. payable:<payee> is what is '
-    'owed and not being sent, in_flight what is being sent, stripe_balance what Stripe has moved.';
+    'Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and '
+    'not being sent, in_flight is being sent, stripe_balance was moved by Stripe.';
 grant select on payout_api.ledger_balances to payout_operator, payout_auditor;
 -- end frozen: sql/views/ledger_balances.sql
--- frozen: sql/views/overview.sql 4953f7535c2d
--- overview: how many transfers and how much money stand in each state.
+-- frozen: sql/views/overview.sql 761c76d60d2d
+-- overview: the transfers and the money in each state.
 
 create or replace view payout_api.overview as
 select
@@ -9471,8 +9473,8 @@ comment on view payout_api.overview is
     'Transfers by state and currency; amounts in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
 -- end frozen: sql/views/overview.sql
--- frozen: sql/views/reconcile_progress.sql 010e744cb9dd
--- reconcile_progress: how far each comparison with Stripe has come, the newest first.
+-- frozen: sql/views/reconcile_progress.sql c4b1c8a5d83c
+-- reconcile_progress: the progress of each comparison with Stripe, the newest first.
 
 create or replace view payout_api.reconcile_progress as
 select
@@ -9500,8 +9502,8 @@ left join lateral (
 ) as p on true
 order by r.reconcile_run_id desc;
 comment on view payout_api.reconcile_progress is
-    'One row for each run: what it compares, the pages and transfers seen so far, how many these '
-    'books expected, and how many findings it has.';
+    'One row for each run: its window, the pages and transfers seen so far, the number that these '
+    'books expected, and the number of its discrepancies.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
 -- end frozen: sql/views/reconcile_progress.sql
 -- frozen: sql/views/trial_balance.sql de61275d9b80
@@ -9535,8 +9537,8 @@ comment on view payout_api.trial_balance is
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
 -- end frozen: sql/views/trial_balance.sql
--- frozen: sql/views/unpaid.sql 25465f31914f
--- unpaid: every transfer that is not paid, why, and what happens next.
+-- frozen: sql/views/unpaid.sql 0be548d0f643
+-- unpaid: every transfer that is not paid, with the reason and the next step.
 
 create or replace view payout_api.unpaid as
 select
@@ -9552,7 +9554,7 @@ select
     case
         when h.hold_id is not null then 'operator'
         when s.state = 'failed' and s.next_attempt_at is not null then 'engine'
-        -- What is parked is looked for at Stripe; these cannot end without a person.
+        -- Parked transfers are looked up at Stripe; these cannot end without an operator.
         when a.reason is not null then 'operator'
         when s.reason in ('stripe_may_execute_later', 'absence_awaits_approval') then 'operator'
         when s.next_lookup_at is not null then 'engine'
@@ -9564,7 +9566,7 @@ select
             then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
         when a.reason is not null
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
-                'up there; what is still owed, settle under another settlement.', a.reason)
+                'up there; settle the amount that is still owed under another id.', a.reason)
         else coalesce(r.advice, st.meaning)
     end as advice,
     t.payout_ref,
@@ -9607,7 +9609,7 @@ left join lateral (
 where s.state <> 'paid';
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
-    'the engine acts next by itself, and what a person can do.';
+    'the engine acts next by itself, and the next step for an operator.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
 -- end frozen: sql/views/unpaid.sql
 
