@@ -18,6 +18,7 @@ returns table (
     generation integer,
     attempt integer,
     idempotency_key text,
+    claim_token text,
     request jsonb,
     lease_seconds double precision,
     deadline_seconds double precision
@@ -64,7 +65,7 @@ begin
     v_due_ids := payout.skip_listed_transfers(v_due_ids);
     perform payout.adopt_at_first_claim(v_due_ids);
     return query
-    with claimed as (
+    with claimed as materialized (
         update payout.transfer_states as s
         set state = 'in_flight',
             attempt = s.attempt + 1,
@@ -74,16 +75,18 @@ begin
             wakeup_id = null,
             changed_at = v_now
         where s.payout_transfer_id = any (v_due_ids)
-        returning s.*
+        returning s.*, gen_random_uuid()::text as claim_token
     ), opened as (
         insert into payout.transfer_attempts (
-            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until)
-        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until
+            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,
+            claim_token_sha256)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until,
+            sha256(convert_to(c.claim_token, 'UTF8'))
         from claimed as c
     )
     select
         c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation, t.request,
+        t.payout_ref || ':' || c.generation, c.claim_token, t.request,
         extract(epoch from v_settings.lease_for)::double precision,
         extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c

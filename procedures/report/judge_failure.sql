@@ -1,7 +1,8 @@
 -- judge_failure: judge the newest attempt when it came back without a success.
 --
 -- `surely not executed` speaks only of this send: after an unknown one the transfer stays
--- unknown. An answer that no rule knows is unknown too.
+-- unknown. An answer that no rule knows is unknown too, and so is a decline that is not tied to
+-- the key of its request.
 
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
@@ -17,6 +18,14 @@ declare
     v_judgement payout.judgement;
     v_rule payout.stripe_error_rules := payout.match_error_rule(p_outcome);
 begin
+    -- Stripe names the key in each answer that got as far as the key (401 and 403 do not), so a
+    -- decline without it may be a copy of another answer: it is as good as unreadable.
+    if v_rule.reaction in ('decline', 'decline_until_funded', 'refuse')
+        and p_outcome.http_status not in (401, 403)
+        and not coalesce(p_outcome.is_tied, false) then
+        v_rule := payout.match_error_rule(
+            jsonb_populate_record(p_outcome, '{"signal": "unreadable"}'));
+    end if;
     v_judgement.verdict := 'ok';
     v_judgement.error_rule_id := v_rule.error_rule_id;
     v_judgement.reason := coalesce(v_rule.reason, 'unmapped_answer');

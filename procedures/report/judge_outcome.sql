@@ -1,7 +1,8 @@
 -- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
 -- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
--- newest attempt while it is in flight: this fences off workers that lost their lease.
+-- newest attempt while it is in flight: this fences off workers that lost their lease. A report
+-- without key and token of its claim moves nothing, whatever it says.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
@@ -17,17 +18,21 @@ as $$
 declare
     v_judgement payout.judgement;
 begin
-    -- Serials are handed out again after a promotion, keys are not.
-    if p_outcome.idempotency_key <> p_transfer.payout_ref || ':' || p_outcome.generation then
+    if p_outcome.signal = 'looked_up' then
+        return payout.judge_lookup(p_outcome, p_state, p_transfer, p_settings);
+    end if;
+
+    -- Serials are handed out again after a promotion, keys and tokens are not.
+    if p_outcome.idempotency_key
+            is distinct from p_transfer.payout_ref || ':' || p_outcome.generation
+        or not payout.knows_claim_token(p_outcome) then
         v_judgement.verdict := 'alarm';
-        v_judgement.reason := 'report_of_another_transfer';
+        v_judgement.reason := 'report_of_another_claim';
         v_judgement.is_alarm := true;
         return v_judgement;
     end if;
 
-    if p_outcome.signal = 'looked_up' then
-        return payout.judge_lookup(p_outcome, p_state, p_transfer, p_settings);
-    elsif p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
         return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
     end if;
 

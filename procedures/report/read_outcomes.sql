@@ -27,6 +27,8 @@ begin
                 then 'has no whole number generation'
             when coalesce(e.outcome ->> 'attempt', '') !~ '^[0-9]{1,9}$'
                 then 'has no whole number attempt'
+            when coalesce(e.outcome ->> 'idempotency_key', '') = '' then 'has no idempotency_key'
+            when coalesce(e.outcome ->> 'claim_token', '') = '' then 'has no claim_token'
             when coalesce(e.outcome ->> 'signal', '') not in (
                 'response', 'unreadable', 'no_response', 'not_sent')
                 then 'has no signal out of response, unreadable, no_response, not_sent'
@@ -50,7 +52,7 @@ begin
                 or (f.key in ('amount_minor', 'amount_reversed_minor')
                     and f.value !~ '^-?[0-9]{1,18}$')
                 or (f.key = 'retry_after_seconds' and f.value !~ '^[0-9]{1,9}([.][0-9]{1,9})?$')
-                or (f.key in ('is_replayed', 'is_livemode') and f.value not in ('true', 'false'))))
+                or (f.key in ('is_tied', 'is_replayed', 'is_livemode') and f.value not in ('true', 'false'))))
         from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
         order by e.position);
 end

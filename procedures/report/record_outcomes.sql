@@ -54,7 +54,7 @@ begin
         update payout.transfer_states as s
         set next_attempt_at = null
         from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.is_alarm
-            and j.former_state = 'failed' and j.reason <> 'report_of_another_transfer'
+            and j.former_state = 'failed' and j.reason <> 'report_of_another_claim'
     ), booked as (
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,

@@ -19,7 +19,8 @@ begin
     return query
     with recorded as (
         insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
-        select 'report_of_unknown_transfer', o.stripe_transfer_id, jsonb_strip_nulls(to_jsonb(o)),
+        select 'report_of_unknown_transfer', o.stripe_transfer_id,
+            jsonb_strip_nulls(to_jsonb(o) - 'claim_token'),
             'This database does not know the transfer: was it restored or promoted? Look the '
             'payout_ref up at Stripe before anything is sent.'
         from unnest(p_outcomes) as o

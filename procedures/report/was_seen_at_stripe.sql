@@ -12,7 +12,7 @@ as $$
     select exists (
         select from payout.transfer_observations as o
         where o.payout_transfer_id = p_payout_transfer_id
-            and o.reason is distinct from 'report_of_another_transfer'
+            and o.reason is distinct from 'report_of_another_claim'
             and (o.stripe_transfer_id is not null or (o.facts ->> 'found')::integer > 0)
     )
 $$;

@@ -167,16 +167,20 @@ create table payout.transfer_attempts (
     worker text not null,
     claimed_at timestamptz not null,
     lease_until timestamptz not null,
+    claim_token_sha256 bytea not null,
     constraint transfer_attempts_pkey primary key (payout_transfer_id, attempt),
     constraint transfer_attempts_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
-    constraint lease_ends_after_the_claim check (lease_until > claimed_at)
+    constraint lease_ends_after_the_claim check (lease_until > claimed_at),
+    constraint claim_token_has_a_digest check (octet_length(claim_token_sha256) = 32)
 );
 comment on table payout.transfer_attempts is
     'Every claim, committed before anything is sent under it.';
 comment on column payout.transfer_attempts.lease_until is
     'The time until which this claim held the transfer, unless it was reported before.';
 comment on column payout.transfer_attempts.worker is 'The name the claiming process gave itself.';
+comment on column payout.transfer_attempts.claim_token_sha256 is
+    'SHA-256 of the secret that only this claim was told; a report without it is refused.';
 
 create trigger _500_refuse_change before update or delete on payout.transfer_attempts
     for each row execute function payout.tg__refuse_change();

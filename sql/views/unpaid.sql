@@ -50,7 +50,7 @@ left join lateral (
     where o.payout_transfer_id = s.payout_transfer_id
         and s.state = 'parked'
         and o.verdict = 'alarm'
-        and o.reason <> 'report_of_another_transfer'
+        and o.reason <> 'report_of_another_claim'
     order by o.observation_id desc
     limit 1
 ) as a on true

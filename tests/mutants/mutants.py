@@ -180,7 +180,7 @@ MUTANTS = [
     Mutant(
         "no fence by key",
         (Edit(OUTCOME, "if p_outcome.idempotency_key <>", "if null::text <>"),),
-        probes.a_report_of_another_transfer_changes_nothing,
+        probes.a_report_of_another_claim_changes_nothing,
     ),
     Mutant(
         "a late success dropped as stale",
@@ -1190,8 +1190,8 @@ MUTANTS = [
     ),
     Mutant(
         "no new key for what another transfer was reported as",
-        (Edit(SEEN, "o.reason is distinct from 'report_of_another_transfer'\n", "true\n"),),
-        probes.a_report_of_another_transfer_keeps_nobody_from_a_new_key,
+        (Edit(SEEN, "o.reason is distinct from 'report_of_another_claim'\n", "true\n"),),
+        probes.a_report_of_another_claim_keeps_nobody_from_a_new_key,
     ),
     *(
         Mutant(

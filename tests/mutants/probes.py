@@ -184,7 +184,7 @@ def an_alarm_may_be_repeated(engine: Engine) -> None:
     assert engine.report_one(success(claim, amount_minor=1))[0] == "already"
 
 
-def a_report_of_another_transfer_changes_nothing(engine: Engine) -> None:
+def a_report_of_another_claim_changes_nothing(engine: Engine) -> None:
     engine.settle()
     claim = engine.claim_one()._replace(idempotency_key="payout_of_somebody_else:1")
     assert engine.report_one(unfunded(claim)) == ("alarm", "in_flight")
@@ -1174,7 +1174,7 @@ def what_a_charge_has_paid_without_metadata_is_not_absent(engine: Engine) -> Non
         assert look(engine, listed(claim, metadata={}, transfer_group="group_pi_1")) == "parked"
 
 
-def a_report_of_another_transfer_keeps_nobody_from_a_new_key(engine: Engine) -> None:
+def a_report_of_another_claim_keeps_nobody_from_a_new_key(engine: Engine) -> None:
     engine.settle()
     claim = engine.claim_one()
     engine.report(

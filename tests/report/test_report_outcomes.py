@@ -317,7 +317,7 @@ def test_a_report_about_another_transfer_of_the_same_number_changes_nothing(
     foreign = failure(claim._replace(idempotency_key="payout_of_somebody_else:1"))
     assert engine.report_one(foreign) == ("alarm", "in_flight")
     assert engine.progress(transfer)._replace(lease_for=None) == before._replace(lease_for=None)
-    assert engine.discrepancies() == [("report_of_another_transfer", transfer, None)]
+    assert engine.discrepancies() == [("report_of_another_claim", transfer, None)]
     assert engine.report_one(success(claim)) == ("ok", "paid")
 
 

@@ -41,7 +41,7 @@ def test_what_was_declined_for_want_of_funds_gets_a_new_key_when_its_wait_is_ove
     assert engine.report_one(success(claim)) == ("ok", "paid")
 
 
-def test_a_report_of_another_transfer_keeps_nobody_from_a_new_key(engine: Engine) -> None:
+def test_a_report_of_another_claim_keeps_nobody_from_a_new_key(engine: Engine) -> None:
     """A worker that outlived a restore: the number is that of another transfer now."""
     (transfer,) = engine.settle()
     claim = engine.claim_one()

@@ -149,10 +149,10 @@ def _plain(outcome: Outcome) -> Outcome:
         "payout_transfer_id": outcome["payout_transfer_id"],
         "generation": outcome["generation"],
         "attempt": outcome["attempt"],
+        "idempotency_key": outcome["idempotency_key"],
+        "claim_token": outcome["claim_token"],
         "signal": "unreadable" if outcome["signal"] == "response" else outcome["signal"],
     }
-    if "idempotency_key" in outcome:
-        plain["idempotency_key"] = outcome["idempotency_key"]
     if "http_status" in outcome:
         plain["http_status"] = outcome["http_status"]
     return plain

@@ -16,6 +16,7 @@ class Order(TypedDict):
     generation: int
     attempt: int
     idempotency_key: str
+    claim_token: str
     request: dict[str, Any]
     lease_seconds: float
     deadline_seconds: float
@@ -27,11 +28,13 @@ class Outcome(TypedDict):
     payout_transfer_id: int
     generation: int
     attempt: int
-    idempotency_key: NotRequired[str]
+    idempotency_key: str
+    claim_token: str
     signal: str
     detail: NotRequired[str | None]
     http_status: NotRequired[int | None]
     stripe_request_id: NotRequired[str | None]
+    is_tied: NotRequired[bool]
     is_replayed: NotRequired[bool]
     should_retry: NotRequired[str | None]
     rate_limited_reason: NotRequired[str | None]

@@ -119,6 +119,9 @@ class _HttpClient(stripe.AIOHTTPClient):
                 body += chunk
                 if len(body) > exchange.largest_body_bytes:
                     raise Unreadable(f"the body is larger than {exchange.largest_body_bytes} bytes")
+            # After an answer that belongs elsewhere the next one may do so too.
+            if not answers_key(response.headers, headers.get("Idempotency-Key")):
+                response.close()
         exchange.body = bytes(body)
         return b"{}", 200, {}
 
@@ -260,6 +263,7 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
         "generation": order["generation"],
         "attempt": order["attempt"],
         "idempotency_key": order["idempotency_key"],
+        "claim_token": order["claim_token"],
         "signal": "no_response" if exchange.has_left else "not_sent",
     }
     if not exchange.has_left or exchange.status is None:
@@ -269,12 +273,15 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
     outcome |= {
         "http_status": exchange.status,
         "stripe_request_id": _text(headers.get("Request-Id")),
+        "is_tied": headers.get("Idempotency-Key") == order["idempotency_key"],
         "is_replayed": headers.get("Idempotent-Replayed") == "true",
         "should_retry": _text(headers.get("Stripe-Should-Retry")),
         "rate_limited_reason": _text(headers.get("Stripe-Rate-Limited-Reason")),
         "retry_after_seconds": int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
     }
     try:
+        if not answers_key(headers, order["idempotency_key"]):
+            raise Unreadable("the answer names the key of another request")
         body = _read_body(exchange, failure)
     except Unreadable as reason:
         return outcome | {"signal": "unreadable", "detail": _describe(reason)}
@@ -295,6 +302,14 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
         "payout_ref": _text(metadata.get("payout_ref")),
         "amount_reversed_minor": _bigint(body.get("amount_reversed")),
     }
+
+
+def answers_key(headers: Mapping[str, str], key: str | None) -> bool:
+    """Tell whether an answer may be the one to a request under `key`.
+
+    Stripe names the key in each answer that got as far as the key; 401 and 403 name none.
+    """
+    return headers.get("Idempotency-Key", key) == key
 
 
 def _read_ok(exchange: Exchange) -> dict[str, Any]:
