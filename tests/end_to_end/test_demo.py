@@ -225,7 +225,7 @@ def test_what_is_unsure_here_may_be_made_at_stripe() -> None:
         ({"effects": {"payout_a": [MADE, MADE]}}, "payout_a is at Stripe 2 times"),
         (
             {"effects": GOOD.effects | {"": [MADE]}},
-            "tr_a is at Stripe and nobody here asked for it",
+            "tr_a is at Stripe, and no transfer here explains it",
         ),
         ({"effects": {}}, "payout_a is paid here and not at Stripe"),
         (
@@ -254,7 +254,7 @@ def test_what_is_unsure_here_may_be_made_at_stripe() -> None:
         ),
         (
             {"failed_checks": [{"check_name": "every guard stands", "detail": "1 does not"}]},
-            "doctor: not so: every guard stands (1 does not)",
+            "doctor fails: every guard stands (1 does not)",
         ),
     ],
 )

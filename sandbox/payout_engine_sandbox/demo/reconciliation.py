@@ -1,6 +1,6 @@
-"""Compares what Stripe holds with what the database says, transfer by transfer.
+"""Compares the transfers at Stripe with those of the database, one by one.
 
-It trusts neither: what was to be paid is counted from the CSV files, what was paid from the double.
+It trusts neither: the debts are counted from the CSV files, the payments from the double.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ def total_by_currency(rows: Iterable[Row], *, amount: str = "amount_minor") -> d
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What both sides say, once nothing moves any more."""
+    """The data of both sides, once nothing moves any more."""
 
     transfers: list[Row]
     """Every transfer with its state."""
     unpaid: list[Row]
-    """Why what is unpaid is unpaid, grouped."""
+    """The unpaid transfers, grouped by reason."""
     booked: list[Row]
     """The ledger's entries that say Stripe has paid."""
     trial_balance: list[Row]
@@ -93,7 +93,7 @@ class Facts:
     effects: dict[str, list[Row]]
     """Stripe's transfers by the payout_ref in their metadata; under "" those without."""
     traffic: Row
-    """Stripe's own summary: requests, repeats, what went wrong."""
+    """Stripe's own summary: requests, repeats, faults."""
 
     @property
     def made(self) -> list[Row]:
@@ -119,13 +119,13 @@ def read_facts(auditor: psycopg.Connection[DictRow], double: DoubleClient) -> Fa
 
 
 def find_problems(facts: Facts, batches: list[Batch]) -> list[str]:
-    """Return everything that does not reconcile, a line each; none is what is hoped for."""
+    """Return every difference between the sides, a line each; none if they reconcile."""
     return [
         *_compare_effects(facts),
         *_compare_transfers(facts),
         *_compare_totals(facts, batches),
         *_check_books(facts),
-        *(f"doctor: not so: {row['check_name']} ({row['detail']})" for row in facts.failed_checks),
+        *(f"doctor fails: {row['check_name']} ({row['detail']})" for row in facts.failed_checks),
     ]
 
 
@@ -135,7 +135,7 @@ def _compare_effects(facts: Facts) -> Iterator[str]:
         if len(effects) > 1:
             yield f"{payout_ref} is at Stripe {len(effects)} times"
         if payout_ref not in known:
-            yield f"{effects[0]['id']} is at Stripe and nobody here asked for it"
+            yield f"{effects[0]['id']} is at Stripe, and no transfer here explains it"
 
 
 def _compare_transfers(facts: Facts) -> Iterator[str]:
