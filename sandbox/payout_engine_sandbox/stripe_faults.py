@@ -117,7 +117,7 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong, how often, and for whom.
+    """One fault: its effect, how often it occurs, and for which requests.
 
     With ``effect="done"`` the request takes its ordinary course, which may also be a decline or a
     replay, and only the answer on its way differs from the one that is stored. With `is_saved` the

@@ -227,10 +227,10 @@ def test_what_is_unsure_here_may_be_made_at_stripe() -> None:
             {"effects": GOOD.effects | {"": [MADE]}},
             "tr_a is at Stripe, and no transfer here explains it",
         ),
-        ({"effects": {}}, "payout_a is paid here and not at Stripe"),
+        ({"effects": {}}, "payout_a is paid in the books and not at Stripe"),
         (
             {"effects": GOOD.effects | {"payout_b": [MADE]}},
-            "payout_b is failed here, and Stripe has made it",
+            "payout_b is failed in the books, and Stripe has made it",
         ),
         (
             {"effects": {"payout_a": [MADE | {"amount": 6}]}},
@@ -238,7 +238,7 @@ def test_what_is_unsure_here_may_be_made_at_stripe() -> None:
         ),
         (
             {"transfers": [PAID]},
-            "eur: the files owe 2 transfers of 12, here are 1 transfers of 5",
+            "eur: the files owe 2 transfers of 12, the books 1 transfers of 5",
         ),
         (
             {"booked": []},

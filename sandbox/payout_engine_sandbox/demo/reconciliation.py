@@ -18,7 +18,7 @@ from payout_engine_sandbox.demo.stand import DoubleClient
 
 Row = dict[str, Any]
 
-# In these states it is not known here whether Stripe has moved the money.
+# In these states the books do not know whether Stripe has moved the money.
 UNSURE: Final = frozenset({"in_flight", "unknown", "parked"})
 SAME_AT_STRIPE: Final = {
     "stripe_transfer_id": "id",
@@ -42,7 +42,7 @@ QUERIES: Final = {
     """,
     "booked": "select currency, amount_minor from payout.ledger_entries where kind = 'paid'",
     "trial_balance": "select * from payout_api.trial_balance order by currency",
-    # Where a person has to look something up at Stripe a discrepancy is open; the demo causes some.
+    # A discrepancy is open for each look-up that waits for a person; the demo causes some.
     "failed_checks": """
         select d.check_name, d.detail
         from payout_api.doctor() as d
@@ -102,7 +102,7 @@ class Facts:
 
     @property
     def in_doubt(self) -> list[Row]:
-        """The transfers that Stripe has made and of which that is not known here."""
+        """The transfers that Stripe has made and the books do not know as paid."""
         return [
             transfer
             for transfer in self.transfers
@@ -143,9 +143,9 @@ def _compare_transfers(facts: Facts) -> Iterator[str]:
         payout_ref, state = transfer["payout_ref"], transfer["state"]
         made = facts.effects.get(payout_ref)
         if made is None and state == "paid":
-            yield f"{payout_ref} is paid here and not at Stripe"
+            yield f"{payout_ref} is paid in the books and not at Stripe"
         if made is not None and state != "paid" and state not in UNSURE:
-            yield f"{payout_ref} is {state} here, and Stripe has made it"
+            yield f"{payout_ref} is {state} in the books, and Stripe has made it"
         if made is not None and state == "paid":
             for ours, theirs in SAME_AT_STRIPE.items():
                 if transfer[ours] != made[0][theirs]:
@@ -162,7 +162,7 @@ def _compare_totals(facts: Facts, batches: list[Batch]) -> Iterator[str]:
     booked = total_by_currency(facts.booked)
     for currency in sorted(expected | found | booked):
         if found[currency] != expected[currency]:
-            yield f"{currency}: the files owe {expected[currency]}, here are {found[currency]}"
+            yield f"{currency}: the files owe {expected[currency]}, the books {found[currency]}"
         if booked[currency] != paid[currency]:
             yield f"{currency}: the ledger paid {booked[currency]}, paid are {paid[currency]}"
 

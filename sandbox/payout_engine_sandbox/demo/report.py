@@ -121,7 +121,7 @@ def _show_traffic(console: Console, facts: Facts) -> None:
     for row in facts.in_doubt:
         console.print(
             f"In doubt: {_money(row['amount_minor'], row['currency'])} {row['currency']} to "
-            f"{row['destination']} is made at Stripe, but {row['state']} here "
+            f"{row['destination']} is made at Stripe, but {row['state']} in the books "
             f"({row['reason'].replace('_', ' ')}); it counts as in flight until that is cleared up."
         )
     faults = ", ".join(f"{count} {name}" for name, count in facts.traffic["faults"].items())
