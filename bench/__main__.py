@@ -11,7 +11,7 @@ from bench import drain, settle
 from bench.measure import probe, spread
 from bench.stand import database, listening, stripe
 
-# A job is deferred to wake a worker: two listen, as in an installation at work; or nobody does.
+# A job wakes the workers that listen: two, as in an installation at work, or none.
 LISTENING = (2, 0)
 # Each way to settle has a peer of its shape: one statement by itself, or several between begin and
 # commit, which is two or three more round trips.
@@ -52,7 +52,7 @@ class Figures:
 def measure_settling(figures: Figures, *, rounds: int, seconds: int, payees: int) -> None:
     """Settle with eight clients and in one large settlement, in turns with the peers."""
     with database() as server:
-        for script, user in SETTLING.values():  # the first transactions read what is not in memory
+        for script, user in SETTLING.values():  # the first transactions fill the caches
             settle.rate(server, script, user=user, seconds=min(seconds, 2))
         for number in range(rounds):
             _tell(f"settling, round {number + 1} of {rounds}")
@@ -69,7 +69,7 @@ def measure_settling(figures: Figures, *, rounds: int, seconds: int, payees: int
 
 
 def measure_draining(figures: Figures, *, rounds: int, transfers: int, latency_ms: int) -> None:
-    """Pay what is due with one worker process, in turns with plain procrastinate."""
+    """Pay due transfers with one worker process, in turns with plain procrastinate."""
     for number in range(rounds):
         _tell(f"draining at {latency_ms} ms, round {number + 1} of {rounds}")
         _add_noise(figures)
@@ -127,8 +127,8 @@ def _add_noise(figures: Figures) -> None:
     figures.add("flush probe", flush)
 
 
-def _tell(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> None:

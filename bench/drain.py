@@ -1,4 +1,4 @@
-"""How fast one worker process pays what is due, beside plain procrastinate."""
+"""Transfers a second of one worker process, beside plain procrastinate."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _drain(
 
 
 def _cpu_once_started(pid: int) -> float:
-    """Return what importing and connecting cost, roughly: the CPU of the first second."""
+    """Return the cost of importing and connecting, roughly: the CPU of the first second."""
     time.sleep(1.0)
     return cpu_seconds(pid)
 

@@ -1,4 +1,4 @@
-"""What the benchmarks measure with: CPU of process trees, and how noisy the machine is just now."""
+"""Measures the CPU of process trees and the noise of the machine, for all benchmarks."""
 
 from __future__ import annotations
 

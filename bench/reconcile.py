@@ -1,4 +1,4 @@
-"""What comparing all of Stripe's transfers with the books costs, and whether memory stays flat.
+"""The cost of comparing all of Stripe's transfers with the books, in time, CPU and memory.
 
 python -m bench.reconcile [--transfers 10000 100000]: Stripe and the books hold so many transfers,
 which agree but for a few; then a worker process of its own compares them, at full speed.
@@ -40,7 +40,7 @@ UNPACED = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What one run took, in a process of its own; `mebibytes` is the most it ever had in memory."""
+    """The cost of one run in a process of its own; `mebibytes` is the peak of its memory."""
 
     seen: int
     found: int
@@ -90,7 +90,7 @@ def pay(server: EmbeddedPostgres, double: StripeDouble, *, first: int, last: int
 def outcome(
     double: StripeDouble, transfer: int, generation: int, attempt: int, key: str, request: Row
 ) -> Row:
-    """Let the double make a transfer, and return what the worker reports of it."""
+    """Let the double make a transfer, and return the worker's report of it."""
     made = double.transfer(
         destination=request["destination"],
         amount_minor=request["amount"],
@@ -146,7 +146,7 @@ def compare(server: EmbeddedPostgres, double: StripeDouble) -> Comparison:
 
 
 async def carry() -> None:
-    """Compare everything once, as the worker does it but without its pace; print what it took."""
+    """Compare everything once, as the worker does it but without its pace; print its cost."""
     settings = Settings.read(os.environ)
     async with (
         Database(settings.database_url) as connections,

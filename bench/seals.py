@@ -1,4 +1,4 @@
-"""What sealing and verifying cost, and what balances cost once history is sealed.
+"""The cost of sealing and verifying, and of balances once history is sealed.
 
 python -m bench.seals [--transfers 25000]: so many transfers are settled and marked as paid in SQL,
 then everything is sealed, verified and read.
@@ -35,12 +35,12 @@ LET_A_MINUTE_PASS = """
 
 
 @contextmanager
-def timed(what: str, rows: int) -> Iterator[None]:
+def timed(name: str, rows: int) -> Iterator[None]:
     """Print how long something took, and how long for 100,000 rows."""
     began = time.perf_counter()
     yield
     seconds = time.perf_counter() - began
-    print(f"{what:<44} {seconds:8.2f} s {seconds * 100_000 / rows:8.2f} s for 100,000 rows")
+    print(f"{name:<44} {seconds:8.2f} s {seconds * 100_000 / rows:8.2f} s for 100,000 rows")
 
 
 def main() -> None:
@@ -71,10 +71,10 @@ def main() -> None:
             with timed(call, read):
                 found = connection.execute("select * from payout_api." + call).fetchall()
             assert found == []
-        with timed("balances, all of it sealed", 3 * transfers):
+        with timed("balances after sealing", 3 * transfers):
             after = connection.execute("select * from payout_api.ledger_balances").fetchall()
         assert sorted(before) == sorted(after)
-        with timed("a call to seal() that finds nothing to do", rows):
+        with timed("a call to seal() with nothing to seal", rows):
             connection.execute("select payout_api.seal()")
         size = connection.execute(
             "select (pg_total_relation_size('payout.seals') "

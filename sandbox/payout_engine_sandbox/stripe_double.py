@@ -78,7 +78,7 @@ FAILED: Final = Answer(500, b"the double failed", content_type="text/plain")
 
 @dataclass(slots=True)
 class SavedRequest:
-    """What Stripe stores under an idempotency key; in flight until it has an answer."""
+    """The record that Stripe keeps under an idempotency key; in flight until it has an answer."""
 
     first_used_at: float
     endpoint: str
@@ -192,7 +192,7 @@ class StripeDouble:
             loop.close()
 
     async def _end(self) -> None:
-        """Stop, and give up the requests that are still held: nobody waits for their answers."""
+        """Stop, and give up the requests that are still held, whose answers are not needed."""
         await self.stop()
         held = asyncio.all_tasks() - {asyncio.current_task()}
         for task in held:
@@ -201,7 +201,7 @@ class StripeDouble:
 
     @property
     def url(self) -> str:
-        """What to give the engine as STRIPE_API_BASE."""
+        """The URL for the engine's STRIPE_API_BASE."""
         return f"http://{self.host}:{self.port}"
 
     def raise_failures(self) -> None:
@@ -221,11 +221,11 @@ class StripeDouble:
         self._run_late_effects()
 
     def set_balance(self, *, currency: str, available_minor: int) -> None:
-        """Set what the platform may transfer in a currency, in minor units."""
+        """Set the platform's available balance in a currency, in minor units."""
         self._books.set_balance(currency=currency, available_minor=available_minor)
 
     def balance_minor(self, currency: str) -> int:
-        """Return what the platform may still transfer in a currency, in minor units."""
+        """Return the platform's available balance in a currency, in minor units."""
         return self._books.balance_minor(currency)
 
     def set_account(self, *, account_id: str, state: AccountState) -> None:
@@ -290,7 +290,7 @@ class StripeDouble:
         return in_force
 
     def clear_faults(self) -> None:
-        """Let everything go well from now on; what hangs, hangs."""
+        """End all faults; requests that already hang go on hanging."""
         self._faults = []
 
     # The truth, for tests and the demo.
@@ -371,7 +371,7 @@ class StripeDouble:
             answer = await self._answer(http, request, None)
             return self._complete(request, answer)
         except (ConnectionError, web.RequestPayloadError):
-            # The client is gone; what has happened so far has happened.
+            # The client is gone; the effects so far stay.
             return web.Response()
         except web.HTTPException:
             raise
@@ -512,7 +512,7 @@ class StripeDouble:
     def _checked_operation(
         self, request: RecordedRequest, caller: Caller
     ) -> Callable[[], JsonObject]:
-        """Return what is to be executed, its parameters checked; a refusal here is not saved."""
+        """Return the operation to execute, its parameters checked; a refusal here is not saved."""
         books, params, is_livemode = self._books, request.params, caller.is_livemode
         match request.path.split("/")[1:]:
             case ["v1", "transfers"]:
@@ -662,7 +662,7 @@ def _plain_answer(status: int, found: object) -> Answer:
 
 
 def _replay(saved: SavedRequest, request: RecordedRequest) -> Answer:
-    """Answer from what is stored under the key, if the request is the same as the first one."""
+    """Answer from the record under the key, if the request is the same as the first one."""
     if saved.answer is None:
         raise StripeRefusalError(
             "There is currently another in-progress request using this Idempotency Key (that "

@@ -1,6 +1,6 @@
-"""What can go wrong at Stripe and on the way to it, as data that a test or the demo puts in force.
+"""Faults at Stripe and on the way to it, as data that a test or the demo puts in force.
 
-A fault says which requests it meets, what becomes of the money, and what the client gets to see;
+A fault says which requests it meets, whether the money moves, and which answer the client gets;
 `NAMED_FAULTS` holds the common ones.
 """
 
@@ -21,7 +21,7 @@ HTML: Final = "text/html; charset=utf-8"
 
 @dataclass(slots=True, kw_only=True)
 class RecordedRequest:
-    """One request as the double received it, and what it answered."""
+    """One request as the double received it, and the status of its answer."""
 
     number: int
     """Counts from 1, in the order of arrival."""
@@ -117,7 +117,7 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong, how often, and for whom.
+    """One fault: its effect, how often it occurs, and for which requests.
 
     With ``effect="done"`` the request takes its ordinary course, which may also be a decline or a
     replay, and only the answer on its way differs from the one that is stored. With `is_saved` the
@@ -184,7 +184,7 @@ class Fault:
             or self.effect == "late"
             or (self.effect == "none" and self.delivery == "whole")
         ):
-            raise ValueError(f"the fault {self.name} does not say what the client sees")
+            raise ValueError(f"the fault {self.name} does not say which answer the client sees")
 
     @classmethod
     def named(cls, name: str, **changes: Any) -> Self:
@@ -212,7 +212,7 @@ class Fault:
 
 
 class FaultInForce:
-    """A fault that was given to a double, with the count of what it has met."""
+    """A fault that was given to a double, with the count of requests that it has met."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault

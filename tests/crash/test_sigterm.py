@@ -11,7 +11,7 @@ from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import OURS, PLAIN
 
-STOPPING = "claiming no more, finishing what is under way"
+STOPPING = "claiming no more, finishing the requests under way"
 
 
 def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_what_it_began(

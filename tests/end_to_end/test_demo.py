@@ -225,12 +225,12 @@ def test_what_is_unsure_here_may_be_made_at_stripe() -> None:
         ({"effects": {"payout_a": [MADE, MADE]}}, "payout_a is at Stripe 2 times"),
         (
             {"effects": GOOD.effects | {"": [MADE]}},
-            "tr_a is at Stripe and nobody here asked for it",
+            "tr_a is at Stripe, and no transfer here explains it",
         ),
-        ({"effects": {}}, "payout_a is paid here and not at Stripe"),
+        ({"effects": {}}, "payout_a is paid in the books and not at Stripe"),
         (
             {"effects": GOOD.effects | {"payout_b": [MADE]}},
-            "payout_b is failed here, and Stripe has made it",
+            "payout_b is failed in the books, and Stripe has made it",
         ),
         (
             {"effects": {"payout_a": [MADE | {"amount": 6}]}},
@@ -238,7 +238,7 @@ def test_what_is_unsure_here_may_be_made_at_stripe() -> None:
         ),
         (
             {"transfers": [PAID]},
-            "eur: the files owe 2 transfers of 12, here are 1 transfers of 5",
+            "eur: the files owe 2 transfers of 12, the books 1 transfers of 5",
         ),
         (
             {"booked": []},
@@ -254,7 +254,7 @@ def test_what_is_unsure_here_may_be_made_at_stripe() -> None:
         ),
         (
             {"failed_checks": [{"check_name": "every guard stands", "detail": "1 does not"}]},
-            "doctor: not so: every guard stands (1 does not)",
+            "doctor fails: every guard stands (1 does not)",
         ),
     ],
 )

@@ -974,7 +974,7 @@ def test_a_redirect_leads_where_the_double_notices(
 
 
 def test_a_fault_that_says_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="does not say what the client sees"):
+    with pytest.raises(ValueError, match="does not say which answer the client sees"):
         Fault(effect="none")
 
 

@@ -170,7 +170,7 @@ def test_a_request_under_way_is_finished_and_reported_before_the_worker_leaves(
     settle(uri, "set_1")
     gate.wait_until_reached()
     worker.terminate()
-    worker.wait_for_log("finishing what is under way")
+    worker.wait_for_log("finishing the requests under way")
     settle(uri, "set_2")
     assert open_transactions(uri) == []
     gate.open()
@@ -192,7 +192,7 @@ def test_a_second_signal_ends_the_worker_at_once(
     settle(uri, "set_1")
     gate.wait_until_reached()
     worker.terminate()
-    worker.wait_for_log("finishing what is under way")
+    worker.wait_for_log("finishing the requests under way")
     worker.terminate()
     assert worker.wait(seconds=5) == 128 + signal.SIGTERM
     gate.open()

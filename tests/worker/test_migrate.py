@@ -87,7 +87,7 @@ def test_postgres_gets_the_whole_script_and_names_the_line_that_is_wrong(
 
 
 @pytest.mark.parametrize("between", ["", "\n", "  -- y\n\n  "])
-def test_what_a_script_depends_on_is_applied_before_it(
+def test_a_script_is_applied_after_those_that_it_depends_on(
     tmp_path: Path, empty_database: Callable[[], str], between: str
 ) -> None:
     text = f"-- 0001-after: x\n{between}-- depends: 0002-before\n\nalter table t add n int;\n"
@@ -97,10 +97,13 @@ def test_what_a_script_depends_on_is_applied_before_it(
     assert migrate.apply_all(empty_database(), migrations=tmp_path) == ["0002-before", "0001-after"]
 
 
+def yoyo_tables(db: Connection) -> int:
+    return db.execute("select from pg_tables where tablename ~ 'yoyo'").rowcount
+
+
 def write_registry(db: Connection, *names: str) -> None:
-    """Let the database look as if sqitch had deployed what it has, under these names."""
-    db.execute("drop table public._yoyo_migration, public._yoyo_log, public._yoyo_version")
-    db.execute("drop table public.yoyo_lock")
+    """Let the database look as if sqitch had deployed all that it has, under these names."""
+    assert yoyo_tables(db) == 0
     db.execute("create schema sqitch")
     db.execute("create table sqitch.changes (change_id text, change text, project text)")
     for name in ("0001-of-another-project", *names):
@@ -108,11 +111,7 @@ def write_registry(db: Connection, *names: str) -> None:
         db.execute("insert into sqitch.changes values (md5(%s), %s, %s)", [name, name, project])
 
 
-def yoyo_tables(db: Connection) -> int:
-    return db.execute("select from pg_tables where tablename ~ 'yoyo'").rowcount
-
-
-def test_what_sqitch_has_deployed_is_not_applied_again(
+def test_migrations_that_sqitch_has_deployed_are_not_applied_again(
     db: Connection, dsn: Callable[..., str]
 ) -> None:
     write_registry(db, *migration_names(ROOT / "migrations"))
@@ -121,7 +120,7 @@ def test_what_sqitch_has_deployed_is_not_applied_again(
     assert yoyo_tables(db) == 0
 
 
-def test_what_sqitch_has_begun_is_left_to_sqitch(
+def test_a_deployment_that_sqitch_has_begun_is_left_to_sqitch(
     db: Connection, dsn: Callable[..., str], tmp_path: Path
 ) -> None:
     for name in ("0001-first", "0002-second", "0003-third"):
@@ -138,7 +137,7 @@ def test_what_sqitch_has_begun_is_left_to_sqitch(
     assert yoyo_tables(db) == 0
 
 
-def test_what_another_project_has_deployed_with_sqitch_does_not_count(
+def test_changes_of_another_project_in_sqitchs_registry_do_not_count(
     db: Connection, dsn: Callable[..., str], tmp_path: Path
 ) -> None:
     write_registry(db)

@@ -39,6 +39,12 @@ PYTHON_TYPES: Final[dict[str, set[Any]]] = {
     "timestamp with time zone": {datetime},
     "jsonb": {dict[str, Any], list[dict[str, Any]]},
 }
+# SQL fills these for look-ups; a worker, which reports attempts with this type, never sends them.
+ADDED_BY_SQL: Final[dict[str, str]] = {
+    "lookup_id": "names the look-up that lookup_outcome judges; a worker reports its pages",
+    "found": "counts the transfers on those pages that match, as lookup_outcome sees them",
+    "first_absence_id": "names the earlier look-up without a match, for the proof of absence",
+}
 COLUMNS: Final = """
 select c.name, format_type(c.type, null)
 from pg_proc as p
@@ -53,12 +59,6 @@ from pg_attribute as a
 where a.attrelid = 'payout.outcome'::regclass and a.attnum > 0 and not a.attisdropped
 order by a.attnum
 """
-# `lookup_outcome` sets the last attributes of payout.outcome in SQL; a worker sends none of them.
-OF_LOOK_UPS: Final = [
-    ("lookup_id", "bigint"),
-    ("found", "integer"),
-    ("first_absence_id", "bigint"),
-]
 
 
 def fields(row: type) -> list[tuple[str, Any]]:
@@ -90,9 +90,9 @@ def test_an_outcome_has_the_attributes_of_the_type_that_report_outcomes_reads(
     workbench: Connection,
 ) -> None:
     attributes = workbench.execute(ATTRIBUTES.encode()).fetchall()
-    count = len(attributes) - len(OF_LOOK_UPS)
-    assert_same(rows.Outcome, attributes[:count])
-    assert attributes[count:] == OF_LOOK_UPS
+    sent, added = attributes[: -len(ADDED_BY_SQL)], attributes[-len(ADDED_BY_SQL) :]
+    assert [name for name, _ in added] == list(ADDED_BY_SQL)
+    assert_same(rows.Outcome, sent)
 
 
 def test_every_function_that_the_worker_calls_has_a_type_for_its_rows() -> None:

@@ -93,7 +93,7 @@ async def run_until_stopped(settings: Settings) -> None:
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
             os._exit(128 + number)
-        logger.info("%s: claiming no more, finishing what is under way", number.name)
+        logger.info("%s: claiming no more, finishing the requests under way", number.name)
         stop.set()
 
     loop = asyncio.get_running_loop()

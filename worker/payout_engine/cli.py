@@ -81,7 +81,7 @@ def worker(options: argparse.Namespace) -> int:
         asyncio.run(run_until_stopped(settings))
     finally:
         logs.finish(lines)
-    os._exit(0)  # an ordinary exit would wait for a log that nobody reads
+    os._exit(0)  # an ordinary exit would wait for a log that is not read
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -113,7 +113,7 @@ async def _doctor(settings: Settings) -> int:
 
 
 async def _check_stripe(settings: Settings) -> tuple[str | None, Check]:
-    """Return the account that the key belongs to, if Stripe says it, and what to print of it."""
+    """Return the account that the key belongs to, if Stripe says it, and a check to print."""
     check: Check = {"check_name": "Stripe answers", "is_ok": True, "detail": "", "hint": None}
     adapter = StripePayoutAdapter(
         api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
@@ -129,7 +129,7 @@ async def _check_stripe(settings: Settings) -> tuple[str | None, Check]:
 
 
 def reconcile(options: argparse.Namespace) -> int:
-    """compare everything with what Stripe lists; exit code 1 if a discrepancy is open"""
+    """compare everything with Stripe's lists; exit code 1 if a discrepancy is open"""
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line that moves
     logging.basicConfig(level=logging.WARNING, format=f"{clear}%(levelname)s %(message)s")
     try:

@@ -202,7 +202,7 @@ def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
 def apply_queue_schema(database_url: str) -> bool:
     """Create the schema ``procrastinate`` with procrastinate's tables and functions, once.
 
-    Returns whether it was created now. Raises QueueSchemaError if what is there lacks functions
+    Returns whether it was created now. Raises QueueSchemaError if the one there lacks functions
     of the version of procrastinate that is installed.
     """
     schema_sql = SchemaManager.get_schema()

@@ -48,7 +48,7 @@ class Engine:
     reconciler: Reconciler
 
     async def sweep(self) -> None:
-        """Close leases that ran out, queue wake-ups for due transfers, and wake this pump at once.
+        """Close leases that ran out, queue wake-up jobs for due transfers, and wake this pump.
 
         A sweep that fails wakes the pump too: the transfers are due all the same.
         """

@@ -22,7 +22,7 @@ class NotReady(Exception):
 
 
 class MigrationError(Exception):
-    """The migrations cannot be applied here; the message says why and what is to be done."""
+    """The migrations cannot be applied here; the message says why and names the next step."""
 
 
 class PayoutError(Exception):

@@ -1,7 +1,7 @@
 """Applies and rolls back migrations with yoyo, the way `yoyo apply` does.
 
 The migrations are those of this version, or the files of another folder. yoyo wants a URI of its
-own kind; here it is made out of the libpq URI that everything else uses.
+own kind; it is made out of the libpq URI that everything else uses.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def _unsplit() -> Iterator[None]:
 
 
 def _header(script: str) -> str:
-    """Return the comments and blank lines with which a script begins: there yoyo reads directives.
+    """Return the comments and blank lines at the head of a script, where yoyo reads directives.
 
-    yoyo takes them out of the first statement. Here that leaves nothing, and the script its lines.
+    yoyo cuts them out of the first statement: a copy of them, so that the script keeps its lines.
     """
     lines = (line.lstrip() for line in script.splitlines())
     return "\n".join(takewhile(lambda line: not line or line.startswith("--"), lines))

@@ -20,13 +20,13 @@ from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_second
 logger = logging.getLogger(__name__)
 
 LINGER_SECONDS: Final = 0.01
-# A settlement may rely on a pending wake-up that is served just before it commits.
+# A settlement may rely on a pending wake-up job that is served just before it commits.
 SECOND_CLAIM_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 20.0
 
 
 class Pump:
-    """Carries transfers for every wake-up of the process. Use it as a context manager.
+    """Carries transfers for every wake-up job of the process. Use it as a context manager.
 
     A slot is a request to Stripe under way. Free slots are filled again for as long as claims find
     something. While the database takes no reports, the pump claims no more than there are slots.
@@ -73,7 +73,7 @@ class Pump:
         """Wake the pump, and return once a claim that began after this found nothing more to take.
 
         Also returns when the time is over; the pump goes on by itself, so nothing needs to wake it
-        again. Answers are not awaited: a slow Stripe must not hold up the next wake-up.
+        again. Answers are not awaited: a slow Stripe must not hold up the next job.
         """
         drain = asyncio.get_running_loop().create_future()
         self._drains.append(drain)
@@ -131,7 +131,7 @@ class Pump:
                 _finish(drains)
 
     def _claim_again_soon(self) -> None:
-        """Wake the pump once more, a moment after the last wake-up that was served."""
+        """Wake the pump once more, a moment after the last wake-up job that was served."""
         if self._second_claim is not None:
             self._second_claim.cancel()
         loop = asyncio.get_running_loop()

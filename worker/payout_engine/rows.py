@@ -23,7 +23,10 @@ class Order(TypedDict):
 
 
 class Outcome(TypedDict):
-    """An element of the array that `report_outcomes` takes: the type `payout.outcome`."""
+    """An element of the array that `report_outcomes` takes, of the type `payout.outcome`.
+
+    The last three attributes of that type are for look-ups; SQL fills them itself.
+    """
 
     payout_transfer_id: int
     generation: int

@@ -1,4 +1,4 @@
-"""Says where the SQL lies that `payout-engine migrate` runs: ``migrations/`` and ``sql/``."""
+"""Finds the SQL that `payout-engine migrate` runs: ``migrations/`` and ``sql/``."""
 
 from __future__ import annotations
 

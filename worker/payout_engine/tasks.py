@@ -1,4 +1,4 @@
-"""The tasks of the queue. A job is a wake-up: it says that there may be work, never which work.
+"""The tasks of the queue. A wake-up job says that there may be work, never which.
 
 It may come twice, late or for nothing; only the database knows which transfers are due.
 """
@@ -21,7 +21,7 @@ async def execute_payout(context: JobContext, *, payout_job_id: int) -> None:
 
     Raises nothing for answers of Stripe, and ends before the queue could take it for stalled.
     """
-    logger.debug("wake-up for payout job %s", payout_job_id)
+    logger.debug("wake-up job of payout job %s", payout_job_id)
     await _engine(context).pump.drain()
 
 
@@ -30,7 +30,7 @@ async def execute_payout(context: JobContext, *, payout_job_id: int) -> None:
 async def sweep(context: JobContext, timestamp: int) -> None:
     """Sweep once more than the engine does by itself, which is far more often.
 
-    It is here because procrastinate 3.10 watches over its listener and its heartbeat only where
+    It exists because procrastinate 3.10 watches over its listener and its heartbeat only where
     a periodic task is registered (its issue 1597).
     """
     await _engine(context).try_to_sweep()

@@ -47,7 +47,7 @@ class Stop:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = signal.Signals(number)
-            # What a query under way cannot undo goes with its server, and is no warning.
+            # A query under way ends with its server; that is no warning.
             logging.getLogger("psycopg").setLevel(logging.ERROR)
             raise Stopped
 
@@ -89,7 +89,7 @@ class Processes:
         return process
 
     def run(self, name: str, *command: str, cwd: Path) -> None:
-        """Run a program to its end. Raises DemoError with what it said if it fails."""
+        """Run a program to its end. Raises DemoError with its output if it fails."""
         if self.start(name, *command, cwd=cwd).wait(PATIENCE_SECONDS):
             raise DemoError(f"{name} failed:\n{self.log(name)}")
         del self._started[name]
@@ -101,13 +101,13 @@ class Processes:
         process.wait()
 
     def check(self) -> None:
-        """Raise DemoError if a program has ended by itself, with the end of what it said."""
+        """Raise DemoError if a program has ended by itself, with the end of its output."""
         for name, process in self._started.items():
             if (code := process.poll()) is not None:
                 raise DemoError(f"{name} ended by itself ({code}):\n{self.log(name)[-2000:]}")
 
     def log(self, name: str) -> str:
-        """Return what a program has said so far."""
+        """Return the output of a program so far."""
         return self._log_path(name).read_text(encoding="utf-8", errors="replace").strip()
 
     def _log_path(self, name: str) -> Path:

@@ -50,12 +50,12 @@ class Progress:
         """Seconds since the beginning."""
         return time.monotonic() - self._began_at
 
-    def say(self, what: str) -> None:
+    def say(self, line: str) -> None:
         """Print a line that stays, with its time."""
-        self._console.print(f"{self.seconds:6.1f} s  {what}", soft_wrap=True)
+        self._console.print(f"{self.seconds:6.1f} s  {line}", soft_wrap=True)
 
     def show(self, states: Counter[str], *, note: str = "") -> None:
-        """Show how many transfers stand in each state, and what is being waited for."""
+        """Show how many transfers stand in each state, and a note on the wait."""
         settled, total = sum(states[state] for state in SETTLED), sum(states.values())
         headline = f"{settled:,} of {total:,} settled, {self._rate(settled):.0f}/s"
         figures = ", ".join(f"{state} {count:,}" for state, count in states.most_common() if count)

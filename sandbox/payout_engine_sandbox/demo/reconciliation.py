@@ -1,6 +1,6 @@
-"""Compares what Stripe holds with what the database says, transfer by transfer.
+"""Compares the transfers at Stripe with those of the database, one by one.
 
-It trusts neither: what was to be paid is counted from the CSV files, what was paid from the double.
+It trusts neither: the debts are counted from the CSV files, the payments from the double.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from payout_engine_sandbox.demo.stand import DoubleClient
 
 Row = dict[str, Any]
 
-# In these states it is not known here whether Stripe has moved the money.
+# In these states the books do not know whether Stripe has moved the money.
 UNSURE: Final = frozenset({"in_flight", "unknown", "parked"})
 SAME_AT_STRIPE: Final = {
     "stripe_transfer_id": "id",
@@ -42,7 +42,7 @@ QUERIES: Final = {
     """,
     "booked": "select currency, amount_minor from payout.ledger_entries where kind = 'paid'",
     "trial_balance": "select * from payout_api.trial_balance order by currency",
-    # Where a person has to look something up at Stripe a discrepancy is open; the demo causes some.
+    # A discrepancy is open for each look-up that waits for a person; the demo causes some.
     "failed_checks": """
         select d.check_name, d.detail
         from payout_api.doctor() as d
@@ -80,12 +80,12 @@ def total_by_currency(rows: Iterable[Row], *, amount: str = "amount_minor") -> d
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What both sides say, once nothing moves any more."""
+    """The data of both sides, once nothing moves any more."""
 
     transfers: list[Row]
     """Every transfer with its state."""
     unpaid: list[Row]
-    """Why what is unpaid is unpaid, grouped."""
+    """The unpaid transfers, grouped by reason."""
     booked: list[Row]
     """The ledger's entries that say Stripe has paid."""
     trial_balance: list[Row]
@@ -93,7 +93,7 @@ class Facts:
     effects: dict[str, list[Row]]
     """Stripe's transfers by the payout_ref in their metadata; under "" those without."""
     traffic: Row
-    """Stripe's own summary: requests, repeats, what went wrong."""
+    """Stripe's own summary: requests, repeats, faults."""
 
     @property
     def made(self) -> list[Row]:
@@ -102,7 +102,7 @@ class Facts:
 
     @property
     def in_doubt(self) -> list[Row]:
-        """The transfers that Stripe has made and of which that is not known here."""
+        """The transfers that Stripe has made and the books do not know as paid."""
         return [
             transfer
             for transfer in self.transfers
@@ -119,13 +119,13 @@ def read_facts(auditor: psycopg.Connection[DictRow], double: DoubleClient) -> Fa
 
 
 def find_problems(facts: Facts, batches: list[Batch]) -> list[str]:
-    """Return everything that does not reconcile, a line each; none is what is hoped for."""
+    """Return every difference between the sides, a line each; none if they reconcile."""
     return [
         *_compare_effects(facts),
         *_compare_transfers(facts),
         *_compare_totals(facts, batches),
         *_check_books(facts),
-        *(f"doctor: not so: {row['check_name']} ({row['detail']})" for row in facts.failed_checks),
+        *(f"doctor fails: {row['check_name']} ({row['detail']})" for row in facts.failed_checks),
     ]
 
 
@@ -135,7 +135,7 @@ def _compare_effects(facts: Facts) -> Iterator[str]:
         if len(effects) > 1:
             yield f"{payout_ref} is at Stripe {len(effects)} times"
         if payout_ref not in known:
-            yield f"{effects[0]['id']} is at Stripe and nobody here asked for it"
+            yield f"{effects[0]['id']} is at Stripe, and no transfer here explains it"
 
 
 def _compare_transfers(facts: Facts) -> Iterator[str]:
@@ -143,9 +143,9 @@ def _compare_transfers(facts: Facts) -> Iterator[str]:
         payout_ref, state = transfer["payout_ref"], transfer["state"]
         made = facts.effects.get(payout_ref)
         if made is None and state == "paid":
-            yield f"{payout_ref} is paid here and not at Stripe"
+            yield f"{payout_ref} is paid in the books and not at Stripe"
         if made is not None and state != "paid" and state not in UNSURE:
-            yield f"{payout_ref} is {state} here, and Stripe has made it"
+            yield f"{payout_ref} is {state} in the books, and Stripe has made it"
         if made is not None and state == "paid":
             for ours, theirs in SAME_AT_STRIPE.items():
                 if transfer[ours] != made[0][theirs]:
@@ -162,7 +162,7 @@ def _compare_totals(facts: Facts, batches: list[Batch]) -> Iterator[str]:
     booked = total_by_currency(facts.booked)
     for currency in sorted(expected | found | booked):
         if found[currency] != expected[currency]:
-            yield f"{currency}: the files owe {expected[currency]}, here are {found[currency]}"
+            yield f"{currency}: the files owe {expected[currency]}, the books {found[currency]}"
         if booked[currency] != paid[currency]:
             yield f"{currency}: the ledger paid {booked[currency]}, paid are {paid[currency]}"
 

@@ -1,4 +1,4 @@
-"""What the demo shows at the end: tables that fit 80 columns, in a terminal or in a log."""
+"""The demo's report at the end: tables that fit 80 columns, in a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def show_report(console: Console, facts: Facts) -> None:
     """Print all tables."""
     heading(console, "Transfers by state")
     console.print(_states(facts))
-    heading(console, "Why what is unpaid is unpaid")
+    heading(console, "Unpaid transfers by reason")
     console.print(_reasons(facts))
-    heading(console, "What Stripe holds, and what the ledger says was paid")
+    heading(console, "Paid transfers: Stripe beside the ledger")
     console.print(_both_sides(facts))
     _show_traffic(console, facts)
     heading(console, "Trial balance")
@@ -33,7 +33,7 @@ def show_report(console: Console, facts: Facts) -> None:
 
 
 def show_verdict(console: Console, facts: Facts, problems: list[str]) -> None:
-    """Print what was found wrong, or that nothing was."""
+    """Print the problems, or that there are none."""
     if not problems:
         console.print(
             f"\nEverything reconciles: {len(facts.transfers):,} transfers owed, "
@@ -121,13 +121,13 @@ def _show_traffic(console: Console, facts: Facts) -> None:
     for row in facts.in_doubt:
         console.print(
             f"In doubt: {_money(row['amount_minor'], row['currency'])} {row['currency']} to "
-            f"{row['destination']} is made at Stripe, but {row['state']} here "
+            f"{row['destination']} is made at Stripe, but {row['state']} in the books "
             f"({row['reason'].replace('_', ' ')}); it counts as in flight until that is cleared up."
         )
     faults = ", ".join(f"{count} {name}" for name, count in facts.traffic["faults"].items())
     console.print(
         f"Stripe had {facts.traffic['requests']:,} requests. Faults: {faults}. It answered "
-        f"{facts.traffic['replayed']} repeats with what it had said before."
+        f"{facts.traffic['replayed']} repeats with the answer that it had saved."
     )
 
 

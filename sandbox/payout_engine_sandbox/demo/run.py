@@ -67,7 +67,7 @@ class Crash:
     died_at: datetime
     """By the database's clock."""
     held: int
-    """The transfers that it took to the grave."""
+    """The transfers that it held then."""
 
 
 class Run:
@@ -110,7 +110,7 @@ class Run:
                 self._progress.say("nothing is under way or due soon")
 
     def find_problems(self) -> list[str]:
-        """Return what went otherwise than planned, a line each."""
+        """Return the deviations from the plan, a line each."""
         problems = []
         if not self._is_quiet:
             left = ", ".join(
@@ -122,23 +122,23 @@ class Run:
         return problems
 
     def show_crash(self, console: Console) -> None:
-        """Tell who died and when its work was taken up again."""
+        """Print which worker was killed, and when its transfers were sent again."""
         if self._crash is None:
             return
         crash = self._crash
-        heading(console, "Who died, and when its work went on")
+        heading(console, "The killed worker, and its transfers")
         console.print(
-            f"{crash.name} died of SIGKILL at {crash.after_seconds:.1f} s, holding {crash.held} "
-            "transfers."
+            f"{crash.name} was killed with SIGKILL at {crash.after_seconds:.1f} s, "
+            f"holding {crash.held} transfers."
         )
         found = self._auditor.execute(
             TAKEN_OVER, {"pid": crash.pid, "died_at": crash.died_at}
         ).fetchone()
         if found and found["settled_after"] is not None:
             console.print(
-                "When its leases had run out, the others sent them again under the same keys, from "
-                f"{found['resumed_after']:.1f} s to {found['settled_after']:.1f} s after the death."
-                f" {found['made_before']} of them Stripe had made before: it made none twice."
+                "When its leases had run out, the others sent them again under the same keys, "
+                f"{found['resumed_after']:.1f} s to {found['settled_after']:.1f} s after the kill. "
+                f"{found['made_before']} of them Stripe had made before: it made none twice."
             )
 
     def _start_worker(self) -> None:
@@ -165,7 +165,7 @@ class Run:
             self._kill(max(held, key=lambda pid: int(held[pid]["transfers"])))
 
     def _held(self) -> dict[int, DictRow]:
-        """Return what each worker holds, by its pid."""
+        """Return the transfers that each worker holds, by its pid."""
         return {row["pid"]: row for row in self._auditor.execute(HELD)}
 
     def _describe_leases(self, held: dict[int, DictRow]) -> str:
@@ -173,7 +173,7 @@ class Run:
             return ""
         row = held[self._crash.pid]
         seconds = max(0, row["seconds_left"])
-        return f"{row['transfers']} wait for the dead worker's leases to run out, {seconds:.0f} s"
+        return f"{row['transfers']} wait for the killed worker's leases to run out, {seconds:.0f} s"
 
     def _kill(self, pid: int) -> None:
         name = self._workers[pid]

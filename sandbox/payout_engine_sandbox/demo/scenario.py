@@ -1,4 +1,4 @@
-"""What the demo pays and what goes wrong: settlements as CSV files, and faults at Stripe.
+"""The payments and the faults of the demo: settlements as CSV files, and faults at Stripe.
 
 Everything is drawn from a fixed seed, so that two runs differ only in their timing.
 """
@@ -17,7 +17,7 @@ SEED: Final = 5
 AMOUNTS_MINOR: Final = (500, 90_000)
 SELLERS: Final = tuple(f"seller_{number:02d}" for number in range(1, 61))
 MOST_SELLERS_IN_A_SETTLEMENT: Final = 14
-# What happens at Stripe, as commands for the double; its faults stand in stripe_faults.py.
+# The events at Stripe, as commands for the double; its faults stand in stripe_faults.py.
 EVENTS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("account", {"account_id": "acct_seller_07", "state": "closed"}),
     ("account", {"account_id": "acct_seller_11", "state": "incapable"}),
@@ -39,7 +39,7 @@ class Market:
     """How many of twenty settlements are in this currency."""
     minor_digits: int = 2
     funded_percent: int | None = None
-    """How much of what is owed the platform holds at Stripe; None: more than enough."""
+    """The part of the debt that the platform holds at Stripe; None: more than enough."""
 
 
 MARKETS: Final = {

@@ -1,4 +1,4 @@
-"""What the demo runs on: a scratch server, a Stripe double, four logins and as many workers.
+"""The surroundings of the demo: a scratch server, a Stripe double, four logins and as many workers.
 
 Only setting up happens as superuser; everything after it as a login in one of the engine's roles.
 """
@@ -32,7 +32,7 @@ WORKER: Final = "demo_worker"
 OPERATOR: Final = "demo_operator"
 AUDITOR: Final = "demo_auditor"
 LOGINS: Final = (APP, WORKER, OPERATOR, AUDITOR)
-# About what Stripe takes for a transfer; with 40 under way, a worker makes 100 a second.
+# About the time that Stripe takes for a transfer; with 40 under way, a worker makes 100 a second.
 STRIPE_LATENCY_MS: Final = 400
 REQUESTS_IN_FLIGHT: Final = 40
 
@@ -134,7 +134,7 @@ def set_up(
 
 
 def _install(url: str, *, passwords: Mapping[str, str], lease_seconds: float) -> None:
-    """Do what `payout-engine migrate` does, and grant the roles to logins."""
+    """Migrate as `payout-engine migrate` does, and grant the roles to logins."""
     apply_queue_schema(url)
     migrate.apply_all(url)
     apply_queue_grants(url)

@@ -89,7 +89,7 @@ def _play(options: argparse.Namespace, console: Console, stop: Stop) -> int:
 
 
 def _forget_other_servers() -> list[str]:
-    """Take out of the environment what would lead elsewhere; return the names worth a line."""
+    """Remove variables that point to other servers; return the names worth a line."""
     names = [
         name
         for name in os.environ
@@ -104,7 +104,7 @@ def _introduce(console: Console, stand: Stand, *, seconds: float) -> None:
     server = stand.server
     console.print(f"  database  a scratch PostgreSQL on {server.host}:{server.port}, migrated")
     console.print(f"  Stripe    a double on {stand.double.url}, some of its accounts in trouble")
-    console.print(f"  logins    {', '.join(stand.passwords)}; from here on nobody is superuser")
+    console.print(f"  logins    {', '.join(stand.passwords)}; none of them is superuser")
     console.print(f"  set up in {seconds:.1f} s\n")
 
 
