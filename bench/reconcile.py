@@ -78,7 +78,8 @@ def pay(server: EmbeddedPostgres, double: StripeDouble, *, first: int, last: int
         for number in range(first, last):
             connection.execute(SETTLE, [number, PAYEES])
             claimed = connection.execute(
-                "select payout_transfer_id, generation, attempt, idempotency_key, request "
+                "select payout_transfer_id, generation, attempt, idempotency_key, "
+                "claim_token, request "
                 "from payout_api.claim_transfers('bench', %s, null, %s, false)",
                 [PAYEES, PLATFORM_ACCOUNT],
             ).fetchall()
@@ -88,7 +89,13 @@ def pay(server: EmbeddedPostgres, double: StripeDouble, *, first: int, last: int
 
 
 def outcome(
-    double: StripeDouble, transfer: int, generation: int, attempt: int, key: str, request: Row
+    double: StripeDouble,
+    transfer: int,
+    generation: int,
+    attempt: int,
+    key: str,
+    token: str,
+    request: Row,
 ) -> Row:
     """Let the double make a transfer, and return the worker's report of it."""
     made = double.transfer(
@@ -103,6 +110,7 @@ def outcome(
         "generation": generation,
         "attempt": attempt,
         "idempotency_key": key,
+        "claim_token": token,
         "signal": "response",
         "http_status": 200,
         "object": "transfer",

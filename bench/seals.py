@@ -20,7 +20,8 @@ PAY = """
     select count(*) from (
         select payout_api.report_outcomes(jsonb_agg(jsonb_build_object(
             'payout_transfer_id', c.payout_transfer_id, 'generation', c.generation,
-            'attempt', c.attempt, 'idempotency_key', c.idempotency_key, 'signal', 'response',
+            'attempt', c.attempt, 'idempotency_key', c.idempotency_key,
+            'claim_token', c.claim_token, 'signal', 'response',
             'http_status', 200, 'object', 'transfer',
             'stripe_transfer_id', 'tr_' || c.payout_transfer_id,
             'amount_minor', c.request -> 'amount', 'currency', c.request -> 'currency',

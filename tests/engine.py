@@ -61,6 +61,7 @@ class Claim(NamedTuple):
     generation: int
     attempt: int
     idempotency_key: str
+    claim_token: str
     request: dict[str, Any]
     lease_seconds: float
     deadline_seconds: float
@@ -459,8 +460,10 @@ def outcome(claim: Claim, signal: str, **facts: object) -> Outcome:
         "generation": claim.generation,
         "attempt": claim.attempt,
         "idempotency_key": claim.idempotency_key,
+        "claim_token": claim.claim_token,
     }
-    return identity | {"signal": signal} | facts
+    tied = {"is_tied": True} if signal == "response" else {}
+    return identity | {"signal": signal} | tied | facts
 
 
 def success(claim: Claim, **changes: object) -> Outcome:

@@ -437,6 +437,7 @@ class StripeDouble:
         except StripeRefusalError as refusal:
             answer = _refused(refusal)
         answer.headers.setdefault("Request-Id", self._request_id(request))
+        _name_key(request, answer)
         return answer
 
     def _authenticate(self, headers: Mapping[str, str]) -> Caller:
@@ -569,6 +570,7 @@ class StripeDouble:
             if not fault.is_saved:
                 answer = _spoilt(answer, fault)
         answer.headers.setdefault("Request-Id", self._request_id(request))
+        _name_key(request, answer)
         answer.headers.update(fault.headers)
         if fault.hold_after is not None:
             await fault.hold_after.passed()
@@ -717,6 +719,12 @@ def _spoilt(answer: Answer, fault: Fault) -> Answer:
         answer.body = gzip.compress(answer.body, compresslevel=1)
         answer.headers["Content-Encoding"] = "gzip"
     return answer
+
+
+def _name_key(request: RecordedRequest, answer: Answer) -> None:
+    """Name the key in an answer that got as far as the key, as Stripe does."""
+    if request.key and answer.status not in (401, 403) and answer.content_type == JSON:
+        answer.headers.setdefault("Idempotency-Key", request.key)
 
 
 def _response(answer: Answer) -> web.Response:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
+from unittest.mock import ANY
 
 import psycopg
 import pytest
@@ -138,7 +139,7 @@ def test_transfers_go_on_through_an_upgrade(upgrade: Upgrade) -> None:
         assert engine.report_one(success(second)) == ("ok", "paid")
         engine.make_due()
         again = engine.claim_one()
-        assert again == first._replace(attempt=2)
+        assert again == first._replace(attempt=2, claim_token=ANY)
         engine.settle("seller_3", settlement_id="set_2")
         assert len(engine.claim()) == 1
         assert engine.differences_in_the_books() == []

@@ -29,6 +29,7 @@ def make_order(number: int = 1, **changes: object) -> Order:
         "generation": 1,
         "attempt": 1,
         "idempotency_key": f"{payout_ref}:1",
+        "claim_token": f"token_{number}",
         "request": {
             "amount": 1500,
             "currency": "usd",

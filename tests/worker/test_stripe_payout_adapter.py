@@ -91,8 +91,10 @@ def test_a_paid_transfer_is_reported_with_every_field_of_the_answer() -> None:
             "generation": 1,
             "attempt": 1,
             "idempotency_key": "payout_1:1",
+            "claim_token": "token_1",
             "signal": "response",
             "http_status": 200,
+            "is_tied": True,
             "is_replayed": False,
             "should_retry": None,
             "rate_limited_reason": None,
@@ -331,6 +333,7 @@ def test_a_request_without_an_answer_is_unknown_whether_or_not_money_moved(fault
             "generation",
             "attempt",
             "idempotency_key",
+            "claim_token",
             "signal",
             "detail",
         }
