@@ -181,7 +181,7 @@ class Story:
         assert [row for row in rows if row[1:] != (0, 0)] == []
         assert self.engine.differences_in_the_books() == []
 
-    def check_everybody_is_paid_once(self) -> None:
+    def check_each_transfer_is_paid_once(self) -> None:
         """Check that each transfer is paid, by exactly one transfer at Stripe."""
         (owed,) = self.db.execute("select count(*) from payout.payout_transfers").fetchall()[0]
         assert self.states() == {"paid": owed}

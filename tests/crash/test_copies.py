@@ -132,7 +132,7 @@ def test_a_page_of_the_true_databases_run_does_not_end_the_run_of_its_copy(
         assert identity_problem(copied) is None
 
 
-def test_a_dump_restored_over_what_was_dropped_hands_out_nothing(
+def test_a_dump_restored_over_the_dropped_schemas_hands_out_nothing(
     due: Story, dsn: Callable[..., str], db: Connection, tmp_path: Path
 ) -> None:
     """The same server, database and name: only the tables are others."""

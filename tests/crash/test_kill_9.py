@@ -98,7 +98,7 @@ POINTS: Final = (
 
 
 @pytest.mark.parametrize("kill", POINTS, ids=lambda point: point.__name__)
-def test_the_next_worker_pays_what_a_killed_one_left(
+def test_the_next_worker_pays_the_transfers_of_a_killed_one(
     story: Story, fork_worker: StartWorker, kill: Callable[[Story, StartWorker], None]
 ) -> None:
     kill(story, fork_worker)
@@ -106,7 +106,7 @@ def test_the_next_worker_pays_what_a_killed_one_left(
     story.let_leases_run_out()
     fork_worker()
     story.wait_until_states(paid=PAYEES)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
@@ -123,7 +123,7 @@ def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
     story.wait_until_states(paid=PAYEES)
     gate.open()
     story.double.wait_for_requests(CAUGHT, where=lambda request: request.is_replayed)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_key_that_is_still_in_use_at_stripe_is_asked_for_again_later(
@@ -143,7 +143,7 @@ def test_a_key_that_is_still_in_use_at_stripe_is_asked_for_again_later(
     gate.open()
     story.make_due()
     story.wait_until_states(paid=1)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_workers_that_are_killed_one_after_the_other_at_every_point_pay_once(
@@ -166,7 +166,7 @@ def test_workers_that_are_killed_one_after_the_other_at_every_point_pay_once(
     story.make_due()
     fork_worker()
     story.wait_until_states(paid=PAYEES)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_settlement_whose_worker_is_killed_in_the_middle_is_resumed(
@@ -182,4 +182,4 @@ def test_a_settlement_whose_worker_is_killed_in_the_middle_is_resumed(
     story.let_leases_run_out()
     run_worker()
     story.wait_until_states(paid=150)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()

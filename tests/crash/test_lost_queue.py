@@ -9,7 +9,7 @@ from tests.crash.workers import wait_until
 from tests.wakeup.wakeups import queue
 
 
-def test_what_waited_in_an_emptied_queue_is_rung_for_by_the_sweep_and_paid(
+def test_a_transfer_whose_queue_was_emptied_gets_a_wakeup_job_from_the_sweep_and_is_paid(
     story: Story, run_worker: StartWorker
 ) -> None:
     for number in range(5):
@@ -23,7 +23,7 @@ def test_what_waited_in_an_emptied_queue_is_rung_for_by_the_sweep_and_paid(
     story.wait_until_states(paid=40)
     for worker in workers:
         worker.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
     assert story.wakeups() == 0
 
 
@@ -45,10 +45,10 @@ def test_a_queue_that_is_emptied_under_the_workers_hands_stops_none_of_them(
     wait_until(lambda: story.wakeups() == 0)
     for worker in workers:
         worker.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
-def test_wakeups_that_come_back_from_a_backup_pay_nobody_again(
+def test_wakeup_jobs_that_come_back_from_a_backup_pay_no_transfer_again(
     story: Story, run_worker: StartWorker
 ) -> None:
     story.settle(10)
@@ -59,4 +59,4 @@ def test_wakeups_that_come_back_from_a_backup_pay_nobody_again(
     wait_until(lambda: story.wakeups() == 0)
     worker.stop()
     assert len(story.double.sends) == 10
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()

@@ -212,7 +212,7 @@ class Schedule:
 
 @pytest.mark.long
 @pytest.mark.timeout(SECONDS + 120)
-def test_whatever_happens_nobody_is_paid_twice_and_the_books_agree_with_stripe(
+def test_random_faults_pay_no_transfer_twice_and_the_books_agree_with_stripe(
     story: Story, fork_worker: StartWorker
 ) -> None:
     for name, value in SETTINGS.items():

@@ -46,7 +46,7 @@ def rows_with(db: Connection, secret: str) -> list[str]:
     return found
 
 
-def test_whatever_goes_wrong_the_key_is_in_no_row_and_no_line_of_a_log(
+def test_the_secret_key_is_in_no_row_and_no_line_of_a_log_after_every_fault(
     story: Story, run_worker: StartWorker
 ) -> None:
     for fault in ECHOES:

@@ -13,7 +13,7 @@ RING: Final = "select payout.defer_job(payout_job_id, %s) from payout.payout_job
 WORKERS: Final = "select distinct worker from payout.transfer_attempts"
 
 
-def test_two_workers_that_answer_the_same_wakeups_pay_each_transfer_once(
+def test_two_workers_that_fetch_the_same_wakeup_jobs_pay_each_transfer_once(
     story: Story, run_worker: StartWorker
 ) -> None:
     """One worker has room for a hundred requests, so that they share two hundred."""
@@ -30,7 +30,7 @@ def test_two_workers_that_answer_the_same_wakeups_pay_each_transfer_once(
         worker.stop()
     assert len(story.db.execute(WORKERS).fetchall()) == 2
     assert len(story.double.sends) == 200
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_worker_that_is_run_again_on_everything_sends_nothing(
@@ -46,7 +46,7 @@ def test_a_worker_that_is_run_again_on_everything_sends_nothing(
     wait_until(lambda: story.wakeups() == 0)
     second.stop()
     assert len(story.double.sends) == 20
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_the_plain_command_of_procrastinate_pays_too_beside_ours(
@@ -61,7 +61,7 @@ def test_the_plain_command_of_procrastinate_pays_too_beside_ours(
     wait_until(lambda: story.wakeups() == 0)
     plain.stop()
     ours.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_no_session_stays_in_a_transaction_while_requests_hang(
@@ -79,4 +79,4 @@ def test_no_session_stays_in_a_transaction_while_requests_hang(
     story.wait_until_states(paid=30)
     for worker in workers:
         worker.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()

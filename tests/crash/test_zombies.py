@@ -49,7 +49,7 @@ def wake(story: Story, zombie: Worker) -> tuple[str, str]:
     (late,) = story.verdicts()[len(seen) :]
     assert late[0] == 1
     zombie.check_log()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
     return late[1:]
 
 
@@ -76,7 +76,7 @@ def test_a_zombie_that_wakes_too_late_sends_nothing(story: Story, fork_worker: S
     assert len(story.double.sends) == 1
 
 
-def test_a_zombie_that_has_sent_reports_what_is_known_already(
+def test_a_zombie_that_has_sent_reports_an_outcome_that_is_known_already(
     story: Story, fork_worker: StartWorker
 ) -> None:
     zombie = stop_before_the_answer(story, fork_worker, "answer_delayed")
@@ -85,7 +85,7 @@ def test_a_zombie_that_has_sent_reports_what_is_known_already(
     assert [request.is_replayed for request in story.double.sends] == [False, True]
 
 
-def test_a_zombie_that_was_turned_away_does_not_undo_what_another_has_paid(
+def test_a_zombie_that_was_turned_away_does_not_undo_the_payment_of_another(
     story: Story, fork_worker: StartWorker
 ) -> None:
     zombie = stop_before_the_answer(story, fork_worker, "rate_limited")
@@ -93,7 +93,7 @@ def test_a_zombie_that_was_turned_away_does_not_undo_what_another_has_paid(
     assert wake(story, zombie) == ("response", "stale")
 
 
-def test_the_decline_of_an_old_key_does_not_touch_what_was_paid_under_the_next(
+def test_the_decline_of_an_old_key_does_not_touch_a_transfer_paid_under_the_next(
     story: Story, fork_worker: StartWorker
 ) -> None:
     story.double.set_balance(currency="usd", available_minor=0)

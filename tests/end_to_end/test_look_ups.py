@@ -90,7 +90,7 @@ def story(
 
 
 @pytest.mark.long
-def test_fifty_answers_that_were_lost_a_day_ago_are_found_and_nobody_is_paid_twice(
+def test_fifty_answers_lost_a_day_ago_are_found_and_no_transfer_is_paid_twice(
     story: Story,
 ) -> None:
     story.engine.settle(*PAYEES)
@@ -143,7 +143,9 @@ def test_a_transfer_is_found_behind_the_first_page(story: Story) -> None:
     ]
 
 
-def test_what_stripe_never_made_is_proved_absent_and_paid_under_the_next_key(story: Story) -> None:
+def test_a_transfer_that_stripe_never_made_is_proved_absent_and_paid_under_the_next_key(
+    story: Story,
+) -> None:
     story.engine.settle()
     story.double.inject("close_before_effect")
     story.carry()
@@ -162,7 +164,7 @@ def test_what_stripe_never_made_is_proved_absent_and_paid_under_the_next_key(sto
     assert keys == ["1", "2"]
 
 
-def test_two_transfers_of_one_obligation_call_a_person(
+def test_two_transfers_of_one_obligation_notify_operators(
     story: Story, caplog: pytest.LogCaptureFixture
 ) -> None:
     story.engine.settle()
@@ -210,7 +212,7 @@ def test_a_look_up_that_was_interrupted_comes_up_again(story: Story) -> None:
     assert (story.look_up(), story.states()) == (1, ["paid"])
 
 
-def test_after_a_lie_the_list_tells_what_stripe_really_did(story: Story) -> None:
+def test_a_look_up_after_a_false_answer_finds_the_true_transfer(story: Story) -> None:
     story.engine.settle()
     story.double.inject("wrong_amount")
     story.carry()

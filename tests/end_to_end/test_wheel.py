@@ -188,7 +188,7 @@ def test_the_user_s_own_packages_stay_theirs_and_no_other_name_of_ours_is_taken(
     assert re.fullmatch(r"payout-engine 1\.[0-9.]+(\.dev0)?\n", told)
 
 
-def test_it_migrates_checks_pays_and_stops(
+def test_the_installed_wheel_migrates_checks_pays_and_stops(
     installation: Installation,
     server: Server,
     empty_database: Callable[[], str],

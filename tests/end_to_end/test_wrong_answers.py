@@ -111,7 +111,7 @@ class Story:
         """Return what was logged at ERROR."""
         return [r.getMessage() for r in self.log.records if r.levelname == "ERROR"]
 
-    def assert_a_person_was_called(self, reason: str, stripe_transfer: str | None) -> None:
+    def assert_operators_were_notified(self, reason: str, stripe_transfer: str | None) -> None:
         """Check that people hear of it in every way: by NOTIFY, in the log, in a table."""
         assert self.called() == [reason]
         alarm, *_ = errors = self.errors()
@@ -167,7 +167,7 @@ def story(
 
 
 @pytest.mark.parametrize("lie", CONTRADICTIONS.values(), ids=list(CONTRADICTIONS))
-def test_a_success_that_contradicts_the_request_is_parked_and_calls_a_person(
+def test_a_success_that_contradicts_the_request_is_parked_and_notifies_operators(
     story: Story, lie: dict[str, Any]
 ) -> None:
     story.settle()
@@ -183,12 +183,12 @@ def test_a_success_that_contradicts_the_request_is_parked_and_calls_a_person(
         seen = lie["changes"]["id"]
     elif "id" in lie.get("removes", ()) or "body" in lie:
         seen = None
-    story.assert_a_person_was_called(reason, seen)
+    story.assert_operators_were_notified(reason, seen)
     assert story.engine.entries(story.transfer)[-1].kind == "reserve"
     story.assert_nothing_more_is_sent()
 
 
-def test_a_success_with_the_id_of_another_transfer_is_parked_and_calls_a_person(
+def test_a_success_with_the_id_of_another_transfer_is_parked_and_notifies_operators(
     story: Story,
 ) -> None:
     story.settle(settlement_id="set_0")
@@ -200,7 +200,7 @@ def test_a_success_with_the_id_of_another_transfer_is_parked_and_calls_a_person(
     assert story.state() == "parked"
     reason = "stripe_id_of_another_transfer"
     assert story.stored()[-1] == ("response", "alarm", "parked", 200, reason)
-    story.assert_a_person_was_called(reason, paid["id"])
+    story.assert_operators_were_notified(reason, paid["id"])
     story.assert_nothing_more_is_sent()
 
 
@@ -208,7 +208,7 @@ def test_a_success_with_the_id_of_another_transfer_is_parked_and_calls_a_person(
 
 
 @pytest.mark.parametrize(("fault", "changes", "signal"), UNREADABLE.values(), ids=list(UNREADABLE))
-def test_half_an_answer_leaves_it_unknown_until_the_same_key_tells(
+def test_half_an_answer_leaves_the_transfer_unknown_until_the_same_key_is_answered(
     story: Story, fault: str, changes: dict[str, Any], signal: str
 ) -> None:
     story.engine.set(http_deadline_for="2 seconds")
@@ -238,7 +238,7 @@ def test_the_key_does_not_follow_a_redirect(story: Story) -> None:
 
 
 @pytest.mark.parametrize("answer", UNHEARD_OF, ids=lambda answer: str(answer["status"]))
-def test_an_error_that_nobody_has_told_us_about_calls_a_person_and_is_no_failure(
+def test_an_error_without_a_rule_notifies_operators_and_is_no_failure(
     story: Story, answer: dict[str, Any]
 ) -> None:
     story.settle()
@@ -257,7 +257,7 @@ def test_an_error_that_nobody_has_told_us_about_calls_a_person_and_is_no_failure
     story.assert_paid_once()
 
 
-def test_an_error_that_stays_unheard_of_is_parked_with_a_discrepancy(story: Story) -> None:
+def test_an_error_that_stays_without_a_rule_is_parked_with_a_discrepancy(story: Story) -> None:
     story.engine.set(max_tries=2)
     story.settle()
     story.double.inject("rate_limited", headers={}, status=418, error_code=None, times=None)
@@ -275,7 +275,9 @@ def test_an_error_that_stays_unheard_of_is_parked_with_a_discrepancy(story: Stor
 # Answers that come when everything has changed meanwhile.
 
 
-def test_a_success_under_a_closed_key_stops_the_next_one_and_calls_a_person(story: Story) -> None:
+def test_a_success_under_a_closed_key_stops_the_next_one_and_notifies_operators(
+    story: Story,
+) -> None:
     """Stripe moved the money, declined it when asked again, and then tells the truth."""
     gate = Gate()
     story.settle()
@@ -306,11 +308,11 @@ def test_a_success_under_a_closed_key_stops_the_next_one_and_calls_a_person(stor
     assert story.state() == "parked"
     assert story.stored()[-1] == ("response", "alarm", "parked", 200, reason)
     [made] = story.double.transfers()
-    story.assert_a_person_was_called(reason, made["id"])
+    story.assert_operators_were_notified(reason, made["id"])
     story.assert_nothing_more_is_sent()
 
 
-def test_a_second_transfer_at_stripe_is_kept_and_calls_a_person(story: Story) -> None:
+def test_a_second_transfer_at_stripe_is_kept_and_notifies_operators(story: Story) -> None:
     """The network holds a request for longer than Stripe keeps its key."""
     gate = Gate()
     story.settle()
@@ -337,5 +339,5 @@ def test_a_second_transfer_at_stripe_is_kept_and_calls_a_person(story: Story) ->
     progress = story.engine.progress(story.transfer)
     assert (progress.state, progress.stripe_transfer_id) == ("paid", first["id"])
     assert story.stored()[-1] == ("response", "alarm", None, 200, reason)
-    story.assert_a_person_was_called(reason, second["id"])
+    story.assert_operators_were_notified(reason, second["id"])
     assert [entry.kind for entry in story.engine.entries(story.transfer)].count("paid") == 1

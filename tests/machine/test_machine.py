@@ -32,7 +32,7 @@ PROFILE: Final = settings(
 
 @pytest.mark.long
 @pytest.mark.timeout(24 * 3600 if STEPS else 300)
-def test_in_any_order(server: Server, maintenance: Connection) -> None:
+def test_moves_in_any_order_pay_each_transfer_once(server: Server, maintenance: Connection) -> None:
     from tests.machine.world import World  # and hypothesis' strategies, in this process alone
 
     run_state_machine_as_test(lambda: World(server, maintenance), settings=PROFILE)

@@ -175,7 +175,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def approve(self) -> None:
-        for transfer in self.waiting_for_a_person():
+        for transfer in self.waiting_for_an_operator():
             self.engine.operator.execute(
                 "select payout_api.approve_absence(%s, 'looked at Stripe')", [transfer]
             )
@@ -326,21 +326,21 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def all_is_well(self) -> None:
-        self.nobody_is_paid_twice()
-        self.paid_is_what_stripe_has_and_failed_is_what_it_has_not()
+        self.no_transfer_is_paid_twice()
+        self.paid_transfers_exist_at_stripe_and_failed_ones_do_not()
         self.the_books_agree_with_the_states_and_the_states_with_the_facts()
         self.every_key_was_known_before_it_was_used_and_none_after_stripe_forgot_it()
-        self.nobody_is_called_for_what_is_no_contradiction()
-        self.no_more_is_booked_as_taken_back_than_was()
-        self.every_settlement_has_one_job_and_owes_what_its_lines_say()
+        self.operators_are_notified_of_contradictions_only()
+        self.no_more_reversals_are_booked_than_were_made()
+        self.every_settlement_has_one_job_and_owes_the_sum_of_its_lines()
         self.attempts_count_up_and_only_the_newest_is_open()
         self.no_fact_has_changed()
 
-    def nobody_is_paid_twice(self) -> None:
+    def no_transfer_is_paid_twice(self) -> None:
         for payout_ref, effects in self.double.effects_by_payout_ref().items():
             assert len(effects) <= 1, payout_ref
 
-    def paid_is_what_stripe_has_and_failed_is_what_it_has_not(self) -> None:
+    def paid_transfers_exist_at_stripe_and_failed_ones_do_not(self) -> None:
         made = self.double.effects_by_payout_ref()
         for state, payout_ref, *owed in self.engine.db.execute(
             "select s.state, t.payout_ref, s.stripe_transfer_id, t.amount_minor, t.currency, "
@@ -377,14 +377,14 @@ class World(RuleBasedStateMachine):
             lasted = requests[-1].received_at - requests[0].received_at
             assert self.is_restored or lasted < 24 * HOUR, key
 
-    def nobody_is_called_for_what_is_no_contradiction(self) -> None:
+    def operators_are_notified_of_contradictions_only(self) -> None:
         """Stripe does not lie here, so nothing contradicts books that have forgotten nothing."""
         alarms = self.engine.db.execute(
             "select reason from payout.transfer_observations where verdict = 'alarm'"
         )
         assert self.is_restored or alarms.fetchall() == []
 
-    def every_settlement_has_one_job_and_owes_what_its_lines_say(self) -> None:
+    def every_settlement_has_one_job_and_owes_the_sum_of_its_lines(self) -> None:
         wrong = self.engine.db.execute(
             "select s.settlement_id from payout.settlements as s where s.total_minor <> all (array["
             "(select sum(l.amount_minor) from payout.settlement_lines as l "
@@ -421,7 +421,7 @@ class World(RuleBasedStateMachine):
         assert self.facts.items() <= facts.items()
         self.facts = facts
 
-    def no_more_is_booked_as_taken_back_than_was(self) -> None:
+    def no_more_reversals_are_booked_than_were_made(self) -> None:
         taken = {each["id"]: each["amount_reversed"] for each in self.double.transfers()}
         for transfer_id, booked in self.booked_reversals():
             assert booked <= taken[transfer_id]
@@ -458,10 +458,10 @@ class World(RuleBasedStateMachine):
         self.reconcile(is_finished=True)
         self.read_events()
         self.book_reversals()
-        self.paid_is_what_stripe_has_and_failed_is_what_it_has_not()
-        self.nobody_is_paid_twice()
+        self.paid_transfers_exist_at_stripe_and_failed_ones_do_not()
+        self.no_transfer_is_paid_twice()
         self.the_books_agree_with_the_states_and_the_states_with_the_facts()
-        self.what_stripe_has_is_paid_here_or_somebody_is_called()
+        self.each_transfer_at_stripe_is_paid_or_an_open_discrepancy()
         taken = {each["id"]: each["amount_reversed"] for each in self.double.transfers()}
         assert dict(self.booked_reversals()) == {
             transfer_id: amount
@@ -469,7 +469,7 @@ class World(RuleBasedStateMachine):
             if amount and transfer_id in self.paid()
         }
 
-    def what_stripe_has_is_paid_here_or_somebody_is_called(self) -> None:
+    def each_transfer_at_stripe_is_paid_or_an_open_discrepancy(self) -> None:
         open_ = self.engine.db.execute(
             "select stripe_transfer_id from payout.discrepancies where resolved_at is null"
         )
@@ -528,7 +528,7 @@ class World(RuleBasedStateMachine):
             self.claim(1)
         return take(which, self.orders)
 
-    def waiting_for_a_person(self) -> Iterator[int]:
+    def waiting_for_an_operator(self) -> Iterator[int]:
         rows = self.engine.db.execute(
             "select payout_transfer_id from payout.transfer_states "
             "where state = 'parked' and reason = any (%s)",

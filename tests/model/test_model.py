@@ -145,7 +145,9 @@ def test_the_times_of_the_database_are_in_the_order_that_the_model_takes_for_gra
     assert in_order.fetchall() == [(True, True, True, True, True, True)]
 
 
-def test_the_model_takes_for_definite_what_the_database_does(workbench: Connection) -> None:
+def test_the_model_takes_the_same_declines_for_definite_as_the_database(
+    workbench: Connection,
+) -> None:
     definite = set()
     with workbench.transaction(force_rollback=True):
         engine = Engine(workbench)

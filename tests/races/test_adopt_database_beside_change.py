@@ -13,7 +13,7 @@ from tests.operate.test_change_stripe_account import CHANGE, LIVE, MOVED
 from tests.schema.refusals import refusal, wait_until_blocked
 
 
-def test_neither_is_a_deadlock(
+def test_adopting_a_database_and_changing_the_account_do_not_deadlock(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     db, opener = shared_engine.db, connect("payout_operator", person=2)

@@ -22,7 +22,9 @@ BACK = [*LIVE, "it was the wrong database"]
 BEGIN = "select * from payout_api.begin_reconcile('worker_1', %s, %s)"
 
 
-def test_what_a_run_adopted_in_test_mode_is_not_taken_back_to_live_mode(engine: Engine) -> None:
+def test_a_transfer_adopted_by_a_run_in_test_mode_forbids_the_way_back_to_live_mode(
+    engine: Engine,
+) -> None:
     """A staging copy has paid the same settlement in test mode; here it was never sent."""
     engine.claim(account=LIVE)
     (transfer,) = engine.settle(pay_after="2030-01-01")
@@ -44,7 +46,7 @@ def take_event(engine: Engine) -> None:
     )
 
 
-def test_nor_is_what_an_event_has_settled(shared_engine: Engine) -> None:
+def test_a_transfer_settled_by_a_test_event_forbids_the_way_back(shared_engine: Engine) -> None:
     """This one may have been sent in live mode: had it stayed open, the way back were refused."""
     engine = shared_engine
     engine.claim(account=LIVE)
@@ -56,7 +58,7 @@ def test_nor_is_what_an_event_has_settled(shared_engine: Engine) -> None:
     assert refusal(engine.operator, CHANGE, BACK) == USED_IN_TEST_MODE
 
 
-def test_nor_what_one_is_about_to_settle(
+def test_a_test_event_under_way_forbids_the_way_back(
     shared_engine: Engine, background: ThreadPoolExecutor
 ) -> None:
     engine = shared_engine

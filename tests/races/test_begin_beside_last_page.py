@@ -12,7 +12,7 @@ from tests.reconcile.listing import ACCOUNT, BEGIN, begin, report
 from tests.schema.refusals import wait_until_blocked
 
 
-def test_there_is_always_a_run_to_go_on_with(
+def test_a_worker_always_gets_a_run_to_go_on_with(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     db, second = shared_engine.db, connect("payout_worker", person=2)

@@ -119,7 +119,7 @@ def test_a_claim_hands_out_nothing_of_a_settlement_that_it_has_put_on_hold_itsel
     assert claims == []
 
 
-def test_what_is_on_hold_one_way_or_the_other_all_the_time_is_not_handed_out(
+def test_a_transfer_always_under_one_hold_or_another_is_not_handed_out(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     """The claim looks for a hold on the engine, waits, and looks for the other holds."""
@@ -137,7 +137,7 @@ def test_what_is_on_hold_one_way_or_the_other_all_the_time_is_not_handed_out(
     assert claiming.result() == []
 
 
-def test_nothing_is_handed_out_by_a_claim_that_has_chosen_nothing_when_the_engine_is_held(
+def test_a_claim_that_has_chosen_nothing_when_the_engine_is_held_hands_out_nothing(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     engine, worker = shared_engine, connect("payout_worker", person=2)
@@ -151,7 +151,7 @@ def test_nothing_is_handed_out_by_a_claim_that_has_chosen_nothing_when_the_engin
     assert claiming.result() == []
 
 
-def test_who_is_told_that_it_is_on_hold_does_not_commit_behind_its_release(
+def test_a_repeated_hold_does_not_commit_behind_the_release(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     """The release waits."""
@@ -168,7 +168,7 @@ def test_who_is_told_that_it_is_on_hold_does_not_commit_behind_its_release(
     assert engine.open_holds() == []
 
 
-def test_a_release_does_not_undo_the_hold_of_an_alarm_that_nobody_could_see_yet(
+def test_a_release_does_not_undo_the_hold_of_an_alarm_not_yet_committed(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     """The alarm finds its settlement on hold; before it commits, that hold is released."""
@@ -225,7 +225,7 @@ def test_one_outcome_that_waits_for_a_lock_does_not_hold_up_the_others(
     assert state == "paid"
 
 
-def test_what_somebody_else_releases_is_held_anew(
+def test_a_hold_released_by_another_operator_is_made_anew(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     engine, second = shared_engine, connect("payout_operator", person=2)

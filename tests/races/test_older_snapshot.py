@@ -33,7 +33,7 @@ def refused_under(level: str) -> Refusal:
         ("serializable", refused_under("serializable")),
     ],
 )
-def test_what_is_handed_out_before_the_change_is_seen_by_it(
+def test_a_change_of_account_sees_a_transfer_handed_out_before_it(
     level: str, expected: Refusal, shared_engine: Engine, background: ThreadPoolExecutor
 ) -> None:
     engine = shared_engine

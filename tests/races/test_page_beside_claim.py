@@ -61,7 +61,7 @@ def page_while(
     waiting.result()
 
 
-def told_by_the_next_run(engine: Engine, *listed: Listed) -> list[Finding]:
+def open_after_the_next_run(engine: Engine, *listed: Listed) -> list[Finding]:
     """Run once more; return what nobody has resolved. set_1 was paid by tr_2 meanwhile."""
     db = engine.db
     reconcile(db, ours(db, "tr_2"), *listed)
@@ -73,7 +73,7 @@ def told_by_the_next_run(engine: Engine, *listed: Listed) -> list[Finding]:
     return [f for f in findings(engine) if f.resolved_by is None]
 
 
-def test_a_settlement_that_is_recorded_again_beside_its_page(
+def test_a_settlement_recorded_again_beside_its_page_is_a_discrepancy_of_the_next_run(
     both: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     """The database had forgotten set_1, which tr_1 has paid days ago."""
@@ -83,10 +83,10 @@ def test_a_settlement_that_is_recorded_again_beside_its_page(
         both.report(success(both.claim_one(), stripe_transfer_id="tr_2"))
 
     page_while(both, connect, background, act)
-    assert SECOND in told_by_the_next_run(both, ours(both.db, "tr_1"))
+    assert SECOND in open_after_the_next_run(both, ours(both.db, "tr_1"))
 
 
-def test_a_key_that_is_opened_beside_the_page(
+def test_a_key_opened_beside_the_page_is_a_discrepancy_of_the_next_run(
     both: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     """The next run does not list tr_1: it was made before its window."""
@@ -101,4 +101,4 @@ def test_a_key_that_is_opened_beside_the_page(
         both.report(success(both.claim_one(), stripe_transfer_id="tr_2"))
 
     page_while(both, connect, background, act)
-    assert SECOND in told_by_the_next_run(both)
+    assert SECOND in open_after_the_next_run(both)

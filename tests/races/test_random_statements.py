@@ -151,7 +151,7 @@ def statement(chance: random.Random, number: int) -> bytes:
     return text.encode()
 
 
-def test_whatever_is_written_at_once_what_is_left_fits_together(
+def test_random_statements_at_once_leave_consistent_rows(
     db: Connection, connect: Callable[..., Connection], seed: int
 ) -> None:
     name = sql.Identifier(db.info.dbname)

@@ -59,7 +59,7 @@ def test_a_payee_who_is_registered_while_a_settlement_is_scheduled_is_not_left_o
     assert transfers(db) == [(f"seller_{number}", None, 100) for number in (1, 2, 3)]
 
 
-def test_nor_is_the_only_payee(
+def test_the_only_payee_registered_meanwhile_is_not_left_out(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     """Nothing that could be locked is read in between: the first look for a reason waits itself."""
@@ -110,7 +110,7 @@ def test_a_line_does_not_slip_in_when_its_settlement_comes_between_two_looks(
 
 @pytest.mark.usefixtures("line_between_two_looks")
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_who_completes_it_with_an_older_snapshot_does_not_miss_the_line(
+def test_a_completion_with_an_older_snapshot_does_not_miss_the_line_between_two_looks(
     level: str, db: Connection, first: Connection, second: Connection
 ) -> None:
     first.execute(f"begin isolation level {level}")

@@ -120,7 +120,7 @@ def test_when_the_first_dies_the_next_makes_the_job(
     assert jobs(db) == ["set_1"]
 
 
-def test_who_calls_second_gets_the_job_of_the_first(
+def test_a_second_call_gets_the_job_of_the_first(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     first.execute("begin")
@@ -133,7 +133,7 @@ def test_who_calls_second_gets_the_job_of_the_first(
     assert jobs(db) == ["set_1"]
 
 
-def test_who_inserts_second_is_told_that_it_is_there(
+def test_a_second_insert_is_refused_as_a_duplicate(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     first.execute("begin")
@@ -146,7 +146,7 @@ def test_who_inserts_second_is_told_that_it_is_there(
     assert jobs(db) == ["set_1"]
 
 
-def test_who_updates_second_changes_nothing(
+def test_a_second_update_changes_nothing(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     insert_settlement(first, "set_1", LINES, state="pending")
@@ -161,7 +161,7 @@ def test_who_updates_second_changes_nothing(
     assert jobs(db) == ["set_1"]
 
 
-def test_who_calls_second_with_other_content_is_refused(
+def test_a_second_call_with_other_content_is_refused(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     first.execute("begin")
@@ -176,7 +176,7 @@ def test_who_calls_second_with_other_content_is_refused(
     )
 
 
-def test_who_calls_during_an_edit_is_told_how_the_settlement_became(
+def test_a_call_during_an_edit_is_compared_with_the_settlement_as_edited(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     insert_settlement(first, "set_1", LINES, state="pending")
@@ -194,7 +194,7 @@ def test_who_calls_during_an_edit_is_told_how_the_settlement_became(
     assert jobs(db) == []
 
 
-def test_two_that_schedule_a_settlement_without_its_job_get_the_same_one(
+def test_two_schedulers_of_a_settlement_without_its_job_get_the_same_job(
     db: Connection, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     register(db, "seller_1", "seller_2")
@@ -216,7 +216,7 @@ def test_two_that_schedule_a_settlement_without_its_job_get_the_same_one(
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 @pytest.mark.parametrize("act", [call, update])
-def test_who_comes_second_with_an_older_snapshot_has_to_try_again(
+def test_a_second_completion_with_an_older_snapshot_has_to_be_repeated(
     act: Act, level: str, db: Connection, first: Connection, second: Connection
 ) -> None:
     insert_settlement(first, "set_1", LINES, state="pending")
@@ -361,7 +361,7 @@ def test_a_settlement_that_is_deleted_meanwhile_gets_no_line(
     assert db.execute("select from payout.settlement_lines").rowcount == 0
 
 
-def test_two_that_add_a_line_and_complete_wait_and_do_not_deadlock(
+def test_two_sessions_that_add_a_line_and_complete_wait_and_do_not_deadlock(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     insert_settlement(first, "set_1", LINES[:1], state="pending", total_minor=1500)

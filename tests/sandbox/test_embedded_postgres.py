@@ -105,7 +105,7 @@ def is_running(pid: int) -> bool:
     return process_state(pid) not in (None, "Z")
 
 
-def test_it_runs_postgres_18_and_answers_on_loopback(server: EmbeddedPostgres) -> None:
+def test_the_server_runs_postgres_18_and_answers_on_loopback(server: EmbeddedPostgres) -> None:
     assert str(ask(server, "show server_version")).startswith("18.")
     assert ask(server, "select host(inet_server_addr())") == "127.0.0.1"
     assert ask(server, "show listen_addresses") == "127.0.0.1"
@@ -124,7 +124,7 @@ def test_it_runs_postgres_18_and_answers_on_loopback(server: EmbeddedPostgres) -
         ("unix_socket_directories", ""),
     ],
 )
-def test_its_settings_are_those_the_engine_demands(
+def test_the_settings_are_those_the_engine_demands(
     server: EmbeddedPostgres, setting: str, value: str
 ) -> None:
     assert ask(server, f"show {setting}") == value
@@ -170,7 +170,7 @@ def test_a_refused_setting_shows_the_log_and_leaves_nothing_behind() -> None:
         EmbeddedPostgres.start(settings={"no_such_setting": "1"})
 
 
-def test_a_port_that_somebody_takes_first_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_taken_first_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     free_port = embedded_postgres._free_port
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         ports = iter([taken.getsockname()[1], free_port()])

@@ -297,7 +297,7 @@ ANSWERS: list[Any] = [
 
 
 @pytest.mark.parametrize(("ask", "described", "method", "path"), ANSWERS)
-def test_an_answer_is_what_the_sdk_describes(
+def test_an_answer_has_the_shape_that_the_sdk_describes(
     client: stripe.StripeClient,
     ask: Callable[[stripe.StripeClient], Any],
     described: Any,
@@ -308,7 +308,7 @@ def test_an_answer_is_what_the_sdk_describes(
 
 
 @pytest.mark.parametrize(("ask", "described", "method", "path"), ANSWERS)
-def test_an_answer_is_what_stripe_describes(
+def test_an_answer_has_the_shape_that_stripe_describes(
     client: stripe.StripeClient,
     description: Description,
     ask: Callable[[stripe.StripeClient], Any],
@@ -343,7 +343,7 @@ def test_a_refusal_is_the_sdks_exception(
 
 
 @pytest.mark.parametrize(("changes", "code"), REFUSALS)
-def test_a_refusal_is_what_stripe_describes(
+def test_a_refusal_has_the_shape_that_stripe_describes(
     double: StripeDouble,
     client: stripe.StripeClient,
     description: Description,
@@ -402,7 +402,7 @@ def test_the_sdk_pages_through_every_transfer(client: stripe.StripeClient) -> No
 # Events, which Stripe's description at hand leaves out.
 
 
-def test_a_list_of_events_is_what_the_sdk_describes(client: stripe.StripeClient) -> None:
+def test_a_list_of_events_has_the_shape_that_the_sdk_describes(client: stripe.StripeClient) -> None:
     transfer = reversed_transfer(client)
     params: Any = {"types": ["transfer.created", "transfer.reversed"], "created": {"gte": 1}}
     answer = client.v1.events.list(params)
@@ -545,7 +545,7 @@ def list_by_worker(double: StripeDouble, path: str, query: Mapping[str, Any]) ->
 
 
 @pytest.mark.parametrize(("path", "query", "described"), LISTS)
-def test_a_list_is_asked_for_with_what_the_sdk_and_stripe_describe(
+def test_a_list_is_asked_for_with_parameters_that_the_sdk_and_stripe_describe(
     double: StripeDouble, description: Description, path: str, query: dict[str, Any], described: Any
 ) -> None:
     transfer_id = double.transfer(destination="acct_1", amount_minor=1)["id"]

@@ -165,7 +165,7 @@ def test_a_fact_is_neither_changed_nor_removed_by(
 
 
 @pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])
-def test_what_moves_is_never_removed(db: Connection, is_replica: bool) -> None:
+def test_a_row_that_moves_is_never_removed(db: Connection, is_replica: bool) -> None:
     rows.add_one_of_each(db)
     if is_replica:
         db.execute("set session_replication_role = replica")

@@ -46,7 +46,7 @@ def orphan(db: Connection, table: str, changes: Mapping[str, object]) -> rows.Ro
     return {**rows.valid_row(db, table, payout_transfer_id), **changes}
 
 
-def test_every_foreign_key_of_the_schema_is_tried_here(db: Connection) -> None:
+def test_every_foreign_key_of_the_schema_is_tried(db: Connection) -> None:
     found = db.execute(
         "select conname::text from pg_constraint "
         "where connamespace = 'payout'::regnamespace and contype = 'f'"
@@ -54,7 +54,7 @@ def test_every_foreign_key_of_the_schema_is_tried_here(db: Connection) -> None:
     assert {name for (name,) in found} == ORPHANS.keys()
 
 
-def test_nothing_refers_to_what_is_not_there(db: Connection) -> None:
+def test_a_row_refers_only_to_rows_that_exist(db: Connection) -> None:
     def add(table: str, changes: Mapping[str, object]) -> None:
         rows.insert(db, table, orphan(db, table, changes))
 

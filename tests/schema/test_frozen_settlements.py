@@ -205,7 +205,7 @@ def test_completing_a_complete_settlement_again_changes_nothing(
     assert db.execute(again).fetchall() == before
 
 
-def test_what_is_frozen_is_frozen_byte_for_byte(db: Connection) -> None:
+def test_a_frozen_settlement_is_frozen_byte_for_byte(db: Connection) -> None:
     rows.add_settlement(db, metadata={"order": 1})
 
     # Equal as numbers, yet not what was settled.
@@ -213,7 +213,7 @@ def test_what_is_frozen_is_frozen_byte_for_byte(db: Connection) -> None:
     assert refusal(db, change) == SETTLEMENT_IS_FROZEN
 
 
-def test_a_line_that_was_first_is_waited_for_by_the_completion(
+def test_a_completion_waits_for_a_line_that_was_first(
     db: Connection, connect: Callable[..., Connection]
 ) -> None:
     rows.add_settlement(db, state="pending")
@@ -241,7 +241,7 @@ def test_a_line_that_was_first_is_waited_for_by_the_completion(
     ],
     ids=["added", "changed", "deleted"],
 )
-def test_a_completion_that_was_first_is_waited_for_by_a_line_that_is(
+def test_a_line_waits_for_a_completion_that_was_first_when_it_is(
     db: Connection, connect: Callable[..., Connection], change: str
 ) -> None:
     rows.add_settlement(db, state="pending")

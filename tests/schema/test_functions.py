@@ -60,7 +60,7 @@ def test_every_function_looks_for_names_in_the_catalog_only(db: Connection) -> N
         assert path == PINNED or (name in ringing and path == PINNED_WITH_THE_QUEUE), name
 
 
-def test_only_what_is_called_from_outside_and_triggers_run_as_the_owner(db: Connection) -> None:
+def test_only_functions_called_from_outside_and_triggers_run_as_the_owner(db: Connection) -> None:
     found = db.execute(
         f"""
         select pronamespace::regnamespace::text, proname::text, prorettype = 'trigger'::regtype

@@ -59,6 +59,6 @@ def test_one_line_that_moves_in_a_terminal_and_is_gone_at_the_end(
     ]
 
 
-def test_more_than_was_expected_fills_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_beyond_the_expected_one_fills_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = show(io.StringIO(), monkeypatch, *[9] * 5, 20)
     assert shown.splitlines()[-1].startswith(f"[{'#' * 30}] 1,300 of about 1,000")
