@@ -1,4 +1,4 @@
-"""A worker is killed at a point of its work; the next one resumes, and nobody is paid twice."""
+"""A worker is killed at a point of its work; the next one resumes, and pays no transfer twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CAUGHT: Final = 3
 
 
 def kill_before_the_claim_is_heard(story: Story, fork_worker: StartWorker) -> None:
-    """The claim is committed, the worker never learns what it holds."""
+    """The claim is committed, the worker never learns of it."""
     story.settle(PAYEES)
     with story.locked("lock table payout.transfer_attempts in share mode"):
         worker = fork_worker()
@@ -75,7 +75,7 @@ def kill_before_the_report_is_made(story: Story, fork_worker: StartWorker) -> No
 
 
 def kill_before_the_report_is_confirmed(story: Story, fork_worker: StartWorker) -> None:
-    """The report is committed, and nobody is there to hear it."""
+    """The report is committed, and its worker is dead before the answer."""
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
     worker = fork_worker()
@@ -149,7 +149,7 @@ def test_a_key_that_is_still_in_use_at_stripe_is_asked_for_again_later(
 def test_workers_that_are_killed_one_after_the_other_at_every_point_pay_once(
     story: Story, fork_worker: StartWorker
 ) -> None:
-    """Each one finds what the one before has left, and leaves it in another state."""
+    """Each worker resumes the transfers of the one before, and leaves them in another state."""
     kill_before_the_claim_is_heard(story, fork_worker)
     for hold in ("hold_before", "hold_during", "hold_after"):
         story.let_leases_run_out()

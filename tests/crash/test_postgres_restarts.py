@@ -27,7 +27,7 @@ REPORT_FAILS: Final = "report_outcomes fails, to be repeated"
 
 
 class Outage:
-    """A story on a server that comes and goes; whoever asks it is connected anew afterwards."""
+    """A story on a server that comes and goes; a later question is asked on a new connection."""
 
     def __init__(self, *, server: EmbeddedPostgres, database: str, double: StripeDouble) -> None:
         self.server = server
@@ -37,7 +37,7 @@ class Outage:
         self._connection: Connection | None = None
 
     def story(self) -> Story:
-        """Return the story as it can be told by a connection that works."""
+        """Return the story over a connection that works."""
         self.close()
         self._connection = psycopg.connect(self._superuser, autocommit=True)
         return Story(engine=Engine(self._connection), double=self.double)

@@ -1,6 +1,6 @@
-"""The restore drill: an older dump comes back to life in a new cluster, and pays nobody twice.
+"""The restore drill: an older dump runs in a new cluster, and pays no transfer twice.
 
-What is counted is what Stripe made. docs/restore.md tells people the same steps.
+The tests count the transfers at Stripe. docs/restore.md has the same steps.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ WORKER: Final = "till"
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """What is left after the disaster: a new cluster with an old dump, and Stripe's memory."""
+    """A new cluster with an old dump, beside a Stripe that remembers everything."""
 
     story: Story
-    """As the restored database tells it."""
+    """The story, read from the restored database."""
     run: Callable[..., Worker]
     """Runs a command of the engine against the restored database, or a worker."""
 
@@ -131,7 +131,7 @@ def test_a_hasty_adoption_within_a_day_pays_no_transfer_twice_because_the_keys_a
 def test_the_procedure_pays_each_transfer_once_though_stripe_has_forgotten_every_key(
     drill: Drill,
 ) -> None:
-    """docs/restore.md: compare, open the gate, and let the application record again."""
+    """docs/restore.md: compare, adopt the database, and let the application record again."""
     story, sent = drill.story, len(drill.story.double.sends)
     story.double.advance(hours=25)
     worker = drill.start_worker()
@@ -140,7 +140,7 @@ def test_the_procedure_pays_each_transfer_once_though_stripe_has_forgotten_every
     assert refused.sqlstate == "SP410"
     compared = drill.run(RECONCILE)
     assert compared.wait() == 1, compared.log()
-    # What the dump knew is paid as Stripe says; what it forgot is remembered.
+    # Transfers in the dump are paid as Stripe says; the others become discrepancies.
     assert open_discrepancies_by_kind(story) == {"unknown_transfer_at_stripe": HALF}
     assert story.states() == {"paid": 10 + HALF}
     story.engine.operator.execute("select payout_api.adopt_database('restored, and compared')")

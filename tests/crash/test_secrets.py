@@ -19,7 +19,7 @@ where c.relnamespace in ('payout'::regnamespace, 'procrastinate'::regnamespace)
     and c.relkind in ('r', 'p')
 """
 ECHO: Final = f"wrong key: {CANARY} (Authorization: Bearer {CANARY})"
-# Answers that repeat the key in every place where somebody else's text is kept or logged.
+# Answers that repeat the key in every field of Stripe's that is kept or logged.
 ECHOES: Final = (
     Fault(status=400, error_message=ECHO, error_type=CANARY, error_code=CANARY),
     Fault(status=429, error_message=ECHO, headers={"Stripe-Rate-Limited-Reason": CANARY}),

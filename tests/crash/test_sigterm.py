@@ -1,4 +1,4 @@
-"""A worker that is asked to end leaves nothing half done; one that is told twice ends at once."""
+"""A worker that gets SIGTERM leaves nothing half done; a second signal ends it at once."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Demo:
         )
 
     def read_until(self, text: str) -> str:
-        """Return what it prints up to the line with a text."""
+        """Return its output up to the line with a text."""
         assert self.process.stdout is not None
         lines = []
         for line in self.process.stdout:
@@ -62,7 +62,7 @@ class Demo:
         pytest.fail(f"it ended without saying {text!r}: {lines}")
 
     def finish(self) -> tuple[int, str, str]:
-        """Wait for its end; return the exit code and what else it printed."""
+        """Wait for its end; return the exit code and the rest of its output."""
         out, err = self.process.communicate()
         return self.process.returncode, out, err
 

@@ -70,7 +70,7 @@ def kinds(db: Connection) -> list[str]:
 
 
 def books_balance(db: Connection) -> bool:
-    """Tell whether debit equals credit and in_flight equals the open transfers."""
+    """Return whether debit equals credit and in_flight equals the open transfers."""
     rows = db.execute(
         "select difference_minor, in_flight_minor - open_transfers_minor "
         "from payout_api.trial_balance"

@@ -32,7 +32,7 @@ select payout_api.complete_settlement(
 
 @pytest.fixture
 def managed() -> Iterator[EmbeddedPostgres]:
-    """A server like those that are rented: whoever has a database there is not its superuser."""
+    """A server like those that are rented: the owner of a database is not a superuser."""
     with EmbeddedPostgres.start() as server:
         with psycopg.connect(server.uri(), autocommit=True) as connection:
             connection.execute(LOGINS.encode())

@@ -40,16 +40,16 @@ class Story:
         return asyncio.run(main())
 
     def carry(self) -> None:
-        """Send what is due."""
+        """Send the due transfers."""
         self.work(lambda worker: worker.pump.execute(1))
 
     def look_up(self) -> int:
-        """Look up what is due; return how many were."""
+        """Carry out the due look-ups; return how many."""
         count: int = self.work(lambda worker: worker.reconciler.look_up())
         return count
 
     def let_pass(self, hours: float) -> None:
-        """Let time pass here and at Stripe."""
+        """Let time pass in the database and at Stripe."""
         self.engine.let_pass(f"{hours} hours")
         self.double.advance(hours=hours)
 
@@ -221,4 +221,4 @@ def test_a_look_up_after_a_false_answer_finds_the_true_transfer(story: Story) ->
     story.look_up()
     story.assert_everyone_is_paid_once(1)
     [(scope, subject, _)] = story.engine.open_holds()
-    assert (scope, subject) == ("settlement", "set_1"), "a person has yet to look"
+    assert (scope, subject) == ("settlement", "set_1"), "an operator has yet to look"

@@ -58,7 +58,7 @@ class Story:
         )
 
     def reconcile(self, *, code: int) -> str:
-        """Run the command, which must end with this code; return what it printed."""
+        """Run the command, which must end with this code; return its output."""
         with self.patch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
@@ -103,7 +103,7 @@ def story(
 
 
 def figure(told: str, name: str) -> int:
-    """Return a figure of what the command printed."""
+    """Return a figure of the output."""
     [line] = [line for line in told.splitlines() if line.startswith(name)]
     return int(line.split()[-1].replace(",", ""))
 

@@ -41,7 +41,7 @@ UNPAID: Final = "select from payout.transfer_states where state <> 'paid'"
 # The installation takes as long as the network does.
 pytestmark = pytest.mark.timeout(600)
 
-# Imports every module, then prints the parts of the extra `demo` that this needed, and the places.
+# Imports every module, then prints the parts of the extra `demo` that this needed, and the paths.
 IMPORT_ALL: Final = """
 import importlib.util, pkgutil, sys
 import payout_engine

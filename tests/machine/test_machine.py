@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, nobody is paid twice and nobody is forgotten.
+"""Moves in any order pay each transfer once and forget none.
 
 PAYOUT_MACHINE_STEPS=50000 takes so many steps in place of a few hundred.
 """

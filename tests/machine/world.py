@@ -1,8 +1,8 @@
 """One engine, one Stripe and a bad network, as moves that may come in any order.
 
 The database, its functions, the worker's adapter and the double are the real ones; the machine only
-decides what happens next. Time passes by ageing all rows here and moving the clock there. A restore
-is a real copy of the database, with its gate closed, beside what Stripe remembers.
+draws the next move. Time passes by ageing all rows and moving the double's clock. A restore
+is a real copy of the database, not adopted, beside a Stripe that remembers everything.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ FAULTS: Final = (
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 SPANS: Final = (31, 10 * MINUTE, 61 * MINUTE, 5 * HOUR, 21 * HOUR, 25 * HOUR)
-# What is on its way arrives within this time after its lease, or never (attempt_drain_for).
+# A request on its way arrives within this time after its lease, or never (attempt_drain_for).
 DRAIN: Final = 15 * MINUTE
 LEASE: Final = 30
-# Which of those that there are. What is drawn must not depend on the engine: its waits are random.
+# The index of a choice. A draw must not depend on the engine: its waits are random.
 WHICH: Final = st.integers(0, 59)
 # A few that meet everything, rather than many that meet little; and one page lists them all.
 MOST_SETTLEMENTS: Final = 5
@@ -66,7 +66,7 @@ FACTS: Final = {
     "key_generations": "key_generation_id",
     "ledger_entries": "ledger_entry_id",
 }
-# Everything becomes older, also what is a fact: nobody but time may do that.
+# Every row becomes older, facts too: only time may do that.
 AGE_EVERYTHING: Final = """
 do $$
 declare
@@ -102,14 +102,14 @@ def take(which: int, things: list[Thing]) -> Thing | None:
 
 
 class Order(NamedTuple):
-    """What a worker has claimed, and when."""
+    """A claim of a worker, and its time."""
 
     claim: Claim
     claimed_at: float
 
 
 class Settlement(NamedTuple):
-    """What the application has settled, whatever the database remembers of it."""
+    """A settlement of the application, remembered by the database or not."""
 
     settlement_id: str
     payees: int
@@ -153,7 +153,7 @@ class World(RuleBasedStateMachine):
         finally:
             self.stack.close()
 
-    # What the application and people do.
+    # Moves of the application and of operators.
 
     @initialize(count=st.integers(1, 3))
     def begin(self, count: int) -> None:
@@ -182,12 +182,12 @@ class World(RuleBasedStateMachine):
 
     @rule(which=WHICH, part=st.sampled_from((1, 700, None)))
     def reverse(self, which: int, part: int | None) -> None:
-        """Somebody takes money back in the Dashboard, as far as there is any left."""
+        """An operator takes money back in the Dashboard, as far as there is any left."""
         transfer = take(which, self.double.transfers())
         if transfer and transfer["amount"] - transfer["amount_reversed"] >= (part or 1):
             self.double.reverse(transfer_id=transfer["id"], amount_minor=part)
 
-    # What becomes of databases.
+    # Moves of databases.
 
     @rule()
     def take_a_dump(self) -> None:
@@ -218,11 +218,11 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def enter_everything_again(self) -> None:
-        """The application repeats what it settled: the same call, the same job."""
+        """The application repeats its settlement: the same call, the same job."""
         for settlement in self.settled:
             self.enter(settlement)
 
-    # What workers do.
+    # Moves of workers.
 
     @rule(limit=st.integers(1, 5))
     def claim(self, limit: int) -> None:
@@ -244,19 +244,19 @@ class World(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def arrive(self, which: int) -> None:
-        """A request that was slow arrives; nobody hears the answer."""
+        """A slow request arrives; its answer is lost."""
         order = take(which, self.on_the_way)
         if order and self.now - order.claimed_at < LEASE + DRAIN:
             self.post(order.claim)
 
     @rule(which=WHICH)
     def crash(self, which: int) -> None:
-        """A worker dies with what it holds."""
+        """A worker dies with its claims."""
         self.an_order(which)
 
     @rule(which=WHICH, is_kept=st.booleans())
     def report(self, which: int, is_kept: bool) -> None:
-        """Report what is known, perhaps not for the last time, perhaps long ago."""
+        """Report a known outcome, perhaps an old one, perhaps not for the last time."""
         if told := take(which, self.outcomes):
             self.engine.report(told)
             if is_kept:
@@ -292,7 +292,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def read_events(self) -> None:
-        """Read what Stripe tells of reversals, also of transfers that no comparison covers."""
+        """Read the events of reversals, also of transfers that no comparison covers."""
         ((query,),) = self.engine.worker.execute(
             "select query from payout_api.next_events_query(%s, %s)", self.account
         ).fetchall()
@@ -322,7 +322,7 @@ class World(RuleBasedStateMachine):
         self.double.advance(seconds=seconds)
         self.now += seconds
 
-    # What must hold whatever happened.
+    # Invariants.
 
     @invariant()
     def all_is_well(self) -> None:
@@ -378,7 +378,7 @@ class World(RuleBasedStateMachine):
             assert self.is_restored or lasted < 24 * HOUR, key
 
     def operators_are_notified_of_contradictions_only(self) -> None:
-        """Stripe does not lie here, so nothing contradicts books that have forgotten nothing."""
+        """The double tells the truth, so nothing contradicts books that have forgotten nothing."""
         alarms = self.engine.db.execute(
             "select reason from payout.transfer_observations where verdict = 'alarm'"
         )
@@ -473,8 +473,8 @@ class World(RuleBasedStateMachine):
         open_ = self.engine.db.execute(
             "select stripe_transfer_id from payout.discrepancies where resolved_at is null"
         )
-        called = {transfer_id for (transfer_id,) in open_}
-        assert {each["id"] for each in self.double.transfers()} <= self.paid() | called
+        in_discrepancies = {transfer_id for (transfer_id,) in open_}
+        assert {each["id"] for each in self.double.transfers()} <= self.paid() | in_discrepancies
 
     def paid(self) -> set[str]:
         rows = self.engine.db.execute(
@@ -505,7 +505,7 @@ class World(RuleBasedStateMachine):
         return self.stack.enter_context(psycopg.connect(self.copies.uri(database), autocommit=True))
 
     def copy(self) -> str:
-        """Return a copy of the database, which nobody may be connected to meanwhile."""
+        """Return a copy of the database, which must have no connection meanwhile."""
         name = self.engine.db.info.dbname
         self.engine.db.close()
         copy = self.copies.of(name)
@@ -537,7 +537,7 @@ class World(RuleBasedStateMachine):
         return (transfer for (transfer,) in rows.fetchall())
 
     def send_one(self, order: Order, fault: str | None) -> None:
-        """Send as the worker does, with the check before the send, and keep what came of it."""
+        """Send as the worker does, with the check before the send, and keep the outcome."""
         if fault is not None:
             late = {"late_seconds": 20.0 * HOUR} if fault.endswith("late_effect") else {}
             self.double.inject(fault, key=order.claim.idempotency_key, **late)
@@ -569,7 +569,7 @@ class World(RuleBasedStateMachine):
         connection.close()
 
     def listed(self, query: dict[str, Any], path: str = "/v1/transfers") -> list[dict[str, Any]]:
-        """Read what Stripe lists, in the database's time."""
+        """Read Stripe's list, in the database's time."""
         if "created" in query:
             created = {name: at + int(self.now) for name, at in query["created"].items()}
             query = {**query, "created": created}

@@ -1,4 +1,4 @@
-"""What test mode says must not count once the database is back in live mode."""
+"""Facts of test mode must not count once the database is back in live mode."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEGIN = "select * from payout_api.begin_reconcile('worker_1', %s, %s)"
 def test_a_transfer_adopted_by_a_run_in_test_mode_forbids_the_way_back_to_live_mode(
     engine: Engine,
 ) -> None:
-    """A staging copy has paid the same settlement in test mode; here it was never sent."""
+    """A staging copy has paid the same settlement in test mode; this database never sent it."""
     engine.claim(account=LIVE)
     (transfer,) = engine.settle(pay_after="2030-01-01")
     engine.db.execute(CHANGE, TEST)
@@ -36,7 +36,7 @@ def test_a_transfer_adopted_by_a_run_in_test_mode_forbids_the_way_back_to_live_m
 
 
 def take_event(engine: Engine) -> None:
-    """Take an event of the test account about what set_1 owes."""
+    """Take an event of the test account about the transfer of set_1."""
     ((query,),) = engine.worker.execute(
         "select query from payout_api.next_events_query(%s, %s)", STAGING
     ).fetchall()

@@ -1,7 +1,7 @@
 """An operator whose transactions keep to their first snapshot, as a database may ask for.
 
-The lock of change_stripe_account is granted once the claim under way has committed; what that
-claim has handed out is not in a snapshot that was taken before the wait.
+The lock of change_stripe_account is granted once the claim under way has committed; its
+transfers are not in a snapshot that was taken before the wait.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A person resolves a discrepancy while the engine writes about it."""
+"""An operator resolves a discrepancy while the engine writes about it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_discrepancy_resolved_by_an_operator_beside_a_page_stays_resolved(
 def test_other_transfers_are_paid_while_an_operator_resolves_a_discrepancy(
     shared_engine: Engine,
 ) -> None:
-    """A claim waits for nobody; but one that adopts what was seen waits for the discrepancy."""
+    """A claim that would adopt a listed transfer passes over it while its discrepancy is locked."""
     engine = with_account(shared_engine)
     reconcile(engine.db, ours(engine.db, "tr_1"))
     assert findings(engine) == [Finding("unknown_transfer_at_stripe", "tr_1", None)]

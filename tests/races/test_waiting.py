@@ -1,4 +1,4 @@
-"""Two at once: who comes second waits for the first, and then does what is right.
+"""Of two sessions at once the second waits for the first, and then finds its rows.
 
 Every interleaving is made by hand: the second statement runs in a thread, and the first goes on
 when Postgres says that the second waits for a lock.
@@ -45,7 +45,7 @@ def first(connect: Callable[..., Connection]) -> Connection:
 
 @pytest.fixture
 def second(connect: Callable[..., Connection]) -> Connection:
-    return connect("payout_app", person=2)
+    return connect("payout_app", member=2)
 
 
 def call(app: Connection) -> object:
@@ -182,7 +182,7 @@ def test_a_call_during_an_edit_is_compared_with_the_settlement_as_edited(
     insert_settlement(first, "set_1", LINES, state="pending")
 
     first.execute("begin")
-    # The sum stays the same: only the comparison can tell.
+    # The sum stays the same: only the comparison finds it.
     first.execute("update payout.settlement_lines set payee_id = 'seller_1' where line_id = '2'")
     waiting = background.submit(refused, complete, second, "set_1", LINES)
     wait_until_blocked(db, second)
@@ -201,7 +201,7 @@ def test_two_schedulers_of_a_settlement_without_its_job_get_the_same_job(
     with db.transaction():
         db.execute("set local session_replication_role = replica")
         insert_settlement(db, "set_1", LINES)
-    first, second = connect("payout_owner"), connect("payout_owner", person=2)
+    first, second = connect("payout_owner"), connect("payout_owner", member=2)
     schedule = "select payout.schedule_payout_job('set_1')"
 
     first.execute("begin")
@@ -377,7 +377,7 @@ def test_two_sessions_that_add_a_line_and_complete_wait_and_do_not_deadlock(
     assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
 
 
-# What has nothing to do with each other does not wait; what waits does not deadlock.
+# Unrelated settlements do not wait; related ones wait without a deadlock.
 
 
 def opposite_orders(payees: list[str]) -> list[list[dict[str, Any]]]:
@@ -421,7 +421,7 @@ def test_transactions_of_the_same_settlements_in_the_same_order_wait(
     assert jobs(db) == ["set_1", "set_2"]
 
 
-def test_of_two_transactions_in_opposite_order_one_is_told_to_try_again(
+def test_one_of_two_transactions_in_opposite_order_has_to_be_repeated(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     second.execute("begin")
@@ -442,7 +442,7 @@ def test_of_two_transactions_in_opposite_order_one_is_told_to_try_again(
         second.execute("commit")
     assert jobs(db) == ["set_1", "set_2"]
 
-    # Whoever was told to, tries again.
+    # The refused session tries again.
     for app in (first, second):
         complete(app, "set_1", LINES)
         complete(app, "set_2", LINES)

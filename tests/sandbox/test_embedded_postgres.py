@@ -1,4 +1,4 @@
-"""The embedded server starts from nothing, survives what tests do to it and leaves nothing behind.
+"""The embedded server starts from nothing, survives stops and kills and leaves nothing behind.
 
 Every test that looks at the system after the fact asks about its own server only.
 """
@@ -48,7 +48,7 @@ sys.stdin.readline()
 def first_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Copy the first usual data directory instead of making it again, the most of every start.
 
-    Only here: the gate of the engine would take such servers for one.
+    In these tests only: the identity check would take such servers for one.
     """
     initialise = EmbeddedPostgres._initialise_data_directory
     first = tmp_path_factory.mktemp("initdb") / "data"
@@ -187,7 +187,7 @@ def test_without_shared_memory_the_data_is_on_disk(
     monkeypatch.setattr(
         os, "access", lambda path, mode: str(path) != "/dev/shm" and may_access(path, mode)
     )
-    # Closed to others: of no use to root, who runs the server as somebody else.
+    # Closed to others: of no use to root, which runs the server as another user.
     tmp_path.chmod(0o700)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with EmbeddedPostgres.start() as server:

@@ -1,4 +1,4 @@
-"""The Stripe double does what Stripe is known to do, and goes wrong only where it is told to.
+"""The Stripe double behaves as Stripe is known to, and fails only as a test orders.
 
 The requests are made with the plainest client there is, so that nothing repairs an answer.
 """
@@ -363,7 +363,7 @@ DECLINES = [
 
 
 @pytest.mark.parametrize(("changes", "code", "message"), DECLINES)
-def test_a_decline_moves_nothing_and_is_replayed_whatever_changes(
+def test_a_decline_moves_nothing_and_is_replayed_after_changes(
     double: StripeDouble, pay: Call, changes: dict[str, str], code: str | None, message: str
 ) -> None:
     double.set_balance(currency="eur", available_minor=1499)
@@ -630,7 +630,7 @@ def test_a_transfer_shows_its_ten_newest_reversals_and_the_list_shows_all(
     assert call("GET", f"{sublist['url']}/trr_none").status == 404
 
 
-# What people do by hand, and the events that tell of everything.
+# Transfers and reversals by hand, and the events of all.
 
 
 def test_a_transfer_by_hand_is_one_like_any_other(double: StripeDouble, call: Call) -> None:
@@ -781,7 +781,7 @@ def test_lists_stay_fast_when_there_are_many_transfers() -> None:
     assert time.thread_time() - began < 0.05
 
 
-# Faults. Each named one: what the client sees, whether the money moved, what the key then gives.
+# Faults. Each named one: the view of the client, the effect on money, the answer under the key.
 
 SEEN: dict[str, int | type[Exception]] = {
     "rate_limited": 429,
@@ -831,7 +831,7 @@ AFTER_EFFECT = [
 
 
 def meet(double: StripeDouble, call: Call, name: str) -> Reply | None:
-    """Send the request into a fault, and assert that the client sees what it should."""
+    """Send the request into a fault, and check the view of the client."""
     changes = {"padding_bytes": 1000} if NAMED_FAULTS[name].get("padding_bytes") else {}
     in_force = double.inject(name, **changes)
     seen = SEEN[name]
@@ -1082,7 +1082,7 @@ def test_the_double_stops_while_a_request_hangs() -> None:
         connection.getresponse()
 
 
-# What tests see of it.
+# The records that tests read.
 
 
 def test_every_request_is_recorded_as_it_came(double: StripeDouble, call: Call, pay: Call) -> None:

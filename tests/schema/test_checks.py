@@ -1,4 +1,4 @@
-"""Every check of the schema takes what is right up to the boundary and refuses what is beyond."""
+"""Every check of the schema takes values up to its boundary and refuses those beyond."""
 
 from __future__ import annotations
 
@@ -414,7 +414,7 @@ def test_a_check_refuses_the_values_it_names_and_no_others_in(db: Connection, ta
     ]
 
 
-def test_a_frozen_request_says_what_its_row_says(db: Connection) -> None:
+def test_a_frozen_request_agrees_with_its_row(db: Connection) -> None:
     payout_transfer_id = rows.add_transfer(db)
     row = base_row(db, "payout_transfers", payout_transfer_id)
     request = row["request"]

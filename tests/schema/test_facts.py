@@ -1,4 +1,4 @@
-"""A fact, once written, is neither changed nor removed, whoever tries and however."""
+"""A fact, once written, is neither changed nor removed, by any role and in any way."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ WAYS: Final[Mapping[str, str]] = {
         when matched then delete
         """,
 }
-# What a trigger calls the operation, where the way is not called so itself.
+# The name a trigger gives the operation, where it differs from the name of the way.
 OPERATION: Final[Mapping[str, str]] = {
     "insert on conflict update": "update",
     "merge update": "update",

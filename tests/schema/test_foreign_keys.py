@@ -1,4 +1,4 @@
-"""Nothing refers to what is not there.
+"""A row refers only to rows that exist.
 
 The rows of a settlement and those that it makes have no foreign keys: guards and the doctor look.
 """

@@ -1,4 +1,4 @@
-"""Nobody but the owner writes a table, save what the application may write of settlements."""
+"""Only the owner writes tables, save the columns of settlements that the application may write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROLES: Final = (
     "payout_operator",
     "payout_auditor",
 )
-# Every right to write a table of ours that somebody else than its owner has.
+# Every right to write a table of the engine that a role other than its owner has.
 WRITES: Final = {
     *(
         ("payout_app", privilege, "settlements", column)

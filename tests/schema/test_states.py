@@ -1,4 +1,4 @@
-"""A transfer moves only as the diagram of states says, whoever runs the UPDATE."""
+"""A transfer moves only as the diagram of states says, under every role."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATES: Final = frozenset(
     }
 )
 FINAL: Final = frozenset({"paid", "cancelled"})
-# The moves that exist, said again here and on purpose not read from the database.
+# The legal moves, restated and on purpose not read from the database.
 LEGAL: Final = frozenset(
     {
         ("scheduled", "in_flight"),

@@ -1,4 +1,4 @@
-"""What exists once exists once: every key of the schema refuses a second row."""
+"""Every key of the schema refuses a second row."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_a_page_of_events_is_kept_once(db: Connection) -> None:
 
 
 def test_a_discrepancy_is_open_once(db: Connection) -> None:
-    finding = {
+    discrepancy = {
         "kind": "missing_at_stripe",
         "stripe_transfer_id": "tr_1",
         "is_compared": True,
@@ -216,12 +216,12 @@ def test_a_discrepancy_is_open_once(db: Connection) -> None:
     }
     resolved = {"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "gone"}
     refused = duplicate_refusal("discrepancies_kind_stripe_transfer_id_compared_key")
-    rows.insert(db, "discrepancies", {**finding, **resolved, "resolved_by_run_id": 1})
-    rows.insert(db, "discrepancies", {**finding, **resolved})
-    rows.insert(db, "discrepancies", finding)
-    assert insertion(db, "discrepancies", finding) == refused
-    rows.insert(db, "discrepancies", {**finding, "is_compared": False})
-    rows.insert(db, "discrepancies", {**finding, "stripe_transfer_id": "tr_2"})
+    rows.insert(db, "discrepancies", {**discrepancy, **resolved, "resolved_by_run_id": 1})
+    rows.insert(db, "discrepancies", {**discrepancy, **resolved})
+    rows.insert(db, "discrepancies", discrepancy)
+    assert insertion(db, "discrepancies", discrepancy) == refused
+    rows.insert(db, "discrepancies", {**discrepancy, "is_compared": False})
+    rows.insert(db, "discrepancies", {**discrepancy, "stripe_transfer_id": "tr_2"})
 
 
 def test_the_engine_has_one_row_of_settings(db: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The command tells what it did, and answers what a user gets wrong with a sentence."""
+"""The command prints its results, and answers each mistake of a user with a sentence."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def double() -> Iterator[StripeDouble]:
 
 @pytest.fixture
 def key(double: StripeDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker of this test's double is given."""
+    """The settings of a worker of this test's double."""
     for name in ("STRIPE_API_KEY_FILE", "PAYOUT_MAX_IN_FLIGHT", "PAYOUT_CLAIM_LIMIT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STRIPE_API_KEY", CANARY)
@@ -59,7 +59,7 @@ def key(double: StripeDouble, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def environment(key: None, dsn: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker of this test's database and double is given."""
+    """The settings of a worker of this test's database and double."""
     monkeypatch.setenv("DATABASE_URL", dsn("payout_worker"))
 
 
@@ -250,7 +250,7 @@ FOUND: dict[str, int | None] = {"look-ups": 3, "new events": 0, "transfers compa
 
 @pytest.fixture
 def compare(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let the comparison end with what it is given, and raise it if it is an exception."""
+    """Let the comparison end with a result, or raise it if it is an exception."""
 
     def end_with(found: dict[str, int | None] | BaseException) -> None:
         async def run(self: Reconciler, on_progress: Callable[..., None]) -> Any:
@@ -366,7 +366,7 @@ def test_an_unreachable_database_is_reported_without_its_password(
         (["execute"], "the following arguments are required: JOB_ID"),
     ],
 )
-def test_an_unknown_command_is_explained(
+def test_a_wrong_command_is_explained(
     command: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -98,7 +98,7 @@ def test_a_script_is_applied_after_the_scripts_it_depends_on(
 
 
 def write_registry(db: Connection, *names: str) -> None:
-    """Let the database look as if sqitch had deployed what it has, under these names."""
+    """Let the database look as if sqitch had deployed it, under these names."""
     db.execute("drop table public._yoyo_migration, public._yoyo_log, public._yoyo_version")
     db.execute("drop table public.yoyo_lock")
     db.execute("create schema sqitch")

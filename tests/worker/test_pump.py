@@ -305,11 +305,11 @@ def test_closing_claims_no_more_but_finishes_and_reports_requests_under_way() ->
         database, adapter = FakeDatabase(orders=20), FakeAdapter()
         adapter.may_answer.clear()
         async with make_pump(database, adapter, max_in_flight=4) as pump:
-            wakeup = asyncio.create_task(pump.drain())
+            wakeup_job = asyncio.create_task(pump.drain())
             while adapter.under_way < 4:
                 await asyncio.sleep(0)
             closing = asyncio.create_task(pump.close())
-            await wakeup
+            await wakeup_job
             adapter.may_answer.set()
             await closing
         assert numbers(database) == [1, 2, 3, 4]
