@@ -378,7 +378,7 @@ class Engine:
         )
 
     def make_lookups_due(self) -> None:
-        """Let every parked transfer be looked for at once."""
+        """Let every parked transfer be looked up at once."""
         self.db.execute(
             "update payout.transfer_states set next_lookup_at = payout.clock() "
             "where next_lookup_at is not null"
@@ -447,7 +447,7 @@ class Engine:
         return int(row.fetchall()[0][0])
 
     def differences_in_the_books(self) -> list[tuple[Any, ...]]:
-        """Return where ledger, states and facts say other things; nowhere, if all is well."""
+        """Return where ledger, states and facts disagree; nothing if all agree."""
         projection = self.db.execute("select * from payout_api.verify_projection()")
         return self.db.execute(DIFFERENCES_IN_THE_BOOKS).fetchall() + projection.fetchall()
 

@@ -122,7 +122,7 @@ class Story:
         return self.db.execute(query).rowcount
 
     def waiting_wakeups(self) -> int:
-        """Return how many wake-ups were not fetched yet; one that was may outlive its worker."""
+        """Return how many wake-up jobs were not fetched yet; a fetched one may outlive its worker."""
         query = (
             "select from procrastinate.procrastinate_jobs "
             "where task_name = 'payout.execute' and status = 'todo'"
@@ -167,7 +167,7 @@ class Story:
                 [list(unpaid)],
             ).fetchall()
         assert paid - made == set()
-        # Stripe has paid and the engine does not know it yet; then it must be in doubt about it.
+        # Stripe has paid and the engine does not know it yet: the transfer must be in doubt.
         assert {state for (state,) in states} <= {"in_flight", "retry_wait", "unknown", "parked"}
         self.check_books()
 

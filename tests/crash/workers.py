@@ -92,12 +92,12 @@ class Worker:
         wait_until(is_logged)
 
     def wait_for_reports(self, *, paid: int) -> None:
-        """Return when it has heard that so many are paid; it may report them in several calls."""
+        """Return when its log says that so many are paid, in one report or several."""
 
         def have_it() -> bool:
             assert self.is_alive, self.log()
-            told = re.findall(r"reported .*?(\d+) paid", self.log())
-            return sum(map(int, told)) == paid
+            counts = re.findall(r"reported .*?(\d+) paid", self.log())
+            return sum(map(int, counts)) == paid
 
         wait_until(have_it, tell=self.log)
 

@@ -1,6 +1,6 @@
-"""The demo, smaller than a user sees it: it reconciles, it can be stopped, and it would complain.
+"""A small demo: it reconciles, it can be stopped, and it names every disagreement.
 
-That nothing is left behind is asked of the system: every process of a demo carries a mark in its
+The tests look for processes left behind by a mark that every process of a demo has in its
 environment.
 """
 

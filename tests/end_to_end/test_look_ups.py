@@ -1,4 +1,4 @@
-"""An answer that never came is looked for at Stripe, by the real worker, until it is known.
+"""The real worker looks up a transfer at Stripe whose answer never came, until it is known.
 
 The key has expired there by then, so that a second send would be a second transfer.
 """
@@ -54,7 +54,7 @@ class Story:
         self.double.advance(hours=hours)
 
     def states(self) -> list[str]:
-        """Return the states there are."""
+        """Return the states that occur."""
         rows = self.engine.db.execute("select distinct state::text from payout.transfer_states")
         return [state for (state,) in rows]
 

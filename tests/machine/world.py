@@ -117,7 +117,7 @@ class Settlement(NamedTuple):
 
 
 class Dump(NamedTuple):
-    """A copy of the database as it was, which may come back to life."""
+    """An older copy of the database, which a later move may restore."""
 
     database: str
     taken_at: float

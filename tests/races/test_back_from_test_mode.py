@@ -47,7 +47,7 @@ def take_event(engine: Engine) -> None:
 
 
 def test_a_transfer_settled_by_a_test_event_forbids_the_way_back(shared_engine: Engine) -> None:
-    """This one may have been sent in live mode: had it stayed open, the way back were refused."""
+    """Had the transfer stayed open, its attempt in live mode would refuse the way back as well."""
     engine = shared_engine
     engine.claim(account=LIVE)
     (transfer,) = engine.settle()

@@ -33,7 +33,7 @@ def lock(db: Connection, table: str) -> None:
 def test_a_transfer_that_is_first_sent_during_a_sweep_is_not_taken_for_one_of_the_future(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
-    """The sweep asks the time, seals, and only then looks for keys that were sent later."""
+    """The sweep reads the time, seals, and only then looks for keys that were sent later."""
     engine, sweeper = shared_engine, connect("payout_worker", member=2)
     (transfer,) = engine.settle()
     lock(engine.db, "payout.seal_marks")

@@ -62,7 +62,7 @@ STATEMENTS: Final = (
     "set constraints all deferred",
 )
 
-# Each of these finds nothing as long as the engine keeps its word.
+# Each of these queries finds no row as long as the engine keeps its promises.
 CONTRADICTIONS: Final = {
     "a complete settlement without its job, or a job without": (
         "select s.settlement_id from payout.settlements as s "

@@ -35,7 +35,7 @@ TRAPS: Final = (
 
 @pytest.fixture
 def attacker(db: Connection, connect: Callable[..., Connection]) -> Connection:
-    """The application, with the right to create temporary objects after all, and its traps set."""
+    """The application, with the right to create temporary objects, and its traps set."""
     grant = sql.SQL("grant temporary on database {} to {}").format(
         sql.Identifier(db.info.dbname), sql.Identifier(login_name("payout_app"))
     )

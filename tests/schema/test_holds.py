@@ -1,4 +1,4 @@
-"""A hold is placed, later released, and otherwise never changed."""
+"""A hold is made, later released, and otherwise never changed."""
 
 from __future__ import annotations
 

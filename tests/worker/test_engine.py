@@ -203,7 +203,7 @@ def test_the_sweep_outlives_failures(
 
 @pytest.mark.parametrize("sweeps", [[], [ConnectionError("gone")]], ids=["well", "badly"])
 def test_a_sweep_wakes_the_pump_whether_or_not_it_fails(sweeps: list[Any]) -> None:
-    """A pending wake-up keeps others from being queued: the sweep may be the only one to come."""
+    """A pending wake-up job keeps others from being queued: the sweep may be the only wake-up."""
 
     async def main() -> None:
         database = SweepingDatabase(sweeps)
