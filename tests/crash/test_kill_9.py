@@ -26,37 +26,30 @@ def kill_before_the_claim_is_heard(story: Story, fork_worker: StartWorker) -> No
     assert story.double.sends == []
 
 
-def kill_with_requests_on_their_way(story: Story, fork_worker: StartWorker) -> None:
-    """They arrive when their sender is dead."""
+def kill_while_requests_are_held(story: Story, fork_worker: StartWorker, point: str) -> None:
+    """Kill a worker that has sent every request, some of them held at a point of their way."""
     gate = Gate()
-    story.double.inject("answer_delayed", times=CAUGHT, hold_before=gate)
+    story.double.inject("answer_delayed", times=CAUGHT, **{point: gate})
     worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     worker.kill()
     gate.open()
+
+
+def kill_with_requests_on_their_way(story: Story, fork_worker: StartWorker) -> None:
+    """They arrive when their sender is dead."""
+    kill_while_requests_are_held(story, fork_worker, "hold_before")
 
 
 def kill_while_stripe_executes(story: Story, fork_worker: StartWorker) -> None:
     """The keys are in flight at Stripe when their sender dies."""
-    gate = Gate()
-    story.double.inject("answer_delayed", times=CAUGHT, hold_during=gate)
-    worker = fork_worker()
-    story.settle(PAYEES)
-    story.wait_for_requests(PAYEES)
-    worker.kill()
-    gate.open()
+    kill_while_requests_are_held(story, fork_worker, "hold_during")
 
 
 def kill_before_the_answer_is_read(story: Story, fork_worker: StartWorker) -> None:
     """The money has moved."""
-    gate = Gate()
-    story.double.inject("answer_delayed", times=CAUGHT, hold_after=gate)
-    worker = fork_worker()
-    story.settle(PAYEES)
-    story.wait_for_requests(PAYEES)
-    worker.kill()
-    gate.open()
+    kill_while_requests_are_held(story, fork_worker, "hold_after")
 
 
 def kill_before_the_report_is_made(story: Story, fork_worker: StartWorker) -> None:

@@ -1,6 +1,6 @@
 """The protocol of one transfer: row, workers, network and Stripe, as moves between states.
 
-Every function of the database below mirrors one of procedures/, named in its docstring; the rest is the
+A function of the database mirrors the one in procedures/ that its docstring names; the rest is the
 world. The moves of the world are assumed; the rules are held equal to the SQL by tests.
 
 Time is a few ages. An attempt is FRESH while its worker may send, LATE once its lease is over,

@@ -36,18 +36,6 @@ DEADLOCK: Final = Refusal("40P01", "deadlock detected")
 Act = Callable[[Connection], object]
 
 
-@pytest.fixture
-def first(connect: Callable[..., Connection]) -> Connection:
-    first = connect("payout_app")
-    register(first, "seller_1", "seller_2")
-    return first
-
-
-@pytest.fixture
-def second(connect: Callable[..., Connection]) -> Connection:
-    return connect("payout_app", member=2)
-
-
 def call(app: Connection) -> object:
     return complete(app, "set_1", LINES)
 

@@ -84,7 +84,7 @@ def test_a_line_may_come_before_its_settlement_within_a_transaction(db: Connecti
 
 @pytest.mark.parametrize("id_", ["set_9", "set_2"])
 def test_a_line_needs_its_settlement_at_commit(db: Connection, id_: str) -> None:
-    """Whether it is inserted or moved there."""
+    """An insert and an update are both refused."""
     rows.add_settlement(db, "set_1", state="pending")
 
     def add_and_check() -> None:
