@@ -122,7 +122,7 @@ class Story:
         return self.db.execute(query).rowcount
 
     def waiting_wakeups(self) -> int:
-        """Return how many wake-up jobs are not fetched yet; a fetched one may outlive its worker."""
+        """Return how many wake-up jobs are not fetched yet; fetched ones may outlive a worker."""
         query = (
             "select from procrastinate.procrastinate_jobs "
             "where task_name = 'payout.execute' and status = 'todo'"
