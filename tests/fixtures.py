@@ -36,7 +36,7 @@ def visit(server: Server, workbench: Connection) -> Iterator[Callable[[str], Con
 def engine(workbench: Connection) -> Iterator[Engine]:
     """An engine for one test, which is undone; at the end the books must agree with the states."""
     with workbench.transaction(force_rollback=True):
-        # The wake-up job of another test was undone, but no sequence is.
+        # The wake-up job that another test has seen was undone, but no sequence is.
         workbench.execute("select payout.forget_pending_wakeup()")
         engine = Engine(workbench)
         yield engine
