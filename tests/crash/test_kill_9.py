@@ -119,7 +119,7 @@ def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
     story.check_each_transfer_is_paid_once()
 
 
-def test_a_key_that_is_still_in_use_at_stripe_is_asked_for_again_later(
+def test_a_key_that_is_still_in_use_at_stripe_is_sent_again_later(
     story: Story, fork_worker: StartWorker
 ) -> None:
     gate = Gate()

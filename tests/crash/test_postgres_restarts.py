@@ -118,7 +118,7 @@ def test_an_answer_received_while_the_database_was_down_is_reported_when_it_is_b
 
 
 @pytest.mark.long
-def test_one_outage_after_the_other_and_a_frozen_server_are_outlived(
+def test_a_worker_outlives_repeated_outages_and_a_frozen_server(
     outage: Outage, start: StartWorker
 ) -> None:
     server = outage.server

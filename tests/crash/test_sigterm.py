@@ -56,7 +56,7 @@ def test_an_outcome_reported_at_the_last_moment_counts(
     story.check_each_transfer_is_paid_once()
 
 
-def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_finds_out(
+def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_resumes(
     story: Story, run_worker: StartWorker
 ) -> None:
     gate = Gate()

@@ -58,7 +58,7 @@ class Story:
         rows = self.engine.db.execute("select distinct state::text from payout.transfer_states")
         return [state for (state,) in rows]
 
-    def assert_everyone_is_paid_once(self, payees: int) -> None:
+    def assert_each_transfer_is_paid_once(self, payees: int) -> None:
         """Check both sides: one transfer for each, and the books know which."""
         assert self.states() == ["paid"]
         effects = self.double.effects_by_payout_ref()
@@ -106,7 +106,7 @@ def test_fifty_answers_lost_a_day_ago_are_found_and_no_transfer_is_paid_twice(
     story.carry()
     assert story.look_up() == 50
     assert len(story.double.sends) == 50
-    story.assert_everyone_is_paid_once(50)
+    story.assert_each_transfer_is_paid_once(50)
     assert story.look_up() == 0
 
 
@@ -122,7 +122,7 @@ def test_a_worker_looks_up_by_itself(story: Story) -> None:
                 await asyncio.sleep(0.05)
 
     asyncio.run(main())
-    story.assert_everyone_is_paid_once(1)
+    story.assert_each_transfer_is_paid_once(1)
 
 
 def test_a_transfer_is_found_behind_the_first_page(story: Story) -> None:
@@ -159,7 +159,7 @@ def test_a_transfer_that_stripe_never_made_is_proved_absent_and_paid_under_the_n
     story.engine.make_due()
     story.engine.sweep()
     story.carry()
-    story.assert_everyone_is_paid_once(1)
+    story.assert_each_transfer_is_paid_once(1)
     keys = [send.key.rpartition(":")[2] for send in story.double.sends if send.key]
     assert keys == ["1", "2"]
 
@@ -219,6 +219,6 @@ def test_a_look_up_after_a_false_answer_finds_the_true_transfer(story: Story) ->
     assert story.states() == ["parked"]
     story.let_pass(0.1)
     story.look_up()
-    story.assert_everyone_is_paid_once(1)
+    story.assert_each_transfer_is_paid_once(1)
     [(scope, subject, _)] = story.engine.open_holds()
     assert (scope, subject) == ("settlement", "set_1"), "an operator has yet to look"

@@ -176,7 +176,7 @@ def test_an_interrupted_run_goes_on_where_it_was(story: Story) -> None:
     assert None not in story.lists()[first:], "the first page is read once"
 
 
-def test_two_at_once_carry_one_run(story: Story, launch: Callable[..., Worker]) -> None:
+def test_two_commands_at_once_carry_one_run(story: Story, launch: Callable[..., Worker]) -> None:
     story.pay(*MANY)
     where = {"database_url": story.environment["DATABASE_URL"], "stripe": story.double.url}
     commands = [launch(RECONCILE, **where) for _ in range(2)]

@@ -171,7 +171,7 @@ def test_the_wheel_holds_two_packages_and_the_sql(wheel: Path) -> None:
     assert {name for name in names if name.endswith(".py")} == modules
 
 
-def test_the_user_s_own_packages_stay_theirs_and_no_other_name_of_ours_is_taken(
+def test_packages_of_the_user_are_imported_and_the_wheel_takes_no_other_name(
     installation: Installation,
 ) -> None:
     extra, engine, sandbox, *own_and_none = installation.run("python", "-c", IMPORT_ALL).split("\n")

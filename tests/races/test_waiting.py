@@ -50,7 +50,7 @@ def update(app: Connection) -> object:
 
 @pytest.mark.parametrize("loser", [call, insert])
 @pytest.mark.parametrize("winner", [call, insert])
-def test_when_the_first_rolls_back_the_next_makes_the_job(
+def test_the_next_session_makes_the_job_when_the_first_rolls_back(
     winner: Act,
     loser: Act,
     db: Connection,
@@ -72,7 +72,7 @@ def test_when_the_first_rolls_back_the_next_makes_the_job(
 
 @pytest.mark.parametrize("loser", [call, update])
 @pytest.mark.parametrize("winner", [call, update])
-def test_when_the_first_completion_rolls_back_the_next_makes_the_job(
+def test_the_next_session_makes_the_job_when_the_first_completion_rolls_back(
     winner: Act,
     loser: Act,
     db: Connection,
@@ -94,7 +94,7 @@ def test_when_the_first_completion_rolls_back_the_next_makes_the_job(
     assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
 
 
-def test_when_the_first_dies_the_next_makes_the_job(
+def test_the_next_session_makes_the_job_when_the_first_dies(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     first.execute("begin")

@@ -180,7 +180,7 @@ def test_a_port_that_is_taken_first_is_given_up(monkeypatch: pytest.MonkeyPatch)
             assert "Address already in use" in server.log()
 
 
-def test_without_shared_memory_the_data_is_on_disk(
+def test_the_data_is_on_disk_without_shared_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     may_access = os.access
@@ -196,7 +196,7 @@ def test_without_shared_memory_the_data_is_on_disk(
         assert ask(server, "show fsync") == "on"
 
 
-def test_without_room_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_start_is_refused_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_postgres, "ROOM_IN_BYTES", 1 << 60)
     with pytest.raises(EmbeddedPostgresError, match="no temporary directory is writable, has room"):
         EmbeddedPostgres.start()

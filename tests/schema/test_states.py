@@ -108,7 +108,7 @@ def test_a_state_is_final_exactly_when_no_move_leads_out_of_it() -> None:
 
 
 @pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])
-def test_of_all_pairs_of_states_only_the_legal_moves_pass(db: Connection, is_replica: bool) -> None:
+def test_only_the_legal_moves_pass_of_all_pairs_of_states(db: Connection, is_replica: bool) -> None:
     transfers = add_one_in_each_state(db)
     if is_replica:
         db.execute("set session_replication_role = replica")

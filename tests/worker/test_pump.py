@@ -49,7 +49,7 @@ def test_every_due_transfer_is_sent_once_and_reported_once() -> None:
     asyncio.run(main())
 
 
-def test_there_are_never_more_requests_under_way_than_slots() -> None:
+def test_requests_under_way_never_exceed_the_slots() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=100), FakeAdapter()
         adapter.may_answer.clear()

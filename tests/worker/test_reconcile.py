@@ -232,7 +232,7 @@ def test_a_process_that_falls_behind_another_goes_on_where_that_one_is() -> None
     assert adapter.asked[1][1]["starting_after"] == "tr_2"
 
 
-def test_after_a_restore_a_process_goes_on_with_the_run_that_has_the_number_now() -> None:
+def test_a_process_goes_on_after_a_restore_with_the_run_that_has_the_number_now() -> None:
     whole = BEGUN | {"query": {"created": {"gte": 0}}}
     database = RecordingDatabase(
         begin_reconcile=[[BEGUN], [whole]],
