@@ -48,7 +48,7 @@ sys.stdin.readline()
 def first_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Copy the first usual data directory instead of making it again, the most of every start.
 
-    In these tests only: the identity check would take such servers for one.
+    Only here: the gate of the engine would take such servers for one.
     """
     initialise = EmbeddedPostgres._initialise_data_directory
     first = tmp_path_factory.mktemp("initdb") / "data"

@@ -87,7 +87,7 @@ def test_postgres_gets_the_whole_script_and_names_the_line_that_is_wrong(
 
 
 @pytest.mark.parametrize("between", ["", "\n", "  -- y\n\n  "])
-def test_a_script_is_applied_after_the_scripts_it_depends_on(
+def test_what_a_script_depends_on_is_applied_before_it(
     tmp_path: Path, empty_database: Callable[[], str], between: str
 ) -> None:
     text = f"-- 0001-after: x\n{between}-- depends: 0002-before\n\nalter table t add n int;\n"
@@ -98,7 +98,7 @@ def test_a_script_is_applied_after_the_scripts_it_depends_on(
 
 
 def write_registry(db: Connection, *names: str) -> None:
-    """Let the database look as if sqitch had deployed it, under these names."""
+    """Let the database look as if sqitch had deployed what it has, under these names."""
     db.execute("drop table public._yoyo_migration, public._yoyo_log, public._yoyo_version")
     db.execute("drop table public.yoyo_lock")
     db.execute("create schema sqitch")
@@ -112,7 +112,7 @@ def yoyo_tables(db: Connection) -> int:
     return db.execute("select from pg_tables where tablename ~ 'yoyo'").rowcount
 
 
-def test_a_script_that_sqitch_has_deployed_is_not_applied_again(
+def test_what_sqitch_has_deployed_is_not_applied_again(
     db: Connection, dsn: Callable[..., str]
 ) -> None:
     write_registry(db, *migration_names(ROOT / "migrations"))
@@ -121,7 +121,7 @@ def test_a_script_that_sqitch_has_deployed_is_not_applied_again(
     assert yoyo_tables(db) == 0
 
 
-def test_a_database_that_sqitch_has_begun_is_left_to_sqitch(
+def test_what_sqitch_has_begun_is_left_to_sqitch(
     db: Connection, dsn: Callable[..., str], tmp_path: Path
 ) -> None:
     for name in ("0001-first", "0002-second", "0003-third"):
@@ -138,7 +138,7 @@ def test_a_database_that_sqitch_has_begun_is_left_to_sqitch(
     assert yoyo_tables(db) == 0
 
 
-def test_scripts_that_another_project_has_deployed_with_sqitch_do_not_count(
+def test_what_another_project_has_deployed_with_sqitch_does_not_count(
     db: Connection, dsn: Callable[..., str], tmp_path: Path
 ) -> None:
     write_registry(db)
