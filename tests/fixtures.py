@@ -1,4 +1,4 @@
-"""The engine in two forms: quick, where every test undoes what it did, and with connections."""
+"""The engine in two forms: quick, where every test undoes its work, and with connections."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.acting import Session
 from tests.conftest import PASSWORD, Connection, Server, login_name
 from tests.engine import Engine
 
-# Whoever asks for one of these wants commits, logins or first numbers: a database of his own.
+# A test that uses one of these needs commits, logins or first numbers: a database of its own.
 OWN: Final = {"connect", "dsn", "database", "clone"}
 
 
 @pytest.fixture(scope="session")
 def visit(server: Server, workbench: Connection) -> Iterator[Callable[[str], Connection]]:
-    """Give a login of a role in that database, for those who may only look and are refused."""
+    """Give a login of a role in that database, for tests that look and are refused."""
     with ExitStack() as stack:
 
         @cache
@@ -36,7 +36,7 @@ def visit(server: Server, workbench: Connection) -> Iterator[Callable[[str], Con
 def engine(workbench: Connection) -> Iterator[Engine]:
     """An engine for one test, which is undone; at the end the books must agree with the states."""
     with workbench.transaction(force_rollback=True):
-        # The wakeup that another test has seen was undone, but no sequence is.
+        # The wake-up job that another test has seen was undone, but no sequence is.
         workbench.execute("select payout.forget_pending_wakeup()")
         engine = Engine(workbench)
         yield engine

@@ -99,7 +99,7 @@ def test_an_account_without_the_mode_that_is_wanted_is_not_fixed(
 def test_of_two_first_claims_at_once_one_account_wins_and_the_other_is_refused(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
-    other = connect("payout_worker", person=2)
+    other = connect("payout_worker", member=2)
 
     def claim_for_another() -> Refusal | None:
         return refusal_of(

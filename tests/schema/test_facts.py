@@ -1,4 +1,4 @@
-"""A fact, once written, is neither changed nor removed, whoever tries and however."""
+"""A fact, once written, is neither changed nor removed, by any role and in any way."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ WAYS: Final[Mapping[str, str]] = {
         when matched then delete
         """,
 }
-# What a trigger calls the operation, where the way is not called so itself.
+# The name a trigger gives the operation, where it differs from the name of the way.
 OPERATION: Final[Mapping[str, str]] = {
     "insert on conflict update": "update",
     "merge update": "update",
@@ -165,7 +165,7 @@ def test_a_fact_is_neither_changed_nor_removed_by(
 
 
 @pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])
-def test_what_moves_is_never_removed(db: Connection, is_replica: bool) -> None:
+def test_a_row_that_moves_is_never_removed(db: Connection, is_replica: bool) -> None:
     rows.add_one_of_each(db)
     if is_replica:
         db.execute("set session_replication_role = replica")

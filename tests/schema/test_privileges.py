@@ -1,4 +1,4 @@
-"""Nobody but the owner writes a table, save what the application may write of settlements."""
+"""Only the owner writes tables, save the columns of settlements that the application may write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROLES: Final = (
     "payout_operator",
     "payout_auditor",
 )
-# Every right to write a table of ours that somebody else than its owner has.
+# Every right to write a table of the engine that a role other than its owner has.
 WRITES: Final = {
     *(
         ("payout_app", privilege, "settlements", column)
@@ -83,7 +83,7 @@ def test_the_group_roles_cannot_log_in_and_have_no_powers(db: Connection) -> Non
     assert memberships.fetchone() == (0,)
 
 
-def test_nobody_but_the_owner_writes_a_table_save_the_application_its_settlements(
+def test_only_the_owner_writes_tables_save_the_application_its_settlements(
     db: Connection,
 ) -> None:
     assert {grant for grant in granted(db) if grant[1] != "SELECT"} == WRITES
@@ -105,7 +105,7 @@ def test_public_and_the_worker_read_no_table(db: Connection) -> None:
     assert readers["payout_app"] == {"settlements", "settlement_lines"}
 
 
-def test_everything_of_ours_belongs_to_the_owner(db: Connection) -> None:
+def test_every_object_of_the_engine_belongs_to_the_owner(db: Connection) -> None:
     found = db.execute(
         f"""
         select distinct o.kind, pg_get_userbyid(o.owner)::text
@@ -168,7 +168,7 @@ def test_public_may_create_no_temporary_objects(db: Connection, server: Server) 
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_operator"])
-def test_nobody_becomes_the_owner(act: Callable[[str | None], Session], role: str) -> None:
+def test_no_other_role_becomes_the_owner(act: Callable[[str | None], Session], role: str) -> None:
     assert refusal(act(role), "set role payout_owner") == Refusal(
         "42501", 'permission denied to set role "payout_owner"'
     )

@@ -1,4 +1,4 @@
-"""Attempts and keys only count up, and what was seen of a key is not forgotten."""
+"""Attempts and keys only count up, and the past of a key is not forgotten."""
 
 from __future__ import annotations
 
@@ -210,6 +210,6 @@ def test_the_guards_of_progress_also_hold_for_a_superuser_posing_as_a_replica(
 def test_a_copy_takes_progress_as_it_stands(db: Connection) -> None:
     db.execute("set session_replication_role = replica")
 
-    # A restore or a replica writes what is so; it does not start anything.
+    # A restore or a replica writes rows as they stand; it does not start anything.
     paid = {"payout_transfer_id": 1, "state": "paid", "stripe_transfer_id": "tr_1", "attempt": 1}
     assert refusal_of(db, lambda: rows.insert(db, "transfer_states", paid)) is None

@@ -1,4 +1,4 @@
-"""What exists once exists once: every key of the schema refuses a second row."""
+"""Every key of the schema refuses a second row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def insertion(db: Connection, table: str, row: rows.Row) -> Refusal | None:
     return refusal_of(db, lambda: rows.insert(db, table, row))
 
 
-def test_every_key_of_the_schema_is_proved_here(db: Connection) -> None:
+def test_every_key_of_the_schema_is_proved(db: Connection) -> None:
     found = db.execute(
         """
         select i.indexrelid::regclass::text
@@ -104,7 +104,7 @@ def test_a_payout_ref_is_given_once(db: Connection) -> None:
     )
 
 
-def test_a_transfer_at_stripe_pays_one_transfer_here(db: Connection) -> None:
+def test_a_transfer_at_stripe_pays_one_transfer(db: Connection) -> None:
     first, second = rows.add_transfer(db), rows.add_transfer(db, "set_2")
     for payout_transfer_id in (first, second):
         claim = {"state": "in_flight", "attempt": 1, "next_attempt_at": None}
@@ -182,7 +182,7 @@ def test_a_subject_has_one_open_hold(db: Connection) -> None:
     assert insertion(db, "holds", {"scope": "engine", **reason}) == refused
 
 
-def test_one_reconcile_run_goes_on_and_each_of_its_pages_is_there_once(db: Connection) -> None:
+def test_one_reconcile_run_is_open_and_each_of_its_pages_is_kept_once(db: Connection) -> None:
     payout_transfer_id = rows.add_one_of_each(db)
     run = rows.valid_row(db, "reconcile_runs", payout_transfer_id)
     page = rows.valid_row(db, "reconcile_pages", payout_transfer_id)
@@ -199,7 +199,7 @@ def test_one_reconcile_run_goes_on_and_each_of_its_pages_is_there_once(db: Conne
     assert insertion(db, "reconcile_pages", {**second, "page_number": 3}) == refused
 
 
-def test_a_page_of_events_is_there_once(db: Connection) -> None:
+def test_a_page_of_events_is_kept_once(db: Connection) -> None:
     page = rows.valid_row(db, "event_pages", 0)
     refused = duplicate_refusal("event_pages_query_starting_after_key")
     for each in (page, {**page, "starting_after": "evt_1"}, {**page, "query": {"types": []}}):
@@ -207,8 +207,8 @@ def test_a_page_of_events_is_there_once(db: Connection) -> None:
         assert insertion(db, "event_pages", each) == refused
 
 
-def test_a_finding_is_open_once(db: Connection) -> None:
-    finding = {
+def test_a_discrepancy_is_open_once(db: Connection) -> None:
+    discrepancy = {
         "kind": "missing_at_stripe",
         "stripe_transfer_id": "tr_1",
         "is_compared": True,
@@ -216,12 +216,12 @@ def test_a_finding_is_open_once(db: Connection) -> None:
     }
     resolved = {"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "gone"}
     refused = duplicate_refusal("discrepancies_kind_stripe_transfer_id_compared_key")
-    rows.insert(db, "discrepancies", {**finding, **resolved, "resolved_by_run_id": 1})
-    rows.insert(db, "discrepancies", {**finding, **resolved})
-    rows.insert(db, "discrepancies", finding)
-    assert insertion(db, "discrepancies", finding) == refused
-    rows.insert(db, "discrepancies", {**finding, "is_compared": False})
-    rows.insert(db, "discrepancies", {**finding, "stripe_transfer_id": "tr_2"})
+    rows.insert(db, "discrepancies", {**discrepancy, **resolved, "resolved_by_run_id": 1})
+    rows.insert(db, "discrepancies", {**discrepancy, **resolved})
+    rows.insert(db, "discrepancies", discrepancy)
+    assert insertion(db, "discrepancies", discrepancy) == refused
+    rows.insert(db, "discrepancies", {**discrepancy, "is_compared": False})
+    rows.insert(db, "discrepancies", {**discrepancy, "stripe_transfer_id": "tr_2"})
 
 
 def test_the_engine_has_one_row_of_settings(db: Connection) -> None:
