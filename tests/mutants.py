@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 PROCEDURES: Final = Path(__file__).resolve().parents[1] / "procedures"
 # A guard of the engine or a constraint: the database itself refuses what the mutant tries.
@@ -146,7 +147,9 @@ def _mutant_of(item: pytest.Item) -> Mutant | None:
 
 def _database_of(fixtures: dict[str, Any]) -> Any:
     """Return the connection of the test: to its own database, or in the transaction undone."""
-    for name in ("clone", "db", "undone", "workbench"):
-        if name in fixtures:
-            return fixtures[name]
-    raise LookupError("the test has no database")
+    if "clone" in fixtures:
+        return fixtures["clone"]
+    connection = fixtures.get("workbench") or fixtures["db"]
+    status = connection.info.transaction_status
+    assert status is TransactionStatus.INTRANS, "the mutant would stay in the workbench"
+    return connection

@@ -93,6 +93,20 @@ def test_it_does_nothing_within_the_minute(shared_engine: Engine) -> None:
     assert db.execute("select * from payout.seal_marks order by 1").fetchall() == marks
 
 
+def test_rows_marked_within_the_last_minute_are_not_sealed(shared_engine: Engine) -> None:
+    """Even when every transaction has ended that ran when they were marked."""
+    db = shared_engine.db
+    shared_engine.settle()
+    let_a_minute_pass(db)
+    seal(db)
+    let_transactions_end(db)
+    db.execute(
+        "update payout.seal_marks set marked_at = marked_at - interval '1 minute' "
+        "where table_name = 'key_generations'"
+    )
+    assert seal(db) == 0
+
+
 def test_a_seal_closes_a_thousand_rows_at_most(shared_engine: Engine) -> None:
     db = shared_engine.db
     shared_engine.settle(*(f"seller_{n}" for n in range(1250)))

@@ -188,6 +188,34 @@ def drop_constraints(db: Connection, table: str) -> None:
         db.execute(f"alter table {table} drop constraint {name} cascade")
 
 
+@pytest.mark.parametrize("change", ["amount_minor = 1", "created_at = created_at - '1 us'"])
+def test_a_change_of_the_amount_or_the_time_is_noticed(
+    shared_engine: Engine, change: str
+) -> None:
+    shared_engine.settle()
+    seal_everything(shared_engine.db)
+    found = after(shared_engine.db, f"update {LEDGER} set {change}")
+    assert [each.table_name for each in found] == ["ledger_entries"]
+
+
+def test_a_row_below_the_first_sealed_one_is_noticed(shared_engine: Engine) -> None:
+    shared_engine.settle()
+    seal_everything(shared_engine.db)
+    found = after(shared_engine.db, SLIP_IN.format(id=0))
+    assert [each.row_id for each in found] == [0]
+
+
+def test_a_seal_forged_below_the_newest_one_breaks_the_chain(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle()
+    seal_everything(db)
+    assert len(seals(db)) == 2
+    with unguarded(db, LEDGER, SEALS):
+        db.execute(f"update {LEDGER} set created_at = '2020-01-01'")
+        forge(db, 1, 1)
+    assert verify(db) != []
+
+
 def test_an_added_column_does_not_break_old_seals(sealed: Connection) -> None:
     for table in (LEDGER, OBSERVATIONS, KEYS, TRANSFERS):
         sealed.execute(f"alter table {table} add column note text default 'later'")

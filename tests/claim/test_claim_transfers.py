@@ -219,6 +219,24 @@ def test_nothing_is_handed_out_by_what_would_not_see_a_gate_that_was_closed_mean
     assert shared_engine.progress(transfer).state == "scheduled"
 
 
+def test_a_parked_transfer_stays_parked_when_its_hold_is_released(engine: Engine) -> None:
+    engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    engine.release_holds()
+    assert engine.claim() == []
+
+
+def test_a_session_does_not_move_the_clock(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("21 hours")
+    engine.db.execute(
+        "select set_config('payout.now', (now() - interval '2 hours')::text, true)"
+    )
+    engine.make_due()
+    assert engine.claim() == []
+
+
 def test_a_claim_reads_no_more_than_it_hands_out(engine: Engine) -> None:
     """Neither what is not due, nor what was paid long ago, nor all that is due."""
     payees = [f"seller_{n}" for n in range(300)]
@@ -256,8 +274,12 @@ def test_what_somebody_else_has_locked_is_skipped_and_not_waited_for(
         shared_engine.db.execute(
             "select from payout.transfer_states where payout_transfer_id = %s for update", [first]
         )
-        shared_engine.worker.execute("set statement_timeout = '10s'")
-        assert [claim.payout_transfer_id for claim in shared_engine.claim()] == [second]
+        shared_engine.worker.execute("set lock_timeout = '1s'")
+        try:
+            claims = shared_engine.claim()
+        except psycopg.errors.LockNotAvailable:
+            pytest.fail("the claim waited for a lock")
+        assert [claim.payout_transfer_id for claim in claims] == [second]
     assert [claim.payout_transfer_id for claim in shared_engine.claim()] == [first]
 
 

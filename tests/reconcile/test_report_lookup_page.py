@@ -184,6 +184,40 @@ def test_what_is_found_late_explains_nothing_about_another_transfer(
     ).fetchall() == [("several_transfers_at_stripe", False), ("second_transfer_at_stripe", False)]
 
 
+def test_a_charge_paid_without_metadata_is_never_given_up(engine: Engine) -> None:
+    claim = park_of_charge(engine)
+    for _ in range(3):
+        engine.let_pass("10 days")
+        engine.make_lookups_due()
+        found = listed(claim, metadata={}, transfer_group="group_pi_1")
+        assert engine.look_up(found).state == "parked"
+
+
+def test_a_transfer_that_was_found_several_times_is_never_given_up(
+    engine: Engine, parked: tuple[int, Claim]
+) -> None:
+    _, claim = parked
+    engine.look_up(listed(claim), listed(claim, id="tr_2"))
+    for _ in range(3):
+        engine.let_pass("10 days")
+        engine.make_lookups_due()
+        assert engine.look_up().state == "parked"
+
+
+def test_a_look_up_that_ends_late_resolves_no_other_discrepancy(
+    engine: Engine, parked: tuple[int, Claim]
+) -> None:
+    _, claim = parked
+    (late,) = engine.claim_lookups()
+    engine.report_page(late, 0, [listed(claim)])
+    engine.make_lookups_due()
+    engine.look_up(listed(claim), listed(claim, id="tr_2"))
+    engine.report(success(claim), success(claim, stripe_transfer_id="tr_2"))
+    engine.report_page(late, 1, [])
+    resolved = engine.db.execute("select from payout.discrepancies where resolved_at is not null")
+    assert resolved.fetchall() == []
+
+
 def test_a_transfer_that_was_reversed_since_was_paid_all_the_same(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:

@@ -450,3 +450,10 @@ def test_nobody_but_a_worker_reports_a_page(visit: Callable[..., Connection], ro
     assert refusal(visit(role), REPORT, [1, Jsonb({}), None, Jsonb([]), False]) == Refusal(
         "42501", "permission denied for function report_reconcile_page"
     )
+
+
+def test_a_claim_sends_nothing_of_a_settlement_that_it_has_put_on_hold(engine: Engine) -> None:
+    reconcile(engine.db, ours(engine.db, amount=1, payee_id="seller_1"))
+    engine.settle("seller_1", "seller_2")
+    assert engine.claim() == []
+    assert ("settlement", "set_1", "answer_contradicts_request") in engine.open_holds()

@@ -203,6 +203,18 @@ def test_a_person_who_has_resolved_a_contradiction_is_called_when_there_is_anoth
     assert [found.resolved_by for found in findings(engine)] == ["postgres", None]
 
 
+def test_another_contradiction_after_a_resolved_one_is_shown(engine: Engine) -> None:
+    pay(engine, "seller_1")
+    see_reversed(engine)
+    first = reversal(currency="eur")
+    report(engine, first)
+    engine.db.execute(
+        "select payout_api.resolve_discrepancy(discrepancy_id, 'seen') from payout.discrepancies"
+    )
+    report(engine, first, reversal(2, 400, currency="eur"))
+    assert [found.resolved_by for found in findings(engine)] == ["postgres", None]
+
+
 def test_a_reversal_of_a_transfer_that_is_not_known_waits_until_it_is(engine: Engine) -> None:
     reconcile(engine.db, ours(engine.db, amount_reversed=500))
     assert findings(engine) == [Finding("unknown_transfer_at_stripe", "tr_1", None)]

@@ -201,6 +201,18 @@ def test_a_report_reads_no_more_than_what_it_is_about(engine: Engine) -> None:
     assert engine.rows_read() - before < 200
 
 
+def test_a_failure_with_an_earlier_key_and_the_present_attempt_changes_nothing(
+    engine: Engine,
+) -> None:
+    engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    engine.make_due()
+    engine.sweep()
+    claim = engine.claim_one()
+    mixed = claim._replace(generation=1, idempotency_key=claim.idempotency_key[:-1] + "1")
+    assert engine.report_one(unfunded(mixed)) == ("stale", "in_flight")
+
+
 def test_nothing_reported_is_nothing_done(engine: Engine) -> None:
     assert engine.report() == []
 
@@ -378,7 +390,7 @@ def test_a_report_waits_for_a_claim_and_is_then_judged_by_what_the_claim_left(
         with shared_engine.worker.transaction():
             shared_engine.claim_one()
             report = pool.submit(shared_engine.report, unfunded(zombie), connection=other)
-            wait_until_blocked(shared_engine.db, other)
+            wait_until_blocked(shared_engine.db, other, by=report)
         (row,) = report.result()
     assert (row.verdict, row.state) == ("stale", "in_flight")
     assert shared_engine.progress(transfer).attempt == 2

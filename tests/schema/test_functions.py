@@ -56,7 +56,7 @@ def test_every_function_looks_for_names_in_the_catalog_only(db: Connection) -> N
 
     assert found
     for name, settings in found:
-        path = [each for each in settings if each != "jit=off" and not each.startswith("enable_")]
+        path = [each for each in settings or [] if each != "jit=off" and not each.startswith("enable_")]
         assert path == PINNED or (name in ringing and path == PINNED_WITH_THE_QUEUE), name
 
 

@@ -159,6 +159,33 @@ def test_public_may_execute_no_function_of_ours(
     )
 
 
+CALLERS: Final = {
+    "claim_transfers": {"payout_worker"},
+    "report_outcomes": {"payout_worker"},
+    "sweep": {"payout_worker", "payout_operator"},
+    "hold": {"payout_operator"},
+    "release_hold": {"payout_operator"},
+    "adopt_database": {"payout_operator"},
+    "change_stripe_account": {"payout_operator"},
+}
+
+
+def test_only_these_roles_may_call_the_functions_that_move_money(db: Connection) -> None:
+    found = db.execute(
+        f"""
+        select p.proname::text, coalesce(r.rolname::text, 'public')
+        from pg_proc as p
+        cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+        left join pg_roles as r on r.oid = a.grantee
+        where p.pronamespace in {OURS} and a.grantee <> p.proowner
+            and (p.proname = any (%s) or a.grantee = 0)
+        """,
+        [list(CALLERS)],
+    )
+    expected = {(function, role) for function, roles in CALLERS.items() for role in roles}
+    assert set(found) == expected
+
+
 def test_public_may_create_no_temporary_objects(db: Connection, server: Server) -> None:
     # A clone does not take over the privileges of the database it is cloned from.
     found = db.execute(

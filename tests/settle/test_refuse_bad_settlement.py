@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.acting import Session
+from tests.engine import Engine
 from tests.schema.refusals import Refusal, domain_refusal, refusal
 from tests.settle.marketplace import (
     Line,
@@ -401,3 +402,23 @@ def test_lines_are_not_left_out_to_make_the_total_fit(
     assert refusal == Refusal(
         "SP303", "settlement set_1: lines add up to 150, total_minor is 100, difference -50"
     )
+
+
+def test_a_payee_registered_while_the_reason_is_looked_for_is_not_left_out(
+    engine: Engine,
+) -> None:
+    engine.db.execute("select payout_api.register_payee('late')")
+    # The account comes in the midst of the check, after the transfers were made.
+    engine.db.execute(
+        "create or replace function payout.refuse_bad_header(p_settlement payout.settlements) "
+        "returns void language sql set search_path = pg_catalog, pg_temp as "
+        "$$ insert into payout.payee_accounts (payee_id, stripe_account_id) "
+        "values ('late', 'acct_late') $$"
+    )
+    refused = refusal(
+        engine.db,
+        "select payout_api.complete_settlement('set_1', 'usd', "
+        """'[{"line_id": "1", "payee_id": "late", "amount_minor": 700}]')""",
+    )
+    assert refused is not None
+    assert (refused.sqlstate, refused.message) == ("SP402", "?")

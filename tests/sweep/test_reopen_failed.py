@@ -176,6 +176,55 @@ def test_keys_are_bounded_and_the_last_one_is_left_to_a_person(engine: Engine) -
     assert turn == "operator"
 
 
+def test_a_refusal_under_the_next_key_is_no_ground_for_a_third(engine: Engine) -> None:
+    """Even if somebody gave the failed transfer a time to go on at."""
+    transfer = decline(engine)
+    engine.make_due()
+    engine.sweep()
+    engine.report(no_such_account(engine.claim_one()))
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.progress(transfer).generation == 2
+
+
+def test_a_key_is_not_opened_once_a_success_was_seen(engine: Engine) -> None:
+    """Even if somebody gave the failed transfer a time to go on at."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    engine.report(success(claim))
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.progress(transfer).generation == 1
+
+
+def test_keys_are_bounded_even_when_the_last_one_is_due(engine: Engine) -> None:
+    engine.set(max_generations=1)
+    decline(engine)
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    assert engine.sweep().transfers_reopened == 0
+
+
+def test_a_key_after_a_proof_of_absence_names_both_scans(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("21 hours")
+    engine.sweep()
+    for _ in range(2):
+        engine.let_pass("2 days")
+        engine.make_lookups_due()
+        engine.look_up()
+    engine.sweep()
+    assert engine.claim_one().generation == 2
+    named = engine.db.execute(
+        "select count(*) from payout.key_generations as k "
+        "join payout.transfer_observations as o on o.observation_id "
+        "in (k.evidence_observation_id, k.second_evidence_observation_id) "
+        "where o.signal = 'looked_up'"
+    )
+    assert named.fetchall() == [(2,)]
+
+
 def test_a_sweep_opens_as_many_keys_as_it_was_told_to(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2", "seller_3")
     engine.report(*(unfunded(claim) for claim in engine.claim()))
