@@ -45,7 +45,7 @@ class Mutant(NamedTuple):
         return "\n".join((*sources.values(), self.sql))
 
     def suits(self, item: pytest.Item) -> bool:
-        """Tell whether the item has the set of parameters that the mutant names, if it names one."""
+        """Tell whether the item has the set of parameters that the mutant names, if any."""
         ids = f"{self.at}-{_id(self)}", f"{_id(self)}-{self.at}"
         return self.at is None or item.callspec.id in ids  # type: ignore[attr-defined]
 
@@ -122,7 +122,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     _database_of(pyfuncitem.funcargs).execute(mutant.statements().encode())
     try:
         yield
-    except (AssertionError, pytest.fail.Exception):
+    except (AssertionError, pytest.fail.Exception) as error:
+        assert "pytest-timeout" not in str(error), f"{mutant.name}: {error}"
         return True
     except psycopg.Error as error:
         if not str(error.sqlstate).startswith(REFUSALS):

@@ -27,6 +27,7 @@ from tests.audit.sealing import (
 )
 from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
 from tests.engine import Engine, no_answer, success, unfunded, unguarded
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
 
 VERIFY: Final = "select * from payout_api.verify_seals()"
@@ -188,16 +189,36 @@ def drop_constraints(db: Connection, table: str) -> None:
         db.execute(f"alter table {table} drop constraint {name} cascade")
 
 
-@pytest.mark.parametrize("change", ["amount_minor = 1", "created_at = created_at - '1 us'"])
-def test_a_change_of_the_amount_or_the_time_is_noticed(
-    shared_engine: Engine, change: str
-) -> None:
+@mutant(
+    "a digest without the amount",
+    "sealed_rows_v1",
+    "e.credit_account, e.amount_minor, e.currency",
+    "e.credit_account, e.currency",
+    at="amount_minor = 1",
+)
+@mutant(
+    "a digest without its time",
+    "sealed_rows_v1",
+    "extract(epoch from e.created_at)::text",
+    "null",
+    at="created_at = created_at - interval '1 us'",
+)
+@pytest.mark.parametrize(
+    "change", ["amount_minor = 1", "created_at = created_at - interval '1 us'"]
+)
+def test_a_change_of_the_amount_or_the_time_is_noticed(shared_engine: Engine, change: str) -> None:
     shared_engine.settle()
     seal_everything(shared_engine.db)
     found = after(shared_engine.db, f"update {LEDGER} set {change}")
     assert [each.table_name for each in found] == ["ledger_entries"]
 
 
+@mutant(
+    "a first range that begins at one",
+    "add_seal",
+    "coalesce(v_former.last_id + 1, -9223372036854775808)",
+    "coalesce(v_former.last_id + 1, 1)",
+)
 def test_a_row_below_the_first_sealed_one_is_noticed(shared_engine: Engine) -> None:
     shared_engine.settle()
     seal_everything(shared_engine.db)
@@ -205,6 +226,12 @@ def test_a_row_below_the_first_sealed_one_is_noticed(shared_engine: Engine) -> N
     assert [each.row_id for each in found] == [0]
 
 
+@mutant(
+    "a chain that is not linked",
+    "seal_sha256",
+    "where b.seal_id = p_seal.seal_id - 1",
+    "where false",
+)
 def test_a_seal_forged_below_the_newest_one_breaks_the_chain(shared_engine: Engine) -> None:
     db = shared_engine.db
     shared_engine.settle()

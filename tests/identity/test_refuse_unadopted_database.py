@@ -8,10 +8,39 @@ import pytest
 
 from tests.engine import Engine, no_answer, success
 from tests.identity.identities import CLOSED, PARTS, adopted_elsewhere, refused_claim
+from tests.mutants import mutant
 from tests.reconcile.listing import ACCOUNT, BEGIN
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
 
+@mutant(
+    "an identity check without the system_identifier",
+    "identity_problem",
+    "v_here.system_identifier <> v_adoption.system_identifier",
+    "false",
+    at="system_identifier",
+)
+@mutant(
+    "an identity check without the timeline_id",
+    "identity_problem",
+    "v_here.timeline_id <> v_adoption.timeline_id",
+    "false",
+    at="timeline_id",
+)
+@mutant(
+    "an identity check without the database_oid",
+    "identity_problem",
+    "v_here.database_oid <> v_adoption.database_oid",
+    "false",
+    at="database_oid",
+)
+@mutant(
+    "an identity check without the table_oid",
+    "identity_problem",
+    "v_here.table_oid <> v_adoption.table_oid",
+    "false",
+    at="table_oid",
+)
 @pytest.mark.parametrize("part", PARTS)
 def test_nothing_is_claimed_where_one_part_of_the_place_is_another(
     engine: Engine, part: str
@@ -25,6 +54,12 @@ def test_nothing_is_claimed_where_one_part_of_the_place_is_another(
     assert "payout_api.adopt_database" in str(refused.diag.message_hint)
 
 
+@mutant(
+    "a claim without the identity check",
+    "claim_transfers",
+    "perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);",
+    "",
+)
 def test_a_claim_is_refused_to_a_worker_even_when_nothing_is_due(
     acted_engine: Engine,
 ) -> None:
@@ -57,6 +92,12 @@ def test_what_waited_is_claimed_once_the_gate_is_open_again(engine: Engine) -> N
     assert len(engine.claim()) == 1
 
 
+@mutant(
+    "an identity check of an older snapshot",
+    "identity_problem",
+    "language plpgsql\nvolatile",
+    "language plpgsql\nstable",
+)
 def test_a_claim_that_waits_for_somebody_who_closes_the_gate_is_refused(
     shared_engine: Engine,
 ) -> None:
@@ -76,6 +117,12 @@ def test_a_claim_that_waits_for_somebody_who_closes_the_gate_is_refused(
     assert refused.diag.message_detail == "The gate was closed: Stripe account changed: moved."
 
 
+@mutant(
+    "a comparison of the account before",
+    "begin_reconcile",
+    "lock table payout.adoptions in access share mode;",
+    "",
+)
 def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
     shared_engine: Engine,
 ) -> None:
@@ -93,6 +140,12 @@ def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
         )
 
 
+@mutant(
+    "a change of the Stripe account that waits for no claim",
+    "change_stripe_account",
+    "lock table payout.adoptions in access exclusive mode;",
+    "",
+)
 def test_a_change_of_the_account_sees_the_claims_it_has_waited_for(
     shared_engine: Engine,
 ) -> None:

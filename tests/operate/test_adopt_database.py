@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Connection, login_name
 from tests.engine import Engine
 from tests.identity.identities import adopted_elsewhere, adoptions, identity_problem
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
 
 OPEN = "select payout_api.adopt_database(p_reason => 'restored from the dump of Monday')"
@@ -65,6 +66,13 @@ def test_opening_an_open_gate_changes_nothing(engine: Engine) -> None:
     assert (adoptions(engine.db), actions(engine.db)) == before
 
 
+@mutant(
+    "an adoption without a reason",
+    "adopt_database",
+    "coalesce(btrim(p_reason), '') = ''",
+    "false",
+    at="True-None",
+)
 @pytest.mark.parametrize("reason", [None, "", "  "])
 @pytest.mark.parametrize("without_reconcile", [True, False])
 def test_without_a_reason_the_gate_stays_closed(
@@ -78,18 +86,32 @@ def test_without_a_reason_the_gate_stays_closed(
     assert identity_problem(engine.db) is not None
 
 
+@mutant(
+    "an adoption without a run",
+    "adopt_database",
+    "v_run_id is null and p_without_reconcile is not true",
+    "false",
+)
 def test_a_gate_behind_which_nothing_was_reconciled_stays_closed(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "database_oid")
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
     assert refusal(engine.db, "select payout_api.adopt_database('because', null)") == NOT_RECONCILED
 
 
+@mutant("an adoption by an unfinished run", "adopt_database", "r.finished_at is not null", "true")
 def test_an_unfinished_run_opens_no_gate(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "database_oid")
     reconcile(engine.db, is_finished=False)
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
 
+@mutant(
+    "an adoption by a run in another database",
+    "adopt_database",
+    "= (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)",
+    "= (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)",
+    at="table_oid",
+)
 @pytest.mark.parametrize("part", ["system_identifier", "timeline_id", "database_oid", "table_oid"])
 def test_a_run_that_came_with_the_copy_opens_no_gate(engine: Engine, part: str) -> None:
     adopted_elsewhere(engine.db, "database_oid")
@@ -101,6 +123,9 @@ def test_a_run_that_came_with_the_copy_opens_no_gate(engine: Engine, part: str) 
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
 
+@mutant(
+    "an adoption by an old run", "adopt_database", "r.adoption_id >= v_adoption.adoption_id", "true"
+)
 def test_a_run_from_before_the_gate_was_closed_opens_no_gate(engine: Engine) -> None:
     engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     reconcile(engine.db, adoptions_ago=1)
@@ -109,6 +134,12 @@ def test_a_run_from_before_the_gate_was_closed_opens_no_gate(engine: Engine) -> 
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
 
+@mutant(
+    "an adoption by a run that was old when the clock was ahead",
+    "adopt_database",
+    "r.adoption_id >= v_adoption.adoption_id",
+    "r.started_at > v_adoption.recorded_at",
+)
 def test_a_run_opens_a_gate_that_was_closed_with_a_clock_ahead(engine: Engine) -> None:
     engine.db.execute(
         "insert into payout.adoptions (reason, recorded_at) "
@@ -118,6 +149,13 @@ def test_a_run_opens_a_gate_that_was_closed_with_a_clock_ahead(engine: Engine) -
     assert refusal(engine.db, OPEN) is None
 
 
+@mutant(
+    "an adoption by a run begun long ago",
+    "adopt_database",
+    "payout.clock() - interval '1 hour'",
+    "'-infinity'",
+    at="61 minutes-True",
+)
 @pytest.mark.parametrize(("age", "is_late"), [("59 minutes", False), ("61 minutes", True)])
 def test_a_run_that_was_begun_long_ago_opens_no_gate(
     engine: Engine, age: str, is_late: bool
@@ -130,6 +168,12 @@ def test_a_run_that_was_begun_long_ago_opens_no_gate(
     assert refusal(engine.db, OPEN) is None
 
 
+@mutant(
+    "an adoption by a run begun with a clock ahead",
+    "adopt_database",
+    "and payout.clock()",
+    "and 'infinity'",
+)
 def test_a_run_that_was_begun_with_a_clock_ahead_opens_no_gate(engine: Engine) -> None:
     """Nobody can tell how old it is, now that the clock was set back."""
     adopted_elsewhere(engine.db, "system_identifier")

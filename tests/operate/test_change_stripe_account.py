@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Connection, login_name
 from tests.engine import Engine, no_answer, success
 from tests.identity.identities import adoptions, identity_problem, refused_claim
+from tests.mutants import mutant
 from tests.operate.test_adopt_database import NOT_RECONCILED, OPEN, reconcile
 from tests.schema.refusals import Refusal, refusal
 
@@ -28,6 +29,12 @@ def live(engine: Engine) -> Engine:
     return engine
 
 
+@mutant(
+    "a change of the Stripe account that ends no adoption",
+    "change_stripe_account",
+    "if v_old.stripe_account_id is not null then",
+    "if false then",
+)
 def test_a_change_is_written_down_and_closes_the_gate(acted_engine: Engine) -> None:
     db, operator = acted_engine.db, login_name("payout_operator")
     acted_engine.claim(account=LIVE)
@@ -98,6 +105,13 @@ def test_account_mode_and_reason_are_needed(
     )
 
 
+@mutant(
+    "a change of the Stripe account in the midst of sends",
+    "refuse_unsafe_account_change",
+    "and s.attempt > 0",
+    "and false",
+    at="no_answer",
+)
 @pytest.mark.parametrize("answer", [None, no_answer])
 def test_what_the_old_account_may_have_executed_comes_first(
     live: Engine, answer: Callable[..., dict[str, object]] | None
@@ -142,6 +156,12 @@ def test_what_was_looked_for_in_test_mode_is_not_taken_back_to_live_mode(live: E
     assert refusal(live.db, CHANGE, MOVED) == USED_IN_TEST_MODE
 
 
+@mutant(
+    "live mode again after test mode",
+    "refuse_unsafe_account_change",
+    "if p_is_livemode and exists (",
+    "if false and exists (",
+)
 def test_what_was_paid_in_test_mode_is_not_taken_back_to_live_mode(live: Engine) -> None:
     live.settle()
     live.db.execute(CHANGE, TEST)

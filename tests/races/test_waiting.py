@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, duplicate_refusal, wait_until_blocked
 from tests.settle.marketplace import (
     complete,
@@ -194,6 +195,12 @@ def test_who_calls_during_an_edit_is_told_how_the_settlement_became(
     assert jobs(db) == []
 
 
+@mutant(
+    "a job that is written without asking whether there is one",
+    "create_payout_job",
+    "    on conflict do nothing\n",
+    "",
+)
 def test_two_that_schedule_a_settlement_without_its_job_get_the_same_one(
     db: Connection, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:

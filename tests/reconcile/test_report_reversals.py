@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
 from tests.engine import Engine
+from tests.mutants import mutant
 from tests.reconcile.listing import (
     ACCOUNT,
     Finding,
@@ -101,6 +102,12 @@ def test_a_reversal_is_owed_to_the_payee_again_and_the_transfer_stays_paid(engin
     assert engine.claim() == []
 
 
+@mutant(
+    "a reversal booked under a name of its own each time",
+    "book_reversals",
+    "r.reversal ->> 'id'\n",
+    "gen_random_uuid()::text\n",
+)
 def test_reversals_that_are_reported_again_are_booked_once(engine: Engine) -> None:
     (transfer,) = pay(engine, "seller_1")
     see_reversed(engine)
@@ -142,6 +149,20 @@ def test_a_lookup_that_nobody_reports_on_is_handed_out_again(engine: Engine) -> 
     assert claim(engine) == ["tr_1"]
 
 
+@mutant(
+    "more taken back than was paid",
+    "reversals_problem",
+    ") > p_transfer.amount_minor then",
+    ") > 10000000 then",
+    at="reversals0-more than was paid",
+)
+@mutant(
+    "a reversal in any currency",
+    "reversals_problem",
+    "is distinct from p_transfer.currency::text",
+    "is null",
+    at="reversals1-another currency",
+)
 @pytest.mark.parametrize(
     ("reversals", "problem"),
     [
@@ -203,6 +224,13 @@ def test_a_person_who_has_resolved_a_contradiction_is_called_when_there_is_anoth
     assert [found.resolved_by for found in findings(engine)] == ["postgres", None]
 
 
+@mutant(
+    "a resolved contradiction that explains any later one",
+    "is_explained",
+    "\n            and d.theirs - array['amount_reversed_minor', 'created_at']\n             "
+    "   = p_discrepancy.theirs - array['amount_reversed_minor', 'created_at']",
+    "",
+)
 def test_another_contradiction_after_a_resolved_one_is_shown(engine: Engine) -> None:
     pay(engine, "seller_1")
     see_reversed(engine)

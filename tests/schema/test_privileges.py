@@ -9,6 +9,7 @@ import pytest
 
 from tests.acting import Session
 from tests.conftest import Connection, Server
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
 
@@ -170,6 +171,22 @@ CALLERS: Final = {
 }
 
 
+@mutant(
+    "execute granted to public",
+    sql=("grant execute on function payout_api.report_outcomes(jsonb) to public"),
+)
+@mutant(
+    "execute granted to payout_app",
+    sql=("grant execute on function payout_api.report_outcomes(jsonb) to payout_app"),
+)
+@mutant(
+    "an adoption by a worker",
+    sql=("grant execute on function payout_api.adopt_database(text, boolean) to payout_worker"),
+)
+@mutant(
+    "a private function left to public",
+    sql=("grant execute on function payout.reopen_failed(timestamptz, integer) to public"),
+)
 def test_only_these_roles_may_call_the_functions_that_move_money(db: Connection) -> None:
     found = db.execute(
         f"""
