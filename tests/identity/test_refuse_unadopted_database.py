@@ -156,7 +156,7 @@ def test_a_change_of_the_account_sees_the_claims_it_has_waited_for(
         with shared_engine.worker.transaction():
             assert len(shared_engine.claim(account=("acct_1", True))) == 1
             changed = pool.submit(refusal, shared_engine.operator, change)
-            wait_until_blocked(shared_engine.db, shared_engine.operator)
+            wait_until_blocked(shared_engine.db, shared_engine.operator, by=changed)
         assert changed.result() == Refusal(
             "SP411", "transfers are open that acct_1 may have executed"
         )
