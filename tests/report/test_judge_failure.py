@@ -271,18 +271,21 @@ def test_the_wait_grows_is_capped_and_is_not_the_same_for_all(engine: Engine) ->
     payees = [f"seller_{n}" for n in range(40)]
     transfers = engine.settle(*payees)
     engine.set(max_tries=100)
-    longest = []
+    longest, shortest = [], []
     for _ in range(14):
         engine.make_due()
         engine.report(*(no_answer(claim) for claim in engine.claim()))
         waits = [engine.progress(transfer).next_attempt_in for transfer in transfers]
         seconds = [wait.total_seconds() for wait in waits if wait is not None]
-        assert len(set(seconds)) == len(transfers)
+        assert len(seconds) == len(transfers)
         longest.append(max(seconds))
+        shortest.append(min(seconds))
     bounds = [min(2.0 * 2**tries, 900.0) for tries in range(14)]
     assert all(wait <= bound for wait, bound in zip(longest, bounds, strict=True))
-    # Of 40 waits spread evenly, the longest lies in the upper half of what is allowed.
+    # Of 40 waits spread evenly, the longest lies in the upper half of the bound, the shortest
+    # in the lower one.
     assert all(wait > bound / 2 for wait, bound in zip(longest, bounds, strict=True))
+    assert all(wait < bound / 2 for wait, bound in zip(shortest, bounds, strict=True))
 
 
 @pytest.mark.parametrize(
