@@ -143,7 +143,8 @@ def _source(function: str) -> str:
 
 
 def _mutant_of(item: pytest.Item) -> Mutant | None:
-    found: Mutant | None = getattr(item, "callspec", None) and item.callspec.params.get("broken_by")
+    callspec = getattr(item, "callspec", None)
+    found: Mutant | None = callspec and callspec.params.get("broken_by")
     return found
 
 

@@ -331,7 +331,7 @@ def test_nothing_is_handed_out_while_a_commit_could_be_lost(engine: Engine, leve
     at="repeatable read",
 )
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_nothing_is_handed_out_by_what_would_not_see_a_gate_that_was_closed_meanwhile(
+def test_no_claim_runs_at_an_isolation_that_hides_the_end_of_the_adoption(
     shared_engine: Engine, level: str
 ) -> None:
     (transfer,) = shared_engine.settle()

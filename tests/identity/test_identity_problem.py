@@ -15,7 +15,7 @@ from tests.reconcile.listing import ACCOUNT, begin
 from tests.schema import rows
 
 
-def test_where_it_was_adopted_the_gate_is_open(engine: Engine) -> None:
+def test_where_it_was_adopted_the_identity_check_passes(engine: Engine) -> None:
     assert identity_problem(engine.db) is None
 
 
@@ -55,7 +55,7 @@ def test_everything_that_has_changed_is_named(engine: Engine) -> None:
     "order by e.adoption_id desc",
     "order by e.adoption_id",
 )
-def test_the_newest_epoch_counts(engine: Engine) -> None:
+def test_the_newest_adoption_counts(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
     engine.db.execute("select payout_api.adopt_database('promoted', true)")
     assert identity_problem(engine.db) is None
@@ -67,12 +67,12 @@ def test_the_newest_epoch_counts(engine: Engine) -> None:
     "if v_adoption.system_identifier is null then",
     "if false then",
 )
-def test_an_epoch_without_a_place_closes_the_gate(engine: Engine) -> None:
+def test_an_adoption_without_a_database_ends_the_one_before(engine: Engine) -> None:
     engine.db.execute("insert into payout.adoptions (reason) values ('somebody wants it so')")
     assert identity_problem(engine.db) == "The gate was closed: somebody wants it so."
 
 
-def test_an_installation_opens_its_own_gate_and_only_in_its_own_place(
+def test_an_installation_adopts_its_own_database_and_no_other(
     server: Server, empty_database: Callable[[], str]
 ) -> None:
     uri = empty_database()

@@ -42,7 +42,7 @@ from tests.schema.refusals import Refusal, refusal, wait_until_blocked
     at="table_oid",
 )
 @pytest.mark.parametrize("part", PARTS)
-def test_nothing_is_claimed_where_one_part_of_the_place_is_another(
+def test_nothing_is_claimed_where_one_part_of_the_identity_is_another(
     engine: Engine, part: str
 ) -> None:
     engine.settle()
@@ -69,7 +69,7 @@ def test_a_claim_is_refused_to_a_worker_even_when_nothing_is_due(
     assert refused.sqlstate == "SP403"
 
 
-def test_settlements_reports_and_sweeps_go_on_while_the_gate_is_closed(engine: Engine) -> None:
+def test_settlements_reports_and_sweeps_go_on_while_claims_are_refused(engine: Engine) -> None:
     paid, lost = engine.settle("seller_1", "seller_2")
     claims = {claim.payout_transfer_id: claim for claim in engine.claim()}
     adopted_elsewhere(engine.db, "system_identifier")
@@ -84,7 +84,7 @@ def test_settlements_reports_and_sweeps_go_on_while_the_gate_is_closed(engine: E
     assert refused is not None
 
 
-def test_what_waited_is_claimed_once_the_gate_is_open_again(engine: Engine) -> None:
+def test_waiting_transfers_are_claimed_once_the_database_is_adopted_again(engine: Engine) -> None:
     engine.settle()
     adopted_elsewhere(engine.db, "table_oid")
     assert refused_claim(engine.db) is not None
@@ -98,7 +98,7 @@ def test_what_waited_is_claimed_once_the_gate_is_open_again(engine: Engine) -> N
     "language plpgsql\nvolatile",
     "language plpgsql\nstable",
 )
-def test_a_claim_that_waits_for_somebody_who_closes_the_gate_is_refused(
+def test_a_claim_that_waits_for_the_end_of_the_adoption_is_refused(
     shared_engine: Engine,
 ) -> None:
     """A change of the Stripe account waits for claims, and claims that follow wait for it."""

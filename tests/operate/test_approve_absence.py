@@ -34,7 +34,7 @@ def proved(engine: Engine) -> int:
     "p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (",
     "true or exists (",
 )
-def test_a_large_transfer_waits_for_a_person(engine: Engine, proved: int) -> None:
+def test_a_large_transfer_waits_for_an_operator(engine: Engine, proved: int) -> None:
     progress = engine.progress(proved)
     assert (progress.state, progress.reason) == ("parked", "absence_awaits_approval")
     assert engine.discrepancies() == [("absence_awaits_approval", proved, None)]

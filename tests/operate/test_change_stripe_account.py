@@ -35,7 +35,7 @@ def live(engine: Engine) -> Engine:
     "if v_old.stripe_account_id is not null then",
     "if false then",
 )
-def test_a_change_is_written_down_and_closes_the_gate(acted_engine: Engine) -> None:
+def test_a_change_is_written_down_and_ends_the_adoption(acted_engine: Engine) -> None:
     db, operator = acted_engine.db, login_name("payout_operator")
     acted_engine.claim(account=LIVE)
     acted_engine.operator.execute(CHANGE, MOVED)
@@ -64,7 +64,7 @@ def test_a_change_is_written_down_and_closes_the_gate(acted_engine: Engine) -> N
     assert refused.sqlstate == "SP403"
 
 
-def test_after_a_change_the_gate_wants_a_run_of_the_new_account(live: Engine) -> None:
+def test_after_a_change_the_adoption_wants_a_run_of_the_new_account(live: Engine) -> None:
     reconcile(live.db)
     live.db.execute(CHANGE, MOVED)
     assert refusal(live.db, OPEN) == NOT_RECONCILED
@@ -81,7 +81,7 @@ def test_naming_the_account_that_is_fixed_changes_nothing(live: Engine) -> None:
     assert identity_problem(live.db) is None
 
 
-def test_fixing_the_first_account_by_hand_leaves_the_gate_open(engine: Engine) -> None:
+def test_fixing_the_first_account_by_hand_leaves_the_database_adopted(engine: Engine) -> None:
     engine.settle()
     engine.db.execute(CHANGE, [*LIVE, "before the first claim"])
     assert len(engine.claim(account=LIVE)) == 1

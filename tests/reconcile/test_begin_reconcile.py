@@ -164,19 +164,19 @@ def test_a_run_that_came_with_a_copy_is_given_up_and_its_window_does_not_count(
     "and (e.adoption_id is null or",
     "and (true or",
 )
-def test_after_the_gate_was_closed_all_is_compared_once_more(engine: Engine) -> None:
+def test_after_the_adoption_ended_all_is_compared_once_more(engine: Engine) -> None:
     reconcile(engine.db)
     engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     assert begin(engine.db).query["created"]["gte"] == 0
 
 
-def test_a_run_from_before_the_gate_was_closed_takes_no_page_more(engine: Engine) -> None:
+def test_a_run_from_before_the_adoption_ended_takes_no_page_more(engine: Engine) -> None:
     run = begin(engine.db)
     engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     assert refusal_of(engine.db, lambda: report(engine.db, run)) == refusal_by(run, COUNTS_NO_MORE)
 
 
-def test_a_run_counts_though_the_newest_epoch_lies_ahead_of_the_clock(engine: Engine) -> None:
+def test_a_run_counts_though_the_newest_adoption_lies_ahead_of_the_clock(engine: Engine) -> None:
     """The clock was set back after somebody opened the gate without a run."""
     engine.db.execute(
         "insert into payout.adoptions "
@@ -191,7 +191,7 @@ def test_a_run_counts_though_the_newest_epoch_lies_ahead_of_the_clock(engine: En
     assert starts(engine.db)[1] == ends(engine.db)[0] - timedelta(days=1)
 
 
-def test_a_run_that_was_begun_with_a_clock_ahead_does_not_count_after_the_gate_was_closed(
+def test_a_run_that_was_begun_with_a_clock_ahead_does_not_count_after_the_adoption(
     engine: Engine,
 ) -> None:
     reconcile(engine.db)
@@ -224,7 +224,7 @@ def test_a_run_that_a_change_of_the_account_waits_for_does_not_count_after_it(
     )
 
 
-def test_the_run_that_opened_the_gate_counts_afterwards(engine: Engine) -> None:
+def test_the_run_before_the_adoption_counts_afterwards(engine: Engine) -> None:
     engine.settle()
     adopted_elsewhere(engine.db, "timeline_id")
     assert reconcile(engine.db) == Taken(0, 0, True)

@@ -135,7 +135,7 @@ def test_what_stripe_has_otherwise_is_the_operators_turn_until_the_end(
     ],
     ids=str,
 )
-def test_a_transfer_of_the_same_charge_without_metadata_is_left_to_a_person(
+def test_a_transfer_of_the_same_charge_without_metadata_is_left_to_operators(
     engine: Engine, change: dict[str, Any], report: LookupReport
 ) -> None:
     """Stripe sets the group of what a charge pays, and metadata can be edited."""

@@ -230,7 +230,7 @@ def test_a_transfer_that_waits_for_its_next_key_is_not_sent_under_it(engine: Eng
     "then t ->> 'transfer_group'\n",
     "then t #>> '{metadata,payout_ref}'\n",
 )
-def test_a_transfer_without_its_metadata_is_not_sent_but_shown_to_a_person(engine: Engine) -> None:
+def test_a_transfer_without_its_metadata_is_not_sent_but_shown_to_operators(engine: Engine) -> None:
     reconcile(engine.db, ours(engine.db, metadata={}))
     (transfer,) = engine.settle()
     assert engine.claim() == []
@@ -483,7 +483,7 @@ def test_what_a_later_run_no_longer_finds_is_resolved_by_it(engine: Engine) -> N
     assert [finding.resolved_by for finding in findings(engine)] == ["engine", None]
 
 
-def test_a_person_is_called_once_for_each_finding(
+def test_operators_are_notified_once_of_each_discrepancy(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
     listener = connect()

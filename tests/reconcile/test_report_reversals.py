@@ -171,7 +171,7 @@ def test_a_lookup_that_nobody_reports_on_is_handed_out_again(engine: Engine) -> 
         ([reversal(1), reversal(2, currency="eur")], "another currency"),
     ],
 )
-def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_a_person(
+def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_operators(
     engine: Engine, reversals: list[dict[str, Any]], problem: str
 ) -> None:
     (transfer,) = pay(engine, "seller_1")
@@ -194,7 +194,7 @@ def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_a_
 
 
 @pytest.mark.parametrize("other", [reversal(1, 400), reversal(1, transfer="tr_2")])
-def test_a_reversal_that_is_booked_otherwise_is_shown_to_a_person(
+def test_a_reversal_that_is_booked_otherwise_is_shown_to_operators(
     engine: Engine, other: dict[str, Any]
 ) -> None:
     pay(engine, "seller_1", "seller_2")
@@ -205,7 +205,7 @@ def test_a_reversal_that_is_booked_otherwise_is_shown_to_a_person(
     assert ("reversals_contradict_transfer", other["transfer"], None) in findings(engine)
 
 
-def test_a_person_who_has_resolved_a_contradiction_is_called_when_there_is_another(
+def test_operators_who_resolved_a_contradiction_are_notified_of_another(
     engine: Engine,
 ) -> None:
     pay(engine, "seller_1")

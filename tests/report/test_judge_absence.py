@@ -290,7 +290,7 @@ def test_scans_of_a_former_key_do_not_count_for_the_present_one(engine: Engine) 
     assert engine.look_up() == GIVEN_UP
 
 
-def test_keys_are_bounded_and_the_last_absence_calls_a_person(engine: Engine) -> None:
+def test_keys_are_bounded_and_the_last_absence_notifies_operators(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.set(max_generations=1)
     vanished(engine)

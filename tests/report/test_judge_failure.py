@@ -102,7 +102,7 @@ def test_a_success_settles_what_was_unknown(engine: Engine) -> None:
     "and not payout.is_only_send(p_state) then",
     "and false then",
 )
-def test_a_refusal_that_stripe_does_not_save_leaves_the_unknown_to_a_person(
+def test_a_refusal_that_stripe_does_not_save_leaves_the_unknown_to_operators(
     engine: Engine,
 ) -> None:
     """The account may have been closed after the first send had paid."""
@@ -120,7 +120,7 @@ def test_a_refusal_that_stripe_does_not_save_leaves_the_unknown_to_a_person(
     "not in (401, 403, 429)",
     "not in (401, 403, 409, 429)",
 )
-def test_a_refusal_is_left_to_a_person_when_another_send_was_being_executed(
+def test_a_refusal_is_left_to_operators_when_another_send_was_being_executed(
     engine: Engine,
 ) -> None:
     """A request that was doubled on its way: one is answered 409, the other one may pay."""
@@ -218,7 +218,7 @@ def test_an_attempt_of_a_former_key_does_not_keep_the_present_one_open(engine: E
     at="rate_limited",
 )
 @pytest.mark.parametrize("failure", [rate_limited, no_answer])
-def test_tries_are_bounded_and_end_with_a_person(
+def test_tries_are_bounded_and_end_with_operators(
     engine: Engine, failure: Callable[[Claim], Outcome]
 ) -> None:
     (transfer,) = engine.settle()

@@ -101,7 +101,7 @@ def test_any_2xx_that_answers_the_request_pays(engine: Engine, status: int) -> N
     at="neither live nor test",
 )
 @pytest.mark.parametrize("contradiction", CONTRADICTIONS.values(), ids=list(CONTRADICTIONS))
-def test_an_answer_that_contradicts_the_request_is_parked_and_calls_a_person(
+def test_an_answer_that_contradicts_the_request_is_parked_and_notifies_operators(
     engine: Engine, contradiction: dict[str, Any]
 ) -> None:
     (transfer,) = engine.settle()

@@ -197,7 +197,7 @@ def test_an_answer_moves_the_transfer_and_its_money_only_when_nothing_was_execut
 
 
 @every_answer
-def test_an_answer_calls_a_person_and_holds_the_engine_when_it_should(
+def test_an_answer_notifies_operators_and_holds_the_engine_when_it_should(
     engine: Engine, answer: dict[str, Any], expected: Reaction
 ) -> None:
     (transfer,) = engine.settle()

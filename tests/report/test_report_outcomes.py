@@ -365,14 +365,14 @@ def test_odd_values_do_not_keep_an_outcome_from_being_taken(
     [{"amount_minor": 10**30}, {"amount_minor": "1500.5"}, {"is_livemode": "perhaps"}],
     ids=str,
 )
-def test_a_success_that_cannot_be_read_in_full_is_left_to_a_person(
+def test_a_success_that_cannot_be_read_in_full_is_left_to_operators(
     engine: Engine, facts: dict[str, Any]
 ) -> None:
     engine.settle()
     assert engine.report_one(success(engine.claim_one(), **facts)) == ("alarm", "parked")
 
 
-def test_a_report_of_a_transfer_that_is_not_known_is_kept_and_calls_a_person(
+def test_a_report_of_a_transfer_that_is_not_known_is_kept_and_notifies_operators(
     engine: Engine,
 ) -> None:
     """This database was restored or promoted, and forgot what a worker was sent to do."""

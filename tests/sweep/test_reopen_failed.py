@@ -205,7 +205,7 @@ def test_no_hand_opens_a_key_without_its_reason(engine: Engine) -> None:
     "and p_state.generation < p_settings.max_generations",
     "",
 )
-def test_keys_are_bounded_and_the_last_one_is_left_to_a_person(engine: Engine) -> None:
+def test_keys_are_bounded_and_the_last_one_is_left_to_operators(engine: Engine) -> None:
     """Nothing may wait for a step that never comes."""
     engine.set(max_generations=3)
     transfer = decline(engine)

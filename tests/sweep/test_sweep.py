@@ -58,7 +58,7 @@ def test_a_lease_that_ran_out_leaves_the_outcome_unknown_and_the_transfer_due(
     assert engine.claim_one() == first._replace(attempt=2)
 
 
-def test_workers_that_vanish_again_and_again_end_with_a_person(engine: Engine) -> None:
+def test_workers_that_vanish_again_and_again_end_with_operators(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.set(max_tries=2)
     for _ in range(2):
