@@ -446,7 +446,7 @@ def test_workers_that_claim_at_once_share_the_work_and_nothing_twice(
     with ThreadPoolExecutor(len(workers)) as pool:
         shares = list(pool.map(drain, workers))
     claimed = sorted(transfer for share in shares for transfer in share)
-    # A claim passes over what another one holds: what is left then waits for the next wakeup.
+    # A claim passes over the rows that another one holds; the rest waits for the next wake-up job.
     while claims := shared_engine.claim():
         claimed += [claim.payout_transfer_id for claim in claims]
     assert sorted(claimed) == sorted(transfers)

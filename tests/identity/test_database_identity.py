@@ -1,4 +1,4 @@
-"""This place is told by what no copy has in common with it, and to the engine's owner too."""
+"""The identity of a database has a part that differs in each copy; the owner reads it too."""
 
 from __future__ import annotations
 

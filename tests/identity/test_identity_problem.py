@@ -1,4 +1,4 @@
-"""The gate tells what has changed since the database was adopted, and of what it cannot know."""
+"""The identity check names each change since the adoption, and the cases it cannot decide."""
 
 from __future__ import annotations
 
@@ -156,8 +156,8 @@ def test_a_run_from_before_the_first_claim_still_counts(engine: Engine) -> None:
 @mutant(
     "a claim in a database that was never adopted",
     "identity_problem",
-    "'It was never adopted, and it had transfers when the gate was built.'",
-    "null",
+    "if not found then\n",
+    "if not found then\n        return null;\n",
 )
 def test_a_database_that_was_never_adopted_is_closed(engine: Engine) -> None:
     for trigger in ("_500_refuse_change", "_500_refuse_truncate"):

@@ -126,7 +126,7 @@ def test_a_claim_that_waits_for_the_end_of_the_adoption_is_refused(
 def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
     shared_engine: Engine,
 ) -> None:
-    """Else a run over the old account would open the gate to the new one."""
+    """Else a run over the old account would adopt the database for the new one."""
     shared_engine.set(is_livemode=False, stripe_account_id=ACCOUNT)
     with ThreadPoolExecutor(1) as pool:
         with shared_engine.operator.transaction():

@@ -1,4 +1,4 @@
-"""A person opens the gate, with a reason, after a reconcile run or expressly without one."""
+"""Operators adopt a database with a reason, after a reconcile run or expressly without one."""
 
 from __future__ import annotations
 

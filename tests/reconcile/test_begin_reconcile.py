@@ -1,4 +1,4 @@
-"""One run goes on at a time, in this place, from where the last one ended."""
+"""One run goes on at a time in a database, from where the last one ended."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_a_run_from_before_the_adoption_ended_takes_no_page_more(engine: Engine)
 
 
 def test_a_run_counts_though_the_newest_adoption_lies_ahead_of_the_clock(engine: Engine) -> None:
-    """The clock was set back after somebody opened the gate without a run."""
+    """The clock was set back after an adoption without a run."""
     engine.db.execute(
         "insert into payout.adoptions "
         "(system_identifier, timeline_id, database_oid, table_oid, reason, recorded_at) "

@@ -1,4 +1,4 @@
-"""When a 2xx answer pays, when it is known already, and when it calls a person."""
+"""A 2xx answer pays, is known already, or notifies operators."""
 
 from __future__ import annotations
 

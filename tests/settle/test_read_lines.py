@@ -1,4 +1,4 @@
-"""The lines of a call are JSON: anything but a list of whole lines is refused by its place."""
+"""The lines of a call are JSON: anything but a list of whole lines is refused with its position."""
 
 from __future__ import annotations
 

@@ -218,7 +218,8 @@ def preparing(app: Connection, db: Connection) -> Connection:
 def test_a_prepared_transaction_schedules_when_it_is_prepared(
     preparing: Connection, db: Connection
 ) -> None:
-    # What is due at once rings the queue, and Postgres prepares no transaction that notifies.
+    # A transfer that is due at once queues a wake-up job; Postgres prepares no transaction that
+    # notifies.
     later = "update payout.settlements set pay_after = '2099-01-01Z'"
 
     run(preparing, ["begin", PENDING, LINES, later, COMPLETE, "prepare transaction 'settling'"])

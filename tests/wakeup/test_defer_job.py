@@ -1,4 +1,4 @@
-"""What a wakeup is: a queue job that any worker may fetch, and that stands in nobody's way."""
+"""A wake-up job is a queue job that any worker may fetch, and that blocks no other job."""
 
 from __future__ import annotations
 

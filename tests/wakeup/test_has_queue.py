@@ -1,4 +1,4 @@
-"""Money is settled, claimed and paid whatever becomes of the queue: it is only a wakeup."""
+"""Money is settled, claimed and paid whatever becomes of the queue of wake-up jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sweep rings for what is due and has no wakeup in the queue, and for nothing else."""
+"""The sweep queues wake-up jobs for due transfers that have none in the queue, and no others."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_what_is_given_a_new_key_is_rung_for_by_the_same_sweep(engine: Engine) -
 
 
 def test_a_lost_wakeup_job_is_queued_again_after_a_while_only(engine: Engine) -> None:
-    """Its worker may be about to claim; ringing at once would ring for everything that is late."""
+    """Its worker may be about to claim; a new job at once would be one for every late transfer."""
     engine.settle()
     lose_wakeups(engine.db)
     engine.let_pass("4 seconds")

@@ -1,4 +1,4 @@
-"""A claim takes the wakeups of the work it serves out of the queue, those and no others."""
+"""A claim takes the wake-up jobs of its transfers out of the queue, those and no others."""
 
 from __future__ import annotations
 
