@@ -87,6 +87,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if mutants := [mark.args[0] for mark in metafunc.definition.iter_markers("mutant")]:
         unbroken = pytest.param(None, id=pytest.HIDDEN_PARAM)
         broken = [pytest.param(mutant, id=_id(mutant)) for mutant in mutants]
+        if len({mutant.name for mutant in mutants}) < len(mutants):
+            raise pytest.UsageError(f"{metafunc.function.__name__} names a mutant twice")
         metafunc.parametrize("broken_by", [unbroken, *broken], indirect=True)
 
 

@@ -50,7 +50,7 @@ def identity_problem(db: Connection) -> str | None:
 
 
 def adoptions(db: Connection) -> list[tuple[bool, bool, bool, str, str]]:
-    """Return of each adoption: has it an identity, a run, is it an installation; reason and login."""
+    """Return of each adoption: an identity, a run, an installation or not; reason and login."""
     return db.execute(
         "select system_identifier is not null, reconcile_run_id is not null, is_installation, "
         "reason, recorded_by from payout.adoptions order by adoption_id"

@@ -131,7 +131,7 @@ def test_a_wakeup_job_that_is_not_committed_yet_serves_nobody(shared_engine: Eng
 def test_a_wakeup_job_that_only_its_own_transaction_sees_serves_only_that(
     shared_engine: Engine, is_undone: bool, is_nested: bool
 ) -> None:
-    """Many settlements in one transaction, of which the second sees the wake-up job of the first."""
+    """Many settlements in one transaction; the second sees the wake-up job of the first."""
     with shared_engine.app.transaction(force_rollback=is_undone), ExitStack() as stack:
         if is_nested:
             stack.enter_context(shared_engine.app.transaction())
