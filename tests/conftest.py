@@ -30,7 +30,7 @@ from tools import schema_files
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-pytest_plugins = ["tests.crash.launching", "tests.fixtures"]
+pytest_plugins = ["tests.mutants", "tests.crash.launching", "tests.fixtures"]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 ROLES: Final = ("payout_owner", "payout_app", "payout_worker", "payout_operator", "payout_auditor")

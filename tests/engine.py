@@ -159,17 +159,9 @@ class Engine:
     With `log_in` each role has a connection of its own, once it is needed.
     """
 
-    def __init__(
-        self,
-        db: Connection,
-        *,
-        log_in: Callable[[str], Any] | None = None,
-        worker: Connection | None = None,
-    ) -> None:
+    def __init__(self, db: Connection, *, log_in: Callable[[str], Any] | None = None) -> None:
         self.db = db
         self._log_in = log_in or (lambda _: db)
-        if worker is not None:
-            self.worker = worker
 
     @cached_property
     def app(self) -> Connection:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, duplicate_refusal, wait_until_blocked
 from tests.settle.marketplace import (
     complete,
@@ -182,6 +183,12 @@ def test_a_call_during_an_edit_is_compared_with_the_settlement_as_edited(
     assert jobs(db) == []
 
 
+@mutant(
+    "a job that is written without asking whether there is one",
+    "create_payout_job",
+    "    on conflict do nothing\n",
+    "",
+)
 def test_two_schedulers_of_a_settlement_without_its_job_get_the_same_job(
     db: Connection, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.engine import Engine, Outcome, no_answer, outcome, success
+from tests.mutants import mutant
 
 
 class Reaction(NamedTuple):
@@ -143,6 +144,41 @@ def test_the_answers_have_names_of_their_own() -> None:
     assert len(set(NAMES)) == len(NAMES)
 
 
+@mutant(
+    "a cut answer taken for a success",
+    "judge_outcome",
+    "p_outcome.signal = 'response' and ",
+    "",
+    at="2xx cut short",
+)
+@mutant(
+    "an unmapped answer taken for a refusal",
+    sql=(
+        "update payout.stripe_error_rules set reaction = 'refuse' where reason = 'unmapped_answer'"
+    ),
+    at="400 with a new code",
+)
+@mutant(
+    "a new key after a 500",
+    sql=(
+        "update payout.stripe_error_rules set reaction = 'decline_until_funded', is_saved = "
+        "true where http_status_from = 500"
+    ),
+    at="500",
+)
+@mutant(
+    "a 500 taken for not executed",
+    sql=("update payout.stripe_error_rules set reaction = 'retry' where http_status_from = 500"),
+    at="500",
+)
+@mutant(
+    "an idempotency error tried again",
+    sql=(
+        "update payout.stripe_error_rules set reaction = 'unknown' where error_type = "
+        "'idempotency_error'"
+    ),
+    at="idempotency error",
+)
 @every_answer
 def test_an_answer_moves_the_transfer_and_its_money_only_when_nothing_was_executed(
     engine: Engine, answer: dict[str, Any], expected: Reaction
@@ -161,7 +197,7 @@ def test_an_answer_moves_the_transfer_and_its_money_only_when_nothing_was_execut
 
 
 @every_answer
-def test_an_answer_calls_a_person_and_holds_the_engine_when_it_should(
+def test_an_answer_notifies_operators_and_holds_the_engine_when_it_should(
     engine: Engine, answer: dict[str, Any], expected: Reaction
 ) -> None:
     (transfer,) = engine.settle()

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import (
     Refusal,
@@ -390,6 +391,19 @@ def test_every_check_of_the_schema_is_tried(db: Connection) -> None:
     assert set(found) | set(rules) == (REFUSED.keys() | {REQUEST}) - DOMAIN_OF.keys()
 
 
+@mutant(
+    "a lease that may be set shorter than the deadline",
+    sql=("alter table payout.engine_settings drop constraint lease_outlasts_the_http_deadline"),
+    at="engine_settings",
+)
+@mutant(
+    "a send window beyond Stripe's memory",
+    sql=(
+        "alter table payout.engine_settings drop constraint "
+        "send_window_ends_before_stripe_forgets_the_key"
+    ),
+    at="engine_settings",
+)
 @pytest.mark.parametrize("table", sorted({table for table, _ in REFUSED}))
 def test_a_check_refuses_the_values_it_names_and_no_others_in(db: Connection, table: str) -> None:
     row = base_row(db, table, rows.add_transfer(db))

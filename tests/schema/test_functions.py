@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from tests.conftest import ROOT, Connection, login_name
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
 
@@ -47,6 +48,15 @@ def attacker(db: Connection, connect: Callable[..., Connection]) -> Connection:
     return connection
 
 
+@mutant("search_path unset", sql=("alter function payout_api.sweep(integer) reset search_path"))
+@mutant(
+    "search_path set search_path = ''",
+    sql=("alter function payout_api.sweep(integer) set search_path = ''"),
+)
+@mutant(
+    "search_path set search_path = pg_catalog",
+    sql=("alter function payout_api.sweep(integer) set search_path = pg_catalog"),
+)
 def test_every_function_looks_for_names_in_the_catalog_only(db: Connection) -> None:
     found = db.execute(
         f"select pronamespace::regnamespace || '.' || proname, proconfig "
@@ -56,7 +66,9 @@ def test_every_function_looks_for_names_in_the_catalog_only(db: Connection) -> N
 
     assert found
     for name, settings in found:
-        path = [each for each in settings if each != "jit=off" and not each.startswith("enable_")]
+        path = [
+            each for each in settings or [] if each != "jit=off" and not each.startswith("enable_")
+        ]
         assert path == PINNED or (name in writers and path == PINNED_WITH_THE_QUEUE), name
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.acting import Session
 from tests.conftest import Connection, Server
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
 
@@ -157,6 +158,49 @@ def test_public_may_execute_no_function_of_ours(
     assert refusal(connect("payout_auditor"), "select payout_api.later()") == Refusal(
         "42501", "permission denied for function later"
     )
+
+
+CALLERS: Final = {
+    "claim_transfers": {"payout_worker"},
+    "report_outcomes": {"payout_worker"},
+    "sweep": {"payout_worker", "payout_operator"},
+    "hold": {"payout_operator"},
+    "release_hold": {"payout_operator"},
+    "adopt_database": {"payout_operator"},
+    "change_stripe_account": {"payout_operator"},
+}
+
+
+@mutant(
+    "execute granted to public",
+    sql=("grant execute on function payout_api.report_outcomes(jsonb) to public"),
+)
+@mutant(
+    "execute granted to payout_app",
+    sql=("grant execute on function payout_api.report_outcomes(jsonb) to payout_app"),
+)
+@mutant(
+    "an adoption by a worker",
+    sql=("grant execute on function payout_api.adopt_database(text, boolean) to payout_worker"),
+)
+@mutant(
+    "a private function left to public",
+    sql=("grant execute on function payout.reopen_failed(timestamptz, integer) to public"),
+)
+def test_only_these_roles_may_call_the_functions_that_move_money(db: Connection) -> None:
+    found = db.execute(
+        f"""
+        select p.proname::text, coalesce(r.rolname::text, 'public')
+        from pg_proc as p
+        cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+        left join pg_roles as r on r.oid = a.grantee
+        where p.pronamespace in {OURS} and a.grantee <> p.proowner
+            and (p.proname = any (%s) or a.grantee = 0)
+        """,
+        [list(CALLERS)],
+    )
+    expected = {(function, role) for function, roles in CALLERS.items() for role in roles}
+    assert set(found) == expected
 
 
 def test_public_may_create_no_temporary_objects(db: Connection, server: Server) -> None:

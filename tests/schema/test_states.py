@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, domain_refusal, refusal_of
 
@@ -107,6 +108,21 @@ def test_a_state_is_final_exactly_when_no_move_leads_out_of_it() -> None:
     assert {state for state in STATES if state not in {start for start, _ in LEGAL}} == FINAL
 
 
+@mutant(
+    "an edge from parked to in flight",
+    sql=("insert into payout.state_edges values ('parked', 'in_flight', 'why not')"),
+    at="as_usual",
+)
+@mutant(
+    "enable trigger _500_check_transition on transfer_states",
+    sql=("alter table payout.transfer_states enable trigger _500_check_transition"),
+    at="posing_as_a_replica",
+)
+@mutant(
+    "disable trigger _500_check_transition on transfer_states",
+    sql=("alter table payout.transfer_states disable trigger _500_check_transition"),
+    at="as_usual",
+)
 @pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])
 def test_only_the_legal_moves_pass_of_all_pairs_of_states(db: Connection, is_replica: bool) -> None:
     transfers = add_one_in_each_state(db)

@@ -7,6 +7,7 @@ from typing import Final
 from psycopg import sql
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, duplicate_refusal, refusal, refusal_of
 
@@ -44,6 +45,10 @@ def test_every_key_of_the_schema_is_proved(db: Connection) -> None:
     assert {name.removeprefix("payout.") for (name,) in found} == KEYS
 
 
+@mutant(
+    "no transfer_attempts_pkey",
+    sql=("alter table payout.transfer_attempts drop constraint transfer_attempts_pkey cascade"),
+)
 def test_every_table_has_a_primary_key_that_refuses_a_second_row(db: Connection) -> None:
     rows.add_one_of_each(db)
     tables = db.execute(
@@ -72,6 +77,10 @@ def test_every_table_has_a_primary_key_that_refuses_a_second_row(db: Connection)
     assert len(tables) == len({key for _, key, _ in tables})
 
 
+@mutant(
+    "no payout_jobs_settlement_id_key",
+    sql=("alter table payout.payout_jobs drop constraint payout_jobs_settlement_id_key cascade"),
+)
 def test_a_settlement_has_one_payout_job(db: Connection) -> None:
     rows.add_settlement(db)
 
@@ -94,6 +103,13 @@ def test_a_payee_has_one_transfer_for_a_settlement_and_source(db: Connection) ->
     rows.insert(db, "payout_transfers", from_another_charge)
 
 
+@mutant(
+    "neither identity of a transfer unique",
+    sql=(
+        "alter table payout.payout_transfers drop constraint payout_transfers_payout_ref_key, "
+        "drop constraint payout_transfers_settlement_id_payee_id_source_transaction_key"
+    ),
+)
 def test_a_payout_ref_is_given_once(db: Connection) -> None:
     rows.add_transfer(db)
     # No source and an empty one are two rows to the key above, but one identity.
@@ -104,6 +120,13 @@ def test_a_payout_ref_is_given_once(db: Connection) -> None:
     )
 
 
+@mutant(
+    "no transfer_states_stripe_transfer_id_key",
+    sql=(
+        "alter table payout.transfer_states drop constraint "
+        "transfer_states_stripe_transfer_id_key cascade"
+    ),
+)
 def test_a_transfer_at_stripe_pays_one_transfer(db: Connection) -> None:
     first, second = rows.add_transfer(db), rows.add_transfer(db, "set_2")
     for payout_transfer_id in (first, second):
@@ -118,6 +141,13 @@ def test_a_transfer_at_stripe_pays_one_transfer(db: Connection) -> None:
     rows.update_state(db, second, {**paid, "stripe_transfer_id": "tr_2"})
 
 
+@mutant(
+    "no ledger_entries_payout_transfer_id_kind_generation_reversal_key",
+    sql=(
+        "alter table payout.ledger_entries drop constraint "
+        "ledger_entries_payout_transfer_id_kind_generation_reversal_key cascade"
+    ),
+)
 def test_each_kind_of_entry_is_booked_once_for_a_transfer_and_generation(db: Connection) -> None:
     payout_transfer_id = rows.add_transfer(db)
     refused = duplicate_refusal("ledger_entries_payout_transfer_id_kind_generation_reversal_key")

@@ -10,6 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.acting import Session
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     Line,
@@ -113,6 +114,12 @@ def test_only_the_first_three_arguments_are_needed(app: Session, db: Session) ->
     ]
 
 
+@mutant(
+    "a settlement scheduled again",
+    "create_payout_job",
+    "    if not found then\n",
+    "    if false then\n",
+)
 def test_repeated_it_returns_the_same_job_and_writes_nothing(app: Session, db: Session) -> None:
     job = complete(app, "set_1", LINES, **HEADER)
 

@@ -71,7 +71,9 @@ def test_people_may_look_at_the_queue_and_leave_it_alone(
         assert refusal(person, statement) == Refusal(DENIED, f"permission denied for {JOBS}")
 
 
-def test_the_application_rings_without_any_right_on_the_queue(acted_engine: Engine) -> None:
+def test_the_application_queues_wakeup_jobs_without_rights_on_the_queue(
+    acted_engine: Engine,
+) -> None:
     acted_engine.settle()
     assert len(wakeups(acted_engine.db)) == 1
     refused = refusal(acted_engine.app, "select from procrastinate.procrastinate_jobs")
