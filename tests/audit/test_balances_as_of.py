@@ -1,4 +1,4 @@
-"""What stood on each account at a time, whether it is read from entries or from sub-totals."""
+"""Balances of each account at a time, read from entries or from sub-totals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can no longer change is sealed: once a minute, by one at a time, never too early."""
+"""Facts that can no longer change are sealed: once a minute, by one at a time, never too early."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_what_was_marked_is_sealed_a_minute_later(shared_engine: Engine) -> None
     let_transactions_end(db)
     assert seal(db) == 0
     let_a_minute_pass(db)
-    # What came after the mark waits for the next one.
+    # Rows after the mark wait for the next one.
     assert seal(db) == 4 + 2
     assert seals(db) == [
         (1, "ledger_entries", LOWEST, 4, "{[1,5)}"),

@@ -32,7 +32,7 @@ STATES_REACHED: Final = {
     "paid",
 }
 REBUILD: Final = (ROOT / "sql/ops/rebuild-projection.sql").read_text(encoding="utf-8")
-# What a rebuilt row does not take over: the queue job, and since when it stands there.
+# A rebuilt row does not take over the wake-up job and the time since when it stands there.
 NOT_REBUILT: Final = "wakeup_id, changed_at, next_lookup_at"
 
 

@@ -1,4 +1,4 @@
-"""Whoever changes what was sealed is found out, a superuser with every trigger off included."""
+"""A change of a sealed row is found, that of a superuser with every trigger off included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker is handed, what it is not, and that nobody else is handed the same."""
+"""A claim hands out due transfers, each to one worker, and leaves out the others."""
 
 from __future__ import annotations
 

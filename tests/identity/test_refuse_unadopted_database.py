@@ -16,28 +16,28 @@ from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 @mutant(
     "an identity check without the system_identifier",
     "identity_problem",
-    "v_here.system_identifier <> v_adoption.system_identifier",
+    "v_current.system_identifier <> v_adoption.system_identifier",
     "false",
     at="system_identifier",
 )
 @mutant(
     "an identity check without the timeline_id",
     "identity_problem",
-    "v_here.timeline_id <> v_adoption.timeline_id",
+    "v_current.timeline_id <> v_adoption.timeline_id",
     "false",
     at="timeline_id",
 )
 @mutant(
     "an identity check without the database_oid",
     "identity_problem",
-    "v_here.database_oid <> v_adoption.database_oid",
+    "v_current.database_oid <> v_adoption.database_oid",
     "false",
     at="database_oid",
 )
 @mutant(
     "an identity check without the table_oid",
     "identity_problem",
-    "v_here.table_oid <> v_adoption.table_oid",
+    "v_current.table_oid <> v_adoption.table_oid",
     "false",
     at="table_oid",
 )

@@ -106,7 +106,8 @@ def test_an_unfinished_run_adopts_no_database(engine: Engine) -> None:
 @mutant(
     "an adoption by a run in another database",
     "adopt_database",
-    "= (v_here.system_identifier, v_here.timeline_id, v_here.database_oid, v_here.table_oid)",
+    "= (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,\n"
+    "                v_identity.table_oid)",
     "= (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)",
     at="table_oid",
 )
@@ -127,7 +128,7 @@ def test_a_run_that_came_with_the_copy_adopts_no_database(engine: Engine, part: 
 def test_a_run_from_before_the_adoption_ended_adopts_no_database(engine: Engine) -> None:
     engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     reconcile(engine.db, adoptions_ago=1)
-    # Whatever the clock said: it may have been set back since.
+    # The clock may have been set back since.
     engine.db.execute("update payout.reconcile_runs set started_at = now() + interval '1 day'")
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
@@ -173,7 +174,7 @@ def test_a_run_that_was_begun_long_ago_adopts_no_database(
     "and 'infinity'",
 )
 def test_a_run_that_was_begun_with_a_clock_ahead_adopts_no_database(engine: Engine) -> None:
-    """Nobody can tell how old it is, now that the clock was set back."""
+    """Its age is unknown, now that the clock was set back."""
     adopted_elsewhere(engine.db, "system_identifier")
     reconcile(engine.db, compared_until="1 minute")
     assert refusal(engine.db, OPEN) == NOT_RECONCILED

@@ -1,4 +1,4 @@
-"""How what was stopped goes on."""
+"""Stopped transfers go on after a release."""
 
 from __future__ import annotations
 

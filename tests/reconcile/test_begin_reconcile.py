@@ -148,20 +148,20 @@ def test_a_run_that_came_with_a_copy_is_given_up_and_its_window_does_not_count(
     edits=(
         Edit(
             "runs_of_this_database",
-            "select e.adoption_id, e.",
-            "select e.recorded_at, e.adoption_id, e.",
+            "select a.adoption_id, a.",
+            "select a.recorded_at, a.adoption_id, a.",
         ),
         Edit(
             "runs_of_this_database",
-            "r.adoption_id >= e.adoption_id",
-            "r.started_at > e.recorded_at",
+            "r.adoption_id >= a.adoption_id",
+            "r.started_at > a.recorded_at",
         ),
     ),
 )
 @mutant(
     "a window that counts after the adoption has ended",
     "runs_of_this_database",
-    "and (e.adoption_id is null or",
+    "and (a.adoption_id is null or",
     "and (true or",
 )
 def test_after_the_adoption_ended_all_is_compared_once_more(engine: Engine) -> None:

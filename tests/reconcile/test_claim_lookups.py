@@ -1,4 +1,4 @@
-"""What is looked for at Stripe: everything that is parked, and nothing else."""
+"""Parked transfers are looked up at Stripe, all of them and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages of a look-up come to: found, several, another one, or nothing."""
+"""The pages of a look-up come to one transfer, several, another one, or none."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_a_transfer_of_a_settlement_that_is_not_known_is_a_discrepancy(engine: E
 @mutant(
     "a listed transfer that is not kept",
     "keep_listed_transfers",
-    "where g.payout_ref is not null\n",
+    "where l.payout_ref is not null\n",
     "where false\n",
     at="scheduled",
 )
@@ -478,7 +478,7 @@ def test_what_a_later_run_no_longer_finds_is_resolved_by_it(engine: Engine) -> N
     ).fetchone()
     assert runs is not None
     assert list(runs[:3]) == runs[3]
-    # What comes back is a new one.
+    # A discrepancy that comes back is a new one.
     reconcile(engine.db)
     assert [finding.resolved_by for finding in findings(engine)] == ["engine", None]
 

@@ -1,4 +1,4 @@
-"""What Stripe takes back is booked once, owed again, and never paid again by itself."""
+"""Reversed money is booked once, owed again, and never paid again by itself."""
 
 from __future__ import annotations
 

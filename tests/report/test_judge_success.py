@@ -147,7 +147,7 @@ def test_an_answer_of_the_other_mode_is_parked_once_the_mode_is_fixed(
 
 
 def test_a_right_answer_after_a_wrong_one_still_pays(engine: Engine) -> None:
-    """Somebody in between had cut the first one about; the money moved once."""
+    """A hop in between had cut the first one; the money moved once."""
     (transfer,) = engine.settle()
     claim = engine.claim_one()
     engine.report(success(claim, amount_minor=1))

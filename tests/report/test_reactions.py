@@ -1,4 +1,4 @@
-"""What each answer of Stripe leads to, restated here and not read from `stripe_error_rules`.
+"""The reaction to each answer of Stripe, restated here and not read from `stripe_error_rules`.
 
 The table is that of Stripe's documentation: was the request executed, may its key be used again.
 """
@@ -14,7 +14,7 @@ from tests.mutants import mutant
 
 
 class Reaction(NamedTuple):
-    """What follows from an answer to the first send under a key."""
+    """The reaction to an answer to the first send under a key."""
 
     state: str
     # Whether the engine acts again by itself.
@@ -119,7 +119,7 @@ REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
     ("blocked", error(403, "action_blocked"), A_PERSON_MUST_LOOK),
     ("request blocked", error(402, "request_blocked"), A_PERSON_MUST_LOOK),
     ("anomalous", error(400, "anomalous_money_movement_request"), A_PERSON_MUST_LOOK),
-    # What nobody has told us about is never a failure.
+    # An unknown answer is never a failure.
     ("400 without code", error(400), UNKNOWN_TO_US),
     ("400 with a new code", error(400, "brand_new_code"), UNKNOWN_TO_US),
     ("404 with a new code", error(404, "brand_new_code"), UNKNOWN_TO_US),
@@ -259,7 +259,7 @@ SAVED: Final = {
 
 
 def test_only_these_declines_are_taken_for_saved(engine: Engine) -> None:
-    """What is saved is answered again for 24 hours: the ground on which a new key may stand."""
+    """A saved answer comes again for 24 hours: the ground on which a new key may stand."""
     saved = engine.db.execute(
         "select error_code from payout.stripe_error_rules where is_saved "
         "and signal = 'response' and http_status_from >= 400 and http_status_to < 500"

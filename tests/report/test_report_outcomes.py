@@ -1,4 +1,4 @@
-"""What a report does: taken once, judged by what stands now, refused only if it is unreadable."""
+"""A report is taken once, judged by the rows of now, and refused only if it is unreadable."""
 
 from __future__ import annotations
 
@@ -375,7 +375,7 @@ def test_a_success_that_cannot_be_read_in_full_is_left_to_operators(
 def test_a_report_of_a_transfer_that_is_not_known_is_kept_and_notifies_operators(
     engine: Engine,
 ) -> None:
-    """This database was restored or promoted, and forgot what a worker was sent to do."""
+    """This database was restored or promoted, and forgot the claim."""
     (transfer,) = engine.settle()
     claim = engine.claim_one()
     forgotten = success(claim._replace(payout_transfer_id=10**9), stripe_transfer_id="tr_9")

@@ -30,7 +30,7 @@ PAY_AFTER: Final = datetime(2030, 1, 1, 12, tzinfo=UTC)
 METADATA: Final = {"order": "A-17", "week": "47"}
 HEADER: Final[dict[str, Any]] = {"pay_after": PAY_AFTER, "metadata": METADATA}
 
-# What is told the second time, and how the refusal names it.
+# The second call, and the words of its refusal.
 DIFFERENCES: Final[dict[str, tuple[dict[str, Any], list[Line], str]]] = {
     "another currency": ({"currency": "eur"}, LINES, "currency"),
     "another amount": ({}, [LINES[0] | {"amount_minor": 701}, LINES[1]], "line 1"),

@@ -46,7 +46,7 @@ def unpayable(sqlstate: str, message: str, *lines: Line, **header: Any) -> Case:
     return Case(list(lines), Refusal(sqlstate, f"settlement set_1{message}"), header)
 
 
-# What makes a settlement unpayable although each of its rows could be stored.
+# Faults of a settlement although each of its rows could be stored.
 UNPAYABLE: Final = {
     "an unknown payee": unpayable(
         "SP301",

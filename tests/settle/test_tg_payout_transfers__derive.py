@@ -1,4 +1,4 @@
-"""The request is frozen when its settlement is completed: exactly what Stripe will be asked."""
+"""The request is frozen when its settlement is completed: exactly as Stripe will get it."""
 
 from __future__ import annotations
 

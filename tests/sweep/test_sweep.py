@@ -1,4 +1,4 @@
-"""What the sweep takes up because nobody else will, and that it does so once."""
+"""The sweep takes up the transfers that no worker holds, each once."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_late_success_pays_what_the_sweep_has_parked(engine: Engine) -> None:
 
 
 def test_a_lease_from_a_clock_that_was_set_back_is_parked(engine: Engine) -> None:
-    """Nobody can tell how old its key really is."""
+    """The true age of its key is unknown."""
     (transfer,) = engine.settle()
     engine.claim_one()
     engine.let_pass("-2 days")

@@ -10,7 +10,7 @@ from tests.conftest import Connection
 from tests.engine import Engine, success
 from tests.wakeup.wakeups import rung, wakeups
 
-# Whatever procrastinate's functions and triggers need on the way when the engine calls them.
+# The rights that procrastinate's functions and triggers need when the engine calls them.
 RIGHTS: Final = (
     "usage on schema procrastinate",
     "select on procrastinate.procrastinate_jobs",

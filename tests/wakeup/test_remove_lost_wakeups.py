@@ -1,4 +1,4 @@
-"""What workers of procrastinate leave behind when they die does not pile up in the queue."""
+"""Wake-up jobs of workers that died do not pile up in the queue."""
 
 from __future__ import annotations
 
