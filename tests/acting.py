@@ -1,8 +1,8 @@
 """Sessions of several logins, acted on one connection, inside one transaction that is undone.
 
-What they commit is checked as a commit checks it, by every deferred constraint, and is seen by the
-others. What they do not show: who waits for whom, what is not committed yet being seen by others,
-numbers of transactions, and settings that end with a transaction.
+Their commits are checked by every deferred constraint, and are seen by the others. Such sessions do
+not show waits for locks, the isolation of uncommitted rows, numbers of transactions, and settings
+that end with a transaction.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Session:
 
     @property
     def info(self) -> psycopg.ConnectionInfo:
-        """What is known of the connection."""
+        """The details of the connection."""
         return self._connection.info
 
     def execute(self, query: Any, parameters: Parameters = None) -> psycopg.Cursor[Any]:
@@ -55,7 +55,7 @@ class Session:
             return self._connection.execute(query, parameters)
 
     def cursor(self) -> Session:
-        """Give what has `executemany`."""
+        """Return an object with `executemany`."""
         return self
 
     def executemany(self, query: str, rows: Sequence[Parameters]) -> None:
@@ -65,7 +65,7 @@ class Session:
 
     @contextmanager
     def transaction(self, *, force_rollback: bool = False) -> Iterator[None]:
-        """Run what follows in a transaction, or in a savepoint of the one that has begun."""
+        """Run the block in a transaction, or in a savepoint of the one that has begun."""
         if self._has_begun:
             with self._connection.transaction(force_rollback=force_rollback):
                 yield
@@ -85,7 +85,7 @@ class Session:
             with self.transaction(), self._turn():
                 yield
             return
-        # After an error there is only the way back, which anybody may take.
+        # After an error there is only the rollback, which every role may do.
         if self._become and not self._has_failed():
             self._connection.execute(self._become.encode())
         yield

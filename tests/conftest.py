@@ -30,7 +30,7 @@ from tools import schema_files
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-pytest_plugins = ["tests.crash.launching", "tests.fixtures"]
+pytest_plugins = ["tests.mutants", "tests.crash.launching", "tests.fixtures"]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 ROLES: Final = ("payout_owner", "payout_app", "payout_worker", "payout_operator", "payout_auditor")
@@ -39,7 +39,7 @@ SERVER: Final = "PAYOUT_TEST_SERVER"
 RUN: Final = os.environ.setdefault("PAYOUT_TEST_RUN", secrets.token_hex(4))
 PASSWORD: Final = os.environ.setdefault("PAYOUT_TEST_PASSWORD", secrets.token_hex(16))
 
-# What is imported and collected stays: to look for garbage in it takes a third of all that.
+# Imported and collected objects stay: to look for garbage in them takes a third of all that.
 gc.disable()
 
 
@@ -93,9 +93,9 @@ def adopt(connection: Connection) -> None:
     )
 
 
-def login_name(role: str, person: int = 1) -> str:
+def login_name(role: str, member: int = 1) -> str:
     """Return the login that acts as one of several members of a group role."""
-    return role.replace("payout_", "payout_test_") + (f"_{person}" if person > 1 else "")
+    return role.replace("payout_", "payout_test_") + (f"_{member}" if member > 1 else "")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -131,7 +131,7 @@ def pytest_collection(session: pytest.Session) -> None:
         number, processes = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
         start = len(modules) * number // processes
         for module in modules[start:] + modules[:start]:
-            # Whatever is wrong with it is told when it is collected.
+            # An error in it is reported when it is collected.
             with suppress(Exception):
                 import_module(".".join(module.relative_to(ROOT).with_suffix("").parts))
 
@@ -139,7 +139,7 @@ def pytest_collection(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let each process begin with its share of the long tests, so that none runs on alone.
 
-    pytest-xdist gives each an equal part of the list, and later what others have left.
+    pytest-xdist gives each an equal part of the list, and later tests that others have left.
     """
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     long = [item for item in items if item.get_closest_marker("long")]
@@ -153,7 +153,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage from now on, and only in what the tests make."""
+    """Look for garbage from now on, and only in objects that the tests make."""
     gc.freeze()
     gc.enable()
 
@@ -240,9 +240,9 @@ def connect_to_clone(server: Server, maintenance: Connection) -> Iterator[Connec
 
 @pytest.fixture(scope="session")
 def workbench(server: Server, maintenance: Connection) -> Iterator[Connection]:
-    """A superuser's connection to a database in which tests work in turn and undo what they do.
+    """A superuser's connection to a database in which tests work in turn and undo their work.
 
-    There is one for each process: what its session has planned once serves all its tests.
+    There is one for each process: the plans of its session serve all its tests.
     """
     with connect_to_clone(server, maintenance) as connection:
         yield connection
@@ -265,13 +265,13 @@ def database(clone: Connection) -> str:
 def dsn(server: Server, database: str) -> Callable[..., str]:
     """Give the libpq URI of the test's database: ``dsn("payout_worker")``, ``dsn()``.
 
-    Without a role it is the superuser's. ``person=2`` is another login in the same role.
+    Without a role it is the superuser's. ``member=2`` is another login in the same role.
     """
 
-    def give(role: str | None = None, *, person: int = 1) -> str:
+    def give(role: str | None = None, *, member: int = 1) -> str:
         if role is None:
             return server.uri(database)
-        return server.uri(database, user=login_name(role, person), password=PASSWORD)
+        return server.uri(database, user=login_name(role, member), password=PASSWORD)
 
     return give
 
@@ -281,8 +281,8 @@ def connect(dsn: Callable[..., str]) -> Iterator[Callable[..., Connection]]:
     """Open autocommit connections, with the arguments of `dsn`; closed when the test ends."""
     with ExitStack() as stack:
 
-        def open_connection(role: str | None = None, *, person: int = 1) -> Connection:
-            connection = psycopg.connect(dsn(role, person=person), autocommit=True)
+        def open_connection(role: str | None = None, *, member: int = 1) -> Connection:
+            connection = psycopg.connect(dsn(role, member=member), autocommit=True)
             return stack.enter_context(connection)
 
         yield open_connection
@@ -335,17 +335,17 @@ def _clean_up() -> None:
     with server.connect() as connection:
         _drop_database(connection, server.template_dbname)
         for role in ROLES:
-            for person in (1, 2):
-                login = sql.Identifier(login_name(role, person))
+            for member in (1, 2):
+                login = sql.Identifier(login_name(role, member))
                 connection.execute(sql.SQL("drop role if exists {}").format(login))
 
 
 def _create_logins(connection: Connection) -> None:
     """Create two logins in each of the engine's group roles, with the password of this run."""
     for role in ROLES:
-        for person in (1, 2):
+        for member in (1, 2):
             names = {
-                "login": sql.Identifier(login_name(role, person)),
+                "login": sql.Identifier(login_name(role, member)),
                 "role": sql.Identifier(role),
                 "password": sql.Literal(PASSWORD),
             }

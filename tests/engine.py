@@ -1,4 +1,4 @@
-"""The engine's SQL as a test drives it: settle, claim, report, sweep, and look at what came of it.
+"""The engine's SQL as a test drives it: settle, claim, report, sweep, and read the rows.
 
 Time is moved by ageing rows, never by a setting: `Engine.let_pass`.
 """
@@ -22,8 +22,8 @@ PAYEE: Final = "seller_1"
 AMOUNT_MINOR: Final = 1500
 STRIPE_TRANSFER: Final = "tr_1"
 
-# Where the money of a transfer has to be, by its state; a payee's own account is for what failed.
-# What Stripe has taken back since moves no state.
+# Where the money of a transfer has to be, by its state; a payee's own account is for failed ones.
+# A reversal moves no state.
 DIFFERENCES_IN_THE_BOOKS: Final = """
 with booked as (
     select m.account, m.currency, sum(m.amount_minor) as amount_minor
@@ -94,7 +94,7 @@ class LookupReport(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """A row of `transfer_states`; times are told from now on."""
+    """A row of `transfer_states`; times are counted from now."""
 
     state: str
     generation: int
@@ -109,7 +109,7 @@ class Progress(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What one sweep did to transfers."""
+    """The numbers of transfers that one sweep moved."""
 
     leases_expired: int
     transfers_parked: int
@@ -117,7 +117,7 @@ class Sweep(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What was stored of one outcome."""
+    """The stored observation of one outcome."""
 
     attempt: int
     signal: str
@@ -139,7 +139,7 @@ class Entry(NamedTuple):
 @contextmanager
 def unguarded(connection: Connection, *tables: str) -> Iterator[None]:
     """Let a superuser write tables as no guard allows; afterwards the guards are as they were."""
-    # One statement for each table: whatever has planned with a table plans anew after each.
+    # One statement for each table: every plan that uses a table is made anew after each.
     guards = connection.execute(
         "select format('alter table %%s ', tgrelid::regclass) "
         "|| string_agg(format('disable trigger %%I', tgname), ', '), "
@@ -155,22 +155,14 @@ def unguarded(connection: Connection, *tables: str) -> Iterator[None]:
 
 
 class Engine:
-    """The engine of one database. With one connection, all of its roles are played on that one.
+    """The engine of one database. With one connection, all of its roles act on that one.
 
-    Whoever can `log_in` gives each role a connection of its own, once it is needed.
+    With `log_in` each role has a connection of its own, once it is needed.
     """
 
-    def __init__(
-        self,
-        db: Connection,
-        *,
-        log_in: Callable[[str], Any] | None = None,
-        worker: Connection | None = None,
-    ) -> None:
+    def __init__(self, db: Connection, *, log_in: Callable[[str], Any] | None = None) -> None:
         self.db = db
         self._log_in = log_in or (lambda _: db)
-        if worker is not None:
-            self.worker = worker
 
     @cached_property
     def app(self) -> Connection:
@@ -264,7 +256,7 @@ class Engine:
         return Sweep(*row.fetchall()[0])
 
     def hold(self, scope: str, subject: str | None = None) -> int:
-        """Place a hold as an operator; return its id."""
+        """Make a hold as an operator; return its id."""
         row = self.operator.execute(
             "select payout_api.hold(p_scope => %s, p_reason => 'to look', p_subject => %s)",
             [scope, subject],
@@ -272,7 +264,7 @@ class Engine:
         return int(row.fetchall()[0][0])
 
     def release_holds(self) -> None:
-        """Release whatever is on hold, as an operator."""
+        """Release every open hold, as an operator."""
         for hold_id, *_ in self.db.execute(
             "select hold_id from payout.holds where released_at is null order by hold_id"
         ):
@@ -307,7 +299,7 @@ class Engine:
         has_more: bool | None = False,
         connection: Connection | None = None,
     ) -> LookupReport:
-        """Report a page of a look-up, as a worker; of the query it was given, unless told."""
+        """Report a page of a look-up, as a worker; of its own query, unless another is given."""
         lookup_id = lookup if isinstance(lookup, int) else lookup.lookup_id
         if query is None and isinstance(lookup, Lookup):
             query = dict(enumerate(lookup.queries)).get(query_number or 0)
@@ -379,7 +371,7 @@ class Engine:
         )
 
     def make_lookups_due(self) -> None:
-        """Let every parked transfer be looked for at once."""
+        """Let every parked transfer be looked up at once."""
         self.db.execute(
             "update payout.transfer_states set next_lookup_at = payout.clock() "
             "where next_lookup_at is not null"
@@ -402,7 +394,7 @@ class Engine:
         return Progress(*row.fetchall()[0])
 
     def entries(self, payout_transfer_id: int) -> list[Entry]:
-        """Return what the ledger says of a transfer, in order."""
+        """Return the ledger entries of a transfer, in order."""
         rows = self.db.execute(
             "select kind, generation, debit_account, credit_account, amount_minor "
             "from payout.ledger_entries where payout_transfer_id = %s order by ledger_entry_id",
@@ -411,7 +403,7 @@ class Engine:
         return [Entry(*row) for row in rows]
 
     def observations(self, payout_transfer_id: int) -> list[Observation]:
-        """Return what was stored of a transfer, in order."""
+        """Return the observations of a transfer, in order."""
         rows = self.db.execute(
             "select attempt, signal, verdict, moved_to, reason "
             "from payout.transfer_observations where payout_transfer_id = %s "
@@ -421,7 +413,7 @@ class Engine:
         return [Observation(*row) for row in rows]
 
     def open_holds(self) -> list[tuple[str, str | None, str]]:
-        """Return scope, subject and reason of what is on hold."""
+        """Return scope, subject and reason of each open hold."""
         rows = self.db.execute(
             "select scope, subject, reason from payout.holds where released_at is null "
             "order by hold_id"
@@ -429,7 +421,7 @@ class Engine:
         return [(scope, subject, reason) for scope, subject, reason in rows]
 
     def discrepancies(self) -> list[tuple[str, int | None, str | None]]:
-        """Return kind, transfer and Stripe's id of what a person has to look at."""
+        """Return kind, transfer and Stripe's id of each open discrepancy."""
         rows = self.db.execute(
             "select kind, payout_transfer_id, stripe_transfer_id from payout.discrepancies "
             "order by discrepancy_id"
@@ -437,7 +429,7 @@ class Engine:
         return [(kind, transfer, stripe_transfer) for kind, transfer, stripe_transfer in rows]
 
     def rows_read(self) -> int:
-        """Return how many rows of transfers this transaction has read so far, by whatever way."""
+        """Return how many rows of transfers this transaction has read so far, in any way."""
         row = self.db.execute(
             "select sum(pg_stat_get_xact_tuples_fetched(c.oid) + case c.relkind "
             "when 'r' then pg_stat_get_xact_tuples_returned(c.oid) else 0 end) from pg_class as c "
@@ -448,7 +440,7 @@ class Engine:
         return int(row.fetchall()[0][0])
 
     def differences_in_the_books(self) -> list[tuple[Any, ...]]:
-        """Return where ledger, states and facts say other things; nowhere, if all is well."""
+        """Return where ledger, states and facts disagree; nothing if all agree."""
         projection = self.db.execute("select * from payout_api.verify_projection()")
         return self.db.execute(DIFFERENCES_IN_THE_BOOKS).fetchall() + projection.fetchall()
 
@@ -517,7 +509,7 @@ def no_such_account(claim: Claim) -> Outcome:
 
 
 def no_answer(claim: Claim) -> Outcome:
-    """Return the outcome in which nobody knows what happened."""
+    """Return the outcome of a request without an answer."""
     return outcome(claim, "no_response", detail="TimeoutError")
 
 

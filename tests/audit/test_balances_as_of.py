@@ -1,4 +1,4 @@
-"""What stood on each account at a time, whether it is read from entries or from sub-totals."""
+"""Balances of each account at a time, read from entries or from sub-totals."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.audit.sealing import (
 )
 from tests.conftest import Connection
 from tests.engine import Engine, success, unguarded
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
 
 AS_OF: Final = "select account, currency, balance_minor from payout_api.balances_as_of(%s)"
@@ -120,6 +121,12 @@ def test_subtotals_say_what_the_entries_say_at_every_moment(shared_engine: Engin
     assert_plain(db, *moments(db))
 
 
+@mutant(
+    "a past that forgets old entries in young seals",
+    "balances_as_of",
+    "and s.rows_from <= p_at",
+    "and false",
+)
 def test_an_entry_of_a_long_transaction_is_found_behind_younger_seals(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
@@ -138,6 +145,19 @@ def test_an_entry_of_a_long_transaction_is_found_behind_younger_seals(
     assert_plain(db, begun, *moments(db))
 
 
+@mutant(
+    "balances that forget rows above what is sealed and below the mark",
+    "balances_as_of",
+    "select coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807",
+    "select max(m.marked_id) + 1, 9223372036854775807 from payout.seal_marks as m where "
+    "m.table_name = 'ledger_entries' union all select max(s.last_id) + 1, 0",
+)
+@mutant(
+    "subtotals that forget late rows",
+    "subtotals_of",
+    "between p_seal.first_id and p_seal.last_id",
+    "= p_seal.last_id",
+)
 def test_a_row_that_commits_late_with_a_lower_id_is_not_forgotten(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:

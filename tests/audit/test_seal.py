@@ -1,4 +1,4 @@
-"""What can no longer change is sealed: once a minute, by one at a time, never too early."""
+"""Facts that can no longer change are sealed: once a minute, by one at a time, never too early."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.audit.sealing import (
 )
 from tests.conftest import Connection
 from tests.engine import Engine, success, unfunded
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
 
 LOWEST: Final = -(2**63)
@@ -45,7 +46,7 @@ def test_what_was_marked_is_sealed_a_minute_later(shared_engine: Engine) -> None
     let_transactions_end(db)
     assert seal(db) == 0
     let_a_minute_pass(db)
-    # What came after the mark waits for the next one.
+    # Rows after the mark wait for the next one.
     assert seal(db) == 4 + 2
     assert seals(db) == [
         (1, "ledger_entries", LOWEST, 4, "{[1,5)}"),
@@ -93,6 +94,26 @@ def test_it_does_nothing_within_the_minute(shared_engine: Engine) -> None:
     assert db.execute("select * from payout.seal_marks order by 1").fetchall() == marks
 
 
+@mutant(
+    "a horizon without a margin",
+    "seal",
+    "where m.marked_at <= v_now - interval '1 minute' or m.marked_at > v_now",
+    "",
+)
+def test_rows_marked_within_the_last_minute_are_not_sealed(shared_engine: Engine) -> None:
+    """Even when every transaction has ended that ran when they were marked."""
+    db = shared_engine.db
+    shared_engine.settle()
+    let_a_minute_pass(db)
+    seal(db)
+    let_transactions_end(db)
+    db.execute(
+        "update payout.seal_marks set marked_at = marked_at - interval '1 minute' "
+        "where table_name = 'key_generations'"
+    )
+    assert seal(db) == 0
+
+
 def test_a_seal_closes_a_thousand_rows_at_most(shared_engine: Engine) -> None:
     db = shared_engine.db
     shared_engine.settle(*(f"seller_{n}" for n in range(1250)))
@@ -129,6 +150,12 @@ def test_ids_that_nobody_used_are_closed_too(shared_engine: Engine) -> None:
     assert verify(db) == []
 
 
+@mutant(
+    "a sealer that ignores the horizon",
+    "seal_up_to_mark",
+    "if p_mark.marked_xid > pg_snapshot_xmin(pg_current_snapshot()) then",
+    "if false then",
+)
 def test_a_row_that_commits_late_with_a_lower_id_is_waited_for(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:

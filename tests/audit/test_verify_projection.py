@@ -17,6 +17,7 @@ from tests.engine import (
     unfunded,
     unguarded,
 )
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
 
 VERIFY: Final = "select column_name, stored, folded from payout_api.verify_projection()"
@@ -31,7 +32,7 @@ STATES_REACHED: Final = {
     "paid",
 }
 REBUILD: Final = (ROOT / "sql/ops/rebuild-projection.sql").read_text(encoding="utf-8")
-# What a rebuilt row does not take over: the queue job, and since when it stands there.
+# A rebuilt row does not take over the wake-up job and the time since when it stands there.
 NOT_REBUILT: Final = "wakeup_id, changed_at, next_lookup_at"
 
 
@@ -93,6 +94,39 @@ def make_busy(engine: Engine) -> None:
     engine.settle("seller_1", settlement_id="set_later", pay_after="2100-01-01")
 
 
+@mutant(
+    "an observation without its try",
+    "record_outcomes",
+    "coalesce(j.counts_as_try, false), coalesce",
+    "false, coalesce",
+)
+@mutant(
+    "an observation without its unknown send",
+    "record_outcomes",
+    "coalesce(j.leaves_unknown, false), j",
+    "false, j",
+)
+@mutant(
+    "an observation without the try of a lost lease",
+    "expire_leases",
+    "r.error_rule_id, true, true,",
+    "r.error_rule_id, false, true,",
+)
+@mutant(
+    "a fold that forgets claims",
+    "fold_facts",
+    "when n.claim_generation = n.generation",
+    "when false",
+)
+@mutant(
+    "a fold that forgets new keys", "fold_facts", "n.moved_generation < n.generation as", "false as"
+)
+@mutant(
+    "a fold that counts the tries of all keys",
+    "newest_facts",
+    "where o.observation_id > k.opened_after",
+    "",
+)
 def test_a_busy_database_is_what_its_facts_say(engine: Engine) -> None:
     make_busy(engine)
     states = engine.db.execute("select distinct state::text from payout.transfer_states")

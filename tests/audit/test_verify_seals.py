@@ -1,4 +1,4 @@
-"""Whoever changes what was sealed is found out, a superuser with every trigger off included."""
+"""A change of a sealed row is found, that of a superuser with every trigger off included."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from tests.audit.sealing import (
 )
 from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
 from tests.engine import Engine, no_answer, success, unfunded, unguarded
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
 
 VERIFY: Final = "select * from payout_api.verify_seals()"
@@ -186,6 +187,62 @@ def drop_constraints(db: Connection, table: str) -> None:
     )
     for (name,) in found.fetchall():
         db.execute(f"alter table {table} drop constraint {name} cascade")
+
+
+@mutant(
+    "a digest without the amount",
+    "sealed_rows_v1",
+    "e.credit_account, e.amount_minor, e.currency",
+    "e.credit_account, e.currency",
+    at="amount",
+)
+@mutant(
+    "a digest without its time",
+    "sealed_rows_v1",
+    "extract(epoch from e.created_at)::text",
+    "null",
+    at="time",
+)
+@pytest.mark.parametrize(
+    "change",
+    ["amount_minor = 1", "created_at = created_at - interval '1 us'"],
+    ids=["amount", "time"],
+)
+def test_a_change_of_the_amount_or_the_time_is_noticed(shared_engine: Engine, change: str) -> None:
+    shared_engine.settle()
+    seal_everything(shared_engine.db)
+    found = after(shared_engine.db, f"update {LEDGER} set {change}")
+    assert [each.table_name for each in found] == ["ledger_entries"]
+
+
+@mutant(
+    "a first range that begins at one",
+    "add_seal",
+    "coalesce(v_former.last_id + 1, -9223372036854775808)",
+    "coalesce(v_former.last_id + 1, 1)",
+)
+def test_a_row_below_the_first_sealed_one_is_noticed(shared_engine: Engine) -> None:
+    shared_engine.settle()
+    seal_everything(shared_engine.db)
+    found = after(shared_engine.db, SLIP_IN.format(id=0))
+    assert [each.row_id for each in found] == [0]
+
+
+@mutant(
+    "a chain that is not linked",
+    "seal_sha256",
+    "where b.seal_id = p_seal.seal_id - 1",
+    "where false",
+)
+def test_a_seal_forged_below_the_newest_one_breaks_the_chain(shared_engine: Engine) -> None:
+    db = shared_engine.db
+    shared_engine.settle()
+    seal_everything(db)
+    assert len(seals(db)) == 2
+    with unguarded(db, LEDGER, SEALS):
+        db.execute(f"update {LEDGER} set created_at = '2020-01-01'")
+        forge(db, 1, 1)
+    assert verify(db) != []
 
 
 def test_an_added_column_does_not_break_old_seals(sealed: Connection) -> None:

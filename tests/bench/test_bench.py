@@ -20,7 +20,7 @@ def test_every_figure_is_measured_and_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sizes = ["--rounds", "1", "--seconds", "0", "--transfers", "20", "--payees", "20"]
-    # Small and in memory: nothing here depends on what a commit costs.
+    # Small and in memory: no assertion depends on the cost of a commit.
     monkeypatch.setattr(embedded_postgres, "BASES_ON_DISK", embedded_postgres.BASES)
     monkeypatch.setattr(settle, "CLIENTS", 2)
     monkeypatch.setattr(stand, "SETTINGS", {"max_wal_size": "1GB"})

@@ -1,4 +1,4 @@
-"""What a worker is handed, what it is not, and that nobody else is handed the same."""
+"""A claim hands out due transfers, each to one worker, and leaves out the others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,36 @@ import pytest
 
 from tests.conftest import Connection
 from tests.engine import Engine, no_answer, rate_limited, success, unfunded
+from tests.mutants import Edit, mutant
 from tests.schema.refusals import Refusal, refusal, refusal_of
 
 CLAIM = "select * from payout_api.claim_transfers(p_worker => 'worker_1', p_limit => 10)"
 
 
+@mutant(
+    "a key out of a serial",
+    "claim_transfers",
+    "t.payout_ref || ':' || c.generation",
+    "'transfer_' || c.payout_transfer_id || ':' || c.generation",
+)
+@mutant(
+    "a key without its generation",
+    "claim_transfers",
+    "t.payout_ref || ':' || c.generation",
+    "t.payout_ref",
+)
+@mutant(
+    "a lease told longer than it is",
+    "claim_transfers",
+    "extract(epoch from v_settings.lease_for)",
+    "60",
+)
+@mutant(
+    "a deadline beyond the lease",
+    "claim_transfers",
+    "extract(epoch from v_settings.http_deadline_for)",
+    "40",
+)
 def test_a_claim_hands_out_key_request_lease_and_deadline(engine: Engine) -> None:
     (transfer,) = engine.settle()
     payout_ref, request = engine.db.execute(
@@ -27,6 +52,12 @@ def test_a_claim_hands_out_key_request_lease_and_deadline(engine: Engine) -> Non
     assert claim == (transfer, 1, 1, f"{payout_ref}:1", request, 30.0, 20.0)
 
 
+@mutant(
+    "a claim that leaves no attempt",
+    "claim_transfers",
+    "c.lease_until\n        from claimed as c",
+    "c.lease_until\n        from claimed as c where false",
+)
 def test_a_claim_is_written_down_before_anything_can_be_sent(engine: Engine) -> None:
     (transfer,) = engine.settle()
     (claim,) = engine.claim(worker="worker_7")
@@ -49,6 +80,9 @@ def test_what_is_claimed_is_not_claimed_again(engine: Engine) -> None:
     assert engine.claim() == []
 
 
+@mutant(
+    "a pay_after ignored", "lock_due_transfers", "where s.next_attempt_at <= p_now", "where true"
+)
 def test_nothing_is_claimed_before_its_time(engine: Engine) -> None:
     engine.settle(pay_after="2100-01-01")
     assert engine.claim() == []
@@ -56,6 +90,20 @@ def test_nothing_is_claimed_before_its_time(engine: Engine) -> None:
     assert len(engine.claim()) == 1
 
 
+@mutant(
+    "a key for each attempt",
+    "claim_transfers",
+    "t.payout_ref || ':' || c.generation",
+    "t.payout_ref || ':' || c.attempt",
+    at="unknown",
+)
+@mutant(
+    "a random key",
+    "claim_transfers",
+    "t.payout_ref || ':' || c.generation",
+    "gen_random_uuid()::text",
+    at="unknown",
+)
 @pytest.mark.parametrize("outcome", [rate_limited, no_answer], ids=["retry_wait", "unknown"])
 def test_what_has_to_be_asked_again_is_claimed_under_the_same_key(
     engine: Engine, outcome: Callable[..., dict[str, object]]
@@ -94,6 +142,35 @@ def test_what_rests_is_never_claimed(engine: Engine, state: str) -> None:
     assert engine.progress(transfer).state == state
 
 
+@mutant(
+    "a hold of the engine ignored",
+    edits=(
+        Edit("claim_transfers", "where h.scope = 'engine' and", "where h.scope = 'nothing' and"),
+        Edit("lock_due_transfers", "where h.scope = 'engine' and", "where h.scope = 'nothing' and"),
+    ),
+    at="engine-None-claimed0",
+)
+@mutant(
+    "a hold of a currency ignored",
+    "lock_due_transfers",
+    "payout.held_subjects('currency')",
+    "payout.held_subjects('nothing')",
+    at="currency-usd-claimed1",
+)
+@mutant(
+    "a hold of a payee ignored",
+    "lock_due_transfers",
+    "payout.held_subjects('payee')",
+    "payout.held_subjects('nothing')",
+    at="payee-seller_1-claimed2",
+)
+@mutant(
+    "a hold of a settlement ignored",
+    "lock_due_transfers",
+    "payout.held_subjects('settlement')",
+    "payout.held_subjects('nothing')",
+    at="settlement-set_1-claimed3",
+)
 @pytest.mark.parametrize(
     ("scope", "subject", "claimed"),
     [
@@ -137,6 +214,13 @@ def test_a_claim_for_a_job_takes_only_what_is_of_that_job(engine: Engine) -> Non
     assert engine.claim(payout_job_id=job) == []
 
 
+@mutant(
+    "no age limit",
+    "lock_due_transfers",
+    "s.first_sent_at > p_first_sent_after and ",
+    "",
+    at="20 hours-False-unknown",
+)
 @pytest.mark.parametrize("outcome", [rate_limited, no_answer], ids=["retry_wait", "unknown"])
 @pytest.mark.parametrize(
     ("age", "is_claimed"), [("19 hours 59 minutes", True), ("20 hours", False), ("2 days", False)]
@@ -151,6 +235,17 @@ def test_a_key_is_sent_for_twenty_hours_after_its_first_use_and_never_later(
     assert len(engine.claim()) == is_claimed
 
 
+@mutant(
+    "an age that counts from the last send",
+    edits=(
+        Edit("claim_transfers", "coalesce(s.first_sent_at, v_now)", "v_now"),
+        Edit(
+            "tg_transfer_states__check_progress",
+            "and new.first_sent_at is distinct from old.first_sent_at then",
+            "and false then",
+        ),
+    ),
+)
 def test_a_key_counts_its_age_from_its_first_use_and_not_from_its_last(engine: Engine) -> None:
     engine.settle()
     for _ in range(3):
@@ -198,6 +293,27 @@ def test_a_claim_out_of_range_or_by_nobody_is_refused(
     )
 
 
+@mutant(
+    "synchronous_commit off accepted",
+    "refuse_unsafe_server",
+    "in ('off', 'local')",
+    "in ('local')",
+    at="off",
+)
+@mutant(
+    "synchronous_commit local accepted",
+    "refuse_unsafe_server",
+    "in ('off', 'local')",
+    "in ('off')",
+    at="local",
+)
+@mutant(
+    "a server that is never asked",
+    "claim_transfers",
+    "perform payout.refuse_unsafe_server();",
+    "",
+    at="off",
+)
 @pytest.mark.parametrize("level", ["off", "local"])
 def test_nothing_is_handed_out_while_a_commit_could_be_lost(engine: Engine, level: str) -> None:
     (transfer,) = engine.settle()
@@ -208,8 +324,15 @@ def test_nothing_is_handed_out_while_a_commit_could_be_lost(engine: Engine, leve
     assert engine.progress(transfer).state == "scheduled"
 
 
+@mutant(
+    "a claim at an isolation that hides the end of the adoption",
+    "refuse_unsafe_server",
+    "<> 'read committed'",
+    "= 'chaos'",
+    at="repeatable read",
+)
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_nothing_is_handed_out_by_what_would_not_see_a_gate_that_was_closed_meanwhile(
+def test_no_claim_runs_at_an_isolation_that_hides_the_end_of_the_adoption(
     shared_engine: Engine, level: str
 ) -> None:
     (transfer,) = shared_engine.settle()
@@ -218,6 +341,43 @@ def test_nothing_is_handed_out_by_what_would_not_see_a_gate_that_was_closed_mean
         "SP401", f"no transfer is handed out while the transaction is {level}"
     )
     assert shared_engine.progress(transfer).state == "scheduled"
+
+
+@mutant(
+    "a parked transfer claimed",
+    edits=(
+        Edit(
+            "lock_due_transfers",
+            "s.next_attempt_at <= p_now",
+            "coalesce(s.next_attempt_at, p_now) <= p_now",
+        ),
+        Edit(
+            "lock_due_transfers",
+            "('scheduled', 'retry_wait', 'unknown')",
+            "('scheduled', 'retry_wait', 'unknown', 'parked')",
+        ),
+    ),
+)
+def test_a_parked_transfer_stays_parked_when_its_hold_is_released(engine: Engine) -> None:
+    engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    engine.release_holds()
+    assert engine.claim() == []
+
+
+@mutant(
+    "a clock that a session can move",
+    "clock",
+    "clock_timestamp()",
+    "coalesce(nullif(current_setting('payout.now', true), '')::timestamptz, clock_timestamp())",
+)
+def test_a_session_does_not_move_the_clock(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("21 hours")
+    engine.db.execute("select set_config('payout.now', (now() - interval '2 hours')::text, true)")
+    engine.make_due()
+    assert engine.claim() == []
 
 
 def test_a_claim_reads_no_more_than_it_hands_out(engine: Engine) -> None:
@@ -249,6 +409,10 @@ def test_a_claim_is_visible_to_everybody_once_it_has_returned(shared_engine: Eng
     ]
 
 
+@mutant("a claim that does not lock", "lock_due_transfers", "for update of s skip locked", "")
+@mutant(
+    "a claim that waits", "lock_due_transfers", "for update of s skip locked", "for update of s"
+)
 def test_what_somebody_else_has_locked_is_skipped_and_not_waited_for(
     shared_engine: Engine,
 ) -> None:
@@ -257,8 +421,12 @@ def test_what_somebody_else_has_locked_is_skipped_and_not_waited_for(
         shared_engine.db.execute(
             "select from payout.transfer_states where payout_transfer_id = %s for update", [first]
         )
-        shared_engine.worker.execute("set statement_timeout = '10s'")
-        assert [claim.payout_transfer_id for claim in shared_engine.claim()] == [second]
+        shared_engine.worker.execute("set lock_timeout = '1s'")
+        try:
+            claims = shared_engine.claim()
+        except psycopg.errors.LockNotAvailable:
+            pytest.fail("the claim waited for a lock")
+        assert [claim.payout_transfer_id for claim in claims] == [second]
     assert [claim.payout_transfer_id for claim in shared_engine.claim()] == [first]
 
 
@@ -279,7 +447,7 @@ def test_workers_that_claim_at_once_share_the_work_and_nothing_twice(
     with ThreadPoolExecutor(len(workers)) as pool:
         shares = list(pool.map(drain, workers))
     claimed = sorted(transfer for share in shares for transfer in share)
-    # A claim passes over what another one holds: what is left then waits for the next wakeup.
+    # A claim passes over the rows that another one holds; the rest waits for the next wake-up job.
     while claims := shared_engine.claim():
         claimed += [claim.payout_transfer_id for claim in claims]
     assert sorted(claimed) == sorted(transfers)

@@ -1,4 +1,4 @@
-"""A marketplace with a Stripe double that knows what was committed, and workers to be killed."""
+"""A marketplace with a Stripe double that looks for committed keys, and workers to be killed."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def run_worker(story: Story, dsn: Callable[..., str], launch: Callable[..., Work
     It is awaited until it is connected: it understands a SIGTERM from then on.
     """
 
-    def start_one(command: tuple[str, ...] = OURS, *, person: int = 1) -> Worker:
-        url = dsn("payout_worker", person=person)
+    def start_one(command: tuple[str, ...] = OURS, *, member: int = 1) -> Worker:
+        url = dsn("payout_worker", member=member)
         worker = launch(command, database_url=url, stripe=story.double.url)
         story.wait_for_sessions(worker)
         return worker
@@ -51,8 +51,8 @@ def fork_worker(
 ) -> StartWorker:
     """Fork a worker off the nursery, for the same database and under the same login."""
 
-    def start_one(*, person: int = 1) -> Worker:
-        url = dsn("payout_worker", person=person)
+    def start_one(*, member: int = 1) -> Worker:
+        url = dsn("payout_worker", member=member)
         return launch(database_url=url, stripe=story.double.url)
 
     return start_one

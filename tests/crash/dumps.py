@@ -1,4 +1,4 @@
-"""Dumps of a database and their restoration, by the programs that people use for it."""
+"""Dumps of a database and their restoration, by pg_dump and psql."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def launch(
     """Run Python with some arguments, on any database, with any key, for any Stripe.
 
     It is forked off the nursery, where there is one. With `is_fresh` it starts as it does for
-    anybody, which is mostly importing.
+    a user, which is mostly importing.
     """
 
     def launch_one(

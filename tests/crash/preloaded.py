@@ -1,7 +1,6 @@
 """Forks workers off a process that has imported everything already: a start costs next to nothing.
 
-What is forked does what Python does with the same arguments, in a process, and with signals, of
-its own.
+A fork runs as Python would with the same arguments, in a process, and with signals, of its own.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class Nursery:
     def fork(
         self, command: tuple[str, ...], *, environment: Mapping[str, str], log: Path
     ) -> ForkedWorker:
-        """Run Python with these arguments; what it says goes to a file."""
+        """Run Python with these arguments; its output goes to a file."""
         log.touch()
         pid = self.ask(command=command, environment=dict(environment), log=str(log))
         return ForkedWorker(nursery=self, pid=pid)
@@ -93,14 +92,14 @@ class Nursery:
 
 
 def serve() -> None:
-    """Carry out orders until nobody is there to give any; then no worker is left either."""
+    """Carry out orders until the input ends; then no worker is left either."""
     # Only this process needs them, and none that imports `Nursery`.
     import stripe
     from procrastinate import cli as procrastinate
 
     from payout_engine import cli as ours
 
-    # What the SDK imports only when it is used for the first time.
+    # Modules that the SDK imports only when it is used for the first time.
     assert stripe.StripeClient("sk_test_none").v1.transfers
     assert stripe.Invoice
     gc.freeze()
@@ -136,13 +135,13 @@ def become_worker(programs: Programs, order: dict[str, Any]) -> None:
     os._exit(code)
 
 
-def run(programs: Programs, option: str, what: str, *arguments: str) -> int:
-    """Do what Python does with ``-m`` and a program, or with ``-c`` and a code."""
-    sys.argv = [what, *arguments]
+def run(programs: Programs, option: str, program: str, *arguments: str) -> int:
+    """Run a program as Python does with ``-m``, or a code as with ``-c``."""
+    sys.argv = [program, *arguments]
     if option == "-c":
-        exec(what, {"__name__": "__main__"})
+        exec(program, {"__name__": "__main__"})
         return 0
-    return programs[what]() or 0
+    return programs[program]() or 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a crash test does to engine and world, and the truth it holds them to in the end.
+"""The steps of a crash test, and the checks of Stripe and the books at its end.
 
 Stripe's side is asked per `payout_ref`, never per key: a second key must not hide a second payment.
 """
@@ -43,7 +43,7 @@ class Story:
         self.double = double
         self.db = engine.db
 
-    # What happens.
+    # Steps.
 
     def settle(self, payees: int, *, settlement_id: str = "set_1", **terms: Any) -> list[int]:
         """Complete a settlement with so many payees; return its transfers."""
@@ -58,12 +58,12 @@ class Story:
         )
 
     def make_due(self) -> None:
-        """Let every wait be over, wake the workers, and close what ran out."""
+        """Let every wait be over, wake the workers, and close leases and keys that ran out."""
         self.engine.make_due()
         self.engine.sweep()
 
     def empty_the_queue(self) -> None:
-        """Lose every wakeup, with its history."""
+        """Lose every wake-up job, with its history."""
         self.db.execute("truncate procrastinate.procrastinate_jobs cascade")
 
     def wait_for_requests(self, count: int) -> list[RecordedRequest]:
@@ -75,7 +75,7 @@ class Story:
         wait_until(lambda: self.states() == expected, seconds=seconds, tell=self.states)
 
     def wait_until_gone(self, worker: Worker) -> None:
-        """Return when the server is done with what a killed worker had asked of it, a claim say."""
+        """Return when the server is done with the statement of a killed worker, a claim say."""
         wait_until(lambda: not self.sessions(worker))
 
     def sessions(self, worker: Worker, condition: str = "true") -> list[int]:
@@ -101,28 +101,28 @@ class Story:
 
     @contextmanager
     def locked(self, statement: str) -> Iterator[None]:
-        """Hold what a statement locks until the block ends."""
+        """Hold the locks of a statement until the block ends."""
         with (
-            psycopg.connect(self.db.info.dsn, password=self.db.info.password) as somebody,
-            somebody.transaction(),
+            psycopg.connect(self.db.info.dsn, password=self.db.info.password) as other,
+            other.transaction(),
         ):
-            somebody.execute(sql.SQL(statement))
+            other.execute(sql.SQL(statement))
             yield
 
-    # What came of it.
+    # Results.
 
     def states(self) -> Counter[str]:
         """Return how many transfers stand in each state."""
         rows = self.db.execute("select state::text from payout.transfer_states")
         return Counter(state for (state,) in rows)
 
-    def wakeups(self) -> int:
-        """Return how many wakeups are in the queue."""
+    def wakeup_jobs(self) -> int:
+        """Return how many wake-up jobs are in the queue."""
         query = "select from procrastinate.procrastinate_jobs where task_name = 'payout.execute'"
         return self.db.execute(query).rowcount
 
     def waiting_wakeups(self) -> int:
-        """Return how many wake-ups were not fetched yet; one that was may outlive its worker."""
+        """Return how many wake-up jobs are not fetched yet; fetched ones may outlive a worker."""
         query = (
             "select from procrastinate.procrastinate_jobs "
             "where task_name = 'payout.execute' and status = 'todo'"
@@ -137,14 +137,14 @@ class Story:
         )
         return [(attempt, signal, verdict) for attempt, signal, verdict in rows]
 
-    def check_nobody_is_paid_twice(self) -> list[dict[str, Any]]:
-        """Check that Stripe made no two transfers for the same debt; return what it made."""
+    def check_no_transfer_is_paid_twice(self) -> list[dict[str, Any]]:
+        """Check that Stripe made no two transfers for the same debt; return those it made."""
         effects = self.double.effects_by_payout_ref()
         assert [ref for ref, transfers in effects.items() if len(transfers) != 1] == []
         return [found for (found,) in effects.values()]
 
     def check_money(self) -> None:
-        """Check Stripe against the books: nobody paid twice, nothing paid that the books deny."""
+        """Check Stripe against the books: no transfer twice, none that the books deny."""
         made = {
             (
                 found["metadata"]["payout_ref"],
@@ -153,7 +153,7 @@ class Story:
                 found["currency"],
                 found["destination"],
             )
-            for found in self.check_nobody_is_paid_twice()
+            for found in self.check_no_transfer_is_paid_twice()
         }
         # One snapshot: the report of a worker that was killed may be committed between two.
         with self.db.transaction():
@@ -167,7 +167,7 @@ class Story:
                 [list(unpaid)],
             ).fetchall()
         assert paid - made == set()
-        # Stripe has paid and the engine does not know it yet; then it must be in doubt about it.
+        # Stripe has paid and the engine does not know it yet: the transfer must be in doubt.
         assert {state for (state,) in states} <= {"in_flight", "retry_wait", "unknown", "parked"}
         self.check_books()
 
@@ -181,7 +181,7 @@ class Story:
         assert [row for row in rows if row[1:] != (0, 0)] == []
         assert self.engine.differences_in_the_books() == []
 
-    def check_everybody_is_paid_once(self) -> None:
+    def check_each_transfer_is_paid_once(self) -> None:
         """Check that each transfer is paid, by exactly one transfer at Stripe."""
         (owed,) = self.db.execute("select count(*) from payout.payout_transfers").fetchall()[0]
         assert self.states() == {"paid": owed}

@@ -1,6 +1,6 @@
-"""A copy of the true database pays nobody, however it was made, nor does a key of somebody else.
+"""A copy of the true database sends nothing, nor does a worker with a key of another account.
 
-What is counted is what arrives at Stripe.
+The tests count the requests that arrive at Stripe.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOTHING_IS_CLAIMED: Final = "nothing is claimed now: "
 OF_ANOTHER: Final = Fault(
     method="GET", path="/v1/account", changes={"id": "acct_another"}, times=None
 )
-# What every installation has already; a data-only dump leaves it out.
+# Tables that every installation has filled already; a data-only dump leaves them out.
 LISTS: Final = (
     "currencies",
     "states",
@@ -77,7 +77,7 @@ def due(story: Story) -> Story:
 
 
 def problem_of(uri: str) -> str:
-    """Return why a claim is refused for the closed gate, after checking that it is."""
+    """Return why a claim fails the identity check, after checking that it does."""
     with psycopg.connect(uri, autocommit=True) as db:
         refused = refused_claim(db)
         assert refused is not None
@@ -124,15 +124,15 @@ def test_a_page_of_the_true_databases_run_does_not_end_the_run_of_its_copy(
         assert run.reconcile_run_id == old.reconcile_run_id
         refused = refusal_of(copied, lambda: report(copied, old))
         assert refused == refusal_by(run, OTHER_QUERY)
-        gate = refusal(copied, "select payout_api.adopt_database('restored')")
-        assert gate is not None
-        assert gate.sqlstate == "SP410"
+        unread = refusal(copied, "select payout_api.adopt_database('restored')")
+        assert unread is not None
+        assert unread.sqlstate == "SP410"
         report(copied, run)
         copied.execute("select payout_api.adopt_database('restored')")
         assert identity_problem(copied) is None
 
 
-def test_a_dump_restored_over_what_was_dropped_hands_out_nothing(
+def test_a_dump_restored_over_the_dropped_schemas_hands_out_nothing(
     due: Story, dsn: Callable[..., str], db: Connection, tmp_path: Path
 ) -> None:
     """The same server, database and name: only the tables are others."""

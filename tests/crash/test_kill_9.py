@@ -1,4 +1,4 @@
-"""A worker is killed at a point of its work; the next one resumes, and nobody is paid twice."""
+"""A worker is killed at a point of its work; the next one resumes, and pays no transfer twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CAUGHT: Final = 3
 
 
 def kill_before_the_claim_is_heard(story: Story, fork_worker: StartWorker) -> None:
-    """The claim is committed, the worker never learns what it holds."""
+    """The claim is committed, the worker never learns of it."""
     story.settle(PAYEES)
     with story.locked("lock table payout.transfer_attempts in share mode"):
         worker = fork_worker()
@@ -26,37 +26,30 @@ def kill_before_the_claim_is_heard(story: Story, fork_worker: StartWorker) -> No
     assert story.double.sends == []
 
 
-def kill_with_requests_on_their_way(story: Story, fork_worker: StartWorker) -> None:
-    """They arrive when their sender is dead."""
+def kill_while_requests_are_held(story: Story, fork_worker: StartWorker, point: str) -> None:
+    """Kill a worker that has sent every request, some of them held at a point of their way."""
     gate = Gate()
-    story.double.inject("answer_delayed", times=CAUGHT, hold_before=gate)
+    story.double.inject("answer_delayed", times=CAUGHT, **{point: gate})
     worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     worker.kill()
     gate.open()
+
+
+def kill_with_requests_on_their_way(story: Story, fork_worker: StartWorker) -> None:
+    """They arrive when their sender is dead."""
+    kill_while_requests_are_held(story, fork_worker, "hold_before")
 
 
 def kill_while_stripe_executes(story: Story, fork_worker: StartWorker) -> None:
     """The keys are in flight at Stripe when their sender dies."""
-    gate = Gate()
-    story.double.inject("answer_delayed", times=CAUGHT, hold_during=gate)
-    worker = fork_worker()
-    story.settle(PAYEES)
-    story.wait_for_requests(PAYEES)
-    worker.kill()
-    gate.open()
+    kill_while_requests_are_held(story, fork_worker, "hold_during")
 
 
 def kill_before_the_answer_is_read(story: Story, fork_worker: StartWorker) -> None:
     """The money has moved."""
-    gate = Gate()
-    story.double.inject("answer_delayed", times=CAUGHT, hold_after=gate)
-    worker = fork_worker()
-    story.settle(PAYEES)
-    story.wait_for_requests(PAYEES)
-    worker.kill()
-    gate.open()
+    kill_while_requests_are_held(story, fork_worker, "hold_after")
 
 
 def kill_before_the_report_is_made(story: Story, fork_worker: StartWorker) -> None:
@@ -75,7 +68,7 @@ def kill_before_the_report_is_made(story: Story, fork_worker: StartWorker) -> No
 
 
 def kill_before_the_report_is_confirmed(story: Story, fork_worker: StartWorker) -> None:
-    """The report is committed, and nobody is there to hear it."""
+    """The report is committed, and its worker is dead before the answer."""
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_after=gate)
     worker = fork_worker()
@@ -98,7 +91,7 @@ POINTS: Final = (
 
 
 @pytest.mark.parametrize("kill", POINTS, ids=lambda point: point.__name__)
-def test_the_next_worker_pays_what_a_killed_one_left(
+def test_the_next_worker_pays_the_transfers_of_a_killed_one(
     story: Story, fork_worker: StartWorker, kill: Callable[[Story, StartWorker], None]
 ) -> None:
     kill(story, fork_worker)
@@ -106,7 +99,7 @@ def test_the_next_worker_pays_what_a_killed_one_left(
     story.let_leases_run_out()
     fork_worker()
     story.wait_until_states(paid=PAYEES)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
@@ -123,10 +116,10 @@ def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
     story.wait_until_states(paid=PAYEES)
     gate.open()
     story.double.wait_for_requests(CAUGHT, where=lambda request: request.is_replayed)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
-def test_a_key_that_is_still_in_use_at_stripe_is_asked_for_again_later(
+def test_a_key_that_is_still_in_use_at_stripe_is_sent_again_later(
     story: Story, fork_worker: StartWorker
 ) -> None:
     gate = Gate()
@@ -143,13 +136,13 @@ def test_a_key_that_is_still_in_use_at_stripe_is_asked_for_again_later(
     gate.open()
     story.make_due()
     story.wait_until_states(paid=1)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_workers_that_are_killed_one_after_the_other_at_every_point_pay_once(
     story: Story, fork_worker: StartWorker
 ) -> None:
-    """Each one finds what the one before has left, and leaves it in another state."""
+    """Each worker resumes the transfers of the one before, and leaves them in another state."""
     kill_before_the_claim_is_heard(story, fork_worker)
     for hold in ("hold_before", "hold_during", "hold_after"):
         story.let_leases_run_out()
@@ -166,7 +159,7 @@ def test_workers_that_are_killed_one_after_the_other_at_every_point_pay_once(
     story.make_due()
     fork_worker()
     story.wait_until_states(paid=PAYEES)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_settlement_whose_worker_is_killed_in_the_middle_is_resumed(
@@ -182,4 +175,4 @@ def test_a_settlement_whose_worker_is_killed_in_the_middle_is_resumed(
     story.let_leases_run_out()
     run_worker()
     story.wait_until_states(paid=150)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()

@@ -36,7 +36,7 @@ def test_a_claim_that_loses_its_connection_before_it_is_committed_is_made_again(
     worker.stop()
     attempts = story.db.execute("select attempt from payout.transfer_attempts").fetchall()
     assert attempts == [(1,)] * 3
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_report_that_loses_its_connection_before_it_is_committed_is_made_again(
@@ -56,7 +56,7 @@ def test_a_report_that_loses_its_connection_before_it_is_committed_is_made_again
     story.wait_until_states(paid=3)
     worker.stop()
     assert len(story.double.sends) == 3
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_sweep_that_loses_its_connection_fails_no_task_and_is_made_again(
@@ -80,4 +80,4 @@ def test_a_sweep_that_loses_its_connection_fails_no_task_and_is_made_again(
     story.settle(1)
     story.wait_until_states(paid=1)
     worker.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()

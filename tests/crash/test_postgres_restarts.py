@@ -27,7 +27,7 @@ REPORT_FAILS: Final = "report_outcomes fails, to be repeated"
 
 
 class Outage:
-    """A story on a server that comes and goes; whoever asks it is connected anew afterwards."""
+    """A story on a server that comes and goes; a later question is asked on a new connection."""
 
     def __init__(self, *, server: EmbeddedPostgres, database: str, double: StripeDouble) -> None:
         self.server = server
@@ -37,7 +37,7 @@ class Outage:
         self._connection: Connection | None = None
 
     def story(self) -> Story:
-        """Return the story as it can be told by a connection that works."""
+        """Return the story over a connection that works."""
         self.close()
         self._connection = psycopg.connect(self._superuser, autocommit=True)
         return Story(engine=Engine(self._connection), double=self.double)
@@ -97,7 +97,7 @@ def start(launch: Callable[..., Worker]) -> StartWorker:
 
 
 @pytest.mark.long
-def test_what_stripe_said_while_the_database_was_down_is_reported_when_it_is_back(
+def test_an_answer_received_while_the_database_was_down_is_reported_when_it_is_back(
     outage: Outage, start: StartWorker
 ) -> None:
     worker = start(outage)
@@ -114,11 +114,11 @@ def test_what_stripe_said_while_the_database_was_down_is_reported_when_it_is_bac
     assert len(outage.double.sends) == HELD + 3
     worker.stop()
     assert "Traceback" not in worker.log()[failed:]
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 @pytest.mark.long
-def test_one_outage_after_the_other_and_a_frozen_server_are_outlived(
+def test_a_worker_outlives_repeated_outages_and_a_frozen_server(
     outage: Outage, start: StartWorker
 ) -> None:
     server = outage.server
@@ -140,7 +140,7 @@ def test_one_outage_after_the_other_and_a_frozen_server_are_outlived(
     story.wait_until_states(paid=3 * HELD)
     assert len(outage.double.sends) == 3 * HELD
     worker.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_worker_that_is_started_before_its_database_pays_when_that_comes(
@@ -155,7 +155,7 @@ def test_a_worker_that_is_started_before_its_database_pays_when_that_comes(
     story = outage.story()
     story.wait_until_states(paid=2)
     worker.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_claim_whose_answer_is_lost_with_the_server_is_resumed_after_its_lease(
@@ -177,4 +177,4 @@ def test_a_claim_whose_answer_is_lost_with_the_server_is_resumed_after_its_lease
     story.let_leases_run_out()
     story.wait_until_states(paid=2)
     worker.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()

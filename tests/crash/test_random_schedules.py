@@ -81,7 +81,7 @@ where a.attempt > o.attempt and a.claimed_at < o.observed_at
 
 
 class Schedule:
-    """What happens to one marketplace, as its seed will have it."""
+    """The events of one marketplace, drawn from its seed."""
 
     def __init__(self, *, seed: int, story: Story, fork_worker: StartWorker) -> None:
         self.seed = seed
@@ -96,7 +96,7 @@ class Schedule:
         self._logs: list[Worker] = []
 
     def run(self) -> None:
-        """Let things happen, then let everything go well, and look at what came of it."""
+        """Run random events, then let every fault end, and check the result."""
         story = self._story
         story.double.set_account(account_id="acct_7", state="closed")
         for name in FAULTS:
@@ -112,13 +112,13 @@ class Schedule:
         while time.monotonic() < end:
             time.sleep(self._random.uniform(0.02, 0.25))
             self._do_something()
-            story.check_nobody_is_paid_twice()
+            story.check_no_transfer_is_paid_twice()
             story.check_books()
         self._calm_down()
         self._check()
 
     def _fault(self, request: RecordedRequest) -> str | None:
-        """Choose what meets a request: by its transfer and how often that was tried."""
+        """Choose the fault of a request: by its transfer and how often that was tried."""
         if request.number not in self._faults:
             self._tries[request.payout_ref] += 1
             tries = self._tries[request.payout_ref]
@@ -143,7 +143,7 @@ class Schedule:
         step()
 
     def _start(self) -> Worker:
-        self._logs.append(self._fork_worker(person=self._random.choice([1, 2])))
+        self._logs.append(self._fork_worker(member=self._random.choice([1, 2])))
         return self._logs[-1]
 
     def _replace(self, worker: Worker) -> None:
@@ -183,7 +183,7 @@ class Schedule:
         self._story.make_due()
 
     def _calm_down(self) -> None:
-        """Let nothing fail any more, until nothing is left to do without a person."""
+        """Let nothing fail any more, until every open transfer waits for an operator."""
         self._story.double.clear_faults()
         self._thaw()
 
@@ -212,7 +212,7 @@ class Schedule:
 
 @pytest.mark.long
 @pytest.mark.timeout(SECONDS + 120)
-def test_whatever_happens_nobody_is_paid_twice_and_the_books_agree_with_stripe(
+def test_random_faults_pay_no_transfer_twice_and_the_books_agree_with_stripe(
     story: Story, fork_worker: StartWorker
 ) -> None:
     for name, value in SETTINGS.items():

@@ -1,6 +1,6 @@
-"""The restore drill: an older dump comes back to life in a new cluster, and pays nobody twice.
+"""The restore drill: an older dump runs in a new cluster, and pays no transfer twice.
 
-What is counted is what Stripe made. docs/restore.md tells people the same steps.
+The tests count the transfers at Stripe. docs/restore.md has the same steps.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ WORKER: Final = "till"
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """What is left after the disaster: a new cluster with an old dump, and Stripe's memory."""
+    """A new cluster with an old dump, beside a Stripe that remembers everything."""
 
     story: Story
-    """As the restored database tells it."""
+    """The story, read from the restored database."""
     run: Callable[..., Worker]
     """Runs a command of the engine against the restored database, or a worker."""
 
@@ -92,7 +92,7 @@ def drill(
 
 
 @pytest.mark.long
-def test_after_a_restore_nothing_is_sent_until_the_gate_is_opened(drill: Drill) -> None:
+def test_a_restored_database_sends_nothing_until_it_is_adopted(drill: Drill) -> None:
     story, sent = drill.story, len(drill.story.double.sends)
     assert story.states() == {"paid": 10, "scheduled": HALF}
     worker = drill.start_worker()
@@ -107,7 +107,7 @@ def test_after_a_restore_nothing_is_sent_until_the_gate_is_opened(drill: Drill) 
     assert story.states() == {"paid": 10, "scheduled": 2 * HALF}
 
 
-def open_findings(story: Story) -> dict[str, int]:
+def open_discrepancies_by_kind(story: Story) -> dict[str, int]:
     """Return how many discrepancies of each kind are open."""
     rows = story.db.execute(
         "select kind, count(*) from payout.discrepancies where resolved_at is null group by kind"
@@ -115,7 +115,7 @@ def open_findings(story: Story) -> dict[str, int]:
     return dict(rows.fetchall())
 
 
-def test_the_keys_are_the_same_so_that_within_a_day_even_a_hasty_operator_pays_nobody_twice(
+def test_a_hasty_adoption_within_a_day_pays_no_transfer_twice_because_the_keys_are_the_same(
     drill: Drill,
 ) -> None:
     """Without reconcile: Stripe knows each key of the restored database and replays its answer."""
@@ -125,13 +125,13 @@ def test_the_keys_are_the_same_so_that_within_a_day_even_a_hasty_operator_pays_n
     worker = drill.start_worker()
     story.wait_until_states(paid=10 + 2 * HALF)
     worker.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
-def test_after_the_procedure_everybody_is_paid_once_though_stripe_has_forgotten_every_key(
+def test_the_procedure_pays_each_transfer_once_though_stripe_has_forgotten_every_key(
     drill: Drill,
 ) -> None:
-    """docs/restore.md: compare, open the gate, and let the application record again."""
+    """docs/restore.md: compare, adopt the database, and let the application record again."""
     story, sent = drill.story, len(drill.story.double.sends)
     story.double.advance(hours=25)
     worker = drill.start_worker()
@@ -140,8 +140,8 @@ def test_after_the_procedure_everybody_is_paid_once_though_stripe_has_forgotten_
     assert refused.sqlstate == "SP410"
     compared = drill.run(RECONCILE)
     assert compared.wait() == 1, compared.log()
-    # What the dump knew is paid as Stripe says; what it forgot is remembered.
-    assert open_findings(story) == {"unknown_transfer_at_stripe": HALF}
+    # Transfers in the dump are paid as Stripe says; the others become discrepancies.
+    assert open_discrepancies_by_kind(story) == {"unknown_transfer_at_stripe": HALF}
     assert story.states() == {"paid": 10 + HALF}
     story.engine.operator.execute("select payout_api.adopt_database('restored, and compared')")
     story.settle(HALF, settlement_id="forgotten")
@@ -149,5 +149,5 @@ def test_after_the_procedure_everybody_is_paid_once_though_stripe_has_forgotten_
     story.wait_until_states(paid=10 + 2 * HALF + 5)
     worker.stop()
     assert len(story.double.sends) == sent + 5
-    story.check_everybody_is_paid_once()
-    assert open_findings(story) == {}
+    story.check_each_transfer_is_paid_once()
+    assert open_discrepancies_by_kind(story) == {}

@@ -19,7 +19,7 @@ where c.relnamespace in ('payout'::regnamespace, 'procrastinate'::regnamespace)
     and c.relkind in ('r', 'p')
 """
 ECHO: Final = f"wrong key: {CANARY} (Authorization: Bearer {CANARY})"
-# Answers that repeat the key in every place where somebody else's text is kept or logged.
+# Answers that repeat the key in every field of Stripe's that is kept or logged.
 ECHOES: Final = (
     Fault(status=400, error_message=ECHO, error_type=CANARY, error_code=CANARY),
     Fault(status=429, error_message=ECHO, headers={"Stripe-Rate-Limited-Reason": CANARY}),
@@ -46,7 +46,7 @@ def rows_with(db: Connection, secret: str) -> list[str]:
     return found
 
 
-def test_whatever_goes_wrong_the_key_is_in_no_row_and_no_line_of_a_log(
+def test_the_secret_key_is_in_no_row_and_no_line_of_a_log_after_every_fault(
     story: Story, run_worker: StartWorker
 ) -> None:
     for fault in ECHOES:

@@ -1,4 +1,4 @@
-"""A worker that is asked to end leaves nothing half done; one that is told twice ends at once."""
+"""A worker that gets SIGTERM leaves nothing half done; a second signal ends it at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.crash.workers import OURS, PLAIN
 STOPPING = "claiming no more, finishing the requests under way"
 
 
-def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_what_it_began(
+def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_every_request_it_began(
     story: Story, run_worker: StartWorker
 ) -> None:
     gate = Gate()
@@ -32,11 +32,11 @@ def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_what_it_began(
     run_worker()
     story.wait_until_states(paid=155)
     assert len(story.double.sends) == 155
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 @pytest.mark.parametrize("command", [OURS, PLAIN], ids=["payout-engine", "procrastinate"])
-def test_what_is_reported_at_the_last_moment_counts(
+def test_an_outcome_reported_at_the_last_moment_counts(
     story: Story, run_worker: StartWorker, command: tuple[str, ...]
 ) -> None:
     """The report waits for a lock while the worker is asked to end."""
@@ -53,10 +53,10 @@ def test_what_is_reported_at_the_last_moment_counts(
         story.wait_for_sessions(worker, "not query ~ 'fetch_job'")
     assert worker.wait() == 0
     assert story.states() == {"paid": 3}
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
-def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_finds_out(
+def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_resumes(
     story: Story, run_worker: StartWorker
 ) -> None:
     gate = Gate()
@@ -72,4 +72,4 @@ def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_finds_out(
     gate.open()
     story.let_leases_run_out()
     run_worker().wait_for_reports(paid=4)
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()

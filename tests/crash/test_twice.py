@@ -1,4 +1,4 @@
-"""Whatever is executed twice is paid once: wakeups, workers, and everything all over again."""
+"""Wake-up jobs, workers and whole runs that are executed twice pay each transfer once."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import OURS, PLAIN, wait_until
 
-RING: Final = "select payout.defer_job(payout_job_id, %s) from payout.payout_jobs"
+DEFER: Final = "select payout.defer_job(payout_job_id, %s) from payout.payout_jobs"
 WORKERS: Final = "select distinct worker from payout.transfer_attempts"
 
 
-def test_two_workers_that_answer_the_same_wakeups_pay_each_transfer_once(
+def test_two_workers_that_fetch_the_same_wakeup_jobs_pay_each_transfer_once(
     story: Story, run_worker: StartWorker
 ) -> None:
     """One worker has room for a hundred requests, so that they share two hundred."""
     gate = Gate()
     story.double.inject("answer_delayed", times=None, hold_before=gate)
-    workers = [run_worker(person=1), run_worker(person=2)]
+    workers = [run_worker(member=1), run_worker(member=2)]
     story.settle(200)
-    story.db.execute(RING, [5])
+    story.db.execute(DEFER, [5])
     story.wait_for_requests(200)
     gate.open()
     story.wait_until_states(paid=200)
-    wait_until(lambda: story.wakeups() == 0)
+    wait_until(lambda: story.wakeup_jobs() == 0)
     for worker in workers:
         worker.stop()
     assert len(story.db.execute(WORKERS).fetchall()) == 2
     assert len(story.double.sends) == 200
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_a_worker_that_is_run_again_on_everything_sends_nothing(
@@ -40,13 +40,13 @@ def test_a_worker_that_is_run_again_on_everything_sends_nothing(
     first = run_worker()
     story.wait_until_states(paid=20)
     first.stop()
-    story.db.execute(RING, [3])
+    story.db.execute(DEFER, [3])
     story.engine.sweep()
     second = run_worker()
-    wait_until(lambda: story.wakeups() == 0)
+    wait_until(lambda: story.wakeup_jobs() == 0)
     second.stop()
     assert len(story.double.sends) == 20
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_the_plain_command_of_procrastinate_pays_too_beside_ours(
@@ -55,13 +55,13 @@ def test_the_plain_command_of_procrastinate_pays_too_beside_ours(
     plain = run_worker(PLAIN)
     story.settle(20)
     story.wait_until_states(paid=20)
-    ours = run_worker(person=2)
+    ours = run_worker(member=2)
     story.settle(20, settlement_id="set_2")
     story.wait_until_states(paid=40)
-    wait_until(lambda: story.wakeups() == 0)
+    wait_until(lambda: story.wakeup_jobs() == 0)
     plain.stop()
     ours.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
 
 
 def test_no_session_stays_in_a_transaction_while_requests_hang(
@@ -79,4 +79,4 @@ def test_no_session_stays_in_a_transaction_while_requests_hang(
     story.wait_until_states(paid=30)
     for worker in workers:
         worker.stop()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()

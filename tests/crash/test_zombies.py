@@ -37,7 +37,7 @@ def stop_before_the_answer(
 def pay_with_another(story: Story, fork_worker: StartWorker) -> None:
     """Let the lease run out and a second worker pay."""
     story.let_leases_run_out()
-    fork_worker(person=2).wait_for_log("reported 1 paid")
+    fork_worker(member=2).wait_for_log("reported 1 paid")
     story.wait_until_states(paid=1)
 
 
@@ -49,7 +49,7 @@ def wake(story: Story, zombie: Worker) -> tuple[str, str]:
     (late,) = story.verdicts()[len(seen) :]
     assert late[0] == 1
     zombie.check_log()
-    story.check_everybody_is_paid_once()
+    story.check_each_transfer_is_paid_once()
     return late[1:]
 
 
@@ -65,18 +65,18 @@ def test_a_zombie_that_sends_after_its_lease_sends_the_same_key(
 
 
 def test_a_zombie_that_wakes_too_late_sends_nothing(story: Story, fork_worker: StartWorker) -> None:
-    """The order itself says how long it may be sent; here no more than half a second."""
+    """The order itself says how long it may be sent: half a second in this test."""
     story.engine.set(http_deadline_for="1 second")
     story.engine.set(lease_for="1.5 seconds")
     zombie = stop_before_the_send(story, fork_worker)
     wait_until(lambda: story.engine.sweep().leases_expired)
-    fork_worker(person=2)
+    fork_worker(member=2)
     story.wait_until_states(paid=1)
     assert wake(story, zombie) == ("not_sent", "stale")
     assert len(story.double.sends) == 1
 
 
-def test_a_zombie_that_has_sent_reports_what_is_known_already(
+def test_a_zombie_that_has_sent_reports_an_outcome_that_is_known_already(
     story: Story, fork_worker: StartWorker
 ) -> None:
     zombie = stop_before_the_answer(story, fork_worker, "answer_delayed")
@@ -85,7 +85,7 @@ def test_a_zombie_that_has_sent_reports_what_is_known_already(
     assert [request.is_replayed for request in story.double.sends] == [False, True]
 
 
-def test_a_zombie_that_was_turned_away_does_not_undo_what_another_has_paid(
+def test_a_zombie_that_was_turned_away_does_not_undo_the_payment_of_another(
     story: Story, fork_worker: StartWorker
 ) -> None:
     zombie = stop_before_the_answer(story, fork_worker, "rate_limited")
@@ -93,13 +93,13 @@ def test_a_zombie_that_was_turned_away_does_not_undo_what_another_has_paid(
     assert wake(story, zombie) == ("response", "stale")
 
 
-def test_the_decline_of_an_old_key_does_not_touch_what_was_paid_under_the_next(
+def test_the_decline_of_an_old_key_does_not_touch_a_transfer_paid_under_the_next(
     story: Story, fork_worker: StartWorker
 ) -> None:
     story.double.set_balance(currency="usd", available_minor=0)
     zombie = stop_before_the_answer(story, fork_worker, "answer_delayed")
     story.let_leases_run_out()
-    successor = fork_worker(person=2)
+    successor = fork_worker(member=2)
     # As long as the zombie may still be about, a decline is not taken for the last word.
     successor.wait_for_log("reported 1 unknown")
     story.engine.let_pass("16 minutes")

@@ -29,7 +29,7 @@ def wait_until(
     seconds: float = PATIENCE_SECONDS,
     tell: Callable[[], object] = lambda: "",
 ) -> None:
-    """Return as soon as the condition holds. Fails with what is told when it does not in time."""
+    """Return as soon as the condition holds. Fails with the text of `tell` if it never does."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"it did not come to pass in time: {tell()}"
@@ -37,7 +37,7 @@ def wait_until(
 
 
 def environment(*, database_url: str, stripe: str) -> dict[str, str]:
-    """Return what tells a worker where its database and Stripe are."""
+    """Return the settings by which a worker finds its database and Stripe."""
     return {
         "DATABASE_URL": database_url,
         "STRIPE_API_KEY": CANARY,
@@ -49,7 +49,7 @@ def environment(*, database_url: str, stripe: str) -> dict[str, str]:
 def run(
     command: tuple[str, ...], *, environment: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
-    """Run Python with these arguments; what it says goes to a file."""
+    """Run Python with these arguments; its output goes to a file."""
     with log.open("wb") as output:
         return subprocess.Popen(
             (sys.executable, *command),
@@ -79,7 +79,7 @@ class Worker:
         return self._process.poll() is None
 
     def log(self) -> str:
-        """Return what it has logged so far."""
+        """Return its log so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def wait_for_log(self, text: str) -> None:
@@ -92,14 +92,14 @@ class Worker:
         wait_until(is_logged)
 
     def wait_for_reports(self, *, paid: int) -> None:
-        """Return when it has heard that so many are paid; it may report them in several calls."""
+        """Return when its log says that so many are paid, in one report or several."""
 
-        def are_told() -> bool:
+        def have_it() -> bool:
             assert self.is_alive, self.log()
-            told = re.findall(r"reported .*?(\d+) paid", self.log())
-            return sum(map(int, told)) == paid
+            counts = re.findall(r"reported .*?(\d+) paid", self.log())
+            return sum(map(int, counts)) == paid
 
-        wait_until(are_told, tell=self.log)
+        wait_until(have_it, tell=self.log)
 
     def kill(self) -> None:
         """Kill it with SIGKILL, and return when it is gone."""
@@ -131,6 +131,6 @@ class Worker:
         self.check_log()
 
     def check_log(self) -> None:
-        """Check that it tells neither of a bug of ours nor the key."""
+        """Check that the log has neither a bug of ours nor the key."""
         assert f'File "{ROOT / "worker"}' not in self.log(), self.log()
         assert CANARY not in self.log()

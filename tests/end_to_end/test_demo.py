@@ -1,6 +1,6 @@
-"""The demo, smaller than a user sees it: it reconciles, it can be stopped, and it would complain.
+"""A small demo: it reconciles, it can be stopped, and it names every disagreement.
 
-That nothing is left behind is asked of the system: every process of a demo carries a mark in its
+The tests look for processes left behind by a mark that every process of a demo has in its
 environment.
 """
 
@@ -52,7 +52,7 @@ class Demo:
         )
 
     def read_until(self, text: str) -> str:
-        """Return what it prints up to the line with a text."""
+        """Return its output up to the line with a text."""
         assert self.process.stdout is not None
         lines = []
         for line in self.process.stdout:
@@ -62,7 +62,7 @@ class Demo:
         pytest.fail(f"it ended without saying {text!r}: {lines}")
 
     def finish(self) -> tuple[int, str, str]:
-        """Wait for its end; return the exit code and what else it printed."""
+        """Wait for its end; return the exit code and the rest of its output."""
         out, err = self.process.communicate()
         return self.process.returncode, out, err
 
@@ -98,7 +98,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
 
 @pytest.mark.long
 @needs_proc
-def test_everybody_is_paid_once_although_a_worker_is_killed(start: Callable[..., Demo]) -> None:
+def test_the_demo_pays_each_transfer_once_although_a_worker_is_killed(
+    start: Callable[..., Demo],
+) -> None:
     demo = start("--keep", DATABASE_URL="postgresql://nobody@nowhere/", PGOPTIONS="-c no_such=1")
     out = demo.read_until("Ctrl-C ends it.")
     for line in (
@@ -132,7 +134,7 @@ def test_everybody_is_paid_once_although_a_worker_is_killed(start: Callable[...,
     ("moment", "how"),
     [("payout-engine demo", signal.SIGTERM), ("crowd: 1 settlements", signal.SIGINT)],
 )
-def test_a_signal_ends_it_with_one_line_and_leaves_nothing(
+def test_a_signal_ends_the_demo_with_one_line_and_leaves_nothing(
     start: Callable[..., Demo], moment: str, how: signal.Signals
 ) -> None:
     demo = start()
@@ -146,7 +148,7 @@ def test_a_signal_ends_it_with_one_line_and_leaves_nothing(
 
 
 @needs_proc
-def test_even_killed_it_leaves_nothing(start: Callable[..., Demo]) -> None:
+def test_a_killed_demo_leaves_nothing(start: Callable[..., Demo]) -> None:
     demo = start()
     demo.read_until("worker-2 started")
     running = "\n".join(demo.leftovers())
@@ -206,11 +208,11 @@ GOOD: Final = Facts(
 )
 
 
-def test_what_agrees_is_no_problem() -> None:
+def test_facts_that_agree_are_no_problem() -> None:
     assert find_problems(GOOD, BATCHES) == []
 
 
-def test_what_is_unsure_here_may_be_made_at_stripe() -> None:
+def test_an_unknown_transfer_may_exist_at_stripe() -> None:
     unknown = FAILED | {"state": "unknown"}
     facts = replace(
         GOOD, transfers=[PAID, unknown], effects=GOOD.effects | {"payout_b": [MADE | {"amount": 7}]}
@@ -258,5 +260,5 @@ def test_what_is_unsure_here_may_be_made_at_stripe() -> None:
         ),
     ],
 )
-def test_what_does_not_agree_is_named(changes: dict[str, Any], problem: str) -> None:
+def test_facts_that_disagree_are_named(changes: dict[str, Any], problem: str) -> None:
     assert find_problems(replace(GOOD, **changes), BATCHES) == [problem]

@@ -70,7 +70,7 @@ def kinds(db: Connection) -> list[str]:
 
 
 def books_balance(db: Connection) -> bool:
-    """Tell whether debit equals credit and in_flight equals the open transfers."""
+    """Return whether debit equals credit and in_flight equals the open transfers."""
     rows = db.execute(
         "select difference_minor, in_flight_minor - open_transfers_minor "
         "from payout_api.trial_balance"
@@ -78,9 +78,7 @@ def books_balance(db: Connection) -> bool:
     return rows != [] and all(row == (0, 0) for row in rows)
 
 
-def test_executed_twice_at_once_there_is_one_stripe_transfer(
-    db: Connection, execute: Execute
-) -> None:
+def test_two_executions_at_once_make_one_stripe_transfer(db: Connection, execute: Execute) -> None:
     with StripeDouble.in_thread(latency_seconds=0.05) as double:
         job = settle(db)
         execute(double, job, job, job)
@@ -108,9 +106,7 @@ def test_the_replay_of_a_worker_makes_no_new_transfer(db: Connection, execute: E
     assert books_balance(db)
 
 
-def test_an_answer_that_was_lost_is_asked_for_under_the_same_key(
-    db: Connection, execute: Execute
-) -> None:
+def test_a_lost_answer_is_asked_for_under_the_same_key(db: Connection, execute: Execute) -> None:
     with StripeDouble.in_thread() as double:
         double.inject("answer_lost")
         job = settle(db)

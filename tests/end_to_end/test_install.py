@@ -32,7 +32,7 @@ select payout_api.complete_settlement(
 
 @pytest.fixture
 def managed() -> Iterator[EmbeddedPostgres]:
-    """A server like those that are rented: whoever has a database there is not its superuser."""
+    """A server like those that are rented: the owner of a database is not a superuser."""
     with EmbeddedPostgres.start() as server:
         with psycopg.connect(server.uri(), autocommit=True) as connection:
             connection.execute(LOGINS.encode())
@@ -40,7 +40,7 @@ def managed() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-def test_who_owns_the_database_and_may_create_roles_installs_all_that_it_takes_to_pay(
+def test_an_owner_of_the_database_who_may_create_roles_installs_all_that_it_takes_to_pay(
     managed: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", managed.uri("shop", user="installer"))
@@ -61,7 +61,7 @@ def test_who_owns_the_database_and_may_create_roles_installs_all_that_it_takes_t
     assert capsys.readouterr().out.endswith("-> ok, paid\n")
 
 
-def test_who_may_act_as_the_owner_and_no_more_needs_no_grant_for_an_upgrade(
+def test_a_login_that_may_act_as_the_owner_needs_no_grant_for_an_upgrade(
     managed: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     with psycopg.connect(managed.uri(), autocommit=True) as connection:

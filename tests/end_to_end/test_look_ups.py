@@ -1,4 +1,4 @@
-"""An answer that never came is looked for at Stripe, by the real worker, until it is known.
+"""The real worker looks up a transfer at Stripe whose answer never came, until it is known.
 
 The key has expired there by then, so that a second send would be a second transfer.
 """
@@ -40,25 +40,25 @@ class Story:
         return asyncio.run(main())
 
     def carry(self) -> None:
-        """Send what is due."""
+        """Send the due transfers."""
         self.work(lambda worker: worker.pump.execute(1))
 
     def look_up(self) -> int:
-        """Look up what is due; return how many were."""
+        """Carry out the due look-ups; return how many."""
         count: int = self.work(lambda worker: worker.reconciler.look_up())
         return count
 
     def let_pass(self, hours: float) -> None:
-        """Let time pass here and at Stripe."""
+        """Let time pass in the database and at Stripe."""
         self.engine.let_pass(f"{hours} hours")
         self.double.advance(hours=hours)
 
     def states(self) -> list[str]:
-        """Return the states there are."""
+        """Return the states that occur."""
         rows = self.engine.db.execute("select distinct state::text from payout.transfer_states")
         return [state for (state,) in rows]
 
-    def assert_everyone_is_paid_once(self, payees: int) -> None:
+    def assert_each_transfer_is_paid_once(self, payees: int) -> None:
         """Check both sides: one transfer for each, and the books know which."""
         assert self.states() == ["paid"]
         effects = self.double.effects_by_payout_ref()
@@ -90,7 +90,7 @@ def story(
 
 
 @pytest.mark.long
-def test_fifty_answers_that_were_lost_a_day_ago_are_found_and_nobody_is_paid_twice(
+def test_fifty_answers_lost_a_day_ago_are_found_and_no_transfer_is_paid_twice(
     story: Story,
 ) -> None:
     story.engine.settle(*PAYEES)
@@ -106,7 +106,7 @@ def test_fifty_answers_that_were_lost_a_day_ago_are_found_and_nobody_is_paid_twi
     story.carry()
     assert story.look_up() == 50
     assert len(story.double.sends) == 50
-    story.assert_everyone_is_paid_once(50)
+    story.assert_each_transfer_is_paid_once(50)
     assert story.look_up() == 0
 
 
@@ -122,7 +122,7 @@ def test_a_worker_looks_up_by_itself(story: Story) -> None:
                 await asyncio.sleep(0.05)
 
     asyncio.run(main())
-    story.assert_everyone_is_paid_once(1)
+    story.assert_each_transfer_is_paid_once(1)
 
 
 def test_a_transfer_is_found_behind_the_first_page(story: Story) -> None:
@@ -143,7 +143,9 @@ def test_a_transfer_is_found_behind_the_first_page(story: Story) -> None:
     ]
 
 
-def test_what_stripe_never_made_is_proved_absent_and_paid_under_the_next_key(story: Story) -> None:
+def test_a_transfer_that_stripe_never_made_is_proved_absent_and_paid_under_the_next_key(
+    story: Story,
+) -> None:
     story.engine.settle()
     story.double.inject("close_before_effect")
     story.carry()
@@ -157,12 +159,12 @@ def test_what_stripe_never_made_is_proved_absent_and_paid_under_the_next_key(sto
     story.engine.make_due()
     story.engine.sweep()
     story.carry()
-    story.assert_everyone_is_paid_once(1)
+    story.assert_each_transfer_is_paid_once(1)
     keys = [send.key.rpartition(":")[2] for send in story.double.sends if send.key]
     assert keys == ["1", "2"]
 
 
-def test_two_transfers_of_one_obligation_call_a_person(
+def test_two_transfers_of_one_obligation_notify_operators(
     story: Story, caplog: pytest.LogCaptureFixture
 ) -> None:
     story.engine.settle()
@@ -210,13 +212,13 @@ def test_a_look_up_that_was_interrupted_comes_up_again(story: Story) -> None:
     assert (story.look_up(), story.states()) == (1, ["paid"])
 
 
-def test_after_a_lie_the_list_tells_what_stripe_really_did(story: Story) -> None:
+def test_a_look_up_after_a_false_answer_finds_the_true_transfer(story: Story) -> None:
     story.engine.settle()
     story.double.inject("wrong_amount")
     story.carry()
     assert story.states() == ["parked"]
     story.let_pass(0.1)
     story.look_up()
-    story.assert_everyone_is_paid_once(1)
+    story.assert_each_transfer_is_paid_once(1)
     [(scope, subject, _)] = story.engine.open_holds()
-    assert (scope, subject) == ("settlement", "set_1"), "a person has yet to look"
+    assert (scope, subject) == ("settlement", "set_1"), "an operator has yet to look"

@@ -58,7 +58,7 @@ class Story:
         )
 
     def reconcile(self, *, code: int) -> str:
-        """Run the command, which must end with this code; return what it printed."""
+        """Run the command, which must end with this code; return its output."""
         with self.patch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
@@ -103,7 +103,7 @@ def story(
 
 
 def figure(told: str, name: str) -> int:
-    """Return a figure of what the command printed."""
+    """Return a figure of the output."""
     [line] = [line for line in told.splitlines() if line.startswith(name)]
     return int(line.split()[-1].replace(",", ""))
 
@@ -116,7 +116,9 @@ def test_both_sides_agree(story: Story) -> None:
     assert "nothing is open: Stripe and the books agree" in told
 
 
-def test_a_transfer_made_by_hand_is_told_until_a_person_resolves_it(story: Story) -> None:
+def test_a_transfer_made_by_hand_is_a_discrepancy_until_an_operator_resolves_it(
+    story: Story,
+) -> None:
     story.pay()
     story.double.transfer(destination="acct_1", amount_minor=5)
     told = story.reconcile(code=1)
@@ -130,7 +132,7 @@ def test_a_transfer_made_by_hand_is_told_until_a_person_resolves_it(story: Story
     story.reconcile(code=0)
 
 
-def test_what_stripe_does_not_have_is_told(story: Story) -> None:
+def test_a_transfer_that_stripe_does_not_have_is_a_discrepancy(story: Story) -> None:
     story.pay()
     with StripeDouble.in_thread() as empty:
         story.environment["STRIPE_API_BASE"] = empty.url
@@ -174,7 +176,7 @@ def test_an_interrupted_run_goes_on_where_it_was(story: Story) -> None:
     assert None not in story.lists()[first:], "the first page is read once"
 
 
-def test_two_at_once_carry_one_run(story: Story, launch: Callable[..., Worker]) -> None:
+def test_two_commands_at_once_carry_one_run(story: Story, launch: Callable[..., Worker]) -> None:
     story.pay(*MANY)
     where = {"database_url": story.environment["DATABASE_URL"], "stripe": story.double.url}
     commands = [launch(RECONCILE, **where) for _ in range(2)]
@@ -200,14 +202,14 @@ def test_a_worker_reconciles_by_itself(story: Story, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("fault", ["rate_limited", "unavailable", "answer_cut", "answer_lost"])
-def test_what_fails_in_passing_is_read_again(story: Story, fault: str) -> None:
+def test_a_page_that_fails_in_passing_is_read_again(story: Story, fault: str) -> None:
     story.pay()
     met = story.double.inject(fault, method="GET", times=2)
     assert figure(story.reconcile(code=0), "transfers compared") == 1
     assert met.hits == 2
 
 
-def test_a_key_that_is_refused_is_told_in_a_line(story: Story) -> None:
+def test_a_refused_key_is_reported_in_one_line(story: Story) -> None:
     story.double.revoke_key(api_key="sk_test_reconcile")
     told = story.reconcile(code=2)
     assert told.startswith("payout-engine: Stripe does not say whose key it is")

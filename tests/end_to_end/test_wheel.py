@@ -41,7 +41,7 @@ UNPAID: Final = "select from payout.transfer_states where state <> 'paid'"
 # The installation takes as long as the network does.
 pytestmark = pytest.mark.timeout(600)
 
-# Imports every module, then prints the parts of the extra `demo` that this needed, and the places.
+# Imports every module, then prints the parts of the extra `demo` that this needed, and the paths.
 IMPORT_ALL: Final = """
 import importlib.util, pkgutil, sys
 import payout_engine
@@ -171,7 +171,7 @@ def test_the_wheel_holds_two_packages_and_the_sql(wheel: Path) -> None:
     assert {name for name in names if name.endswith(".py")} == modules
 
 
-def test_the_user_s_own_packages_stay_theirs_and_no_other_name_of_ours_is_taken(
+def test_packages_of_the_user_are_imported_and_the_wheel_takes_no_other_name(
     installation: Installation,
 ) -> None:
     extra, engine, sandbox, *own_and_none = installation.run("python", "-c", IMPORT_ALL).split("\n")
@@ -188,7 +188,7 @@ def test_the_user_s_own_packages_stay_theirs_and_no_other_name_of_ours_is_taken(
     assert re.fullmatch(r"payout-engine 1\.[0-9.]+(\.dev0)?\n", told)
 
 
-def test_it_migrates_checks_pays_and_stops(
+def test_the_installed_wheel_migrates_checks_pays_and_stops(
     installation: Installation,
     server: Server,
     empty_database: Callable[[], str],

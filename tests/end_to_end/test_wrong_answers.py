@@ -1,4 +1,4 @@
-"""Answers that are wrong, half, late or unheard of: where each lands, what is kept, who is called.
+"""Answers that are wrong, half, late or unheard of: state, rows and alarm after each.
 
 Adapter, pump and reporter are the real ones, at work on the test's database as a member of
 payout_worker; the double moves the money and lies about it.
@@ -65,7 +65,7 @@ STORED: Final = (
 
 @dataclass
 class Story:
-    """A marketplace, Stripe, and people who listen."""
+    """A marketplace, Stripe, and a session that listens for alarms."""
 
     engine: Engine
     double: StripeDouble
@@ -86,7 +86,7 @@ class Story:
         (self.transfer,) = self.engine.settle(**changes)
 
     def carry(self) -> None:
-        """Let the worker carry whatever is due, once."""
+        """Let the worker carry the due transfers, once."""
         self.runner.run(self.worker.pump.execute(self.job()))
 
     def job(self) -> int:
@@ -102,25 +102,25 @@ class Story:
         """Return signal, verdict, new state, status and reason of all that was observed."""
         return self.engine.db.execute(STORED).fetchall()
 
-    def called(self) -> list[str]:
-        """Return the reasons for which people were called since this was asked last."""
+    def alarms(self) -> list[str]:
+        """Return the reasons of the alarms since this was asked last."""
         self.listener.execute("select")
         return [str(notice.payload) for notice in self.listener.notifies(timeout=0)]
 
     def errors(self) -> list[str]:
-        """Return what was logged at ERROR."""
+        """Return the messages logged at ERROR."""
         return [r.getMessage() for r in self.log.records if r.levelname == "ERROR"]
 
-    def assert_a_person_was_called(self, reason: str, stripe_transfer: str | None) -> None:
-        """Check that people hear of it in every way: by NOTIFY, in the log, in a table."""
-        assert self.called() == [reason]
+    def assert_operators_were_notified(self, reason: str, stripe_transfer: str | None) -> None:
+        """Check that operators were notified by NOTIFY, in the log and in a table."""
+        assert self.alarms() == [reason]
         alarm, *_ = errors = self.errors()
         assert alarm == f"payout alarm: {reason}, transfer {self.transfer}", errors
         assert self.engine.discrepancies()[-1] == (reason, self.transfer, stripe_transfer)
         assert self.engine.open_holds() == [("settlement", "set_1", reason)]
 
     def assert_nothing_more_is_sent(self) -> None:
-        """Check that whatever time passes and however often a worker looks, nothing leaves."""
+        """Check that neither time nor another claim lets a request leave."""
         sent = len(self.double.sends)
         self.engine.make_due()
         self.engine.let_pass("1 hour")
@@ -163,11 +163,11 @@ def story(
     assert story.engine.differences_in_the_books() == []
 
 
-# A 2xx that does not answer what was asked: the money may have moved, so a person must look.
+# A 2xx that contradicts the request: the money may have moved, so an operator must look.
 
 
 @pytest.mark.parametrize("lie", CONTRADICTIONS.values(), ids=list(CONTRADICTIONS))
-def test_a_success_that_contradicts_the_request_is_parked_and_calls_a_person(
+def test_a_success_that_contradicts_the_request_is_parked_and_notifies_operators(
     story: Story, lie: dict[str, Any]
 ) -> None:
     story.settle()
@@ -183,12 +183,12 @@ def test_a_success_that_contradicts_the_request_is_parked_and_calls_a_person(
         seen = lie["changes"]["id"]
     elif "id" in lie.get("removes", ()) or "body" in lie:
         seen = None
-    story.assert_a_person_was_called(reason, seen)
+    story.assert_operators_were_notified(reason, seen)
     assert story.engine.entries(story.transfer)[-1].kind == "reserve"
     story.assert_nothing_more_is_sent()
 
 
-def test_a_success_with_the_id_of_another_transfer_is_parked_and_calls_a_person(
+def test_a_success_with_the_id_of_another_transfer_is_parked_and_notifies_operators(
     story: Story,
 ) -> None:
     story.settle(settlement_id="set_0")
@@ -200,15 +200,15 @@ def test_a_success_with_the_id_of_another_transfer_is_parked_and_calls_a_person(
     assert story.state() == "parked"
     reason = "stripe_id_of_another_transfer"
     assert story.stored()[-1] == ("response", "alarm", "parked", 200, reason)
-    story.assert_a_person_was_called(reason, paid["id"])
+    story.assert_operators_were_notified(reason, paid["id"])
     story.assert_nothing_more_is_sent()
 
 
-# No whole answer: nobody is called, the same key is asked again, and the true answer counts.
+# No whole answer: no alarm, the same key is sent again, and the true answer counts.
 
 
 @pytest.mark.parametrize(("fault", "changes", "signal"), UNREADABLE.values(), ids=list(UNREADABLE))
-def test_half_an_answer_leaves_it_unknown_until_the_same_key_tells(
+def test_half_an_answer_leaves_the_transfer_unknown_until_the_same_key_is_answered(
     story: Story, fault: str, changes: dict[str, Any], signal: str
 ) -> None:
     story.engine.set(http_deadline_for="2 seconds")
@@ -219,7 +219,7 @@ def test_half_an_answer_leaves_it_unknown_until_the_same_key_tells(
     assert story.engine.progress(story.transfer).has_unknown_send
     [(was_signal, verdict, moved_to, _, _)] = story.stored()
     assert (was_signal, verdict, moved_to) == (signal, "ok", "unknown")
-    assert (story.called(), story.errors(), story.engine.discrepancies()) == ([], [], [])
+    assert (story.alarms(), story.errors(), story.engine.discrepancies()) == ([], [], [])
 
     story.engine.make_due()
     story.carry()
@@ -238,7 +238,7 @@ def test_the_key_does_not_follow_a_redirect(story: Story) -> None:
 
 
 @pytest.mark.parametrize("answer", UNHEARD_OF, ids=lambda answer: str(answer["status"]))
-def test_an_error_that_nobody_has_told_us_about_calls_a_person_and_is_no_failure(
+def test_an_error_without_a_rule_notifies_operators_and_is_no_failure(
     story: Story, answer: dict[str, Any]
 ) -> None:
     story.settle()
@@ -249,7 +249,7 @@ def test_an_error_that_nobody_has_told_us_about_calls_a_person_and_is_no_failure
     [(signal, verdict, moved_to, status, reason)] = story.stored()
     assert (signal, verdict, moved_to) == ("response", "ok", "unknown")
     assert status == answer["status"]
-    assert story.called() == [reason]
+    assert story.alarms() == [reason]
     assert story.errors() == [f"payout alarm: {reason}, transfer {story.transfer}"]
 
     story.engine.make_due()
@@ -257,7 +257,7 @@ def test_an_error_that_nobody_has_told_us_about_calls_a_person_and_is_no_failure
     story.assert_paid_once()
 
 
-def test_an_error_that_stays_unheard_of_is_parked_with_a_discrepancy(story: Story) -> None:
+def test_an_error_that_stays_without_a_rule_is_parked_with_a_discrepancy(story: Story) -> None:
     story.engine.set(max_tries=2)
     story.settle()
     story.double.inject("rate_limited", headers={}, status=418, error_code=None, times=None)
@@ -267,7 +267,7 @@ def test_an_error_that_stays_unheard_of_is_parked_with_a_discrepancy(story: Stor
     assert story.state() == "parked"
     [(kind, transfer, _)] = story.engine.discrepancies()
     assert (kind[:15], transfer) == ("tries_used_up_u", story.transfer)
-    assert story.called()[-1] == kind
+    assert story.alarms()[-1] == kind
     assert f"payout alarm: {kind}, transfer {story.transfer}" in story.errors()
     story.assert_nothing_more_is_sent()
 
@@ -275,8 +275,10 @@ def test_an_error_that_stays_unheard_of_is_parked_with_a_discrepancy(story: Stor
 # Answers that come when everything has changed meanwhile.
 
 
-def test_a_success_under_a_closed_key_stops_the_next_one_and_calls_a_person(story: Story) -> None:
-    """Stripe moved the money, declined it when asked again, and then tells the truth."""
+def test_a_success_under_a_closed_key_stops_the_next_one_and_notifies_operators(
+    story: Story,
+) -> None:
+    """Stripe moved the money, declined the repeat, and then gives the true answer."""
     gate = Gate()
     story.settle()
     story.double.inject("slow", execution_seconds=0, hold_after=gate)
@@ -298,7 +300,7 @@ def test_a_success_under_a_closed_key_stops_the_next_one_and_calls_a_person(stor
         assert story.state() == "failed"
         story.engine.make_due()
         assert story.engine.sweep().transfers_reopened == 1
-        assert story.called() == ["balance_insufficient"]
+        assert story.alarms() == ["balance_insufficient"]
         story.log.clear()
 
     asyncio.run(main())
@@ -306,11 +308,11 @@ def test_a_success_under_a_closed_key_stops_the_next_one_and_calls_a_person(stor
     assert story.state() == "parked"
     assert story.stored()[-1] == ("response", "alarm", "parked", 200, reason)
     [made] = story.double.transfers()
-    story.assert_a_person_was_called(reason, made["id"])
+    story.assert_operators_were_notified(reason, made["id"])
     story.assert_nothing_more_is_sent()
 
 
-def test_a_second_transfer_at_stripe_is_kept_and_calls_a_person(story: Story) -> None:
+def test_a_second_transfer_at_stripe_is_kept_and_notifies_operators(story: Story) -> None:
     """The network holds a request for longer than Stripe keeps its key."""
     gate = Gate()
     story.settle()
@@ -337,5 +339,5 @@ def test_a_second_transfer_at_stripe_is_kept_and_calls_a_person(story: Story) ->
     progress = story.engine.progress(story.transfer)
     assert (progress.state, progress.stripe_transfer_id) == ("paid", first["id"])
     assert story.stored()[-1] == ("response", "alarm", None, 200, reason)
-    story.assert_a_person_was_called(reason, second["id"])
+    story.assert_operators_were_notified(reason, second["id"])
     assert [entry.kind for entry in story.engine.entries(story.transfer)].count("paid") == 1

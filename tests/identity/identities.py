@@ -1,4 +1,4 @@
-"""Where a database was adopted, as a test tells it otherwise; and what the gate then says."""
+"""Adoptions of other databases, as a test writes them, and the answer of the identity check."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ CLOSED: Final = "no transfer is handed out: this database is not the one that wa
 
 
 def adopted_elsewhere(db: Connection, part: str) -> None:
-    """Let the database have been adopted in a place that differs from this one in one part."""
+    """Let the newest adoption be of a database that differs from this one in one part."""
     columns = sql.SQL(", ").join(map(sql.Identifier, PARTS))
     here = db.execute(
         sql.SQL("select {} from payout.database_identity()").format(columns)
     ).fetchone()
     assert here is not None
-    place = dict(zip(PARTS, here, strict=True))
-    place[part] += 1
+    identity = dict(zip(PARTS, here, strict=True))
+    identity[part] += 1
     db.execute(
         sql.SQL(
             "insert into payout.adoptions ({}, reason) values ({}, 'adopted elsewhere')"
         ).format(columns, sql.SQL(", ").join(map(sql.Placeholder, PARTS))),
-        place,
+        identity,
     )
 
 
@@ -42,7 +42,7 @@ def refused_claim(connection: Connection) -> psycopg.Error | None:
 
 
 def identity_problem(db: Connection) -> str | None:
-    """Return what keeps the gate closed; None while it is open."""
+    """Return the problem that the identity check finds, or None."""
     row = db.execute("select payout.identity_problem()").fetchone()
     assert row is not None
     problem: str | None = row[0]
@@ -50,7 +50,7 @@ def identity_problem(db: Connection) -> str | None:
 
 
 def adoptions(db: Connection) -> list[tuple[bool, bool, bool, str, str]]:
-    """Return of each adoption: has it a place, a reconcile run, is it an installation; why, who."""
+    """Return of each adoption: an identity, a run, an installation or not; reason and login."""
     return db.execute(
         "select system_identifier is not null, reconcile_run_id is not null, is_installation, "
         "reason, recorded_by from payout.adoptions order by adoption_id"

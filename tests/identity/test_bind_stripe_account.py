@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Connection, login_name
 from tests.engine import Engine
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal_of, wait_until_blocked
 
 Account = tuple[str | None, bool | None]
@@ -29,6 +30,12 @@ def refused_as(name: str) -> Refusal:
     return Refusal("SP404", f"this database does not pay from {name}")
 
 
+@mutant(
+    "a Stripe account that is never asked for",
+    "refuse_unadopted_database",
+    "perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);",
+    "",
+)
 def test_the_first_claim_that_names_an_account_fixes_it_and_its_mode(
     acted_engine: Engine,
 ) -> None:
@@ -58,6 +65,34 @@ def test_the_account_that_is_fixed_may_claim_again_and_again(engine: Engine) -> 
     assert actions.rowcount == 1
 
 
+@mutant(
+    "a key of another account",
+    "bind_stripe_account",
+    "if v_settings.stripe_account_id is distinct from p_stripe_account_id",
+    "if false",
+    at="account0-acct_2 in test mode",
+)
+@mutant(
+    "a key of no account",
+    "bind_stripe_account",
+    "if v_settings.stripe_account_id is distinct from p_stripe_account_id",
+    "if v_settings.stripe_account_id <> p_stripe_account_id",
+    at="account4-an account not named in test mode",
+)
+@mutant(
+    "a key of the other mode",
+    "bind_stripe_account",
+    "and v_settings.is_livemode is distinct from p_is_livemode",
+    "and false",
+    at="account1-acct_1 in live mode",
+)
+@mutant(
+    "an account that every claim fixes anew",
+    "bind_stripe_account",
+    "if v_settings.stripe_account_id is null and p_stripe_account_id is not null",
+    "update payout.engine_settings set stripe_account_id = null; if true",
+    at="account0-acct_2 in test mode",
+)
 @pytest.mark.parametrize(
     ("account", "name"),
     [
@@ -99,7 +134,7 @@ def test_an_account_without_the_mode_that_is_wanted_is_not_fixed(
 def test_of_two_first_claims_at_once_one_account_wins_and_the_other_is_refused(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
-    other = connect("payout_worker", person=2)
+    other = connect("payout_worker", member=2)
 
     def claim_for_another() -> Refusal | None:
         return refusal_of(

@@ -1,4 +1,4 @@
-"""This place is told by what no copy has in common with it, and to the engine's owner too."""
+"""The identity of a database has a part that differs in each copy; the owner reads it too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HERE = (
 )
 
 
-def test_the_place_is_what_the_server_says_of_itself(db: Connection) -> None:
+def test_the_identity_is_read_from_the_server(db: Connection) -> None:
     said = db.execute(
         "select s.system_identifier, c.timeline_id, d.oid, 'payout.transfer_states'::regclass::oid "
         "from pg_control_system() as s, pg_control_checkpoint() as c, pg_database as d "
@@ -25,7 +25,7 @@ def test_the_owner_of_the_engine_needs_no_superuser_to_know_it(engine: Engine) -
     assert engine.db.execute(HERE).fetchall() == as_superuser
 
 
-def test_a_reconcile_run_counts_for_the_place_where_it_is_made(engine: Engine) -> None:
+def test_a_reconcile_run_counts_for_the_database_in_which_it_is_made(engine: Engine) -> None:
     engine.db.execute(
         "insert into payout.reconcile_runs (created_from, created_until) "
         "values ('2030-01-01Z', '2030-01-02Z')"

@@ -1,4 +1,4 @@
-"""The gate tells what has changed since the database was adopted, and of what it cannot know."""
+"""The identity check names each change since the adoption, and the cases it cannot decide."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 from tests.conftest import Connection, Server, install
 from tests.engine import Engine, rate_limited
 from tests.identity.identities import adopted_elsewhere, adoptions, identity_problem
+from tests.mutants import mutant
 from tests.reconcile.listing import ACCOUNT, begin
 from tests.schema import rows
 
 
-def test_where_it_was_adopted_the_gate_is_open(engine: Engine) -> None:
+def test_where_it_was_adopted_the_identity_check_passes(engine: Engine) -> None:
     assert identity_problem(engine.db) is None
 
 
@@ -48,18 +49,30 @@ def test_everything_that_has_changed_is_named(engine: Engine) -> None:
     assert "; tables from 3 to " in problem
 
 
-def test_the_newest_epoch_counts(engine: Engine) -> None:
+@mutant(
+    "an identity check against the first adoption",
+    "identity_problem",
+    "order by e.adoption_id desc",
+    "order by e.adoption_id",
+)
+def test_the_newest_adoption_counts(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
     engine.db.execute("select payout_api.adopt_database('promoted', true)")
     assert identity_problem(engine.db) is None
 
 
-def test_an_epoch_without_a_place_closes_the_gate(engine: Engine) -> None:
+@mutant(
+    "an adoption that cannot be ended",
+    "identity_problem",
+    "if v_adoption.system_identifier is null then",
+    "if false then",
+)
+def test_an_adoption_without_a_database_ends_the_one_before(engine: Engine) -> None:
     engine.db.execute("insert into payout.adoptions (reason) values ('somebody wants it so')")
     assert identity_problem(engine.db) == "Claims were stopped: somebody wants it so."
 
 
-def test_an_installation_opens_its_own_gate_and_only_in_its_own_place(
+def test_an_installation_adopts_its_own_database_and_no_other(
     server: Server, empty_database: Callable[[], str]
 ) -> None:
     uri = empty_database()
@@ -72,6 +85,12 @@ def test_an_installation_opens_its_own_gate_and_only_in_its_own_place(
         assert identity_problem(db) is None
 
 
+@mutant(
+    "loaded transfers claimed in a new installation",
+    "identity_problem",
+    "if v_adoption.is_installation and v_adoption",
+    "if false and v_adoption",
+)
 def test_transfers_from_before_the_installation_were_loaded_from_elsewhere(
     engine: Engine,
 ) -> None:
@@ -91,6 +110,12 @@ def install_again(db: Connection, when: str) -> None:
     )
 
 
+@mutant(
+    "loaded attempts accepted in an older installation",
+    "identity_problem",
+    "if v_adoption.is_installation and exists",
+    "if false and exists",
+)
 def test_attempts_that_were_not_handed_out_here_were_loaded_from_elsewhere(
     engine: Engine,
 ) -> None:
@@ -128,6 +153,12 @@ def test_a_run_from_before_the_first_claim_still_counts(engine: Engine) -> None:
     assert begin(engine.db).reconcile_run_id == run.reconcile_run_id
 
 
+@mutant(
+    "a claim in a database that was never adopted",
+    "identity_problem",
+    "if not found then\n",
+    "if not found then\n        return null;\n",
+)
 def test_a_database_that_was_never_adopted_is_closed(engine: Engine) -> None:
     for trigger in ("_500_refuse_change", "_500_refuse_truncate"):
         engine.db.execute(f"alter table payout.adoptions disable trigger {trigger}".encode())

@@ -8,12 +8,41 @@ import pytest
 
 from tests.engine import Engine, no_answer, success
 from tests.identity.identities import CLOSED, PARTS, adopted_elsewhere, refused_claim
+from tests.mutants import mutant
 from tests.reconcile.listing import ACCOUNT, BEGIN
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
 
+@mutant(
+    "an identity check without the system_identifier",
+    "identity_problem",
+    "v_current.system_identifier <> v_adoption.system_identifier",
+    "false",
+    at="system_identifier",
+)
+@mutant(
+    "an identity check without the timeline_id",
+    "identity_problem",
+    "v_current.timeline_id <> v_adoption.timeline_id",
+    "false",
+    at="timeline_id",
+)
+@mutant(
+    "an identity check without the database_oid",
+    "identity_problem",
+    "v_current.database_oid <> v_adoption.database_oid",
+    "false",
+    at="database_oid",
+)
+@mutant(
+    "an identity check without the table_oid",
+    "identity_problem",
+    "v_current.table_oid <> v_adoption.table_oid",
+    "false",
+    at="table_oid",
+)
 @pytest.mark.parametrize("part", PARTS)
-def test_nothing_is_claimed_where_one_part_of_the_place_is_another(
+def test_nothing_is_claimed_where_one_part_of_the_identity_is_another(
     engine: Engine, part: str
 ) -> None:
     engine.settle()
@@ -25,6 +54,12 @@ def test_nothing_is_claimed_where_one_part_of_the_place_is_another(
     assert "payout_api.adopt_database" in str(refused.diag.message_hint)
 
 
+@mutant(
+    "a claim without the identity check",
+    "claim_transfers",
+    "perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);",
+    "",
+)
 def test_a_claim_is_refused_to_a_worker_even_when_nothing_is_due(
     acted_engine: Engine,
 ) -> None:
@@ -34,7 +69,7 @@ def test_a_claim_is_refused_to_a_worker_even_when_nothing_is_due(
     assert refused.sqlstate == "SP403"
 
 
-def test_settlements_reports_and_sweeps_go_on_while_the_gate_is_closed(engine: Engine) -> None:
+def test_settlements_reports_and_sweeps_go_on_while_claims_are_refused(engine: Engine) -> None:
     paid, lost = engine.settle("seller_1", "seller_2")
     claims = {claim.payout_transfer_id: claim for claim in engine.claim()}
     adopted_elsewhere(engine.db, "system_identifier")
@@ -49,7 +84,7 @@ def test_settlements_reports_and_sweeps_go_on_while_the_gate_is_closed(engine: E
     assert refused is not None
 
 
-def test_what_waited_is_claimed_once_the_gate_is_open_again(engine: Engine) -> None:
+def test_waiting_transfers_are_claimed_once_the_database_is_adopted_again(engine: Engine) -> None:
     engine.settle()
     adopted_elsewhere(engine.db, "table_oid")
     assert refused_claim(engine.db) is not None
@@ -57,7 +92,13 @@ def test_what_waited_is_claimed_once_the_gate_is_open_again(engine: Engine) -> N
     assert len(engine.claim()) == 1
 
 
-def test_a_claim_that_waits_for_somebody_who_closes_the_gate_is_refused(
+@mutant(
+    "an identity check of an older snapshot",
+    "identity_problem",
+    "language plpgsql\nvolatile",
+    "language plpgsql\nstable",
+)
+def test_a_claim_that_waits_for_the_end_of_the_adoption_is_refused(
     shared_engine: Engine,
 ) -> None:
     """A change of the Stripe account waits for claims, and claims that follow wait for it."""
@@ -76,10 +117,16 @@ def test_a_claim_that_waits_for_somebody_who_closes_the_gate_is_refused(
     assert refused.diag.message_detail == "Claims were stopped: Stripe account changed: moved."
 
 
+@mutant(
+    "a comparison of the account before",
+    "begin_reconcile",
+    "lock table payout.adoptions in access share mode;",
+    "",
+)
 def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
     shared_engine: Engine,
 ) -> None:
-    """Else a run over the old account would open the gate to the new one."""
+    """Else a run over the old account would adopt the database for the new one."""
     shared_engine.set(is_livemode=False, stripe_account_id=ACCOUNT)
     with ThreadPoolExecutor(1) as pool:
         with shared_engine.operator.transaction():
@@ -93,6 +140,12 @@ def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
         )
 
 
+@mutant(
+    "a change of the Stripe account that waits for no claim",
+    "change_stripe_account",
+    "lock table payout.adoptions in access exclusive mode;",
+    "",
+)
 def test_a_change_of_the_account_sees_the_claims_it_has_waited_for(
     shared_engine: Engine,
 ) -> None:
@@ -103,7 +156,7 @@ def test_a_change_of_the_account_sees_the_claims_it_has_waited_for(
         with shared_engine.worker.transaction():
             assert len(shared_engine.claim(account=("acct_1", True))) == 1
             changed = pool.submit(refusal, shared_engine.operator, change)
-            wait_until_blocked(shared_engine.db, shared_engine.operator)
+            wait_until_blocked(shared_engine.db, shared_engine.operator, by=changed)
         assert changed.result() == Refusal(
             "SP411", "transfers are open that acct_1 may have executed"
         )

@@ -38,7 +38,7 @@ class Copies:
         return self.of(self._server.template_dbname)
 
     def of(self, database: str) -> str:
-        """Return the name of a copy of a database that nobody is connected to."""
+        """Return the name of a copy of a database without connections."""
         self._names.append(f"{self._server.template_dbname}_{secrets.token_hex(4)}")
         self._maintenance.execute(
             sql.SQL("create database {} template {} strategy file_copy").format(

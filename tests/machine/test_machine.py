@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, nobody is paid twice and nobody is forgotten.
+"""Moves in any order pay each transfer once and forget none.
 
 PAYOUT_MACHINE_STEPS=50000 takes so many steps in place of a few hundred.
 """
@@ -32,7 +32,7 @@ PROFILE: Final = settings(
 
 @pytest.mark.long
 @pytest.mark.timeout(24 * 3600 if STEPS else 300)
-def test_in_any_order(server: Server, maintenance: Connection) -> None:
+def test_moves_in_any_order_pay_each_transfer_once(server: Server, maintenance: Connection) -> None:
     from tests.machine.world import World  # and hypothesis' strategies, in this process alone
 
     run_state_machine_as_test(lambda: World(server, maintenance), settings=PROFILE)

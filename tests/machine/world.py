@@ -1,8 +1,8 @@
 """One engine, one Stripe and a bad network, as moves that may come in any order.
 
 The database, its functions, the worker's adapter and the double are the real ones; the machine only
-decides what happens next. Time passes by ageing all rows here and moving the clock there. A restore
-is a real copy of the database, with its gate closed, beside what Stripe remembers.
+draws the next move. Time passes by ageing all rows and moving the double's clock. A restore
+is a real copy of the database, not adopted, beside a Stripe that remembers everything.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ FAULTS: Final = (
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 SPANS: Final = (31, 10 * MINUTE, 61 * MINUTE, 5 * HOUR, 21 * HOUR, 25 * HOUR)
-# What is on its way arrives within this time after its lease, or never (attempt_drain_for).
+# A request on its way arrives within this time after its lease, or never (attempt_drain_for).
 DRAIN: Final = 15 * MINUTE
 LEASE: Final = 30
-# Which of those that there are. What is drawn must not depend on the engine: its waits are random.
+# The index of a choice. A draw must not depend on the engine: its waits are random.
 WHICH: Final = st.integers(0, 59)
 # A few that meet everything, rather than many that meet little; and one page lists them all.
 MOST_SETTLEMENTS: Final = 5
@@ -66,7 +66,7 @@ FACTS: Final = {
     "key_generations": "key_generation_id",
     "ledger_entries": "ledger_entry_id",
 }
-# Everything becomes older, also what is a fact: nobody but time may do that.
+# Every row becomes older, facts too: only time may do that.
 AGE_EVERYTHING: Final = """
 do $$
 declare
@@ -102,14 +102,14 @@ def take(which: int, things: list[Thing]) -> Thing | None:
 
 
 class Order(NamedTuple):
-    """What a worker has claimed, and when."""
+    """A claim of a worker, and its time."""
 
     claim: Claim
     claimed_at: float
 
 
 class Settlement(NamedTuple):
-    """What the application has settled, whatever the database remembers of it."""
+    """A settlement of the application, remembered by the database or not."""
 
     settlement_id: str
     payees: int
@@ -117,7 +117,7 @@ class Settlement(NamedTuple):
 
 
 class Dump(NamedTuple):
-    """A copy of the database as it was, which may come back to life."""
+    """An older copy of the database, which a later move may restore."""
 
     database: str
     taken_at: float
@@ -153,7 +153,7 @@ class World(RuleBasedStateMachine):
         finally:
             self.stack.close()
 
-    # What the application and people do.
+    # Moves of the application and of operators.
 
     @initialize(count=st.integers(1, 3))
     def begin(self, count: int) -> None:
@@ -175,19 +175,19 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def approve(self) -> None:
-        for transfer in self.waiting_for_a_person():
+        for transfer in self.waiting_for_an_operator():
             self.engine.operator.execute(
                 "select payout_api.approve_absence(%s, 'looked at Stripe')", [transfer]
             )
 
     @rule(which=WHICH, part=st.sampled_from((1, 700, None)))
     def reverse(self, which: int, part: int | None) -> None:
-        """Somebody takes money back in the Dashboard, as far as there is any left."""
+        """An operator takes money back in the Dashboard, as far as there is any left."""
         transfer = take(which, self.double.transfers())
         if transfer and transfer["amount"] - transfer["amount_reversed"] >= (part or 1):
             self.double.reverse(transfer_id=transfer["id"], amount_minor=part)
 
-    # What becomes of databases.
+    # Moves of databases.
 
     @rule()
     def take_a_dump(self) -> None:
@@ -218,11 +218,11 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def enter_everything_again(self) -> None:
-        """The application repeats what it settled: the same call, the same job."""
+        """The application repeats its settlement: the same call, the same job."""
         for settlement in self.settled:
             self.enter(settlement)
 
-    # What workers do.
+    # Moves of workers.
 
     @rule(limit=st.integers(1, 5))
     def claim(self, limit: int) -> None:
@@ -244,19 +244,19 @@ class World(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def arrive(self, which: int) -> None:
-        """A request that was slow arrives; nobody hears the answer."""
+        """A slow request arrives; its answer is lost."""
         order = take(which, self.on_the_way)
         if order and self.now - order.claimed_at < LEASE + DRAIN:
             self.post(order.claim)
 
     @rule(which=WHICH)
     def crash(self, which: int) -> None:
-        """A worker dies with what it holds."""
+        """A worker dies with its claims."""
         self.an_order(which)
 
     @rule(which=WHICH, is_kept=st.booleans())
     def report(self, which: int, is_kept: bool) -> None:
-        """Report what is known, perhaps not for the last time, perhaps long ago."""
+        """Report a known outcome, perhaps an old one, perhaps not for the last time."""
         if told := take(which, self.outcomes):
             self.engine.report(told)
             if is_kept:
@@ -292,7 +292,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def read_events(self) -> None:
-        """Read what Stripe tells of reversals, also of transfers that no comparison covers."""
+        """Read the events of reversals, also of transfers that no comparison covers."""
         ((query,),) = self.engine.worker.execute(
             "select query from payout_api.next_events_query(%s, %s)", self.account
         ).fetchall()
@@ -322,25 +322,25 @@ class World(RuleBasedStateMachine):
         self.double.advance(seconds=seconds)
         self.now += seconds
 
-    # What must hold whatever happened.
+    # Invariants.
 
     @invariant()
     def all_is_well(self) -> None:
-        self.nobody_is_paid_twice()
-        self.paid_is_what_stripe_has_and_failed_is_what_it_has_not()
+        self.no_transfer_is_paid_twice()
+        self.paid_transfers_exist_at_stripe_and_failed_ones_do_not()
         self.the_books_agree_with_the_states_and_the_states_with_the_facts()
         self.every_key_was_known_before_it_was_used_and_none_after_stripe_forgot_it()
-        self.nobody_is_called_for_what_is_no_contradiction()
-        self.no_more_is_booked_as_taken_back_than_was()
-        self.every_settlement_has_one_job_and_owes_what_its_lines_say()
+        self.operators_are_notified_of_contradictions_only()
+        self.no_more_reversals_are_booked_than_were_made()
+        self.every_settlement_has_one_job_and_owes_the_sum_of_its_lines()
         self.attempts_count_up_and_only_the_newest_is_open()
         self.no_fact_has_changed()
 
-    def nobody_is_paid_twice(self) -> None:
+    def no_transfer_is_paid_twice(self) -> None:
         for payout_ref, effects in self.double.effects_by_payout_ref().items():
             assert len(effects) <= 1, payout_ref
 
-    def paid_is_what_stripe_has_and_failed_is_what_it_has_not(self) -> None:
+    def paid_transfers_exist_at_stripe_and_failed_ones_do_not(self) -> None:
         made = self.double.effects_by_payout_ref()
         for state, payout_ref, *owed in self.engine.db.execute(
             "select s.state, t.payout_ref, s.stripe_transfer_id, t.amount_minor, t.currency, "
@@ -377,14 +377,14 @@ class World(RuleBasedStateMachine):
             lasted = requests[-1].received_at - requests[0].received_at
             assert self.is_restored or lasted < 24 * HOUR, key
 
-    def nobody_is_called_for_what_is_no_contradiction(self) -> None:
-        """Stripe does not lie here, so nothing contradicts books that have forgotten nothing."""
+    def operators_are_notified_of_contradictions_only(self) -> None:
+        """The double tells the truth, so nothing contradicts books that have forgotten nothing."""
         alarms = self.engine.db.execute(
             "select reason from payout.transfer_observations where verdict = 'alarm'"
         )
         assert self.is_restored or alarms.fetchall() == []
 
-    def every_settlement_has_one_job_and_owes_what_its_lines_say(self) -> None:
+    def every_settlement_has_one_job_and_owes_the_sum_of_its_lines(self) -> None:
         wrong = self.engine.db.execute(
             "select s.settlement_id from payout.settlements as s where s.total_minor <> all (array["
             "(select sum(l.amount_minor) from payout.settlement_lines as l "
@@ -421,7 +421,7 @@ class World(RuleBasedStateMachine):
         assert self.facts.items() <= facts.items()
         self.facts = facts
 
-    def no_more_is_booked_as_taken_back_than_was(self) -> None:
+    def no_more_reversals_are_booked_than_were_made(self) -> None:
         taken = {each["id"]: each["amount_reversed"] for each in self.double.transfers()}
         for transfer_id, booked in self.booked_reversals():
             assert booked <= taken[transfer_id]
@@ -458,10 +458,10 @@ class World(RuleBasedStateMachine):
         self.reconcile(is_finished=True)
         self.read_events()
         self.book_reversals()
-        self.paid_is_what_stripe_has_and_failed_is_what_it_has_not()
-        self.nobody_is_paid_twice()
+        self.paid_transfers_exist_at_stripe_and_failed_ones_do_not()
+        self.no_transfer_is_paid_twice()
         self.the_books_agree_with_the_states_and_the_states_with_the_facts()
-        self.what_stripe_has_is_paid_here_or_somebody_is_called()
+        self.each_transfer_at_stripe_is_paid_or_an_open_discrepancy()
         taken = {each["id"]: each["amount_reversed"] for each in self.double.transfers()}
         assert dict(self.booked_reversals()) == {
             transfer_id: amount
@@ -469,12 +469,12 @@ class World(RuleBasedStateMachine):
             if amount and transfer_id in self.paid()
         }
 
-    def what_stripe_has_is_paid_here_or_somebody_is_called(self) -> None:
+    def each_transfer_at_stripe_is_paid_or_an_open_discrepancy(self) -> None:
         open_ = self.engine.db.execute(
             "select stripe_transfer_id from payout.discrepancies where resolved_at is null"
         )
-        called = {transfer_id for (transfer_id,) in open_}
-        assert {each["id"] for each in self.double.transfers()} <= self.paid() | called
+        in_discrepancies = {transfer_id for (transfer_id,) in open_}
+        assert {each["id"] for each in self.double.transfers()} <= self.paid() | in_discrepancies
 
     def paid(self) -> set[str]:
         rows = self.engine.db.execute(
@@ -505,7 +505,7 @@ class World(RuleBasedStateMachine):
         return self.stack.enter_context(psycopg.connect(self.copies.uri(database), autocommit=True))
 
     def copy(self) -> str:
-        """Return a copy of the database, which nobody may be connected to meanwhile."""
+        """Return a copy of the database, which must have no connection meanwhile."""
         name = self.engine.db.info.dbname
         self.engine.db.close()
         copy = self.copies.of(name)
@@ -528,7 +528,7 @@ class World(RuleBasedStateMachine):
             self.claim(1)
         return take(which, self.orders)
 
-    def waiting_for_a_person(self) -> Iterator[int]:
+    def waiting_for_an_operator(self) -> Iterator[int]:
         rows = self.engine.db.execute(
             "select payout_transfer_id from payout.transfer_states "
             "where state = 'parked' and reason = any (%s)",
@@ -537,7 +537,7 @@ class World(RuleBasedStateMachine):
         return (transfer for (transfer,) in rows.fetchall())
 
     def send_one(self, order: Order, fault: str | None) -> None:
-        """Send as the worker does, with the check before the send, and keep what came of it."""
+        """Send as the worker does, with the check before the send, and keep the outcome."""
         if fault is not None:
             late = {"late_seconds": 20.0 * HOUR} if fault.endswith("late_effect") else {}
             self.double.inject(fault, key=order.claim.idempotency_key, **late)
@@ -569,7 +569,7 @@ class World(RuleBasedStateMachine):
         connection.close()
 
     def listed(self, query: dict[str, Any], path: str = "/v1/transfers") -> list[dict[str, Any]]:
-        """Read what Stripe lists, in the database's time."""
+        """Read Stripe's list, in the database's time."""
         if "created" in query:
             created = {name: at + int(self.now) for name, at in query["created"].items()}
             query = {**query, "created": created}

@@ -21,7 +21,7 @@ class Counterexample(NamedTuple):
 
 
 class Exploration(NamedTuple):
-    """What was seen, and the first property found broken."""
+    """The states seen, and the first property found broken."""
 
     states: int
     steps: int
@@ -30,7 +30,7 @@ class Exploration(NamedTuple):
 
 def explore(rules: Rules, *, only: str | None = None) -> Exploration:
     """Explore everything under some rules; `only` looks for one property and passes over others."""
-    # Nothing here refers to itself: the collector would only look at all of it, again and again.
+    # No object refers to itself: the collector would only look at all of them, again and again.
     gc.disable()
     try:
         return _explore(rules, only)

@@ -1,7 +1,7 @@
 """The protocol of one transfer: row, workers, network and Stripe, as moves between states.
 
-Every function below mirrors one of procedures/execution (named in its docstring); the rest is the
-world. What the world may do is assumed here, what the rules do is held equal to the SQL by tests.
+A function of the database mirrors the one in procedures/ that its docstring names; the rest is the
+world. The moves of the world are assumed; the rules are held equal to the SQL by tests.
 
 Time is a few ages. An attempt is FRESH while its worker may send, LATE once its lease is over,
 DRAINED 15 minutes later (its request has arrived or never will) and SETTLED 24 hours later (nothing
@@ -26,7 +26,7 @@ ABSENT, HIDDEN, HIDDEN_AT_FIRST_SCAN, LISTED = range(4)
 
 CLAIMABLE: Final = frozenset({"scheduled", "retry_wait", "unknown"})
 
-# What a worker can see of one send, and how `stripe_error_rules` react to it (a test compares).
+# The results of a send that a worker can see, with the reaction of `stripe_error_rules` (tested).
 REACTIONS: Final = {
     "not_sent": "retry",
     "no_response": "unknown",
@@ -44,7 +44,7 @@ REACTIONS: Final = {
 CLEAN: Final = frozenset({"not_sent", "rate_limited", "unauthorized"})
 # Known not to have begun, or ended for good: nothing of it can come later.
 DEFINITE: Final = CLEAN | {"key_in_use", "refused", "unfunded", "declined", "success"}
-# What Stripe answers again to the same key.
+# Answers that Stripe repeats under the same key.
 REPLAYS: Final = {
     "success": "success",
     "unfunded": "unfunded",
@@ -53,7 +53,7 @@ REPLAYS: Final = {
     "pending": "may_execute_later",
 }
 
-# What Stripe may say to a request that it looks at for the first time, besides making the transfer.
+# Answers of Stripe to a new request, besides making the transfer.
 ANSWERS: Final = frozenset(
     {"rate_limited", "unauthorized", "refused", "unfunded", "declined", "failed_500"}
     | {"may_execute_later"}
@@ -83,7 +83,7 @@ EDGES: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rules:
-    """The rules and bounds of one exploration; `unsafe` names what is left out or changed."""
+    """The rules and bounds of one exploration; `unsafe` names rules left out or changed."""
 
     unsafe: frozenset[str] = frozenset()
     attempts: int = 3
@@ -100,13 +100,13 @@ class Rules:
 
 
 class Attempt(NamedTuple):
-    """One claim, the worker that has it, its request and what became known of it."""
+    """One claim, the worker that has it, its request and the knowledge of its outcome."""
 
     generation: int
     age: int = FRESH
     worker: str = "holds"  # holds (the order), waits (for an answer), knows (the outcome), gone
     request: str = ""  # on_its_way, executing; after a 500: unfinished; unapproved
-    outcome: str = ""  # what the worker knows; it may report it at any time, again and again
+    outcome: str = ""  # the knowledge of the worker; it may report it at any time, again and again
     verdict: str = ""  # of its first report: ok, stale
     is_dirty: bool = False  # reported something that may have had an effect
     is_definite: bool = False  # reported something after which nothing can come
@@ -116,7 +116,7 @@ class Key(NamedTuple):
     """One idempotency key, from its first claim on."""
 
     age: int = YOUNG
-    record: str = ""  # what Stripe has saved: "", busy, or a key of REPLAYS
+    record: str = ""  # the answer saved at Stripe: "", busy, or a key of REPLAYS
 
 
 class State(NamedTuple):
@@ -132,14 +132,14 @@ class State(NamedTuple):
     keys: tuple[Key, ...] = ()
     effect: int = ABSENT
     scans: int = 0  # complete and without match: 0, 1; 2 is one that is an hour old
-    scan: str = ""  # under way, and what it will bring: hit, counts (against there being one)
+    scan: str = ""  # under way, with its result: hit, counts (against there being one)
 
 
 ATTEMPTS: Final = State._fields.index("attempts")
 
 
 class Move(NamedTuple):
-    """One step: what happens, whether it is a fault, where it leads, what it breaks."""
+    """One step: its name, whether it is a fault, the next state, the property it breaks."""
 
     label: str
     is_fault: bool
@@ -184,13 +184,13 @@ def with_attempts(
     state: State, attempts: tuple[Attempt, ...], keys: tuple[Key, ...] | None = None
 ) -> State:
     """Return the state with other attempts, and with other keys if there are any."""
-    # What `_replace` does, in half the time: this is most of an exploration.
+    # The same as `_replace`, in half the time: this is most of an exploration.
     rest = state[ATTEMPTS + 1 :] if keys is None else (keys, *state[ATTEMPTS + 2 :])
     return tuple.__new__(State, (*state[:ATTEMPTS], attempts, *rest))
 
 
 def with_part(state: State, number: int, attempt: Attempt, index: int, key: Key) -> State:
-    """Return the state with one attempt and its key in the place of what they were."""
+    """Return the state with one attempt and its key replaced."""
     attempts, keys = state.attempts, state.keys
     attempts = (*attempts[:number], attempt, *attempts[number + 1 :])
     if key is keys[index]:
@@ -202,7 +202,7 @@ def with_part(state: State, number: int, attempt: Attempt, index: int, key: Key)
 
 
 def others_are_open(state: State, number: int) -> bool:
-    """other_attempts_drain_at: an earlier attempt that nobody reported on has not drained."""
+    """other_attempts_drain_at: an earlier attempt without a report has not drained."""
     return any(
         a.generation == state.generation and n != number and not a.verdict and a.age < DRAINED
         for n, a in enumerate(state.attempts)
@@ -253,7 +253,7 @@ def judge_failure(state: State, number: int, outcome: str, rules: Rules) -> Stat
 
 
 def judge_success(state: State, number: int) -> tuple[str, State]:
-    """judge_success: a fact for the current key; behind any other it calls a person and parks."""
+    """judge_success: a fact for the current key; for any other it parks and notifies operators."""
     if state.state == "paid":
         return "already", state
     if state.attempts[number].generation != state.generation or state.state in (
@@ -291,7 +291,7 @@ def report(state: State, number: int, rules: Rules) -> tuple[str, State]:
 
 @cache
 def reporting(attempt: Attempt, verdict: str) -> Attempt:
-    """Return what is known of an attempt after one more report."""
+    """Return the knowledge of an attempt after one more report."""
     return attempt._replace(
         verdict=attempt.verdict if attempt.verdict == "ok" else verdict,
         is_dirty=attempt.is_dirty or attempt.outcome not in CLEAN,
@@ -307,7 +307,7 @@ def has_room(state: State, rules: Rules) -> bool:
 
 
 def can_claim(state: State, rules: Rules) -> bool:
-    """lock_due_transfers: whose turn it is, with a key young enough."""
+    """lock_due_transfers: claimable states, with a key young enough."""
     if state.state not in CLAIMABLE and not (
         state.state == "parked" and rules.lacks("parked can be claimed")
     ):
@@ -387,7 +387,7 @@ def end_scan(state: State, rules: Rules) -> State:
 
 
 def attempt_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
-    """What may happen around one attempt: on the part of its worker, on the wire, at Stripe."""
+    """Return the steps around one attempt: of its worker, on the wire, at Stripe."""
     index = key_index(state, number, rules)
     attempt, key = state.attempts[number], state.keys[index]
     if attempt.worker == "knows":
@@ -413,25 +413,25 @@ def attempt_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
 
 @cache
 def worker_parts(number: int, attempt: Attempt, key: Key, rules: Rules) -> tuple[Part, ...]:
-    """What the worker of one attempt may do besides reporting, or fail to do."""
+    """Return the steps of the worker of one attempt besides reporting."""
     return tuple(_worker_parts(f"worker of attempt {number + 1}", attempt, key, rules))
 
 
-def _worker_parts(who: str, attempt: Attempt, key: Key, rules: Rules) -> Iterator[Part]:
+def _worker_parts(subject: str, attempt: Attempt, key: Key, rules: Rules) -> Iterator[Part]:
     if attempt.worker == "holds":
         if attempt.age == FRESH or rules.lacks("no check before the send"):
             sent = attempt._replace(worker="waits", request="on_its_way")
             broken = FORGOTTEN_KEY if key.age == FORGOTTEN else None
-            yield Part(f"{who} sends", False, sent, key, broken=broken)
+            yield Part(f"{subject} sends", False, sent, key, broken=broken)
         not_sent = attempt._replace(worker="knows", outcome="not_sent")
-        yield Part(f"{who} does not send", attempt.age == FRESH, not_sent, key)
+        yield Part(f"{subject} does not send", attempt.age == FRESH, not_sent, key)
     if attempt.worker == "waits":
         is_fault = bool(attempt.request) and attempt.age == FRESH
         given_up = attempt._replace(worker="knows", outcome="no_response")
-        yield Part(f"{who} gives up waiting", is_fault, given_up, key)
+        yield Part(f"{subject} gives up waiting", is_fault, given_up, key)
     if attempt.worker != "gone":
         is_fault = attempt.worker != "knows" or not attempt.verdict
-        yield Part(f"{who} dies", is_fault, attempt._replace(worker="gone", outcome=""), key)
+        yield Part(f"{subject} dies", is_fault, attempt._replace(worker="gone", outcome=""), key)
 
 
 def answered(attempt: Attempt, outcome: str, leaves: str = "") -> Attempt:
@@ -443,25 +443,25 @@ def answered(attempt: Attempt, outcome: str, leaves: str = "") -> Attempt:
 
 @cache
 def stripe_parts(number: int, attempt: Attempt, key: Key, rules: Rules) -> tuple[Part, ...]:
-    """What may happen to one request, from the wire to the answer."""
+    """Return the steps of one request, from the wire to the answer."""
     return tuple(_stripe_parts(f"request {number + 1}", attempt, key, rules))
 
 
-def _stripe_parts(who: str, attempt: Attempt, key: Key, rules: Rules) -> Iterator[Part]:
+def _stripe_parts(subject: str, attempt: Attempt, key: Key, rules: Rules) -> Iterator[Part]:
     if attempt.request == "on_its_way":
-        yield Part(f"{who} is lost", True, attempt._replace(request=""), key)
+        yield Part(f"{subject} is lost", True, attempt._replace(request=""), key)
         if key.record == "busy":
-            yield Part(f"{who}: 409 key in use", False, answered(attempt, "key_in_use"), key)
+            yield Part(f"{subject}: 409 key in use", False, answered(attempt, "key_in_use"), key)
         elif key.record and key.age != FORGOTTEN:
             replay = REPLAYS[key.record]
-            yield Part(f"{who}: {replay} replayed", False, answered(attempt, replay), key)
+            yield Part(f"{subject}: {replay} replayed", False, answered(attempt, replay), key)
         else:
             for outcome in sorted({"rate_limited", "unauthorized", "refused"} & rules.answers):
-                label = f"{who}: {outcome}, nothing saved"
+                label = f"{subject}: {outcome}, nothing saved"
                 yield Part(label, True, answered(attempt, outcome), key)
             begun = attempt._replace(request="executing")
             broken = FORGOTTEN_KEY if key.age == FORGOTTEN else None
-            label = f"{who} begins to be executed"
+            label = f"{subject} begins to be executed"
             yield Part(label, False, begun, key._replace(record="busy"), broken=broken)
     elif attempt.request == "executing":
         for outcome, record, leaves, has_effect in (
@@ -475,12 +475,12 @@ def _stripe_parts(who: str, attempt: Attempt, key: Key, rules: Rules) -> Iterato
         ):
             if outcome != "success" and outcome not in rules.answers:
                 continue
-            label = f"{who}: {outcome}"
+            label = f"{subject}: {outcome}"
             label += f", {leaves}" if leaves else ", and the effect" if has_effect else ""
             after = answered(attempt, outcome, leaves)
             yield Part(label, not has_effect, after, key._replace(record=record), has_effect)
     elif attempt.request:
-        label = f"{who} is carried out late"
+        label = f"{subject} is carried out late"
         yield Part(label, False, attempt._replace(request=""), key, has_effect=True)
 
 
@@ -533,7 +533,7 @@ def time_moves(state: State, rules: Rules) -> Iterator[Move]:
 
 @cache
 def older(number: int, attempt: Attempt, key: Key, may_execute_later: bool, rules: Rules) -> Part:
-    """An attempt comes to its next age: what has not happened by then never will."""
+    """An attempt comes to its next age: events that are late by then never happen."""
     age, request = attempt.age + 1, attempt.request
     if age == DRAINED and not rules.lacks("the drain is too short"):
         if request == "executing":
@@ -617,7 +617,7 @@ def all_moves(state: State, rules: Rules) -> Iterator[Move]:
 
 @cache
 def forgetting(attempt: Attempt, is_paid: bool) -> Attempt:
-    """Return an attempt without what nobody asks for any more."""
+    """Return an attempt without the fields that no later step reads."""
     return attempt._replace(
         worker="gone" if is_paid and attempt.worker == "knows" else attempt.worker,
         outcome="" if is_paid else attempt.outcome,
@@ -628,9 +628,9 @@ def forgetting(attempt: Attempt, is_paid: bool) -> Attempt:
 
 
 def normal(state: State) -> State:
-    """One state for all that cannot differ in what follows.
+    """One state for all states with the same future.
 
-    Once the row is paid only Stripe can still err; of a closed key nobody asks what was reported.
+    Once the row is paid only Stripe can still err; the reports on a closed key are read no more.
     """
     is_paid = state.state == "paid"
     if state.generation == 1 and not is_paid:
@@ -649,7 +649,7 @@ def normal(state: State) -> State:
 
 
 def is_at_rest(state: State, rules: Rules) -> bool:
-    """Final, or a person's: paid; failed without a date; Stripe may still carry it out."""
+    """Final, or left to an operator: paid; failed without a date; Stripe may still carry it out."""
     return (
         state.state == "paid"
         or (state.state == "failed" and not state.is_due)

@@ -32,8 +32,8 @@ NO_ANSWERS: Final[dict[str, Any]] = {"answers": frozenset()}
 ONE_WORKER: Final[dict[str, Any]] = {"workers": 1}
 ONE_TRY: Final[dict[str, Any]] = {"workers": 1, "max_tries": 1}
 
-# variant, the property it must break, and the exploration in which that is seen soonest. What is
-# seen in a smaller world is there in the whole one too, which has every move of it and more.
+# variant, the property it must break, and the smallest exploration that shows it. A state of
+# a smaller world exists in the whole one too, which has every move of it and more.
 CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("a key per attempt", TWO_EFFECTS, ONE_WORKER),
     ("no 24-hour limit", FORGOTTEN_KEY, ONE_TRY),
@@ -145,7 +145,9 @@ def test_the_times_of_the_database_are_in_the_order_that_the_model_takes_for_gra
     assert in_order.fetchall() == [(True, True, True, True, True, True)]
 
 
-def test_the_model_takes_for_definite_what_the_database_does(workbench: Connection) -> None:
+def test_the_model_takes_the_same_declines_for_definite_as_the_database(
+    workbench: Connection,
+) -> None:
     definite = set()
     with workbench.transaction(force_rollback=True):
         engine = Engine(workbench)

@@ -1,4 +1,4 @@
-"""What the doctor says, as a test compares it."""
+"""The rows of the doctor, as a test compares them."""
 
 from __future__ import annotations
 

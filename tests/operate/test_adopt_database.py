@@ -1,4 +1,4 @@
-"""A person opens the gate, with a reason, after a reconcile run or expressly without one."""
+"""Operators adopt a database with a reason, after a reconcile run or expressly without one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Connection, login_name
 from tests.engine import Engine
 from tests.identity.identities import adopted_elsewhere, adoptions, identity_problem
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
 
 OPEN = "select payout_api.adopt_database(p_reason => 'restored from the dump of Monday')"
@@ -41,7 +42,7 @@ def actions(db: Connection) -> list[tuple[object, ...]]:
     ).fetchall()
 
 
-def test_a_gate_that_was_reconciled_behind_is_opened_and_it_is_written_down(
+def test_a_database_is_adopted_after_a_run_and_that_is_written_down(
     acted_engine: Engine,
 ) -> None:
     db, operator = acted_engine.db, login_name("payout_operator")
@@ -54,7 +55,7 @@ def test_a_gate_that_was_reconciled_behind_is_opened_and_it_is_written_down(
     assert actions(db)[-1] == ("restored from the dump of Monday", True, run, operator)
 
 
-def test_opening_an_open_gate_changes_nothing(engine: Engine) -> None:
+def test_adopting_an_adopted_database_changes_nothing(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
     engine.db.execute(OPEN_WITHOUT)
     before = adoptions(engine.db), actions(engine.db)
@@ -63,9 +64,16 @@ def test_opening_an_open_gate_changes_nothing(engine: Engine) -> None:
     assert (adoptions(engine.db), actions(engine.db)) == before
 
 
+@mutant(
+    "an adoption without a reason",
+    "adopt_database",
+    "coalesce(btrim(p_reason), '') = ''",
+    "false",
+    at="True-None",
+)
 @pytest.mark.parametrize("reason", [None, "", "  "])
 @pytest.mark.parametrize("without_reconcile", [True, False])
-def test_without_a_reason_the_gate_stays_closed(
+def test_without_a_reason_a_database_is_not_adopted(
     engine: Engine, reason: str | None, without_reconcile: bool
 ) -> None:
     adopted_elsewhere(engine.db, "database_oid")
@@ -76,20 +84,35 @@ def test_without_a_reason_the_gate_stays_closed(
     assert identity_problem(engine.db) is not None
 
 
-def test_a_gate_behind_which_nothing_was_reconciled_stays_closed(engine: Engine) -> None:
+@mutant(
+    "an adoption without a run",
+    "adopt_database",
+    "v_run_id is null and p_without_reconcile is not true",
+    "false",
+)
+def test_a_database_without_a_run_of_its_own_is_not_adopted(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "database_oid")
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
     assert refusal(engine.db, "select payout_api.adopt_database('because', null)") == NOT_RECONCILED
 
 
-def test_an_unfinished_run_opens_no_gate(engine: Engine) -> None:
+@mutant("an adoption by an unfinished run", "adopt_database", "r.finished_at is not null", "true")
+def test_an_unfinished_run_adopts_no_database(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "database_oid")
     reconcile(engine.db, is_finished=False)
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
 
+@mutant(
+    "an adoption by a run in another database",
+    "adopt_database",
+    "= (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,\n"
+    "                v_identity.table_oid)",
+    "= (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)",
+    at="table_oid",
+)
 @pytest.mark.parametrize("part", ["system_identifier", "timeline_id", "database_oid", "table_oid"])
-def test_a_run_that_came_with_the_copy_opens_no_gate(engine: Engine, part: str) -> None:
+def test_a_run_that_came_with_the_copy_adopts_no_database(engine: Engine, part: str) -> None:
     adopted_elsewhere(engine.db, "database_oid")
     reconcile(engine.db)
     engine.db.execute(
@@ -99,15 +122,24 @@ def test_a_run_that_came_with_the_copy_opens_no_gate(engine: Engine, part: str) 
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
 
-def test_a_run_from_before_the_gate_was_closed_opens_no_gate(engine: Engine) -> None:
+@mutant(
+    "an adoption by an old run", "adopt_database", "r.adoption_id >= v_adoption.adoption_id", "true"
+)
+def test_a_run_from_before_the_adoption_ended_adopts_no_database(engine: Engine) -> None:
     engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     reconcile(engine.db, adoptions_ago=1)
-    # Whatever the clock said: it may have been set back since.
+    # The clock may have been set back since.
     engine.db.execute("update payout.reconcile_runs set started_at = now() + interval '1 day'")
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
 
-def test_a_run_opens_a_gate_that_was_closed_with_a_clock_ahead(engine: Engine) -> None:
+@mutant(
+    "an adoption by a run that was old when the clock was ahead",
+    "adopt_database",
+    "r.adoption_id >= v_adoption.adoption_id",
+    "r.started_at > v_adoption.recorded_at",
+)
+def test_a_run_adopts_a_database_whose_adoption_ended_with_a_clock_ahead(engine: Engine) -> None:
     engine.db.execute(
         "insert into payout.adoptions (reason, recorded_at) "
         "values ('closed', now() + interval '1 day')"
@@ -116,8 +148,15 @@ def test_a_run_opens_a_gate_that_was_closed_with_a_clock_ahead(engine: Engine) -
     assert refusal(engine.db, OPEN) is None
 
 
+@mutant(
+    "an adoption by a run begun long ago",
+    "adopt_database",
+    "payout.clock() - interval '1 hour'",
+    "'-infinity'",
+    at="61 minutes-True",
+)
 @pytest.mark.parametrize(("age", "is_late"), [("59 minutes", False), ("61 minutes", True)])
-def test_a_run_that_was_begun_long_ago_opens_no_gate(
+def test_a_run_that_was_begun_long_ago_adopts_no_database(
     engine: Engine, age: str, is_late: bool
 ) -> None:
     """It knows nothing of what the old database has sent since, however late it was finished."""
@@ -128,14 +167,20 @@ def test_a_run_that_was_begun_long_ago_opens_no_gate(
     assert refusal(engine.db, OPEN) is None
 
 
-def test_a_run_that_was_begun_with_a_clock_ahead_opens_no_gate(engine: Engine) -> None:
-    """Nobody can tell how old it is, now that the clock was set back."""
+@mutant(
+    "an adoption by a run begun with a clock ahead",
+    "adopt_database",
+    "and payout.clock()",
+    "and 'infinity'",
+)
+def test_a_run_that_was_begun_with_a_clock_ahead_adopts_no_database(engine: Engine) -> None:
+    """Its age is unknown, now that the clock was set back."""
     adopted_elsewhere(engine.db, "system_identifier")
     reconcile(engine.db, compared_until="1 minute")
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
 
-def test_a_gate_may_be_opened_expressly_without_a_run_and_that_is_written_down(
+def test_a_database_may_be_adopted_expressly_without_a_run_and_that_is_written_down(
     engine: Engine,
 ) -> None:
     adopted_elsewhere(engine.db, "database_oid")
@@ -146,14 +191,14 @@ def test_a_gate_may_be_opened_expressly_without_a_run_and_that_is_written_down(
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
-def test_nobody_but_an_operator_opens_the_gate(visit: Callable[..., Connection], role: str) -> None:
+def test_only_an_operator_adopts_a_database(visit: Callable[..., Connection], role: str) -> None:
     assert refusal(visit(role), OPEN_WITHOUT) == Refusal(
         "42501", "permission denied for function adopt_database"
     )
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_operator"])
-def test_nobody_writes_an_epoch_past_the_function(
+def test_no_role_writes_an_adoption_past_the_function(
     visit: Callable[..., Connection], role: str
 ) -> None:
     refused = refusal(visit(role), "insert into payout.adoptions (reason) values ('mine')")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.engine import Engine, LookupReport, listed
+from tests.mutants import mutant
 from tests.report.test_judge_absence import ABSENT, GIVEN_UP, vanished
 from tests.schema.refusals import Refusal, refusal_of
 
@@ -27,7 +28,13 @@ def proved(engine: Engine) -> int:
     return transfer
 
 
-def test_a_large_transfer_waits_for_a_person(engine: Engine, proved: int) -> None:
+@mutant(
+    "a large amount given up without an approval",
+    "judge_absence",
+    "p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (",
+    "true or exists (",
+)
+def test_a_large_transfer_waits_for_an_operator(engine: Engine, proved: int) -> None:
     progress = engine.progress(proved)
     assert (progress.state, progress.reason) == ("parked", "absence_awaits_approval")
     assert engine.discrepancies() == [("absence_awaits_approval", proved, None)]

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Connection, login_name
 from tests.engine import Engine, no_answer, success
 from tests.identity.identities import adoptions, identity_problem, refused_claim
+from tests.mutants import mutant
 from tests.operate.test_adopt_database import NOT_RECONCILED, OPEN, reconcile
 from tests.schema.refusals import Refusal, refusal
 
@@ -30,7 +31,13 @@ def live(engine: Engine) -> Engine:
     return engine
 
 
-def test_a_change_is_written_down_and_closes_the_gate(acted_engine: Engine) -> None:
+@mutant(
+    "a change of the Stripe account that ends no adoption",
+    "change_stripe_account",
+    "if v_old.stripe_account_id is not null then",
+    "if false then",
+)
+def test_a_change_is_written_down_and_ends_the_adoption(acted_engine: Engine) -> None:
     db, operator = acted_engine.db, login_name("payout_operator")
     acted_engine.claim(account=LIVE)
     acted_engine.operator.execute(CHANGE, MOVED)
@@ -59,7 +66,7 @@ def test_a_change_is_written_down_and_closes_the_gate(acted_engine: Engine) -> N
     assert refused.sqlstate == "SP403"
 
 
-def test_after_a_change_the_gate_wants_a_run_of_the_new_account(live: Engine) -> None:
+def test_after_a_change_the_adoption_wants_a_run_of_the_new_account(live: Engine) -> None:
     reconcile(live.db)
     live.db.execute(CHANGE, MOVED)
     assert refusal(live.db, OPEN) == NOT_RECONCILED
@@ -76,7 +83,7 @@ def test_naming_the_account_that_is_fixed_changes_nothing(live: Engine) -> None:
     assert identity_problem(live.db) is None
 
 
-def test_fixing_the_first_account_by_hand_leaves_the_gate_open(engine: Engine) -> None:
+def test_fixing_the_first_account_by_hand_leaves_the_database_adopted(engine: Engine) -> None:
     engine.settle()
     engine.db.execute(CHANGE, [*LIVE, "before the first claim"])
     assert len(engine.claim(account=LIVE)) == 1
@@ -100,6 +107,13 @@ def test_account_mode_and_reason_are_needed(
     )
 
 
+@mutant(
+    "a change of the Stripe account in the midst of sends",
+    "refuse_unsafe_account_change",
+    "and s.attempt > 0",
+    "and false",
+    at="no_answer",
+)
 @pytest.mark.parametrize("answer", [None, no_answer])
 def test_what_the_old_account_may_have_executed_comes_first(
     live: Engine, answer: Callable[..., dict[str, object]] | None
@@ -144,6 +158,12 @@ def test_what_was_looked_for_in_test_mode_is_not_taken_back_to_live_mode(live: E
     assert refusal(live.db, CHANGE, MOVED) == USED_IN_TEST_MODE
 
 
+@mutant(
+    "live mode again after test mode",
+    "refuse_unsafe_account_change",
+    "if p_is_livemode and exists (",
+    "if false and exists (",
+)
 def test_what_was_paid_in_test_mode_is_not_taken_back_to_live_mode(live: Engine) -> None:
     live.settle()
     live.db.execute(CHANGE, TEST)

@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from tests.engine import Claim, Engine, outcome, success, unguarded
+from tests.mutants import Edit, mutant
 from tests.operate.checks import complaints
 
 BALANCE: Final = "books balance"
@@ -65,6 +66,22 @@ def test_a_settlement_that_was_completed_behind_the_triggers_back_is_noticed(
     assert complaints(engine.db) == {SCHEDULED: "1 are not"}
 
 
+@mutant(
+    "a doctor without the comparison of lines",
+    edits=(
+        Edit(
+            "check_settlements",
+            "from (table owed except table made) as o",
+            "from owed as o where false",
+        ),
+        Edit(
+            "check_settlements",
+            "from (table made except table owed) as m",
+            "from made as m where false",
+        ),
+    ),
+    at="update payout.settlement_lines set payee_id = 'seller_2' where settlement_id = 'set_2'",
+)
 @pytest.mark.parametrize(
     "change",
     [
@@ -88,6 +105,13 @@ def test_a_line_that_is_in_no_transfer_is_noticed_with_its_settlement(
     assert complaints(engine.db) == {AS_ITS_LINES_SAY: "1 are not, the first is set_2"}
 
 
+@mutant(
+    "a doctor without the comparison of requests",
+    "check_rules",
+    "where s.state not in",
+    "where false and s.state in",
+    at="amount_minor = amount_minor + 1",
+)
 @pytest.mark.parametrize(
     "change",
     [

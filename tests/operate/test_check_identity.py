@@ -13,13 +13,15 @@ ACCOUNT = "the key is of the fixed account"
 ASK = "select is_ok, detail from payout_api.doctor(%s, %s) where check_name = %s"
 
 
-def test_an_open_gate_says_who_adopted_the_database_and_why(engine: Engine) -> None:
+def test_a_passed_identity_check_names_the_adoption_and_its_reason(
+    engine: Engine,
+) -> None:
     [check] = [check for check in examine(engine.db) if check.check_name == ADOPTED]
     assert check.is_ok
     assert check.detail.endswith(": a copy for a test")
 
 
-def test_a_closed_gate_says_what_changed_and_what_to_do(engine: Engine) -> None:
+def test_a_failed_identity_check_says_the_change_and_the_way_out(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
     assert complaints(engine.db) == {ADOPTED: identity_problem(engine.db)}
     [check] = [check for check in examine(engine.db) if check.check_name == ADOPTED]

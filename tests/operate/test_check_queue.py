@@ -1,4 +1,4 @@
-"""The doctor notices a wakeup that cannot ring, and that nobody is there to answer it."""
+"""The doctor notices wake-up jobs that cannot be queued, and that no worker fetches them."""
 
 from __future__ import annotations
 

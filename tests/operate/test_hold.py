@@ -1,4 +1,4 @@
-"""What an operator can stop; `test_claim_transfers.py` shows that it is then not sent."""
+"""Holds stop sending; `test_claim_transfers.py` shows that nothing held is sent."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_hold_without_what_it_needs_is_refused(
 def test_a_hold_that_would_hold_nothing_is_refused(
     engine: Engine, scope: str, subject: str
 ) -> None:
-    """Whoever mistypes a name must not believe that something has stopped."""
+    """An operator who mistypes a name must not believe that something has stopped."""
     engine.settle()
     assert refusal(engine.db, HOLD, [scope, "why", subject]) == Refusal(
         "SP310", f"there is no {scope} {subject} to hold"

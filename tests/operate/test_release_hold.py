@@ -1,4 +1,4 @@
-"""How what was stopped goes on."""
+"""Stopped transfers go on after a release."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_of_two_releases_at_once_one_counts(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
     hold_id = shared_engine.hold("engine")
-    other = connect("payout_operator", person=2)
+    other = connect("payout_operator", member=2)
     with ThreadPoolExecutor(1) as pool:
         with shared_engine.operator.transaction():
             shared_engine.operator.execute(RELEASE, [hold_id, "first"])

@@ -1,4 +1,4 @@
-"""Two applications, and the seed of what some of these tests leave to chance."""
+"""Two applications, and the seed of the tests that draw at random."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def first(connect: Callable[..., Connection]) -> Connection:
 
 @pytest.fixture
 def second(connect: Callable[..., Connection]) -> Connection:
-    return connect("payout_app", person=2)
+    return connect("payout_app", member=2)
 
 
 @pytest.fixture
 def seed() -> int:
-    """The seed of this run; pytest shows what is printed here when the test fails."""
+    """The seed of this run; pytest shows the printed line when the test fails."""
     seed = int(os.environ.get("PAYOUT_TEST_SEED", random.SystemRandom().randrange(2**32)))
     print(f"PAYOUT_TEST_SEED={seed}")
     return seed

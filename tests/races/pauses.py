@@ -1,11 +1,11 @@
-"""A pause in the middle of what a session does, made by a lock that the test holds."""
+"""A pause in the middle of a statement, made by a lock that the test holds."""
 
 from __future__ import annotations
 
 from typing import Final
 
 SLOW: Final = "set application_name = 'slow'"
-# Whoever is slow waits each time that it is asked where it is, after the snapshot was taken.
+# A slow session waits each time that it reads its identity, after the snapshot was taken.
 PAUSE: Final = (
     "alter function payout.database_identity() rename to database_identity_at_once; "
     "create function payout.database_identity(out system_identifier bigint, "

@@ -1,4 +1,4 @@
-"""Who opens the gate and who changes the account lock the same two things in opposite orders."""
+"""Adopting a database and changing the account could lock the same tables in opposite orders."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.operate.test_change_stripe_account import CHANGE, LIVE, MOVED
 from tests.schema.refusals import refusal, wait_until_blocked
 
 
-def test_neither_is_a_deadlock(
+def test_adopting_a_database_and_changing_the_account_do_not_deadlock(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
-    db, opener = shared_engine.db, connect("payout_operator", person=2)
+    db, opener = shared_engine.db, connect("payout_operator", member=2)
     shared_engine.claim(account=LIVE)
     adopted_elsewhere(db, "system_identifier")
     refusal(opener, OPEN_WITHOUT)  # a session that has done it before opens no table for its types

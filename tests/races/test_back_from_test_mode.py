@@ -1,4 +1,4 @@
-"""What test mode says must not count once the database is back in live mode."""
+"""Facts of test mode must not count once the database is back in live mode."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ BACK = [*LIVE, "it was the wrong database"]
 BEGIN = "select * from payout_api.begin_reconcile('worker_1', %s, %s)"
 
 
-def test_what_a_run_adopted_in_test_mode_is_not_taken_back_to_live_mode(engine: Engine) -> None:
-    """A staging copy has paid the same settlement in test mode; here it was never sent."""
+def test_a_transfer_adopted_by_a_run_in_test_mode_forbids_the_way_back_to_live_mode(
+    engine: Engine,
+) -> None:
+    """A staging copy has paid the same settlement in test mode; this database never sent it."""
     engine.claim(account=LIVE)
     (transfer,) = engine.settle(pay_after="2030-01-01")
     engine.db.execute(CHANGE, TEST)
@@ -34,7 +36,7 @@ def test_what_a_run_adopted_in_test_mode_is_not_taken_back_to_live_mode(engine: 
 
 
 def take_event(engine: Engine) -> None:
-    """Take an event of the test account about what set_1 owes."""
+    """Take an event of the test account about the transfer of set_1."""
     ((query,),) = engine.worker.execute(
         "select query from payout_api.next_events_query(%s, %s)", STAGING
     ).fetchall()
@@ -44,8 +46,8 @@ def take_event(engine: Engine) -> None:
     )
 
 
-def test_nor_is_what_an_event_has_settled(shared_engine: Engine) -> None:
-    """This one may have been sent in live mode: had it stayed open, the way back were refused."""
+def test_a_transfer_settled_by_a_test_event_forbids_the_way_back(shared_engine: Engine) -> None:
+    """Had the transfer stayed open, its attempt in live mode would refuse the way back as well."""
     engine = shared_engine
     engine.claim(account=LIVE)
     (transfer,) = engine.settle()
@@ -56,7 +58,7 @@ def test_nor_is_what_an_event_has_settled(shared_engine: Engine) -> None:
     assert refusal(engine.operator, CHANGE, BACK) == USED_IN_TEST_MODE
 
 
-def test_nor_what_one_is_about_to_settle(
+def test_a_test_event_under_way_forbids_the_way_back(
     shared_engine: Engine, background: ThreadPoolExecutor
 ) -> None:
     engine = shared_engine

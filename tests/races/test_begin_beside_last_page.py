@@ -1,4 +1,4 @@
-"""A worker sees that a run goes on, and another one brings its last page before it reads it."""
+"""A worker sees an open run, and another one reports its last page before the first reads it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.reconcile.listing import ACCOUNT, BEGIN, begin, report
 from tests.schema.refusals import wait_until_blocked
 
 
-def test_there_is_always_a_run_to_go_on_with(
+def test_a_worker_always_gets_a_run_to_go_on_with(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
-    db, second = shared_engine.db, connect("payout_worker", person=2)
+    db, second = shared_engine.db, connect("payout_worker", member=2)
     run = begin(db)
     db.execute(PAUSE)
     second.execute(SLOW)

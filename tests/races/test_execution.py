@@ -1,6 +1,6 @@
-"""What comes between two looks of claims, reports, sweeps and holds.
+"""Claims, reports, sweeps and holds that commit between two statements of another session.
 
-Every pause is made by a lock that somebody else holds for a moment, as maintenance or an
+Every pause is made by a lock that another session holds for a moment, as maintenance or an
 operator's open transaction does.
 """
 
@@ -33,8 +33,8 @@ def lock(db: Connection, table: str) -> None:
 def test_a_transfer_that_is_first_sent_during_a_sweep_is_not_taken_for_one_of_the_future(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
-    """The sweep asks the time, seals, and only then looks for keys that were sent later."""
-    engine, sweeper = shared_engine, connect("payout_worker", person=2)
+    """The sweep reads the time, seals, and only then looks for keys that were sent later."""
+    engine, sweeper = shared_engine, connect("payout_worker", member=2)
     (transfer,) = engine.settle()
     lock(engine.db, "payout.seal_marks")
     sweeping = background.submit(engine.sweep, connection=sweeper)
@@ -49,7 +49,7 @@ def test_a_transfer_that_is_first_sent_during_a_sweep_is_not_taken_for_one_of_th
 def test_a_lease_given_during_a_sweep_that_waited_is_not_one_of_the_future(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
-    """A sweep in psql has no statement_timeout; here leases are short instead of the wait long."""
+    """A sweep in psql has no statement_timeout; the leases are short in place of a long wait."""
     engine, sweeper = shared_engine, connect("payout_operator")
     engine.set(http_deadline_for="500 ms", lease_for="1 s")
     (transfer,) = engine.settle()
@@ -82,7 +82,7 @@ def test_an_outcome_of_a_transfer_that_appears_between_two_looks_is_stored(
 
     The report locks nothing, judges nothing, waits, and then finds that the transfer is known.
     """
-    engine, reporter = shared_engine, connect("payout_worker", person=2)
+    engine, reporter = shared_engine, connect("payout_worker", member=2)
     outcome = {
         "payout_transfer_id": 1,
         "generation": 1,
@@ -110,7 +110,7 @@ def test_an_outcome_of_a_transfer_that_appears_between_two_looks_is_stored(
 def test_a_claim_hands_out_nothing_of_a_settlement_that_it_has_put_on_hold_itself(
     shared_engine: Engine,
 ) -> None:
-    """What was seen at Stripe contradicts one transfer; another one is in the same claim."""
+    """A transfer listed by Stripe contradicts one of two transfers in the same claim."""
     engine = with_account(shared_engine)
     reconcile(engine.db, ours(engine.db, amount=1, payee_id="seller_1"))
     engine.settle("seller_1", "seller_2")
@@ -119,11 +119,11 @@ def test_a_claim_hands_out_nothing_of_a_settlement_that_it_has_put_on_hold_itsel
     assert claims == []
 
 
-def test_what_is_on_hold_one_way_or_the_other_all_the_time_is_not_handed_out(
+def test_a_transfer_always_under_one_hold_or_another_is_not_handed_out(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     """The claim looks for a hold on the engine, waits, and looks for the other holds."""
-    engine, worker = shared_engine, connect("payout_worker", person=2)
+    engine, worker = shared_engine, connect("payout_worker", member=2)
     engine.settle()
     hold_id = engine.hold("settlement", "set_1")
     lock(engine.db, "payout.transfer_states")
@@ -137,10 +137,10 @@ def test_what_is_on_hold_one_way_or_the_other_all_the_time_is_not_handed_out(
     assert claiming.result() == []
 
 
-def test_nothing_is_handed_out_by_a_claim_that_has_chosen_nothing_when_the_engine_is_held(
+def test_a_claim_that_has_chosen_nothing_when_the_engine_is_held_hands_out_nothing(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
-    engine, worker = shared_engine, connect("payout_worker", person=2)
+    engine, worker = shared_engine, connect("payout_worker", member=2)
     engine.settle()
     lock(engine.db, "payout.transfer_states")
     claiming = background.submit(engine.claim, connection=worker)
@@ -151,11 +151,11 @@ def test_nothing_is_handed_out_by_a_claim_that_has_chosen_nothing_when_the_engin
     assert claiming.result() == []
 
 
-def test_who_is_told_that_it_is_on_hold_does_not_commit_behind_its_release(
+def test_a_repeated_hold_does_not_commit_behind_the_release(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
-    """The release waits."""
-    engine, second = shared_engine, connect("payout_operator", person=2)
+    """The release waits for the repeated hold to commit."""
+    engine, second = shared_engine, connect("payout_operator", member=2)
     engine.settle()
     hold_id = engine.hold("payee", "seller_1")
     second.execute("begin")
@@ -168,11 +168,11 @@ def test_who_is_told_that_it_is_on_hold_does_not_commit_behind_its_release(
     assert engine.open_holds() == []
 
 
-def test_a_release_does_not_undo_the_hold_of_an_alarm_that_nobody_could_see_yet(
+def test_a_release_does_not_undo_the_hold_of_an_alarm_not_yet_committed(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     """The alarm finds its settlement on hold; before it commits, that hold is released."""
-    engine, second = shared_engine, connect("payout_operator", person=2)
+    engine, second = shared_engine, connect("payout_operator", member=2)
     engine.settle("seller_1", "seller_2", settlement_id="set_1")
     engine.settle("seller_3", settlement_id="set_2")
     first, other, third = engine.claim()
@@ -199,11 +199,11 @@ def test_a_release_does_not_undo_the_hold_of_an_alarm_that_nobody_could_see_yet(
 def test_one_outcome_that_waits_for_a_lock_does_not_hold_up_the_others(
     shared_engine: Engine, connect: Callable[..., Connection], dsn: Callable[..., str]
 ) -> None:
-    """An operator's open transaction has placed the hold that an alarm wants to place as well.
+    """An operator's open transaction has made the hold that an alarm wants to make as well.
 
     The call ends by its statement_timeout, and is made again as it was, with all its outcomes.
     """
-    engine, second = shared_engine, connect("payout_operator", person=2)
+    engine, second = shared_engine, connect("payout_operator", member=2)
     engine.settle("seller_1", settlement_id="set_1")
     (paid,) = engine.settle("seller_2", settlement_id="set_2")
     first, other = engine.claim()
@@ -225,10 +225,10 @@ def test_one_outcome_that_waits_for_a_lock_does_not_hold_up_the_others(
     assert state == "paid"
 
 
-def test_what_somebody_else_releases_is_held_anew(
+def test_a_hold_released_by_another_operator_is_made_anew(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
-    engine, second = shared_engine, connect("payout_operator", person=2)
+    engine, second = shared_engine, connect("payout_operator", member=2)
     engine.settle()
     released_id = engine.hold("payee", "seller_1")
     second.execute("begin")
@@ -240,8 +240,10 @@ def test_what_somebody_else_releases_is_held_anew(
     assert [hold[:2] for hold in engine.open_holds()] == [("payee", "seller_1")]
 
 
-def test_two_successes_with_the_same_stripe_id_are_told_apart(shared_engine: Engine) -> None:
-    """Both are judged by a look at what was paid before either."""
+def test_two_successes_with_the_same_stripe_id_get_different_verdicts(
+    shared_engine: Engine,
+) -> None:
+    """Both are judged by the transfers that were paid before either."""
     engine = shared_engine
     engine.settle("seller_1", "seller_2")
     first, second = engine.claim()

@@ -15,10 +15,10 @@ from tests.races.pauses import GO_ON, PAUSE, SLOW
 from tests.schema.refusals import wait_until_blocked
 
 
-def test_the_second_is_not_told_that_this_is_a_copy(
+def test_the_second_claim_is_not_refused_as_of_a_copy(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
-    db, second = shared_engine.db, connect("payout_worker", person=2)
+    db, second = shared_engine.db, connect("payout_worker", member=2)
     shared_engine.settle()
     db.execute(
         "insert into payout.adoptions (system_identifier, timeline_id, database_oid, table_oid, "

@@ -1,7 +1,7 @@
 """An operator whose transactions keep to their first snapshot, as a database may ask for.
 
-The lock of change_stripe_account is granted once the claim under way has committed; what that
-claim has handed out is not in a snapshot that was taken before the wait.
+The lock of change_stripe_account is granted once the claim under way has committed; its
+transfers are not in a snapshot that was taken before the wait.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def refused_under(level: str) -> Refusal:
         ("serializable", refused_under("serializable")),
     ],
 )
-def test_what_is_handed_out_before_the_change_is_seen_by_it(
+def test_a_change_of_account_sees_a_transfer_handed_out_before_it(
     level: str, expected: Refusal, shared_engine: Engine, background: ThreadPoolExecutor
 ) -> None:
     engine = shared_engine

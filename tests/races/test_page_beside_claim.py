@@ -1,7 +1,7 @@
-"""A page of reconcile is under way while what it shows is handed out: somebody must be told.
+"""A page of reconcile is under way while its transfer is handed out: a discrepancy must tell.
 
-The page keeps what it saw and then waits for a progress row that another worker has locked. A
-claim in between does not see what is not committed, and sends. That may pay twice, once Stripe
+The page keeps its listed transfers and then waits for a progress row that another session has
+locked. A claim in between does not see uncommitted rows, and sends. That may pay twice, once Stripe
 has forgotten the key or under a new one; then the next run has to say so.
 """
 
@@ -33,7 +33,7 @@ SECOND: Final = Finding("second_transfer_at_stripe", "tr_1", None)
 
 @pytest.fixture
 def both(shared_engine: Engine) -> Engine:
-    """An engine with a transfer that waits, for a lock to hold up whoever adopts it."""
+    """An engine with a waiting transfer, whose lock holds up the page that adopts it."""
     engine = with_account(shared_engine)
     engine.settle("seller_8", settlement_id="set_8", pay_after="2030-01-01")
     return engine
@@ -46,7 +46,7 @@ def page_while(
     act: Callable[[], None],
 ) -> None:
     """Report a page with tr_1 and tr_8, and `act` after it was kept and before it commits."""
-    db, other = engine.db, connect("payout_worker", person=2)
+    db, other = engine.db, connect("payout_worker", member=2)
     run = begin(other)
     page = [ours(db, "tr_1"), ours(db, "tr_8", **OTHER)]
     db.execute("begin")
@@ -61,8 +61,8 @@ def page_while(
     waiting.result()
 
 
-def told_by_the_next_run(engine: Engine, *listed: Listed) -> list[Finding]:
-    """Run once more; return what nobody has resolved. set_1 was paid by tr_2 meanwhile."""
+def open_after_the_next_run(engine: Engine, *listed: Listed) -> list[Finding]:
+    """Run once more; return the open discrepancies. set_1 was paid by tr_2 meanwhile."""
     db = engine.db
     reconcile(db, ours(db, "tr_2"), *listed)
     assert db.execute(
@@ -73,7 +73,7 @@ def told_by_the_next_run(engine: Engine, *listed: Listed) -> list[Finding]:
     return [f for f in findings(engine) if f.resolved_by is None]
 
 
-def test_a_settlement_that_is_recorded_again_beside_its_page(
+def test_a_settlement_recorded_again_beside_its_page_is_a_discrepancy_of_the_next_run(
     both: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     """The database had forgotten set_1, which tr_1 has paid days ago."""
@@ -83,10 +83,10 @@ def test_a_settlement_that_is_recorded_again_beside_its_page(
         both.report(success(both.claim_one(), stripe_transfer_id="tr_2"))
 
     page_while(both, connect, background, act)
-    assert SECOND in told_by_the_next_run(both, ours(both.db, "tr_1"))
+    assert SECOND in open_after_the_next_run(both, ours(both.db, "tr_1"))
 
 
-def test_a_key_that_is_opened_beside_the_page(
+def test_a_key_opened_beside_the_page_is_a_discrepancy_of_the_next_run(
     both: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     """The next run does not list tr_1: it was made before its window."""
@@ -101,4 +101,4 @@ def test_a_key_that_is_opened_beside_the_page(
         both.report(success(both.claim_one(), stripe_transfer_id="tr_2"))
 
     page_while(both, connect, background, act)
-    assert SECOND in told_by_the_next_run(both)
+    assert SECOND in open_after_the_next_run(both)

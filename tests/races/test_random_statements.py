@@ -1,6 +1,6 @@
-"""Four sessions write to the same two settlements whatever comes to mind, at any isolation level.
+"""Four sessions write random statements to the same two settlements, at any isolation level.
 
-Most of it is refused. What is not must leave settlements, transfers and books that fit together.
+Most are refused. The others must leave settlements, transfers and books that fit together.
 `PAYOUT_TEST_SEED` repeats a run as far as the operating system allows.
 """
 
@@ -62,14 +62,14 @@ STATEMENTS: Final = (
     "set constraints all deferred",
 )
 
-# Each of these finds nothing as long as the engine keeps its word.
+# Each of these queries finds no row as long as the engine keeps its promises.
 CONTRADICTIONS: Final = {
     "a complete settlement without its job, or a job without": (
         "select s.settlement_id from payout.settlements as s "
         "full join payout.payout_jobs as j using (settlement_id) "
         "where (s.state = 'complete') is distinct from (j.payout_job_id is not null)"
     ),
-    "lines that are not what was scheduled": (
+    "lines that differ from the scheduled transfers": (
         "select coalesce(l.settlement_id, t.settlement_id) from ("
         "  select settlement_id, payee_id, source_transaction, sum(amount_minor) as amount_minor"
         "  from payout.settlement_lines join payout.payout_jobs using (settlement_id)"
@@ -151,13 +151,13 @@ def statement(chance: random.Random, number: int) -> bytes:
     return text.encode()
 
 
-def test_whatever_is_written_at_once_what_is_left_fits_together(
+def test_random_statements_at_once_leave_consistent_rows(
     db: Connection, connect: Callable[..., Connection], seed: int
 ) -> None:
     name = sql.Identifier(db.info.dbname)
     db.execute(sql.SQL("alter database {} set deadlock_timeout = '5ms'").format(name))
     sessions = [connect("payout_app") for _ in range(SESSIONS)]
-    chances = [random.Random(seed + place) for place in range(SESSIONS)]
+    chances = [random.Random(seed + number) for number in range(SESSIONS)]
     register(sessions[0], *PAYEES)
     ends: Counter[str] = Counter()
 
@@ -165,10 +165,10 @@ def test_whatever_is_written_at_once_what_is_left_fits_together(
         for number in range(ROUNDS):
             for ended in pool.map(write, sessions, chances, SESSIONS * [number]):
                 ends += ended
-            for what, query in CONTRADICTIONS.items():
-                assert db.execute(query).fetchall() == [], what
+            for contradiction, query in CONTRADICTIONS.items():
+                assert db.execute(query).fetchall() == [], contradiction
 
-    # Enough came through, and what was refused was refused for a reason that has its code.
+    # Enough came through, and each refusal has a code of the list.
     jobs = db.execute("select from payout.payout_jobs").rowcount
     assert jobs > ROUNDS / 10
     expected = {"00000", "23505", "23514", "23502", "40001", "40P01"}

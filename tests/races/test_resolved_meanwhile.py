@@ -1,4 +1,4 @@
-"""A person resolves a discrepancy while the engine writes about it."""
+"""An operator resolves a discrepancy while the engine writes about it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESOLVE: Final = (
 )
 
 
-def test_what_a_person_resolves_beside_a_page_stays_resolved(
+def test_a_discrepancy_resolved_by_an_operator_beside_a_page_stays_resolved(
     shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     db, operator, other = shared_engine.db, shared_engine.operator, connect("payout_worker")
@@ -41,10 +41,10 @@ def test_what_a_person_resolves_beside_a_page_stays_resolved(
     assert [f.resolved_by is None for f in findings(shared_engine)] == [False]
 
 
-def test_nobody_goes_unpaid_while_a_person_thinks_about_a_discrepancy(
+def test_other_transfers_are_paid_while_an_operator_resolves_a_discrepancy(
     shared_engine: Engine,
 ) -> None:
-    """A claim waits for nobody; but one that adopts what was seen waits for the discrepancy."""
+    """A claim that would adopt a listed transfer passes over it while its discrepancy is locked."""
     engine = with_account(shared_engine)
     reconcile(engine.db, ours(engine.db, "tr_1"))
     assert findings(engine) == [Finding("unknown_transfer_at_stripe", "tr_1", None)]

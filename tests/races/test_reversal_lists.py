@@ -19,7 +19,7 @@ def paid(engine: Engine) -> Engine:
     return engine
 
 
-def test_no_more_is_booked_than_was_paid_whatever_each_list_says(paid: Engine) -> None:
+def test_contradicting_lists_book_no_more_than_was_paid(paid: Engine) -> None:
     """The second list has lost the first reversal; together they take back more than was paid."""
     report(paid, reversal(1, 900))
     report(paid, reversal(2, 900))
@@ -27,7 +27,7 @@ def test_no_more_is_booked_than_was_paid_whatever_each_list_says(paid: Engine) -
     assert CONTRADICTS in findings(paid)
 
 
-def test_what_is_taken_back_while_a_bad_list_is_under_way_is_read(paid: Engine) -> None:
+def test_a_reversal_made_while_a_bad_list_is_under_way_is_read(paid: Engine) -> None:
     """The list was read before; the run that saw more asked for another look, and it is lost."""
     assert claim(paid) == ["tr_1"]
     reconcile(paid.db, ours(paid.db, amount_reversed=1000))

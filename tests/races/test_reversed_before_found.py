@@ -8,7 +8,7 @@ from tests.reconcile.test_claim_lookups import park
 from tests.reconcile.test_report_reversals import CLAIM
 
 
-def test_what_a_look_up_shows_as_taken_back_is_read(engine: Engine) -> None:
+def test_a_reversal_that_a_look_up_shows_is_read(engine: Engine) -> None:
     engine.settle()
     claim = park(engine)
     found = listed(claim, amount_reversed=500)

@@ -1,6 +1,6 @@
-"""Ten times the same settlement_complete, at once, over real connections: one job, all of it right.
+"""Ten settlement_complete events at once, over real connections, make one job with its transfers.
 
-The ritual runs its rounds first and asks afterwards, for all rounds together, what came of them.
+The ritual runs its rounds first and then checks the rows of all rounds together.
 Its randomness is seeded: `PAYOUT_TEST_SEED` repeats a run as far as the operating system allows.
 """
 
@@ -37,7 +37,7 @@ PAYEES: Final = ("seller_1", "seller_2", "seller_3")
 CURRENCIES: Final = ("usd", "eur", "jpy")
 SOURCES: Final = (None, None, "ch_1")
 
-# How a plain insert learns that the settlement has been told before: no bug of the application.
+# The refusal of a plain insert of a settlement that exists: no bug of the application.
 TOLD_BEFORE: Final = ("settlements_pkey", "settlement_lines_pkey")
 
 Event: TypeAlias = Callable[[Connection, "Settlement"], None]
@@ -45,7 +45,7 @@ Event: TypeAlias = Callable[[Connection, "Settlement"], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """What every event of a round tells."""
+    """The settlement that every event of a round records."""
 
     settlement_id: str
     currency: str
@@ -109,12 +109,12 @@ def call(app: Connection, settlement: Settlement) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """How the events of a round tell their settlement, and in how many of the 1,000 rounds."""
+    """The way in which the events of a round record their settlement, and for how many rounds."""
 
     events: Sequence[Event]
     rounds: int
     is_pending_before: bool = False
-    # Whoever writes lines first and whoever writes the settlement first wait for each other.
+    # A session that writes lines first and one that writes the settlement first may deadlock.
     try_again: tuple[type[psycopg.Error], ...] = ()
 
 
@@ -141,7 +141,7 @@ FORMS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One settlement, and what each of the ten events does about it."""
+    """One settlement, and the act of each of the ten events."""
 
     settlement: Settlement
     events: list[Event]
@@ -149,7 +149,7 @@ class Round:
 
 
 def plan(form: Form, seed: int, *, first: int, rounds: int) -> list[Round]:
-    """Draw the settlements of a run and what happens to them, numbered from the `first`."""
+    """Draw the settlements of a run and their events, numbered from the `first`."""
     chance = random.Random(seed)
     return [
         Round(
@@ -167,15 +167,15 @@ def plan(form: Form, seed: int, *, first: int, rounds: int) -> list[Round]:
                 ],
             ),
             events=chance.choices(form.events, k=EVENTS_PER_ROUND),
-            rolls_back=who_rolls_back(chance, ROLLING_BACK[number % len(ROLLING_BACK)]),
+            rolls_back=draw_rollbacks(chance, ROLLING_BACK[number % len(ROLLING_BACK)]),
         )
         for number in range(rounds)
     ]
 
 
-def who_rolls_back(chance: random.Random, how_many: int) -> list[bool]:
+def draw_rollbacks(chance: random.Random, how_many: int) -> list[bool]:
     chosen = chance.sample(range(EVENTS_PER_ROUND), k=how_many)
-    return [place in chosen for place in range(EVENTS_PER_ROUND)]
+    return [number in chosen for number in range(EVENTS_PER_ROUND)]
 
 
 def happens(
@@ -212,16 +212,16 @@ def run(
     """Let the events of each round happen at once; return the settlements that were committed."""
     barrier = Barrier(len(connections), timeout=60)
 
-    def take_part(place: int) -> set[str]:
+    def take_part(number: int) -> set[str]:
         committed = set()
         try:
             for current in rounds:
                 barrier.wait()
                 if happens(
-                    connections[place],
-                    current.events[place],
+                    connections[number],
+                    current.events[number],
                     current.settlement,
-                    rolls_back=current.rolls_back[place],
+                    rolls_back=current.rolls_back[number],
                     try_again=try_again,
                 ):
                     committed.add(current.settlement.settlement_id)
@@ -250,7 +250,7 @@ def prepare(app: Connection, rounds: Sequence[Round]) -> None:
 
 
 def check(db: Connection, told: Sequence[Settlement]) -> None:
-    """Compare all that the database holds with what the committed settlements owe."""
+    """Compare all rows of the database with the debts of the committed settlements."""
     owed = [
         (settlement, payee_id, source_transaction, amount_minor)
         for settlement in told
@@ -330,7 +330,7 @@ def check(db: Connection, told: Sequence[Settlement]) -> None:
 
 
 def check_the_others(db: Connection, pending: Iterable[str]) -> None:
-    """Compare what is left of settlements that were rolled back by everybody with before."""
+    """Check that settlements whose every event was rolled back left no rows."""
     found = rows(
         db,
         "select s.settlement_id, s.state from payout.settlements as s "
@@ -357,7 +357,7 @@ def in_order(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Marketplace:
-    """Ten connections of the application, and all that was told over them so far."""
+    """Ten connections of the application, and every settlement recorded over them so far."""
 
     db: Connection
     connections: list[Connection]
@@ -374,7 +374,7 @@ class Marketplace:
         isolation: str,
         try_again: tuple[type[psycopg.Error], ...],
     ) -> None:
-        """Let rounds happen; an event that commits is told so, one that rolls back leaves none."""
+        """Run rounds; an event that commits has its job, one that rolls back leaves none."""
         planned = plan(form, seed, first=len(self.rounds), rounds=rounds)
         self.rounds.extend(planned)
         for connection in self.connections:
@@ -399,7 +399,7 @@ class Marketplace:
 
 @pytest.fixture(scope="module")
 def marketplace(server: Server, maintenance: Connection) -> Iterator[Marketplace]:
-    """One database for all rounds: what ten sessions have planned once serves them all."""
+    """One database for all rounds: the plans of its ten sessions serve them all."""
     with connect_to_clone(server, maintenance) as db, ExitStack() as stack:
         name = db.info.dbname
         # Mixed orders of writing end in deadlocks, which Postgres looks for after this time.

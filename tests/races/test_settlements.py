@@ -1,7 +1,7 @@
-"""What comes between two looks of one transaction is not lost: no line, and no payee of one.
+"""Lines and payees that commit between two statements of one transaction are not lost.
 
-Under read committed each statement has a snapshot of its own. The pauses here are made by locks
-that somebody else holds for a moment, as maintenance does.
+Under read committed each statement has a snapshot of its own. The pauses are made by locks
+that another session holds for a moment, as maintenance does.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LATE_LINE: Final = Refusal("SP102", "settlement set_1 is complete: its lines can
 
 
 @pytest.mark.parametrize("act", [complete, settle])
-def test_a_payee_who_is_registered_while_a_settlement_is_scheduled_is_not_left_out(
+def test_a_payee_registered_while_a_settlement_is_scheduled_is_not_left_out(
     act: Callable[..., object],
     db: Connection,
     first: Connection,
@@ -59,7 +59,7 @@ def test_a_payee_who_is_registered_while_a_settlement_is_scheduled_is_not_left_o
     assert transfers(db) == [(f"seller_{number}", None, 100) for number in (1, 2, 3)]
 
 
-def test_nor_is_the_only_payee(
+def test_the_only_payee_registered_meanwhile_is_not_left_out(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     """Nothing that could be locked is read in between: the first look for a reason waits itself."""
@@ -110,7 +110,7 @@ def test_a_line_does_not_slip_in_when_its_settlement_comes_between_two_looks(
 
 @pytest.mark.usefixtures("line_between_two_looks")
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_who_completes_it_with_an_older_snapshot_does_not_miss_the_line(
+def test_a_completion_with_an_older_snapshot_does_not_miss_the_line_between_two_looks(
     level: str, db: Connection, first: Connection, second: Connection
 ) -> None:
     first.execute(f"begin isolation level {level}")
@@ -123,9 +123,9 @@ def test_who_completes_it_with_an_older_snapshot_does_not_miss_the_line(
 def test_lines_ahead_find_their_settlement_at_the_first_look_or_not_at_all(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
-    """One look too many could find it pending, and somebody complete it before the commit ends.
+    """A second look could find it pending, and another session complete it before the commit.
 
-    A trigger holds up what looks twice; the application's own, at the end, the rest of the commit.
+    A trigger holds up the second look; the application's own, at the end, the rest of the commit.
     """
     db.execute(
         "create function public.pause() returns trigger language plpgsql as $$ begin "

@@ -41,7 +41,7 @@ def test_a_run_that_sees_one_of_several_resolves_nothing(several: Engine) -> Non
     assert SEVERAL in findings(several)
 
 
-def test_nor_does_an_event_about_the_one_that_a_person_reverses(several: Engine) -> None:
+def test_an_event_about_the_one_that_an_operator_reverses_resolves_nothing(several: Engine) -> None:
     """It was the second one that was reversed; by it the transfer is not paid, tr_1 stands."""
     ((query,),) = several.db.execute(
         "select query from payout_api.next_events_query(%s, false)", [ACCOUNT]

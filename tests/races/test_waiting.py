@@ -1,4 +1,4 @@
-"""Two at once: who comes second waits for the first, and then does what is right.
+"""Of two sessions at once the second waits for the first, and then finds its rows.
 
 Every interleaving is made by hand: the second statement runs in a thread, and the first goes on
 when Postgres says that the second waits for a lock.
@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, duplicate_refusal, wait_until_blocked
 from tests.settle.marketplace import (
     complete,
@@ -36,18 +37,6 @@ DEADLOCK: Final = Refusal("40P01", "deadlock detected")
 Act = Callable[[Connection], object]
 
 
-@pytest.fixture
-def first(connect: Callable[..., Connection]) -> Connection:
-    first = connect("payout_app")
-    register(first, "seller_1", "seller_2")
-    return first
-
-
-@pytest.fixture
-def second(connect: Callable[..., Connection]) -> Connection:
-    return connect("payout_app", person=2)
-
-
 def call(app: Connection) -> object:
     return complete(app, "set_1", LINES)
 
@@ -62,7 +51,7 @@ def update(app: Connection) -> object:
 
 @pytest.mark.parametrize("loser", [call, insert])
 @pytest.mark.parametrize("winner", [call, insert])
-def test_when_the_first_rolls_back_the_next_makes_the_job(
+def test_the_next_session_makes_the_job_when_the_first_rolls_back(
     winner: Act,
     loser: Act,
     db: Connection,
@@ -84,7 +73,7 @@ def test_when_the_first_rolls_back_the_next_makes_the_job(
 
 @pytest.mark.parametrize("loser", [call, update])
 @pytest.mark.parametrize("winner", [call, update])
-def test_when_the_first_completion_rolls_back_the_next_makes_the_job(
+def test_the_next_session_makes_the_job_when_the_first_completion_rolls_back(
     winner: Act,
     loser: Act,
     db: Connection,
@@ -106,7 +95,7 @@ def test_when_the_first_completion_rolls_back_the_next_makes_the_job(
     assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
 
 
-def test_when_the_first_dies_the_next_makes_the_job(
+def test_the_next_session_makes_the_job_when_the_first_dies(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     first.execute("begin")
@@ -120,7 +109,7 @@ def test_when_the_first_dies_the_next_makes_the_job(
     assert jobs(db) == ["set_1"]
 
 
-def test_who_calls_second_gets_the_job_of_the_first(
+def test_a_second_call_gets_the_job_of_the_first(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     first.execute("begin")
@@ -133,7 +122,7 @@ def test_who_calls_second_gets_the_job_of_the_first(
     assert jobs(db) == ["set_1"]
 
 
-def test_who_inserts_second_is_told_that_it_is_there(
+def test_a_second_insert_is_refused_as_a_duplicate(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     first.execute("begin")
@@ -146,7 +135,7 @@ def test_who_inserts_second_is_told_that_it_is_there(
     assert jobs(db) == ["set_1"]
 
 
-def test_who_updates_second_changes_nothing(
+def test_a_second_update_changes_nothing(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     insert_settlement(first, "set_1", LINES, state="pending")
@@ -161,7 +150,7 @@ def test_who_updates_second_changes_nothing(
     assert jobs(db) == ["set_1"]
 
 
-def test_who_calls_second_with_other_content_is_refused(
+def test_a_second_call_with_other_content_is_refused(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     first.execute("begin")
@@ -176,13 +165,13 @@ def test_who_calls_second_with_other_content_is_refused(
     )
 
 
-def test_who_calls_during_an_edit_is_told_how_the_settlement_became(
+def test_a_call_during_an_edit_is_compared_with_the_settlement_as_edited(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     insert_settlement(first, "set_1", LINES, state="pending")
 
     first.execute("begin")
-    # The sum stays the same: only the comparison can tell.
+    # The sum stays the same: only the comparison finds it.
     first.execute("update payout.settlement_lines set payee_id = 'seller_1' where line_id = '2'")
     waiting = background.submit(refused, complete, second, "set_1", LINES)
     wait_until_blocked(db, second)
@@ -194,14 +183,20 @@ def test_who_calls_during_an_edit_is_told_how_the_settlement_became(
     assert jobs(db) == []
 
 
-def test_two_that_schedule_a_settlement_without_its_job_get_the_same_one(
+@mutant(
+    "a job that is written without asking whether there is one",
+    "create_payout_job",
+    "    on conflict do nothing\n",
+    "",
+)
+def test_two_schedulers_of_a_settlement_without_its_job_get_the_same_job(
     db: Connection, connect: Callable[..., Connection], background: ThreadPoolExecutor
 ) -> None:
     register(db, "seller_1", "seller_2")
     with db.transaction():
         db.execute("set local session_replication_role = replica")
         insert_settlement(db, "set_1", LINES)
-    first, second = connect("payout_owner"), connect("payout_owner", person=2)
+    first, second = connect("payout_owner"), connect("payout_owner", member=2)
     schedule = "select payout.schedule_payout_job('set_1')"
 
     first.execute("begin")
@@ -216,7 +211,7 @@ def test_two_that_schedule_a_settlement_without_its_job_get_the_same_one(
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 @pytest.mark.parametrize("act", [call, update])
-def test_who_comes_second_with_an_older_snapshot_has_to_try_again(
+def test_a_second_completion_with_an_older_snapshot_has_to_be_repeated(
     act: Act, level: str, db: Connection, first: Connection, second: Connection
 ) -> None:
     insert_settlement(first, "set_1", LINES, state="pending")
@@ -361,7 +356,7 @@ def test_a_settlement_that_is_deleted_meanwhile_gets_no_line(
     assert db.execute("select from payout.settlement_lines").rowcount == 0
 
 
-def test_two_that_add_a_line_and_complete_wait_and_do_not_deadlock(
+def test_two_sessions_that_add_a_line_and_complete_wait_and_do_not_deadlock(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     insert_settlement(first, "set_1", LINES[:1], state="pending", total_minor=1500)
@@ -377,7 +372,7 @@ def test_two_that_add_a_line_and_complete_wait_and_do_not_deadlock(
     assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
 
 
-# What has nothing to do with each other does not wait; what waits does not deadlock.
+# Unrelated settlements do not wait; related ones wait without a deadlock.
 
 
 def opposite_orders(payees: list[str]) -> list[list[dict[str, Any]]]:
@@ -421,7 +416,7 @@ def test_transactions_of_the_same_settlements_in_the_same_order_wait(
     assert jobs(db) == ["set_1", "set_2"]
 
 
-def test_of_two_transactions_in_opposite_order_one_is_told_to_try_again(
+def test_one_of_two_transactions_in_opposite_order_has_to_be_repeated(
     db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     second.execute("begin")
@@ -442,7 +437,7 @@ def test_of_two_transactions_in_opposite_order_one_is_told_to_try_again(
         second.execute("commit")
     assert jobs(db) == ["set_1", "set_2"]
 
-    # Whoever was told to, tries again.
+    # The refused session tries again.
     for app in (first, second):
         complete(app, "set_1", LINES)
         complete(app, "set_2", LINES)

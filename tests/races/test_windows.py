@@ -1,4 +1,4 @@
-"""Every transfer that is paid here falls whole into the window of one run."""
+"""Every paid transfer falls whole into the window of one run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.reconcile.listing import begin, reconcile
 
 
 def test_a_run_under_a_clock_that_was_ahead_leaves_no_days_out(engine: Engine) -> None:
-    """The last run whose end is known was five days ago."""
+    """The last run with a reliable end was five days ago."""
     reconcile(engine.db)
     engine.db.execute(
         "update payout.reconcile_runs set created_from = created_from - interval '5 days', "
@@ -30,7 +30,7 @@ def test_a_run_under_a_clock_that_was_ahead_leaves_no_days_out(engine: Engine) -
 def test_a_copy_that_had_no_transfer_yet_compares_everything_though_it_has_one_now(
     engine: Engine,
 ) -> None:
-    """Restored from a dump of its first day: what was paid since is forgotten, and is older."""
+    """Restored from a dump of its first day: transfers paid since are forgotten, and are older."""
     with unguarded(engine.db, "payout.adoptions"):
         engine.db.execute(
             "update payout.adoptions set recorded_at = recorded_at - interval '10 days'"

@@ -38,7 +38,7 @@ class Taken(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A row of `discrepancies`, as far as it names what disagrees, and whether it is resolved."""
+    """A row of `discrepancies`, as far as it names the transfer and whether it is resolved."""
 
     kind: str
     stripe_transfer_id: str | None
@@ -88,7 +88,7 @@ def refusal_by(run: Begun, problem: str) -> Refusal:
 
 
 def reconcile(db: Connection, *transfers: Listed, per_page: int = 100) -> Taken:
-    """Carry a whole run over what Stripe lists."""
+    """Carry a whole run over Stripe's list."""
     run, after = begin(db), None
     pages = [transfers[at : at + per_page] for at in range(0, len(transfers), per_page)] or [()]
     for number, page in enumerate(pages, start=1):
@@ -153,7 +153,7 @@ def event(number: int, transfer: Listed) -> dict[str, Any]:
 
 
 def findings(engine: Engine) -> list[Finding]:
-    """Return what a person has to look at, or had to, in order."""
+    """Return all discrepancies, open and resolved, in order."""
     rows = engine.db.execute(
         "select kind, stripe_transfer_id, resolved_by from payout.discrepancies "
         "order by discrepancy_id"

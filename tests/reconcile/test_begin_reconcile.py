@@ -1,4 +1,4 @@
-"""One run goes on at a time, in this place, from where the last one ended."""
+"""One run goes on at a time in a database, from where the last one ended."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import Connection
 from tests.engine import Engine, success, unguarded
 from tests.identity.identities import adopted_elsewhere, identity_problem
+from tests.mutants import Edit, mutant
 from tests.reconcile.listing import (
     ACCOUNT,
     BEGIN,
@@ -71,6 +72,13 @@ def test_the_first_run_begins_a_day_before(engine: Engine, is_older: bool) -> No
     assert starts(engine.db) == [first - timedelta(days=1)]
 
 
+@mutant(
+    "windows without an overlap",
+    edits=(
+        Edit("start_run", "max(r.created_until) - interval '1 day'", "max(r.created_until)"),
+        Edit("start_run", "least(v_from, v_now - interval '1 day')", "v_from"),
+    ),
+)
 def test_the_next_run_begins_a_day_before_the_last_one_ended(engine: Engine) -> None:
     reconcile(engine.db)
     begin(engine.db)
@@ -111,6 +119,14 @@ def test_several_workers_that_begin_at_once_carry_one_run(
     assert rows == (5,)
 
 
+@mutant(
+    "a window that counts in another database",
+    "runs_of_this_database",
+    "and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)\n            = "
+    "(w.system_identifier, w.timeline_id, w.database_oid, w.table_oid)\n",
+    "",
+    at="table_oid",
+)
 @pytest.mark.parametrize("part", ["system_identifier", "timeline_id", "database_oid", "table_oid"])
 def test_a_run_that_came_with_a_copy_is_given_up_and_its_window_does_not_count(
     engine: Engine, part: str
@@ -127,20 +143,41 @@ def test_a_run_that_came_with_a_copy_is_given_up_and_its_window_does_not_count(
     assert refusal_of(engine.db, lambda: report(engine.db, old)) == refusal_by(old, COUNTS_NO_MORE)
 
 
-def test_after_the_gate_was_closed_all_is_compared_once_more(engine: Engine) -> None:
+@mutant(
+    "a window that counts by its time",
+    edits=(
+        Edit(
+            "runs_of_this_database",
+            "select a.adoption_id, a.",
+            "select a.recorded_at, a.adoption_id, a.",
+        ),
+        Edit(
+            "runs_of_this_database",
+            "r.adoption_id >= a.adoption_id",
+            "r.started_at > a.recorded_at",
+        ),
+    ),
+)
+@mutant(
+    "a window that counts after the adoption has ended",
+    "runs_of_this_database",
+    "and (a.adoption_id is null or",
+    "and (true or",
+)
+def test_after_the_adoption_ended_all_is_compared_once_more(engine: Engine) -> None:
     reconcile(engine.db)
     engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     assert begin(engine.db).query["created"]["gte"] == 0
 
 
-def test_a_run_from_before_the_gate_was_closed_takes_no_page_more(engine: Engine) -> None:
+def test_a_run_from_before_the_adoption_ended_takes_no_page_more(engine: Engine) -> None:
     run = begin(engine.db)
     engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     assert refusal_of(engine.db, lambda: report(engine.db, run)) == refusal_by(run, COUNTS_NO_MORE)
 
 
-def test_a_run_counts_though_the_newest_epoch_lies_ahead_of_the_clock(engine: Engine) -> None:
-    """The clock was set back after somebody opened the gate without a run."""
+def test_a_run_counts_though_the_newest_adoption_lies_ahead_of_the_clock(engine: Engine) -> None:
+    """The clock was set back after an adoption without a run."""
     engine.db.execute(
         "insert into payout.adoptions "
         "(system_identifier, timeline_id, database_oid, table_oid, reason, recorded_at) "
@@ -154,7 +191,7 @@ def test_a_run_counts_though_the_newest_epoch_lies_ahead_of_the_clock(engine: En
     assert starts(engine.db)[1] == ends(engine.db)[0] - timedelta(days=1)
 
 
-def test_a_run_that_was_begun_with_a_clock_ahead_does_not_count_after_the_gate_was_closed(
+def test_a_run_that_was_begun_with_a_clock_ahead_does_not_count_after_the_adoption(
     engine: Engine,
 ) -> None:
     reconcile(engine.db)
@@ -187,7 +224,7 @@ def test_a_run_that_a_change_of_the_account_waits_for_does_not_count_after_it(
     )
 
 
-def test_the_run_that_opened_the_gate_counts_afterwards(engine: Engine) -> None:
+def test_the_run_before_the_adoption_counts_afterwards(engine: Engine) -> None:
     engine.settle()
     adopted_elsewhere(engine.db, "timeline_id")
     assert reconcile(engine.db) == Taken(0, 0, True)

@@ -1,4 +1,4 @@
-"""What is looked for at Stripe: everything that is parked, and nothing else."""
+"""Parked transfers are looked up at Stripe, all of them and no others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Connection
 from tests.engine import Claim, Engine, no_answer, rate_limited, success, unfunded
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal_of
 
 
@@ -118,6 +119,12 @@ def test_a_released_transfer_plans_no_look_up(engine: Engine) -> None:
     assert engine.claim_lookups() == []
 
 
+@mutant(
+    "a parked transfer without a look-up",
+    "tg_transfer_states__plan_lookup",
+    "case new.state when 'parked' then payout.clock() end",
+    "null",
+)
 def test_what_is_parked_is_looked_up_at_once(engine: Engine) -> None:
     (transfer,) = engine.settle()
     park(engine)

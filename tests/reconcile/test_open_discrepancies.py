@@ -1,4 +1,4 @@
-"""What waits for a person is counted by kind, with the next step for the oldest of each."""
+"""Open discrepancies are counted by kind, with the next step for the oldest of each."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
 from tests.engine import Engine, unguarded
+from tests.mutants import mutant
 from tests.reconcile.listing import (
     ACCOUNT,
     Finding,
@@ -91,6 +92,12 @@ def test_of_several_events_of_a_transfer_the_furthest_counts(engine: Engine) -> 
     assert reversed_minor(engine) == {"tr_1": 900}
 
 
+@mutant(
+    "a watermark that moves before the last page",
+    "events_read_until",
+    "where not p.has_more",
+    "where true",
+)
 def test_the_next_query_begins_a_day_before_the_last_one_that_was_read_to_its_end(
     engine: Engine,
 ) -> None:
@@ -102,6 +109,12 @@ def test_the_next_query_begins_a_day_before_the_last_one_that_was_read_to_its_en
     assert next_query(engine)["created"]["gte"] == first["created"]["lt"] - 86400
 
 
+@mutant(
+    "a watermark ahead of the clock",
+    "events_read_until",
+    "p.created_until < payout.clock() + interval '10 minutes'",
+    "true",
+)
 def test_what_was_read_by_a_clock_that_has_since_been_set_back_is_read_again(
     engine: Engine,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the pages of a look-up come to: found, several, another one, or nothing."""
+"""The pages of a look-up come to one transfer, several, another one, or none."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.engine import (
     listed,
     success,
 )
+from tests.mutants import Edit, mutant
 from tests.reconcile.test_claim_lookups import park
 from tests.schema.refusals import Refusal, refusal, refusal_of
 
@@ -46,6 +47,13 @@ def test_one_match_that_equals_the_request_pays(engine: Engine, parked: tuple[in
     assert engine.differences_in_the_books() == []
 
 
+@mutant(
+    "a look-up judged after its first query",
+    "report_lookup_page",
+    "jsonb_array_length(v_lookup.queries) then",
+    "1 then",
+)
+@mutant("a look-up judged before its last page", "report_lookup_page", "and not p.has_more", "")
 def test_nothing_is_decided_before_the_last_page_of_the_last_query(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
@@ -70,6 +78,13 @@ def test_the_same_pages_again_change_nothing(engine: Engine, parked: tuple[int, 
     assert [each.signal for each in engine.observations(transfer)].count("looked_up") == 1
 
 
+@mutant(
+    "a match that is not compared",
+    "answers_request",
+    "and p_outcome.amount_minor = p_transfer.amount_minor",
+    "",
+    at="{'amount': 1501}",
+)
 @pytest.mark.parametrize(
     "change",
     [
@@ -120,7 +135,7 @@ def test_what_stripe_has_otherwise_is_the_operators_turn_until_the_end(
     ],
     ids=str,
 )
-def test_a_transfer_of_the_same_charge_without_metadata_is_left_to_a_person(
+def test_a_transfer_of_the_same_charge_without_metadata_is_left_to_operators(
     engine: Engine, change: dict[str, Any], report: LookupReport
 ) -> None:
     """Stripe sets the group of what a charge pays, and metadata can be edited."""
@@ -148,6 +163,17 @@ def test_a_transfer_that_names_us_in_its_metadata_is_found_without_its_group(
     assert engine.look_up(listed(claim, transfer_group="group_pi_1")).state == "paid"
 
 
+@mutant(
+    "several matches, the first one taken",
+    edits=(
+        Edit("lookup_outcome", "cardinality(v_matches) = 1", "v_matches <> '{}'"),
+        Edit(
+            "lookup_outcome",
+            "v_outcome.found := cardinality(v_matches)",
+            "v_outcome.found := least(cardinality(v_matches), 1)",
+        ),
+    ),
+)
 def test_more_than_one_match_is_an_alarm_and_freezes_the_settlement(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
@@ -182,6 +208,64 @@ def test_what_is_found_late_explains_nothing_about_another_transfer(
     assert engine.db.execute(
         "select kind, resolved_at is not null from payout.discrepancies order by discrepancy_id"
     ).fetchall() == [("several_transfers_at_stripe", False), ("second_transfer_at_stripe", False)]
+
+
+@mutant(
+    "absent although its charge paid it without metadata",
+    "add_lookup_page",
+    "m.is_ours or m.is_by_charge",
+    "m.is_ours",
+)
+def test_a_charge_paid_without_metadata_is_never_given_up(engine: Engine) -> None:
+    claim = park_of_charge(engine)
+    for _ in range(3):
+        engine.let_pass("10 days")
+        engine.make_lookups_due()
+        found = listed(claim, metadata={}, transfer_group="group_pi_1")
+        assert engine.look_up(found).state == "parked"
+
+
+@mutant(
+    "absent although several were found",
+    "was_seen_at_stripe",
+    " or (o.facts ->> 'found')::integer > 0",
+    "",
+)
+def test_a_transfer_that_was_found_several_times_is_never_given_up(
+    engine: Engine, parked: tuple[int, Claim]
+) -> None:
+    _, claim = parked
+    engine.look_up(listed(claim), listed(claim, id="tr_2"))
+    for _ in range(3):
+        engine.let_pass("10 days")
+        engine.make_lookups_due()
+        assert engine.look_up().state == "parked"
+
+
+@mutant(
+    "a found transfer explains any other",
+    "finish_lookup",
+    "and (d.stripe_transfer_id is null or d.stripe_transfer_id = s.stripe_transfer_id)",
+    "",
+)
+@mutant(
+    "a found transfer explains several",
+    "finish_lookup",
+    "and d.kind <> 'several_transfers_at_stripe'",
+    "",
+)
+def test_a_look_up_that_ends_late_resolves_no_other_discrepancy(
+    engine: Engine, parked: tuple[int, Claim]
+) -> None:
+    _, claim = parked
+    (late,) = engine.claim_lookups()
+    engine.report_page(late, 0, [listed(claim)])
+    engine.make_lookups_due()
+    engine.look_up(listed(claim), listed(claim, id="tr_2"))
+    engine.report(success(claim), success(claim, stripe_transfer_id="tr_2"))
+    engine.report_page(late, 1, [])
+    resolved = engine.db.execute("select from payout.discrepancies where resolved_at is not null")
+    assert resolved.fetchall() == []
 
 
 def test_a_transfer_that_was_reversed_since_was_paid_all_the_same(
@@ -243,6 +327,12 @@ def page_refused(engine: Engine, lookup: Lookup | int, *page: Any, **more: Any) 
     return refusal_of(engine.db, lambda: engine.report_page(lookup, *page, **more))
 
 
+@mutant(
+    "a page that is taken out of order",
+    "page_problem",
+    "p_starting_after is distinct from p_last_id then",
+    "false then",
+)
 def test_a_page_that_does_not_come_next_is_refused(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
@@ -298,6 +388,12 @@ def test_a_query_that_was_not_asked_is_refused(
     )
 
 
+@mutant(
+    "a look-up that takes pages of another one",
+    "add_lookup_page",
+    "p_query, p_lookup.queries -> p_query_number",
+    "p_query, p_query",
+)
 def test_pages_of_another_databases_look_up_with_the_same_number_are_refused(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
@@ -317,6 +413,12 @@ def test_pages_of_another_databases_look_up_with_the_same_number_are_refused(
     assert engine.progress(transfer).state == "paid"
 
 
+@mutant(
+    "a page without its query",
+    "refuse_other_query",
+    "p_query is distinct from p_asked",
+    "p_query <> p_asked",
+)
 def test_a_page_without_its_query_is_refused(engine: Engine, parked: tuple[int, Claim]) -> None:
     (lookup,) = engine.claim_lookups()
     statement = "select payout_api.report_lookup_page(%s, 0, null, null, '[]', false)"

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from tests.conftest import Connection
 from tests.engine import Engine, no_answer, no_such_account, success, unfunded, unguarded
 from tests.identity.identities import adopted_elsewhere
+from tests.mutants import mutant
 from tests.reconcile.listing import (
     OTHER_QUERY,
     REPORT,
@@ -47,6 +48,12 @@ def test_an_empty_list_finishes_a_run(engine: Engine) -> None:
     assert reconcile(engine.db) == Taken(0, 0, True)
 
 
+@mutant(
+    "a transfer missing at Stripe passes",
+    "find_missing",
+    "s.state = 'paid'\n",
+    "s.state = 'parked'\n",
+)
 def test_what_is_paid_here_and_not_there_is_a_discrepancy(engine: Engine) -> None:
     pay(engine, "seller_1", "seller_2")
     assert reconcile(engine.db, ours(engine.db, "tr_2", payee_id="seller_2")) == Taken(1, 1, True)
@@ -116,6 +123,13 @@ def test_a_transfer_of_a_settlement_that_is_not_known_is_a_discrepancy(engine: E
     assert findings(engine) == [Finding("unknown_transfer_at_stripe", "tr_1", None)]
 
 
+@mutant(
+    "a listed transfer that is not kept",
+    "keep_listed_transfers",
+    "where l.payout_ref is not null\n",
+    "where false\n",
+    at="scheduled",
+)
 @pytest.mark.parametrize("state", ["scheduled", "in_flight", "retry_wait", "unknown", "parked"])
 def test_an_open_transfer_that_stripe_has_becomes_paid(engine: Engine, state: str) -> None:
     (transfer,) = engine.settle()
@@ -185,6 +199,18 @@ def test_a_failed_transfer_that_stripe_has_is_an_alarm(engine: Engine) -> None:
     assert engine.open_holds() == [("settlement", "set_1", "success_under_closed_key")]
 
 
+@mutant(
+    "a claim without the listed transfers",
+    "claim_transfers",
+    "v_due_ids := payout.skip_listed_transfers(v_due_ids);",
+    "",
+)
+@mutant(
+    "a failed transfer that is sent although Stripe lists it",
+    "skip_listed_transfers",
+    "t.payout_transfer_id <> all (v_seen_ids)",
+    "true",
+)
 def test_a_transfer_that_waits_for_its_next_key_is_not_sent_under_it(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.report(unfunded(engine.claim_one()))
@@ -198,7 +224,13 @@ def test_a_transfer_that_waits_for_its_next_key_is_not_sent_under_it(engine: Eng
     assert engine.entries(transfer)[-1] == ("paid", 2, "in_flight", "stripe_balance", 1500)
 
 
-def test_a_transfer_without_its_metadata_is_not_sent_but_shown_to_a_person(engine: Engine) -> None:
+@mutant(
+    "a listed transfer known by metadata that people may edit",
+    "read_listed_transfers",
+    "then t ->> 'transfer_group'\n",
+    "then t #>> '{metadata,payout_ref}'\n",
+)
+def test_a_transfer_without_its_metadata_is_not_sent_but_shown_to_operators(engine: Engine) -> None:
     reconcile(engine.db, ours(engine.db, metadata={}))
     (transfer,) = engine.settle()
     assert engine.claim() == []
@@ -224,6 +256,12 @@ def test_the_same_page_twice_is_taken_once(engine: Engine) -> None:
     assert len(findings(engine)) == 3
 
 
+@mutant(
+    "a run that leaves out a page",
+    "reconcile_page_problem",
+    "p_run.next_cursor, true",
+    "p_starting_after, true",
+)
 def test_a_page_out_of_order_is_refused_and_names_the_one_that_is_next(engine: Engine) -> None:
     run = begin(engine.db)
     report(engine.db, run, listed("tr_9"), has_more=True)
@@ -281,6 +319,18 @@ def test_a_page_of_no_run_is_refused(engine: Engine, number: int | None) -> None
     )
 
 
+@mutant(
+    "a page that answers any query",
+    "refuse_other_query",
+    "if p_query is distinct from p_asked then",
+    "if false then",
+)
+@mutant(
+    "a run that takes pages of another one",
+    "report_reconcile_page",
+    "p_query,\n            payout.reconcile_query(v_run)",
+    "p_query,\n            p_query",
+)
 def test_pages_of_another_databases_run_with_the_same_number_are_refused(engine: Engine) -> None:
     """The true database compared a day; its copy, which is to forget nothing, compares all."""
     reconcile(engine.db)
@@ -428,12 +478,12 @@ def test_what_a_later_run_no_longer_finds_is_resolved_by_it(engine: Engine) -> N
     ).fetchone()
     assert runs is not None
     assert list(runs[:3]) == runs[3]
-    # What comes back is a new one.
+    # A discrepancy that comes back is a new one.
     reconcile(engine.db)
     assert [finding.resolved_by for finding in findings(engine)] == ["engine", None]
 
 
-def test_a_person_is_called_once_for_each_finding(
+def test_operators_are_notified_once_of_each_discrepancy(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
     listener = connect()
@@ -450,3 +500,16 @@ def test_nobody_but_a_worker_reports_a_page(visit: Callable[..., Connection], ro
     assert refusal(visit(role), REPORT, [1, Jsonb({}), None, Jsonb([]), False]) == Refusal(
         "42501", "permission denied for function report_reconcile_page"
     )
+
+
+@mutant(
+    "a claim that sends of what it has put on hold itself",
+    "skip_listed_transfers",
+    "t.settlement_id <> all (payout.held_subjects('settlement'))",
+    "true",
+)
+def test_a_claim_sends_nothing_of_a_settlement_that_it_has_put_on_hold(engine: Engine) -> None:
+    reconcile(engine.db, ours(engine.db, amount=1, payee_id="seller_1"))
+    engine.settle("seller_1", "seller_2")
+    assert engine.claim() == []
+    assert ("settlement", "set_1", "answer_contradicts_request") in engine.open_holds()

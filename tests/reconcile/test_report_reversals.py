@@ -1,4 +1,4 @@
-"""What Stripe takes back is booked once, owed again, and never paid again by itself."""
+"""Reversed money is booked once, owed again, and never paid again by itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
 from tests.engine import Engine
+from tests.mutants import mutant
 from tests.reconcile.listing import (
     ACCOUNT,
     Finding,
@@ -101,6 +102,12 @@ def test_a_reversal_is_owed_to_the_payee_again_and_the_transfer_stays_paid(engin
     assert engine.claim() == []
 
 
+@mutant(
+    "a reversal booked under a name of its own each time",
+    "book_reversals",
+    "r.reversal ->> 'id'\n",
+    "gen_random_uuid()::text\n",
+)
 def test_reversals_that_are_reported_again_are_booked_once(engine: Engine) -> None:
     (transfer,) = pay(engine, "seller_1")
     see_reversed(engine)
@@ -142,6 +149,20 @@ def test_a_lookup_that_nobody_reports_on_is_handed_out_again(engine: Engine) -> 
     assert claim(engine) == ["tr_1"]
 
 
+@mutant(
+    "more taken back than was paid",
+    "reversals_problem",
+    ") > p_transfer.amount_minor then",
+    ") > 10000000 then",
+    at="reversals0-more than was paid",
+)
+@mutant(
+    "a reversal in any currency",
+    "reversals_problem",
+    "is distinct from p_transfer.currency::text",
+    "is null",
+    at="reversals1-another currency",
+)
 @pytest.mark.parametrize(
     ("reversals", "problem"),
     [
@@ -150,7 +171,7 @@ def test_a_lookup_that_nobody_reports_on_is_handed_out_again(engine: Engine) -> 
         ([reversal(1), reversal(2, currency="eur")], "another currency"),
     ],
 )
-def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_a_person(
+def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_operators(
     engine: Engine, reversals: list[dict[str, Any]], problem: str
 ) -> None:
     (transfer,) = pay(engine, "seller_1")
@@ -173,7 +194,7 @@ def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_a_
 
 
 @pytest.mark.parametrize("other", [reversal(1, 400), reversal(1, transfer="tr_2")])
-def test_a_reversal_that_is_booked_otherwise_is_shown_to_a_person(
+def test_a_reversal_that_is_booked_otherwise_is_shown_to_operators(
     engine: Engine, other: dict[str, Any]
 ) -> None:
     pay(engine, "seller_1", "seller_2")
@@ -184,7 +205,7 @@ def test_a_reversal_that_is_booked_otherwise_is_shown_to_a_person(
     assert ("reversals_contradict_transfer", other["transfer"], None) in findings(engine)
 
 
-def test_a_person_who_has_resolved_a_contradiction_is_called_when_there_is_another(
+def test_operators_who_resolved_a_contradiction_are_notified_of_another(
     engine: Engine,
 ) -> None:
     pay(engine, "seller_1")
@@ -200,6 +221,25 @@ def test_a_person_who_has_resolved_a_contradiction_is_called_when_there_is_anoth
     assert claim(engine) == ["tr_1"]
     assert report(engine, reversal(2, 400), first) == (0, False)
     assert report(engine, reversal(2, 400), first) == (0, False)
+    assert [found.resolved_by for found in findings(engine)] == ["postgres", None]
+
+
+@mutant(
+    "a resolved contradiction that explains any later one",
+    "is_explained",
+    "\n            and d.theirs - array['amount_reversed_minor', 'created_at']\n             "
+    "   = p_discrepancy.theirs - array['amount_reversed_minor', 'created_at']",
+    "",
+)
+def test_another_contradiction_after_a_resolved_one_is_shown(engine: Engine) -> None:
+    pay(engine, "seller_1")
+    see_reversed(engine)
+    first = reversal(currency="eur")
+    report(engine, first)
+    engine.db.execute(
+        "select payout_api.resolve_discrepancy(discrepancy_id, 'seen') from payout.discrepancies"
+    )
+    report(engine, first, reversal(2, 400, currency="eur"))
     assert [found.resolved_by for found in findings(engine)] == ["postgres", None]
 
 

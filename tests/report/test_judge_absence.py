@@ -18,6 +18,7 @@ from tests.engine import (
     refusal_by_stripe,
     success,
 )
+from tests.mutants import mutant
 
 ABSENT = LookupReport(True, "ok", "parked")
 GIVEN_UP = LookupReport(True, "ok", "failed")
@@ -100,6 +101,27 @@ def test_two_scans_an_hour_apart_a_day_after_the_last_send_prove_absence(
     assert engine.differences_in_the_books() == []
 
 
+@mutant(
+    "absence proved 15 minutes after what may have been a 500",
+    "absence_counts_from",
+    "else e.indeterminate_for end",
+    "else interval '0' end",
+    at="no answer",
+)
+@mutant(
+    "any attempt taken for definite",
+    "is_definite",
+    "select exists (",
+    "select true or exists (",
+    at="no answer",
+)
+@mutant(
+    "a lost answer taken for definite",
+    "is_definite",
+    "'retry', 'pause'",
+    "'retry', 'unknown', 'park', 'pause'",
+    at="no answer",
+)
 @pytest.mark.parametrize("park", INDEFINITE.values(), ids=list(INDEFINITE))
 def test_scans_within_a_day_of_a_send_without_definite_answer_prove_nothing(
     engine: Engine, park: Callable[[Engine], Claim]
@@ -131,6 +153,12 @@ def test_an_answer_that_was_definite_needs_no_day(engine: Engine) -> None:
     assert engine.look_up() == GIVEN_UP
 
 
+@mutant(
+    "absence proved before the attempts have drained",
+    "absence_counts_from",
+    "max(a.lease_until + e.attempt_drain_for",
+    "max(a.claimed_at",
+)
 def test_after_definite_answers_only_scans_count_once_every_attempt_has_drained(
     engine: Engine,
 ) -> None:
@@ -146,6 +174,18 @@ def test_after_definite_answers_only_scans_count_once_every_attempt_has_drained(
     assert engine.look_up() == GIVEN_UP
 
 
+@mutant(
+    "one scan is enough",
+    "judge_absence",
+    "or p_outcome.first_absence_id is null then",
+    "or payout.absence_counts_from(p_state.payout_transfer_id) > payout.clock() then",
+)
+@mutant(
+    "no hour between the scans",
+    "first_absence",
+    "p_lookup.begun_at - e.scans_apart_for",
+    "'infinity'",
+)
 def test_a_second_scan_within_the_hour_proves_nothing(engine: Engine) -> None:
     engine.settle()
     vanished(engine)
@@ -174,6 +214,13 @@ def test_a_second_scan_that_began_before_the_hour_and_ends_after_it_proves_nothi
     assert report == ABSENT
 
 
+@mutant(
+    "absent although Stripe may execute it later",
+    "absence_counts_from",
+    "r.reason = 'stripe_may_execute_later'",
+    "false",
+    at="approval_required",
+)
 @pytest.mark.parametrize(
     "code",
     ["approval_required", "action_blocked", "request_blocked", "anomalous_money_movement_request"],
@@ -200,6 +247,12 @@ def test_what_stripe_may_execute_later_is_not_forgotten_when_it_was_told_too_lat
     assert engine.progress(transfer).state == "parked"
 
 
+@mutant(
+    "absent although Stripe has shown it",
+    "absence_counts_from",
+    "not payout.was_seen_at_stripe(p_payout_transfer_id)",
+    "true",
+)
 def test_what_stripe_once_showed_is_never_proved_absent(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.report(success(engine.claim_one(), amount_minor=1))
@@ -219,6 +272,12 @@ def test_what_is_found_after_the_first_scan_is_paid(engine: Engine) -> None:
     assert engine.progress(transfer).generation == 1
 
 
+@mutant(
+    "a first scan from any time",
+    "first_absence",
+    "l.begun_at >= payout.absence_counts_from(p_lookup.payout_transfer_id)",
+    "true",
+)
 def test_scans_of_a_former_key_do_not_count_for_the_present_one(engine: Engine) -> None:
     engine.settle()
     vanished(engine)
@@ -231,7 +290,7 @@ def test_scans_of_a_former_key_do_not_count_for_the_present_one(engine: Engine) 
     assert engine.look_up() == GIVEN_UP
 
 
-def test_keys_are_bounded_and_the_last_absence_calls_a_person(engine: Engine) -> None:
+def test_keys_are_bounded_and_the_last_absence_notifies_operators(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.set(max_generations=1)
     vanished(engine)

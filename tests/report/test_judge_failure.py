@@ -19,6 +19,7 @@ from tests.engine import (
     success,
     unfunded,
 )
+from tests.mutants import mutant
 
 
 def refused_key(claim: Claim) -> Outcome:
@@ -41,6 +42,20 @@ def answer_again(engine: Engine, failure: Callable[[Claim], Outcome]) -> Progres
     return engine.progress(claim.payout_transfer_id)
 
 
+@mutant(
+    "unknown forgotten at the next answer",
+    "judge_failure",
+    " and not p_state.has_unknown_send",
+    "",
+    at="rate_limited",
+)
+@mutant(
+    "unknown not remembered",
+    "record_outcomes",
+    "or coalesce(j.leaves_unknown, false)",
+    "",
+    at="rate_limited",
+)
 @pytest.mark.parametrize("failure", [rate_limited, not_sent, key_in_use, refused_key])
 def test_unknown_stays_unknown_whatever_is_said_of_later_sends(
     engine: Engine, failure: Callable[[Claim], Outcome]
@@ -61,6 +76,12 @@ def test_unknown_stays_unknown_when_a_worker_vanished(engine: Engine) -> None:
     assert answer_again(engine, rate_limited).state == "unknown"
 
 
+@mutant(
+    "no ledger entry for a release",
+    "record_outcomes",
+    "j.to_state in ('paid', 'failed')",
+    "j.to_state = 'paid'",
+)
 def test_a_decline_that_stripe_saves_settles_what_was_unknown(engine: Engine) -> None:
     (transfer,) = engine.settle()
     answer_again(engine, no_answer)
@@ -75,7 +96,13 @@ def test_a_success_settles_what_was_unknown(engine: Engine) -> None:
     assert engine.report_one(success(engine.claim_one())) == ("ok", "paid")
 
 
-def test_a_refusal_that_stripe_does_not_save_leaves_the_unknown_to_a_person(
+@mutant(
+    "a 4xx that is not saved is final",
+    "judge_decline",
+    "and not payout.is_only_send(p_state) then",
+    "and false then",
+)
+def test_a_refusal_that_stripe_does_not_save_leaves_the_unknown_to_operators(
     engine: Engine,
 ) -> None:
     """The account may have been closed after the first send had paid."""
@@ -87,7 +114,13 @@ def test_a_refusal_that_stripe_does_not_save_leaves_the_unknown_to_a_person(
     assert len(engine.entries(transfer)) == 2
 
 
-def test_a_refusal_is_left_to_a_person_when_another_send_was_being_executed(
+@mutant(
+    "a conflict taken for no other send",
+    "is_only_send",
+    "not in (401, 403, 429)",
+    "not in (401, 403, 409, 429)",
+)
+def test_a_refusal_is_left_to_operators_when_another_send_was_being_executed(
     engine: Engine,
 ) -> None:
     """A request that was doubled on its way: one is answered 409, the other one may pay."""
@@ -108,6 +141,20 @@ def test_a_refusal_is_believed_when_no_other_send_can_have_had_an_effect(
     assert engine.entries(transfer)[2].kind == "release"
 
 
+@mutant(
+    "a decline believed while another attempt is open",
+    "judge_decline",
+    "if v_others_drain_at > payout.clock() then",
+    "if false then",
+    at="unfunded",
+)
+@mutant(
+    "a lease that ran out taken for a report",
+    "other_attempts_drain_at",
+    "and o.signal not in ('lease_expired', 'key_expired', 'looked_up')",
+    "",
+    at="unfunded",
+)
 @pytest.mark.parametrize("failure", [unfunded, no_such_account])
 def test_a_decline_while_another_attempt_is_open_is_not_believed_yet(
     engine: Engine, failure: Callable[[Claim], Outcome]
@@ -163,8 +210,15 @@ def test_an_attempt_of_a_former_key_does_not_keep_the_present_one_open(engine: E
     assert answer_again(engine, unfunded)[:2] == ("failed", 2)
 
 
+@mutant(
+    "tries without bound",
+    "judge_failure",
+    "p_state.tries + 1 >= p_settings.max_tries",
+    "false",
+    at="rate_limited",
+)
 @pytest.mark.parametrize("failure", [rate_limited, no_answer])
-def test_tries_are_bounded_and_end_with_a_person(
+def test_tries_are_bounded_and_end_with_operators(
     engine: Engine, failure: Callable[[Claim], Outcome]
 ) -> None:
     (transfer,) = engine.settle()
@@ -185,6 +239,18 @@ def test_a_decline_is_believed_even_on_the_last_try(engine: Engine) -> None:
     assert answer_again(engine, unfunded).state == "failed"
 
 
+@mutant(
+    "a refused key that stops nothing",
+    "judge_failure",
+    "v_judgement.pauses_engine := v_rule.reaction = 'pause';",
+    "v_judgement.pauses_engine := false;",
+)
+@mutant(
+    "a refused key that costs tries",
+    "judge_failure",
+    "v_rule.reaction is distinct from 'pause'",
+    "true",
+)
 def test_a_refused_key_holds_the_engine_and_costs_no_try(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.set(max_tries=2)
@@ -198,23 +264,28 @@ def test_a_refused_key_holds_the_engine_and_costs_no_try(engine: Engine) -> None
     assert engine.progress(transfer).attempt == 5
 
 
+@mutant("a wait without jitter", "backoff", "random() * ", "1.0 * ")
+@mutant("a wait without cap", "backoff", "least(p_rule.wait_cap, ", "greatest(p_rule.wait_cap, ")
 def test_the_wait_grows_is_capped_and_is_not_the_same_for_all(engine: Engine) -> None:
     """Exponential with full jitter: what failed together does not come back together."""
     payees = [f"seller_{n}" for n in range(40)]
     transfers = engine.settle(*payees)
     engine.set(max_tries=100)
-    longest = []
+    longest, shortest = [], []
     for _ in range(14):
         engine.make_due()
         engine.report(*(no_answer(claim) for claim in engine.claim()))
         waits = [engine.progress(transfer).next_attempt_in for transfer in transfers]
         seconds = [wait.total_seconds() for wait in waits if wait is not None]
-        assert len(set(seconds)) == len(transfers)
+        assert len(seconds) == len(transfers)
         longest.append(max(seconds))
+        shortest.append(min(seconds))
     bounds = [min(2.0 * 2**tries, 900.0) for tries in range(14)]
     assert all(wait <= bound for wait, bound in zip(longest, bounds, strict=True))
-    # Of 40 waits spread evenly, the longest lies in the upper half of what is allowed.
+    # Of 40 waits spread evenly, the longest lies in the upper half of the bound, the shortest
+    # in the lower one.
     assert all(wait > bound / 2 for wait, bound in zip(longest, bounds, strict=True))
+    assert all(wait < bound / 2 for wait, bound in zip(shortest, bounds, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -238,6 +309,14 @@ def test_a_decline_for_want_of_funds_waits_long(engine: Engine) -> None:
     assert timedelta(minutes=14) < waits_for <= timedelta(minutes=45)
 
 
+@mutant(
+    "an answer without a rule taken for not executed",
+    "judge_failure",
+    "elsif v_rule.reaction in ('retry', 'pause') and",
+    "elsif",
+    sql=("delete from payout.stripe_error_rules where reason = 'unmapped_answer'"),
+    at="rate_limited",
+)
 @pytest.mark.parametrize("failure", [rate_limited, not_sent, no_such_account])
 def test_without_any_rule_nothing_looks_unexecuted(
     engine: Engine, failure: Callable[[Claim], Outcome]

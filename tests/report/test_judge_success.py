@@ -1,4 +1,4 @@
-"""When a 2xx answer pays, when it is known already, and when it calls a person."""
+"""A 2xx answer pays, is known already, or notifies operators."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.engine import (
     success,
     unfunded,
 )
+from tests.mutants import mutant
 
 CONTRADICTIONS: dict[str, dict[str, Any]] = {
     "another amount": {"amount_minor": 1499},
@@ -50,8 +51,57 @@ def test_any_2xx_that_answers_the_request_pays(engine: Engine, status: int) -> N
     assert engine.report_one(success(engine.claim_one(), http_status=status)) == ("ok", "paid")
 
 
+@mutant(
+    "no check of the amount",
+    "answers_request",
+    "p_outcome.amount_minor = p_transfer.amount_minor",
+    "true",
+    at="another amount",
+)
+@mutant(
+    "no check of the currency",
+    "answers_request",
+    "p_outcome.currency = p_transfer.currency",
+    "true",
+    at="another currency",
+)
+@mutant(
+    "no check of the destination",
+    "answers_request",
+    "p_outcome.destination = p_transfer.destination",
+    "true",
+    at="another destination",
+)
+@mutant(
+    "no check of the payout_ref",
+    "answers_request",
+    "p_outcome.payout_ref = p_transfer.payout_ref",
+    "true",
+    at="another payout_ref",
+)
+@mutant(
+    "no check of the object",
+    "answers_request",
+    "p_outcome.object = 'transfer'",
+    "true",
+    at="another object",
+)
+@mutant(
+    "no check of the id",
+    "answers_request",
+    "p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]+$'",
+    "true",
+    at="an id of another kind",
+)
+@mutant(
+    "no check of the presence of the mode",
+    "answers_request",
+    "p_outcome.is_livemode is not null",
+    "true",
+    at="neither live nor test",
+)
 @pytest.mark.parametrize("contradiction", CONTRADICTIONS.values(), ids=list(CONTRADICTIONS))
-def test_an_answer_that_contradicts_the_request_is_parked_and_calls_a_person(
+def test_an_answer_that_contradicts_the_request_is_parked_and_notifies_operators(
     engine: Engine, contradiction: dict[str, Any]
 ) -> None:
     (transfer,) = engine.settle()
@@ -77,6 +127,13 @@ def test_a_discrepancy_says_what_each_side_says(engine: Engine) -> None:
     assert "payout_ref" in advice
 
 
+@mutant(
+    "no check of the mode",
+    "judge_success",
+    "p_outcome.is_livemode <> p_settings.is_livemode",
+    "false",
+    at="False-True",
+)
 @pytest.mark.parametrize(("ours", "theirs"), [(True, False), (False, True)])
 def test_an_answer_of_the_other_mode_is_parked_once_the_mode_is_fixed(
     engine: Engine, ours: bool, theirs: bool
@@ -90,7 +147,7 @@ def test_an_answer_of_the_other_mode_is_parked_once_the_mode_is_fixed(
 
 
 def test_a_right_answer_after_a_wrong_one_still_pays(engine: Engine) -> None:
-    """Somebody in between had cut the first one about; the money moved once."""
+    """A hop in between had cut the first one; the money moved once."""
     (transfer,) = engine.settle()
     claim = engine.claim_one()
     engine.report(success(claim, amount_minor=1))
@@ -98,6 +155,13 @@ def test_a_right_answer_after_a_wrong_one_still_pays(engine: Engine) -> None:
     assert engine.progress(transfer).stripe_transfer_id == STRIPE_TRANSFER
 
 
+@mutant(
+    "a late success dropped as stale",
+    "judge_outcome",
+    "between 200 and 299 then",
+    "between 200 and 299 and p_state.attempt = p_outcome.attempt then",
+    at="in_flight",
+)
 @pytest.mark.parametrize("state", ["in_flight", "retry_wait", "unknown", "parked"])
 def test_a_success_of_an_earlier_attempt_under_the_current_key_pays(
     engine: Engine, state: str
@@ -123,6 +187,13 @@ def test_a_success_of_an_earlier_attempt_under_the_current_key_pays(
     assert engine.open_holds() == []
 
 
+@mutant(
+    "an open key that goes on behind an alarm",
+    "judge_success",
+    "if p_state.state in ('scheduled', ",
+    "if p_outcome.generation = p_state.generation and p_state.state in ('scheduled', ",
+    at="scheduled",
+)
 @pytest.mark.parametrize("state", ["scheduled", "in_flight", "retry_wait", "unknown"])
 def test_a_success_under_a_closed_key_stops_whatever_the_open_key_was_about_to_do(
     engine: Engine, state: str
@@ -148,6 +219,12 @@ def test_a_success_under_a_closed_key_stops_whatever_the_open_key_was_about_to_d
     assert engine.claim() == []
 
 
+@mutant(
+    "a declined transfer that goes on behind an alarm",
+    "record_outcomes",
+    "and j.former_state = 'failed'",
+    "and false",
+)
 def test_a_success_after_a_decline_is_an_alarm_and_no_new_key_is_opened(engine: Engine) -> None:
     (transfer,) = engine.settle()
     claim = engine.claim_one()
@@ -178,6 +255,12 @@ def test_a_success_under_a_key_that_is_not_open_yet_is_an_alarm(engine: Engine) 
     assert engine.progress(transfer).reason == "success_under_closed_key"
 
 
+@mutant(
+    "a second transfer without an alarm",
+    "judge_success",
+    "v_judgement.is_alarm := true;",
+    "v_judgement.is_alarm := false;",
+)
 def test_a_second_transfer_at_stripe_is_an_alarm(engine: Engine) -> None:
     (transfer,) = engine.settle()
     claim = engine.claim_one()
@@ -205,6 +288,13 @@ ALARMS: dict[str, dict[str, Any]] = {
 }
 
 
+@mutant(
+    "an alarm that may not be repeated",
+    "judge_success",
+    "and o.verdict = 'alarm'",
+    "and false",
+    at="second transfer",
+)
 @pytest.mark.parametrize("changes", ALARMS.values(), ids=list(ALARMS))
 def test_an_alarm_that_is_told_again_calls_nobody_again(
     engine: Engine, changes: dict[str, Any]

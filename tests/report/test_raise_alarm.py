@@ -1,4 +1,4 @@
-"""Who is called, and what stops, when Stripe says what it should not."""
+"""Operators are notified, and sending stops, when Stripe says the unexpected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALARMS: dict[str, Callable[[Claim], list[Outcome]]] = {
 
 @pytest.fixture
 def warnings(shared_engine: Engine) -> list[str]:
-    """What the worker is warned of."""
+    """The warnings that a worker gets."""
     found: list[str] = []
     shared_engine.worker.add_notice_handler(
         lambda notice: found.append(notice.message_primary or "")

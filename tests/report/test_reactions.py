@@ -1,4 +1,4 @@
-"""What each answer of Stripe leads to, restated here and not read from `stripe_error_rules`.
+"""The reaction to each answer of Stripe, restated here and not read from `stripe_error_rules`.
 
 The table is that of Stripe's documentation: was the request executed, may its key be used again.
 """
@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.engine import Engine, Outcome, no_answer, outcome, success
+from tests.mutants import mutant
 
 
 class Reaction(NamedTuple):
-    """What follows from an answer to the first send under a key."""
+    """The reaction to an answer to the first send under a key."""
 
     state: str
     # Whether the engine acts again by itself.
@@ -118,7 +119,7 @@ REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
     ("blocked", error(403, "action_blocked"), A_PERSON_MUST_LOOK),
     ("request blocked", error(402, "request_blocked"), A_PERSON_MUST_LOOK),
     ("anomalous", error(400, "anomalous_money_movement_request"), A_PERSON_MUST_LOOK),
-    # What nobody has told us about is never a failure.
+    # An unknown answer is never a failure.
     ("400 without code", error(400), UNKNOWN_TO_US),
     ("400 with a new code", error(400, "brand_new_code"), UNKNOWN_TO_US),
     ("404 with a new code", error(404, "brand_new_code"), UNKNOWN_TO_US),
@@ -143,6 +144,41 @@ def test_the_answers_have_names_of_their_own() -> None:
     assert len(set(NAMES)) == len(NAMES)
 
 
+@mutant(
+    "a cut answer taken for a success",
+    "judge_outcome",
+    "p_outcome.signal = 'response' and ",
+    "",
+    at="2xx cut short",
+)
+@mutant(
+    "an unmapped answer taken for a refusal",
+    sql=(
+        "update payout.stripe_error_rules set reaction = 'refuse' where reason = 'unmapped_answer'"
+    ),
+    at="400 with a new code",
+)
+@mutant(
+    "a new key after a 500",
+    sql=(
+        "update payout.stripe_error_rules set reaction = 'decline_until_funded', is_saved = "
+        "true where http_status_from = 500"
+    ),
+    at="500",
+)
+@mutant(
+    "a 500 taken for not executed",
+    sql=("update payout.stripe_error_rules set reaction = 'retry' where http_status_from = 500"),
+    at="500",
+)
+@mutant(
+    "an idempotency error tried again",
+    sql=(
+        "update payout.stripe_error_rules set reaction = 'unknown' where error_type = "
+        "'idempotency_error'"
+    ),
+    at="idempotency error",
+)
 @every_answer
 def test_an_answer_moves_the_transfer_and_its_money_only_when_nothing_was_executed(
     engine: Engine, answer: dict[str, Any], expected: Reaction
@@ -161,7 +197,7 @@ def test_an_answer_moves_the_transfer_and_its_money_only_when_nothing_was_execut
 
 
 @every_answer
-def test_an_answer_calls_a_person_and_holds_the_engine_when_it_should(
+def test_an_answer_notifies_operators_and_holds_the_engine_when_it_should(
     engine: Engine, answer: dict[str, Any], expected: Reaction
 ) -> None:
     (transfer,) = engine.settle()
@@ -223,7 +259,7 @@ SAVED: Final = {
 
 
 def test_only_these_declines_are_taken_for_saved(engine: Engine) -> None:
-    """What is saved is answered again for 24 hours: the ground on which a new key may stand."""
+    """A saved answer comes again for 24 hours: the ground on which a new key may stand."""
     saved = engine.db.execute(
         "select error_code from payout.stripe_error_rules where is_saved "
         "and signal = 'response' and http_status_from >= 400 and http_status_to < 500"

@@ -1,4 +1,4 @@
-"""What a report does: taken once, judged by what stands now, refused only if it is unreadable."""
+"""A report is taken once, judged by the rows of now, and refused only if it is unreadable."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tests.engine import (
     success,
     unfunded,
 )
+from tests.mutants import Edit, mutant
 from tests.schema.refusals import Refusal, refusal_of, wait_until_blocked
 
 # One outcome for each way in which an attempt can fail.
@@ -43,6 +44,12 @@ FAILURES = {
 every_failure = pytest.mark.parametrize("failure", FAILURES.values(), ids=list(FAILURES))
 
 
+@mutant(
+    "no ledger entry for paid",
+    "record_outcomes",
+    "j.to_state in ('paid', 'failed')",
+    "j.to_state = 'failed'",
+)
 def test_a_success_pays_and_books_and_is_stored(engine: Engine) -> None:
     (transfer,) = engine.settle()
     claim = engine.claim_one()
@@ -60,6 +67,12 @@ def test_a_success_pays_and_books_and_is_stored(engine: Engine) -> None:
     assert stored == [(1, 1, "response", "ok", "paid", 200, STRIPE_TRANSFER, "req_1", True, 1500)]
 
 
+@mutant(
+    "a report that may not be repeated",
+    "judge_success",
+    "when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'",
+    "",
+)
 def test_a_success_that_is_told_again_is_already_known_and_booked_once(engine: Engine) -> None:
     (transfer,) = engine.settle()
     claim = engine.claim_one()
@@ -96,6 +109,13 @@ def test_a_failure_that_is_told_again_is_already_known(
     assert engine.entries(transfer) == before[1]
 
 
+@mutant(
+    "no fence by attempt",
+    "judge_outcome",
+    "and p_state.attempt = p_outcome.attempt then",
+    "then",
+    at="declined",
+)
 @every_failure
 def test_a_failure_of_an_attempt_that_is_not_the_newest_changes_nothing(
     engine: Engine, failure: Callable[..., Outcome]
@@ -116,6 +136,13 @@ def test_a_failure_of_an_attempt_that_is_not_the_newest_changes_nothing(
     assert engine.observations(transfer)[-1].verdict == "stale"
 
 
+@mutant(
+    "no fence by lease",
+    "judge_outcome",
+    "if p_state.state = 'in_flight'\n",
+    "if true\n",
+    at="not sent",
+)
 @every_failure
 def test_a_failure_that_comes_after_the_lease_was_closed_changes_nothing(
     engine: Engine, failure: Callable[..., Outcome]
@@ -128,6 +155,14 @@ def test_a_failure_that_comes_after_the_lease_was_closed_changes_nothing(
     assert engine.progress(transfer).state == "unknown"
 
 
+@mutant(
+    "no fence",
+    "judge_outcome",
+    "and p_state.generation = p_outcome.generation\n        and p_state.attempt = "
+    "p_outcome.attempt then",
+    "then",
+    at="declined",
+)
 @every_failure
 def test_a_failure_of_a_closed_key_never_touches_the_next_one(
     engine: Engine, failure: Callable[..., Outcome]
@@ -165,6 +200,21 @@ def test_a_failure_never_undoes_a_payment(engine: Engine, failure: Callable[...,
     assert engine.report_one(success(zombie)) == ("already", "paid")
 
 
+@mutant(
+    "outcomes of one transfer judged at once",
+    edits=(
+        Edit(
+            "report_outcomes",
+            "partition by o.payout_transfer_id order by",
+            "partition by o.ordinality order by",
+        ),
+        Edit(
+            "report_outcomes",
+            "select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)",
+            "select count(*) < 0",
+        ),
+    ),
+)
 def test_two_outcomes_of_one_transfer_in_one_call_are_judged_one_after_the_other(
     engine: Engine,
 ) -> None:
@@ -199,6 +249,37 @@ def test_a_report_reads_no_more_than_what_it_is_about(engine: Engine) -> None:
     before = engine.rows_read()
     engine.report(*(no_answer(claim) for claim in claims))
     assert engine.rows_read() - before < 200
+
+
+@mutant(
+    "no fence by generation",
+    "judge_outcome",
+    "and p_state.generation = p_outcome.generation\n",
+    "\n",
+)
+def test_a_failure_with_an_earlier_key_and_the_present_attempt_changes_nothing(
+    engine: Engine,
+) -> None:
+    engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    engine.make_due()
+    engine.sweep()
+    claim = engine.claim_one()
+    mixed = claim._replace(generation=1, idempotency_key=claim.idempotency_key[:-1] + "1")
+    assert engine.report_one(unfunded(mixed)) == ("stale", "in_flight")
+
+
+@mutant(
+    "two outcomes that name one transfer at Stripe judged at once",
+    "report_outcomes",
+    "select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)",
+    "select count(*) < 0",
+)
+def test_one_stripe_transfer_reported_twice_in_one_call_pays_one_transfer(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    reports = engine.report(success(first), success(second))
+    assert [report.verdict for report in reports] == ["ok", "alarm"]
 
 
 def test_nothing_reported_is_nothing_done(engine: Engine) -> None:
@@ -284,17 +365,17 @@ def test_odd_values_do_not_keep_an_outcome_from_being_taken(
     [{"amount_minor": 10**30}, {"amount_minor": "1500.5"}, {"is_livemode": "perhaps"}],
     ids=str,
 )
-def test_a_success_that_cannot_be_read_in_full_is_left_to_a_person(
+def test_a_success_that_cannot_be_read_in_full_is_left_to_operators(
     engine: Engine, facts: dict[str, Any]
 ) -> None:
     engine.settle()
     assert engine.report_one(success(engine.claim_one(), **facts)) == ("alarm", "parked")
 
 
-def test_a_report_of_a_transfer_that_is_not_known_is_kept_and_calls_a_person(
+def test_a_report_of_a_transfer_that_is_not_known_is_kept_and_notifies_operators(
     engine: Engine,
 ) -> None:
-    """This database was restored or promoted, and forgot what a worker was sent to do."""
+    """This database was restored or promoted, and forgot the claim."""
     (transfer,) = engine.settle()
     claim = engine.claim_one()
     forgotten = success(claim._replace(payout_transfer_id=10**9), stripe_transfer_id="tr_9")
@@ -306,6 +387,13 @@ def test_a_report_of_a_transfer_that_is_not_known_is_kept_and_calls_a_person(
     assert engine.discrepancies() == [("report_of_unknown_transfer", None, "tr_9")]
 
 
+@mutant(
+    "no fence by key",
+    "judge_outcome",
+    "if p_outcome.idempotency_key <>",
+    "if null::text <>",
+    at="declined",
+)
 @every_failure
 def test_a_report_about_another_transfer_of_the_same_number_changes_nothing(
     engine: Engine, failure: Callable[..., Outcome]
@@ -366,6 +454,12 @@ def test_reports_of_the_same_transfers_in_opposite_order_wait_and_do_not_deadloc
     assert (verdicts.count("ok"), verdicts.count("already")) == (40, 120)
 
 
+@mutant(
+    "a report that does not lock",
+    "report_outcomes",
+    "order by s.payout_transfer_id\n        for update);",
+    "order by s.payout_transfer_id);",
+)
 def test_a_report_waits_for_a_claim_and_is_then_judged_by_what_the_claim_left(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
@@ -378,7 +472,7 @@ def test_a_report_waits_for_a_claim_and_is_then_judged_by_what_the_claim_left(
         with shared_engine.worker.transaction():
             shared_engine.claim_one()
             report = pool.submit(shared_engine.report, unfunded(zombie), connection=other)
-            wait_until_blocked(shared_engine.db, other)
+            wait_until_blocked(shared_engine.db, other, by=report)
         (row,) = report.result()
     assert (row.verdict, row.state) == ("stale", "in_flight")
     assert shared_engine.progress(transfer).attempt == 2

@@ -1,4 +1,4 @@
-"""The embedded server starts from nothing, survives what tests do to it and leaves nothing behind.
+"""The embedded server starts from nothing, survives stops and kills and leaves nothing behind.
 
 Every test that looks at the system after the fact asks about its own server only.
 """
@@ -105,7 +105,7 @@ def is_running(pid: int) -> bool:
     return process_state(pid) not in (None, "Z")
 
 
-def test_it_runs_postgres_18_and_answers_on_loopback(server: EmbeddedPostgres) -> None:
+def test_the_server_runs_postgres_18_and_answers_on_loopback(server: EmbeddedPostgres) -> None:
     assert str(ask(server, "show server_version")).startswith("18.")
     assert ask(server, "select host(inet_server_addr())") == "127.0.0.1"
     assert ask(server, "show listen_addresses") == "127.0.0.1"
@@ -124,7 +124,7 @@ def test_it_runs_postgres_18_and_answers_on_loopback(server: EmbeddedPostgres) -
         ("unix_socket_directories", ""),
     ],
 )
-def test_its_settings_are_those_the_engine_demands(
+def test_the_settings_are_those_the_engine_demands(
     server: EmbeddedPostgres, setting: str, value: str
 ) -> None:
     assert ask(server, f"show {setting}") == value
@@ -170,7 +170,7 @@ def test_a_refused_setting_shows_the_log_and_leaves_nothing_behind() -> None:
         EmbeddedPostgres.start(settings={"no_such_setting": "1"})
 
 
-def test_a_port_that_somebody_takes_first_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_taken_first_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     free_port = embedded_postgres._free_port
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         ports = iter([taken.getsockname()[1], free_port()])
@@ -180,14 +180,14 @@ def test_a_port_that_somebody_takes_first_is_given_up(monkeypatch: pytest.Monkey
             assert "Address already in use" in server.log()
 
 
-def test_without_shared_memory_the_data_is_on_disk(
+def test_the_data_is_on_disk_without_shared_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     may_access = os.access
     monkeypatch.setattr(
         os, "access", lambda path, mode: str(path) != "/dev/shm" and may_access(path, mode)
     )
-    # Closed to others: of no use to root, who runs the server as somebody else.
+    # Closed to others: of no use to root, which runs the server as another user.
     tmp_path.chmod(0o700)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with EmbeddedPostgres.start() as server:
@@ -196,7 +196,7 @@ def test_without_shared_memory_the_data_is_on_disk(
         assert ask(server, "show fsync") == "on"
 
 
-def test_without_room_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_start_is_refused_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_postgres, "ROOM_IN_BYTES", 1 << 60)
     with pytest.raises(EmbeddedPostgresError, match="no temporary directory is writable, has room"):
         EmbeddedPostgres.start()

@@ -1,6 +1,6 @@
-"""The double's answers and the worker's requests are what the official SDK and Stripe describe.
+"""The double's answers and the worker's requests agree with the official SDK and with Stripe.
 
-The SDK's type annotations are always at hand. Stripe's own description is read where it lies
+The SDK's type annotations are always at hand. Stripe's own description is read if it lies
 beside the checkout, and is no part of the project.
 """
 
@@ -30,7 +30,7 @@ from payout_engine_sandbox.stripe_double import StripeDouble
 
 DESCRIPTION = Path(__file__).resolve().parents[3] / "shared" / "stripe" / "transfers-openapi.json"
 API_KEY = "sk_test_contract"
-# What the database hands to a worker for one transfer looks like this.
+# An order of the database for one transfer.
 REQUEST: dict[str, Any] = {
     "amount": 1500,
     "currency": "usd",
@@ -56,7 +56,7 @@ class Names(dict[str, Any]):
 
 
 def fields_of(described: type, *, without: Collection[str] = ()) -> dict[str, Any]:
-    """Return what a class itself annotates; its bases hold nothing that Stripe sends."""
+    """Return a class's own annotations; its bases hold nothing that Stripe sends."""
     own = {name: hint for name, hint in described.__annotations__.items() if name not in without}
     hints = typing.get_type_hints(
         types.SimpleNamespace(__annotations__=own),
@@ -142,7 +142,7 @@ class Description:
         return dict(content["application/x-www-form-urlencoded"]["schema"])
 
     def query(self, path: str) -> dict[str, Any]:
-        """Return what may stand in the query of a GET, as the schema of an object."""
+        """Return the parameters of the query of a GET, as the schema of an object."""
         parameters = self.document["paths"][path]["get"]["parameters"]
         described = {each["name"]: each["schema"] for each in parameters if each["in"] == "query"}
         return {"type": "object", "properties": described}
@@ -297,7 +297,7 @@ ANSWERS: list[Any] = [
 
 
 @pytest.mark.parametrize(("ask", "described", "method", "path"), ANSWERS)
-def test_an_answer_is_what_the_sdk_describes(
+def test_an_answer_has_the_shape_that_the_sdk_describes(
     client: stripe.StripeClient,
     ask: Callable[[stripe.StripeClient], Any],
     described: Any,
@@ -308,7 +308,7 @@ def test_an_answer_is_what_the_sdk_describes(
 
 
 @pytest.mark.parametrize(("ask", "described", "method", "path"), ANSWERS)
-def test_an_answer_is_what_stripe_describes(
+def test_an_answer_has_the_shape_that_stripe_describes(
     client: stripe.StripeClient,
     description: Description,
     ask: Callable[[stripe.StripeClient], Any],
@@ -343,7 +343,7 @@ def test_a_refusal_is_the_sdks_exception(
 
 
 @pytest.mark.parametrize(("changes", "code"), REFUSALS)
-def test_a_refusal_is_what_stripe_describes(
+def test_a_refusal_has_the_shape_that_stripe_describes(
     double: StripeDouble,
     client: stripe.StripeClient,
     description: Description,
@@ -402,7 +402,7 @@ def test_the_sdk_pages_through_every_transfer(client: stripe.StripeClient) -> No
 # Events, which Stripe's description at hand leaves out.
 
 
-def test_a_list_of_events_is_what_the_sdk_describes(client: stripe.StripeClient) -> None:
+def test_a_list_of_events_has_the_shape_that_the_sdk_describes(client: stripe.StripeClient) -> None:
     transfer = reversed_transfer(client)
     params: Any = {"types": ["transfer.created", "transfer.reversed"], "created": {"gte": 1}}
     answer = client.v1.events.list(params)
@@ -428,7 +428,7 @@ def test_the_sdk_pages_through_every_event_and_every_reversal(client: stripe.Str
 
 
 def send_by_worker(double: StripeDouble, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Let the worker's adapter send a request, and return what arrived as nested parameters."""
+    """Let the worker's adapter send a request, and return its nested parameters as they arrived."""
 
     async def send() -> None:
         async with StripePayoutAdapter(api_key=API_KEY, api_base=double.url) as adapter:
@@ -523,7 +523,7 @@ LISTS: list[tuple[str, dict[str, Any], Any]] = [
 
 
 def list_by_worker(double: StripeDouble, path: str, query: Mapping[str, Any]) -> dict[str, Any]:
-    """Let the worker's adapter ask for a page, and return what arrived as nested parameters."""
+    """Let the worker's adapter ask for a page, and return its nested parameters as they arrived."""
 
     async def ask() -> None:
         async with StripePayoutAdapter(api_key=API_KEY, api_base=double.url) as adapter:
@@ -545,7 +545,7 @@ def list_by_worker(double: StripeDouble, path: str, query: Mapping[str, Any]) ->
 
 
 @pytest.mark.parametrize(("path", "query", "described"), LISTS)
-def test_a_list_is_asked_for_with_what_the_sdk_and_stripe_describe(
+def test_a_list_is_asked_for_with_parameters_that_the_sdk_and_stripe_describe(
     double: StripeDouble, description: Description, path: str, query: dict[str, Any], described: Any
 ) -> None:
     transfer_id = double.transfer(destination="acct_1", amount_minor=1)["id"]
@@ -558,7 +558,7 @@ def test_a_list_is_asked_for_with_what_the_sdk_and_stripe_describe(
         assert description.differences(sent, description.query(path)) == []
 
 
-# The comparisons themselves: each must find what is wrong.
+# The comparisons themselves: each must find an error.
 
 NO_REVERSALS = {"object": "list", "data": [], "has_more": False, "url": "/v1/transfers/tr_1"}
 TRANSFER: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The Stripe double does what Stripe is known to do, and goes wrong only where it is told to.
+"""The Stripe double behaves as Stripe is known to, and fails only as a test orders.
 
 The requests are made with the plainest client there is, so that nothing repairs an answer.
 """
@@ -363,7 +363,7 @@ DECLINES = [
 
 
 @pytest.mark.parametrize(("changes", "code", "message"), DECLINES)
-def test_a_decline_moves_nothing_and_is_replayed_whatever_changes(
+def test_a_decline_moves_nothing_and_is_replayed_after_changes(
     double: StripeDouble, pay: Call, changes: dict[str, str], code: str | None, message: str
 ) -> None:
     double.set_balance(currency="eur", available_minor=1499)
@@ -392,7 +392,7 @@ def test_a_new_key_pays_when_funds_have_come(double: StripeDouble, pay: Call) ->
     assert double.balance_minor("usd") == 0
 
 
-def test_an_account_cannot_be_in_a_state_that_there_is_not(double: StripeDouble) -> None:
+def test_an_account_cannot_be_in_a_state_that_does_not_exist(double: StripeDouble) -> None:
     with pytest.raises(ValueError, match="an account cannot be 'shut'"):
         double.set_account(account_id="acct_1", state="shut")  # type: ignore[arg-type]
 
@@ -539,7 +539,7 @@ def test_a_transfer_that_does_not_exist_is_not_found(call: Call) -> None:
     assert refused.error["message"] == "No such transfer: 'tr_none'"
 
 
-def test_the_balance_shows_what_is_left(double: StripeDouble, call: Call, pay: Call) -> None:
+def test_the_balance_shows_the_rest(double: StripeDouble, call: Call, pay: Call) -> None:
     double.set_balance(currency="eur", available_minor=700)
     double.set_balance(currency="usd", available_minor=2000)
     pay()
@@ -550,7 +550,7 @@ def test_the_balance_shows_what_is_left(double: StripeDouble, call: Call, pay: C
     ]
 
 
-def test_accounts_tell_whether_they_can_receive(double: StripeDouble, call: Call) -> None:
+def test_accounts_show_whether_they_can_receive(double: StripeDouble, call: Call) -> None:
     double.set_account(account_id="acct_2", state="incapable")
     assert call("GET", "/v1/account").json["id"] == "acct_platform"
     assert call("GET", "/v1/accounts/acct_1").json["capabilities"] == {"transfers": "active"}
@@ -630,7 +630,7 @@ def test_a_transfer_shows_its_ten_newest_reversals_and_the_list_shows_all(
     assert call("GET", f"{sublist['url']}/trr_none").status == 404
 
 
-# What people do by hand, and the events that tell of everything.
+# Transfers and reversals by hand, and the events of all.
 
 
 def test_a_transfer_by_hand_is_one_like_any_other(double: StripeDouble, call: Call) -> None:
@@ -657,7 +657,7 @@ def events_of(call: Call, *types: str, **params: str) -> list[tuple[str, str, in
     ]
 
 
-def test_events_tell_what_happened_newest_first_and_as_it_was_then(
+def test_events_are_listed_newest_first_with_the_transfer_as_it_was_then(
     double: StripeDouble, call: Call, pay: Call
 ) -> None:
     first = pay("key_1").json["id"]
@@ -676,7 +676,7 @@ def test_events_tell_what_happened_newest_first_and_as_it_was_then(
     assert created["data"]["object"] == pay("key_1").json
 
 
-def test_what_is_declined_or_replayed_is_no_event(call: Call, pay: Call) -> None:
+def test_a_declined_or_replayed_request_is_no_event(call: Call, pay: Call) -> None:
     pay("key_1")
     pay("key_1")
     pay("key_2", destination="nobody")
@@ -781,7 +781,7 @@ def test_lists_stay_fast_when_there_are_many_transfers() -> None:
     assert time.thread_time() - began < 0.05
 
 
-# Faults. Each named one: what the client sees, whether the money moved, what the key then gives.
+# Faults. Each named one: the view of the client, the effect on money, the answer under the key.
 
 SEEN: dict[str, int | type[Exception]] = {
     "rate_limited": 429,
@@ -831,7 +831,7 @@ AFTER_EFFECT = [
 
 
 def meet(double: StripeDouble, call: Call, name: str) -> Reply | None:
-    """Send the request into a fault, and assert that the client sees what it should."""
+    """Send the request into a fault, and check the view of the client."""
     changes = {"padding_bytes": 1000} if NAMED_FAULTS[name].get("padding_bytes") else {}
     in_force = double.inject(name, **changes)
     seen = SEEN[name]
@@ -864,7 +864,7 @@ def test_a_fault_before_the_effect_moves_and_saves_nothing(
 
 
 @pytest.mark.parametrize("name", AFTER_EFFECT)
-def test_a_fault_after_the_effect_hides_what_is_saved(
+def test_a_fault_after_the_effect_hides_the_saved_answer(
     double: StripeDouble, call: Call, pay: Call, name: str
 ) -> None:
     meet(double, call, name)
@@ -908,7 +908,7 @@ def test_a_late_effect_that_is_declined_after_all_is_none(double: StripeDouble, 
     assert double.effects("payout_a") == []
 
 
-def test_a_fault_that_is_to_be_saved_does_not_overwrite_what_is_saved(
+def test_a_fault_that_is_to_be_saved_does_not_overwrite_a_saved_answer(
     double: StripeDouble, pay: Call
 ) -> None:
     pay()
@@ -964,7 +964,7 @@ def test_a_gzip_bomb_is_small_on_the_wire(double: StripeDouble, pay: Call) -> No
     assert len(gzip.decompress(reply.body)) > 1_000_000
 
 
-def test_a_redirect_leads_where_the_double_notices(
+def test_a_redirect_leads_to_a_url_that_the_double_watches(
     double: StripeDouble, call: Call, pay: Call
 ) -> None:
     double.inject("redirected")
@@ -1058,14 +1058,14 @@ def test_an_answer_can_be_held_after_the_effect(double: StripeDouble, pay: Call)
         assert first.result().status == 200
 
 
-def test_an_open_gate_lets_everybody_pass(double: StripeDouble, pay: Call) -> None:
+def test_an_open_gate_lets_every_request_pass(double: StripeDouble, pay: Call) -> None:
     gate = Gate()
     gate.open()
     double.inject(Fault(hold_before=gate))
     assert pay().status == 200
 
 
-def test_waiting_at_a_gate_where_nobody_comes_fails() -> None:
+def test_waiting_at_a_gate_that_no_request_reaches_fails() -> None:
     with pytest.raises(TimeoutError, match="no request came to the gate"):
         Gate().wait_until_reached(timeout_seconds=0.01)
 
@@ -1082,7 +1082,7 @@ def test_the_double_stops_while_a_request_hangs() -> None:
         connection.getresponse()
 
 
-# What tests see of it.
+# The records that tests read.
 
 
 def test_every_request_is_recorded_as_it_came(double: StripeDouble, call: Call, pay: Call) -> None:
@@ -1145,7 +1145,7 @@ def test_a_test_can_wait_for_a_request(double: StripeDouble, pay: Call) -> None:
     sender.join()
 
 
-def test_the_summary_tells_who_was_paid_twice(double: StripeDouble, pay: Call) -> None:
+def test_the_summary_names_each_payout_ref_paid_twice(double: StripeDouble, pay: Call) -> None:
     pay("key_1")
     pay("key_2")
     pay("key_2")
@@ -1166,7 +1166,7 @@ def test_the_summary_tells_who_was_paid_twice(double: StripeDouble, pay: Call) -
     }
 
 
-def test_it_runs_inside_an_event_loop_too() -> None:
+def test_the_double_runs_inside_an_event_loop_too() -> None:
     async def main() -> int:
         async with StripeDouble() as double:
             request = urllib.request.Request(f"{double.url}/v1/balance")

@@ -1,4 +1,4 @@
-"""The database of most schema tests: the workbench, on which each test undoes what it did."""
+"""The database of most schema tests: the workbench, on which each test undoes its work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.acting import Session
 from tests.conftest import Connection, login_name
 
-# Whoever asks for one of these wants commits, logins or first numbers: a database of his own.
+# A test that uses one of these needs commits, logins or first numbers: a database of its own.
 OWN: Final = {"connect", "dsn", "database"}
 
 

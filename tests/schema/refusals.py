@@ -1,4 +1,4 @@
-"""What the database says when it refuses, in a form that a test can compare, and who was asked.
+"""Refusals of the database, in a form that a test can compare, and waits for a lock.
 
 Every attempt is rolled back, so that one database serves many attempts.
 """
@@ -35,7 +35,7 @@ def refusal(
 
 
 def refusal_of(connection: Connection, attempt: Callable[[], object]) -> Refusal | None:
-    """Call `attempt`, undo what it did, and return how it was refused; None when it was not."""
+    """Call `attempt`, undo it, and return how it was refused; None when it was not."""
     try:
         with connection.transaction(force_rollback=True):
             attempt()
@@ -45,7 +45,7 @@ def refusal_of(connection: Connection, attempt: Callable[[], object]) -> Refusal
 
 
 def refusal_in(error: psycopg.Error) -> Refusal:
-    """Return what an error says."""
+    """Return the refusal that an error describes."""
     return Refusal(error.sqlstate, error.diag.message_primary, error.diag.constraint_name)
 
 
@@ -70,9 +70,9 @@ def duplicate_refusal(constraint: str) -> Refusal:
 def wait_until_blocked(
     observer: Connection, blocked: Connection, *, by: Future[Any] | None = None
 ) -> None:
-    """Return as soon as a connection, busy in another thread, waits for somebody's lock.
+    """Return as soon as a connection, busy in another thread, waits for a lock.
 
-    `by` is what it is busy with; once that is done, it will not wait any more.
+    `by` is the future of its work; once that is done, the connection will not wait any more.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     query = "select cardinality(pg_blocking_pids(%s)) > 0"

@@ -1,6 +1,6 @@
 """Rows to test the schema with, written by a superuser and not by the functions that write them.
 
-So the tests of the schema need nothing but the schema. What belongs together is written in one
+So the tests of the schema need nothing but the schema. Rows that belong together are written in one
 transaction: a settlement that commits with its job is left alone by the hook that schedules.
 """
 
@@ -30,7 +30,7 @@ ACCOUNTS: Final[Mapping[str, tuple[str, str]]] = {
     "release": ("in_flight", "payable:seller_1"),
     "reversal": ("stripe_balance", "payable:seller_1"),
 }
-# For each state what its row has to say beside the state.
+# For each state the other columns that its row must fill.
 COMPANIONS: Final[Mapping[str, Mapping[str, object]]] = {
     "scheduled": {"next_attempt_at": "2030-01-01Z"},
     "in_flight": {"lease_until": "2030-01-01Z", "first_sent_at": "2030-01-01Z"},
@@ -262,7 +262,7 @@ def add_one_of_each(connection: Connection) -> int:
 
 
 def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Row:
-    """Return a row that a table takes, beside what `add_transfer` has written."""
+    """Return a row that a table takes, beside the rows of `add_transfer`."""
     if table == "payout_transfers":
         add_payee(connection, OTHER_PAYEE)
         return transfer_row(connection, payee_id=OTHER_PAYEE)

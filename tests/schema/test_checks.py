@@ -1,4 +1,4 @@
-"""Every check of the schema takes what is right up to the boundary and refuses what is beyond."""
+"""Every check of the schema takes values up to its boundary and refuses those beyond."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import (
     Refusal,
@@ -357,7 +358,7 @@ def insertion(db: Connection, table: str, row: Mapping[str, Any]) -> Refusal | N
     return refusal_of(db, lambda: rows.insert(db, table, row))
 
 
-def test_every_check_of_the_schema_is_tried_here(db: Connection) -> None:
+def test_every_check_of_the_schema_is_tried(db: Connection) -> None:
     found = db.execute(
         """
         select c.relname::text, k.conname::text
@@ -390,8 +391,21 @@ def test_every_check_of_the_schema_is_tried_here(db: Connection) -> None:
     assert set(found) | set(rules) == (REFUSED.keys() | {REQUEST}) - DOMAIN_OF.keys()
 
 
+@mutant(
+    "a lease that may be set shorter than the deadline",
+    sql=("alter table payout.engine_settings drop constraint lease_outlasts_the_http_deadline"),
+    at="engine_settings",
+)
+@mutant(
+    "a send window beyond Stripe's memory",
+    sql=(
+        "alter table payout.engine_settings drop constraint "
+        "send_window_ends_before_stripe_forgets_the_key"
+    ),
+    at="engine_settings",
+)
 @pytest.mark.parametrize("table", sorted({table for table, _ in REFUSED}))
-def test_a_check_refuses_what_it_names_and_nothing_else_in(db: Connection, table: str) -> None:
+def test_a_check_refuses_the_values_it_names_and_no_others_in(db: Connection, table: str) -> None:
     row = base_row(db, table, rows.add_transfer(db))
 
     accepted = [{}, *ACCEPTED.get(table, [])]
@@ -414,7 +428,7 @@ def test_a_check_refuses_what_it_names_and_nothing_else_in(db: Connection, table
     ]
 
 
-def test_a_frozen_request_says_what_its_row_says(db: Connection) -> None:
+def test_a_frozen_request_agrees_with_its_row(db: Connection) -> None:
     payout_transfer_id = rows.add_transfer(db)
     row = base_row(db, "payout_transfers", payout_transfer_id)
     request = row["request"]
@@ -444,7 +458,7 @@ def test_a_frozen_request_says_what_its_row_says(db: Connection) -> None:
     ] == [(attempt["request"], refused) for attempt in attempts]
 
 
-def test_what_a_request_leaves_out_is_filled_in(db: Connection) -> None:
+def test_a_column_that_the_request_leaves_out_is_filled_in(db: Connection) -> None:
     row = base_row(db, "payout_transfers", rows.add_transfer(db))
     request = row["request"]
     metadata = request["metadata"]

@@ -7,7 +7,7 @@ from typing import Final
 from tests.conftest import Connection
 
 OURS: Final = "('payout'::regnamespace, 'payout_api'::regnamespace)"
-# Columns whose name or the comment of their table says all there is to say.
+# Columns that their name or the comment of their table explains in full.
 PLAIN: Final = {
     "acted_at",
     "changed_at",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT, Connection
 
-# Every program that uses transactions knows what to do about these.
+# Every program that uses transactions handles these.
 OF_THE_STANDARD: Final = {"23514", "40001"}
 REACTIONS: Final = {
     "SP1": "stop and alert",
@@ -47,7 +47,7 @@ def test_every_exception_has_a_code() -> None:
         assert [statement for statement in statements if "errcode = '" not in statement] == []
 
 
-def test_the_third_character_says_what_the_caller_does(db: Connection) -> None:
+def test_the_third_character_gives_the_reaction_of_the_caller(db: Connection) -> None:
     listed = db.execute("select sqlstate, reaction, meaning from payout_api.error_codes").fetchall()
 
     for code, reaction, meaning in listed:

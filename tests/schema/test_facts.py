@@ -1,4 +1,4 @@
-"""A fact, once written, is neither changed nor removed, whoever tries and however."""
+"""A fact, once written, is neither changed nor removed, by any role and in any way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from psycopg import sql
 
 from tests.acting import Session
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
 
@@ -68,7 +69,7 @@ WAYS: Final[Mapping[str, str]] = {
         when matched then delete
         """,
 }
-# What a trigger calls the operation, where the way is not called so itself.
+# The name a trigger gives the operation, where it differs from the name of the way.
 OPERATION: Final[Mapping[str, str]] = {
     "insert on conflict update": "update",
     "merge update": "update",
@@ -133,6 +134,36 @@ def test_every_table_is_either_insert_only_or_named_as_one_that_changes(db: Conn
     assert {name for (name,) in tables} == (set(FACTS) | EDITED | MOVING | RULES | PASSING)
 
 
+def without_guards(test: Callable[..., None]) -> Callable[..., None]:
+    """Declare on a test that it misses the guard of each table of facts, off or passed by."""
+    for table in (
+        "payout_transfers",
+        "transfer_attempts",
+        "transfer_observations",
+        "key_generations",
+        "ledger_entries",
+    ):
+        for state in ("enable", "disable"):
+            change = f"{state} trigger _500_refuse_change"
+            test = mutant(
+                f"{change} on {table}",
+                sql=f"alter table payout.{table} {change}",
+                at="a_superuser_posing_as_a_replica",
+            )(test)
+    return test
+
+
+@mutant(
+    "disable trigger _500_refuse_truncate on ledger_entries",
+    sql=("alter table payout.ledger_entries disable trigger _500_refuse_truncate"),
+    at="a_superuser_posing_as_a_replica",
+)
+@mutant(
+    "enable trigger _500_refuse_truncate on ledger_entries",
+    sql=("alter table payout.ledger_entries enable trigger _500_refuse_truncate"),
+    at="a_superuser_posing_as_a_replica",
+)
+@without_guards
 @pytest.mark.parametrize(
     ("role", "is_replica", "expected"),
     [
@@ -164,8 +195,18 @@ def test_a_fact_is_neither_changed_nor_removed_by(
     }
 
 
+@mutant(
+    "enable trigger _500_refuse_delete on transfer_states",
+    sql=("alter table payout.transfer_states enable trigger _500_refuse_delete"),
+    at="posing_as_a_replica",
+)
+@mutant(
+    "disable trigger _500_refuse_delete on transfer_states",
+    sql=("alter table payout.transfer_states disable trigger _500_refuse_delete"),
+    at="as_usual",
+)
 @pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])
-def test_what_moves_is_never_removed(db: Connection, is_replica: bool) -> None:
+def test_a_row_that_moves_is_never_removed(db: Connection, is_replica: bool) -> None:
     rows.add_one_of_each(db)
     if is_replica:
         db.execute("set session_replication_role = replica")

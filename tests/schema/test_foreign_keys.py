@@ -1,4 +1,4 @@
-"""Nothing refers to what is not there.
+"""A row refers only to rows that exist.
 
 The rows of a settlement and those that it makes have no foreign keys: guards and the doctor look.
 """
@@ -46,7 +46,7 @@ def orphan(db: Connection, table: str, changes: Mapping[str, object]) -> rows.Ro
     return {**rows.valid_row(db, table, payout_transfer_id), **changes}
 
 
-def test_every_foreign_key_of_the_schema_is_tried_here(db: Connection) -> None:
+def test_every_foreign_key_of_the_schema_is_tried(db: Connection) -> None:
     found = db.execute(
         "select conname::text from pg_constraint "
         "where connamespace = 'payout'::regnamespace and contype = 'f'"
@@ -54,7 +54,7 @@ def test_every_foreign_key_of_the_schema_is_tried_here(db: Connection) -> None:
     assert {name for (name,) in found} == ORPHANS.keys()
 
 
-def test_nothing_refers_to_what_is_not_there(db: Connection) -> None:
+def test_a_row_refers_only_to_rows_that_exist(db: Connection) -> None:
     def add(table: str, changes: Mapping[str, object]) -> None:
         rows.insert(db, table, orphan(db, table, changes))
 
@@ -84,7 +84,7 @@ def test_a_line_may_come_before_its_settlement_within_a_transaction(db: Connecti
 
 @pytest.mark.parametrize("id_", ["set_9", "set_2"])
 def test_a_line_needs_its_settlement_at_commit(db: Connection, id_: str) -> None:
-    """Whether it is inserted or moved there."""
+    """An insert and an update are both refused."""
     rows.add_settlement(db, "set_1", state="pending")
 
     def add_and_check() -> None:

@@ -116,7 +116,7 @@ def test_a_replica_takes_lines_after_their_job(db: Connection) -> None:
     rows.add_settlement(db)
     db.execute("set session_replication_role = replica")
 
-    # Whoever copies a whole database copies its tables in any order.
+    # A copy of a whole database may copy its tables in any order.
     assert refusal(db, INSERT_LINE) is None
 
 
@@ -205,19 +205,19 @@ def test_completing_a_complete_settlement_again_changes_nothing(
     assert db.execute(again).fetchall() == before
 
 
-def test_what_is_frozen_is_frozen_byte_for_byte(db: Connection) -> None:
+def test_a_frozen_settlement_is_frozen_byte_for_byte(db: Connection) -> None:
     rows.add_settlement(db, metadata={"order": 1})
 
-    # Equal as numbers, yet not what was settled.
+    # Equal as numbers, yet not the text that was settled.
     change = "update payout.settlements set metadata = '{\"order\": 1.00}'"
     assert refusal(db, change) == SETTLEMENT_IS_FROZEN
 
 
-def test_a_line_that_was_first_is_waited_for_by_the_completion(
+def test_a_completion_waits_for_a_line_that_was_first(
     db: Connection, connect: Callable[..., Connection]
 ) -> None:
     rows.add_settlement(db, state="pending")
-    app, other = connect("payout_app"), connect("payout_app", person=2)
+    app, other = connect("payout_app"), connect("payout_app", member=2)
 
     app.execute("begin")
     app.execute(INSERT_LINE)
@@ -227,7 +227,7 @@ def test_a_line_that_was_first_is_waited_for_by_the_completion(
         wait_until_blocked(db, other)
         app.execute("commit")
         assert completion.result().rowcount == 1
-    # Whoever completes it sees the line, and pays it.
+    # The completion sees the line, and pays it.
     assert other.execute("select count(*) from payout.settlement_lines").fetchone() == (2,)
     other.execute("rollback")
 
@@ -241,7 +241,7 @@ def test_a_line_that_was_first_is_waited_for_by_the_completion(
     ],
     ids=["added", "changed", "deleted"],
 )
-def test_a_completion_that_was_first_is_waited_for_by_a_line_that_is(
+def test_a_line_waits_for_a_completion_that_was_first_when_it_is(
     db: Connection, connect: Callable[..., Connection], change: str
 ) -> None:
     rows.add_settlement(db, state="pending")
@@ -278,7 +278,7 @@ def test_a_completion_fails_that_cannot_see_a_line_which_came_meanwhile(
     db: Connection, connect: Callable[..., Connection], level: str
 ) -> None:
     rows.add_settlement(db, state="pending")
-    app, other = connect("payout_app"), connect("payout_app", person=2)
+    app, other = connect("payout_app"), connect("payout_app", member=2)
 
     app.execute(f"begin isolation level {level}")
     assert app.execute("select count(*) from payout.settlement_lines").fetchone() == (1,)
@@ -297,7 +297,7 @@ def test_a_line_that_came_before_its_settlement_is_of_the_same_transaction(
 
     app.execute("begin")
     app.execute(INSERT_LINE)
-    # Somebody else writes and schedules the settlement, and cannot see the line.
+    # Another session writes and schedules the settlement, and cannot see the line.
     rows.add_settlement(db)
     with pytest.raises(psycopg.Error) as caught:
         app.execute("commit")
@@ -326,7 +326,7 @@ def test_a_completion_fails_that_cannot_see_a_line_which_came_ahead(
     db: Connection, connect: Callable[..., Connection], level: str
 ) -> None:
     rows.add_payee(db)
-    app, other = connect("payout_app"), connect("payout_app", person=2)
+    app, other = connect("payout_app"), connect("payout_app", member=2)
 
     other.execute("begin")
     other.execute(INSERT_LINE)

@@ -10,15 +10,16 @@ import pytest
 from psycopg import sql
 
 from tests.conftest import ROOT, Connection, login_name
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
 
 OURS: Final = "('payout'::regnamespace, 'payout_api'::regnamespace)"
 PINNED: Final = ["search_path=pg_catalog, pg_temp"]
-# procrastinate's functions name their tables bare: what writes to the queue finds them too.
+# procrastinate's functions name their tables bare: functions that call them need its schema.
 PINNED_WITH_THE_QUEUE: Final = ["search_path=pg_catalog, procrastinate, pg_temp"]
 
-# What an attacker with temporary objects puts in front of the names that a function uses.
+# Temporary objects that an attacker puts in front of the names that a function uses.
 TRAPS: Final = (
     "create temporary table settlements (settlement_id text, state text)",
     "create temporary table payout_jobs (settlement_id text)",
@@ -35,7 +36,7 @@ TRAPS: Final = (
 
 @pytest.fixture
 def attacker(db: Connection, connect: Callable[..., Connection]) -> Connection:
-    """The application, with the right to create temporary objects after all, and its traps set."""
+    """The application, with the right to create temporary objects, and its traps set."""
     grant = sql.SQL("grant temporary on database {} to {}").format(
         sql.Identifier(db.info.dbname), sql.Identifier(login_name("payout_app"))
     )
@@ -47,20 +48,31 @@ def attacker(db: Connection, connect: Callable[..., Connection]) -> Connection:
     return connection
 
 
+@mutant("search_path unset", sql=("alter function payout_api.sweep(integer) reset search_path"))
+@mutant(
+    "search_path set search_path = ''",
+    sql=("alter function payout_api.sweep(integer) set search_path = ''"),
+)
+@mutant(
+    "search_path set search_path = pg_catalog",
+    sql=("alter function payout_api.sweep(integer) set search_path = pg_catalog"),
+)
 def test_every_function_looks_for_names_in_the_catalog_only(db: Connection) -> None:
     found = db.execute(
         f"select pronamespace::regnamespace || '.' || proname, proconfig "
         f"from pg_proc where pronamespace in {OURS}"
     ).fetchall()
-    ringing = {f"payout.{file.stem}" for file in (ROOT / "procedures/wakeup").glob("*.sql")}
+    writers = {f"payout.{file.stem}" for file in (ROOT / "procedures/wakeup").glob("*.sql")}
 
     assert found
     for name, settings in found:
-        path = [each for each in settings if each != "jit=off" and not each.startswith("enable_")]
-        assert path == PINNED or (name in ringing and path == PINNED_WITH_THE_QUEUE), name
+        path = [
+            each for each in settings or [] if each != "jit=off" and not each.startswith("enable_")
+        ]
+        assert path == PINNED or (name in writers and path == PINNED_WITH_THE_QUEUE), name
 
 
-def test_only_what_is_called_from_outside_and_triggers_run_as_the_owner(db: Connection) -> None:
+def test_only_functions_called_from_outside_and_triggers_run_as_the_owner(db: Connection) -> None:
     found = db.execute(
         f"""
         select pronamespace::regnamespace::text, proname::text, prorettype = 'trigger'::regtype

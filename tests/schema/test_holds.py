@@ -1,4 +1,4 @@
-"""A hold is placed, later released, and otherwise never changed."""
+"""A hold is made, later released, and otherwise never changed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_hold_is_released_once(superuser: Connection) -> None:
     assert refusal(superuser, reopen) == refused(superuser)
 
 
-def test_nothing_else_of_a_hold_is_changed(superuser: Connection) -> None:
+def test_no_other_column_of_a_hold_is_changed(superuser: Connection) -> None:
     for assignment in (
         "scope = 'settlement'",
         "subject = 'seller_2'",

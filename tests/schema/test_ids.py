@@ -1,4 +1,4 @@
-"""Names given outside of the engine: one spelling, no traps, and otherwise anything goes."""
+"""Names given outside of the engine have one spelling, no traps, and any other characters."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.conftest import Connection
 
-# docs.stripe.com/currencies, said again here.
+# docs.stripe.com/currencies, restated.
 WITHOUT_DECIMALS: Final = {
     *("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga"),
     *("pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"),

@@ -1,4 +1,4 @@
-"""Nobody but the owner writes a table, save what the application may write of settlements."""
+"""Only the owner writes tables, save the columns of settlements that the application may write."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.acting import Session
 from tests.conftest import Connection, Server
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal
 
@@ -19,7 +20,7 @@ ROLES: Final = (
     "payout_operator",
     "payout_auditor",
 )
-# Every right to write a table of ours that somebody else than its owner has.
+# Every right to write a table of the engine that a role other than its owner has.
 WRITES: Final = {
     *(
         ("payout_app", privilege, "settlements", column)
@@ -83,7 +84,7 @@ def test_the_group_roles_cannot_log_in_and_have_no_powers(db: Connection) -> Non
     assert memberships.fetchone() == (0,)
 
 
-def test_nobody_but_the_owner_writes_a_table_save_the_application_its_settlements(
+def test_only_the_owner_writes_tables_save_the_application_its_settlements(
     db: Connection,
 ) -> None:
     assert {grant for grant in granted(db) if grant[1] != "SELECT"} == WRITES
@@ -105,7 +106,7 @@ def test_public_and_the_worker_read_no_table(db: Connection) -> None:
     assert readers["payout_app"] == {"settlements", "settlement_lines"}
 
 
-def test_everything_of_ours_belongs_to_the_owner(db: Connection) -> None:
+def test_every_object_of_the_engine_belongs_to_the_owner(db: Connection) -> None:
     found = db.execute(
         f"""
         select distinct o.kind, pg_get_userbyid(o.owner)::text
@@ -159,6 +160,49 @@ def test_public_may_execute_no_function_of_ours(
     )
 
 
+CALLERS: Final = {
+    "claim_transfers": {"payout_worker"},
+    "report_outcomes": {"payout_worker"},
+    "sweep": {"payout_worker", "payout_operator"},
+    "hold": {"payout_operator"},
+    "release_hold": {"payout_operator"},
+    "adopt_database": {"payout_operator"},
+    "change_stripe_account": {"payout_operator"},
+}
+
+
+@mutant(
+    "execute granted to public",
+    sql=("grant execute on function payout_api.report_outcomes(jsonb) to public"),
+)
+@mutant(
+    "execute granted to payout_app",
+    sql=("grant execute on function payout_api.report_outcomes(jsonb) to payout_app"),
+)
+@mutant(
+    "an adoption by a worker",
+    sql=("grant execute on function payout_api.adopt_database(text, boolean) to payout_worker"),
+)
+@mutant(
+    "a private function left to public",
+    sql=("grant execute on function payout.reopen_failed(timestamptz, integer) to public"),
+)
+def test_only_these_roles_may_call_the_functions_that_move_money(db: Connection) -> None:
+    found = db.execute(
+        f"""
+        select p.proname::text, coalesce(r.rolname::text, 'public')
+        from pg_proc as p
+        cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+        left join pg_roles as r on r.oid = a.grantee
+        where p.pronamespace in {OURS} and a.grantee <> p.proowner
+            and (p.proname = any (%s) or a.grantee = 0)
+        """,
+        [list(CALLERS)],
+    )
+    expected = {(function, role) for function, roles in CALLERS.items() for role in roles}
+    assert set(found) == expected
+
+
 def test_public_may_create_no_temporary_objects(db: Connection, server: Server) -> None:
     # A clone does not take over the privileges of the database it is cloned from.
     found = db.execute(
@@ -168,7 +212,7 @@ def test_public_may_create_no_temporary_objects(db: Connection, server: Server) 
 
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_operator"])
-def test_nobody_becomes_the_owner(act: Callable[[str | None], Session], role: str) -> None:
+def test_no_other_role_becomes_the_owner(act: Callable[[str | None], Session], role: str) -> None:
     assert refusal(act(role), "set role payout_owner") == Refusal(
         "42501", 'permission denied to set role "payout_owner"'
     )

@@ -1,4 +1,4 @@
-"""Attempts and keys only count up, and what was seen of a key is not forgotten."""
+"""Attempts and keys only count up, and the past of a key is not forgotten."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, refusal_of
 from tests.schema.test_states import move
@@ -103,6 +104,12 @@ def test_a_claim_counts_the_attempt_up_by_one(db: Connection) -> None:
     assert update(db, payout_transfer_id, CLAIM) is None
 
 
+@mutant(
+    "progress that may go back: attempt",
+    "tg_transfer_states__check_progress",
+    "elsif new.attempt <> old.attempt\n",
+    "elsif false and old.attempt = 0\n",
+)
 def test_only_a_claim_counts_attempts(db: Connection, claimed: int) -> None:
     expected = progress_refusal(claimed, "only a claim counts attempts")
     retry = {"state": "retry_wait", "lease_until": None, "next_attempt_at": SENT_AT}
@@ -124,6 +131,12 @@ def test_a_new_key_comes_only_after_a_decline(db: Connection, claimed: int) -> N
                 assert update(db, claimed, {"generation": generation}) == expected
 
 
+@mutant(
+    "progress that may go back: generation",
+    "tg_transfer_states__check_progress",
+    "elsif new.generation <> old.generation\n",
+    "elsif false\n",
+)
 def test_a_new_key_takes_the_next_number(db: Connection, declined: int) -> None:
     expected = progress_refusal(
         declined, "a new key takes the next number and only after a decline"
@@ -159,6 +172,12 @@ def test_a_declined_key_is_not_sent_again(db: Connection, declined: int) -> None
     )
 
 
+@mutant(
+    "progress that may go back: first send",
+    "tg_transfer_states__check_progress",
+    "and new.first_sent_at is distinct from old.first_sent_at then",
+    "and false then",
+)
 def test_the_first_send_under_a_key_is_a_fact(db: Connection, claimed: int) -> None:
     expected = progress_refusal(claimed, "the first send under a key is a fact")
     times = ("2029-12-31Z", "2030-01-02Z")
@@ -170,6 +189,12 @@ def test_the_first_send_under_a_key_is_a_fact(db: Connection, claimed: int) -> N
         assert update(db, claimed, {"first_sent_at": first_sent_at}) == expected
 
 
+@mutant(
+    "progress that may go back: unknown",
+    "tg_transfer_states__check_progress",
+    "and old.has_unknown_send and not new.has_unknown_send then",
+    "and false then",
+)
 def test_an_unknown_send_is_not_forgotten_under_its_key(db: Connection, claimed: int) -> None:
     rows.update_state(db, claimed, {"has_unknown_send": True})
 
@@ -181,6 +206,19 @@ def test_an_unknown_send_is_not_forgotten_under_its_key(db: Connection, claimed:
     assert update(db, claimed, {**REOPEN, "has_unknown_send": False}) is None
 
 
+@mutant(
+    "an edge out of paid",
+    "tg_transfer_states__check_progress",
+    "elsif old.state = 'paid' then",
+    "elsif false then",
+    sql=("insert into payout.state_edges values ('paid', 'in_flight', 'why not')"),
+)
+@mutant(
+    "progress that may go back: paid",
+    "tg_transfer_states__check_progress",
+    "elsif old.state = 'paid' then",
+    "elsif false then",
+)
 def test_a_paid_transfer_does_not_change_at_all(db: Connection, claimed: int) -> None:
     move(db, claimed, "paid")
     expected = progress_refusal(claimed, "a paid transfer does not change")
@@ -194,6 +232,14 @@ def test_a_paid_transfer_does_not_change_at_all(db: Connection, claimed: int) ->
         assert update(db, claimed, changes) == expected
 
 
+@mutant(
+    "enable trigger _511_check_progress on transfer_states",
+    sql=("alter table payout.transfer_states enable trigger _511_check_progress"),
+)
+@mutant(
+    "disable trigger _511_check_progress on transfer_states",
+    sql=("alter table payout.transfer_states disable trigger _511_check_progress"),
+)
 def test_the_guards_of_progress_also_hold_for_a_superuser_posing_as_a_replica(
     db: Connection, claimed: int
 ) -> None:
@@ -210,6 +256,6 @@ def test_the_guards_of_progress_also_hold_for_a_superuser_posing_as_a_replica(
 def test_a_copy_takes_progress_as_it_stands(db: Connection) -> None:
     db.execute("set session_replication_role = replica")
 
-    # A restore or a replica writes what is so; it does not start anything.
+    # A restore or a replica writes rows as they stand; it does not start anything.
     paid = {"payout_transfer_id": 1, "state": "paid", "stripe_transfer_id": "tr_1", "attempt": 1}
     assert refusal_of(db, lambda: rows.insert(db, "transfer_states", paid)) is None

@@ -1,4 +1,4 @@
-"""A transfer moves only as the diagram of states says, whoever runs the UPDATE."""
+"""A transfer moves only as the diagram of states says, under every role."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, domain_refusal, refusal_of
 
@@ -26,7 +27,7 @@ STATES: Final = frozenset(
     }
 )
 FINAL: Final = frozenset({"paid", "cancelled"})
-# The moves that exist, said again here and on purpose not read from the database.
+# The legal moves, restated and on purpose not read from the database.
 LEGAL: Final = frozenset(
     {
         ("scheduled", "in_flight"),
@@ -107,8 +108,23 @@ def test_a_state_is_final_exactly_when_no_move_leads_out_of_it() -> None:
     assert {state for state in STATES if state not in {start for start, _ in LEGAL}} == FINAL
 
 
+@mutant(
+    "an edge from parked to in flight",
+    sql=("insert into payout.state_edges values ('parked', 'in_flight', 'why not')"),
+    at="as_usual",
+)
+@mutant(
+    "enable trigger _500_check_transition on transfer_states",
+    sql=("alter table payout.transfer_states enable trigger _500_check_transition"),
+    at="posing_as_a_replica",
+)
+@mutant(
+    "disable trigger _500_check_transition on transfer_states",
+    sql=("alter table payout.transfer_states disable trigger _500_check_transition"),
+    at="as_usual",
+)
 @pytest.mark.parametrize("is_replica", [False, True], ids=["as_usual", "posing_as_a_replica"])
-def test_of_all_pairs_of_states_only_the_legal_moves_pass(db: Connection, is_replica: bool) -> None:
+def test_only_the_legal_moves_pass_of_all_pairs_of_states(db: Connection, is_replica: bool) -> None:
     transfers = add_one_in_each_state(db)
     if is_replica:
         db.execute("set session_replication_role = replica")

@@ -1,4 +1,4 @@
-"""The guards fire for everybody; what acts by itself does not act on a copy of the data."""
+"""The guards fire for every role; triggers that schedule do not act on a copy of the data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from tests.conftest import Connection
 from tests.schema.test_facts import EDITED, FACTS, MOVING, PASSING, RULES
 
-# Not ENABLE ALWAYS: a replica or a restore writes what is so, in any order, and starts nothing.
+# Not ENABLE ALWAYS: a replica or a restore writes rows in any order, and starts nothing.
 ORIGIN: Final = {
     ("settlements", "_900_schedule_payout_job"),
     ("settlement_lines", "_900_refuse_frozen_insert"),
@@ -76,7 +76,7 @@ def test_the_name_of_a_trigger_says_when_it_fires(db: Connection) -> None:
 def test_disabling_and_enabling_all_triggers_leaves_guards_that_a_replica_passes(
     db: Connection,
 ) -> None:
-    # What pg_restore --disable-triggers does; therefore the doctor looks after a restore.
+    # pg_restore --disable-triggers does the same; therefore the doctor looks after a restore.
     db.execute("alter table payout.payees disable trigger all")
     db.execute("alter table payout.payees enable trigger all")
 

@@ -1,4 +1,4 @@
-"""What exists once exists once: every key of the schema refuses a second row."""
+"""Every key of the schema refuses a second row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from psycopg import sql
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema import rows
 from tests.schema.refusals import Refusal, duplicate_refusal, refusal, refusal_of
 
@@ -32,7 +33,7 @@ def insertion(db: Connection, table: str, row: rows.Row) -> Refusal | None:
     return refusal_of(db, lambda: rows.insert(db, table, row))
 
 
-def test_every_key_of_the_schema_is_proved_here(db: Connection) -> None:
+def test_every_key_of_the_schema_is_proved(db: Connection) -> None:
     found = db.execute(
         """
         select i.indexrelid::regclass::text
@@ -44,6 +45,10 @@ def test_every_key_of_the_schema_is_proved_here(db: Connection) -> None:
     assert {name.removeprefix("payout.") for (name,) in found} == KEYS
 
 
+@mutant(
+    "no transfer_attempts_pkey",
+    sql=("alter table payout.transfer_attempts drop constraint transfer_attempts_pkey cascade"),
+)
 def test_every_table_has_a_primary_key_that_refuses_a_second_row(db: Connection) -> None:
     rows.add_one_of_each(db)
     tables = db.execute(
@@ -72,6 +77,10 @@ def test_every_table_has_a_primary_key_that_refuses_a_second_row(db: Connection)
     assert len(tables) == len({key for _, key, _ in tables})
 
 
+@mutant(
+    "no payout_jobs_settlement_id_key",
+    sql=("alter table payout.payout_jobs drop constraint payout_jobs_settlement_id_key cascade"),
+)
 def test_a_settlement_has_one_payout_job(db: Connection) -> None:
     rows.add_settlement(db)
 
@@ -94,6 +103,13 @@ def test_a_payee_has_one_transfer_for_a_settlement_and_source(db: Connection) ->
     rows.insert(db, "payout_transfers", from_another_charge)
 
 
+@mutant(
+    "neither identity of a transfer unique",
+    sql=(
+        "alter table payout.payout_transfers drop constraint payout_transfers_payout_ref_key, "
+        "drop constraint payout_transfers_settlement_id_payee_id_source_transaction_key"
+    ),
+)
 def test_a_payout_ref_is_given_once(db: Connection) -> None:
     rows.add_transfer(db)
     # No source and an empty one are two rows to the key above, but one identity.
@@ -104,7 +120,14 @@ def test_a_payout_ref_is_given_once(db: Connection) -> None:
     )
 
 
-def test_a_transfer_at_stripe_pays_one_transfer_here(db: Connection) -> None:
+@mutant(
+    "no transfer_states_stripe_transfer_id_key",
+    sql=(
+        "alter table payout.transfer_states drop constraint "
+        "transfer_states_stripe_transfer_id_key cascade"
+    ),
+)
+def test_a_transfer_at_stripe_pays_one_transfer(db: Connection) -> None:
     first, second = rows.add_transfer(db), rows.add_transfer(db, "set_2")
     for payout_transfer_id in (first, second):
         claim = {"state": "in_flight", "attempt": 1, "next_attempt_at": None}
@@ -118,6 +141,13 @@ def test_a_transfer_at_stripe_pays_one_transfer_here(db: Connection) -> None:
     rows.update_state(db, second, {**paid, "stripe_transfer_id": "tr_2"})
 
 
+@mutant(
+    "no ledger_entries_payout_transfer_id_kind_generation_reversal_key",
+    sql=(
+        "alter table payout.ledger_entries drop constraint "
+        "ledger_entries_payout_transfer_id_kind_generation_reversal_key cascade"
+    ),
+)
 def test_each_kind_of_entry_is_booked_once_for_a_transfer_and_generation(db: Connection) -> None:
     payout_transfer_id = rows.add_transfer(db)
     refused = duplicate_refusal("ledger_entries_payout_transfer_id_kind_generation_reversal_key")
@@ -182,7 +212,7 @@ def test_a_subject_has_one_open_hold(db: Connection) -> None:
     assert insertion(db, "holds", {"scope": "engine", **reason}) == refused
 
 
-def test_one_reconcile_run_goes_on_and_each_of_its_pages_is_there_once(db: Connection) -> None:
+def test_one_reconcile_run_is_open_and_each_of_its_pages_is_kept_once(db: Connection) -> None:
     payout_transfer_id = rows.add_one_of_each(db)
     run = rows.valid_row(db, "reconcile_runs", payout_transfer_id)
     page = rows.valid_row(db, "reconcile_pages", payout_transfer_id)
@@ -199,7 +229,7 @@ def test_one_reconcile_run_goes_on_and_each_of_its_pages_is_there_once(db: Conne
     assert insertion(db, "reconcile_pages", {**second, "page_number": 3}) == refused
 
 
-def test_a_page_of_events_is_there_once(db: Connection) -> None:
+def test_a_page_of_events_is_kept_once(db: Connection) -> None:
     page = rows.valid_row(db, "event_pages", 0)
     refused = duplicate_refusal("event_pages_query_starting_after_key")
     for each in (page, {**page, "starting_after": "evt_1"}, {**page, "query": {"types": []}}):
@@ -207,8 +237,8 @@ def test_a_page_of_events_is_there_once(db: Connection) -> None:
         assert insertion(db, "event_pages", each) == refused
 
 
-def test_a_finding_is_open_once(db: Connection) -> None:
-    finding = {
+def test_a_discrepancy_is_open_once(db: Connection) -> None:
+    discrepancy = {
         "kind": "missing_at_stripe",
         "stripe_transfer_id": "tr_1",
         "is_compared": True,
@@ -216,12 +246,12 @@ def test_a_finding_is_open_once(db: Connection) -> None:
     }
     resolved = {"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "gone"}
     refused = duplicate_refusal("discrepancies_kind_stripe_transfer_id_compared_key")
-    rows.insert(db, "discrepancies", {**finding, **resolved, "resolved_by_run_id": 1})
-    rows.insert(db, "discrepancies", {**finding, **resolved})
-    rows.insert(db, "discrepancies", finding)
-    assert insertion(db, "discrepancies", finding) == refused
-    rows.insert(db, "discrepancies", {**finding, "is_compared": False})
-    rows.insert(db, "discrepancies", {**finding, "stripe_transfer_id": "tr_2"})
+    rows.insert(db, "discrepancies", {**discrepancy, **resolved, "resolved_by_run_id": 1})
+    rows.insert(db, "discrepancies", {**discrepancy, **resolved})
+    rows.insert(db, "discrepancies", discrepancy)
+    assert insertion(db, "discrepancies", discrepancy) == refused
+    rows.insert(db, "discrepancies", {**discrepancy, "is_compared": False})
+    rows.insert(db, "discrepancies", {**discrepancy, "stripe_transfer_id": "tr_2"})
 
 
 def test_the_engine_has_one_row_of_settings(db: Connection) -> None:

@@ -21,7 +21,7 @@ Arguments = ParamSpec("Arguments")
 Line: TypeAlias = dict[str, Any]
 # A connection, or a session that is acted on one.
 AnySession: TypeAlias = Connection | Session
-# Payee, source_transaction and amount: what identifies a transfer within its settlement.
+# Payee, source_transaction and amount identify a transfer within its settlement.
 Transfer: TypeAlias = tuple[str, str | None, int]
 
 TABLES: Final = (

@@ -10,6 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.acting import Session
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     Line,
@@ -29,7 +30,7 @@ PAY_AFTER: Final = datetime(2030, 1, 1, 12, tzinfo=UTC)
 METADATA: Final = {"order": "A-17", "week": "47"}
 HEADER: Final[dict[str, Any]] = {"pay_after": PAY_AFTER, "metadata": METADATA}
 
-# What is told the second time, and how the refusal names it.
+# The second call, and the words of its refusal.
 DIFFERENCES: Final[dict[str, tuple[dict[str, Any], list[Line], str]]] = {
     "another currency": ({"currency": "eur"}, LINES, "currency"),
     "another amount": ({}, [LINES[0] | {"amount_minor": 701}, LINES[1]], "line 1"),
@@ -113,6 +114,12 @@ def test_only_the_first_three_arguments_are_needed(app: Session, db: Session) ->
     ]
 
 
+@mutant(
+    "a settlement scheduled again",
+    "create_payout_job",
+    "    if not found then\n",
+    "    if false then\n",
+)
 def test_repeated_it_returns_the_same_job_and_writes_nothing(app: Session, db: Session) -> None:
     job = complete(app, "set_1", LINES, **HEADER)
 

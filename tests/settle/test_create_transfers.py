@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from tests.acting import Session
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     complete,
@@ -158,6 +159,18 @@ def test_it_is_due_at_a_pay_after(pay_after: datetime, app: Session, db: Session
     )
 
 
+@mutant(
+    "no ledger entry for the first reserve",
+    "create_single_payout",
+    "'in_flight',\n            p_line.amount_minor, p_settlement.currency);",
+    "'in_flight',\n            1, p_settlement.currency);",
+)
+@mutant(
+    "no ledger entry for the first reserve of many",
+    "create_transfers",
+    "t.payee_id),\n            ('reserve', 'payable:' || t.payee_id, 'in_flight')",
+    "t.payee_id)",
+)
 def test_every_transfer_is_booked_as_owed_and_as_set_aside(app: Session, db: Session) -> None:
     complete(
         app,

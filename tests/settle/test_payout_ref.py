@@ -7,6 +7,7 @@ from itertools import product
 from typing import Final
 
 from tests.acting import Session
+from tests.mutants import mutant
 
 # Changing these texts would pay everybody again under new idempotency keys.
 GOLDEN: Final = {
@@ -56,6 +57,15 @@ def test_it_is_a_hash_of_the_three_texts_with_their_lengths(db: Session) -> None
     )
 
 
+@mutant(
+    "an identity without the settlement",
+    "payout_ref",
+    "octet_length(p_settlement_id), p_settlement_id",
+    "'', ''",
+)
+@mutant(
+    "an identity without the payee", "payout_ref", "octet_length(p_payee_id), p_payee_id", "'', ''"
+)
 def test_no_two_identities_share_one(db: Session) -> None:
     identities = list(product(TRICKY, TRICKY, SOURCES))
 

@@ -1,4 +1,4 @@
-"""What the application may do: write settlements by column, read them back, and call two functions.
+"""The application may write settlements by column, read them back, and call two functions.
 
 The lists are whole: whatever else the role were ever granted makes a test here fail.
 """

@@ -1,4 +1,4 @@
-"""The lines of a call are JSON: anything but a list of whole lines is refused by its place."""
+"""The lines of a call are JSON: anything but a list of whole lines is refused with its position."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def app(act: Callable[[str], Session]) -> Session:
     return app
 
 
-def test_malformed_lines_are_refused_with_the_place(app: Session, db: Session) -> None:
+def test_malformed_lines_are_refused_with_their_position(app: Session, db: Session) -> None:
     with writes_nothing(db):
         refusals = {
             name: refused(complete, app, "set_1", lines) for name, (lines, _) in MALFORMED.items()

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.acting import Session
+from tests.engine import Engine
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, domain_refusal, refusal
 from tests.settle.marketplace import (
     Line,
@@ -44,7 +46,7 @@ def unpayable(sqlstate: str, message: str, *lines: Line, **header: Any) -> Case:
     return Case(list(lines), Refusal(sqlstate, f"settlement set_1{message}"), header)
 
 
-# What makes a settlement unpayable although each of its rows could be stored.
+# Faults of a settlement although each of its rows could be stored.
 UNPAYABLE: Final = {
     "an unknown payee": unpayable(
         "SP301",
@@ -213,6 +215,13 @@ def test_a_pending_settlement_that_cannot_be_paid_out_stays_as_it_was(
     assert refusals == {name: case.refusal for name, case in UNPAYABLE.items()}
 
 
+@mutant(
+    "a single line that is not the total",
+    "create_single_payout",
+    "or p_line.amount_minor <> p_settlement.total_minor",
+    "",
+    at="too much",
+)
 @pytest.mark.parametrize(
     ("lines", "total_minor", "added_up", "difference"),
     [
@@ -382,6 +391,13 @@ def test_a_settlement_that_was_refused_may_be_told_again(app: Session, db: Sessi
     assert transfers(db) == [("latecomer", None, 5)]
 
 
+@mutant(
+    "lines left out that make the total fit",
+    "create_transfers",
+    "having sum(t.amount_minor) =",
+    "having true or sum(t.amount_minor) =",
+    at="an unknown payee",
+)
 @pytest.mark.parametrize(
     ("currency", "second"),
     [
@@ -400,4 +416,31 @@ def test_lines_are_not_left_out_to_make_the_total_fit(
         refusal = refused_at_commit(app, "set_1", lines, currency=currency, total_minor=100)
     assert refusal == Refusal(
         "SP303", "settlement set_1: lines add up to 150, total_minor is 100, difference -50"
+    )
+
+
+@mutant(
+    "a settlement whose payee came between two looks",
+    "refuse_bad_settlement",
+    "if p_made_minor is distinct from p_settlement.total_minor then",
+    "if false then",
+)
+def test_a_payee_registered_while_the_reason_is_looked_for_is_not_left_out(
+    engine: Engine,
+) -> None:
+    engine.db.execute("select payout_api.register_payee('late')")
+    # The account comes in the midst of the check, after the transfers were made.
+    engine.db.execute(
+        "create or replace function payout.refuse_bad_header(p_settlement payout.settlements) "
+        "returns void language sql set search_path = pg_catalog, pg_temp as "
+        "$$ insert into payout.payee_accounts (payee_id, stripe_account_id) "
+        "values ('late', 'acct_late') $$"
+    )
+    refused = refusal(
+        engine.db,
+        "select payout_api.complete_settlement('set_1', 'usd', "
+        """'[{"line_id": "1", "payee_id": "late", "amount_minor": 700}]')""",
+    )
+    assert refused == Refusal(
+        "SP402", "settlement set_1: payees or currencies changed while it was scheduled"
     )

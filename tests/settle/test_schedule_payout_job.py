@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acting import Session
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     complete,
@@ -36,6 +37,13 @@ def schedule(db: Session, settlement_id: str) -> int:
     return job
 
 
+@mutant(
+    "a commit that does not look for the job",
+    "tg_settlements__schedule_payout_job",
+    "where j.settlement_id = new.settlement_id",
+    "where false",
+    at="lines1",
+)
 @pytest.mark.parametrize("lines", [LINES, LINES[:1]])
 def test_it_makes_the_job_before_the_commit_does(
     lines: list[dict[str, object]], app: Session, db: Session

@@ -1,4 +1,4 @@
-"""The request is frozen when its settlement is completed: exactly what Stripe will be asked."""
+"""The request is frozen when its settlement is completed: exactly as Stripe will get it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acting import Session
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal
 from tests.settle.marketplace import complete, line, refused, register
 
@@ -27,6 +28,12 @@ def requests(db: Session) -> list[tuple[str, dict[str, Any]]]:
     ).fetchall()
 
 
+@mutant(
+    "no payout_ref in the metadata",
+    "tg_payout_transfers__derive",
+    "'payout_ref', v_payout_ref,",
+    "",
+)
 def test_a_transfer_from_the_balance_names_its_group(app: Session, db: Session) -> None:
     complete(app, "set_1", [line("1", "seller_1", 1500)])
 
@@ -81,6 +88,12 @@ def test_metadata_of_the_settlement_is_in_every_request(app: Session, db: Sessio
     ]
 
 
+@mutant(
+    "something volatile in the request",
+    "tg_payout_transfers__derive",
+    "'payout_ref', v_payout_ref,",
+    "'payout_ref', v_payout_ref, 'at', clock_timestamp()::text,",
+)
 def test_nothing_volatile_is_in_it(app: Session, db: Session) -> None:
     with db.transaction(force_rollback=True):
         complete(db, "set_1", [line("1", "seller_1", 5)])

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal
 from tests.settle.marketplace import (
     jobs,
@@ -217,7 +218,8 @@ def preparing(app: Connection, db: Connection) -> Connection:
 def test_a_prepared_transaction_schedules_when_it_is_prepared(
     preparing: Connection, db: Connection
 ) -> None:
-    # What is due at once rings the queue, and Postgres prepares no transaction that notifies.
+    # A transfer that is due at once queues a wake-up job; Postgres prepares no transaction that
+    # notifies.
     later = "update payout.settlements set pay_after = '2099-01-01Z'"
 
     run(preparing, ["begin", PENDING, LINES, later, COMPLETE, "prepare transaction 'settling'"])
@@ -334,6 +336,10 @@ def test_one_bad_settlement_keeps_the_good_ones_of_its_transaction_out(
         )
 
 
+@mutant(
+    "a restore that schedules",
+    sql=("alter table payout.settlements enable always trigger _900_schedule_payout_job"),
+)
 def test_a_replica_schedules_nothing_by_itself(app: Connection, db: Connection) -> None:
     run(db, ["begin", "set local session_replication_role = replica", SETTLEMENT, LINES, "commit"])
 

@@ -16,6 +16,7 @@ from tests.engine import (
     success,
     unfunded,
 )
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
 
@@ -26,6 +27,12 @@ def decline(engine: Engine) -> int:
     return transfer
 
 
+@mutant(
+    "no key after a decline for want of funds",
+    "reopen_failed",
+    "and s.state = 'failed'",
+    "and false",
+)
 def test_what_was_declined_for_want_of_funds_gets_a_new_key_when_its_wait_is_over(
     engine: Engine,
 ) -> None:
@@ -41,6 +48,12 @@ def test_what_was_declined_for_want_of_funds_gets_a_new_key_when_its_wait_is_ove
     assert engine.report_one(success(claim)) == ("ok", "paid")
 
 
+@mutant(
+    "no new key for what another transfer was reported as",
+    "was_seen_at_stripe",
+    "o.reason is distinct from 'report_of_another_claim'\n",
+    "true\n",
+)
 def test_a_report_of_another_claim_keeps_nobody_from_a_new_key(engine: Engine) -> None:
     """A worker that outlived a restore: the number is that of another transfer now."""
     (transfer,) = engine.settle()
@@ -78,6 +91,12 @@ def test_a_new_key_names_the_decline_that_allows_it(engine: Engine) -> None:
     ]
 
 
+@mutant(
+    "no ledger entry for a new reserve",
+    "reopen_failed",
+    "t.payout_transfer_id = r.payout_transfer_id;",
+    "t.payout_transfer_id = r.payout_transfer_id where false;",
+)
 def test_the_ledger_releases_with_the_decline_and_reserves_with_the_new_key(
     engine: Engine,
 ) -> None:
@@ -123,6 +142,21 @@ def test_what_was_declined_for_another_reason_gets_no_new_key_by_itself(
     assert engine.progress(transfer).state == "failed"
 
 
+@mutant(
+    "a new key on a refusal that is not saved",
+    "saved_decline",
+    "and r.is_saved",
+    "",
+    at="not saved",
+)
+@mutant(
+    "a new key without evidence",
+    "reopen_failed",
+    "and (payout.saved_decline(s) is not null",
+    "and (true",
+    sql=("alter table payout.key_generations alter column evidence_observation_id drop not null"),
+    at="no evidence",
+)
 @pytest.mark.parametrize("is_unsaved", [False, True], ids=["no evidence", "not saved"])
 def test_without_a_saved_decline_there_is_no_new_key(engine: Engine, is_unsaved: bool) -> None:
     """Even if somebody gave a failed transfer a time to go on at."""
@@ -151,6 +185,12 @@ def test_without_a_saved_decline_there_is_no_new_key(engine: Engine, is_unsaved:
     assert engine.progress(transfer).generation == 1
 
 
+@mutant(
+    "a new key without its row",
+    "tg_transfer_states__check_progress",
+    "elsif old.state = 'failed' and new.state",
+    "elsif false and new.state",
+)
 def test_no_hand_opens_a_key_without_its_reason(engine: Engine) -> None:
     transfer = decline(engine)
     statement = "update payout.transfer_states set state = 'scheduled', generation = 2"
@@ -159,7 +199,13 @@ def test_no_hand_opens_a_key_without_its_reason(engine: Engine) -> None:
     )
 
 
-def test_keys_are_bounded_and_the_last_one_is_left_to_a_person(engine: Engine) -> None:
+@mutant(
+    "a last key that waits for ever",
+    "judge_decline",
+    "and p_state.generation < p_settings.max_generations",
+    "",
+)
+def test_keys_are_bounded_and_the_last_one_is_left_to_operators(engine: Engine) -> None:
     """Nothing may wait for a step that never comes."""
     engine.set(max_generations=3)
     transfer = decline(engine)
@@ -174,6 +220,77 @@ def test_keys_are_bounded_and_the_last_one_is_left_to_a_person(engine: Engine) -
     assert engine.sweep().transfers_reopened == 0
     (turn,) = engine.db.execute("select whose_turn from payout_api.unpaid").fetchall()[0]
     assert turn == "operator"
+
+
+@mutant(
+    "a new key on the evidence of a former one",
+    "saved_decline",
+    "and o.generation = p_state.generation",
+    "",
+)
+def test_a_refusal_under_the_next_key_is_no_ground_for_a_third(engine: Engine) -> None:
+    """Even if somebody gave the failed transfer a time to go on at."""
+    transfer = decline(engine)
+    engine.make_due()
+    engine.sweep()
+    engine.report(no_such_account(engine.claim_one()))
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.progress(transfer).generation == 2
+
+
+@mutant(
+    "a new key although a success was seen",
+    "reopen_failed",
+    "not payout.was_seen_at_stripe(s.payout_transfer_id)",
+    "true",
+)
+def test_a_key_is_not_opened_once_a_success_was_seen(engine: Engine) -> None:
+    """Even if somebody gave the failed transfer a time to go on at."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    engine.report(success(claim))
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.progress(transfer).generation == 1
+
+
+@mutant("keys without bound", "reopen_failed", "and s.generation < e.max_generations", "")
+def test_keys_are_bounded_even_when_the_last_one_is_due(engine: Engine) -> None:
+    engine.set(max_generations=1)
+    decline(engine)
+    engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    assert engine.sweep().transfers_reopened == 0
+
+
+@mutant(
+    "a proof whose second scan is not named",
+    "reopen_failed",
+    "payout.saved_decline(s), p.scans[1]), p.scans[2]",
+    "payout.saved_decline(s), p.scans[1]), null",
+)
+@mutant(
+    "no new key after a proof", "reopen_failed", "or payout.proof_of_absence(s) is not null", ""
+)
+def test_a_key_after_a_proof_of_absence_names_both_scans(engine: Engine) -> None:
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("21 hours")
+    engine.sweep()
+    for _ in range(2):
+        engine.let_pass("2 days")
+        engine.make_lookups_due()
+        engine.look_up()
+    engine.sweep()
+    assert engine.claim_one().generation == 2
+    named = engine.db.execute(
+        "select count(*) from payout.key_generations as k "
+        "join payout.transfer_observations as o on o.observation_id "
+        "in (k.evidence_observation_id, k.second_evidence_observation_id) "
+        "where o.signal = 'looked_up'"
+    )
+    assert named.fetchall() == [(2,)]
 
 
 def test_a_sweep_opens_as_many_keys_as_it_was_told_to(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""What the sweep takes up because nobody else will, and that it does so once."""
+"""The sweep takes up the transfers that no worker holds, each once."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.engine import (
     unfunded,
     unguarded,
 )
+from tests.mutants import Edit, mutant
 from tests.schema.refusals import Refusal, refusal
 
 NOTHING = Sweep(0, 0, 0)
@@ -34,6 +35,13 @@ def test_a_lease_that_has_not_run_out_is_left_alone(engine: Engine) -> None:
     assert engine.progress(transfer).state == "in_flight"
 
 
+@mutant(
+    "unknown not remembered of a vanished worker",
+    "expire_leases",
+    "has_unknown_send = true",
+    "has_unknown_send = false",
+)
+@mutant("leases that never end", "expire_leases", "where s.lease_until < p_now\n", "where false\n")
 def test_a_lease_that_ran_out_leaves_the_outcome_unknown_and_the_transfer_due(
     engine: Engine,
 ) -> None:
@@ -51,7 +59,7 @@ def test_a_lease_that_ran_out_leaves_the_outcome_unknown_and_the_transfer_due(
     assert engine.claim_one() == first._replace(attempt=2, claim_token=ANY)
 
 
-def test_workers_that_vanish_again_and_again_end_with_a_person(engine: Engine) -> None:
+def test_workers_that_vanish_again_and_again_end_with_operators(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.set(max_tries=2)
     for _ in range(2):
@@ -64,6 +72,21 @@ def test_workers_that_vanish_again_and_again_end_with_a_person(engine: Engine) -
     assert len(engine.entries(transfer)) == 2
 
 
+@mutant(
+    "keys that are never parked",
+    "park_expired_keys",
+    "s.first_sent_at <= p_now - e.send_window_for",
+    "false",
+    at="unknown",
+)
+@mutant(
+    "unknown becomes failed because time passed",
+    edits=(
+        Edit("park_expired_keys", "'key_expired', 'ok', 'parked'", "'key_expired', 'ok', 'failed'"),
+        Edit("park_expired_keys", "set state = 'parked'", "set state = 'failed'"),
+    ),
+    at="unknown",
+)
 @pytest.mark.parametrize("outcome", [rate_limited, no_answer], ids=["retry_wait", "unknown"])
 def test_a_key_that_is_too_old_to_be_sent_is_parked_with_its_money(
     engine: Engine, outcome: Callable[..., Outcome]
@@ -128,7 +151,7 @@ def test_a_late_success_pays_what_the_sweep_has_parked(engine: Engine) -> None:
 
 
 def test_a_lease_from_a_clock_that_was_set_back_is_parked(engine: Engine) -> None:
-    """Nobody can tell how old its key really is."""
+    """The true age of its key is unknown."""
     (transfer,) = engine.settle()
     engine.claim_one()
     engine.let_pass("-2 days")
@@ -137,6 +160,12 @@ def test_a_lease_from_a_clock_that_was_set_back_is_parked(engine: Engine) -> Non
     assert (progress.state, progress.reason) == ("parked", "clock_was_set_back")
 
 
+@mutant(
+    "a clock that was set back goes unnoticed",
+    "lock_due_transfers",
+    " and s.first_sent_at <= p_now",
+    "",
+)
 def test_a_key_from_a_clock_that_was_set_back_is_not_sent_but_parked(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.report(no_answer(engine.claim_one()))

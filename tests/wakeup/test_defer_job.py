@@ -1,4 +1,4 @@
-"""What a wakeup is: a queue job that any worker may fetch, and that stands in nobody's way."""
+"""A wake-up job is a queue job that any worker may fetch, and that blocks no other job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def defer(db: Connection, times: int) -> list[int]:
     return list(db.execute("select payout.defer_job(7, %s)", [times]).fetchall()[0][0])
 
 
-def test_a_wakeup_is_a_job_of_ours_that_may_be_fetched_at_once(engine: Engine) -> None:
+def test_a_wakeup_job_is_a_job_of_ours_that_may_be_fetched_at_once(engine: Engine) -> None:
     (wakeup,) = defer(engine.db, 1)
     job = engine.db.execute(
         "select id, queue_name, task_name, priority, lock, queueing_lock, args, status::text, "
@@ -24,18 +24,18 @@ def test_a_wakeup_is_a_job_of_ours_that_may_be_fetched_at_once(engine: Engine) -
     ]
 
 
-def test_it_rings_as_often_as_it_was_told_and_says_which_wakeups(engine: Engine) -> None:
+def test_it_queues_as_many_as_it_was_told_and_returns_the_wakeup_jobs(engine: Engine) -> None:
     rung = defer(engine.db, 3)
     assert wakeups(engine.db) == dict.fromkeys(rung, Wakeup(7, "todo"))
     assert rung == sorted(rung)
 
 
-def test_it_may_ring_again_for_the_same_job(engine: Engine) -> None:
+def test_the_same_payout_job_may_have_another_wakeup_job(engine: Engine) -> None:
     first, second = defer(engine.db, 1), defer(engine.db, 1)
     assert list(wakeups(engine.db)) == first + second
 
 
-def test_it_does_not_ring_for_nothing(engine: Engine) -> None:
+def test_no_wakeup_job_is_queued_for_nothing(engine: Engine) -> None:
     assert [defer(engine.db, times) for times in (0, -1)] == [[], []]
     assert wakeups(engine.db) == {}
 

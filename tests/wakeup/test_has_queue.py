@@ -1,4 +1,4 @@
-"""Money is settled, claimed and paid whatever becomes of the queue: it is only a wakeup."""
+"""Money is settled, claimed and paid whatever becomes of the queue of wake-up jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.conftest import Connection
 from tests.engine import Engine, success
 from tests.wakeup.wakeups import rung, wakeups
 
-# Whatever procrastinate's functions and triggers need on the way when the engine calls them.
+# The rights that procrastinate's functions and triggers need when the engine calls them.
 RIGHTS: Final = (
     "usage on schema procrastinate",
     "select on procrastinate.procrastinate_jobs",
@@ -41,7 +41,7 @@ def test_there_is_a_queue_when_it_is_installed_and_may_be_written(engine: Engine
 
 
 @pytest.mark.parametrize("right", RIGHTS)
-def test_a_right_that_is_missing_costs_a_wakeup_and_no_settlement(
+def test_a_right_that_is_missing_costs_a_wakeup_job_and_no_settlement(
     engine: Engine, right: str
 ) -> None:
     engine.db.execute(f"revoke {right} from payout_owner")
@@ -61,7 +61,7 @@ def test_a_right_that_is_missing_costs_a_wakeup_and_no_settlement(
         "drop function procrastinate.procrastinate_defer_jobs_v1",
     ],
 )
-def test_a_queue_that_is_gone_costs_a_wakeup_and_no_settlement(engine: Engine, loss: str) -> None:
+def test_a_lost_queue_costs_a_wakeup_job_and_no_settlement(engine: Engine, loss: str) -> None:
     engine.db.execute(loss)
     engine.settle()
     (claim,) = engine.claim()

@@ -1,4 +1,4 @@
-"""Who may write to the queue may wake workers, and nothing else."""
+"""A login that may write to the queue may wake workers, and nothing else."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def test_people_may_look_at_the_queue_and_leave_it_alone(
         assert refusal(person, statement) == Refusal(DENIED, f"permission denied for {JOBS}")
 
 
-def test_the_application_rings_without_any_right_on_the_queue(acted_engine: Engine) -> None:
+def test_the_application_queues_wakeup_jobs_without_rights_on_the_queue(
+    acted_engine: Engine,
+) -> None:
     acted_engine.settle()
     assert len(wakeups(acted_engine.db)) == 1
     refused = refusal(acted_engine.app, "select from procrastinate.procrastinate_jobs")
@@ -102,7 +104,7 @@ def test_what_a_worker_does_to_the_queue_neither_pays_nor_loses_anything(
 
 
 def test_a_temporary_table_in_front_of_the_queue_deceives_nobody(shared_engine: Engine) -> None:
-    """Nobody may make one, by default; here somebody may."""
+    """By default no login may make one; here one may."""
     worker = shared_engine.worker
     shared_engine.db.execute(f'grant temporary on database "{worker.info.dbname}" to public')
     for table in ("jobs", "events", "periodic_defers"):

@@ -1,4 +1,4 @@
-"""The sweep rings for what is due and has no wakeup in the queue, and for nothing else."""
+"""The sweep queues wake-up jobs for due transfers that have none in the queue, and no others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.wakeup.wakeups import (
 )
 
 
-def test_what_has_its_wakeup_in_the_queue_is_not_rung_for_again(engine: Engine) -> None:
+def test_a_transfer_with_a_wakeup_job_in_the_queue_gets_no_other(engine: Engine) -> None:
     engine.settle()
     engine.let_pass("1 hour")
     before = wakeups(engine.db)
@@ -75,8 +75,8 @@ def test_what_is_given_a_new_key_is_rung_for_by_the_same_sweep(engine: Engine) -
     assert rung(engine.db) == 1
 
 
-def test_a_lost_wakeup_rings_again_after_a_while_only(engine: Engine) -> None:
-    """Its worker may be about to claim; ringing at once would ring for everything that is late."""
+def test_a_lost_wakeup_job_is_queued_again_after_a_while_only(engine: Engine) -> None:
+    """Its worker may be about to claim; a new job at once would be one for every late transfer."""
     engine.settle()
     lose_wakeups(engine.db)
     engine.let_pass("4 seconds")
@@ -86,7 +86,7 @@ def test_a_lost_wakeup_rings_again_after_a_while_only(engine: Engine) -> None:
     assert wakeups_of_transfers(engine.db) == list(wakeups(engine.db))
 
 
-def test_how_long_a_lost_wakeup_is_waited_for_is_a_setting(engine: Engine) -> None:
+def test_how_long_a_lost_wakeup_job_is_waited_for_is_a_setting(engine: Engine) -> None:
     engine.set(queue_wakeup_again_after="1 minute")
     engine.settle()
     lose_wakeups(engine.db)
@@ -96,7 +96,9 @@ def test_how_long_a_lost_wakeup_is_waited_for_is_a_setting(engine: Engine) -> No
     assert rung(engine.db) == 1
 
 
-def test_a_wakeup_that_was_fetched_and_led_to_no_claim_is_as_good_as_lost(engine: Engine) -> None:
+def test_a_fetched_wakeup_job_that_led_to_no_claim_is_as_good_as_lost(
+    engine: Engine,
+) -> None:
     engine.settle()
     fetched = fetch_wakeup(engine.db)
     engine.let_pass("4 seconds")
@@ -109,7 +111,9 @@ def test_a_wakeup_that_was_fetched_and_led_to_no_claim_is_as_good_as_lost(engine
     assert wakeups(engine.db)[again].status == "todo"
 
 
-def test_a_wakeup_whose_number_another_task_bears_by_now_is_as_good_as_lost(engine: Engine) -> None:
+def test_a_wakeup_job_whose_number_another_task_has_is_as_good_as_lost(
+    engine: Engine,
+) -> None:
     engine.settle()
     (wakeup,) = wakeups(engine.db)
     lose_wakeups(engine.db)
@@ -122,7 +126,7 @@ def test_a_wakeup_whose_number_another_task_bears_by_now_is_as_good_as_lost(engi
     assert rung(engine.db) == 1
 
 
-def test_one_wakeup_rings_for_as_many_transfers_as_the_setting_says(engine: Engine) -> None:
+def test_one_wakeup_job_serves_as_many_transfers_as_the_setting_says(engine: Engine) -> None:
     engine.settle(*(f"seller_{number}" for number in range(7)), pay_after="2100-01-01")
     engine.set(transfers_per_wakeup=3)
     engine.let_pass("100 years")
@@ -141,7 +145,7 @@ def test_settlements_that_wait_together_are_rung_for_together(engine: Engine) ->
     assert shares(engine.db) == [5]
 
 
-def test_it_rings_for_the_longest_waiting_first_and_for_no_more_than_it_was_told(
+def test_it_queues_for_the_longest_waiting_first_and_no_more_than_it_was_told(
     engine: Engine,
 ) -> None:
     engine.settle("seller_1", "seller_2")
@@ -171,7 +175,7 @@ def test_what_rests_is_never_rung_for(engine: Engine) -> None:
     ("scope", "subject"),
     [("engine", None), ("currency", "usd"), ("payee", "seller_1"), ("settlement", "set_1")],
 )
-def test_nothing_rings_for_what_is_on_hold_until_it_is_released(
+def test_a_held_transfer_has_no_wakeup_job_until_it_is_released(
     engine: Engine, scope: str, subject: str | None
 ) -> None:
     engine.settle()

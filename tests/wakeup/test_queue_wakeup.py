@@ -1,4 +1,4 @@
-"""A settlement rings while it is being scheduled: often enough for its size, and not too soon."""
+"""Scheduling a settlement queues its wake-up jobs: enough for its size, and not too soon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SELLERS = [f"seller_{number}" for number in range(1, 12)]
 @pytest.mark.parametrize(
     ("transfers", "rung"), [(1, 1), (2, 1), (100, 1), (101, 2), (200, 2), (10_000, 100)]
 )
-def test_one_wakeup_rings_for_every_hundred_transfers(
+def test_every_hundred_transfers_have_one_wakeup_job(
     engine: Engine, transfers: int, rung: int
 ) -> None:
     row = engine.db.execute("select payout.queue_wakeup(7, %s, null)", [transfers]).fetchall()[0]
@@ -23,7 +23,7 @@ def test_one_wakeup_rings_for_every_hundred_transfers(
     assert len(wakeups(engine.db)) == rung
 
 
-def test_how_many_transfers_a_wakeup_is_for_is_a_setting(engine: Engine) -> None:
+def test_how_many_transfers_a_wakeup_job_is_for_is_a_setting(engine: Engine) -> None:
     engine.set(transfers_per_wakeup=4)
     engine.settle(*SELLERS)
     assert len(wakeups(engine.db)) == 3
@@ -32,7 +32,7 @@ def test_how_many_transfers_a_wakeup_is_for_is_a_setting(engine: Engine) -> None
 @pytest.mark.parametrize(
     ("transfers", "expected"), [(1, [1]), (4, [4]), (5, [3, 2]), (10, [4, 3, 3]), (11, [4, 4, 3])]
 )
-def test_wakeups_are_shared_out_evenly_in_the_order_of_the_transfers(
+def test_wakeup_jobs_are_shared_out_evenly_in_the_order_of_the_transfers(
     engine: Engine, transfers: int, expected: list[int]
 ) -> None:
     engine.set(transfers_per_wakeup=4)
@@ -42,7 +42,7 @@ def test_wakeups_are_shared_out_evenly_in_the_order_of_the_transfers(
     assert in_order == list(wakeups(engine.db))
 
 
-def test_a_wakeup_names_the_job_it_rang_for(engine: Engine) -> None:
+def test_a_wakeup_job_names_the_payout_job_it_is_for(engine: Engine) -> None:
     engine.settle()
     engine.db.execute("select payout.forget_pending_wakeup()")
     engine.settle(settlement_id="set_2")
@@ -54,7 +54,7 @@ def test_a_wakeup_names_the_job_it_rang_for(engine: Engine) -> None:
     ]
 
 
-def test_a_wakeup_that_waits_serves_what_is_settled_meanwhile(engine: Engine) -> None:
+def test_a_wakeup_job_that_waits_serves_what_is_settled_meanwhile(engine: Engine) -> None:
     engine.settle()
     (waiting,) = wakeups(engine.db)
     engine.settle(settlement_id="set_2")
@@ -64,7 +64,7 @@ def test_a_wakeup_that_waits_serves_what_is_settled_meanwhile(engine: Engine) ->
     assert len(engine.claim()) == 4
 
 
-def test_a_settlement_that_is_too_large_for_one_wakeup_rings_beside_it(engine: Engine) -> None:
+def test_a_settlement_too_large_for_one_wakeup_job_queues_more(engine: Engine) -> None:
     engine.set(transfers_per_wakeup=4)
     engine.settle()
     engine.settle(*SELLERS[:5], settlement_id="set_2")
@@ -80,7 +80,7 @@ def test_a_settlement_that_is_too_large_for_one_wakeup_rings_beside_it(engine: E
         "truncate procrastinate.procrastinate_jobs cascade",
     ],
 )
-def test_a_wakeup_that_waits_no_more_serves_nobody(engine: Engine, answer: str) -> None:
+def test_a_wakeup_job_that_waits_no_more_serves_nobody(engine: Engine, answer: str) -> None:
     engine.settle()
     queue(engine.db, answer)
     before = wakeups(engine.db)
@@ -92,7 +92,7 @@ def test_a_wakeup_that_waits_no_more_serves_nobody(engine: Engine, answer: str) 
     "loss",
     ["delete from procrastinate_jobs", "truncate procrastinate.procrastinate_jobs cascade"],
 )
-def test_a_wakeup_that_was_seen_and_then_lost_serves_until_the_next_sweep(
+def test_a_wakeup_job_that_was_seen_and_then_lost_serves_until_the_next_sweep(
     shared_engine: Engine, loss: str
 ) -> None:
     shared_engine.settle()
@@ -109,14 +109,14 @@ def test_a_wakeup_that_was_seen_and_then_lost_serves_until_the_next_sweep(
     assert len(shared_engine.claim()) == 4
 
 
-def test_a_wakeup_of_a_transaction_that_rolled_back_serves_nobody(engine: Engine) -> None:
+def test_a_wakeup_job_of_a_transaction_that_rolled_back_serves_nobody(engine: Engine) -> None:
     with engine.db.transaction(force_rollback=True):
         engine.settle()
     engine.settle(settlement_id="set_2")
     assert len(wakeups(engine.db)) == 1
 
 
-def test_a_wakeup_that_is_not_committed_yet_serves_nobody(shared_engine: Engine) -> None:
+def test_a_wakeup_job_that_is_not_committed_yet_serves_nobody(shared_engine: Engine) -> None:
     shared_engine.settle(settlement_id="set_0")
     shared_engine.claim()
     with shared_engine.app.transaction():
@@ -128,10 +128,10 @@ def test_a_wakeup_that_is_not_committed_yet_serves_nobody(shared_engine: Engine)
 
 @pytest.mark.parametrize("is_nested", [False, True])
 @pytest.mark.parametrize("is_undone", [False, True])
-def test_a_wakeup_that_only_its_own_transaction_sees_serves_only_that(
+def test_a_wakeup_job_that_only_its_own_transaction_sees_serves_only_that(
     shared_engine: Engine, is_undone: bool, is_nested: bool
 ) -> None:
-    """Many settlements in one transaction, of which the second sees the wakeup of the first."""
+    """Many settlements in one transaction; the second sees the wake-up job of the first."""
     with shared_engine.app.transaction(force_rollback=is_undone), ExitStack() as stack:
         if is_nested:
             stack.enter_context(shared_engine.app.transaction())
@@ -144,7 +144,7 @@ def test_a_wakeup_that_only_its_own_transaction_sees_serves_only_that(
     assert len(wakeups(shared_engine.db)) == (1 if is_undone else 2)
 
 
-def test_a_wakeup_that_a_claim_for_one_job_took_away_does_not_count_as_waiting(
+def test_a_wakeup_job_that_a_claim_for_one_job_took_away_does_not_count_as_waiting(
     engine: Engine,
 ) -> None:
     engine.settle()
@@ -166,7 +166,7 @@ def test_a_wakeup_that_a_claim_for_one_job_took_away_does_not_count_as_waiting(
         "revoke select on procrastinate.procrastinate_jobs from payout_owner",
     ],
 )
-def test_a_queue_that_is_lost_while_a_wakeup_waits_keeps_nobody_from_settling(
+def test_a_queue_that_is_lost_while_a_wakeup_job_waits_keeps_nobody_from_settling(
     engine: Engine, loss: str
 ) -> None:
     engine.settle()
@@ -175,7 +175,7 @@ def test_a_queue_that_is_lost_while_a_wakeup_waits_keeps_nobody_from_settling(
     assert len(wakeups_of_transfers(engine.db)) == 2
 
 
-def test_a_settlement_that_is_told_again_does_not_ring_again(engine: Engine) -> None:
+def test_a_settlement_that_is_told_again_queues_no_second_wakeup_job(engine: Engine) -> None:
     engine.settle()
     before = wakeups(engine.db)
     engine.settle()
@@ -189,12 +189,12 @@ def test_a_settlement_that_rolls_back_has_not_rung(engine: Engine) -> None:
     assert wakeups(engine.db) == {}
 
 
-def test_nothing_rings_before_pay_after(engine: Engine) -> None:
+def test_no_wakeup_job_is_queued_before_pay_after(engine: Engine) -> None:
     engine.settle(pay_after="2100-01-01")
     assert wakeups(engine.db) == {}
     assert wakeups_of_transfers(engine.db) == [None]
 
 
-def test_a_pay_after_that_is_over_rings_at_once(engine: Engine) -> None:
+def test_a_pay_after_that_is_over_queues_a_wakeup_job_at_once(engine: Engine) -> None:
     engine.settle(pay_after="2020-01-01")
     assert len(wakeups(engine.db)) == 1

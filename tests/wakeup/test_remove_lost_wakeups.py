@@ -1,4 +1,4 @@
-"""What workers of procrastinate leave behind when they die does not pile up in the queue."""
+"""Wake-up jobs of workers that died do not pile up in the queue."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def jobs(engine: Engine) -> list[int]:
     return [job for (job,) in queue(engine.db, "select id from procrastinate_jobs order by id")]
 
 
-def test_a_wakeup_that_was_fetched_two_minutes_ago_is_lost(engine: Engine) -> None:
+def test_a_wakeup_job_that_was_fetched_two_minutes_ago_is_lost(engine: Engine) -> None:
     engine.settle()
     fetch_wakeup(engine.db)
     age_wakeups(engine.db, "1 minute 59 seconds")
@@ -43,7 +43,7 @@ def test_a_wakeup_that_was_fetched_two_minutes_ago_is_lost(engine: Engine) -> No
     assert wakeups(engine.db) == {}
 
 
-def test_the_transfer_of_a_wakeup_that_is_cleared_is_rung_for(engine: Engine) -> None:
+def test_the_transfer_of_a_cleared_wakeup_job_gets_another(engine: Engine) -> None:
     engine.settle()
     fetched = fetch_wakeup(engine.db)
     age_wakeups(engine.db, "1 hour")
@@ -53,7 +53,7 @@ def test_the_transfer_of_a_wakeup_that_is_cleared_is_rung_for(engine: Engine) ->
     assert fetched not in wakeups(engine.db)
 
 
-def test_a_wakeup_that_nobody_has_fetched_stays_however_old(engine: Engine) -> None:
+def test_a_wakeup_job_that_nobody_has_fetched_stays_however_old(engine: Engine) -> None:
     engine.settle()
     before = wakeups(engine.db)
     age_wakeups(engine.db, "1 year")
@@ -62,7 +62,7 @@ def test_a_wakeup_that_nobody_has_fetched_stays_however_old(engine: Engine) -> N
 
 
 @pytest.mark.parametrize("status", ["failed", "succeeded", "cancelled", "aborted"])
-def test_a_wakeup_that_ended_is_kept_for_a_day_to_be_looked_at(engine: Engine, status: str) -> None:
+def test_an_ended_wakeup_job_is_kept_for_a_day_to_be_looked_at(engine: Engine, status: str) -> None:
     job = defer(engine, status=status)
     age_wakeups(engine.db, "23 hours 59 minutes")
     rung(engine.db)

@@ -1,4 +1,4 @@
-"""A claim takes the wakeups of the work it serves out of the queue, those and no others."""
+"""A claim takes the wake-up jobs of its transfers out of the queue, those and no others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def job_of(engine: Engine, settlement_id: str) -> int:
     return int(row.fetchall()[0][0])
 
 
-def test_a_claim_takes_the_wakeups_of_what_it_serves_and_leaves_the_others(engine: Engine) -> None:
+def test_a_claim_takes_the_wakeup_jobs_that_it_serves_and_leaves_the_others(
+    engine: Engine,
+) -> None:
     engine.settle("seller_1", "seller_2", settlement_id="set_1")
     engine.db.execute("select payout.forget_pending_wakeup()")
     engine.settle("seller_1", "seller_2", settlement_id="set_2")
@@ -35,7 +37,9 @@ def test_a_claim_takes_the_wakeups_of_what_it_serves_and_leaves_the_others(engin
     assert wakeups_of_transfers(engine.db) == [None, None, second, second]
 
 
-def test_a_claim_takes_every_wakeup_of_a_large_settlement_that_it_serves(engine: Engine) -> None:
+def test_a_claim_takes_every_wakeup_job_of_a_large_settlement(
+    engine: Engine,
+) -> None:
     engine.set(transfers_per_wakeup=2)
     engine.settle(*(f"seller_{number}" for number in range(10)))
     assert len(wakeups(engine.db)) == 5
@@ -45,7 +49,7 @@ def test_a_claim_takes_every_wakeup_of_a_large_settlement_that_it_serves(engine:
     assert wakeups(engine.db) == {}
 
 
-def test_a_claim_that_finds_nothing_leaves_the_wakeups(engine: Engine) -> None:
+def test_a_claim_that_finds_nothing_leaves_the_wakeup_jobs(engine: Engine) -> None:
     engine.settle()
     before = wakeups(engine.db)
     engine.hold("currency", "usd")
@@ -53,14 +57,14 @@ def test_a_claim_that_finds_nothing_leaves_the_wakeups(engine: Engine) -> None:
     assert wakeups(engine.db) == before
 
 
-def test_a_wakeup_that_a_worker_has_fetched_is_left_to_that_worker(engine: Engine) -> None:
+def test_a_wakeup_job_that_a_worker_has_fetched_is_left_to_that_worker(engine: Engine) -> None:
     engine.settle()
     wakeup = fetch_wakeup(engine.db)
     engine.claim_one()
     assert wakeups(engine.db)[wakeup].status == "doing"
 
 
-def test_a_wakeup_that_a_worker_is_just_fetching_is_not_waited_for(
+def test_a_wakeup_job_that_a_worker_is_just_fetching_is_not_waited_for(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
     shared_engine.settle()
@@ -72,7 +76,7 @@ def test_a_wakeup_that_a_worker_is_just_fetching_is_not_waited_for(
     assert wakeups(shared_engine.db)[wakeup].status == "doing"
 
 
-def test_a_claim_that_rolls_back_leaves_the_wakeups(engine: Engine) -> None:
+def test_a_claim_that_rolls_back_leaves_the_wakeup_jobs(engine: Engine) -> None:
     engine.settle()
     before = wakeups(engine.db)
     with engine.db.transaction(force_rollback=True):
@@ -80,13 +84,13 @@ def test_a_claim_that_rolls_back_leaves_the_wakeups(engine: Engine) -> None:
     assert wakeups(engine.db) == before
 
 
-def test_a_wakeup_that_is_gone_does_not_stop_a_claim(engine: Engine) -> None:
+def test_a_wakeup_job_that_is_gone_does_not_stop_a_claim(engine: Engine) -> None:
     engine.settle()
     lose_wakeups(engine.db)
     engine.claim_one()
 
 
-def test_a_wakeup_whose_number_another_task_bears_by_now_is_left_in_the_queue(
+def test_a_job_of_another_task_with_the_number_of_a_wakeup_job_is_left_alone(
     engine: Engine,
 ) -> None:
     """The queue was emptied and counts from the beginning; its next job is the application's."""
@@ -102,7 +106,7 @@ def test_a_wakeup_whose_number_another_task_bears_by_now_is_left_in_the_queue(
     assert queue(engine.db, "select id, task_name from procrastinate_jobs") == [(wakeup, "send")]
 
 
-def test_what_a_wakeup_rang_for_and_was_not_claimed_with_it_is_rung_for_again(
+def test_a_transfer_not_claimed_with_its_wakeup_job_gets_another(
     engine: Engine,
 ) -> None:
     """The claiming worker goes on by itself; this is for the case that it dies."""
@@ -114,7 +118,7 @@ def test_what_a_wakeup_rang_for_and_was_not_claimed_with_it_is_rung_for_again(
     assert wakeups_of_transfers(engine.db) == [None, *2 * list(wakeups(engine.db))]
 
 
-def test_what_was_claimed_has_no_wakeup_until_it_is_due_again(engine: Engine) -> None:
+def test_a_claimed_transfer_has_no_wakeup_job_until_it_is_due_again(engine: Engine) -> None:
     engine.settle()
     engine.report(rate_limited(engine.claim_one()))
     assert (wakeups(engine.db), wakeups_of_transfers(engine.db)) == ({}, [None])

@@ -1,4 +1,4 @@
-"""The queue as a test looks at it: which wakeups wait, who fetched one, how old it is."""
+"""The queue as a test reads it: the wake-up jobs that wait, their fetchers and their age."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Wakeup(NamedTuple):
 
 
 def wakeups(db: Connection) -> dict[int, Wakeup]:
-    """Return every wakeup in the queue by its id, in the order in which they rang."""
+    """Return every wake-up job in the queue by its id, in the order of queueing."""
     rows = db.execute(
         "select id, (args ->> 'payout_job_id')::bigint, status::text "
         "from procrastinate.procrastinate_jobs where task_name = %s order by id",
@@ -29,13 +29,13 @@ def wakeups(db: Connection) -> dict[int, Wakeup]:
 
 
 def wakeups_of_transfers(db: Connection) -> list[int | None]:
-    """Return the wakeup of each transfer, in the order of the transfers."""
+    """Return the wake-up job of each transfer, in the order of the transfers."""
     rows = db.execute("select wakeup_id from payout.transfer_states order by payout_transfer_id")
     return [wakeup_id for (wakeup_id,) in rows]
 
 
 def shares(db: Connection) -> list[int]:
-    """Return for how many transfers each wakeup rings, in the order in which they rang."""
+    """Return for how many transfers each wake-up job is, in the order of queueing."""
     rows = db.execute(
         "select count(*) from payout.transfer_states where wakeup_id is not null "
         "group by wakeup_id order by wakeup_id"
@@ -44,7 +44,7 @@ def shares(db: Connection) -> list[int]:
 
 
 def rung(db: Connection) -> int:
-    """Sweep, and return how many wakeups it rang."""
+    """Sweep, and return how many wake-up jobs it queued."""
     return int(db.execute("select wakeups_queued from payout_api.sweep()").fetchall()[0][0])
 
 
@@ -58,7 +58,7 @@ def queue(db: Connection, statement: str, parameters: Any = None) -> list[tuple[
 
 
 def fetch_wakeup(db: Connection) -> int:
-    """Fetch the oldest wakeup as a worker of procrastinate, and return its id."""
+    """Fetch the oldest wake-up job as a worker of procrastinate, and return its id."""
     return int(queue(db, FETCH)[0][0])
 
 

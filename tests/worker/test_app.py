@@ -66,7 +66,7 @@ def wait_until_paid(uri: str, count: int, *, seconds: float = 30) -> None:
             time.sleep(0.02)
 
 
-def wakeups(uri: str) -> int:
+def wakeup_jobs(uri: str) -> int:
     query = "select from procrastinate.procrastinate_jobs where task_name = 'payout.execute'"
     with psycopg.connect(uri) as connection:
         return connection.execute(query).rowcount
@@ -102,7 +102,7 @@ def test_a_settlement_is_paid_soon_and_the_worker_leaves_in_order(
     wait_until_paid(uri, 2)
     stop(worker)
     assert len(double.transfers()) == 2
-    assert wakeups(uri) == 0
+    assert wakeup_jobs(uri) == 0
 
 
 def test_the_log_begins_with_version_database_account_and_mode(

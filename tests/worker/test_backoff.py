@@ -35,7 +35,7 @@ def test_pauses_double_from_the_first_to_the_longest(pauses: list[float]) -> Non
     assert pauses == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
-def test_after_a_reset_the_first_pause_comes_again(pauses: list[float]) -> None:
+def test_the_first_pause_comes_again_after_a_reset(pauses: list[float]) -> None:
     backoff = Backoff(first_seconds=1.0, longest_seconds=8.0)
     pause(backoff, times=3)
     backoff.reset()
@@ -53,7 +53,7 @@ def test_jitter_shortens_a_pause_by_at_most_its_part(
     assert pauses == pytest.approx([2.0, 4.0, 5.0, 10.0])
 
 
-def test_without_jitter_no_pause_is_shortened(pauses: list[float]) -> None:
+def test_no_pause_is_shortened_without_jitter(pauses: list[float]) -> None:
     for _ in range(100):
         pause(Backoff(first_seconds=0.1, longest_seconds=5.0), times=1)
     assert set(pauses) == {0.1}

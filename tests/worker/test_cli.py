@@ -1,4 +1,4 @@
-"""The command tells what it did, and answers what a user gets wrong with a sentence."""
+"""The command prints its results, and answers each mistake of a user with a sentence."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def double() -> Iterator[StripeDouble]:
 
 @pytest.fixture
 def key(double: StripeDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker of this test's double is given."""
+    """The settings of a worker of this test's double."""
     for name in ("STRIPE_API_KEY_FILE", "PAYOUT_MAX_IN_FLIGHT", "PAYOUT_CLAIM_LIMIT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STRIPE_API_KEY", CANARY)
@@ -59,7 +59,7 @@ def key(double: StripeDouble, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def environment(key: None, dsn: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker of this test's database and double is given."""
+    """The settings of a worker of this test's database and double."""
     monkeypatch.setenv("DATABASE_URL", dsn("payout_worker"))
 
 
@@ -123,7 +123,7 @@ def test_migrate_touches_nothing_where_its_files_are_missing(
 
 
 @pytest.mark.usefixtures("environment")
-def test_execute_carries_one_payout_job_and_tells_what_became_of_it(
+def test_execute_carries_one_payout_job_and_prints_its_states(
     db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
 ) -> None:
     db.execute(SETTLED.encode())
@@ -147,7 +147,7 @@ def test_execute_carries_one_payout_job_and_tells_what_became_of_it(
     ("is_ok", "line"),
     [(True, "ok   guards         all are ALWAYS"), (False, "FAIL guards         all are ALWAYS")],
 )
-def test_doctor_tells_what_is_not_as_it_should_be(
+def test_doctor_prints_each_failed_check(
     db: Connection, capsys: pytest.CaptureFixture[str], is_ok: bool, line: str
 ) -> None:
     db.execute(DOCTOR.format(is_ok).encode())
@@ -162,7 +162,7 @@ def test_doctor_tells_what_is_not_as_it_should_be(
 
 
 @pytest.mark.usefixtures("environment")
-def test_doctor_tells_that_stripe_does_not_take_the_key(
+def test_doctor_says_that_stripe_does_not_take_the_key(
     db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
 ) -> None:
     db.execute(DOCTOR.format(True).encode())
@@ -189,7 +189,7 @@ def test_doctor_compares_the_key_with_the_account_that_is_fixed(
 
 
 @pytest.mark.usefixtures("environment")
-def test_execute_tells_why_the_gate_is_closed_and_what_to_do(
+def test_execute_says_why_claims_are_refused_and_how_to_go_on(
     db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
 ) -> None:
     db.execute(SETTLED.encode())
@@ -204,7 +204,7 @@ def test_execute_tells_why_the_gate_is_closed_and_what_to_do(
 
 
 @pytest.mark.usefixtures("environment")
-def test_execute_tells_that_stripe_does_not_take_the_key(
+def test_execute_says_that_stripe_does_not_take_the_key(
     double: StripeDouble, capsys: pytest.CaptureFixture[str]
 ) -> None:
     double.revoke_key(api_key=CANARY)
@@ -216,7 +216,7 @@ def test_execute_tells_that_stripe_does_not_take_the_key(
 @pytest.mark.parametrize(
     "command", [["worker"], ["doctor"], ["execute", "1"], ["migrate"], ["reconcile"]]
 )
-def test_a_missing_database_is_told_in_one_sentence(
+def test_a_missing_database_is_reported_in_one_sentence(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
@@ -229,7 +229,7 @@ def test_a_missing_database_is_told_in_one_sentence(
 
 @pytest.mark.usefixtures("key")
 @pytest.mark.parametrize("command", [["doctor"], ["execute", "1"], ["reconcile"]])
-def test_a_database_that_was_never_migrated_is_told_with_what_to_do(
+def test_a_database_that_was_never_migrated_is_reported_with_the_command_to_run(
     command: list[str],
     empty_database: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -250,7 +250,7 @@ FOUND: dict[str, int | None] = {"look-ups": 3, "new events": 0, "transfers compa
 
 @pytest.fixture
 def compare(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let the comparison end with what it is given, and raise it if it is an exception."""
+    """Let the comparison end with a result, or raise it if it is an exception."""
 
     def end_with(found: dict[str, int | None] | BaseException) -> None:
         async def run(self: Reconciler, on_progress: Callable[..., None]) -> Any:
@@ -264,7 +264,7 @@ def compare(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     return end_with
 
 
-def test_reconcile_tells_how_much_was_read_and_that_nothing_is_open(
+def test_reconcile_prints_how_much_was_read_and_that_nothing_is_open(
     db: Connection, compare: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare(FOUND)
@@ -279,7 +279,7 @@ def test_reconcile_tells_how_much_was_read_and_that_nothing_is_open(
     ]
 
 
-def test_reconcile_tells_what_is_open_by_kind_and_what_to_do(
+def test_reconcile_prints_open_discrepancies_by_kind_with_their_advice(
     db: Connection, compare: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare(FOUND)
@@ -325,7 +325,7 @@ def test_reconcile_does_not_say_that_all_is_well_when_something_could_not_be_rea
         (TimeoutError(), 2, "TimeoutError"),
     ],
 )
-def test_reconcile_tells_in_a_line_that_stripe_cannot_be_read(
+def test_reconcile_says_in_a_line_that_stripe_cannot_be_read(
     db: Connection,
     compare: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
@@ -345,7 +345,7 @@ def test_reconcile_can_be_interrupted(db: Connection, compare: Callable[..., Non
 
 @pytest.mark.usefixtures("key")
 @pytest.mark.parametrize("command", [["doctor"], ["execute", "1"], ["migrate"], ["reconcile"]])
-def test_a_database_that_is_not_there_is_told_without_its_password(
+def test_an_unreachable_database_is_reported_without_its_password(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:hidden@127.0.0.1:1/none")
@@ -366,7 +366,7 @@ def test_a_database_that_is_not_there_is_told_without_its_password(
         (["execute"], "the following arguments are required: JOB_ID"),
     ],
 )
-def test_a_command_that_is_none_is_explained(
+def test_a_wrong_command_is_explained(
     command: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -42,7 +42,7 @@ asyncio.run(main())
 
 
 class SweepingDatabase(FakeDatabase):
-    """Also sweeps: each entry of `sweeps` is raised or returned, then a sweep without findings."""
+    """Also sweeps: each entry of `sweeps` is raised or returned, then an empty sweep."""
 
     def __init__(self, sweeps: list[Any]) -> None:
         super().__init__(orders=1)
@@ -203,7 +203,7 @@ def test_the_sweep_outlives_failures(
 
 @pytest.mark.parametrize("sweeps", [[], [ConnectionError("gone")]], ids=["well", "badly"])
 def test_a_sweep_wakes_the_pump_whether_or_not_it_fails(sweeps: list[Any]) -> None:
-    """A pending wake-up keeps others from being queued: the sweep may be the only one to come."""
+    """A pending wake-up job keeps others from being queued: the sweep may be the only wake-up."""
 
     async def main() -> None:
         database = SweepingDatabase(sweeps)
@@ -236,7 +236,7 @@ def test_the_watchdog_spares_a_process_that_was_stopped_for_long() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGSTOP)
-        time.sleep(1.2)  # twice what the watchdog allows
+        time.sleep(1.2)  # twice the time that the watchdog allows
         process.send_signal(signal.SIGCONT)
         process.communicate("\n", timeout=20)
     assert process.returncode == 0

@@ -41,14 +41,16 @@ def show(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) 
     return output.getvalue()
 
 
-def test_a_line_now_and_then_where_no_line_can_move(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_a_line_now_and_then_where_no_line_can_move(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert show(io.StringIO(), monkeypatch, 1, 4.9, 10).splitlines() == [
         "[###...........................] 100 of about 1,000 transfers, 0/s",
         "[#####################.........] 700 of about 1,000 transfers, 60/s",
     ]
 
 
-def test_one_line_that_moves_in_a_terminal_and_is_gone_at_the_end(
+def test_progress_is_one_moving_line_in_a_terminal_that_is_gone_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert show(Terminal(), monkeypatch, 0.05, 2).split("\r\x1b[K") == [
@@ -59,6 +61,6 @@ def test_one_line_that_moves_in_a_terminal_and_is_gone_at_the_end(
     ]
 
 
-def test_more_than_was_expected_fills_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_beyond_the_expected_one_fills_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = show(io.StringIO(), monkeypatch, *[9] * 5, 20)
     assert shown.splitlines()[-1].startswith(f"[{'#' * 30}] 1,300 of about 1,000")

@@ -49,7 +49,7 @@ def test_every_due_transfer_is_sent_once_and_reported_once() -> None:
     asyncio.run(main())
 
 
-def test_there_are_never_more_requests_under_way_than_slots() -> None:
+def test_requests_under_way_never_exceed_the_slots() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=100), FakeAdapter()
         adapter.may_answer.clear()
@@ -85,7 +85,7 @@ def test_a_slot_is_filled_again_while_others_are_still_under_way() -> None:
     asyncio.run(main())
 
 
-def test_a_wakeup_returns_when_everything_is_claimed_though_answers_are_missing() -> None:
+def test_a_wakeup_job_ends_when_everything_is_claimed_though_answers_are_missing() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=3), FakeAdapter()
         adapter.may_answer.clear()
@@ -99,7 +99,7 @@ def test_a_wakeup_returns_when_everything_is_claimed_though_answers_are_missing(
     asyncio.run(main())
 
 
-def test_a_wakeup_is_bounded_and_the_pump_goes_on_without_it() -> None:
+def test_a_wakeup_job_is_bounded_and_the_pump_goes_on_without_it() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=9), FakeAdapter()
         adapter.may_answer.clear()
@@ -113,7 +113,9 @@ def test_a_wakeup_is_bounded_and_the_pump_goes_on_without_it() -> None:
     asyncio.run(main())
 
 
-def test_a_transfer_committed_just_after_a_wakeup_was_served_is_claimed_by_a_second_claim() -> None:
+def test_a_transfer_committed_just_after_a_wakeup_job_was_served_is_claimed_by_a_second_claim() -> (
+    None
+):
     async def main() -> None:
         database, adapter = FakeDatabase(), FakeAdapter()
         async with make_pump(database, adapter) as pump:
@@ -136,7 +138,7 @@ def test_a_pump_woken_without_a_wakeup_job_claims_once() -> None:
     asyncio.run(main())
 
 
-def test_a_wakeup_is_served_only_by_a_claim_that_began_after_it_came() -> None:
+def test_a_wakeup_job_is_served_only_by_a_claim_that_began_after_it_came() -> None:
     async def main() -> None:
         database = FakeDatabase()
         claims = [(asyncio.Event(), asyncio.Event()) for _ in range(2)]
@@ -213,7 +215,7 @@ def test_a_claim_names_the_account_and_the_mode_of_the_key() -> None:
     asyncio.run(main())
 
 
-def test_nothing_is_claimed_for_a_key_whose_account_is_not_known() -> None:
+def test_a_key_whose_account_is_not_known_claims_nothing() -> None:
     async def main() -> None:
         database = FakeDatabase(orders=1)
         async with (
@@ -230,7 +232,7 @@ def test_nothing_is_claimed_for_a_key_whose_account_is_not_known() -> None:
     asyncio.run(main())
 
 
-def test_one_claim_fails_and_the_next_serves_the_wakeup() -> None:
+def test_the_claim_after_a_failed_one_serves_the_wakeup_job() -> None:
     async def main() -> None:
         database, adapter = FakeDatabase(orders=5), FakeAdapter()
         failures = [ConnectionError("gone"), ValueError("odd")]
@@ -303,11 +305,11 @@ def test_closing_claims_no_more_but_finishes_and_reports_requests_under_way() ->
         database, adapter = FakeDatabase(orders=20), FakeAdapter()
         adapter.may_answer.clear()
         async with make_pump(database, adapter, max_in_flight=4) as pump:
-            wakeup = asyncio.create_task(pump.drain())
+            wakeup_job = asyncio.create_task(pump.drain())
             while adapter.under_way < 4:
                 await asyncio.sleep(0)
             closing = asyncio.create_task(pump.close())
-            await wakeup
+            await wakeup_job
             adapter.may_answer.set()
             await closing
         assert numbers(database) == [1, 2, 3, 4]
@@ -330,7 +332,7 @@ def test_a_request_that_does_not_finish_within_the_grace_is_reported_as_unknown(
     asyncio.run(main())
 
 
-def test_a_stopped_pump_serves_wakeups_at_once_and_claims_nothing() -> None:
+def test_a_stopped_pump_serves_wakeup_jobs_at_once_and_claims_nothing() -> None:
     async def main() -> None:
         database = FakeDatabase(orders=1)
         async with make_pump(database, FakeAdapter()) as pump:

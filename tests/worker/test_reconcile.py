@@ -88,7 +88,7 @@ def test_look_ups_are_claimed_until_fewer_are_due_than_were_asked_for() -> None:
     assert len(database.arguments("report_lookup_page")) == 4
 
 
-def test_without_due_look_ups_there_is_one_call_and_no_request() -> None:
+def test_no_due_look_up_means_one_call_and_no_request() -> None:
     database = RecordingDatabase(claim_lookups=[[]])
     adapter = FakeListings()
     asyncio.run(make(database, adapter).look_up())
@@ -187,7 +187,7 @@ def test_reversals_that_do_not_add_up_are_left_to_the_next_time() -> None:
 # Runs.
 
 
-def test_a_run_goes_on_where_it_was_left_and_shows_its_progress() -> None:
+def test_a_run_goes_on_after_its_last_page_and_shows_its_progress() -> None:
     begun = BEGUN | {"starting_after": "tr_9"}
     database = RecordingDatabase(begin_reconcile=[[begun]], report_reconcile_page=[[FINISHED]])
     adapter = FakeListings(LAST)
@@ -232,7 +232,7 @@ def test_a_process_that_falls_behind_another_goes_on_where_that_one_is() -> None
     assert adapter.asked[1][1]["starting_after"] == "tr_2"
 
 
-def test_after_a_restore_a_process_goes_on_with_the_run_that_has_the_number_now() -> None:
+def test_a_process_goes_on_after_a_restore_with_the_run_that_has_the_number_now() -> None:
     whole = BEGUN | {"query": {"created": {"gte": 0}}}
     database = RecordingDatabase(
         begin_reconcile=[[BEGUN], [whole]],

@@ -202,7 +202,7 @@ def test_a_callback_that_fails_loses_no_outcome() -> None:
     asyncio.run(main())
 
 
-def test_an_outcome_without_an_answer_of_the_database_is_logged(
+def test_an_outcome_that_the_database_does_not_answer_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Silent(FakeDatabase):

@@ -61,7 +61,7 @@ def test_the_key_may_be_in_a_file(tmp_path: Path) -> None:
     "base",
     ["https://stripe.example/", "http://127.0.0.1:8080", "http://localhost", "http://[::1]:1"],
 )
-def test_stripe_may_be_elsewhere_but_unencrypted_only_on_loopback(base: str) -> None:
+def test_another_stripe_url_may_be_unencrypted_on_loopback_only(base: str) -> None:
     settings = Settings.read({**GOOD, "STRIPE_API_BASE": base})
     assert settings.stripe_api_base == base.rstrip("/")
 

@@ -19,7 +19,7 @@ LINE_EVERY_SECONDS: Final = 5.0
 
 
 class Progress:
-    """Says what happens and shows the transfers by state. Use it as a context manager."""
+    """Tells the story and shows the transfers by state. Use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

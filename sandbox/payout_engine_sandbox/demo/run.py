@@ -148,7 +148,7 @@ class Run:
         self._progress.say(f"{name} started (pid {pid})")
 
     def _look(self) -> None:
-        """Look once at the database, show it, and do what is due."""
+        """Look once at the database, show it, and act on it."""
         self._stop.check()
         self._stand.processes.check()
         rows = self._auditor.execute(OVERVIEW).fetchall()

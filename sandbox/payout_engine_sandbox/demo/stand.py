@@ -42,7 +42,7 @@ class DoubleClient:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        # Whatever proxy the environment names: the double is on this machine.
+        # The double is on this machine: no proxy of the environment is used.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def view(self, name: str) -> Any:
