@@ -112,7 +112,7 @@ comment on function payout.id_fits(text) is
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
 -- end frozen: procedures/common/id_fits.sql
--- frozen: sql/types.sql 8ae324de49a7
+-- frozen: sql/types.sql 279aa0c3f1f6
 -- types: domains that keep the rules of single values, and the composite types of the engine.
 --
 -- A rule in a domain is read once a session; one in a check of a table is read anew for each
@@ -163,10 +163,12 @@ create type payout.outcome as (
     generation integer,
     attempt integer,
     idempotency_key text,
+    claim_token text,
     signal text,
     detail text,
     http_status integer,
     stripe_request_id text,
+    is_tied boolean,
     is_replayed boolean,
     should_retry text,
     rate_limited_reason text,
@@ -918,7 +920,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves.';
 -- end frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql
--- frozen: sql/tables/transfers.sql fd061d511a17
+-- frozen: sql/tables/transfers.sql 7d56989f2252
 -- transfers: the engine's side, from the payout job to Stripe's answer.
 --
 --   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
@@ -1088,16 +1090,20 @@ create table payout.transfer_attempts (
     worker text not null,
     claimed_at timestamptz not null,
     lease_until timestamptz not null,
+    claim_token_sha256 bytea not null,
     constraint transfer_attempts_pkey primary key (payout_transfer_id, attempt),
     constraint transfer_attempts_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
-    constraint lease_ends_after_the_claim check (lease_until > claimed_at)
+    constraint lease_ends_after_the_claim check (lease_until > claimed_at),
+    constraint claim_token_has_a_digest check (octet_length(claim_token_sha256) = 32)
 );
 comment on table payout.transfer_attempts is
     'Every claim, committed before anything is sent under it.';
 comment on column payout.transfer_attempts.lease_until is
     'The time until which this claim held the transfer, unless it was reported before.';
 comment on column payout.transfer_attempts.worker is 'The name the claiming process gave itself.';
+comment on column payout.transfer_attempts.claim_token_sha256 is
+    'SHA-256 of the secret that only this claim was told; a report without it is refused.';
 
 create trigger _500_refuse_change before update or delete on payout.transfer_attempts
     for each row execute function payout.tg__refuse_change();
@@ -2731,7 +2737,7 @@ $$;
 comment on function payout.held_subjects(text) is
     'The currencies, payees or settlements with an open hold.';
 -- end frozen: procedures/transfers/held_subjects.sql
--- frozen: procedures/transfers/newest_facts.sql 2822d57cb62f
+-- frozen: procedures/transfers/newest_facts.sql 52ade717b7e0
 -- newest_facts: the facts of every transfer that give its progress.
 --
 -- These are its newest key and claim, the first claim under that key, the last observation that
@@ -2781,7 +2787,7 @@ as $$
     ), seen as (
         select o.payout_transfer_id, count(*) filter (where o.is_counted_try)::integer as tries,
             bool_or(o.has_unknown_send) as has_unknown_send,
-            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_transfer'
+            bool_or(o.verdict = 'alarm' and o.reason <> 'report_of_another_claim'
                 and o.observation_id > m.observation_id) as is_stopped
         from payout.transfer_observations as o
         join keys as k on k.payout_transfer_id = o.payout_transfer_id
@@ -2914,7 +2920,7 @@ comment on function payout.progress_problem(payout.transfer_states) is
     'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
     'or null.';
 -- end frozen: procedures/transfers/progress_problem.sql
--- frozen: procedures/transfers/raise_alarm.sql 9244087fd0c4
+-- frozen: procedures/transfers/raise_alarm.sql 732fb176b105
 -- raise_alarm: notify operators, and stop sending meanwhile.
 --
 -- Called by: record_outcomes, for each judgement that is an alarm.
@@ -2950,7 +2956,7 @@ begin
         kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice)
     values (
         p_judgement.reason, v_transfer.payout_transfer_id, p_outcome.stripe_transfer_id,
-        v_transfer.request, jsonb_strip_nulls(to_jsonb(p_outcome)),
+        v_transfer.request, jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
         coalesce(
             (select r.advice from payout.stripe_error_rules as r
                 where r.error_rule_id = p_judgement.error_rule_id),
@@ -4626,11 +4632,12 @@ comment on function payout.judge_decline(
     payout.judgement, payout.stripe_error_rules, payout.transfer_states, payout.engine_settings
 ) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
 -- end frozen: procedures/report/judge_decline.sql
--- frozen: procedures/report/judge_failure.sql feb1e63c9666
+-- frozen: procedures/report/judge_failure.sql 460cada73449
 -- judge_failure: judge the newest attempt when it came back without a success.
 --
 -- `surely not executed` speaks only of this send: after an unknown one the transfer stays
--- unknown. An answer that no rule knows is unknown too.
+-- unknown. An answer that no rule knows is unknown too, and so is a decline that is not tied to
+-- the key of its request.
 
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
@@ -4646,6 +4653,14 @@ declare
     v_judgement payout.judgement;
     v_rule payout.stripe_error_rules := payout.match_error_rule(p_outcome);
 begin
+    -- Stripe names the key in each answer that got as far as the key (401 and 403 do not), so a
+    -- decline without it may be a copy of another answer: it is as good as unreadable.
+    if v_rule.reaction in ('decline', 'decline_until_funded', 'refuse')
+        and p_outcome.http_status not in (401, 403)
+        and not coalesce(p_outcome.is_tied, false) then
+        v_rule := payout.match_error_rule(
+            jsonb_populate_record(p_outcome, '{"signal": "unreadable"}'));
+    end if;
     v_judgement.verdict := 'ok';
     v_judgement.error_rule_id := v_rule.error_rule_id;
     v_judgement.reason := coalesce(v_rule.reason, 'unmapped_answer');
@@ -4730,11 +4745,12 @@ comment on function payout.judge_lookup(
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm.';
 -- end frozen: procedures/report/judge_lookup.sql
--- frozen: procedures/report/judge_outcome.sql eb1be189bd5e
+-- frozen: procedures/report/judge_outcome.sql 929ccc35a439
 -- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
 -- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
--- newest attempt while it is in flight: this fences off workers that lost their lease.
+-- newest attempt while it is in flight: this fences off workers that lost their lease. A report
+-- without key and token of its claim pays nothing and releases nothing.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
@@ -4750,18 +4766,23 @@ as $$
 declare
     v_judgement payout.judgement;
 begin
-    -- Serials are handed out again after a promotion, keys are not.
-    if p_outcome.idempotency_key <> p_transfer.payout_ref || ':' || p_outcome.generation then
-        v_judgement.verdict := 'alarm';
-        v_judgement.reason := 'report_of_another_transfer';
-        v_judgement.is_alarm := true;
-        return v_judgement;
-    end if;
-
     if p_outcome.signal = 'looked_up' then
         return payout.judge_lookup(p_outcome, p_state, p_transfer, p_settings);
+    end if;
+
+    -- Serials are handed out again after a promotion, keys and tokens are not.
+    if p_outcome.idempotency_key is distinct from
+        p_transfer.payout_ref || ':' || p_outcome.generation then
+        v_judgement.reason := 'report_of_another_claim';
     elsif p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
         return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+    elsif not payout.knows_claim_token(p_outcome) then
+        v_judgement.reason := 'report_of_another_claim';
+    end if;
+    if v_judgement.reason is not null then
+        v_judgement.verdict := 'alarm';
+        v_judgement.is_alarm := true;
+        return v_judgement;
     end if;
 
     if p_state.state = 'in_flight'
@@ -4789,7 +4810,7 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'Verdict, next state and reason for one reported outcome; changes nothing.';
 -- end frozen: procedures/report/judge_outcome.sql
--- frozen: procedures/report/judge_success.sql b515a15d80bc
+-- frozen: procedures/report/judge_success.sql c374ed06f6b7
 -- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
 -- It counts when it is the transfer that was asked for, under the current key, whichever attempt
@@ -4822,6 +4843,8 @@ begin
             select from payout.transfer_states as s
             where s.stripe_transfer_id = p_outcome.stripe_transfer_id
         ) then 'stripe_id_of_another_transfer'
+        when p_outcome.signal = 'response' and not payout.knows_claim_token(p_outcome)
+            then 'success_of_another_claim'
     end;
 
     if v_judgement.reason is null then
@@ -4852,6 +4875,28 @@ comment on function payout.judge_success(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'Paid, already known, or an alarm, which parks a transfer that is open.';
 -- end frozen: procedures/report/judge_success.sql
+-- frozen: procedures/report/knows_claim_token.sql aa57802c6454
+-- knows_claim_token: tell whether a report names the secret that only its claim was told.
+--
+-- Any login of payout_worker may report; only the one that claimed knows the token. The database
+-- keeps the digest, so that reading the tables tells no token.
+
+create or replace function payout.knows_claim_token(p_outcome payout.outcome)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from payout.transfer_attempts as a
+        where a.payout_transfer_id = p_outcome.payout_transfer_id
+            and a.attempt = p_outcome.attempt
+            and a.claim_token_sha256 = sha256(convert_to(p_outcome.claim_token, 'UTF8'))
+    )
+$$;
+comment on function payout.knows_claim_token(payout.outcome) is
+    'True when the token of the report is that of the attempt that it names.';
+-- end frozen: procedures/report/knows_claim_token.sql
 -- frozen: procedures/report/match_error_rule.sql 4dafd45eee21
 -- match_error_rule: find the error rule of an outcome that is no success.
 
@@ -4908,7 +4953,7 @@ comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
 -- end frozen: procedures/report/other_attempts_drain_at.sql
--- frozen: procedures/report/read_outcomes.sql 0761ee720e23
+-- frozen: procedures/report/read_outcomes.sql bb0376af6479
 -- read_outcomes: read reported outcomes from the JSON that a worker sends.
 --
 -- The fields that name the attempt must be right. The others come from the network; one of the
@@ -4938,6 +4983,8 @@ begin
                 then 'has no whole number generation'
             when coalesce(e.outcome ->> 'attempt', '') !~ '^[0-9]{1,9}$'
                 then 'has no whole number attempt'
+            when coalesce(e.outcome ->> 'idempotency_key', '') = '' then 'has no idempotency_key'
+            when coalesce(e.outcome ->> 'claim_token', '') = '' then 'has no claim_token'
             when coalesce(e.outcome ->> 'signal', '') not in (
                 'response', 'unreadable', 'no_response', 'not_sent')
                 then 'has no signal out of response, unreadable, no_response, not_sent'
@@ -4961,7 +5008,8 @@ begin
                 or (f.key in ('amount_minor', 'amount_reversed_minor')
                     and f.value !~ '^-?[0-9]{1,18}$')
                 or (f.key = 'retry_after_seconds' and f.value !~ '^[0-9]{1,9}([.][0-9]{1,9})?$')
-                or (f.key in ('is_replayed', 'is_livemode') and f.value not in ('true', 'false'))))
+                or (f.key in ('is_tied', 'is_replayed', 'is_livemode')
+                    and f.value not in ('true', 'false'))))
         from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
         order by e.position);
 end
@@ -4969,7 +5017,7 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql 96bae6aac81a
+-- frozen: procedures/report/record_outcomes.sql 2aef7f9d6903
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
 -- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
@@ -5026,7 +5074,7 @@ begin
         update payout.transfer_states as s
         set next_attempt_at = null
         from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.is_alarm
-            and j.former_state = 'failed' and j.reason <> 'report_of_another_transfer'
+            and j.former_state = 'failed' and j.reason <> 'report_of_another_claim'
     ), booked as (
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
@@ -5050,7 +5098,7 @@ $$;
 comment on function payout.record_outcomes(payout.outcome[]) is
     'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
 -- end frozen: procedures/report/record_outcomes.sql
--- frozen: procedures/report/record_unknown_transfers.sql fe466a125a0c
+-- frozen: procedures/report/record_unknown_transfers.sql b11c119ba97f
 -- record_unknown_transfers: record outcomes of transfers that this database does not have.
 --
 -- A restored or promoted database may have forgotten the transfers that a worker was given.
@@ -5072,7 +5120,8 @@ begin
     return query
     with recorded as (
         insert into payout.discrepancies (kind, stripe_transfer_id, theirs, advice)
-        select 'report_of_unknown_transfer', o.stripe_transfer_id, jsonb_strip_nulls(to_jsonb(o)),
+        select 'report_of_unknown_transfer', o.stripe_transfer_id,
+            jsonb_strip_nulls(to_jsonb(o) - 'claim_token'),
             'This database does not know the transfer: was it restored or promoted? Look the '
             'payout_ref up at Stripe before anything is sent.'
         from unnest(p_outcomes) as o
@@ -5091,7 +5140,7 @@ $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
     'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
 -- end frozen: procedures/report/record_unknown_transfers.sql
--- frozen: procedures/report/remaining_facts.sql 919db2f5824d
+-- frozen: procedures/report/remaining_facts.sql dbecad956b55
 -- remaining_facts: the parts of an outcome that have no column of their own.
 
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
@@ -5102,8 +5151,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
-        'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'signal', 'http_status',
-        'error_type', 'error_code', 'is_replayed', 'stripe_transfer_id', 'stripe_request_id']);
+        'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'claim_token', 'signal',
+        'http_status', 'error_type', 'error_code', 'is_replayed', 'stripe_transfer_id',
+        'stripe_request_id']);
 end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
@@ -5187,7 +5237,7 @@ comment on function payout_api.report_outcomes(jsonb) is
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
 -- end frozen: procedures/report/report_outcomes.sql
--- frozen: procedures/report/was_seen_at_stripe.sql 99c90447c750
+-- frozen: procedures/report/was_seen_at_stripe.sql 181de4190c27
 -- was_seen_at_stripe: test whether a transfer was ever seen at Stripe, under any key.
 --
 -- Several transfers that a look-up found count as one does. A report of another transfer under
@@ -5202,7 +5252,7 @@ as $$
     select exists (
         select from payout.transfer_observations as o
         where o.payout_transfer_id = p_payout_transfer_id
-            and o.reason is distinct from 'report_of_another_transfer'
+            and o.reason is distinct from 'report_of_another_claim'
             and (o.stripe_transfer_id is not null or (o.facts ->> 'found')::integer > 0)
     )
 $$;
@@ -7144,7 +7194,7 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql a617d2f8819e
+-- frozen: procedures/claim/claim_transfers.sql 2c8d233c9341
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
@@ -7165,6 +7215,7 @@ returns table (
     generation integer,
     attempt integer,
     idempotency_key text,
+    claim_token text,
     request jsonb,
     lease_seconds double precision,
     deadline_seconds double precision
@@ -7211,7 +7262,7 @@ begin
     v_due_ids := payout.skip_listed_transfers(v_due_ids);
     perform payout.adopt_at_first_claim(v_due_ids);
     return query
-    with claimed as (
+    with claimed as materialized (
         update payout.transfer_states as s
         set state = 'in_flight',
             attempt = s.attempt + 1,
@@ -7221,16 +7272,18 @@ begin
             wakeup_id = null,
             changed_at = v_now
         where s.payout_transfer_id = any (v_due_ids)
-        returning s.*
+        returning s.*, gen_random_uuid()::text as claim_token
     ), opened as (
         insert into payout.transfer_attempts (
-            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until)
-        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until
+            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,
+            claim_token_sha256)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until,
+            sha256(convert_to(c.claim_token, 'UTF8'))
         from claimed as c
     )
     select
         c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation, t.request,
+        t.payout_ref || ':' || c.generation, c.claim_token, t.request,
         extract(epoch from v_settings.lease_for)::double precision,
         extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c
@@ -9537,7 +9590,7 @@ comment on view payout_api.trial_balance is
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
 -- end frozen: sql/views/trial_balance.sql
--- frozen: sql/views/unpaid.sql 0be548d0f643
+-- frozen: sql/views/unpaid.sql 7d100dbefde0
 -- unpaid: every transfer that is not paid, with the reason and the next step.
 
 create or replace view payout_api.unpaid as
@@ -9590,7 +9643,7 @@ left join lateral (
     where o.payout_transfer_id = s.payout_transfer_id
         and s.state = 'parked'
         and o.verdict = 'alarm'
-        and o.reason <> 'report_of_another_transfer'
+        and o.reason <> 'report_of_another_claim'
     order by o.observation_id desc
     limit 1
 ) as a on true

@@ -353,10 +353,10 @@ def _write_verify_files(root: Path) -> None:
     for name in reversed(migration_names(root)):
         blocks = read_script(deploy_path(root, name)).blocks
         checks = [
-            thing.check
+            check
             for block in blocks
             if block.kind == "frozen" and block.path not in shipped_later
-            for thing in schema_files.objects(block.path, block.body)
+            for check in schema_files.checks(block.path, block.body)
         ]
         shipped_later |= {block.path for block in blocks}
         title = f"-- Verify {name}: each query fails if the object that it names is missing.\n\n"

@@ -86,18 +86,6 @@ class SqlObject:
         """The statement that removes the object; harmless when it is gone."""
         return f"drop {self.kind} if exists {self.signature};\n"
 
-    @property
-    def check(self) -> str:
-        """A query that fails when the object does not exist."""
-        if self.kind == "trigger":
-            trigger, _, table = self.signature.partition(" on ")
-            return (
-                "select 1 / count(*) from pg_trigger "
-                f"where tgrelid = '{table}'::regclass and tgname = '{trigger}';\n"
-            )
-        kinds = {"function": "regprocedure", "type": "regtype", "domain": "regtype"}
-        return f"select '{self.signature}'::{kinds.get(self.kind, 'regclass')};\n"
-
 
 def source_files(root: Path) -> dict[str, str]:
     """Return path (relative to `root`) and text of every file of SOURCES, in its order."""
@@ -147,6 +135,24 @@ def parse(path: str, text: str) -> tuple[ast.RawStmt, ...]:
 def objects(path: str, text: str) -> tuple[SqlObject, ...]:
     """Return the objects that a file defines, in the order of the file."""
     return tuple(thing for each in parse(path, text) if (thing := _object(each.stmt)) is not None)
+
+
+def checks(path: str, text: str) -> list[str]:
+    """Return queries that fail when an object of a file does not exist; one for all triggers."""
+    kinds = {"function": "regprocedure", "type": "regtype", "domain": "regtype"}
+    things = objects(path, text)
+    queries = [
+        f"select '{thing.signature}'::{kinds.get(thing.kind, 'regclass')};\n"
+        for thing in things
+        if thing.kind != "trigger"
+    ]
+    if triggers := [thing for thing in things if thing.kind == "trigger"]:
+        tables = sorted({thing.signature.partition(" on ")[2] for thing in triggers})
+        queries.append(
+            f"select 1 / (count(*) = {len(triggers)})::integer from pg_trigger\n"
+            f"where not tgisinternal and tgrelid = any ('{{{','.join(tables)}}}'::regclass[]);\n"
+        )
+    return queries
 
 
 def leavings(path: str, *, old: str, new: str) -> str:

@@ -52,7 +52,8 @@ begin
                 or (f.key in ('amount_minor', 'amount_reversed_minor')
                     and f.value !~ '^-?[0-9]{1,18}$')
                 or (f.key = 'retry_after_seconds' and f.value !~ '^[0-9]{1,9}([.][0-9]{1,9})?$')
-                or (f.key in ('is_tied', 'is_replayed', 'is_livemode') and f.value not in ('true', 'false'))))
+                or (f.key in ('is_tied', 'is_replayed', 'is_livemode')
+                    and f.value not in ('true', 'false'))))
         from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
         order by e.position);
 end

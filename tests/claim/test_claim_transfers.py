@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -49,14 +50,33 @@ def test_a_claim_hands_out_key_request_lease_and_deadline(engine: Engine) -> Non
         "select payout_ref, request from payout.payout_transfers"
     ).fetchall()[0]
     claim = engine.claim_one()
-    assert claim == (transfer, 1, 1, f"{payout_ref}:1", request, 30.0, 20.0)
+    assert claim == (transfer, 1, 1, f"{payout_ref}:1", ANY, request, 30.0, 20.0)
+
+
+@mutant(
+    "a claim that keeps the digest of another token",
+    "claim_transfers",
+    "sha256(convert_to(c.claim_token, 'UTF8'))",
+    "sha256('')",
+)
+def test_each_claim_is_told_a_token_of_its_own_of_which_the_digest_is_kept(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    claims = engine.claim()
+    kept = engine.db.execute(
+        "select encode(claim_token_sha256, 'hex') from payout.transfer_attempts "
+        "order by payout_transfer_id"
+    ).fetchall()
+
+    tokens = [claim.claim_token for claim in sorted(claims)]
+    assert len(set(tokens)) == 2
+    assert kept == [(hashlib.sha256(token.encode()).hexdigest(),) for token in tokens]
 
 
 @mutant(
     "a claim that leaves no attempt",
     "claim_transfers",
-    "c.lease_until\n        from claimed as c",
-    "c.lease_until\n        from claimed as c where false",
+    "'UTF8'))\n        from claimed as c",
+    "'UTF8'))\n        from claimed as c where false",
 )
 def test_a_claim_is_written_down_before_anything_can_be_sent(engine: Engine) -> None:
     (transfer,) = engine.settle()

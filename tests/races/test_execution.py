@@ -88,6 +88,7 @@ def test_an_outcome_of_a_transfer_that_appears_between_two_looks_is_stored(
         "generation": 1,
         "attempt": 1,
         "idempotency_key": "of_the_lost_database:1",
+        "claim_token": "of_the_lost_database",
         "signal": "response",
         "http_status": 200,
         "stripe_transfer_id": "tr_lost",

@@ -16,6 +16,7 @@ from tests.engine import (
     no_such_account,
     outcome,
     rate_limited,
+    refusal_by_stripe,
     success,
     unfunded,
 )
@@ -327,3 +328,35 @@ def test_without_any_rule_nothing_looks_unexecuted(
     progress = answer_again(engine, failure)
     assert (progress.state, progress.has_unknown_send) == ("unknown", True)
     assert progress.next_attempt_in is not None
+
+
+@mutant(
+    "a decline that is not tied to its request",
+    "judge_failure",
+    "not coalesce(p_outcome.is_tied, false)",
+    "false",
+)
+@pytest.mark.parametrize("is_tied", [False, None])
+@pytest.mark.parametrize("code", ["balance_insufficient", "resource_missing"])
+def test_a_decline_without_the_key_of_its_request_may_be_a_copy_of_another_answer(
+    engine: Engine, code: str, is_tied: bool | None
+) -> None:
+    """Stripe names the key in each answer that got as far as the key (FACTS, section 7)."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    copied = refusal_by_stripe(claim, 400, code) | {"is_tied": is_tied}
+
+    assert engine.report_one(copied) == ("ok", "unknown")
+    assert engine.progress(transfer).reason == "unreadable_answer"
+    engine.make_due()
+    assert engine.report_one(success(engine.claim_one())) == ("ok", "paid")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_at_the_door_names_no_key_and_counts(engine: Engine, status: int) -> None:
+    (transfer,) = engine.settle()
+    refused = refusal_by_stripe(engine.claim_one(), status, "account_invalid")
+
+    engine.report(refused | {"is_tied": False})
+
+    assert engine.progress(transfer).state in ("retry_wait", "failed")

@@ -243,7 +243,7 @@ def test_a_success_of_what_was_never_claimed_here_is_an_alarm(engine: Engine) ->
     request, payout_ref = engine.db.execute(
         "select request, payout_ref from payout.payout_transfers"
     ).fetchall()[0]
-    forgotten = Claim(transfer, 1, 1, f"{payout_ref}:1", request, 30, 20)
+    forgotten = Claim(transfer, 1, 1, f"{payout_ref}:1", "token", request, 30, 20)
     assert engine.report_one(success(forgotten)) == ("alarm", "parked")
 
 

@@ -390,8 +390,8 @@ def test_a_report_of_a_transfer_that_is_not_known_is_kept_and_notifies_operators
 @mutant(
     "no fence by key",
     "judge_outcome",
-    "if p_outcome.idempotency_key <>",
-    "if null::text <>",
+    "p_transfer.payout_ref || ':'",
+    "split_part(p_outcome.idempotency_key, ':', 1) || ':'",
     at="declined",
 )
 @every_failure
@@ -407,6 +407,75 @@ def test_a_report_about_another_transfer_of_the_same_number_changes_nothing(
     assert engine.progress(transfer)._replace(lease_for=None) == before._replace(lease_for=None)
     assert engine.discrepancies() == [("report_of_another_claim", transfer, None)]
     assert engine.report_one(success(claim)) == ("ok", "paid")
+
+
+@mutant("no fence by token", "judge_outcome", "not payout.knows_claim_token(p_outcome)", "false")
+def test_a_decline_of_a_login_that_claimed_nothing_releases_no_money(engine: Engine) -> None:
+    """The attack: Stripe executes the transfer while a forged decline would open the next key."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    forged = unfunded(claim._replace(claim_token="00000000-0000-4000-8000-000000000000"))
+
+    assert engine.report_one(forged) == ("alarm", "in_flight")
+    assert engine.discrepancies() == [("report_of_another_claim", transfer, None)]
+    engine.make_due()
+    engine.sweep()
+    assert engine.progress(transfer).generation == 1
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+
+
+@mutant(
+    "a success without the token of its claim",
+    "judge_success",
+    "not payout.knows_claim_token(p_outcome)",
+    "false",
+)
+def test_a_success_of_a_login_that_claimed_nothing_pays_nothing(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    invented = success(claim._replace(claim_token="invented"), stripe_transfer_id="tr_invented")
+
+    assert engine.report_one(invented) == ("alarm", "parked")
+    assert engine.progress(transfer).reason == "success_of_another_claim"
+    assert [entry.kind for entry in engine.entries(transfer)] == ["obligation", "reserve"]
+
+
+def test_the_token_of_an_earlier_claim_still_tells_of_its_success(engine: Engine) -> None:
+    engine.settle()
+    zombie = engine.claim_one()
+    engine.report(no_answer(zombie))
+    engine.make_due()
+    assert engine.claim_one().claim_token != zombie.claim_token
+    assert engine.report_one(success(zombie)) == ("ok", "paid")
+
+
+@pytest.mark.parametrize("name", ["idempotency_key", "claim_token"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_report_without_key_or_token_is_refused(
+    engine: Engine, name: str, value: str | None
+) -> None:
+    engine.settle()
+    told = unfunded(engine.claim_one()) | {name: value}
+
+    with pytest.raises(psycopg.Error) as caught:
+        engine.report(told)
+    assert caught.value.sqlstate == "SP312"
+    assert caught.value.diag.message_primary == f"outcome 1 has no {name}"
+
+
+def test_no_token_is_kept_in_a_row(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    engine.report(success(first, amount_minor=1), no_answer(second))
+    engine.report(success(second._replace(payout_transfer_id=10**9)))
+    rows = engine.db.execute(
+        "select to_jsonb(o)::text from payout.transfer_observations as o "
+        "union all select to_jsonb(d)::text from payout.discrepancies as d "
+        "union all select to_jsonb(a)::text from payout.transfer_attempts as a"
+    ).fetchall()
+    assert len(rows) >= 5
+    for claim in (first, second):
+        assert not [row for (row,) in rows if claim.claim_token in row]
 
 
 def test_of_two_reports_at_once_one_counts_and_the_other_is_already_known(

@@ -437,6 +437,7 @@ def send_by_worker(double: StripeDouble, request: Mapping[str, Any]) -> dict[str
                 "generation": 1,
                 "attempt": 1,
                 "idempotency_key": "key_1",
+                "claim_token": "token_1",
                 "request": request,
                 "lease_seconds": 30.0,
                 "deadline_seconds": 20.0,

@@ -295,6 +295,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "worker": "worker_1",
             "claimed_at": "2030-01-01 00:00:00Z",
             "lease_until": "2030-01-01 00:00:30Z",
+            "claim_token_sha256": b"\0" * 32,
         },
         "transfer_lookups": {
             "payout_transfer_id": payout_transfer_id,

@@ -124,6 +124,9 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"claimed_at": OPENED, "lease_until": OPENED},
         {"claimed_at": OPENED, "lease_until": "2029-12-31 23:59:59Z"},
     ],
+    ("transfer_attempts", "claim_token_has_a_digest"): [
+        {"claim_token_sha256": b"\0" * count} for count in (0, 31, 33)
+    ],
     ("transfer_observations", "signal_is_known"): [{"signal": "guess"}, {"signal": ""}],
     ("transfer_observations", "verdict_is_known"): [{"verdict": "maybe"}, {"verdict": ""}],
     ("transfer_observations", "http_status_has_three_digits"): [

@@ -180,8 +180,7 @@ def test_the_verify_file_looks_for_every_object(begun: Tree) -> None:
     for query in (
         "select 'payout.add(text)'::regprocedure;",
         "select 'payout.things'::regclass;",
-        "select 1 / count(*) from pg_trigger "
-        "where tgrelid = 'payout.things'::regclass and tgname = '_500_check';",
+        "select 1 / (count(*) = 1)::integer from pg_trigger",
         "select 'payout.counts'::regclass;",
     ):
         assert query in verify

@@ -21,6 +21,8 @@ def make_outcome(number: int, **changes: Any) -> Outcome:
         "payout_transfer_id": number,
         "generation": 1,
         "attempt": 1,
+        "idempotency_key": f"payout_{number}:1",
+        "claim_token": f"token_{number}",
         "signal": "response",
         "http_status": 200,
         "stripe_transfer_id": f"tr_{number}",
@@ -113,6 +115,8 @@ def test_a_refused_outcome_is_reported_plainly_and_delays_no_other(
                 "payout_transfer_id": 2,
                 "generation": 1,
                 "attempt": 1,
+                "idempotency_key": "payout_2:1",
+                "claim_token": "token_2",
                 "signal": "unreadable",
                 "http_status": 200,
             }
@@ -132,6 +136,8 @@ def test_the_plain_form_claims_no_answer_where_there_was_none(signal: str) -> No
         "payout_transfer_id": 1,
         "generation": 1,
         "attempt": 1,
+        "idempotency_key": "payout_1:1",
+        "claim_token": "token_1",
         "signal": signal,
         "detail": "\0",
     }

@@ -21,7 +21,7 @@ from payout_engine.stripe_payout_adapter import (
     Unreadable,
     boot_seconds,
 )
-from payout_engine_sandbox.stripe_double import Gate, RecordedRequest, StripeDouble
+from payout_engine_sandbox.stripe_double import Fault, Gate, RecordedRequest, StripeDouble
 from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
 
 Fields = dict[str, Any]
@@ -543,6 +543,29 @@ def test_cookies_are_not_kept() -> None:
         assert b"cookie" not in server.received[1].lower()
 
     asyncio.run(main())
+
+
+def test_an_answer_that_names_another_key_is_unreadable_and_ends_its_connection() -> None:
+    """A hop that gives the answer to one request a second time, to the next one."""
+
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        double.inject(
+            Fault(
+                name="declined",
+                status=400,
+                error_code="balance_insufficient",
+                headers={"Idempotency-Key": "payout_9:1"},
+            )
+        )
+        outcome = await send(adapter)
+        assert outcome["signal"] == "unreadable"
+        assert outcome["detail"] == "Unreadable: the answer names the key of another request"
+        assert outcome["is_tied"] is False
+        await send(adapter)
+        first, second = double.requests
+        assert first.connection != second.connection
+
+    run(test)
 
 
 def test_a_secret_in_an_answer_is_struck_out() -> None:

@@ -119,9 +119,6 @@ class _HttpClient(stripe.AIOHTTPClient):
                 body += chunk
                 if len(body) > exchange.largest_body_bytes:
                     raise Unreadable(f"the body is larger than {exchange.largest_body_bytes} bytes")
-            # After an answer that belongs elsewhere the next one may do so too.
-            if not answers_key(response.headers, headers.get("Idempotency-Key")):
-                response.close()
         exchange.body = bytes(body)
         return b"{}", 200, {}
 
@@ -198,6 +195,9 @@ class StripePayoutAdapter:
             failure = error
         finally:
             exchange.send_before = -math.inf  # a request that has not begun to leave never will
+        if not _answers_key(exchange.headers, order["idempotency_key"]):
+            # The next answer on its connection may belong elsewhere too: use none of them again.
+            self._transfers = self._open_client(self._max_in_flight).v1.transfers
         return _outcome(order, exchange, failure)
 
     async def account_id(self) -> str:
@@ -280,7 +280,7 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
         "retry_after_seconds": int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
     }
     try:
-        if not answers_key(headers, order["idempotency_key"]):
+        if not _answers_key(headers, order["idempotency_key"]):
             raise Unreadable("the answer names the key of another request")
         body = _read_body(exchange, failure)
     except Unreadable as reason:
@@ -304,7 +304,7 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
     }
 
 
-def answers_key(headers: Mapping[str, str], key: str | None) -> bool:
+def _answers_key(headers: Mapping[str, str], key: str | None) -> bool:
     """Tell whether an answer may be the one to a request under `key`.
 
     Stripe names the key in each answer that got as far as the key; 401 and 403 name none.
