@@ -632,12 +632,51 @@ def test_the_error_for_a_refused_key_does_not_contain_the_key() -> None:
 def test_stripe_is_asked_for_the_account_until_it_answers() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
         double.inject("missing_id", method="GET", path="/v1/account")
-        with pytest.raises(AccountUnknown, match="the account has no id"):
+        with pytest.raises(AccountUnknown, match="the answer is no account of Stripe's"):
             await adapter.account_id()
         double.inject("gateway_timeout", method="GET", path="/v1/account")
         with pytest.raises(AccountUnknown, match="Stripe does not say whose key it is"):
             await adapter.account_id()
         assert await adapter.account_id() == "acct_platform"
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"id": "req_other", "object": "event"},
+        {"id": "acct_1", "object": "transfer"},
+        {"id": "ACCT_1", "object": "account"},
+        {"id": "acct_1\n", "object": "account"},
+    ],
+)
+def test_an_answer_that_is_no_account_is_not_believed(answer: dict[str, str]) -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        double.inject(
+            Fault(
+                name="other", method="GET", path="/v1/account", status=200, body=json.dumps(answer)
+            )
+        )
+        with pytest.raises(AccountUnknown, match="the answer is no account of Stripe's"):
+            await adapter.account_id()
+        assert await adapter.account_id() == "acct_platform"
+
+    run(test)
+
+
+@pytest.mark.parametrize("fault", ["unauthorized", "forbidden"])
+def test_after_a_refusal_stripe_is_asked_for_the_account_again(fault: str) -> None:
+    async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
+        await adapter.account_id()
+        double.inject(fault)
+        await send(adapter)
+        await adapter.account_id()
+        assert [request.path for request in double.requests] == [
+            "/v1/account",
+            "/v1/transfers",
+            "/v1/account",
+        ]
 
     run(test)
 

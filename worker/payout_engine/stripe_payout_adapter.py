@@ -36,6 +36,7 @@ PAGE_DEADLINE_SECONDS: Final = 60.0
 READS_AT_ONCE: Final = 8
 LONGEST_TEXT: Final = 500
 LARGEST_BIGINT: Final = 2**63 - 1
+ACCOUNT_ID: Final = re.compile(r"acct_[A-Za-z0-9_]{1,250}")
 
 stripe.enable_telemetry = False
 # At DEBUG the SDK logs the bodies of requests and answers.
@@ -198,10 +199,12 @@ class StripePayoutAdapter:
         if not _answers_key(exchange.headers, order["idempotency_key"]):
             # The next answer on its connection may belong elsewhere too: use none of them again.
             self._transfers = self._open_client(self._max_in_flight).v1.transfers
+        if exchange.status in (401, 403):
+            self._account_id = None  # the key may have become that of another account
         return _outcome(order, exchange, failure)
 
     async def account_id(self) -> str:
-        """Return the id of the key's account; Stripe is asked until it answers, then never again.
+        """Return the id of the key's account, asked until Stripe answers, and after a refusal.
 
         Raises AccountUnknown with Stripe's error, or the connection's.
         """
@@ -218,9 +221,10 @@ class StripePayoutAdapter:
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             await self._reads.v1.accounts.retrieve_current_async()
-        account_id = _text(_read_ok(exchange).get("id"))
-        if not account_id:
-            raise Unreadable("the account has no id")
+        body = _read_ok(exchange)
+        account_id = _text(body.get("id")) or ""
+        if body.get("object") != "account" or not ACCOUNT_ID.fullmatch(account_id):
+            raise Unreadable("the answer is no account of Stripe's")
         return account_id
 
     async def list_page(self, path: str, params: Mapping[str, Any]) -> Page:
