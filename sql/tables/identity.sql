@@ -23,9 +23,13 @@ create table payout.engine_settings (
     constraint there_is_one_row check (is_single_row),
     constraint lease_outlasts_the_http_deadline
         check (http_deadline_for > '0' and lease_for > http_deadline_for),
-    constraint send_window_ends_before_stripe_forgets_the_key
-        check (send_window_for > '0' and send_window_for <= '23 hours'),
-    constraint attempts_drain_after_the_deadline check (attempt_drain_for >= http_deadline_for),
+    -- The last send of a key begins when its window ends, and may take its lease and drain.
+    constraint last_send_ends_before_stripe_forgets_the_key check (
+        send_window_for > '0' and send_window_for + lease_for + attempt_drain_for < '24 hours'),
+    constraint attempts_drain_for_a_quarter_of_an_hour check (
+        attempt_drain_for >= '15 minutes' and attempt_drain_for >= http_deadline_for),
+    constraint attempts_drain_between_two_scans check (
+        lease_for + attempt_drain_for < scans_apart_for),
     constraint bounds_are_positive check (
         max_tries > 0 and max_generations > 0 and largest_claim > 0
         and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'),

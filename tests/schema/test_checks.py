@@ -195,10 +195,21 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"http_deadline_for": "30 seconds"},
         {"http_deadline_for": "0"},
     ],
-    ("engine_settings", "send_window_ends_before_stripe_forgets_the_key"): [
-        {"send_window_for": text} for text in ("0", "23 hours 1 microsecond", "1 day")
+    ("engine_settings", "last_send_ends_before_stripe_forgets_the_key"): [
+        {"send_window_for": "0"},
+        {"send_window_for": "23 hours 44 minutes 30 seconds"},
+        {"send_window_for": "1 day"},
+        {"lease_for": "3 hours 45 minutes", "scans_apart_for": "5 hours"},
+        {"attempt_drain_for": "4 hours", "scans_apart_for": "5 hours"},
     ],
-    ("engine_settings", "attempts_drain_after_the_deadline"): [{"attempt_drain_for": "19 seconds"}],
+    ("engine_settings", "attempts_drain_for_a_quarter_of_an_hour"): [
+        {"attempt_drain_for": "14 minutes 59 seconds"},
+        {"lease_for": "17 minutes", "http_deadline_for": "16 minutes"},
+    ],
+    ("engine_settings", "attempts_drain_between_two_scans"): [
+        {"lease_for": "45 minutes"},
+        {"attempt_drain_for": "59 minutes 30 seconds"},
+    ],
     ("engine_settings", "bounds_are_positive"): [
         {"max_tries": 0},
         {"max_generations": 0},
@@ -316,9 +327,10 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"wait_base": "1 second", "wait_cap": "1 second"},
     ],
     "engine_settings": [
-        {"send_window_for": "23 hours"},
+        {"send_window_for": "23 hours 44 minutes 29 seconds"},
         {"lease_for": "20.000001 seconds"},
-        {"attempt_drain_for": "20 seconds"},
+        {"lease_for": "44 minutes 59 seconds"},
+        {"attempt_drain_for": "59 minutes 29 seconds"},
         {"queue_wakeup_again_after": "0"},
         {"is_livemode": True},
         {"is_livemode": False, "stripe_account_id": "acct_" + 250 * "1"},
@@ -403,7 +415,7 @@ def test_every_check_of_the_schema_is_tried(db: Connection) -> None:
     "a send window beyond Stripe's memory",
     sql=(
         "alter table payout.engine_settings drop constraint "
-        "send_window_ends_before_stripe_forgets_the_key"
+        "last_send_ends_before_stripe_forgets_the_key"
     ),
     at="engine_settings",
 )
