@@ -7198,7 +7198,7 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql 2c8d233c9341
+-- frozen: procedures/claim/claim_transfers.sql 323b8e40e58d
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
@@ -7276,7 +7276,7 @@ begin
             wakeup_id = null,
             changed_at = v_now
         where s.payout_transfer_id = any (v_due_ids)
-        returning s.*, gen_random_uuid()::text as claim_token
+        returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
     ), opened as (
         insert into payout.transfer_attempts (
             payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,

@@ -75,7 +75,7 @@ begin
             wakeup_id = null,
             changed_at = v_now
         where s.payout_transfer_id = any (v_due_ids)
-        returning s.*, gen_random_uuid()::text as claim_token
+        returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
     ), opened as (
         insert into payout.transfer_attempts (
             payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,

@@ -106,12 +106,18 @@ def test_values_that_cannot_be_encoded_count_as_refused() -> None:
         lambda secret: f"Bearer {CANARY}, whsec_{secret}",
         lambda secret: f"cannot connect to postgresql://payouts:{secret}@localhost/shop",
         lambda secret: f"connection failed: host=localhost password={secret} user=payouts",
+        # As Postgres quotes a report that it cannot read.
+        lambda secret: (
+            f'CONTEXT:  JSON data, line 1: ..."claim_token": "ct_{secret}", "signal": ...'
+        ),
+        lambda secret: f'CONTEXT:  JSON data, line 1: ..."claim_token": "ct_{secret[:20]}...',
     ],
 )
 def test_secrets_are_struck_out(hide: Callable[[str], str]) -> None:
-    shown = errors.redact(hide("hidden"))
+    secret = "0123456789abcdef0123456789abcdef"
+    shown = errors.redact(hide(secret))
     assert "***" in shown
-    assert "hidden" not in shown
+    assert secret[:20] not in shown
     assert CANARY not in shown
 
 

@@ -10,7 +10,9 @@ import re
 import psycopg
 import psycopg_pool
 
-SECRETS = re.compile(r"\b(?:sk|rk|whsec)_\w+|(?<=:)[^:/@\s]+(?=@)|(?<=password=)\S+")
+SECRETS = re.compile(
+    r"\b(?:sk|rk|whsec)_\w+|\bct_[0-9a-f]{8,}|(?<=:)[^:/@\s]+(?=@)|(?<=password=)\S+"
+)
 
 
 class QueueSchemaError(Exception):
@@ -98,7 +100,7 @@ def one_line(error: BaseException) -> str:
 
 
 def redact(text: str) -> str:
-    """Return `text` without Stripe keys and database passwords."""
+    """Return `text` without Stripe keys, claim tokens and database passwords."""
     return SECRETS.sub("***", text)
 
 
