@@ -474,7 +474,7 @@ alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
 -- end frozen: sql/tables/ledger.sql
--- frozen: sql/tables/lists.sql 7e6f95f281ae
+-- frozen: sql/tables/lists.sql 7edf1209dd4a
 -- lists: the reference tables, whose rows stand in sql/data/.
 --
 --   currencies          the minor units of each currency, as Stripe counts them
@@ -630,7 +630,7 @@ comment on column payout.stripe_error_rules.reaction is
     'decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline '
     'only if nothing else was ever sent under the key; unknown: perhaps executed, same key, and '
     'the doubt stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
-    'whole engine, costs no try; absent: proved by rule Q, money back to the payee and a new key.';
+    'whole engine, costs no try; absent: proved absent, money back to the payee and a new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();
@@ -924,7 +924,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves.';
 -- end frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql
--- frozen: sql/tables/transfers.sql 7d56989f2252
+-- frozen: sql/tables/transfers.sql c1212a4bbdd2
 -- transfers: the engine's side, from the payout job to Stripe's answer.
 --
 --   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
@@ -1027,7 +1027,7 @@ comment on table payout.transfer_states is
 comment on column payout.transfer_states.generation is
     'The number of the idempotency key that counts, which is payout_ref plus this number.';
 comment on column payout.transfer_states.attempt is
-    'Number of the newest claim, over all generations; with generation the fence for reports.';
+    'Number of the newest claim, over all generations; with generation and token the fence.';
 comment on column payout.transfer_states.lease_until is
     'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
@@ -1203,7 +1203,7 @@ create table payout.key_generations (
         check (second_evidence_observation_id > evidence_observation_id)
 );
 comment on table payout.key_generations is
-    'Each further idempotency key of a transfer, with the evidence that allowed it (rule K).';
+    'Each further idempotency key of a transfer, with the evidence that allowed it.';
 comment on column payout.key_generations.key_generation_id is
     'Number in the order in which keys were opened, for seals.';
 comment on column payout.key_generations.evidence_observation_id is
@@ -1380,10 +1380,10 @@ $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
 -- end frozen: procedures/identity/database_identity.sql
--- frozen: sql/tables/reads.sql d127fb680cc3
+-- frozen: sql/tables/reads.sql 717c7c84195e
 -- reads: look-ups, comparisons and events: the pages of Stripe's lists that were read.
 --
---   payout_transfers ◀── transfer_lookups ◀── transfer_lookup_pages    one transfer, by rule Q
+--   payout_transfers ◀── transfer_lookups ◀── transfer_lookup_pages    one transfer, looked up
 --                        reconcile_runs   ◀── reconcile_pages          all transfers
 --                                             event_pages              events about reversals
 --   listed_transfers     transfers that Stripe had and the books did not call paid
@@ -2244,7 +2244,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.')
 on conflict do nothing;
 -- end frozen: sql/data/ledger_accounts.sql
--- frozen: sql/data/states.sql fca0756f04f9
+-- frozen: sql/data/states.sql c994dd59e093
 -- states: the states of a transfer and the moves between them; docs/states.md draws them.
 
 insert into payout.states (state, is_final, whose_turn, meaning) values
@@ -2276,7 +2276,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('in_flight', 'parked', 'an operator must look, or the attempts are used up'),
     ('parked', 'paid', 'a late success, or found at Stripe'),
     ('parked', 'failed', 'proved absent at Stripe'),
-    ('failed', 'scheduled', 'a new key, by rule K')
+    ('failed', 'scheduled', 'a new key, where the evidence allows it')
 on conflict do nothing;
 -- end frozen: sql/data/states.sql
 -- frozen: sql/data/stripe_error_rules.sql 627a2d391a17
@@ -4425,12 +4425,12 @@ comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
 -- end frozen: procedures/settle/settlement_difference.sql
--- frozen: procedures/report/absence_counts_from.sql 8f228c1c2be8
+-- frozen: procedures/report/absence_counts_from.sql 094eb3d2f4d1
 -- absence_counts_from: the time from which a look at Stripe's list can prove a transfer absent.
 --
--- Rule Q: every attempt has drained, and a day has passed after those that did not end in a
--- definite answer: a lost answer may have been a 500, which Stripe can still carry out. There is
--- no such time for a transfer that Stripe may execute later, or once showed.
+-- Proof of absence counts once every attempt has drained, and a day has passed after those that
+-- did not end in a definite answer: a lost answer may have been a 500, which Stripe can still
+-- carry out. There is no such time for a transfer that Stripe may execute later, or once showed.
 
 create or replace function payout.absence_counts_from(p_payout_transfer_id bigint)
 returns timestamptz
@@ -4529,10 +4529,10 @@ $$;
 comment on function payout.is_only_send(payout.transfer_states) is
     'True when no attempt but the newest can have had an effect under the current key.';
 -- end frozen: procedures/report/is_only_send.sql
--- frozen: procedures/report/judge_absence.sql dfb5bb71a2fc
+-- frozen: procedures/report/judge_absence.sql f4c8048c863e
 -- judge_absence: decide on a transfer that may have been sent and is not in Stripe's list.
 --
--- Rule Q: proof needs two such scans, the second begun well after the first ended, both after
+-- Proof of absence needs two such scans, the second begun well after the first ended, both after
 -- everything that was sent is over (first_absence). Large amounts need an operator's approval as
 -- well, before or after the proof is there.
 
@@ -4701,11 +4701,11 @@ comment on function payout.judge_failure(
     'Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, '
     'parked, or as judge_decline says.';
 -- end frozen: procedures/report/judge_failure.sql
--- frozen: procedures/report/judge_lookup.sql 7630bb9f7558
+-- frozen: procedures/report/judge_lookup.sql 056af639d7bc
 -- judge_lookup: judge a complete look at Stripe's list for one transfer.
 --
 -- One transfer found is judged as any success; several are an alarm. None is evidence and
--- settles nothing, unless rule Q makes it proof.
+-- settles nothing, unless it completes a proof of absence.
 
 create or replace function payout.judge_lookup(
     p_outcome payout.outcome,
@@ -5021,7 +5021,7 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql 2aef7f9d6903
+-- frozen: procedures/report/record_outcomes.sql 424bfb45868f
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
 -- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
@@ -5074,7 +5074,7 @@ begin
         from judged as j
         where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
     ), stopped as (
-        -- After an alarm, rule K must not open a new key.
+        -- After an alarm no new key may be opened.
         update payout.transfer_states as s
         set next_attempt_at = null
         from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.is_alarm
@@ -8257,12 +8257,12 @@ $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the two observations; null: it was not proved absent.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
--- frozen: procedures/sweep/reopen_failed.sql 9b69180b6a0b
+-- frozen: procedures/sweep/reopen_failed.sql 30558036f0c0
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
--- Rule K: the former key ended in a decline that Stripe has saved, with no other attempt open
--- (judge_failure saw to it), or was proved absent (judge_absence); and no key of this transfer
--- ever saw a success. The new key's row names the evidence.
+-- A new key is opened only if the former one ended in a decline that Stripe has saved, with no
+-- other attempt open (judge_failure saw to it), or was proved absent (judge_absence); and no key
+-- of this transfer ever saw a success. The new key's row names the evidence.
 
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -8341,7 +8341,7 @@ $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
 -- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql bb15dda67da2
+-- frozen: procedures/sweep/sweep.sql 6582fc9d7259
 -- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
 --
 -- Called by: every worker every few seconds; operators at any time.
@@ -8384,7 +8384,7 @@ end
 $$;
 comment on function payout_api.sweep(integer) is
     'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
-    'where rule K allows, queues wake-up jobs for due transfers; up to p_limit of each. Returns '
+    'where the evidence allows it, queues wake-up jobs for due transfers; up to p_limit of each. Returns '
     'how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;

@@ -33,7 +33,8 @@ OPENING: Final = re.compile(
 )
 # The glossary has the words to use in their place.
 OLD_WORDS: Final = re.compile(
-    r"\b(doorbells?|sightings?|epochs?|call(?:s|ed|ing)? a person|calls? people)\b", re.IGNORECASE
+    r"\b(doorbells?|sightings?|epochs?|call(?:s|ed|ing)? a person|calls? people|rule [KQ])\b",
+    re.IGNORECASE,
 )
 # PostgreSQL's own word for the seconds since 1970.
 SECONDS_SINCE_1970: Final = re.compile(r"extract\(epoch from|'epoch'")

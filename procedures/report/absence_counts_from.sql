@@ -1,8 +1,8 @@
 -- absence_counts_from: the time from which a look at Stripe's list can prove a transfer absent.
 --
--- Rule Q: every attempt has drained, and a day has passed after those that did not end in a
--- definite answer: a lost answer may have been a 500, which Stripe can still carry out. There is
--- no such time for a transfer that Stripe may execute later, or once showed.
+-- Proof of absence counts once every attempt has drained, and a day has passed after those that
+-- did not end in a definite answer: a lost answer may have been a 500, which Stripe can still
+-- carry out. There is no such time for a transfer that Stripe may execute later, or once showed.
 
 create or replace function payout.absence_counts_from(p_payout_transfer_id bigint)
 returns timestamptz

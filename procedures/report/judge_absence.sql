@@ -1,6 +1,6 @@
 -- judge_absence: decide on a transfer that may have been sent and is not in Stripe's list.
 --
--- Rule Q: proof needs two such scans, the second begun well after the first ended, both after
+-- Proof of absence needs two such scans, the second begun well after the first ended, both after
 -- everything that was sent is over (first_absence). Large amounts need an operator's approval as
 -- well, before or after the proof is there.
 

@@ -1,7 +1,7 @@
 -- judge_lookup: judge a complete look at Stripe's list for one transfer.
 --
 -- One transfer found is judged as any success; several are an alarm. None is evidence and
--- settles nothing, unless rule Q makes it proof.
+-- settles nothing, unless it completes a proof of absence.
 
 create or replace function payout.judge_lookup(
     p_outcome payout.outcome,

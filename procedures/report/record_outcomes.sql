@@ -50,7 +50,7 @@ begin
         from judged as j
         where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
     ), stopped as (
-        -- After an alarm, rule K must not open a new key.
+        -- After an alarm no new key may be opened.
         update payout.transfer_states as s
         set next_attempt_at = null
         from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.is_alarm

@@ -1,8 +1,8 @@
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
--- Rule K: the former key ended in a decline that Stripe has saved, with no other attempt open
--- (judge_failure saw to it), or was proved absent (judge_absence); and no key of this transfer
--- ever saw a success. The new key's row names the evidence.
+-- A new key is opened only if the former one ended in a decline that Stripe has saved, with no
+-- other attempt open (judge_failure saw to it), or was proved absent (judge_absence); and no key
+-- of this transfer ever saw a success. The new key's row names the evidence.
 
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer

@@ -29,5 +29,5 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('in_flight', 'parked', 'an operator must look, or the attempts are used up'),
     ('parked', 'paid', 'a late success, or found at Stripe'),
     ('parked', 'failed', 'proved absent at Stripe'),
-    ('failed', 'scheduled', 'a new key, by rule K')
+    ('failed', 'scheduled', 'a new key, where the evidence allows it')
 on conflict do nothing;

@@ -153,7 +153,7 @@ comment on column payout.stripe_error_rules.reaction is
     'decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline '
     'only if nothing else was ever sent under the key; unknown: perhaps executed, same key, and '
     'the doubt stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
-    'whole engine, costs no try; absent: proved by rule Q, money back to the payee and a new key.';
+    'whole engine, costs no try; absent: proved absent, money back to the payee and a new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();

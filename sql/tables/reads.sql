@@ -1,6 +1,6 @@
 -- reads: look-ups, comparisons and events: the pages of Stripe's lists that were read.
 --
---   payout_transfers ◀── transfer_lookups ◀── transfer_lookup_pages    one transfer, by rule Q
+--   payout_transfers ◀── transfer_lookups ◀── transfer_lookup_pages    one transfer, looked up
 --                        reconcile_runs   ◀── reconcile_pages          all transfers
 --                                             event_pages              events about reversals
 --   listed_transfers     transfers that Stripe had and the books did not call paid

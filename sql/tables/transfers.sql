@@ -100,7 +100,7 @@ comment on table payout.transfer_states is
 comment on column payout.transfer_states.generation is
     'The number of the idempotency key that counts, which is payout_ref plus this number.';
 comment on column payout.transfer_states.attempt is
-    'Number of the newest claim, over all generations; with generation the fence for reports.';
+    'Number of the newest claim, over all generations; with generation and token the fence.';
 comment on column payout.transfer_states.lease_until is
     'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
@@ -276,7 +276,7 @@ create table payout.key_generations (
         check (second_evidence_observation_id > evidence_observation_id)
 );
 comment on table payout.key_generations is
-    'Each further idempotency key of a transfer, with the evidence that allowed it (rule K).';
+    'Each further idempotency key of a transfer, with the evidence that allowed it.';
 comment on column payout.key_generations.key_generation_id is
     'Number in the order in which keys were opened, for seals.';
 comment on column payout.key_generations.evidence_observation_id is

@@ -126,7 +126,7 @@ class State(NamedTuple):
     generation: int = 1
     tries: int = 0
     has_unknown_send: bool = False
-    is_due: bool = False  # failed, and rule K opens the next key
+    is_due: bool = False  # failed, and the next key will be opened
     may_execute_later: bool = False
     attempts: tuple[Attempt, ...] = ()
     keys: tuple[Key, ...] = ()
@@ -341,7 +341,7 @@ def expire_lease(state: State, rules: Rules) -> State:
 
 
 def reopen(state: State) -> State:
-    """reopen_failed: the next key, by rule K."""
+    """reopen_failed: the next key, where the evidence allows it."""
     return state._replace(
         state="scheduled",
         generation=state.generation + 1,

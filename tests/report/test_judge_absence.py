@@ -1,4 +1,4 @@
-"""Rule Q: when a list without the transfer proves that Stripe will never have made it."""
+"""Proof of absence: the list without the transfer proves that Stripe will never have made it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_two_scans_an_hour_apart_a_day_after_the_last_send_prove_absence(
     assert engine.progress(transfer).state == "failed"
     assert engine.entries(transfer)[-1][:4] == ("release", 1, "in_flight", "payable:seller_1")
     assert engine.differences_in_the_books() == []
-    # Rule K: a new key, on the evidence of both scans.
+    # A new key, on the evidence of both scans.
     assert engine.sweep() == Sweep(0, 0, 1)
     second = engine.claim_one()
     assert (second.generation, second.request) == (2, first.request)

@@ -1,4 +1,4 @@
-"""Rule K: when a transfer may be sent under a new key, and when never."""
+"""When a transfer may be sent under a new key, and when never."""
 
 from __future__ import annotations
 
