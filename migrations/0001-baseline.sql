@@ -8341,7 +8341,7 @@ $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
 -- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql 6582fc9d7259
+-- frozen: procedures/sweep/sweep.sql d8443410b994
 -- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
 --
 -- Called by: every worker every few seconds; operators at any time.
@@ -8384,8 +8384,8 @@ end
 $$;
 comment on function payout_api.sweep(integer) is
     'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
-    'where the evidence allows it, queues wake-up jobs for due transfers; up to p_limit of each. Returns '
-    'how many. It also seals.';
+    'where the evidence allows it, queues wake-up jobs for due transfers; up to p_limit of each. '
+    'Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/sweep/sweep.sql

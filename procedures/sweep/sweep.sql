@@ -40,7 +40,7 @@ end
 $$;
 comment on function payout_api.sweep(integer) is
     'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
-    'where the evidence allows it, queues wake-up jobs for due transfers; up to p_limit of each. Returns '
-    'how many. It also seals.';
+    'where the evidence allows it, queues wake-up jobs for due transfers; up to p_limit of each. '
+    'Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
