@@ -4425,7 +4425,7 @@ comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
 -- end frozen: procedures/settle/settlement_difference.sql
--- frozen: procedures/report/absence_counts_from.sql 094eb3d2f4d1
+-- frozen: procedures/report/absence_counts_from.sql 4a150b78c91c
 -- absence_counts_from: the time from which a look at Stripe's list can prove a transfer absent.
 --
 -- Proof of absence counts once every attempt has drained, and a day has passed after those that
@@ -4448,6 +4448,7 @@ as $$
             select from payout.transfer_observations as o
             join payout.stripe_error_rules as r on r.error_code = o.error_code
             where o.payout_transfer_id = p_payout_transfer_id
+                and o.reason is distinct from 'report_of_another_claim'
                 and r.reason = 'stripe_may_execute_later'
         )
 $$;
@@ -4504,7 +4505,7 @@ $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
     'True when an accepted answer says that the send had no effect, nor will have.';
 -- end frozen: procedures/report/is_definite.sql
--- frozen: procedures/report/is_only_send.sql 9122dd4d1c1d
+-- frozen: procedures/report/is_only_send.sql 95f94a875a61
 -- is_only_send: test whether every other attempt under the key was surely never executed.
 --
 -- A refusal that Stripe does not save says nothing of another send. Only a send that never left,
@@ -4522,6 +4523,7 @@ as $$
         where o.payout_transfer_id = p_state.payout_transfer_id
             and o.generation = p_state.generation
             and o.attempt <> p_state.attempt
+            and o.reason is distinct from 'report_of_another_claim'
             and o.signal <> 'not_sent'
             and coalesce(o.http_status, 0) not in (401, 403, 429)
     )
@@ -4927,7 +4929,7 @@ $$;
 comment on function payout.match_error_rule(payout.outcome) is
     'The first rule in order of id that fits; the last rule of a signal fits all.';
 -- end frozen: procedures/report/match_error_rule.sql
--- frozen: procedures/report/other_attempts_drain_at.sql 2c0f3f7ea152
+-- frozen: procedures/report/other_attempts_drain_at.sql be9159c35891
 -- other_attempts_drain_at: the time until which another attempt of this key may be on its way.
 --
 -- An attempt is open from its claim until its worker reports, or, without a report, until long
@@ -4950,6 +4952,7 @@ as $$
             where o.payout_transfer_id = a.payout_transfer_id
                 and o.generation = a.generation
                 and o.attempt = a.attempt
+                and o.reason is distinct from 'report_of_another_claim'
                 and o.signal not in ('lease_expired', 'key_expired', 'looked_up')
         )
 $$;
@@ -4957,7 +4960,7 @@ comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
 -- end frozen: procedures/report/other_attempts_drain_at.sql
--- frozen: procedures/report/read_outcomes.sql bb0376af6479
+-- frozen: procedures/report/read_outcomes.sql 8d6351a048a5
 -- read_outcomes: read reported outcomes from the JSON that a worker sends.
 --
 -- The fields that name the attempt must be right. The others come from the network; one of the
@@ -5008,7 +5011,8 @@ begin
         select jsonb_populate_record(null::payout.outcome, e.outcome - array(
             select f.key
             from jsonb_each_text(e.outcome) as f
-            where (f.key = 'http_status' and f.value !~ '^[0-9]{3}$')
+            where f.key in ('lookup_id', 'found', 'first_absence_id')
+                or (f.key = 'http_status' and f.value !~ '^[0-9]{3}$')
                 or (f.key in ('amount_minor', 'amount_reversed_minor')
                     and f.value !~ '^-?[0-9]{1,18}$')
                 or (f.key = 'retry_after_seconds' and f.value !~ '^[0-9]{1,9}([.][0-9]{1,9})?$')

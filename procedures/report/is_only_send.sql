@@ -15,6 +15,7 @@ as $$
         where o.payout_transfer_id = p_state.payout_transfer_id
             and o.generation = p_state.generation
             and o.attempt <> p_state.attempt
+            and o.reason is distinct from 'report_of_another_claim'
             and o.signal <> 'not_sent'
             and coalesce(o.http_status, 0) not in (401, 403, 429)
     )

@@ -20,6 +20,7 @@ as $$
             where o.payout_transfer_id = a.payout_transfer_id
                 and o.generation = a.generation
                 and o.attempt = a.attempt
+                and o.reason is distinct from 'report_of_another_claim'
                 and o.signal not in ('lease_expired', 'key_expired', 'looked_up')
         )
 $$;

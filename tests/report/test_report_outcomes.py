@@ -463,6 +463,30 @@ def test_a_report_without_key_or_token_is_refused(
     assert caught.value.diag.message_primary == f"outcome 1 has no {name}"
 
 
+@mutant(
+    "a forged report that closes an open attempt",
+    "other_attempts_drain_at",
+    "and o.reason is distinct from 'report_of_another_claim'\n",
+    "\n",
+)
+def test_a_forged_report_closes_no_attempt_that_is_open(engine: Engine) -> None:
+    engine.settle()
+    first = engine.claim_one()
+    engine.let_pass("31 seconds")
+    engine.sweep()
+    second = engine.claim_one()
+    engine.report(no_answer(first._replace(claim_token="forged")))
+    assert engine.report_one(unfunded(second)) == ("ok", "unknown")
+
+
+def test_a_report_cannot_tell_of_a_look_up(engine: Engine) -> None:
+    engine.settle()
+    told = no_answer(engine.claim_one()) | {"lookup_id": "x", "found": 1, "first_absence_id": 1}
+    assert engine.report_one(told) == ("ok", "unknown")
+    [(facts,)] = engine.db.execute("select facts from payout.transfer_observations").fetchall()
+    assert not {"lookup_id", "found", "first_absence_id"} & set(facts)
+
+
 def test_no_token_is_kept_in_a_row(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2")
     first, second = engine.claim()
