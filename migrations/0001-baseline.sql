@@ -474,7 +474,7 @@ alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
 -- end frozen: sql/tables/ledger.sql
--- frozen: sql/tables/lists.sql 7edf1209dd4a
+-- frozen: sql/tables/lists.sql 976d32c543ee
 -- lists: the reference tables, whose rows stand in sql/data/.
 --
 --   currencies          the minor units of each currency, as Stripe counts them
@@ -590,7 +590,7 @@ create table payout.stripe_error_rules (
     should_retry text,
     is_rate_limited boolean,
     reaction text not null,
-    is_saved boolean not null default false,
+    sends_to_believe integer not null default 1,
     is_alarm boolean not null default false,
     wait_at_least interval not null default '0',
     wait_base interval not null default '1 second',
@@ -606,18 +606,17 @@ create table payout.stripe_error_rules (
         and http_status_from <= http_status_to),
     constraint should_retry_is_stripes_header check (should_retry in ('true', 'false')),
     constraint reaction_is_known check (reaction in (
-        'retry', 'decline', 'decline_until_funded', 'refuse', 'unknown', 'park', 'pause',
-        'absent')),
-    constraint only_a_decline_is_saved check (
-        (reaction in ('decline', 'decline_until_funded')) = is_saved),
+        'retry', 'decline', 'decline_until_funded', 'unknown', 'park', 'pause', 'absent')),
+    constraint a_send_is_needed_to_believe check (sends_to_believe > 0),
     constraint waits_are_in_order check (
         wait_at_least >= '0' and wait_base > '0' and wait_cap >= wait_base)
 );
 comment on table payout.stripe_error_rules is
     'The meaning of an answer that is no success, as data: the first rule in order of its id that '
     'fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
-comment on column payout.stripe_error_rules.is_saved is
-    'Stripe answers the same to every later request with this key.';
+comment on column payout.stripe_error_rules.sends_to_believe is
+    'A decline that Stripe does not save counts once so many sends under the key got it: had the '
+    'first one been executed, the second would be answered with its transfer.';
 comment on column payout.stripe_error_rules.should_retry is 'Stripe-Should-Retry; null fits any.';
 comment on column payout.stripe_error_rules.is_rate_limited is
     'True: fits an answer with Stripe-Rate-Limited-Reason; false: without; null: fits both.';
@@ -626,10 +625,10 @@ comment on column payout.stripe_error_rules.wait_at_least is
 comment on column payout.stripe_error_rules.advice is
     'The next step for an operator, shown beside the reason.';
 comment on column payout.stripe_error_rules.reaction is
-    'retry: surely not executed, same key; decline: saved under the key, money back to the payee; '
-    'decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline '
-    'only if nothing else was ever sent under the key; unknown: perhaps executed, same key, and '
-    'the doubt stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
+    'retry: surely not executed, same key; decline: money back to the payee, if Stripe saved the '
+    'answer or nothing else was ever sent under the key; decline_until_funded: if saved, the same, '
+    'and a new key later by itself, else retry; unknown: perhaps executed, same key, and the doubt '
+    'stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
     'whole engine, costs no try; absent: proved absent, money back to the payee and a new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
@@ -2279,240 +2278,246 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'scheduled', 'a new key, where the evidence allows it')
 on conflict do nothing;
 -- end frozen: sql/data/states.sql
--- frozen: sql/data/stripe_error_rules.sql 627a2d391a17
+-- frozen: sql/data/stripe_error_rules.sql 5e4191d6d9d2
 -- stripe_error_rules: the reaction to each answer that is no success; the lowest fitting id counts.
 --
--- A row: id and the answer that it fits (null fits every one); the reaction, its flags and waits
--- (floor, first and longest); the reason; the advice.
+-- A row: id and the answer that it fits (null fits every one); the reaction, the sends that it
+-- takes to believe a decline that is not saved, the alarm, the waits (floor, first and longest);
+-- the reason; the advice.
 
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code, is_replayed,
-    should_retry, is_rate_limited, reaction, is_saved, is_alarm, wait_at_least, wait_base, wait_cap,
+    should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm, wait_at_least, wait_base, wait_cap,
     reason, advice)
 values
     (10, 'not_sent', null, null, null, null, null, null, null,
-        'retry', false, false, '0', '1 s', '5 min',
+        'retry', 1, false, '0', '1 s', '5 min',
         'stripe_not_reached',
         'Nothing was sent. Check the worker''s way to Stripe if it persists.'),
     (20, 'no_response', null, null, null, null, null, null, null,
-        'unknown', false, false, '0', '2 s', '15 min',
+        'unknown', 1, false, '0', '2 s', '15 min',
         'no_answer',
         'Stripe may have paid. The engine asks again with the same key.'),
     (30, 'unreadable', null, null, null, null, null, null, null,
-        'unknown', false, false, '0', '10 s', '15 min',
+        'unknown', 1, false, '0', '10 s', '15 min',
         'unreadable_answer',
         'Stripe may have paid. The engine asks again with the same key; look for a proxy in '
         'between.'),
     (40, 'lease_expired', null, null, null, null, null, null, null,
-        'unknown', false, false, '0', '1 s', '1 s',
+        'unknown', 1, false, '0', '1 s', '1 s',
         'worker_did_not_report',
         'A worker died or lost its connection. Stripe may have paid; the engine asks again with '
         'the same key.'),
     (50, 'key_expired', null, null, null, null, null, null, null,
-        'park', false, true, '0', '1 s', '1 s',
+        'park', 1, true, '0', '1 s', '1 s',
         'key_too_old_to_send',
         'Stripe forgets keys after 24 hours. The engine looks the transfer up in Stripe''s list '
         'and goes on by the result.'),
     (60, 'looked_up', null, null, null, null, null, null, null,
-        'park', false, true, '0', '1 s', '15 min',
+        'park', 1, true, '0', '1 s', '15 min',
         'absence_awaits_approval',
         'Two scans of Stripe''s list did not find it. Look there too, then '
         'payout_api.approve_absence(id, reason): a new key follows.'),
     (61, 'looked_up', null, null, null, null, null, null, null,
-        'absent', false, false, '0', '1 s', '15 min',
+        'absent', 1, false, '0', '1 s', '15 min',
         'absent_at_stripe',
         'Two scans of Stripe''s list, long after the last send, did not find it. A new key is '
         'opened by itself.'),
     (100, 'response', null, null, null, 'api_key_expired', null, null, null,
-        'pause', false, true, '0', '1 min', '1 min',
+        'pause', 1, true, '0', '1 min', '1 min',
         'stripe_key_refused',
         'Give the workers a valid key, then release the hold on the engine.'),
     (101, 'response', null, null, null, 'platform_api_key_expired', null, null, null,
-        'pause', false, true, '0', '1 min', '1 min',
+        'pause', 1, true, '0', '1 min', '1 min',
         'stripe_key_refused',
         'Give the workers a valid key, then release the hold on the engine.'),
     (102, 'response', null, null, null, 'testmode_charges_only', null, null, null,
-        'pause', false, true, '0', '1 min', '1 min',
+        'pause', 1, true, '0', '1 min', '1 min',
         'stripe_account_not_live',
         'Activate the platform''s Stripe account, then release the hold on the engine.'),
     (103, 'response', null, null, null, 'platform_account_required', null, null, null,
-        'pause', false, true, '0', '1 min', '1 min',
+        'pause', 1, true, '0', '1 min', '1 min',
         'stripe_account_no_platform',
         'Use the key of the Connect platform, then release the hold on the engine.'),
     (110, 'response', null, null, null, 'approval_required', null, null, null,
-        'park', false, true, '0', '1 s', '1 s',
+        'park', 1, true, '0', '1 s', '1 s',
         'stripe_may_execute_later',
         'Stripe waits for an approval and then pays by itself. Decide there; never send '
         'another key.'),
     (111, 'response', null, null, null, 'action_blocked', null, null, null,
-        'park', false, true, '0', '1 s', '1 s',
+        'park', 1, true, '0', '1 s', '1 s',
         'stripe_may_execute_later',
         'Stripe stopped the action and may carry it out later. Decide in the dashboard.'),
     (112, 'response', null, null, null, 'request_blocked', null, null, null,
-        'park', false, true, '0', '1 s', '1 s',
+        'park', 1, true, '0', '1 s', '1 s',
         'stripe_may_execute_later',
         'Stripe stopped the request and may carry it out later. Decide in the dashboard.'),
     (113, 'response', null, null, null, 'anomalous_money_movement_request', null, null, null,
-        'park', false, true, '0', '1 s', '1 s',
+        'park', 1, true, '0', '1 s', '1 s',
         'stripe_may_execute_later',
         'Stripe found the movement unusual and may carry it out later. Decide in the '
         'dashboard.'),
     (114, 'response', 403, 403, null, 'insufficient_capabilities_for_transfer', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 3, false, '0', '1 min', '15 min',
         'payee_cannot_receive',
         'The payee has to complete their Stripe account before anything can be sent to it.'),
     (115, 'response', 403, 403, null, 'transfers_not_allowed', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 3, false, '0', '1 min', '15 min',
         'payee_cannot_receive',
         'Stripe does not allow transfers to this account: contact Stripe.'),
     (116, 'response', 403, 403, null, 'not_allowed_on_standard_account', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 3, false, '0', '1 min', '15 min',
         'payee_cannot_receive',
         'The payee''s account is of a type that takes no transfers.'),
     (117, 'response', 403, 403, null, 'account_invalid', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 3, false, '0', '1 min', '15 min',
         'payee_account_invalid',
         'The account is closed or not connected to this platform: register the payee''s '
         'present account and settle the amount under another settlement_id.'),
     (118, 'response', 403, 403, null, 'account_closed', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 3, false, '0', '1 min', '15 min',
         'payee_account_invalid',
         'The account is closed: register the payee''s present account and settle the amount '
         'under another settlement_id.'),
     (120, 'response', 401, 401, null, null, null, null, null,
-        'pause', false, true, '0', '1 min', '1 min',
+        'pause', 1, true, '0', '1 min', '1 min',
         'stripe_key_refused',
         'Give the workers a valid key, then release the hold on the engine.'),
     (121, 'response', 403, 403, null, null, null, null, null,
-        'pause', false, true, '0', '1 min', '1 min',
+        'pause', 1, true, '0', '1 min', '1 min',
         'stripe_permission_refused',
         'Let the key write transfers, then release the hold on the engine.'),
     (130, 'response', 429, 429, null, null, null, null, true,
-        'retry', false, false, '0', '1 s', '1 min',
+        'retry', 1, false, '0', '1 s', '1 min',
         'rate_limited',
         'Stripe takes fewer requests than were sent. The engine slows down by itself.'),
     (131, 'response', 429, 429, null, null, null, null, null,
-        'retry', false, false, '0', '1 s', '30 s',
+        'retry', 1, false, '0', '1 s', '30 s',
         'lock_timeout',
         'Another change of the same account was under way at Stripe. The engine asks again.'),
     (132, 'response', 400, 400, null, 'rate_limit', null, null, null,
-        'retry', false, false, '0', '1 s', '1 min',
+        'retry', 1, false, '0', '1 s', '1 min',
         'rate_limited',
         'Stripe takes fewer requests than were sent. The engine slows down by itself.'),
     (140, 'response', 409, 409, null, 'idempotency_key_in_use', null, null, null,
-        'retry', false, false, '20 s', '2 s', '1 min',
+        'retry', 1, false, '20 s', '2 s', '1 min',
         'key_in_use',
         'Another send under this key is being answered. The engine asks again.'),
     (141, 'response', 409, 409, null, null, null, null, null,
-        'unknown', false, false, '20 s', '2 s', '5 min',
+        'unknown', 1, false, '20 s', '2 s', '5 min',
         'conflict',
         'Stripe saw a conflicting request. The engine asks again with the same key.'),
     (150, 'response', 400, 499, 'idempotency_error', null, null, null, null,
-        'park', false, true, '0', '1 s', '1 s',
+        'park', 1, true, '0', '1 s', '1 s',
         'key_used_with_other_request',
         'This key was sent before with another request. The engine looks for it in Stripe''s '
         'list; find out why.'),
     (160, 'response', 400, 402, null, 'balance_insufficient', null, null, null,
-        'decline_until_funded', true, true, '15 min', '30 min', '12 h',
+        'decline_until_funded', 1, true, '15 min', '30 min', '12 h',
         'balance_insufficient',
         'Add funds in this currency to the platform''s Stripe balance; a new key is tried by '
         'itself.'),
     (161, 'response', 400, 402, null, 'insufficient_capabilities_for_transfer', null, null, null,
-        'decline', true, false, '0', '1 s', '1 s',
+        'decline', 1, false, '0', '1 s', '1 s',
         'payee_cannot_receive',
         'The payee has to complete their Stripe account before anything can be sent to it.'),
     (162, 'response', 400, 402, null, 'transfers_not_allowed', null, null, null,
-        'decline', true, false, '0', '1 s', '1 s',
+        'decline', 1, false, '0', '1 s', '1 s',
         'payee_cannot_receive',
         'Stripe does not allow transfers to this account: contact Stripe.'),
     (163, 'response', 400, 402, null, 'not_allowed_on_standard_account', null, null, null,
-        'decline', true, false, '0', '1 s', '1 s',
+        'decline', 1, false, '0', '1 s', '1 s',
         'payee_cannot_receive',
         'The payee''s account is of a type that takes no transfers.'),
     (170, 'response', 400, 404, null, 'resource_missing', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 1, false, '0', '1 s', '1 s',
         'no_such_account_or_charge',
         'Stripe does not know the account or the charge: register the payee''s present account '
         'and settle the amount under another settlement_id.'),
     (171, 'response', 400, 404, null, 'account_invalid', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 1, false, '0', '1 s', '1 s',
         'payee_account_invalid',
         'The account is closed or not connected to this platform: register the payee''s '
         'present account and settle the amount under another settlement_id.'),
     (172, 'response', 400, 404, null, 'account_closed', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 1, false, '0', '1 s', '1 s',
         'payee_account_invalid',
         'The account is closed: register the payee''s present account and settle the amount '
         'under another settlement_id.'),
     (180, 'response', 400, 400, null, 'parameter_missing', null, null, null,
-        'refuse', false, true, '0', '1 s', '1 s',
+        'decline', 1, true, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
     (181, 'response', 400, 400, null, 'parameter_unknown', null, null, null,
-        'refuse', false, true, '0', '1 s', '1 s',
+        'decline', 1, true, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
     (182, 'response', 400, 400, null, 'parameter_invalid_integer', null, null, null,
-        'refuse', false, true, '0', '1 s', '1 s',
+        'decline', 1, true, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the amount malformed: report it as a bug of the engine.'),
     (183, 'response', 400, 400, null, 'parameter_invalid_empty', null, null, null,
-        'refuse', false, true, '0', '1 s', '1 s',
+        'decline', 1, true, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
     (184, 'response', 400, 400, null, 'parameter_invalid_string_blank', null, null, null,
-        'refuse', false, true, '0', '1 s', '1 s',
+        'decline', 1, true, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
     (185, 'response', 400, 400, null, 'parameter_invalid_string_empty', null, null, null,
-        'refuse', false, true, '0', '1 s', '1 s',
+        'decline', 1, true, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
     (186, 'response', 400, 400, null, 'parameters_exclusive', null, null, null,
-        'refuse', false, true, '0', '1 s', '1 s',
+        'decline', 1, true, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
     (187, 'response', 400, 400, null, 'amount_too_small', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 1, false, '0', '1 s', '1 s',
         'amount_refused',
         'The amount is below Stripe''s minimum for this route: settle it together with later '
         'ones.'),
     (188, 'response', 400, 400, null, 'amount_too_large', null, null, null,
-        'refuse', false, false, '0', '1 s', '1 s',
+        'decline', 1, false, '0', '1 s', '1 s',
         'amount_refused',
         'The amount is above Stripe''s maximum: settle it in several parts.'),
     (189, 'response', 400, 400, null, 'livemode_mismatch', null, null, null,
-        'refuse', false, true, '0', '1 s', '1 s',
+        'decline', 1, true, '0', '1 s', '1 s',
         'mode_mismatch',
         'Account and key are of different modes (test and live): correct the payee''s account.'),
     (200, 'response', 402, 402, null, null, null, null, null,
-        'refuse', false, true, '0', '1 s', '1 s',
+        'decline', 1, true, '0', '1 s', '1 s',
         'payment_refused',
         'Stripe refused with 402, which transfers are not known for: read the answer.'),
     (210, 'response', 500, 500, null, null, true, null, null,
-        'park', false, true, '0', '1 s', '1 s',
+        'park', 1, true, '0', '1 s', '1 s',
         'error_saved_by_stripe',
         'Stripe failed under this key and may still have paid. The engine looks for it in '
         'Stripe''s list.'),
     (211, 'response', 500, 500, null, null, null, 'false', null,
-        'park', false, true, '0', '1 s', '1 s',
+        'park', 1, true, '0', '1 s', '1 s',
         'error_saved_by_stripe',
         'Stripe failed under this key and may still have paid. The engine looks for it in '
         'Stripe''s list.'),
     (212, 'response', 500, 500, null, null, null, null, null,
-        'unknown', false, false, '5 s', '30 s', '5 min',
+        'unknown', 1, false, '5 s', '30 s', '5 min',
         'stripe_failed',
         'Stripe may have paid. The engine asks again with the same key.'),
     (213, 'response', 501, 599, null, null, null, null, null,
-        'unknown', false, false, '0', '5 s', '15 min',
+        'unknown', 1, false, '0', '5 s', '15 min',
         'stripe_unavailable',
         'Stripe may have paid. The engine asks again with the same key.'),
     (214, 'response', 424, 424, null, null, null, null, null,
-        'unknown', false, false, '0', '5 s', '15 min',
+        'unknown', 1, false, '0', '5 s', '15 min',
         'stripe_unavailable',
         'Stripe may have paid. The engine asks again with the same key.'),
+    (998, 'response', 400, 499, null, null, null, null, null,
+        'decline', 3, true, '0', '1 min', '15 min',
+        'refused_by_stripe',
+        'Stripe refused for a reason that the engine does not know: read its sentence in the '
+        'observation''s facts.'),
     (999, 'response', null, null, null, null, null, null, null,
-        'unknown', false, true, '1 min', '5 min', '1 h',
+        'unknown', 1, true, '1 min', '5 min', '1 h',
         'unmapped_answer',
         'No rule fits this answer. The engine asks again with the same key; read the answer.')
 on conflict (error_rule_id) do update set
@@ -2525,7 +2530,7 @@ on conflict (error_rule_id) do update set
     should_retry = excluded.should_retry,
     is_rate_limited = excluded.is_rate_limited,
     reaction = excluded.reaction,
-    is_saved = excluded.is_saved,
+    sends_to_believe = excluded.sends_to_believe,
     is_alarm = excluded.is_alarm,
     wait_at_least = excluded.wait_at_least,
     wait_base = excluded.wait_base,
@@ -4483,7 +4488,7 @@ $$;
 comment on function payout.answers_request(payout.outcome, payout.payout_transfers) is
     'True when object, id, amount, currency, destination, mode and payout_ref are those asked for.';
 -- end frozen: procedures/report/answers_request.sql
--- frozen: procedures/report/is_definite.sql 391ffb2b86b5
+-- frozen: procedures/report/is_definite.sql 1d2c6030a7fb
 -- is_definite: test whether an attempt ended in an answer after which it can have no effect.
 
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
@@ -4499,18 +4504,18 @@ as $$
             and o.generation = p_attempt.generation
             and o.attempt = p_attempt.attempt
             and o.verdict = 'ok'
-            and r.reaction in ('retry', 'pause', 'refuse', 'decline', 'decline_until_funded')
+            and r.reaction in ('retry', 'pause', 'decline', 'decline_until_funded')
     )
 $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
     'True when an accepted answer says that the send had no effect, nor will have.';
 -- end frozen: procedures/report/is_definite.sql
--- frozen: procedures/report/is_only_send.sql 95f94a875a61
+-- frozen: procedures/report/is_only_send.sql 4206b77caf63
 -- is_only_send: test whether every other attempt under the key was surely never executed.
 --
--- A refusal that Stripe does not save says nothing of another send. Only a send that never left,
--- or that Stripe turned away at once (401, 403, 429), is surely without effect; a 409 speaks of
--- a send that is being executed.
+-- A decline that Stripe does not save says nothing of another send. Only a send that never left,
+-- or that Stripe turned away (a 4xx that names the key, or 401, 403, 429), is surely without
+-- effect; a 409 speaks of a send that is being executed.
 
 create or replace function payout.is_only_send(p_state payout.transfer_states)
 returns boolean
@@ -4525,12 +4530,34 @@ as $$
             and o.attempt <> p_state.attempt
             and o.reason is distinct from 'report_of_another_claim'
             and o.signal <> 'not_sent'
-            and coalesce(o.http_status, 0) not in (401, 403, 429)
+            and (o.http_status in (401, 403, 429)
+                or (o.http_status between 400 and 499 and o.http_status <> 409
+                    and (o.facts ->> 'is_tied')::boolean)) is not true
     )
 $$;
 comment on function payout.is_only_send(payout.transfer_states) is
     'True when no attempt but the newest can have had an effect under the current key.';
 -- end frozen: procedures/report/is_only_send.sql
+-- frozen: procedures/report/is_saved.sql 5b9f49932048
+-- is_saved: test whether Stripe gives the same answer to every later send under the key.
+--
+-- Stripe says so itself, whatever the code: it forbids another try, or it repeats an answer. Only
+-- an answer that names our key says anything of it (stripe/FACTS.md, section 7).
+
+create or replace function payout.is_saved(
+    p_is_tied boolean, p_is_replayed boolean, p_should_retry text
+)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(p_is_tied and (p_is_replayed or p_should_retry = 'false'), false)
+$$;
+comment on function payout.is_saved(boolean, boolean, text) is
+    'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
+    'as given is saved under its key.';
+-- end frozen: procedures/report/is_saved.sql
 -- frozen: procedures/report/judge_absence.sql f4c8048c863e
 -- judge_absence: decide on a transfer that may have been sent and is not in Stripe's list.
 --
@@ -4587,14 +4614,15 @@ comment on function payout.judge_absence(
     'Judges a look-up that found nothing: evidence only, or proof; then failed with a new key at '
     'once, or parked for approval.';
 -- end frozen: procedures/report/judge_absence.sql
--- frozen: procedures/report/judge_decline.sql 094111a895ef
--- judge_decline: judge a refusal of the newest attempt that is for good under its key.
+-- frozen: procedures/report/judge_decline.sql d90de81457b7
+-- judge_decline: judge a decline of the newest attempt that is to be believed.
 --
--- It settles the transfer, but not while another attempt may still be on its way; a refusal that
+-- It settles the transfer, but not while another attempt may still be on its way; a decline that
 -- Stripe does not save settles it only when nothing else was sent.
 
 create or replace function payout.judge_decline(
     p_judgement payout.judgement,
+    p_is_saved boolean,
     p_rule payout.stripe_error_rules,
     p_state payout.transfer_states,
     p_settings payout.engine_settings
@@ -4617,7 +4645,7 @@ begin
         return v_judgement;
     end if;
 
-    if p_rule.reaction = 'refuse' and not payout.is_only_send(p_state) then
+    if not p_is_saved and not payout.is_only_send(p_state) then
         v_judgement.to_state := 'parked';
         v_judgement.next_attempt_at := null;
         return v_judgement;
@@ -4635,15 +4663,17 @@ begin
 end
 $$;
 comment on function payout.judge_decline(
-    payout.judgement, payout.stripe_error_rules, payout.transfer_states, payout.engine_settings
+    payout.judgement, boolean, payout.stripe_error_rules, payout.transfer_states,
+    payout.engine_settings
 ) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
 -- end frozen: procedures/report/judge_decline.sql
--- frozen: procedures/report/judge_failure.sql 460cada73449
+-- frozen: procedures/report/judge_failure.sql d6c6e7ad8359
 -- judge_failure: judge the newest attempt when it came back without a success.
 --
 -- `surely not executed` speaks only of this send: after an unknown one the transfer stays
--- unknown. An answer that no rule knows is unknown too, and so is a decline that is not tied to
--- the key of its request.
+-- unknown. A decline that is not tied to the key of its request is as good as unreadable. One that
+-- Stripe saves is final under its key; one that it does not save is asked for again, as often as
+-- its rule wants, until it is believed.
 
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
@@ -4658,10 +4688,11 @@ as $$
 declare
     v_judgement payout.judgement;
     v_rule payout.stripe_error_rules := payout.match_error_rule(p_outcome);
+    v_is_saved boolean := payout.is_saved(
+        p_outcome.is_tied, p_outcome.is_replayed, p_outcome.should_retry);
 begin
-    -- Stripe names the key in each answer that got as far as the key (401 and 403 do not), so a
-    -- decline without it may be a copy of another answer: it is as good as unreadable.
-    if v_rule.reaction in ('decline', 'decline_until_funded', 'refuse')
+    -- Stripe names the key in each answer that got as far as the key; 401 and 403 do not.
+    if v_rule.reaction in ('decline', 'decline_until_funded')
         and p_outcome.http_status not in (401, 403)
         and not coalesce(p_outcome.is_tied, false) then
         v_rule := payout.match_error_rule(
@@ -4679,8 +4710,16 @@ begin
         make_interval(
             secs => greatest(least(coalesce(p_outcome.retry_after_seconds, 0), 3600), 0)));
 
-    if v_rule.reaction in ('decline', 'decline_until_funded', 'refuse') then
-        return payout.judge_decline(v_judgement, v_rule, p_state, p_settings);
+    if v_rule.reaction in ('decline', 'decline_until_funded') and v_is_saved
+        or v_rule.reaction = 'decline' and v_rule.sends_to_believe <= (
+            select 1 + count(*)
+            from payout.transfer_observations as o
+            where o.payout_transfer_id = p_state.payout_transfer_id
+                and o.generation = p_state.generation
+                and o.error_rule_id = v_rule.error_rule_id
+                and o.verdict = 'ok'
+        ) then
+        return payout.judge_decline(v_judgement, v_is_saved, v_rule, p_state, p_settings);
     elsif v_rule.reaction = 'park' then
         v_judgement.to_state := 'parked';
         v_judgement.next_attempt_at := null;
@@ -4689,10 +4728,12 @@ begin
         v_judgement.next_attempt_at := null;
         v_judgement.reason := 'tries_used_up_' || v_judgement.reason;
         v_judgement.is_alarm := true;
-    elsif v_rule.reaction in ('retry', 'pause') and not p_state.has_unknown_send then
-        v_judgement.to_state := 'retry_wait';
     else
-        v_judgement.to_state := 'unknown';
+        v_judgement.is_alarm := v_judgement.is_alarm and v_rule.reaction is distinct from 'decline';
+        v_judgement.to_state := case
+            when v_judgement.leaves_unknown or p_state.has_unknown_send then 'unknown'
+            else 'retry_wait'
+        end;
     end if;
     return v_judgement;
 end
@@ -4751,12 +4792,12 @@ comment on function payout.judge_lookup(
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm.';
 -- end frozen: procedures/report/judge_lookup.sql
--- frozen: procedures/report/judge_outcome.sql 929ccc35a439
+-- frozen: procedures/report/judge_outcome.sql 8f706dfd4b51
 -- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
 -- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
 -- newest attempt while it is in flight: this fences off workers that lost their lease. A report
--- without key and token of its claim pays nothing and releases nothing.
+-- without key and token of its claim moves nothing.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
@@ -4778,22 +4819,17 @@ begin
 
     -- Serials are handed out again after a promotion, keys and tokens are not.
     if p_outcome.idempotency_key is distinct from
-        p_transfer.payout_ref || ':' || p_outcome.generation then
-        v_judgement.reason := 'report_of_another_claim';
-    elsif p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
-        return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
-    elsif not payout.knows_claim_token(p_outcome) then
-        v_judgement.reason := 'report_of_another_claim';
-    end if;
-    if v_judgement.reason is not null then
+        p_transfer.payout_ref || ':' || p_outcome.generation
+        or not payout.knows_claim_token(p_outcome) then
         v_judgement.verdict := 'alarm';
+        v_judgement.reason := 'report_of_another_claim';
         v_judgement.is_alarm := true;
         return v_judgement;
     end if;
 
-    if p_state.state = 'in_flight'
-        and p_state.generation = p_outcome.generation
-        and p_state.attempt = p_outcome.attempt then
+    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+        return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+    elsif p_state.state = 'in_flight' and p_state.attempt = p_outcome.attempt then
         return payout.judge_failure(p_outcome, p_state, p_settings);
     end if;
 
@@ -4816,7 +4852,7 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'Verdict, next state and reason for one reported outcome; changes nothing.';
 -- end frozen: procedures/report/judge_outcome.sql
--- frozen: procedures/report/judge_success.sql c374ed06f6b7
+-- frozen: procedures/report/judge_success.sql b515a15d80bc
 -- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
 -- It counts when it is the transfer that was asked for, under the current key, whichever attempt
@@ -4849,8 +4885,6 @@ begin
             select from payout.transfer_states as s
             where s.stripe_transfer_id = p_outcome.stripe_transfer_id
         ) then 'stripe_id_of_another_transfer'
-        when p_outcome.signal = 'response' and not payout.knows_claim_token(p_outcome)
-            then 'success_of_another_claim'
     end;
 
     if v_judgement.reason is null then
@@ -4881,7 +4915,7 @@ comment on function payout.judge_success(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'Paid, already known, or an alarm, which parks a transfer that is open.';
 -- end frozen: procedures/report/judge_success.sql
--- frozen: procedures/report/knows_claim_token.sql aa57802c6454
+-- frozen: procedures/report/knows_claim_token.sql c172c61866c9
 -- knows_claim_token: tell whether a report names the secret that only its claim was told.
 --
 -- Any login of payout_worker may report; only the one that claimed knows the token. The database
@@ -4896,6 +4930,7 @@ as $$
     select exists (
         select from payout.transfer_attempts as a
         where a.payout_transfer_id = p_outcome.payout_transfer_id
+            and a.generation = p_outcome.generation
             and a.attempt = p_outcome.attempt
             and a.claim_token_sha256 = sha256(convert_to(p_outcome.claim_token, 'UTF8'))
     )
@@ -8324,7 +8359,7 @@ $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
 -- end frozen: procedures/sweep/reopen_failed.sql
--- frozen: procedures/sweep/saved_decline.sql 0098b2cb97e2
+-- frozen: procedures/sweep/saved_decline.sql 2db444649870
 -- saved_decline: the evidence that a transfer's present key will only ever be declined.
 
 create or replace function payout.saved_decline(p_state payout.transfer_states)
@@ -8335,12 +8370,13 @@ set search_path = pg_catalog, pg_temp
 as $$
     select max(o.observation_id)
     from payout.transfer_observations as o
-    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
     where o.payout_transfer_id = p_state.payout_transfer_id
         and o.generation = p_state.generation
+        and o.signal = 'response'
         and o.verdict = 'ok'
         and o.moved_to = 'failed'
-        and r.is_saved
+        and payout.is_saved(
+            (o.facts ->> 'is_tied')::boolean, o.is_replayed, o.facts ->> 'should_retry')
 $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';

@@ -500,7 +500,7 @@ def refusal_by_stripe(claim: Claim, http_status: int, error_code: str | None) ->
 
 def unfunded(claim: Claim) -> Outcome:
     """Return the decline for want of money in the platform's balance; Stripe saves it."""
-    return refusal_by_stripe(claim, 400, "balance_insufficient")
+    return refusal_by_stripe(claim, 400, "balance_insufficient") | {"should_retry": "false"}
 
 
 def no_such_account(claim: Claim) -> Outcome:

@@ -13,7 +13,7 @@ as $$
             and o.generation = p_attempt.generation
             and o.attempt = p_attempt.attempt
             and o.verdict = 'ok'
-            and r.reaction in ('retry', 'pause', 'refuse', 'decline', 'decline_until_funded')
+            and r.reaction in ('retry', 'pause', 'decline', 'decline_until_funded')
     )
 $$;
 comment on function payout.is_definite(payout.transfer_attempts) is

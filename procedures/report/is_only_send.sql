@@ -1,8 +1,8 @@
 -- is_only_send: test whether every other attempt under the key was surely never executed.
 --
--- A refusal that Stripe does not save says nothing of another send. Only a send that never left,
--- or that Stripe turned away at once (401, 403, 429), is surely without effect; a 409 speaks of
--- a send that is being executed.
+-- A decline that Stripe does not save says nothing of another send. Only a send that never left,
+-- or that Stripe turned away (a 4xx that names the key, or 401, 403, 429), is surely without
+-- effect; a 409 speaks of a send that is being executed.
 
 create or replace function payout.is_only_send(p_state payout.transfer_states)
 returns boolean
@@ -17,7 +17,9 @@ as $$
             and o.attempt <> p_state.attempt
             and o.reason is distinct from 'report_of_another_claim'
             and o.signal <> 'not_sent'
-            and coalesce(o.http_status, 0) not in (401, 403, 429)
+            and (o.http_status in (401, 403, 429)
+                or (o.http_status between 400 and 499 and o.http_status <> 409
+                    and (o.facts ->> 'is_tied')::boolean)) is not true
     )
 $$;
 comment on function payout.is_only_send(payout.transfer_states) is

@@ -1,10 +1,11 @@
--- judge_decline: judge a refusal of the newest attempt that is for good under its key.
+-- judge_decline: judge a decline of the newest attempt that is to be believed.
 --
--- It settles the transfer, but not while another attempt may still be on its way; a refusal that
+-- It settles the transfer, but not while another attempt may still be on its way; a decline that
 -- Stripe does not save settles it only when nothing else was sent.
 
 create or replace function payout.judge_decline(
     p_judgement payout.judgement,
+    p_is_saved boolean,
     p_rule payout.stripe_error_rules,
     p_state payout.transfer_states,
     p_settings payout.engine_settings
@@ -27,7 +28,7 @@ begin
         return v_judgement;
     end if;
 
-    if p_rule.reaction = 'refuse' and not payout.is_only_send(p_state) then
+    if not p_is_saved and not payout.is_only_send(p_state) then
         v_judgement.to_state := 'parked';
         v_judgement.next_attempt_at := null;
         return v_judgement;
@@ -45,5 +46,6 @@ begin
 end
 $$;
 comment on function payout.judge_decline(
-    payout.judgement, payout.stripe_error_rules, payout.transfer_states, payout.engine_settings
+    payout.judgement, boolean, payout.stripe_error_rules, payout.transfer_states,
+    payout.engine_settings
 ) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';

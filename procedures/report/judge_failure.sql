@@ -1,8 +1,9 @@
 -- judge_failure: judge the newest attempt when it came back without a success.
 --
 -- `surely not executed` speaks only of this send: after an unknown one the transfer stays
--- unknown. An answer that no rule knows is unknown too, and so is a decline that is not tied to
--- the key of its request.
+-- unknown. A decline that is not tied to the key of its request is as good as unreadable. One that
+-- Stripe saves is final under its key; one that it does not save is asked for again, as often as
+-- its rule wants, until it is believed.
 
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
@@ -17,10 +18,11 @@ as $$
 declare
     v_judgement payout.judgement;
     v_rule payout.stripe_error_rules := payout.match_error_rule(p_outcome);
+    v_is_saved boolean := payout.is_saved(
+        p_outcome.is_tied, p_outcome.is_replayed, p_outcome.should_retry);
 begin
-    -- Stripe names the key in each answer that got as far as the key (401 and 403 do not), so a
-    -- decline without it may be a copy of another answer: it is as good as unreadable.
-    if v_rule.reaction in ('decline', 'decline_until_funded', 'refuse')
+    -- Stripe names the key in each answer that got as far as the key; 401 and 403 do not.
+    if v_rule.reaction in ('decline', 'decline_until_funded')
         and p_outcome.http_status not in (401, 403)
         and not coalesce(p_outcome.is_tied, false) then
         v_rule := payout.match_error_rule(
@@ -38,8 +40,16 @@ begin
         make_interval(
             secs => greatest(least(coalesce(p_outcome.retry_after_seconds, 0), 3600), 0)));
 
-    if v_rule.reaction in ('decline', 'decline_until_funded', 'refuse') then
-        return payout.judge_decline(v_judgement, v_rule, p_state, p_settings);
+    if v_rule.reaction in ('decline', 'decline_until_funded') and v_is_saved
+        or v_rule.reaction = 'decline' and v_rule.sends_to_believe <= (
+            select 1 + count(*)
+            from payout.transfer_observations as o
+            where o.payout_transfer_id = p_state.payout_transfer_id
+                and o.generation = p_state.generation
+                and o.error_rule_id = v_rule.error_rule_id
+                and o.verdict = 'ok'
+        ) then
+        return payout.judge_decline(v_judgement, v_is_saved, v_rule, p_state, p_settings);
     elsif v_rule.reaction = 'park' then
         v_judgement.to_state := 'parked';
         v_judgement.next_attempt_at := null;
@@ -48,10 +58,12 @@ begin
         v_judgement.next_attempt_at := null;
         v_judgement.reason := 'tries_used_up_' || v_judgement.reason;
         v_judgement.is_alarm := true;
-    elsif v_rule.reaction in ('retry', 'pause') and not p_state.has_unknown_send then
-        v_judgement.to_state := 'retry_wait';
     else
-        v_judgement.to_state := 'unknown';
+        v_judgement.is_alarm := v_judgement.is_alarm and v_rule.reaction is distinct from 'decline';
+        v_judgement.to_state := case
+            when v_judgement.leaves_unknown or p_state.has_unknown_send then 'unknown'
+            else 'retry_wait'
+        end;
     end if;
     return v_judgement;
 end

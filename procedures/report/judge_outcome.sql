@@ -2,7 +2,7 @@
 --
 -- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
 -- newest attempt while it is in flight: this fences off workers that lost their lease. A report
--- without key and token of its claim pays nothing and releases nothing.
+-- without key and token of its claim moves nothing.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
@@ -24,22 +24,17 @@ begin
 
     -- Serials are handed out again after a promotion, keys and tokens are not.
     if p_outcome.idempotency_key is distinct from
-        p_transfer.payout_ref || ':' || p_outcome.generation then
-        v_judgement.reason := 'report_of_another_claim';
-    elsif p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
-        return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
-    elsif not payout.knows_claim_token(p_outcome) then
-        v_judgement.reason := 'report_of_another_claim';
-    end if;
-    if v_judgement.reason is not null then
+        p_transfer.payout_ref || ':' || p_outcome.generation
+        or not payout.knows_claim_token(p_outcome) then
         v_judgement.verdict := 'alarm';
+        v_judgement.reason := 'report_of_another_claim';
         v_judgement.is_alarm := true;
         return v_judgement;
     end if;
 
-    if p_state.state = 'in_flight'
-        and p_state.generation = p_outcome.generation
-        and p_state.attempt = p_outcome.attempt then
+    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+        return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+    elsif p_state.state = 'in_flight' and p_state.attempt = p_outcome.attempt then
         return payout.judge_failure(p_outcome, p_state, p_settings);
     end if;
 

@@ -30,8 +30,6 @@ begin
             select from payout.transfer_states as s
             where s.stripe_transfer_id = p_outcome.stripe_transfer_id
         ) then 'stripe_id_of_another_transfer'
-        when p_outcome.signal = 'response' and not payout.knows_claim_token(p_outcome)
-            then 'success_of_another_claim'
     end;
 
     if v_judgement.reason is null then

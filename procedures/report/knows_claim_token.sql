@@ -12,6 +12,7 @@ as $$
     select exists (
         select from payout.transfer_attempts as a
         where a.payout_transfer_id = p_outcome.payout_transfer_id
+            and a.generation = p_outcome.generation
             and a.attempt = p_outcome.attempt
             and a.claim_token_sha256 = sha256(convert_to(p_outcome.claim_token, 'UTF8'))
     )

@@ -8,12 +8,13 @@ set search_path = pg_catalog, pg_temp
 as $$
     select max(o.observation_id)
     from payout.transfer_observations as o
-    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
     where o.payout_transfer_id = p_state.payout_transfer_id
         and o.generation = p_state.generation
+        and o.signal = 'response'
         and o.verdict = 'ok'
         and o.moved_to = 'failed'
-        and r.is_saved
+        and payout.is_saved(
+            (o.facts ->> 'is_tied')::boolean, o.is_replayed, o.facts ->> 'should_retry')
 $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';

@@ -445,7 +445,7 @@ class StripeBooks:
                 param="destination",
             )
         if state == "unknown":
-            raise _no_such("destination", destination, param="destination", is_saved=True)
+            raise _no_such("destination", destination, param="destination")
         if state == "closed":
             raise _decline(
                 f"The account {destination} has been closed.",
@@ -464,7 +464,7 @@ class StripeBooks:
         if charge_id is None:
             return None
         if charge_id not in self._charges:
-            raise _no_such("charge", charge_id, param="source_transaction", is_saved=True)
+            raise _no_such("charge", charge_id, param="source_transaction")
         return self._charges[charge_id]
 
     def _add_transfer(
@@ -561,15 +561,12 @@ def _missing(param: str) -> StripeRefusalError:
     )
 
 
-def _no_such(
-    kind: str, identifier: str, *, param: str, status: int = 400, is_saved: bool = False
-) -> StripeRefusalError:
+def _no_such(kind: str, identifier: str, *, param: str, status: int = 400) -> StripeRefusalError:
     return StripeRefusalError(
         f"No such {kind}: '{identifier}'",
         status=status,
         code="resource_missing",
         param=param,
-        is_saved=is_saved,
     )
 
 

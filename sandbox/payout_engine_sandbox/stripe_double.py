@@ -499,7 +499,7 @@ class StripeDouble:
         finally:
             if slot is not None and saved.answer is None:
                 del self._saved[slot]
-        return saved.answer.with_headers({})
+        return saved.answer.with_headers(dict(saved.answer.headers))
 
     def _find_saved(self, slot: tuple[Caller, str]) -> SavedRequest | None:
         saved = self._saved.get(slot)
@@ -646,7 +646,8 @@ class StripeDouble:
 
 
 def _refused(refusal: StripeRefusalError) -> Answer:
-    return Answer(refusal.status, json.dumps(refusal.body).encode())
+    headers = {"Stripe-Should-Retry": "false"} if refusal.is_saved else {}
+    return Answer(refusal.status, json.dumps(refusal.body).encode(), headers)
 
 
 def _unrecognized(request: RecordedRequest) -> StripeRefusalError:
@@ -689,7 +690,7 @@ def _replay(saved: SavedRequest, request: RecordedRequest) -> Answer:
         )
     request.is_replayed = True
     return saved.answer.with_headers(
-        {"Idempotent-Replayed": "true", "Original-Request": saved.request_id}
+        saved.answer.headers | {"Idempotent-Replayed": "true", "Original-Request": saved.request_id}
     )
 
 
@@ -698,9 +699,13 @@ def _fault_answer(fault: Fault) -> Answer:
     status = fault.status or 500
     if fault.body is None:
         refusal = StripeRefusalError(
-            fault.error_message, error_type=fault.error_type, code=fault.error_code
+            fault.error_message,
+            status=status,
+            error_type=fault.error_type,
+            code=fault.error_code,
+            is_saved=fault.is_saved and status < 500,
         )
-        return Answer(status, json.dumps(refusal.body).encode())
+        return _refused(refusal)
     body = fault.body.encode() if isinstance(fault.body, str) else fault.body
     return Answer(status, body, content_type=fault.content_type)
 

@@ -113,7 +113,7 @@ create table payout.stripe_error_rules (
     should_retry text,
     is_rate_limited boolean,
     reaction text not null,
-    is_saved boolean not null default false,
+    sends_to_believe integer not null default 1,
     is_alarm boolean not null default false,
     wait_at_least interval not null default '0',
     wait_base interval not null default '1 second',
@@ -129,18 +129,17 @@ create table payout.stripe_error_rules (
         and http_status_from <= http_status_to),
     constraint should_retry_is_stripes_header check (should_retry in ('true', 'false')),
     constraint reaction_is_known check (reaction in (
-        'retry', 'decline', 'decline_until_funded', 'refuse', 'unknown', 'park', 'pause',
-        'absent')),
-    constraint only_a_decline_is_saved check (
-        (reaction in ('decline', 'decline_until_funded')) = is_saved),
+        'retry', 'decline', 'decline_until_funded', 'unknown', 'park', 'pause', 'absent')),
+    constraint a_send_is_needed_to_believe check (sends_to_believe > 0),
     constraint waits_are_in_order check (
         wait_at_least >= '0' and wait_base > '0' and wait_cap >= wait_base)
 );
 comment on table payout.stripe_error_rules is
     'The meaning of an answer that is no success, as data: the first rule in order of its id that '
     'fits counts; a null column fits everything (stripe/FACTS.md, section 6).';
-comment on column payout.stripe_error_rules.is_saved is
-    'Stripe answers the same to every later request with this key.';
+comment on column payout.stripe_error_rules.sends_to_believe is
+    'A decline that Stripe does not save counts once so many sends under the key got it: had the '
+    'first one been executed, the second would be answered with its transfer.';
 comment on column payout.stripe_error_rules.should_retry is 'Stripe-Should-Retry; null fits any.';
 comment on column payout.stripe_error_rules.is_rate_limited is
     'True: fits an answer with Stripe-Rate-Limited-Reason; false: without; null: fits both.';
@@ -149,10 +148,10 @@ comment on column payout.stripe_error_rules.wait_at_least is
 comment on column payout.stripe_error_rules.advice is
     'The next step for an operator, shown beside the reason.';
 comment on column payout.stripe_error_rules.reaction is
-    'retry: surely not executed, same key; decline: saved under the key, money back to the payee; '
-    'decline_until_funded: the same, and a new key later by itself; refuse: not saved, a decline '
-    'only if nothing else was ever sent under the key; unknown: perhaps executed, same key, and '
-    'the doubt stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
+    'retry: surely not executed, same key; decline: money back to the payee, if Stripe saved the '
+    'answer or nothing else was ever sent under the key; decline_until_funded: if saved, the same, '
+    'and a new key later by itself, else retry; unknown: perhaps executed, same key, and the doubt '
+    'stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
     'whole engine, costs no try; absent: proved absent, money back to the payee and a new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules

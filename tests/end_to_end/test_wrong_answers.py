@@ -234,41 +234,38 @@ def test_the_key_does_not_follow_a_redirect(story: Story) -> None:
     assert [request.path for request in story.double.requests] == ["/v1/account", "/v1/transfers"]
 
 
-# An error that no rule knows: never a failure.
+# An error that no rule knows: a failure once it came three times, or for good.
 
 
 @pytest.mark.parametrize("answer", UNHEARD_OF, ids=lambda answer: str(answer["status"]))
-def test_an_error_without_a_rule_notifies_operators_and_is_no_failure(
+def test_an_error_without_a_rule_is_no_failure_at_once(
     story: Story, answer: dict[str, Any]
 ) -> None:
     story.settle()
     story.double.inject("rate_limited", headers={}, **({"error_code": None} | answer))
     story.carry()
-    assert story.state() == "unknown"
-    assert story.engine.progress(story.transfer).has_unknown_send
-    [(signal, verdict, moved_to, status, reason)] = story.stored()
-    assert (signal, verdict, moved_to) == ("response", "ok", "unknown")
+    [(signal, verdict, moved_to, status, _)] = story.stored()
+    assert (signal, verdict, moved_to) == ("response", "ok", story.state())
+    assert story.state() in ("retry_wait", "unknown")
     assert status == answer["status"]
-    assert story.alarms() == [reason]
-    assert story.errors() == [f"payout alarm: {reason}, transfer {story.transfer}"]
 
     story.engine.make_due()
     story.carry()
     story.assert_paid_once()
 
 
-def test_an_error_that_stays_without_a_rule_is_parked_with_a_discrepancy(story: Story) -> None:
-    story.engine.set(max_tries=2)
+def test_an_error_without_a_rule_that_stays_is_a_failure_and_notifies_operators(
+    story: Story,
+) -> None:
     story.settle()
     story.double.inject("rate_limited", headers={}, status=418, error_code=None, times=None)
-    story.carry()
-    story.engine.make_due()
-    story.carry()
-    assert story.state() == "parked"
-    [(kind, transfer, _)] = story.engine.discrepancies()
-    assert (kind[:15], transfer) == ("tries_used_up_u", story.transfer)
-    assert story.alarms()[-1] == kind
-    assert f"payout alarm: {kind}, transfer {story.transfer}" in story.errors()
+    for _ in range(3):
+        assert story.alarms() == []
+        story.engine.make_due()
+        story.carry()
+    assert story.state() == "failed"
+    assert story.alarms() == ["refused_by_stripe"]
+    assert story.errors() == [f"payout alarm: refused_by_stripe, transfer {story.transfer}"]
     story.assert_nothing_more_is_sent()
 
 
@@ -295,7 +292,12 @@ def test_a_success_under_a_closed_key_stops_the_next_one_and_notifies_operators(
         story.engine.let_pass("1 hour")
         story.engine.sweep()
         assert story.state() == "unknown"
-        story.double.inject("rate_limited", status=400, error_code="balance_insufficient")
+        story.double.inject(
+            "rate_limited",
+            status=400,
+            error_code="balance_insufficient",
+            headers={"Stripe-Should-Retry": "false"},
+        )
         story.carry()
         assert story.state() == "failed"
         story.engine.make_due()

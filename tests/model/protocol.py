@@ -33,7 +33,7 @@ REACTIONS: Final = {
     "rate_limited": "retry",
     "unauthorized": "pause",
     "key_in_use": "retry",
-    "refused": "refuse",
+    "refused": "decline",
     "unfunded": "decline_until_funded",
     "declined": "decline",
     "failed_500": "unknown",
@@ -41,9 +41,9 @@ REACTIONS: Final = {
     "may_execute_later": "park",
 }
 # Surely without effect: `is_only_send` does not count them.
-CLEAN: Final = frozenset({"not_sent", "rate_limited", "unauthorized"})
+CLEAN: Final = frozenset({"not_sent", "rate_limited", "unauthorized", "refused"})
 # Known not to have begun, or ended for good: nothing of it can come later.
-DEFINITE: Final = CLEAN | {"key_in_use", "refused", "unfunded", "declined", "success"}
+DEFINITE: Final = CLEAN | {"key_in_use", "unfunded", "declined", "success"}
 # Answers that Stripe repeats under the same key.
 REPLAYS: Final = {
     "success": "success",
@@ -217,15 +217,16 @@ def is_only_send(state: State, number: int) -> bool:
     )
 
 
-def judge_decline(state: State, number: int, reaction: str, rules: Rules) -> State:
+def judge_decline(state: State, number: int, outcome: str, rules: Rules) -> State:
     """judge_decline: failed, with or without a later key; unknown or parked in doubt."""
     if others_are_open(state, number) and not rules.lacks("decline while another attempt is open"):
         return state._replace(state="unknown")
     is_final_400 = rules.lacks("a non-saved 4xx is final") or rules.lacks("a new key after a 4xx")
-    if reaction == "refuse" and not is_only_send(state, number) and not is_final_400:
+    is_saved = outcome != "refused"
+    if not is_saved and not is_only_send(state, number) and not is_final_400:
         return state._replace(state="parked")
-    has_next_key = reaction == "decline_until_funded" or (
-        reaction == "refuse" and rules.lacks("a new key after a 4xx")
+    has_next_key = rules.reactions[outcome] == "decline_until_funded" or (
+        not is_saved and rules.lacks("a new key after a 4xx")
     )
     return state._replace(
         state="failed", is_due=has_next_key and state.generation < rules.max_generations
@@ -241,8 +242,8 @@ def judge_failure(state: State, number: int, outcome: str, rules: Rules) -> Stat
     state = state._replace(tries=tries, has_unknown_send=had_unknown_send or leaves_unknown)
     if outcome == "failed_500" and rules.lacks("a new key after a 500"):
         return state._replace(state="failed", is_due=state.generation < rules.max_generations)
-    if reaction in ("decline", "decline_until_funded", "refuse"):
-        return judge_decline(state, number, reaction, rules)
+    if reaction in ("decline", "decline_until_funded"):
+        return judge_decline(state, number, outcome, rules)
     if reaction == "park":
         return state._replace(state="parked", may_execute_later=outcome == "may_execute_later")
     if reaction != "pause" and tries >= rules.max_tries:

@@ -68,6 +68,7 @@ CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ("parked is not looked up", STUCK, NO_ANSWERS | ONE_TRY),
 )
 
+SAVED: Final = {"should_retry": "false"}
 # An answer of each class, as a worker reports it.
 ANSWERS_OF_STRIPE: Final[dict[str, dict[str, Any]]] = {
     "not_sent": {"signal": "not_sent"},
@@ -76,8 +77,8 @@ ANSWERS_OF_STRIPE: Final[dict[str, dict[str, Any]]] = {
     "unauthorized": {"http_status": 401},
     "key_in_use": {"http_status": 409, "error_code": "idempotency_key_in_use"},
     "refused": {"http_status": 404, "error_code": "resource_missing"},
-    "unfunded": {"http_status": 400, "error_code": "balance_insufficient"},
-    "declined": {"http_status": 400, "error_code": "insufficient_capabilities_for_transfer"},
+    "unfunded": SAVED | {"http_status": 400, "error_code": "balance_insufficient"},
+    "declined": SAVED | {"http_status": 400, "error_code": "transfers_not_allowed"},
     "failed_500": {"http_status": 500},
     "replayed_500": {"http_status": 500, "is_replayed": True},
     "may_execute_later": {"http_status": 400, "error_code": "approval_required"},

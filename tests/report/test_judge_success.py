@@ -237,21 +237,25 @@ def test_a_success_after_a_decline_is_an_alarm_and_no_new_key_is_opened(engine: 
     assert engine.progress(transfer).generation == 1
 
 
-def test_a_success_of_what_was_never_claimed_here_is_an_alarm(engine: Engine) -> None:
-    """A restored database has forgotten the claim, and the key with it."""
+def test_a_success_of_what_was_never_claimed_here_stops_its_first_send(engine: Engine) -> None:
+    """A restored database has forgotten the claim, and the token with it."""
     (transfer,) = engine.settle()
     request, payout_ref = engine.db.execute(
         "select request, payout_ref from payout.payout_transfers"
     ).fetchall()[0]
     forgotten = Claim(transfer, 1, 1, f"{payout_ref}:1", "token", request, 30, 20)
-    assert engine.report_one(success(forgotten)) == ("alarm", "parked")
+    assert engine.report_one(success(forgotten)) == ("alarm", "scheduled")
+    assert engine.claim() == []
 
 
-def test_a_success_under_a_key_that_is_not_open_yet_is_an_alarm(engine: Engine) -> None:
+def test_a_success_under_a_closed_key_is_an_alarm(engine: Engine) -> None:
     (transfer,) = engine.settle()
-    claim = engine.claim_one()
-    later = claim._replace(generation=2, idempotency_key=claim.idempotency_key[:-1] + "2")
-    assert engine.report_one(success(later)) == ("alarm", "parked")
+    first = engine.claim_one()
+    engine.report(unfunded(first))
+    engine.make_due()
+    engine.sweep()
+    engine.claim_one()
+    assert engine.report_one(success(first)) == ("alarm", "parked")
     assert engine.progress(transfer).reason == "success_under_closed_key"
 
 

@@ -7,7 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Connection
-from tests.engine import Claim, Engine, Outcome, no_answer, outcome, success, unfunded
+from tests.engine import (
+    Claim,
+    Engine,
+    Outcome,
+    no_answer,
+    no_such_account,
+    outcome,
+    success,
+    unfunded,
+)
 
 ALARMS: dict[str, Callable[[Claim], list[Outcome]]] = {
     "answer_contradicts_request": lambda claim: [success(claim, amount_minor=1)],
@@ -16,7 +25,8 @@ ALARMS: dict[str, Callable[[Claim], list[Outcome]]] = {
         success(claim, stripe_transfer_id="tr_2"),
     ],
     "success_under_closed_key": lambda claim: [
-        success(claim._replace(generation=2, idempotency_key=claim.idempotency_key[:-1] + "2"))
+        no_such_account(claim),
+        success(claim),
     ],
     "stripe_key_refused": lambda claim: [outcome(claim, "response", http_status=401)],
     "balance_insufficient": lambda claim: [unfunded(claim)],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+import psycopg
 import pytest
 
 from tests.engine import Engine, Outcome, no_answer, outcome, success
@@ -21,18 +22,18 @@ class Reaction(NamedTuple):
     goes_on: bool
     # Whether a later `surely not executed` still leaves the transfer unknown.
     is_sticky: bool = False
-    calls_a_person: bool = False
+    notifies: bool = False
     holds_the_engine: bool = False
 
 
 SURELY_NOT_EXECUTED = Reaction("retry_wait", goes_on=True)
 UNKNOWN = Reaction("unknown", goes_on=True, is_sticky=True)
-UNKNOWN_TO_US = UNKNOWN._replace(calls_a_person=True)
+UNKNOWN_TO_US = UNKNOWN._replace(notifies=True)
 DECLINED = Reaction("failed", goes_on=False)
-DECLINED_FOR_A_REASON_OF_OURS = DECLINED._replace(calls_a_person=True)
-DECLINED_UNTIL_FUNDED = Reaction("failed", goes_on=True, calls_a_person=True)
-A_PERSON_MUST_LOOK = Reaction("parked", goes_on=False, is_sticky=True, calls_a_person=True)
-KEY_REFUSED = SURELY_NOT_EXECUTED._replace(calls_a_person=True, holds_the_engine=True)
+DECLINED_FOR_A_REASON_OF_OURS = DECLINED._replace(notifies=True)
+DECLINED_UNTIL_FUNDED = Reaction("failed", goes_on=True, notifies=True)
+A_PERSON_MUST_LOOK = Reaction("parked", goes_on=False, is_sticky=True, notifies=True)
+KEY_REFUSED = SURELY_NOT_EXECUTED._replace(notifies=True, holds_the_engine=True)
 
 
 def error(status: int, code: str | None = None, kind: str = "invalid_request_error") -> Outcome:
@@ -47,6 +48,7 @@ def error(status: int, code: str | None = None, kind: str = "invalid_request_err
 
 WITH_REASON: Final = {"rate_limited_reason": "endpoint-rate"}
 REPLAYED: Final = {"is_replayed": True}
+SAVED: Final = {"should_retry": "false"}
 
 REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
     # No whole answer.
@@ -81,19 +83,33 @@ REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
     # Our own bug: this key was sent with another request.
     ("idempotency error", error(400, None, "idempotency_error"), A_PERSON_MUST_LOOK),
     # No money on the platform.
-    ("no funds", error(400, "balance_insufficient"), DECLINED_UNTIL_FUNDED),
+    ("no funds", error(400, "balance_insufficient") | SAVED, DECLINED_UNTIL_FUNDED),
+    (
+        "no funds, not saved",
+        error(400, "balance_insufficient"),
+        SURELY_NOT_EXECUTED._replace(notifies=True),
+    ),
     ("no funds, replayed", error(400, "balance_insufficient") | REPLAYED, DECLINED_UNTIL_FUNDED),
     # The payee cannot be paid.
     ("no capability", error(400, "insufficient_capabilities_for_transfer"), DECLINED),
+    (
+        "no capability, saved",
+        error(400, "insufficient_capabilities_for_transfer") | SAVED,
+        DECLINED,
+    ),
     ("no transfers", error(400, "transfers_not_allowed"), DECLINED),
     ("standard account", error(400, "not_allowed_on_standard_account"), DECLINED),
     ("account invalid", error(400, "account_invalid"), DECLINED),
     ("account closed", error(400, "account_closed"), DECLINED),
     ("no such account", error(400, "resource_missing"), DECLINED),
     ("no such account, 404", error(404, "resource_missing"), DECLINED),
-    # The payee cannot be paid, said with the status of a key that may not: the engine goes on.
-    ("403 account invalid", error(403, "account_invalid"), DECLINED),
-    ("403 no capability", error(403, "insufficient_capabilities_for_transfer"), DECLINED),
+    # The payee cannot be paid, said with the status of a key that may not: the engine asks again.
+    ("403 account invalid", error(403, "account_invalid"), SURELY_NOT_EXECUTED),
+    (
+        "403 no capability",
+        error(403, "insufficient_capabilities_for_transfer"),
+        SURELY_NOT_EXECUTED,
+    ),
     # The request is wrong.
     ("parameter missing", error(400, "parameter_missing"), DECLINED_FOR_A_REASON_OF_OURS),
     ("parameter unknown", error(400, "parameter_unknown"), DECLINED_FOR_A_REASON_OF_OURS),
@@ -119,11 +135,18 @@ REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
     ("blocked", error(403, "action_blocked"), A_PERSON_MUST_LOOK),
     ("request blocked", error(402, "request_blocked"), A_PERSON_MUST_LOOK),
     ("anomalous", error(400, "anomalous_money_movement_request"), A_PERSON_MUST_LOOK),
-    # An unknown answer is never a failure.
-    ("400 without code", error(400), UNKNOWN_TO_US),
-    ("400 with a new code", error(400, "brand_new_code"), UNKNOWN_TO_US),
-    ("404 with a new code", error(404, "brand_new_code"), UNKNOWN_TO_US),
-    ("418", error(418), UNKNOWN_TO_US),
+    # A refusal that is not known yet is believed when Stripe saves it, or says it again and again.
+    ("400 without code", error(400), SURELY_NOT_EXECUTED),
+    ("400 without code, saved", error(400) | SAVED, DECLINED_FOR_A_REASON_OF_OURS),
+    ("400 with a new code", error(400, "brand_new_code"), SURELY_NOT_EXECUTED),
+    (
+        "400 with a new code, replayed",
+        error(400, "brand_new_code") | REPLAYED,
+        DECLINED_FOR_A_REASON_OF_OURS,
+    ),
+    ("404 with a new code", error(404, "brand_new_code"), SURELY_NOT_EXECUTED),
+    ("418", error(418), SURELY_NOT_EXECUTED),
+    # Nothing else that is unknown says anything.
     ("100", error(100), UNKNOWN_TO_US),
     ("304", error(304), UNKNOWN_TO_US),
 ]
@@ -154,17 +177,18 @@ def test_the_answers_have_names_of_their_own() -> None:
 @mutant(
     "an unmapped answer taken for a refusal",
     sql=(
-        "update payout.stripe_error_rules set reaction = 'refuse' where reason = 'unmapped_answer'"
+        "update payout.stripe_error_rules set sends_to_believe = 1 "
+        "where reason = 'refused_by_stripe'"
     ),
     at="400 with a new code",
 )
 @mutant(
     "a new key after a 500",
     sql=(
-        "update payout.stripe_error_rules set reaction = 'decline_until_funded', is_saved = "
-        "true where http_status_from = 500"
+        "update payout.stripe_error_rules set reaction = 'decline_until_funded' "
+        "where http_status_from = 500"
     ),
-    at="500",
+    at="500 should not retry",
 )
 @mutant(
     "a 500 taken for not executed",
@@ -201,12 +225,13 @@ def test_an_answer_notifies_operators_and_holds_the_engine_when_it_should(
     engine: Engine, answer: dict[str, Any], expected: Reaction
 ) -> None:
     (transfer,) = engine.settle()
-    answer_to(engine, answer)
-    rule = engine.db.execute(
-        "select r.is_alarm from payout.transfer_observations as o "
-        "join payout.stripe_error_rules as r using (error_rule_id)"
-    ).fetchall()
-    assert rule == [(expected.calls_a_person,)]
+    warnings: list[psycopg.errors.Diagnostic] = []
+    engine.worker.add_notice_handler(warnings.append)
+    try:
+        answer_to(engine, answer)
+    finally:
+        engine.worker.remove_notice_handler(warnings.append)
+    assert len(warnings) == expected.notifies
     assert [scope for scope, _, _ in engine.open_holds()] == ["engine"] * expected.holds_the_engine
     found = [found for _, found, _ in engine.discrepancies()]
     assert found == [transfer] * (expected.state == "parked")
@@ -221,10 +246,7 @@ def test_after_an_unknown_send_nothing_but_a_saved_decline_is_final(
     engine.report(no_answer(engine.claim_one()))
     engine.make_due()
     _, state = answer_to(engine, answer)
-    is_saved = engine.db.execute(
-        "select r.is_saved from payout.transfer_observations as o "
-        "join payout.stripe_error_rules as r using (error_rule_id) where o.attempt = 2"
-    ).fetchall()[0][0]
+    is_saved = answer.get("should_retry") == "false" or answer.get("is_replayed")
     after_an_unknown_send = {
         "retry_wait": "unknown",
         "unknown": "unknown",
@@ -250,25 +272,39 @@ def test_whatever_was_answered_a_success_that_comes_late_is_not_lost(
         assert engine.progress(transfer).stripe_transfer_id == "tr_1"
 
 
-SAVED: Final = {
-    "balance_insufficient",
-    "insufficient_capabilities_for_transfer",
-    "transfers_not_allowed",
-    "not_allowed_on_standard_account",
-}
+@mutant(
+    "a decline that is believed at once",
+    "judge_failure",
+    "select 1 + count(*)",
+    "select 3 + count(*)",
+)
+@pytest.mark.parametrize(
+    "answer",
+    [error(403, "account_invalid") | {"is_tied": False}, error(400, "brand_new_code")],
+    ids=["403", "new code"],
+)
+def test_a_decline_that_is_not_saved_is_believed_once_three_sends_got_it(
+    engine: Engine, answer: dict[str, Any]
+) -> None:
+    """Had the first send been executed, the second would be answered with its transfer."""
+    (transfer,) = engine.settle()
+    assert answer_to(engine, answer) == ("ok", "retry_wait")
+    engine.make_due()
+    assert answer_to(engine, answer) == ("ok", "retry_wait")
+    assert engine.discrepancies() == []
+    engine.make_due()
+    assert answer_to(engine, answer) == ("ok", "failed")
+    engine.let_pass("10 days")
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.entries(transfer)[2].kind == "release"
 
 
-def test_only_these_declines_are_taken_for_saved(engine: Engine) -> None:
-    """A saved answer comes again for 24 hours: the ground on which a new key may stand."""
-    saved = engine.db.execute(
-        "select error_code from payout.stripe_error_rules where is_saved "
-        "and signal = 'response' and http_status_from >= 400 and http_status_to < 500"
-    ).fetchall()
-    assert {code for (code,) in saved} == SAVED
-    others = engine.db.execute(
-        "select count(*) from payout.stripe_error_rules where is_saved and error_code is null"
-    ).fetchall()
-    assert others == [(0,)]
+def test_a_success_after_a_copy_of_a_foreign_refusal_pays(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    answer_to(engine, error(403, "account_invalid") | {"is_tied": False})
+    engine.make_due()
+    assert engine.report_one(success(engine.claim_one())) == ("ok", "paid")
+    assert engine.progress(transfer).attempt == 2
 
 
 @pytest.mark.parametrize("signal", ["response", "unreadable", "no_response", "not_sent"])

@@ -176,14 +176,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ],
     ("stripe_error_rules", "should_retry_is_stripes_header"): [{"should_retry": "yes"}],
     ("stripe_error_rules", "reaction_is_known"): [{"reaction": "ignore"}, {"reaction": ""}],
-    ("stripe_error_rules", "only_a_decline_is_saved"): [
-        {"reaction": "decline", "is_saved": False},
-        {"reaction": "decline_until_funded", "is_saved": False},
-        *(
-            {"reaction": reaction, "is_saved": True}
-            for reaction in ("retry", "refuse", "unknown", "park", "pause", "absent")
-        ),
-    ],
+    ("stripe_error_rules", "a_send_is_needed_to_believe"): [{"sends_to_believe": 0}],
     ("stripe_error_rules", "waits_are_in_order"): [
         {"wait_at_least": "-1 second"},
         {"wait_base": "0"},
@@ -321,7 +314,7 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"kind": "release", "credit_account": "payable:'; drop table payees; --"},
     ],
     "stripe_error_rules": [
-        {"reaction": "decline", "is_saved": True},
+        {"reaction": "decline", "sends_to_believe": 1},
         {"http_status_from": 400, "http_status_to": 400},
         {"should_retry": "false"},
         {"wait_base": "1 second", "wait_cap": "1 second"},

@@ -145,7 +145,8 @@ def test_what_was_declined_for_another_reason_gets_no_new_key_by_itself(
 @mutant(
     "a new key on a refusal that is not saved",
     "saved_decline",
-    "and r.is_saved",
+    "and payout.is_saved(\n            (o.facts ->> 'is_tied')::boolean, o.is_replayed, "
+    "o.facts ->> 'should_retry')",
     "",
     at="not saved",
 )
