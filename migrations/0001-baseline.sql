@@ -243,7 +243,7 @@ $$;
 comment on function payout.tg__refuse_change() is
     'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
 -- end frozen: procedures/common/tg__refuse_change.sql
--- frozen: sql/tables/identity.sql 8dae7f7aa63e
+-- frozen: sql/tables/identity.sql 27f6a658ba3a
 -- identity: the engine's settings, and the identity under which this database was adopted.
 --
 --   engine_settings (one row)  lease, windows, bounds, the Stripe account that pays
@@ -251,6 +251,7 @@ comment on function payout.tg__refuse_change() is
 
 create table payout.engine_settings (
     is_single_row boolean not null default true,
+    installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
     lease_for interval not null default '30 seconds',
     http_deadline_for interval not null default '20 seconds',
     send_window_for interval not null default '20 hours',
@@ -267,6 +268,7 @@ create table payout.engine_settings (
     absence_limit_minor bigint not null default 100000,
     constraint engine_settings_pkey primary key (is_single_row),
     constraint there_is_one_row check (is_single_row),
+    constraint installation_id_has_32_digits check (installation_id ~ '^[0-9a-f]{32}$'),
     constraint lease_outlasts_the_http_deadline
         check (http_deadline_for > '0' and lease_for > http_deadline_for),
     -- The last send of a key begins when its window ends, and may take its lease and drain.
@@ -288,6 +290,9 @@ create table payout.engine_settings (
     constraint absence_limit_is_an_amount check (absence_limit_minor >= 0)
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
+comment on column payout.engine_settings.installation_id is
+    'Made once, with the first migration; part of each payout_ref and in the metadata of each '
+    'transfer. A restored copy keeps it, so that the keys of both collide at Stripe.';
 comment on column payout.engine_settings.lease_for is
     'The time for which a claim holds a transfer.';
 comment on column payout.engine_settings.http_deadline_for is
@@ -317,6 +322,12 @@ comment on column payout.engine_settings.absence_limit_minor is
     'Transfers above this amount, in minor units of any currency, get a new key after such a proof '
     'only when an operator approves.';
 
+create trigger _500_refuse_another_installation
+    before update on payout.engine_settings
+    for each row
+    when (old.installation_id is distinct from new.installation_id)
+    execute function payout.tg__refuse_change();
+alter table payout.engine_settings enable always trigger _500_refuse_another_installation;
 create trigger _500_refuse_delete before delete on payout.engine_settings
     for each row execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_delete;
@@ -684,14 +695,29 @@ $$;
 comment on function payout.tg_holds__release_once() is
     'Trigger: a hold is released once and does not change otherwise (SP104).';
 -- end frozen: procedures/transfers/tg_holds__release_once.sql
--- frozen: procedures/transfers/tg_payout_transfers__derive.sql d43408c46dda
--- tg_payout_transfers__derive: fill in the columns of a transfer that follow from the others.
+-- frozen: procedures/transfers/request_sha256.sql 40b1cd1d7bc6
+-- request_sha256: the digest of a frozen request.
 --
--- These are its identity, the parameters of POST /v1/transfers and their digest. An insert may
--- leave them out, or give only additional metadata in the request; given values must agree with
--- the derived ones. Nothing volatile is in the request: a retry must repeat it to the letter.
--- Stripe sets transfer_group itself when source_transaction is given: it is left out then.
--- jsonb_object takes texts only, and costs a fraction of jsonb_build_object.
+-- It is taken of the text in the encoding of the database, backslashes doubled for the cast
+-- only. The trigger that writes digests has the same expression: a call would cost more than it.
+
+create or replace function payout.request_sha256(p_request jsonb)
+returns bytea
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return sha256(replace(p_request::text, E'\\', E'\\\\')::bytea);
+end
+$$;
+comment on function payout.request_sha256(jsonb) is 'SHA-256 of the JSON text of a request.';
+-- end frozen: procedures/transfers/request_sha256.sql
+-- frozen: procedures/transfers/tg_payout_transfers__derive.sql 425f0c8da78f
+-- tg_payout_transfers__derive: fill in the identity of a transfer, which follows from the rest.
+--
+-- An insert may leave it out; a given one must agree, unless a replica role copies the rows of
+-- another installation.
 -- Raises: 23514 with the name of the first rule that is broken.
 
 create or replace function payout.tg_payout_transfers__derive()
@@ -702,64 +728,33 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_payout_ref text := payout.payout_ref(
+        (select e.installation_id from payout.engine_settings as e),
         new.settlement_id, new.payee_id, new.source_transaction);
-    v_metadata jsonb := jsonb_object(array[
-        'payout_ref', v_payout_ref,
-        'settlement_id', new.settlement_id,
-        'payee_id', new.payee_id]);
-    v_request jsonb;
-    v_request_sha256 bytea;
-    v_broken text;
 begin
-    if new.request is not null then
-        v_metadata := case jsonb_typeof(new.request -> 'metadata')
-            when 'object' then new.request -> 'metadata'
-            else '{}'
-        end || v_metadata;
-    end if;
-    v_request := jsonb_object(array[
-        'currency', new.currency,
-        'destination', new.destination,
-        case when new.source_transaction is null
-            then 'transfer_group' else 'source_transaction' end,
-        coalesce(new.source_transaction, v_payout_ref)
-    ]) || jsonb_build_object('amount', new.amount_minor, 'metadata', v_metadata);
-    v_request_sha256 := sha256(replace(v_request::text, E'\\', E'\\\\')::bytea);
-
     if new.amount_minor <= 0 then
-        v_broken := 'amount_is_positive';
-    elsif not starts_with(new.destination, 'acct_') then
-        v_broken := 'destination_is_a_stripe_account';
-    elsif new.payout_ref is not null or new.request is not null
-        or new.request_sha256 is not null then
-        v_broken := case
-            when new.payout_ref <> v_payout_ref then 'payout_ref_is_derived'
-            when not v_request @> new.request then 'request_says_what_the_row_says'
-            when new.request_sha256 <> v_request_sha256 then 'digest_is_of_the_request'
-        end;
+        perform payout.refuse_bad_row('payout_transfers', 'amount_is_positive');
+    elsif new.payout_ref <> v_payout_ref then
+        if current_setting('session_replication_role') = 'replica' then
+            return new;
+        end if;
+        perform payout.refuse_bad_row('payout_transfers', 'payout_ref_is_derived');
     end if;
-    if v_broken is not null then
-        perform payout.refuse_bad_row('payout_transfers', v_broken);
-    end if;
-
     new.payout_ref := v_payout_ref;
-    new.request := v_request;
-    new.request_sha256 := v_request_sha256;
     return new;
 end
 $$;
 comment on function payout.tg_payout_transfers__derive() is
-    'Trigger: fills in payout_ref, request and its digest, or refuses given values that differ, an '
-    'amount that is not above 0 and a destination that is no account (23514).';
+    'Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not '
+    'above 0 (23514).';
 -- end frozen: procedures/transfers/tg_payout_transfers__derive.sql
--- frozen: procedures/transfers/tg_transfer_states__check_progress.sql 01720ba310d5
+-- frozen: procedures/transfers/tg_transfer_states__check_progress.sql 1fee0ae8d664
 -- tg_transfer_states__check_progress: let attempts and keys only count up.
 --
 -- A row never goes to another transfer. A claim, and nothing else, counts one attempt up. A new
 -- key comes only with the move failed -> scheduled, takes the next number, and must have its
--- reason in key_generations. An old key is never sent again because its number never comes back;
--- the time of its first send, and that a send ended unknown, are never forgotten. A paid row
--- does not change at all. No WHEN clauses: Postgres reads their text anew for each statement.
+-- observation. An old key is never sent again because its number never comes back; the time of
+-- its first send, and that a send ended unknown, are never forgotten. A paid row does not change
+-- at all. No WHEN clauses: Postgres reads their text anew for each statement.
 -- Raises: SP103 the change would go back; 23514 the name of a rule that is broken.
 
 create or replace function payout.tg_transfer_states__check_progress()
@@ -785,12 +780,13 @@ begin
             and new.generation = old.generation + 1) then
         v_problem := 'a new key takes the next number and only after a decline';
     elsif old.state = 'failed' and new.state = 'scheduled' and not exists (
-        select from payout.key_generations as k
+        select from payout.transfer_observations as k
         where k.payout_transfer_id = new.payout_transfer_id
             and k.generation = new.generation
+            and k.signal = 'key_opened'
             and new.generation = old.generation + 1
     ) then
-        v_problem := 'a new key needs its row in payout.key_generations first';
+        v_problem := 'a new key needs its observation first';
     elsif new.generation = old.generation and old.first_sent_at is not null
         and new.first_sent_at is distinct from old.first_sent_at then
         v_problem := 'the first send under a key is a fact';
@@ -923,15 +919,15 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves.';
 -- end frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql
--- frozen: sql/tables/transfers.sql c1212a4bbdd2
+-- frozen: sql/tables/transfers.sql 4ac172974d25
 -- transfers: the engine's side, from the payout job to Stripe's answer.
 --
 --   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
 --                                        ▲    ▲    ▲    ▲
 --                                        │    │    │    └─ transfer_states (1:1, it moves)
---                                        │    │    └────── transfer_attempts      each claim
---                                        │    └─────────── transfer_observations  each observation
---                                        └──────────────── key_generations        each further key
+--                                        │    │    └────── transfer_requests      each key
+--                                        │    └─────────── transfer_attempts      each claim
+--                                        └──────────────── transfer_observations  each observation
 --
 -- Keys between these are unique or derived by one function in one transaction, and no row is ever
 -- deleted; foreign keys that would only look again at settling are left out (D-034).
@@ -962,12 +958,9 @@ create table payout.payout_transfers (
     settlement_id payout.external_id not null,
     payee_id payout.external_id not null,
     source_transaction text,
-    destination text not null,
     amount_minor bigint not null,
     currency payout.currency_code not null,
     payout_ref text not null,
-    request jsonb not null,
-    request_sha256 bytea not null,
     created_at timestamptz not null default current_timestamp,
     constraint payout_transfers_pkey primary key (payout_transfer_id),
     constraint payout_transfers_settlement_id_payee_id_source_transaction_key
@@ -975,17 +968,13 @@ create table payout.payout_transfers (
     constraint payout_transfers_payout_ref_key unique (payout_ref)
 );
 comment on table payout.payout_transfers is
-    'One Stripe transfer that is owed: payee, amount, account, and the request as it will be sent, '
-    'frozen when the settlement was completed.';
+    'One Stripe transfer that is owed: payee, amount and source, frozen when the settlement was '
+    'completed.';
 comment on column payout.payout_transfers.amount_minor is
     'Sum of the lines it pays, in minor units of currency.';
 comment on column payout.payout_transfers.payout_ref is
-    'Business identity: payout.payout_ref(settlement, payee, source_transaction). '
+    'Business identity: payout.payout_ref(installation, settlement, payee, source_transaction). '
     'The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
-comment on column payout.payout_transfers.request is
-    'The parameters of POST /v1/transfers, sent exactly as stored.';
-comment on column payout.payout_transfers.request_sha256 is
-    'Digest of request, made by the database.';
 
 create trigger _110_derive
     before insert on payout.payout_transfers
@@ -1022,7 +1011,7 @@ create table payout.transfer_states (
 ) with (fillfactor = 70);
 comment on table payout.transfer_states is
     'The progress of each transfer: the one table that changes while money moves. It can be '
-    'rebuilt from attempts, observations and key generations.';
+    'rebuilt from attempts and observations.';
 comment on column payout.transfer_states.generation is
     'The number of the idempotency key that counts, which is payout_ref plus this number.';
 comment on column payout.transfer_states.attempt is
@@ -1144,7 +1133,7 @@ create table payout.transfer_observations (
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint signal_is_known check (signal in (
         'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired',
-        'looked_up')),
+        'looked_up', 'key_opened')),
     constraint verdict_is_known check (verdict in ('ok', 'already', 'stale', 'alarm')),
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
@@ -1152,7 +1141,7 @@ comment on table payout.transfer_observations is
     'Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.';
 comment on column payout.transfer_observations.signal is
     'The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a '
-    'lease or a key that expired, a look-up.';
+    'lease or a key that expired, a look-up, another key.';
 comment on column payout.transfer_observations.verdict is
     'ok: it counted; already: known before; stale: too late to count; alarm: an operator must '
     'look.';
@@ -1178,47 +1167,64 @@ alter table payout.transfer_observations enable always trigger _500_refuse_trunc
 grant select on payout.transfer_observations to payout_operator, payout_auditor;
 
 
-create table payout.key_generations (
+create table payout.transfer_requests (
     payout_transfer_id bigint not null,
     generation integer not null,
-    reason text not null,
-    evidence_observation_id bigint not null,
-    opened_by text not null default session_user,
-    opened_at timestamptz not null default now(),
-    key_generation_id bigint not null generated always as identity,
+    destination text not null,
+    request jsonb not null,
+    request_sha256 bytea not null,
+    reason text,
+    evidence_observation_id bigint,
     second_evidence_observation_id bigint,
-    constraint key_generations_pkey primary key (payout_transfer_id, generation),
-    constraint key_generations_payout_transfer_id_fkey
+    frozen_at timestamptz not null default now(),
+    transfer_request_id bigint not null generated always as identity,
+    constraint transfer_requests_pkey primary key (payout_transfer_id, generation),
+    constraint transfer_requests_transfer_request_id_key unique (transfer_request_id),
+    constraint transfer_requests_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
-    constraint key_generations_evidence_observation_id_fkey
+    constraint transfer_requests_evidence_observation_id_fkey
         foreign key (evidence_observation_id)
         references payout.transfer_observations (observation_id),
-    constraint first_key_needs_no_reason check (generation >= 2),
-    constraint key_generations_key_generation_id_key unique (key_generation_id),
-    constraint key_generations_second_evidence_observation_id_fkey
+    constraint transfer_requests_second_evidence_observation_id_fkey
         foreign key (second_evidence_observation_id)
         references payout.transfer_observations (observation_id),
+    constraint generation_counts_from_one check (generation >= 1),
+    constraint destination_is_a_stripe_account check (starts_with(destination, 'acct_')),
+    constraint request_names_the_destination check (
+        request ->> 'destination' is not distinct from destination),
+    constraint digest_is_of_the_request check (
+        request_sha256 = payout.request_sha256(request)),
+    constraint further_key_has_reason_and_evidence check (
+        (generation > 1) = (reason is not null and evidence_observation_id is not null)),
     constraint evidence_comes_in_order
         check (second_evidence_observation_id > evidence_observation_id)
 );
-comment on table payout.key_generations is
-    'Each further idempotency key of a transfer, with the evidence that allowed it.';
-comment on column payout.key_generations.key_generation_id is
-    'Number in the order in which keys were opened, for seals.';
-comment on column payout.key_generations.evidence_observation_id is
+comment on table payout.transfer_requests is
+    'The request under each idempotency key of a transfer, frozen by the first claim under that '
+    'key, with the payee''s account of that moment.';
+comment on column payout.transfer_requests.destination is 'The Stripe account that is paid.';
+comment on column payout.transfer_requests.request is
+    'The parameters of POST /v1/transfers, sent exactly as stored.';
+comment on column payout.transfer_requests.request_sha256 is
+    'Digest of request, made by the database.';
+comment on column payout.transfer_requests.reason is
+    'The reason why the former key was given up; null: this is the first.';
+comment on column payout.transfer_requests.evidence_observation_id is
     'The accepted decline, saved under the former key, that closed the former generation; or the '
     'first of two scans of Stripe''s list that found nothing.';
-comment on column payout.key_generations.second_evidence_observation_id is
+comment on column payout.transfer_requests.second_evidence_observation_id is
     'The second scan; null where a decline was the evidence.';
+comment on column payout.transfer_requests.transfer_request_id is
+    'Number in the order in which requests were frozen, for seals.';
 
-create trigger _500_refuse_change before update or delete on payout.key_generations
+create trigger _500_refuse_change before update or delete on payout.transfer_requests
     for each row execute function payout.tg__refuse_change();
-alter table payout.key_generations enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.key_generations
+alter table payout.transfer_requests enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
-alter table payout.key_generations enable always trigger _500_refuse_truncate;
+alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
-grant select on payout.key_generations to payout_operator, payout_auditor;
+grant select on payout.transfer_requests to payout_operator, payout_auditor;
 -- end frozen: sql/tables/transfers.sql
 -- frozen: sql/tables/operations.sql b77768792684
 -- operations: acts of operators and of the engine, holds and discrepancies.
@@ -2214,14 +2220,14 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'reverse the transfer at Stripe, or resolve this with the reason.')
 on conflict (kind) do update set advice = excluded.advice;
 -- end frozen: sql/data/discrepancy_kinds.sql
--- frozen: sql/data/installation.sql 9e07804c7d8b
+-- frozen: sql/data/installation.sql 6b132e7d4c8e
 -- installation: the first rows of the tables that have some from the beginning.
 
 insert into payout.engine_settings default values
 on conflict do nothing;
 
 insert into payout.seal_marks (table_name) values
-    ('key_generations'), ('ledger_entries'), ('payout_transfers'), ('transfer_observations')
+    ('ledger_entries'), ('payout_transfers'), ('transfer_observations'), ('transfer_requests')
 on conflict do nothing;
 
 -- With a transfer this may be a copy already, and only an operator knows.
@@ -2278,7 +2284,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'scheduled', 'a new key, where the evidence allows it')
 on conflict do nothing;
 -- end frozen: sql/data/states.sql
--- frozen: sql/data/stripe_error_rules.sql 5e4191d6d9d2
+-- frozen: sql/data/stripe_error_rules.sql 03be1238ebe5
 -- stripe_error_rules: the reaction to each answer that is no success; the lowest fitting id counts.
 --
 -- A row: id and the answer that it fits (null fits every one); the reaction, the sends that it
@@ -2287,8 +2293,8 @@ on conflict do nothing;
 
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code, is_replayed,
-    should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm, wait_at_least, wait_base, wait_cap,
-    reason, advice)
+    should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm, wait_at_least, wait_base,
+    wait_cap, reason, advice)
 values
     (10, 'not_sent', null, null, null, null, null, null, null,
         'retry', 1, false, '0', '1 s', '5 min',
@@ -2671,12 +2677,35 @@ comment on function payout.booked_states() is
     'For each transfer the account, amount in minor units and currency that its ledger entries '
     'leave it at, reversals aside.';
 -- end frozen: procedures/transfers/booked_states.sql
--- frozen: procedures/transfers/fold_facts.sql b93874e5ac7e
+-- frozen: procedures/transfers/destinations.sql 1fd9fd9f9500
+-- destinations: the Stripe accounts to which a transfer may have been sent.
+--
+-- A restored database may have forgotten the request: then it is any account of the payee.
+
+create or replace function payout.destinations(p_transfer payout.payout_transfers)
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        (select array_agg(distinct r.destination)
+            from payout.transfer_requests as r
+            where r.payout_transfer_id = p_transfer.payout_transfer_id),
+        (select array_agg(distinct a.stripe_account_id)
+            from payout.payee_accounts as a
+            where a.payee_id = p_transfer.payee_id))
+$$;
+comment on function payout.destinations(payout.payout_transfers) is
+    'The accounts in the requests of a transfer, under all its keys; before the first request, '
+    'those of its payee.';
+-- end frozen: procedures/transfers/destinations.sql
+-- frozen: procedures/transfers/fold_facts.sql dd23ed21c1d7
 -- fold_facts: every transfer's progress, made again out of the facts.
 --
--- The last observation that moved a transfer gives its state, unless a new key or a claim came
--- after it. Attempts count over all keys, and observations are numbered under the transfer's
--- lock, so both give the order of events.
+-- The last observation that moved a transfer gives its state, unless a claim came after it.
+-- Attempts count over all keys, and observations are numbered under the transfer's lock, so both
+-- give the order of events.
 
 create or replace function payout.fold_facts()
 returns table (
@@ -2707,18 +2736,13 @@ as $$
         end,
         case w.state when 'paid' then n.stripe_transfer_id end,
         n.first_sent_at, n.tries, n.has_unknown_send,
-        case when not r.is_reopened then n.reason end
+        case when n.moved_to <> 'scheduled' then n.reason end
     from payout.newest_facts() as n
     cross join lateral (
-        select n.moved_to = 'failed' and n.moved_generation < n.generation as is_reopened
-    ) as r
-    cross join lateral (
         select case
-            when n.moved_to in ('paid', 'parked') then n.moved_to
-            when n.moved_to = 'failed' and not r.is_reopened then n.moved_to
-            when n.claim_generation = n.generation
-                and n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
-            when not r.is_reopened then n.moved_to
+            when n.moved_to in ('paid', 'parked', 'failed') then n.moved_to
+            when n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
+            when n.moved_to is not null then n.moved_to
             when n.is_released then 'cancelled'
             else 'scheduled'
         end as state
@@ -2726,7 +2750,7 @@ as $$
 $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
-    'observations, keys and books.';
+    'observations and books.';
 -- end frozen: procedures/transfers/fold_facts.sql
 -- frozen: procedures/transfers/held_subjects.sql 918442c19612
 -- held_subjects: the subjects on hold in one scope.
@@ -2746,7 +2770,7 @@ $$;
 comment on function payout.held_subjects(text) is
     'The currencies, payees or settlements with an open hold.';
 -- end frozen: procedures/transfers/held_subjects.sql
--- frozen: procedures/transfers/newest_facts.sql 52ade717b7e0
+-- frozen: procedures/transfers/newest_facts.sql 61fc345e3373
 -- newest_facts: the facts of every transfer that give its progress.
 --
 -- These are its newest key and claim, the first claim under that key, the last observation that
@@ -2756,10 +2780,9 @@ comment on function payout.held_subjects(text) is
 create or replace function payout.newest_facts()
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
-    moved_generation integer, moved_attempt integer, next_attempt_at timestamptz,
-    stripe_transfer_id text, reason text, claim_generation integer, claim_attempt integer,
-    lease_until timestamptz, first_sent_at timestamptz, tries integer, has_unknown_send boolean,
-    is_stopped boolean, is_released boolean
+    moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
+    claim_attempt integer, lease_until timestamptz, first_sent_at timestamptz, tries integer,
+    has_unknown_send boolean, is_stopped boolean, is_released boolean
 )
 language sql
 stable
@@ -2772,19 +2795,19 @@ as $$
         join payout.settlements as s on s.settlement_id = t.settlement_id
         left join (
             select k.payout_transfer_id, max(k.generation) as generation,
-                max(greatest(k.evidence_observation_id, k.second_evidence_observation_id))
-                    as opened_after
-            from payout.key_generations as k
+                max(k.observation_id) as opened_after
+            from payout.transfer_observations as k
+            where k.signal = 'key_opened'
             group by k.payout_transfer_id
         ) as k on k.payout_transfer_id = t.payout_transfer_id
     ), moves as (
         select distinct on (o.payout_transfer_id) o.payout_transfer_id, o.observation_id,
-            o.moved_to, o.generation, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
+            o.moved_to, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
         from payout.transfer_observations as o
         where o.moved_to is not null
         order by o.payout_transfer_id, o.observation_id desc
     ), claims as (
-        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.generation, a.attempt,
+        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.attempt,
             a.lease_until
         from payout.transfer_attempts as a
         order by a.payout_transfer_id, a.attempt desc
@@ -2804,8 +2827,8 @@ as $$
         where o.observation_id > k.opened_after
         group by o.payout_transfer_id
     )
-    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.generation, m.attempt,
-        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.generation, a.attempt, a.lease_until,
+    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
+        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.attempt, a.lease_until,
         f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
         coalesce(o.is_stopped, false), e.payout_transfer_id is not null
     from keys as k
@@ -2821,14 +2844,14 @@ comment on function payout.newest_facts() is
     'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
     'unknown sends are those of the newest key.';
 -- end frozen: procedures/transfers/newest_facts.sql
--- frozen: procedures/transfers/payout_ref.sql 222dc891bc01
--- payout_ref: the business identity of one transfer.
+-- frozen: procedures/transfers/payout_ref.sql 329813b22900
+-- payout_ref: the business identity of one transfer of one installation.
 --
 -- A hash, so that it is short and shows no name, over texts that carry their lengths, so that no
 -- two identities are written alike. Never a serial: a promoted standby hands out serials again.
 
 create or replace function payout.payout_ref(
-    p_settlement_id text, p_payee_id text, p_source_transaction text
+    p_installation_id text, p_settlement_id text, p_payee_id text, p_source_transaction text
 )
 returns text
 language plpgsql
@@ -2837,14 +2860,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return 'payout_' || left(encode(sha256(convert_to(
-        format('%s:%s,%s:%s,%s',
+        format('%s,%s:%s,%s:%s,%s', p_installation_id,
             octet_length(p_settlement_id), p_settlement_id,
             octet_length(p_payee_id), p_payee_id, p_source_transaction),
         'UTF8')), 'hex'), 40);
 end
 $$;
-comment on function payout.payout_ref(text, text, text) is
-    'Identity of the transfer of a settlement to a payee from a source: payout_ and 40 hex digits.';
+comment on function payout.payout_ref(text, text, text, text) is
+    'Identity of the transfer that an installation owes for a settlement to a payee from a source: '
+    'payout_ and 40 hex digits.';
 -- end frozen: procedures/transfers/payout_ref.sql
 -- frozen: procedures/transfers/place_hold.sql a0b72eb83dbe
 -- place_hold: stop sending for the engine, a currency, a payee or a settlement.
@@ -2929,7 +2953,7 @@ comment on function payout.progress_problem(payout.transfer_states) is
     'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
     'or null.';
 -- end frozen: procedures/transfers/progress_problem.sql
--- frozen: procedures/transfers/raise_alarm.sql 732fb176b105
+-- frozen: procedures/transfers/raise_alarm.sql c782047b2064
 -- raise_alarm: notify operators, and stop sending meanwhile.
 --
 -- Called by: record_outcomes, for each judgement that is an alarm.
@@ -2965,7 +2989,7 @@ begin
         kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice)
     values (
         p_judgement.reason, v_transfer.payout_transfer_id, p_outcome.stripe_transfer_id,
-        v_transfer.request, jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
+        payout.transfer_facts(v_transfer, null), jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
         coalesce(
             (select r.advice from payout.stripe_error_rules as r
                 where r.error_rule_id = p_judgement.error_rule_id),
@@ -2982,25 +3006,7 @@ comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
     'Notifies operators, records a discrepancy, holds the settlement or the engine; returns the '
     'reason.';
 -- end frozen: procedures/transfers/raise_alarm.sql
--- frozen: procedures/transfers/request_sha256.sql 40b1cd1d7bc6
--- request_sha256: the digest of a frozen request.
---
--- It is taken of the text in the encoding of the database, backslashes doubled for the cast
--- only. The trigger that writes digests has the same expression: a call would cost more than it.
-
-create or replace function payout.request_sha256(p_request jsonb)
-returns bytea
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return sha256(replace(p_request::text, E'\\', E'\\\\')::bytea);
-end
-$$;
-comment on function payout.request_sha256(jsonb) is 'SHA-256 of the JSON text of a request.';
--- end frozen: procedures/transfers/request_sha256.sql
--- frozen: procedures/transfers/transfer_facts.sql 3a6a59025b5e
+-- frozen: procedures/transfers/transfer_facts.sql 8f68cf371794
 -- transfer_facts: one of our transfers in the terms of a listed transfer, to compare the two.
 
 create or replace function payout.transfer_facts(
@@ -3008,7 +3014,7 @@ create or replace function payout.transfer_facts(
 )
 returns jsonb
 language plpgsql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -3017,13 +3023,56 @@ begin
         'settlement_id', p_transfer.settlement_id,
         'amount_minor', p_transfer.amount_minor,
         'currency', p_transfer.currency,
-        'destination', p_transfer.destination,
+        'destination', (
+            select r.destination
+            from payout.transfer_requests as r
+            where r.payout_transfer_id = p_transfer.payout_transfer_id
+            order by r.generation desc
+            limit 1),
         'is_livemode', p_is_livemode);
 end
 $$;
 comment on function payout.transfer_facts(payout.payout_transfers, boolean) is
     'Reference, settlement, amount, currency, destination and mode of a transfer by these books.';
 -- end frozen: procedures/transfers/transfer_facts.sql
+-- frozen: procedures/transfers/transfer_request.sql a3ad6c4edb20
+-- transfer_request: the parameters of POST /v1/transfers for one of our transfers.
+--
+-- Nothing volatile is in it: a retry repeats it to the letter. Stripe sets transfer_group itself
+-- when source_transaction is given: it is left out then. jsonb_object takes texts only, and costs
+-- a fraction of jsonb_build_object.
+
+create or replace function payout.transfer_request(
+    p_transfer payout.payout_transfers,
+    p_destination text,
+    p_metadata jsonb,
+    p_installation_id text
+)
+returns jsonb
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return jsonb_object(array[
+        'currency', p_transfer.currency,
+        'destination', p_destination,
+        case when p_transfer.source_transaction is null
+            then 'transfer_group' else 'source_transaction' end,
+        coalesce(p_transfer.source_transaction, p_transfer.payout_ref)
+    ]) || jsonb_build_object(
+        'amount', p_transfer.amount_minor,
+        'metadata', p_metadata || jsonb_object(array[
+            'payout_engine', p_installation_id,
+            'payout_ref', p_transfer.payout_ref,
+            'settlement_id', p_transfer.settlement_id,
+            'payee_id', p_transfer.payee_id]));
+end
+$$;
+comment on function payout.transfer_request(payout.payout_transfers, text, jsonb, text) is
+    'The request for a transfer to an account, with the metadata of its settlement and the '
+    'installation''s id.';
+-- end frozen: procedures/transfers/transfer_request.sql
 -- frozen: procedures/identity/adopt_at_first_claim.sql 3bca8949daed
 -- adopt_at_first_claim: adopt a new installation when it hands out its first transfer.
 --
@@ -3748,7 +3797,7 @@ comment on function payout.create_payout_job(payout.settlements) is
     'payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308) or '
     'has changed meanwhile (SP402).';
 -- end frozen: procedures/settle/create_payout_job.sql
--- frozen: procedures/settle/create_single_payout.sql a4727cf59b56
+-- frozen: procedures/settle/create_single_payout.sql 0c0343126ce6
 -- create_single_payout: make the payout job of a settlement with one line.
 --
 -- This is the common case of create_payout_job, without the work for many lines or a second
@@ -3803,14 +3852,11 @@ begin
     ), transfer as (
         insert into payout.payout_transfers (
             payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction,
-            destination, amount_minor, currency, request)
+            amount_minor, currency)
         overriding system value
         values (
             v_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
-            p_line.source_transaction, v_destination, p_line.amount_minor, p_settlement.currency,
-            case when p_settlement.metadata <> '{}'
-                then jsonb_build_object('metadata', p_settlement.metadata)
-            end)
+            p_line.source_transaction, p_line.amount_minor, p_settlement.currency)
     ), progress as (
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
         values (v_transfer_id, coalesce(p_settlement.pay_after, current_timestamp), v_wakeup_id)
@@ -3829,7 +3875,7 @@ comment on function payout.create_single_payout(payout.settlements, payout.settl
     'Schedules the payout of a new settlement by its only line; returns the payout_job_id. Its '
     'refusals are those of create_payout_job.';
 -- end frozen: procedures/settle/create_single_payout.sql
--- frozen: procedures/settle/create_transfers.sql 7424dc9946ce
+-- frozen: procedures/settle/create_transfers.sql 2326bd762818
 -- create_transfers: write the transfers of a scheduled settlement, their progress and books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs little more than its
@@ -3854,14 +3900,10 @@ begin
             p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
     ), transfers as (
         insert into payout.payout_transfers (
-            payout_job_id, settlement_id, payee_id, source_transaction, destination,
-            amount_minor, currency, request)
+            payout_job_id, settlement_id, payee_id, source_transaction, amount_minor, currency)
         select
             p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
-            o.stripe_account_id, o.amount_minor, p_settlement.currency,
-            case when p_settlement.metadata <> '{}'
-                then jsonb_build_object('metadata', p_settlement.metadata)
-            end
+            o.amount_minor, p_settlement.currency
         from owed as o
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
@@ -3899,11 +3941,11 @@ comment on function payout.create_transfers(payout.settlements, bigint) is
     'Writes the transfers of a settlement, their progress rows with their wake-up jobs, and the '
     'books; returns the sum of their amounts, null unless the lines add up to it.';
 -- end frozen: procedures/settle/create_transfers.sql
--- frozen: procedures/settle/metadata_problem.sql 358441bf041d
+-- frozen: procedures/settle/metadata_problem.sql a3fdbd08b4cd
 -- metadata_problem: the reason why a settlement's metadata cannot be Stripe metadata.
 --
 -- Stripe takes 50 keys of up to 40 characters without square brackets and text values of up to
--- 500 (docs.stripe.com/api/metadata); three keys are ours.
+-- 500 (docs.stripe.com/api/metadata); four keys are ours.
 
 create or replace function payout.metadata_problem(p_metadata jsonb)
 returns text
@@ -3914,12 +3956,12 @@ as $$
     select case
         when p_metadata = '{}' then null
         when jsonb_typeof(p_metadata) <> 'object' then 'is not an object'
-        when (select count(*) from jsonb_object_keys(p_metadata)) > 47 then 'has over 47 keys'
+        when (select count(*) from jsonb_object_keys(p_metadata)) > 46 then 'has over 46 keys'
         else (
             select c.problem
             from jsonb_each(p_metadata) as m
             cross join lateral (select case
-                when m.key in ('payout_ref', 'settlement_id', 'payee_id')
+                when m.key in ('payout_engine', 'payout_ref', 'settlement_id', 'payee_id')
                     then format('key %s is reserved', m.key)
                 when length(m.key) not between 1 and 40
                     then format('key %s is not 1 to 40 characters long', left(m.key, 60))
@@ -3935,7 +3977,7 @@ as $$
     end
 $$;
 comment on function payout.metadata_problem(jsonb) is
-    'The rule of Stripe that this metadata breaks beside our own three keys, or null.';
+    'The rule of Stripe that this metadata breaks beside our own four keys, or null.';
 -- end frozen: procedures/settle/metadata_problem.sql
 -- frozen: procedures/settle/owed_transfers.sql 400070cfab07
 -- owed_transfers: the sums of a settlement's lines, with the accounts that they can be sent to.
@@ -4461,11 +4503,11 @@ comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known, or nothing was sent.';
 -- end frozen: procedures/report/absence_counts_from.sql
--- frozen: procedures/report/answers_request.sql a97912d00869
+-- frozen: procedures/report/answers_request.sql d86bac3a9155
 -- answers_request: test whether an answer is the very transfer that was asked for.
 
 create or replace function payout.answers_request(
-    p_outcome payout.outcome, p_transfer payout.payout_transfers
+    p_outcome payout.outcome, p_transfer payout.payout_transfers, p_destinations text[]
 )
 returns boolean
 language plpgsql
@@ -4479,14 +4521,15 @@ begin
         and length(p_outcome.stripe_transfer_id) <= 255
         and p_outcome.amount_minor = p_transfer.amount_minor
         and p_outcome.currency = p_transfer.currency
-        and p_outcome.destination = p_transfer.destination
+        and p_outcome.destination = any (p_destinations)
         and p_outcome.payout_ref = p_transfer.payout_ref
         and p_outcome.is_livemode is not null,
         false);
 end
 $$;
-comment on function payout.answers_request(payout.outcome, payout.payout_transfers) is
-    'True when object, id, amount, currency, destination, mode and payout_ref are those asked for.';
+comment on function payout.answers_request(payout.outcome, payout.payout_transfers, text[]) is
+    'True when object, id, amount, currency, mode and payout_ref are those asked for, and the '
+    'destination is one of those given.';
 -- end frozen: procedures/report/answers_request.sql
 -- frozen: procedures/report/is_definite.sql 1d2c6030a7fb
 -- is_definite: test whether an attempt ended in an answer after which it can have no effect.
@@ -4510,7 +4553,7 @@ $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
     'True when an accepted answer says that the send had no effect, nor will have.';
 -- end frozen: procedures/report/is_definite.sql
--- frozen: procedures/report/is_only_send.sql 4206b77caf63
+-- frozen: procedures/report/is_only_send.sql df4100063cca
 -- is_only_send: test whether every other attempt under the key was surely never executed.
 --
 -- A decline that Stripe does not save says nothing of another send. Only a send that never left,
@@ -4529,7 +4572,7 @@ as $$
             and o.generation = p_state.generation
             and o.attempt <> p_state.attempt
             and o.reason is distinct from 'report_of_another_claim'
-            and o.signal <> 'not_sent'
+            and o.signal not in ('not_sent', 'looked_up', 'key_opened')
             and (o.http_status in (401, 403, 429)
                 or (o.http_status between 400 and 499 and o.http_status <> 409
                     and (o.facts ->> 'is_tied')::boolean)) is not true
@@ -4744,7 +4787,7 @@ comment on function payout.judge_failure(
     'Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, '
     'parked, or as judge_decline says.';
 -- end frozen: procedures/report/judge_failure.sql
--- frozen: procedures/report/judge_lookup.sql 056af639d7bc
+-- frozen: procedures/report/judge_lookup.sql 5a1eeb44e715
 -- judge_lookup: judge a complete look at Stripe's list for one transfer.
 --
 -- One transfer found is judged as any success; several are an alarm. None is evidence and
@@ -4754,6 +4797,7 @@ create or replace function payout.judge_lookup(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
+    p_destinations text[],
     p_settings payout.engine_settings
 )
 returns payout.judgement
@@ -4765,7 +4809,8 @@ declare
     v_judgement payout.judgement;
 begin
     if p_outcome.found = 1 then
-        v_judgement := payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+        v_judgement := payout.judge_success(
+            p_outcome, p_state, p_transfer, p_destinations, p_settings);
         if v_judgement.to_state = 'paid' then
             v_judgement.reason := 'found_at_stripe';
         end if;
@@ -4787,12 +4832,13 @@ begin
 end
 $$;
 comment on function payout.judge_lookup(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
+    payout.engine_settings
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm.';
 -- end frozen: procedures/report/judge_lookup.sql
--- frozen: procedures/report/judge_outcome.sql 8f706dfd4b51
+-- frozen: procedures/report/judge_outcome.sql ea0a2e93bbff
 -- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
 -- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
@@ -4803,6 +4849,7 @@ create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
+    p_destinations text[],
     p_settings payout.engine_settings
 )
 returns payout.judgement
@@ -4814,7 +4861,8 @@ declare
     v_judgement payout.judgement;
 begin
     if p_outcome.signal = 'looked_up' then
-        return payout.judge_lookup(p_outcome, p_state, p_transfer, p_settings);
+        return payout.judge_lookup(
+            p_outcome, p_state, p_transfer, p_destinations, p_settings);
     end if;
 
     -- Serials are handed out again after a promotion, keys and tokens are not.
@@ -4828,7 +4876,8 @@ begin
     end if;
 
     if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
-        return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+        return payout.judge_success(
+            p_outcome, p_state, p_transfer, p_destinations, p_settings);
     elsif p_state.state = 'in_flight' and p_state.attempt = p_outcome.attempt then
         return payout.judge_failure(p_outcome, p_state, p_settings);
     end if;
@@ -4849,10 +4898,11 @@ begin
 end
 $$;
 comment on function payout.judge_outcome(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
+    payout.engine_settings
 ) is 'Verdict, next state and reason for one reported outcome; changes nothing.';
 -- end frozen: procedures/report/judge_outcome.sql
--- frozen: procedures/report/judge_success.sql b515a15d80bc
+-- frozen: procedures/report/judge_success.sql c71ce9365760
 -- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
 -- It counts when it is the transfer that was asked for, under the current key, whichever attempt
@@ -4863,6 +4913,7 @@ create or replace function payout.judge_success(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
+    p_destinations text[],
     p_settings payout.engine_settings
 )
 returns payout.judgement
@@ -4874,7 +4925,7 @@ declare
     v_judgement payout.judgement;
 begin
     v_judgement.reason := case
-        when not payout.answers_request(p_outcome, p_transfer)
+        when not payout.answers_request(p_outcome, p_transfer, p_destinations)
             or p_outcome.is_livemode <> p_settings.is_livemode then 'answer_contradicts_request'
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
@@ -4912,7 +4963,8 @@ begin
 end
 $$;
 comment on function payout.judge_success(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
+    payout.engine_settings
 ) is 'Paid, already known, or an alarm, which parks a transfer that is open.';
 -- end frozen: procedures/report/judge_success.sql
 -- frozen: procedures/report/knows_claim_token.sql c172c61866c9
@@ -5060,7 +5112,7 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql 424bfb45868f
+-- frozen: procedures/report/record_outcomes.sql 7658d375c9f2
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
 -- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
@@ -5087,7 +5139,13 @@ begin
         join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
         join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         cross join lateral payout.judge_outcome(
-            o, s, t, (select e from payout.engine_settings as e)) as j
+            o, s, t,
+            coalesce(
+                (select array[r.destination] from payout.transfer_requests as r
+                    where r.payout_transfer_id = s.payout_transfer_id
+                        and r.generation = s.generation),
+                payout.destinations(t)),
+            (select e from payout.engine_settings as e)) as j
         order by o.payout_transfer_id
     ), observed as (
         insert into payout.transfer_observations (
@@ -5302,7 +5360,7 @@ $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
 -- end frozen: procedures/report/was_seen_at_stripe.sql
--- frozen: procedures/reconcile/add_lookup_page.sql 49968d57841e
+-- frozen: procedures/reconcile/add_lookup_page.sql d304d91088b3
 -- add_lookup_page: store a page of a look-up with the transfers on it that match.
 --
 -- Called by: report_lookup_page, which holds the lock of the transfer.
@@ -5375,7 +5433,7 @@ begin
         v_transfer.payout_ref in (t #>> '{metadata,payout_ref}', t ->> 'transfer_group'),
         t #>> '{metadata,payout_ref}' is null
             and t ->> 'source_transaction' = v_transfer.source_transaction
-            and t ->> 'destination' = v_transfer.destination
+            and t ->> 'destination' = any (payout.destinations(v_transfer))
             and t ->> 'amount' = v_transfer.amount_minor::text
     )) as m (is_ours, is_by_charge);
 end
@@ -5690,7 +5748,7 @@ $$;
 comment on function payout.close_reversal_lookup(payout.payout_transfers, text, text) is
     'True when the books have the whole amount that is known to be reversed.';
 -- end frozen: procedures/reconcile/close_reversal_lookup.sql
--- frozen: procedures/reconcile/compare_listed_transfers.sql f0c806925c03
+-- frozen: procedures/reconcile/compare_listed_transfers.sql 287a52caef40
 -- compare_listed_transfers: the discrepancies between listed transfers and the books.
 --
 -- Leaves out our transfers that are not paid by the listed one: they are judged as any success
@@ -5715,9 +5773,14 @@ begin
     left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join lateral (select case
         when t.payout_transfer_id is not null then case
-            when (l.payout_ref, l.amount_minor, l.currency::text, l.destination, l.is_livemode)
+            when (l.payout_ref, l.amount_minor, l.currency::text, l.is_livemode)
                 is distinct from (
-                    t.payout_ref, t.amount_minor, t.currency::text, t.destination, e.is_livemode)
+                    t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
+                or (l.destination = any (coalesce(
+                    (select array[r.destination] from payout.transfer_requests as r
+                        where r.payout_transfer_id = s.payout_transfer_id
+                            and r.generation = s.generation),
+                    payout.destinations(t)))) is not true
                 then 'differs_at_stripe'
         end
         when l.payout_ref is null then case
@@ -6123,11 +6186,11 @@ $$;
 comment on function payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states) is
     'The number of transfers found, and the facts of the transfer if it is one.';
 -- end frozen: procedures/reconcile/lookup_outcome.sql
--- frozen: procedures/reconcile/lookup_queries.sql 852385bf7c01
+-- frozen: procedures/reconcile/lookup_queries.sql 67cff2ac8f37
 -- lookup_queries: the queries that together list a transfer, if Stripe has it.
 --
 -- One asks for its transfer_group, unless Stripe sets the group itself for a source_transaction.
--- One asks for its destination, from a day before its first attempt, as clocks differ. Without an
+-- One asks for each of its destinations, from a day before its first attempt, as clocks differ. Without an
 -- attempt here it has no start: a restored database may have forgotten attempts.
 
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
@@ -6147,11 +6210,13 @@ begin
         when p_transfer.source_transaction is null
             then jsonb_build_array(jsonb_build_object('transfer_group', p_transfer.payout_ref))
         else '[]'
-    end || jsonb_strip_nulls(jsonb_build_object(
-        'destination', p_transfer.destination,
-        'created', case when v_sent_since is not null then
-            jsonb_build_object('gte', floor(extract(epoch from v_sent_since))::bigint)
-        end));
+    end || (
+        select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+            'destination', d.destination,
+            'created', case when v_sent_since is not null then
+                jsonb_build_object('gte', floor(extract(epoch from v_sent_since))::bigint)
+            end)))
+        from unnest(payout.destinations(p_transfer)) as d (destination));
 end
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
@@ -7237,7 +7302,7 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql 323b8e40e58d
+-- frozen: procedures/claim/claim_transfers.sql fa42bcce81b2
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
@@ -7304,6 +7369,7 @@ begin
     perform payout.remove_served_wakeups(v_wakeup_ids);
     v_due_ids := payout.skip_listed_transfers(v_due_ids);
     perform payout.adopt_at_first_claim(v_due_ids);
+    perform payout.freeze_requests(v_due_ids);
     return query
     with claimed as materialized (
         update payout.transfer_states as s
@@ -7326,11 +7392,13 @@ begin
     )
     select
         c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation, c.claim_token, t.request,
+        t.payout_ref || ':' || c.generation, c.claim_token, r.request,
         extract(epoch from v_settings.lease_for)::double precision,
         extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c
-    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
+    join payout.transfer_requests as r
+        on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
 end
 $$;
 comment on function payout_api.claim_transfers(text, integer, bigint, text, boolean) is
@@ -7342,6 +7410,53 @@ revoke execute on function payout_api.claim_transfers(text, integer, bigint, tex
 grant execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
     to payout_worker;
 -- end frozen: procedures/claim/claim_transfers.sql
+-- frozen: procedures/claim/freeze_requests.sql 1f1f60d95fe4
+-- freeze_requests: write the request of each key that is about to be used for the first time.
+--
+-- The payee's present account is paid; from then on the request under this key does not change.
+-- Called by: claim_transfers, which holds the locks of the transfers.
+
+create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into payout.transfer_requests (
+        payout_transfer_id, generation, destination, request, request_sha256, reason,
+        evidence_observation_id, second_evidence_observation_id)
+    select s.payout_transfer_id, s.generation, a.stripe_account_id, q.request,
+        payout.request_sha256(q.request), k.reason,
+        (k.facts ->> 'evidence_observation_id')::bigint,
+        (k.facts ->> 'second_evidence_observation_id')::bigint
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    join payout.settlements as m on m.settlement_id = t.settlement_id
+    cross join payout.engine_settings as e
+    cross join lateral (
+        select a.stripe_account_id
+        from payout.payee_accounts as a
+        where a.payee_id = t.payee_id
+        order by a.payee_account_id desc
+        limit 1
+    ) as a
+    cross join lateral payout.transfer_request(
+        t, a.stripe_account_id, m.metadata, e.installation_id) as q (request)
+    left join payout.transfer_observations as k on s.generation > 1
+        and k.payout_transfer_id = s.payout_transfer_id
+        and k.generation = s.generation
+        and k.signal = 'key_opened'
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+        and not exists (
+            select from payout.transfer_requests as r
+            where r.payout_transfer_id = s.payout_transfer_id and r.generation = s.generation
+        );
+end
+$$;
+comment on function payout.freeze_requests(bigint[]) is
+    'Writes transfer_requests for those of the transfers whose present key has none.';
+-- end frozen: procedures/claim/freeze_requests.sql
 -- frozen: procedures/claim/lock_due_transfers.sql 31783479db2e
 -- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
 --
@@ -7697,7 +7812,7 @@ $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
 -- end frozen: procedures/audit/check_seal_rows.sql
--- frozen: procedures/audit/newest_row_id.sql 6cec9621f0c0
+-- frozen: procedures/audit/newest_row_id.sql 9d03ef64a21a
 -- newest_row_id: the highest id that a sealed table shows.
 --
 -- Stable, so that it reads with the snapshot of the query that calls it.
@@ -7713,15 +7828,15 @@ as $$
             (select max(e.ledger_entry_id) from payout.ledger_entries as e)
         when 'transfer_observations' then
             (select max(o.observation_id) from payout.transfer_observations as o)
-        when 'key_generations' then
-            (select max(k.key_generation_id) from payout.key_generations as k)
+        when 'transfer_requests' then
+            (select max(r.transfer_request_id) from payout.transfer_requests as r)
         when 'payout_transfers' then
             (select max(t.payout_transfer_id) from payout.payout_transfers as t)
     end
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
 -- end frozen: procedures/audit/newest_row_id.sql
--- frozen: procedures/audit/seal.sql eb840bd80898
+-- frozen: procedures/audit/seal.sql 15b6283d904d
 -- seal: close rows that can no longer change, so that a later change shows.
 --
 -- Called by: sweep, hence by every worker; operators at any time. It seals at most once a minute;
@@ -7753,7 +7868,7 @@ begin
     -- The first mark is the lock: there is one chain, hence one sealer at a time.
     perform
     from payout.seal_marks as m
-    where m.table_name = 'key_generations'
+    where m.table_name = 'transfer_requests'
         and exists (
             select from payout.seal_marks as d
             where d.marked_at <= v_now - interval '1 minute' or d.marked_at > v_now
@@ -7881,7 +7996,7 @@ $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
     'Seals about p_limit rows at most; returns the number of rows.';
 -- end frozen: procedures/audit/seal_up_to_mark.sql
--- frozen: procedures/audit/sealed_rows_v1.sql 619657107f4c
+-- frozen: procedures/audit/sealed_rows_v1.sql f77dbb5f49f5
 -- sealed_rows_v1: the rows of a range of ids, each with its time and its digest.
 --
 -- A digest covers the columns named here and no others, as a JSON array of numbers, texts,
@@ -7918,24 +8033,21 @@ begin
         from payout.transfer_observations as o
         where o.observation_id between p_first_id and p_last_id
         order by o.observation_id limit p_limit;
-    elsif p_table_name = 'key_generations' then
+    elsif p_table_name = 'transfer_requests' then
         return query
-        select k.key_generation_id, k.opened_at, payout.row_sha256(jsonb_build_array(
-            k.key_generation_id, k.payout_transfer_id, k.generation, k.reason,
-            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text)
-            || case when k.second_evidence_observation_id is null then '[]'
-                else jsonb_build_array(k.second_evidence_observation_id) end)
-        from payout.key_generations as k
-        where k.key_generation_id between p_first_id and p_last_id
-        order by k.key_generation_id limit p_limit;
+        select r.transfer_request_id, r.frozen_at, payout.row_sha256(jsonb_build_array(
+            r.transfer_request_id, r.payout_transfer_id, r.generation, r.destination, r.request,
+            encode(r.request_sha256, 'hex'), r.reason, r.evidence_observation_id,
+            r.second_evidence_observation_id, extract(epoch from r.frozen_at)::text))
+        from payout.transfer_requests as r
+        where r.transfer_request_id between p_first_id and p_last_id
+        order by r.transfer_request_id limit p_limit;
     elsif p_table_name = 'payout_transfers' then
         return query
         select t.payout_transfer_id, t.created_at, payout.row_sha256(jsonb_build_array(
             t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
-            t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
-            t.request, extract(epoch from t.created_at)::text)
-            || case when t.request_sha256 = payout.request_sha256(t.request) then '[]'
-                else jsonb_build_array(encode(t.request_sha256, 'hex')) end)
+            t.source_transaction, t.amount_minor, t.currency, t.payout_ref,
+            extract(epoch from t.created_at)::text))
         from payout.payout_transfers as t
         where t.payout_transfer_id between p_first_id and p_last_id
         order by t.payout_transfer_id limit p_limit;
@@ -8296,12 +8408,13 @@ $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the two observations; null: it was not proved absent.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
--- frozen: procedures/sweep/reopen_failed.sql 30558036f0c0
+-- frozen: procedures/sweep/reopen_failed.sql f2f7a8597cb3
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
 -- A new key is opened only if the former one ended in a decline that Stripe has saved, with no
 -- other attempt open (judge_failure saw to it), or was proved absent (judge_absence); and no key
--- of this transfer ever saw a success. The new key's row names the evidence.
+-- of this transfer ever saw a success. An observation names the evidence, which the first claim
+-- of the key notes with its request.
 
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -8325,11 +8438,15 @@ begin
         limit p_limit
         for update of s skip locked);
 
-    insert into payout.key_generations (
-        payout_transfer_id, generation, reason, evidence_observation_id,
-        second_evidence_observation_id)
-    select s.payout_transfer_id, s.generation + 1, s.reason,
-        coalesce(payout.saved_decline(s), p.scans[1]), p.scans[2]
+    insert into payout.transfer_observations (
+        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason, facts,
+        next_attempt_at)
+    select s.payout_transfer_id, s.generation + 1, s.attempt, 'key_opened', 'ok', 'scheduled',
+        s.reason,
+        jsonb_strip_nulls(jsonb_build_object(
+            'evidence_observation_id', coalesce(payout.saved_decline(s), p.scans[1]),
+            'second_evidence_observation_id', p.scans[2])),
+        s.next_attempt_at
     from payout.transfer_states as s
     cross join lateral payout.proof_of_absence(s) as p (scans)
     where s.payout_transfer_id = any (v_ids);
@@ -8671,7 +8788,7 @@ as $$
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_guards.sql efe8424e5684
+-- frozen: procedures/operate/check_guards.sql 004bef80e260
 -- check_guards: whether triggers, owners and rights are still as they were deployed.
 --
 -- `alter table … enable trigger all` and a restore with --disable-triggers silently turn ALWAYS
@@ -8683,9 +8800,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 72,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 73,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 72 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 73 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
@@ -8893,7 +9010,7 @@ as $$
 $$;
 comment on function payout.check_rights() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_rights.sql
--- frozen: procedures/operate/check_rules.sql 8f16da7a09c0
+-- frozen: procedures/operate/check_rules.sql e5a19bfc5b0f
 -- check_rules: whether rows that were written while their guards were off keep the rules.
 --
 -- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer, a
@@ -8906,27 +9023,25 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     with open_transfers as (
-        select s as progress, t.*
+        select s as progress, t as transfer, t.*
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.state not in ('paid', 'cancelled')
     ), wrong as (
         select o.payout_transfer_id as id, 'every request still to be sent agrees with its row'
         from open_transfers as o
-        where o.amount_minor <= 0 or not starts_with(o.destination, 'acct_')
-            or o.payout_ref
-                <> payout.payout_ref(o.settlement_id, o.payee_id, o.source_transaction)
-            or o.request_sha256 <> payout.request_sha256(o.request)
-            or case jsonb_typeof(o.request) when 'object' then o.request - 'metadata' end
-                is distinct from jsonb_build_object(
-                    'amount', o.amount_minor, 'currency', o.currency,
-                    'destination', o.destination,
-                    case when o.source_transaction is null
-                        then 'transfer_group' else 'source_transaction' end,
-                    coalesce(o.source_transaction, o.payout_ref))
-            or (o.request -> 'metadata' @> jsonb_build_object(
-                'payout_ref', o.payout_ref, 'settlement_id', o.settlement_id,
-                'payee_id', o.payee_id)) is not true
+        join payout.settlements as m on m.settlement_id = o.settlement_id
+        cross join payout.engine_settings as e
+        left join payout.transfer_requests as r on r.payout_transfer_id = o.payout_transfer_id
+            and r.generation = (o.progress).generation
+        where o.amount_minor <= 0
+            or o.payout_ref <> payout.payout_ref(
+                e.installation_id, o.settlement_id, o.payee_id, o.source_transaction)
+            or (r.request, r.request_sha256) <> (
+                payout.transfer_request(
+                    o.transfer, r.destination, m.metadata, e.installation_id),
+                payout.request_sha256(r.request))
+            or ((o.progress).first_sent_at is not null and r.request is null)
         union all
         select o.payout_transfer_id, 'every transfer that is not paid can go on'
         from open_transfers as o
@@ -9634,7 +9749,7 @@ comment on view payout_api.trial_balance is
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
 -- end frozen: sql/views/trial_balance.sql
--- frozen: sql/views/unpaid.sql 7d100dbefde0
+-- frozen: sql/views/unpaid.sql 1cce9223f706
 -- unpaid: every transfer that is not paid, with the reason and the next step.
 
 create or replace view payout_api.unpaid as
@@ -9642,7 +9757,7 @@ select
     t.payout_transfer_id,
     t.settlement_id,
     t.payee_id,
-    t.destination,
+    q.destination,
     t.amount_minor,
     t.currency,
     s.state,
@@ -9680,6 +9795,8 @@ left join lateral (
     order by o.observation_id desc
     limit 1
 ) as o on true
+left join payout.transfer_requests as q
+    on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
 left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
 left join lateral (
     select o.reason

@@ -13,8 +13,8 @@ as $$
             (select max(e.ledger_entry_id) from payout.ledger_entries as e)
         when 'transfer_observations' then
             (select max(o.observation_id) from payout.transfer_observations as o)
-        when 'key_generations' then
-            (select max(k.key_generation_id) from payout.key_generations as k)
+        when 'transfer_requests' then
+            (select max(r.transfer_request_id) from payout.transfer_requests as r)
         when 'payout_transfers' then
             (select max(t.payout_transfer_id) from payout.payout_transfers as t)
     end

@@ -29,7 +29,7 @@ begin
     -- The first mark is the lock: there is one chain, hence one sealer at a time.
     perform
     from payout.seal_marks as m
-    where m.table_name = 'key_generations'
+    where m.table_name = 'transfer_requests'
         and exists (
             select from payout.seal_marks as d
             where d.marked_at <= v_now - interval '1 minute' or d.marked_at > v_now

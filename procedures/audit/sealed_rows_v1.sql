@@ -34,24 +34,21 @@ begin
         from payout.transfer_observations as o
         where o.observation_id between p_first_id and p_last_id
         order by o.observation_id limit p_limit;
-    elsif p_table_name = 'key_generations' then
+    elsif p_table_name = 'transfer_requests' then
         return query
-        select k.key_generation_id, k.opened_at, payout.row_sha256(jsonb_build_array(
-            k.key_generation_id, k.payout_transfer_id, k.generation, k.reason,
-            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text)
-            || case when k.second_evidence_observation_id is null then '[]'
-                else jsonb_build_array(k.second_evidence_observation_id) end)
-        from payout.key_generations as k
-        where k.key_generation_id between p_first_id and p_last_id
-        order by k.key_generation_id limit p_limit;
+        select r.transfer_request_id, r.frozen_at, payout.row_sha256(jsonb_build_array(
+            r.transfer_request_id, r.payout_transfer_id, r.generation, r.destination, r.request,
+            encode(r.request_sha256, 'hex'), r.reason, r.evidence_observation_id,
+            r.second_evidence_observation_id, extract(epoch from r.frozen_at)::text))
+        from payout.transfer_requests as r
+        where r.transfer_request_id between p_first_id and p_last_id
+        order by r.transfer_request_id limit p_limit;
     elsif p_table_name = 'payout_transfers' then
         return query
         select t.payout_transfer_id, t.created_at, payout.row_sha256(jsonb_build_array(
             t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
-            t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
-            t.request, extract(epoch from t.created_at)::text)
-            || case when t.request_sha256 = payout.request_sha256(t.request) then '[]'
-                else jsonb_build_array(encode(t.request_sha256, 'hex')) end)
+            t.source_transaction, t.amount_minor, t.currency, t.payout_ref,
+            extract(epoch from t.created_at)::text))
         from payout.payout_transfers as t
         where t.payout_transfer_id between p_first_id and p_last_id
         order by t.payout_transfer_id limit p_limit;

@@ -64,6 +64,7 @@ begin
     perform payout.remove_served_wakeups(v_wakeup_ids);
     v_due_ids := payout.skip_listed_transfers(v_due_ids);
     perform payout.adopt_at_first_claim(v_due_ids);
+    perform payout.freeze_requests(v_due_ids);
     return query
     with claimed as materialized (
         update payout.transfer_states as s
@@ -86,11 +87,13 @@ begin
     )
     select
         c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation, c.claim_token, t.request,
+        t.payout_ref || ':' || c.generation, c.claim_token, r.request,
         extract(epoch from v_settings.lease_for)::double precision,
         extract(epoch from v_settings.http_deadline_for)::double precision
     from claimed as c
-    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id;
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
+    join payout.transfer_requests as r
+        on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
 end
 $$;
 comment on function payout_api.claim_transfers(text, integer, bigint, text, boolean) is

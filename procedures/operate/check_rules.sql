@@ -10,27 +10,25 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     with open_transfers as (
-        select s as progress, t.*
+        select s as progress, t as transfer, t.*
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.state not in ('paid', 'cancelled')
     ), wrong as (
         select o.payout_transfer_id as id, 'every request still to be sent agrees with its row'
         from open_transfers as o
-        where o.amount_minor <= 0 or not starts_with(o.destination, 'acct_')
-            or o.payout_ref
-                <> payout.payout_ref(o.settlement_id, o.payee_id, o.source_transaction)
-            or o.request_sha256 <> payout.request_sha256(o.request)
-            or case jsonb_typeof(o.request) when 'object' then o.request - 'metadata' end
-                is distinct from jsonb_build_object(
-                    'amount', o.amount_minor, 'currency', o.currency,
-                    'destination', o.destination,
-                    case when o.source_transaction is null
-                        then 'transfer_group' else 'source_transaction' end,
-                    coalesce(o.source_transaction, o.payout_ref))
-            or (o.request -> 'metadata' @> jsonb_build_object(
-                'payout_ref', o.payout_ref, 'settlement_id', o.settlement_id,
-                'payee_id', o.payee_id)) is not true
+        join payout.settlements as m on m.settlement_id = o.settlement_id
+        cross join payout.engine_settings as e
+        left join payout.transfer_requests as r on r.payout_transfer_id = o.payout_transfer_id
+            and r.generation = (o.progress).generation
+        where o.amount_minor <= 0
+            or o.payout_ref <> payout.payout_ref(
+                e.installation_id, o.settlement_id, o.payee_id, o.source_transaction)
+            or (r.request, r.request_sha256) <> (
+                payout.transfer_request(
+                    o.transfer, r.destination, m.metadata, e.installation_id),
+                payout.request_sha256(r.request))
+            or ((o.progress).first_sent_at is not null and r.request is null)
         union all
         select o.payout_transfer_id, 'every transfer that is not paid can go on'
         from open_transfers as o

@@ -70,7 +70,7 @@ begin
         v_transfer.payout_ref in (t #>> '{metadata,payout_ref}', t ->> 'transfer_group'),
         t #>> '{metadata,payout_ref}' is null
             and t ->> 'source_transaction' = v_transfer.source_transaction
-            and t ->> 'destination' = v_transfer.destination
+            and t ->> 'destination' = any (payout.destinations(v_transfer))
             and t ->> 'amount' = v_transfer.amount_minor::text
     )) as m (is_ours, is_by_charge);
 end

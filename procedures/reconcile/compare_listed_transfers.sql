@@ -22,9 +22,14 @@ begin
     left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join lateral (select case
         when t.payout_transfer_id is not null then case
-            when (l.payout_ref, l.amount_minor, l.currency::text, l.destination, l.is_livemode)
+            when (l.payout_ref, l.amount_minor, l.currency::text, l.is_livemode)
                 is distinct from (
-                    t.payout_ref, t.amount_minor, t.currency::text, t.destination, e.is_livemode)
+                    t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
+                or (l.destination = any (coalesce(
+                    (select array[r.destination] from payout.transfer_requests as r
+                        where r.payout_transfer_id = s.payout_transfer_id
+                            and r.generation = s.generation),
+                    payout.destinations(t)))) is not true
                 then 'differs_at_stripe'
         end
         when l.payout_ref is null then case

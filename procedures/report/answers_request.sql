@@ -1,7 +1,7 @@
 -- answers_request: test whether an answer is the very transfer that was asked for.
 
 create or replace function payout.answers_request(
-    p_outcome payout.outcome, p_transfer payout.payout_transfers
+    p_outcome payout.outcome, p_transfer payout.payout_transfers, p_destinations text[]
 )
 returns boolean
 language plpgsql
@@ -15,11 +15,12 @@ begin
         and length(p_outcome.stripe_transfer_id) <= 255
         and p_outcome.amount_minor = p_transfer.amount_minor
         and p_outcome.currency = p_transfer.currency
-        and p_outcome.destination = p_transfer.destination
+        and p_outcome.destination = any (p_destinations)
         and p_outcome.payout_ref = p_transfer.payout_ref
         and p_outcome.is_livemode is not null,
         false);
 end
 $$;
-comment on function payout.answers_request(payout.outcome, payout.payout_transfers) is
-    'True when object, id, amount, currency, destination, mode and payout_ref are those asked for.';
+comment on function payout.answers_request(payout.outcome, payout.payout_transfers, text[]) is
+    'True when object, id, amount, currency, mode and payout_ref are those asked for, and the '
+    'destination is one of those given.';

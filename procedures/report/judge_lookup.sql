@@ -7,6 +7,7 @@ create or replace function payout.judge_lookup(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
+    p_destinations text[],
     p_settings payout.engine_settings
 )
 returns payout.judgement
@@ -18,7 +19,8 @@ declare
     v_judgement payout.judgement;
 begin
     if p_outcome.found = 1 then
-        v_judgement := payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+        v_judgement := payout.judge_success(
+            p_outcome, p_state, p_transfer, p_destinations, p_settings);
         if v_judgement.to_state = 'paid' then
             v_judgement.reason := 'found_at_stripe';
         end if;
@@ -40,7 +42,8 @@ begin
 end
 $$;
 comment on function payout.judge_lookup(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
+    payout.engine_settings
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm.';

@@ -8,6 +8,7 @@ create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
+    p_destinations text[],
     p_settings payout.engine_settings
 )
 returns payout.judgement
@@ -19,7 +20,8 @@ declare
     v_judgement payout.judgement;
 begin
     if p_outcome.signal = 'looked_up' then
-        return payout.judge_lookup(p_outcome, p_state, p_transfer, p_settings);
+        return payout.judge_lookup(
+            p_outcome, p_state, p_transfer, p_destinations, p_settings);
     end if;
 
     -- Serials are handed out again after a promotion, keys and tokens are not.
@@ -33,7 +35,8 @@ begin
     end if;
 
     if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
-        return payout.judge_success(p_outcome, p_state, p_transfer, p_settings);
+        return payout.judge_success(
+            p_outcome, p_state, p_transfer, p_destinations, p_settings);
     elsif p_state.state = 'in_flight' and p_state.attempt = p_outcome.attempt then
         return payout.judge_failure(p_outcome, p_state, p_settings);
     end if;
@@ -54,5 +57,6 @@ begin
 end
 $$;
 comment on function payout.judge_outcome(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
+    payout.engine_settings
 ) is 'Verdict, next state and reason for one reported outcome; changes nothing.';

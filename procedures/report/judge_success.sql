@@ -8,6 +8,7 @@ create or replace function payout.judge_success(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
     p_transfer payout.payout_transfers,
+    p_destinations text[],
     p_settings payout.engine_settings
 )
 returns payout.judgement
@@ -19,7 +20,7 @@ declare
     v_judgement payout.judgement;
 begin
     v_judgement.reason := case
-        when not payout.answers_request(p_outcome, p_transfer)
+        when not payout.answers_request(p_outcome, p_transfer, p_destinations)
             or p_outcome.is_livemode <> p_settings.is_livemode then 'answer_contradicts_request'
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
@@ -57,5 +58,6 @@ begin
 end
 $$;
 comment on function payout.judge_success(
-    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+    payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
+    payout.engine_settings
 ) is 'Paid, already known, or an alarm, which parks a transfer that is open.';

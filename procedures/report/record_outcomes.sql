@@ -24,7 +24,13 @@ begin
         join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
         join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         cross join lateral payout.judge_outcome(
-            o, s, t, (select e from payout.engine_settings as e)) as j
+            o, s, t,
+            coalesce(
+                (select array[r.destination] from payout.transfer_requests as r
+                    where r.payout_transfer_id = s.payout_transfer_id
+                        and r.generation = s.generation),
+                payout.destinations(t)),
+            (select e from payout.engine_settings as e)) as j
         order by o.payout_transfer_id
     ), observed as (
         insert into payout.transfer_observations (

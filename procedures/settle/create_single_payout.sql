@@ -52,14 +52,11 @@ begin
     ), transfer as (
         insert into payout.payout_transfers (
             payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction,
-            destination, amount_minor, currency, request)
+            amount_minor, currency)
         overriding system value
         values (
             v_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
-            p_line.source_transaction, v_destination, p_line.amount_minor, p_settlement.currency,
-            case when p_settlement.metadata <> '{}'
-                then jsonb_build_object('metadata', p_settlement.metadata)
-            end)
+            p_line.source_transaction, p_line.amount_minor, p_settlement.currency)
     ), progress as (
         insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
         values (v_transfer_id, coalesce(p_settlement.pay_after, current_timestamp), v_wakeup_id)

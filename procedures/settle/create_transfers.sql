@@ -22,14 +22,10 @@ begin
             p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
     ), transfers as (
         insert into payout.payout_transfers (
-            payout_job_id, settlement_id, payee_id, source_transaction, destination,
-            amount_minor, currency, request)
+            payout_job_id, settlement_id, payee_id, source_transaction, amount_minor, currency)
         select
             p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
-            o.stripe_account_id, o.amount_minor, p_settlement.currency,
-            case when p_settlement.metadata <> '{}'
-                then jsonb_build_object('metadata', p_settlement.metadata)
-            end
+            o.amount_minor, p_settlement.currency
         from owed as o
         returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (

@@ -1,7 +1,7 @@
 -- metadata_problem: the reason why a settlement's metadata cannot be Stripe metadata.
 --
 -- Stripe takes 50 keys of up to 40 characters without square brackets and text values of up to
--- 500 (docs.stripe.com/api/metadata); three keys are ours.
+-- 500 (docs.stripe.com/api/metadata); four keys are ours.
 
 create or replace function payout.metadata_problem(p_metadata jsonb)
 returns text
@@ -12,12 +12,12 @@ as $$
     select case
         when p_metadata = '{}' then null
         when jsonb_typeof(p_metadata) <> 'object' then 'is not an object'
-        when (select count(*) from jsonb_object_keys(p_metadata)) > 47 then 'has over 47 keys'
+        when (select count(*) from jsonb_object_keys(p_metadata)) > 46 then 'has over 46 keys'
         else (
             select c.problem
             from jsonb_each(p_metadata) as m
             cross join lateral (select case
-                when m.key in ('payout_ref', 'settlement_id', 'payee_id')
+                when m.key in ('payout_engine', 'payout_ref', 'settlement_id', 'payee_id')
                     then format('key %s is reserved', m.key)
                 when length(m.key) not between 1 and 40
                     then format('key %s is not 1 to 40 characters long', left(m.key, 60))
@@ -33,4 +33,4 @@ as $$
     end
 $$;
 comment on function payout.metadata_problem(jsonb) is
-    'The rule of Stripe that this metadata breaks beside our own three keys, or null.';
+    'The rule of Stripe that this metadata breaks beside our own four keys, or null.';

@@ -2,7 +2,8 @@
 --
 -- A new key is opened only if the former one ended in a decline that Stripe has saved, with no
 -- other attempt open (judge_failure saw to it), or was proved absent (judge_absence); and no key
--- of this transfer ever saw a success. The new key's row names the evidence.
+-- of this transfer ever saw a success. An observation names the evidence, which the first claim
+-- of the key notes with its request.
 
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -26,11 +27,15 @@ begin
         limit p_limit
         for update of s skip locked);
 
-    insert into payout.key_generations (
-        payout_transfer_id, generation, reason, evidence_observation_id,
-        second_evidence_observation_id)
-    select s.payout_transfer_id, s.generation + 1, s.reason,
-        coalesce(payout.saved_decline(s), p.scans[1]), p.scans[2]
+    insert into payout.transfer_observations (
+        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason, facts,
+        next_attempt_at)
+    select s.payout_transfer_id, s.generation + 1, s.attempt, 'key_opened', 'ok', 'scheduled',
+        s.reason,
+        jsonb_strip_nulls(jsonb_build_object(
+            'evidence_observation_id', coalesce(payout.saved_decline(s), p.scans[1]),
+            'second_evidence_observation_id', p.scans[2])),
+        s.next_attempt_at
     from payout.transfer_states as s
     cross join lateral payout.proof_of_absence(s) as p (scans)
     where s.payout_transfer_id = any (v_ids);

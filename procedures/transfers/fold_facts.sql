@@ -1,8 +1,8 @@
 -- fold_facts: every transfer's progress, made again out of the facts.
 --
--- The last observation that moved a transfer gives its state, unless a new key or a claim came
--- after it. Attempts count over all keys, and observations are numbered under the transfer's
--- lock, so both give the order of events.
+-- The last observation that moved a transfer gives its state, unless a claim came after it.
+-- Attempts count over all keys, and observations are numbered under the transfer's lock, so both
+-- give the order of events.
 
 create or replace function payout.fold_facts()
 returns table (
@@ -33,18 +33,13 @@ as $$
         end,
         case w.state when 'paid' then n.stripe_transfer_id end,
         n.first_sent_at, n.tries, n.has_unknown_send,
-        case when not r.is_reopened then n.reason end
+        case when n.moved_to <> 'scheduled' then n.reason end
     from payout.newest_facts() as n
     cross join lateral (
-        select n.moved_to = 'failed' and n.moved_generation < n.generation as is_reopened
-    ) as r
-    cross join lateral (
         select case
-            when n.moved_to in ('paid', 'parked') then n.moved_to
-            when n.moved_to = 'failed' and not r.is_reopened then n.moved_to
-            when n.claim_generation = n.generation
-                and n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
-            when not r.is_reopened then n.moved_to
+            when n.moved_to in ('paid', 'parked', 'failed') then n.moved_to
+            when n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
+            when n.moved_to is not null then n.moved_to
             when n.is_released then 'cancelled'
             else 'scheduled'
         end as state
@@ -52,4 +47,4 @@ as $$
 $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
-    'observations, keys and books.';
+    'observations and books.';

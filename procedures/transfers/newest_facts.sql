@@ -7,10 +7,9 @@
 create or replace function payout.newest_facts()
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
-    moved_generation integer, moved_attempt integer, next_attempt_at timestamptz,
-    stripe_transfer_id text, reason text, claim_generation integer, claim_attempt integer,
-    lease_until timestamptz, first_sent_at timestamptz, tries integer, has_unknown_send boolean,
-    is_stopped boolean, is_released boolean
+    moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
+    claim_attempt integer, lease_until timestamptz, first_sent_at timestamptz, tries integer,
+    has_unknown_send boolean, is_stopped boolean, is_released boolean
 )
 language sql
 stable
@@ -23,19 +22,19 @@ as $$
         join payout.settlements as s on s.settlement_id = t.settlement_id
         left join (
             select k.payout_transfer_id, max(k.generation) as generation,
-                max(greatest(k.evidence_observation_id, k.second_evidence_observation_id))
-                    as opened_after
-            from payout.key_generations as k
+                max(k.observation_id) as opened_after
+            from payout.transfer_observations as k
+            where k.signal = 'key_opened'
             group by k.payout_transfer_id
         ) as k on k.payout_transfer_id = t.payout_transfer_id
     ), moves as (
         select distinct on (o.payout_transfer_id) o.payout_transfer_id, o.observation_id,
-            o.moved_to, o.generation, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
+            o.moved_to, o.attempt, o.next_attempt_at, o.stripe_transfer_id, o.reason
         from payout.transfer_observations as o
         where o.moved_to is not null
         order by o.payout_transfer_id, o.observation_id desc
     ), claims as (
-        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.generation, a.attempt,
+        select distinct on (a.payout_transfer_id) a.payout_transfer_id, a.attempt,
             a.lease_until
         from payout.transfer_attempts as a
         order by a.payout_transfer_id, a.attempt desc
@@ -55,8 +54,8 @@ as $$
         where o.observation_id > k.opened_after
         group by o.payout_transfer_id
     )
-    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.generation, m.attempt,
-        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.generation, a.attempt, a.lease_until,
+    select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
+        m.next_attempt_at, m.stripe_transfer_id, m.reason, a.attempt, a.lease_until,
         f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
         coalesce(o.is_stopped, false), e.payout_transfer_id is not null
     from keys as k

@@ -2,9 +2,9 @@
 --
 -- A row never goes to another transfer. A claim, and nothing else, counts one attempt up. A new
 -- key comes only with the move failed -> scheduled, takes the next number, and must have its
--- reason in key_generations. An old key is never sent again because its number never comes back;
--- the time of its first send, and that a send ended unknown, are never forgotten. A paid row
--- does not change at all. No WHEN clauses: Postgres reads their text anew for each statement.
+-- observation. An old key is never sent again because its number never comes back; the time of
+-- its first send, and that a send ended unknown, are never forgotten. A paid row does not change
+-- at all. No WHEN clauses: Postgres reads their text anew for each statement.
 -- Raises: SP103 the change would go back; 23514 the name of a rule that is broken.
 
 create or replace function payout.tg_transfer_states__check_progress()
@@ -30,12 +30,13 @@ begin
             and new.generation = old.generation + 1) then
         v_problem := 'a new key takes the next number and only after a decline';
     elsif old.state = 'failed' and new.state = 'scheduled' and not exists (
-        select from payout.key_generations as k
+        select from payout.transfer_observations as k
         where k.payout_transfer_id = new.payout_transfer_id
             and k.generation = new.generation
+            and k.signal = 'key_opened'
             and new.generation = old.generation + 1
     ) then
-        v_problem := 'a new key needs its row in payout.key_generations first';
+        v_problem := 'a new key needs its observation first';
     elsif new.generation = old.generation and old.first_sent_at is not null
         and new.first_sent_at is distinct from old.first_sent_at then
         v_problem := 'the first send under a key is a fact';

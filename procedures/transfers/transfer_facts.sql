@@ -5,7 +5,7 @@ create or replace function payout.transfer_facts(
 )
 returns jsonb
 language plpgsql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -14,7 +14,12 @@ begin
         'settlement_id', p_transfer.settlement_id,
         'amount_minor', p_transfer.amount_minor,
         'currency', p_transfer.currency,
-        'destination', p_transfer.destination,
+        'destination', (
+            select r.destination
+            from payout.transfer_requests as r
+            where r.payout_transfer_id = p_transfer.payout_transfer_id
+            order by r.generation desc
+            limit 1),
         'is_livemode', p_is_livemode);
 end
 $$;

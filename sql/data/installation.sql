@@ -4,7 +4,7 @@ insert into payout.engine_settings default values
 on conflict do nothing;
 
 insert into payout.seal_marks (table_name) values
-    ('key_generations'), ('ledger_entries'), ('payout_transfers'), ('transfer_observations')
+    ('ledger_entries'), ('payout_transfers'), ('transfer_observations'), ('transfer_requests')
 on conflict do nothing;
 
 -- With a transfer this may be a copy already, and only an operator knows.

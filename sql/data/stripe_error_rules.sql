@@ -6,8 +6,8 @@
 
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code, is_replayed,
-    should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm, wait_at_least, wait_base, wait_cap,
-    reason, advice)
+    should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm, wait_at_least, wait_base,
+    wait_cap, reason, advice)
 values
     (10, 'not_sent', null, null, null, null, null, null, null,
         'retry', 1, false, '0', '1 s', '5 min',

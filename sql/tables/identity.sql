@@ -5,6 +5,7 @@
 
 create table payout.engine_settings (
     is_single_row boolean not null default true,
+    installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
     lease_for interval not null default '30 seconds',
     http_deadline_for interval not null default '20 seconds',
     send_window_for interval not null default '20 hours',
@@ -21,6 +22,7 @@ create table payout.engine_settings (
     absence_limit_minor bigint not null default 100000,
     constraint engine_settings_pkey primary key (is_single_row),
     constraint there_is_one_row check (is_single_row),
+    constraint installation_id_has_32_digits check (installation_id ~ '^[0-9a-f]{32}$'),
     constraint lease_outlasts_the_http_deadline
         check (http_deadline_for > '0' and lease_for > http_deadline_for),
     -- The last send of a key begins when its window ends, and may take its lease and drain.
@@ -42,6 +44,9 @@ create table payout.engine_settings (
     constraint absence_limit_is_an_amount check (absence_limit_minor >= 0)
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
+comment on column payout.engine_settings.installation_id is
+    'Made once, with the first migration; part of each payout_ref and in the metadata of each '
+    'transfer. A restored copy keeps it, so that the keys of both collide at Stripe.';
 comment on column payout.engine_settings.lease_for is
     'The time for which a claim holds a transfer.';
 comment on column payout.engine_settings.http_deadline_for is
@@ -71,6 +76,12 @@ comment on column payout.engine_settings.absence_limit_minor is
     'Transfers above this amount, in minor units of any currency, get a new key after such a proof '
     'only when an operator approves.';
 
+create trigger _500_refuse_another_installation
+    before update on payout.engine_settings
+    for each row
+    when (old.installation_id is distinct from new.installation_id)
+    execute function payout.tg__refuse_change();
+alter table payout.engine_settings enable always trigger _500_refuse_another_installation;
 create trigger _500_refuse_delete before delete on payout.engine_settings
     for each row execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_delete;

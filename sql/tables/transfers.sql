@@ -3,9 +3,9 @@
 --   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
 --                                        ▲    ▲    ▲    ▲
 --                                        │    │    │    └─ transfer_states (1:1, it moves)
---                                        │    │    └────── transfer_attempts      each claim
---                                        │    └─────────── transfer_observations  each observation
---                                        └──────────────── key_generations        each further key
+--                                        │    │    └────── transfer_requests      each key
+--                                        │    └─────────── transfer_attempts      each claim
+--                                        └──────────────── transfer_observations  each observation
 --
 -- Keys between these are unique or derived by one function in one transaction, and no row is ever
 -- deleted; foreign keys that would only look again at settling are left out (D-034).
@@ -36,12 +36,9 @@ create table payout.payout_transfers (
     settlement_id payout.external_id not null,
     payee_id payout.external_id not null,
     source_transaction text,
-    destination text not null,
     amount_minor bigint not null,
     currency payout.currency_code not null,
     payout_ref text not null,
-    request jsonb not null,
-    request_sha256 bytea not null,
     created_at timestamptz not null default current_timestamp,
     constraint payout_transfers_pkey primary key (payout_transfer_id),
     constraint payout_transfers_settlement_id_payee_id_source_transaction_key
@@ -49,17 +46,13 @@ create table payout.payout_transfers (
     constraint payout_transfers_payout_ref_key unique (payout_ref)
 );
 comment on table payout.payout_transfers is
-    'One Stripe transfer that is owed: payee, amount, account, and the request as it will be sent, '
-    'frozen when the settlement was completed.';
+    'One Stripe transfer that is owed: payee, amount and source, frozen when the settlement was '
+    'completed.';
 comment on column payout.payout_transfers.amount_minor is
     'Sum of the lines it pays, in minor units of currency.';
 comment on column payout.payout_transfers.payout_ref is
-    'Business identity: payout.payout_ref(settlement, payee, source_transaction). '
+    'Business identity: payout.payout_ref(installation, settlement, payee, source_transaction). '
     'The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
-comment on column payout.payout_transfers.request is
-    'The parameters of POST /v1/transfers, sent exactly as stored.';
-comment on column payout.payout_transfers.request_sha256 is
-    'Digest of request, made by the database.';
 
 create trigger _110_derive
     before insert on payout.payout_transfers
@@ -96,7 +89,7 @@ create table payout.transfer_states (
 ) with (fillfactor = 70);
 comment on table payout.transfer_states is
     'The progress of each transfer: the one table that changes while money moves. It can be '
-    'rebuilt from attempts, observations and key generations.';
+    'rebuilt from attempts and observations.';
 comment on column payout.transfer_states.generation is
     'The number of the idempotency key that counts, which is payout_ref plus this number.';
 comment on column payout.transfer_states.attempt is
@@ -218,7 +211,7 @@ create table payout.transfer_observations (
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint signal_is_known check (signal in (
         'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired',
-        'looked_up')),
+        'looked_up', 'key_opened')),
     constraint verdict_is_known check (verdict in ('ok', 'already', 'stale', 'alarm')),
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
@@ -226,7 +219,7 @@ comment on table payout.transfer_observations is
     'Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.';
 comment on column payout.transfer_observations.signal is
     'The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a '
-    'lease or a key that expired, a look-up.';
+    'lease or a key that expired, a look-up, another key.';
 comment on column payout.transfer_observations.verdict is
     'ok: it counted; already: known before; stale: too late to count; alarm: an operator must '
     'look.';
@@ -252,44 +245,61 @@ alter table payout.transfer_observations enable always trigger _500_refuse_trunc
 grant select on payout.transfer_observations to payout_operator, payout_auditor;
 
 
-create table payout.key_generations (
+create table payout.transfer_requests (
     payout_transfer_id bigint not null,
     generation integer not null,
-    reason text not null,
-    evidence_observation_id bigint not null,
-    opened_by text not null default session_user,
-    opened_at timestamptz not null default now(),
-    key_generation_id bigint not null generated always as identity,
+    destination text not null,
+    request jsonb not null,
+    request_sha256 bytea not null,
+    reason text,
+    evidence_observation_id bigint,
     second_evidence_observation_id bigint,
-    constraint key_generations_pkey primary key (payout_transfer_id, generation),
-    constraint key_generations_payout_transfer_id_fkey
+    frozen_at timestamptz not null default now(),
+    transfer_request_id bigint not null generated always as identity,
+    constraint transfer_requests_pkey primary key (payout_transfer_id, generation),
+    constraint transfer_requests_transfer_request_id_key unique (transfer_request_id),
+    constraint transfer_requests_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
-    constraint key_generations_evidence_observation_id_fkey
+    constraint transfer_requests_evidence_observation_id_fkey
         foreign key (evidence_observation_id)
         references payout.transfer_observations (observation_id),
-    constraint first_key_needs_no_reason check (generation >= 2),
-    constraint key_generations_key_generation_id_key unique (key_generation_id),
-    constraint key_generations_second_evidence_observation_id_fkey
+    constraint transfer_requests_second_evidence_observation_id_fkey
         foreign key (second_evidence_observation_id)
         references payout.transfer_observations (observation_id),
+    constraint generation_counts_from_one check (generation >= 1),
+    constraint destination_is_a_stripe_account check (starts_with(destination, 'acct_')),
+    constraint request_names_the_destination check (
+        request ->> 'destination' is not distinct from destination),
+    constraint digest_is_of_the_request check (
+        request_sha256 = payout.request_sha256(request)),
+    constraint further_key_has_reason_and_evidence check (
+        (generation > 1) = (reason is not null and evidence_observation_id is not null)),
     constraint evidence_comes_in_order
         check (second_evidence_observation_id > evidence_observation_id)
 );
-comment on table payout.key_generations is
-    'Each further idempotency key of a transfer, with the evidence that allowed it.';
-comment on column payout.key_generations.key_generation_id is
-    'Number in the order in which keys were opened, for seals.';
-comment on column payout.key_generations.evidence_observation_id is
+comment on table payout.transfer_requests is
+    'The request under each idempotency key of a transfer, frozen by the first claim under that '
+    'key, with the payee''s account of that moment.';
+comment on column payout.transfer_requests.destination is 'The Stripe account that is paid.';
+comment on column payout.transfer_requests.request is
+    'The parameters of POST /v1/transfers, sent exactly as stored.';
+comment on column payout.transfer_requests.request_sha256 is
+    'Digest of request, made by the database.';
+comment on column payout.transfer_requests.reason is
+    'The reason why the former key was given up; null: this is the first.';
+comment on column payout.transfer_requests.evidence_observation_id is
     'The accepted decline, saved under the former key, that closed the former generation; or the '
     'first of two scans of Stripe''s list that found nothing.';
-comment on column payout.key_generations.second_evidence_observation_id is
+comment on column payout.transfer_requests.second_evidence_observation_id is
     'The second scan; null where a decline was the evidence.';
+comment on column payout.transfer_requests.transfer_request_id is
+    'Number in the order in which requests were frozen, for seals.';
 
-create trigger _500_refuse_change before update or delete on payout.key_generations
+create trigger _500_refuse_change before update or delete on payout.transfer_requests
     for each row execute function payout.tg__refuse_change();
-alter table payout.key_generations enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.key_generations
+alter table payout.transfer_requests enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.transfer_requests
     for each statement execute function payout.tg__refuse_change();
-alter table payout.key_generations enable always trigger _500_refuse_truncate;
+alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
-grant select on payout.key_generations to payout_operator, payout_auditor;
+grant select on payout.transfer_requests to payout_operator, payout_auditor;

@@ -5,7 +5,7 @@ select
     t.payout_transfer_id,
     t.settlement_id,
     t.payee_id,
-    t.destination,
+    q.destination,
     t.amount_minor,
     t.currency,
     s.state,
@@ -43,6 +43,8 @@ left join lateral (
     order by o.observation_id desc
     limit 1
 ) as o on true
+left join payout.transfer_requests as q
+    on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
 left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
 left join lateral (
     select o.reason

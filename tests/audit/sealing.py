@@ -6,7 +6,12 @@ from typing import Any, Final, NamedTuple
 
 from tests.conftest import Connection
 
-SEALED: Final = ("key_generations", "ledger_entries", "payout_transfers", "transfer_observations")
+SEALED: Final = (
+    "ledger_entries",
+    "payout_transfers",
+    "transfer_observations",
+    "transfer_requests",
+)
 
 # How an owner of the database makes the chain whole again after he changed something in it.
 FORGE: Final = """

@@ -67,7 +67,7 @@ def test_every_kind_of_fact_is_sealed(shared_engine: Engine) -> None:
     shared_engine.make_due()
     shared_engine.sweep()
     shared_engine.report(success(shared_engine.claim_one()))
-    assert seal_everything(shared_engine.db) == 5 + 2 + 1 + 1
+    assert seal_everything(shared_engine.db) == 5 + 3 + 1 + 2
     assert {each.table_name for each in seals(shared_engine.db)} == set(SEALED)
     assert verify(shared_engine.db) == []
 
@@ -109,7 +109,7 @@ def test_rows_marked_within_the_last_minute_are_not_sealed(shared_engine: Engine
     let_transactions_end(db)
     db.execute(
         "update payout.seal_marks set marked_at = marked_at - interval '1 minute' "
-        "where table_name = 'key_generations'"
+        "where table_name = 'transfer_requests'"
     )
     assert seal(db) == 0
 

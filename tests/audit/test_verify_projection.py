@@ -115,11 +115,11 @@ def make_busy(engine: Engine) -> None:
 @mutant(
     "a fold that forgets claims",
     "fold_facts",
-    "when n.claim_generation = n.generation",
-    "when false",
+    "when n.claim_attempt > coalesce(n.moved_attempt, 0) then",
+    "when false then",
 )
 @mutant(
-    "a fold that forgets new keys", "fold_facts", "n.moved_generation < n.generation as", "false as"
+    "a fold that forgets new keys", "newest_facts", "where k.signal = 'key_opened'", "where false"
 )
 @mutant(
     "a fold that counts the tries of all keys",

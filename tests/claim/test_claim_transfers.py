@@ -46,10 +46,11 @@ CLAIM = "select * from payout_api.claim_transfers(p_worker => 'worker_1', p_limi
 )
 def test_a_claim_hands_out_key_request_lease_and_deadline(engine: Engine) -> None:
     (transfer,) = engine.settle()
-    payout_ref, request = engine.db.execute(
-        "select payout_ref, request from payout.payout_transfers"
-    ).fetchall()[0]
     claim = engine.claim_one()
+    payout_ref, request = engine.db.execute(
+        "select payout_ref, request from payout.payout_transfers "
+        "join payout.transfer_requests using (payout_transfer_id)"
+    ).fetchall()[0]
     assert claim == (transfer, 1, 1, f"{payout_ref}:1", ANY, request, 30.0, 20.0)
 
 

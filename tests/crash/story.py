@@ -19,7 +19,8 @@ from tests.crash.workers import PATIENCE_SECONDS, Worker, wait_until
 from tests.engine import Engine
 
 PAID_BY_THE_BOOK: Final = """
-select t.payout_ref, s.stripe_transfer_id, t.amount_minor, t.currency::text, t.destination
+select t.payout_ref, s.stripe_transfer_id, t.amount_minor, t.currency::text,
+    (payout.destinations(t))[1]
 from payout.payout_transfers as t
 join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
 where s.state = 'paid'

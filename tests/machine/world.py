@@ -63,7 +63,7 @@ FOR_A_PERSON: Final = {"absence_awaits_approval"}
 FACTS: Final = {
     "payout_transfers": "payout_transfer_id",
     "transfer_observations": "observation_id",
-    "key_generations": "key_generation_id",
+    "transfer_requests": "transfer_request_id",
     "ledger_entries": "ledger_entry_id",
 }
 # Every row becomes older, facts too: only time may do that.
@@ -344,7 +344,7 @@ class World(RuleBasedStateMachine):
         made = self.double.effects_by_payout_ref()
         for state, payout_ref, *owed in self.engine.db.execute(
             "select s.state, t.payout_ref, s.stripe_transfer_id, t.amount_minor, t.currency, "
-            "t.destination from payout.transfer_states as s "
+            "(payout.destinations(t))[1] from payout.transfer_states as s "
             "join payout.payout_transfers as t using (payout_transfer_id)"
         ):
             effects = [

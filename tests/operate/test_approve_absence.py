@@ -66,7 +66,7 @@ def test_what_was_approved_is_looked_for_once_more_and_then_given_up(
 
 def test_an_approval_does_not_outweigh_what_is_found(engine: Engine, proved: int) -> None:
     approve(engine, proved)
-    (request,) = engine.db.execute("select request from payout.payout_transfers").fetchall()[0]
+    (request,) = engine.db.execute("select request from payout.transfer_requests").fetchall()[0]
     found = {"id": "tr_1", "object": "transfer", "livemode": False, **request}
     assert engine.look_up(found) == LookupReport(True, "ok", "paid")
 

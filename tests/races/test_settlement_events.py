@@ -279,7 +279,7 @@ def check(db: Connection, told: Sequence[Settlement]) -> None:
     assert rows(
         db,
         "select t.settlement_id, j.settlement_id, t.payee_id, t.source_transaction, "
-        "t.amount_minor, t.currency, t.destination, s.state, s.generation, s.attempt "
+        "t.amount_minor, t.currency, s.state, s.generation, s.attempt "
         "from payout.payout_transfers as t "
         "left join payout.payout_jobs as j using (payout_job_id) "
         "left join payout.transfer_states as s using (payout_transfer_id)",
@@ -291,7 +291,6 @@ def check(db: Connection, told: Sequence[Settlement]) -> None:
             source_transaction,
             amount_minor,
             settlement.currency,
-            f"acct_{payee_id}",
             "scheduled",
             1,
             0,

@@ -404,6 +404,7 @@ def forget(db: Connection) -> None:
     """Forget every settlement and what came of it, as a restored database has."""
     tables = [
         "payout.ledger_entries",
+        "payout.transfer_requests",
         "payout.transfer_observations",
         "payout.transfer_attempts",
         "payout.transfer_states",

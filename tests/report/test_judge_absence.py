@@ -90,7 +90,7 @@ def test_two_scans_an_hour_apart_a_day_after_the_last_send_prove_absence(
     evidence = engine.db.execute(
         "select k.reason, array_agg((o.signal, o.reason, l.lookup_id is not null) "
         "order by o.observation_id)::text "
-        "from payout.key_generations as k join payout.transfer_observations as o "
+        "from payout.transfer_requests as k join payout.transfer_observations as o "
         "on o.observation_id in (k.evidence_observation_id, k.second_evidence_observation_id) "
         "left join payout.transfer_lookups as l on l.lookup_id::text = o.facts ->> 'lookup_id' "
         "group by k.reason"

@@ -6,6 +6,7 @@ transaction: a settlement that commits with its job is left alone by the hook th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -76,7 +77,10 @@ def payout_ref(
 ) -> str:
     """Ask the database for the identity of a transfer."""
     identity = [settlement_id, payee_id, source_transaction]
-    row = connection.execute("select payout.payout_ref(%s, %s, %s)", identity).fetchone()
+    row = connection.execute(
+        "select payout.payout_ref(installation_id, %s, %s, %s) from payout.engine_settings",
+        identity,
+    ).fetchone()
     assert row is not None
     return str(row[0])
 
@@ -88,32 +92,19 @@ def transfer_row(
     payee_id: str = PAYEE,
     source_transaction: str | None = None,
 ) -> Row:
-    """Return a row of payout_transfers that agrees with itself, its request included."""
+    """Return a row of payout_transfers that agrees with itself."""
     job = connection.execute(
         "select payout_job_id from payout.payout_jobs where settlement_id = %s", [settlement_id]
     ).fetchone()
     assert job is not None
-    ref = payout_ref(connection, settlement_id, payee_id, source_transaction)
-    request: Row = {
-        "amount": AMOUNT_MINOR,
-        "currency": "usd",
-        "destination": DESTINATION,
-        "metadata": {"payout_ref": ref, "settlement_id": settlement_id, "payee_id": payee_id},
-    }
-    if source_transaction is None:
-        request["transfer_group"] = ref
-    else:
-        request["source_transaction"] = source_transaction
     return {
         "payout_job_id": job[0],
         "settlement_id": settlement_id,
         "payee_id": payee_id,
         "source_transaction": source_transaction,
-        "destination": DESTINATION,
         "amount_minor": AMOUNT_MINOR,
         "currency": "usd",
-        "payout_ref": ref,
-        "request": request,
+        "payout_ref": payout_ref(connection, settlement_id, payee_id, source_transaction),
     }
 
 
@@ -171,22 +162,29 @@ def add_transfer(connection: Connection, settlement_id: str = SETTLEMENT) -> int
 
 
 def add_new_key(connection: Connection, payout_transfer_id: int, generation: int = 2) -> None:
-    """Write why a transfer may have another key, with the decline that is the evidence."""
-    insert(connection, "key_generations", key_row(connection, payout_transfer_id, generation))
+    """Write the observation that a transfer may have another key."""
+    opened = {"signal": "key_opened", "generation": generation, "http_status": None}
+    row = observation_row(payout_transfer_id) | opened
+    insert(connection, "transfer_observations", row)
 
 
-def key_row(connection: Connection, payout_transfer_id: int, generation: int = 2) -> Row:
-    """Write a decline and return the row of key_generations for which it is the evidence."""
+def request_row(connection: Connection, payout_transfer_id: int, generation: int = 2) -> Row:
+    """Write a decline and return the row of transfer_requests for which it is the evidence."""
     insert(connection, "transfer_observations", observation_row(payout_transfer_id))
-    evidence = connection.execute(
-        "select max(observation_id) from payout.transfer_observations"
-    ).fetchone()
-    assert evidence is not None
+    ((evidence, text, digest),) = connection.execute(
+        "select max(o.observation_id), q.request::text, payout.request_sha256(q.request) "
+        "from payout.transfer_observations as o "
+        "cross join (select %s::jsonb) as q (request) group by q.request",
+        [Jsonb({"destination": DESTINATION})],
+    ).fetchall()
     return {
         "payout_transfer_id": payout_transfer_id,
         "generation": generation,
+        "destination": DESTINATION,
+        "request": json.loads(text),
+        "request_sha256": digest,
         "reason": "balance_insufficient",
-        "evidence_observation_id": evidence[0],
+        "evidence_observation_id": evidence,
     }
 
 
@@ -240,7 +238,7 @@ def ledger_row(payout_transfer_id: int, kind: str, *, generation: int = 1) -> Ro
 def add_one_of_each(connection: Connection) -> int:
     """Write a row into every table that starts empty; return the id of the transfer among them."""
     payout_transfer_id = add_transfer(connection)
-    add_new_key(connection, payout_transfer_id)
+    insert(connection, "transfer_requests", request_row(connection, payout_transfer_id))
     insert(connection, "ledger_entries", ledger_row(payout_transfer_id, "obligation"))
     for table in (
         "transfer_attempts",
@@ -268,8 +266,8 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         return transfer_row(connection, payee_id=OTHER_PAYEE)
     if table == "ledger_entries":
         return ledger_row(payout_transfer_id, "paid")
-    if table == "key_generations":
-        return key_row(connection, payout_transfer_id)
+    if table == "transfer_requests":
+        return request_row(connection, payout_transfer_id)
     if table == "transfer_observations":
         return observation_row(payout_transfer_id)
     if table == "transfer_lookup_pages":

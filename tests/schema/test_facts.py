@@ -32,7 +32,7 @@ FACTS: Final = (
     "currencies",
     "adoptions",
     "event_pages",
-    "key_generations",
+    "transfer_requests",
     "ledger_accounts",
     "ledger_entries",
     "operator_actions",
@@ -140,7 +140,7 @@ def without_guards(test: Callable[..., None]) -> Callable[..., None]:
         "payout_transfers",
         "transfer_attempts",
         "transfer_observations",
-        "key_generations",
+        "transfer_requests",
         "ledger_entries",
     ):
         for state in ("enable", "disable"):
@@ -265,16 +265,3 @@ def test_only_a_superuser_can_pose_as_a_replica(
     assert refusal(act(role), "set session_replication_role = replica") == Refusal(
         "42501", 'permission denied to set parameter "session_replication_role"'
     )
-
-
-def test_the_digest_of_a_request_is_made_by_the_database(db: Connection) -> None:
-    rows.add_transfer(db, "set_\\134 'é' \"1\"")
-
-    assert refusal(
-        db, "update payout.payout_transfers set request_sha256 = sha256('another')"
-    ) == refused_by_guard("payout_transfers", "update")
-    digests = db.execute(
-        "select request_sha256 = sha256(convert_to(request::text, 'UTF8')) "
-        "from payout.payout_transfers"
-    )
-    assert digests.fetchall() == [(True,)]

@@ -18,15 +18,15 @@ from tests.schema.refusals import Refusal, refusal, refusal_of
 # For each foreign key: its table and the changes that make a good row refer to nothing.
 ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "discrepancies_payout_transfer_id_fkey": ("discrepancies", {"payout_transfer_id": 0}),
-    "key_generations_evidence_observation_id_fkey": (
-        "key_generations",
+    "transfer_requests_evidence_observation_id_fkey": (
+        "transfer_requests",
         {"evidence_observation_id": 0},
     ),
-    "key_generations_second_evidence_observation_id_fkey": (
-        "key_generations",
+    "transfer_requests_second_evidence_observation_id_fkey": (
+        "transfer_requests",
         {"second_evidence_observation_id": 1_000_000},
     ),
-    "key_generations_payout_transfer_id_fkey": ("key_generations", {"payout_transfer_id": 0}),
+    "transfer_requests_payout_transfer_id_fkey": ("transfer_requests", {"payout_transfer_id": 0}),
     "payee_accounts_payee_id_fkey": ("payee_accounts", {"payee_id": "nobody"}),
     "seal_subtotals_seal_id_fkey": ("seal_subtotals", {"seal_id": 9}),
     "state_edges_from_state_fkey": ("state_edges", {"from_state": "lost"}),

@@ -154,7 +154,7 @@ def test_a_new_key_comes_only_with_the_move_to_scheduled(db: Connection, decline
 
 
 def test_a_new_key_needs_its_reason_first(db: Connection, declined: int) -> None:
-    expected = progress_refusal(declined, "a new key needs its row in payout.key_generations first")
+    expected = progress_refusal(declined, "a new key needs its observation first")
     assert update(db, declined, REOPEN) == expected
 
     rows.add_new_key(db, declined, generation=3)
@@ -168,7 +168,7 @@ def test_a_declined_key_is_not_sent_again(db: Connection, declined: int) -> None
     rows.add_new_key(db, declined)
 
     assert update(db, declined, {**REOPEN, "generation": 1}) == progress_refusal(
-        declined, "a new key needs its row in payout.key_generations first"
+        declined, "a new key needs its observation first"
     )
 
 

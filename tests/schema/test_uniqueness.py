@@ -18,7 +18,7 @@ KEYS: Final = {
     "reconcile_pages_reconcile_run_id_starting_after_key",
     "reconcile_runs_one_goes_on_key",
     "holds_scope_subject_open_key",
-    "key_generations_key_generation_id_key",
+    "transfer_requests_transfer_request_id_key",
     "ledger_entries_payout_transfer_id_kind_generation_reversal_key",
     "ledger_entries_stripe_reversal_id_key",
     "payout_jobs_settlement_id_key",
@@ -178,12 +178,11 @@ def test_each_reversal_is_booked_once(db: Connection) -> None:
 def test_a_key_has_one_number_and_a_range_of_a_table_is_sealed_once(db: Connection) -> None:
     payout_transfer_id = rows.add_one_of_each(db)
     again = (
-        "insert into payout.key_generations (key_generation_id, payout_transfer_id, generation, "
-        "reason, evidence_observation_id) overriding system value "
-        "select key_generation_id, payout_transfer_id, generation + 1, reason, "
-        "evidence_observation_id from payout.key_generations"
+        "insert into payout.transfer_requests overriding system value "
+        "select (jsonb_populate_record(r, '{\"generation\": 3}')).* "
+        "from payout.transfer_requests as r"
     )
-    assert refusal(db, again) == duplicate_refusal("key_generations_key_generation_id_key")
+    assert refusal(db, again) == duplicate_refusal("transfer_requests_transfer_request_id_key")
     seal = rows.valid_row(db, "seals", payout_transfer_id)
     assert insertion(db, "seals", {**seal, "seal_id": 2}) == duplicate_refusal(
         "seals_table_name_last_id_key"

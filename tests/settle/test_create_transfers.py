@@ -105,19 +105,20 @@ def test_payees_with_the_same_account_are_paid_each(app: Session, db: Session) -
     complete(app, "set_1", [line("1", "twin_1", 5), line("2", "twin_2", 5)])
 
     assert db.execute(
-        "select payee_id, destination, amount_minor from payout.payout_transfers order by 1"
-    ).fetchall() == [("twin_1", "acct_shared", 5), ("twin_2", "acct_shared", 5)]
+        "select payee_id, amount_minor from payout.payout_transfers order by 1"
+    ).fetchall() == [("twin_1", 5), ("twin_2", 5)]
 
 
 def test_a_transfer_carries_what_identifies_it(app: Session, db: Session) -> None:
     job = complete(app, "set_1", [line("1", "seller_1", 5)], currency="eur")
 
     assert db.execute(
-        "select payout_job_id, settlement_id, payee_id, source_transaction, destination, "
+        "select payout_job_id, settlement_id, payee_id, source_transaction, "
         "amount_minor, currency, "
-        "payout_ref = payout.payout_ref(settlement_id, payee_id, source_transaction) "
-        "from payout.payout_transfers"
-    ).fetchall() == [(job, "set_1", "seller_1", None, "acct_seller_1", 5, "eur", True)]
+        "payout_ref = payout.payout_ref("
+        "installation_id, settlement_id, payee_id, source_transaction) "
+        "from payout.payout_transfers cross join payout.engine_settings"
+    ).fetchall() == [(job, "set_1", "seller_1", None, 5, "eur", True)]
 
 
 def test_a_transfer_starts_as_scheduled_under_its_first_key(app: Session, db: Session) -> None:

@@ -25,7 +25,7 @@ MANY: Final = [*LINES, line("2", "seller_1", 6)]
 
 WITHIN: Final[list[dict[str, str]]] = [
     {},
-    {f"key_{number}": "x" for number in range(47)},
+    {f"key_{number}": "x" for number in range(46)},
     {"k": "x"},
     {"k" * 40: "x"},
     {"é" * 40: "x"},
@@ -36,7 +36,7 @@ WITHIN: Final[list[dict[str, str]]] = [
 ]
 
 BEYOND: Final[dict[str, tuple[dict[str, Any], str]]] = {
-    "48 keys": ({f"key_{number}": "x" for number in range(48)}, "has over 47 keys"),
+    "47 keys": ({f"key_{number}": "x" for number in range(47)}, "has over 46 keys"),
     "an empty key": ({"": "x"}, "key  is not 1 to 40 characters long"),
     "a key of 41": ({"k" * 41: "x"}, f"key {'k' * 41} is not 1 to 40 characters long"),
     "an endless key": ({"k" * 5000: "x"}, f"key {'k' * 60} is not 1 to 40 characters long"),
@@ -73,13 +73,15 @@ def test_metadata_within_the_limits_is_sent_beside_ours(app: Session, db: Sessio
 
     for number, metadata in enumerate(WITHIN):
         row = db.execute(
-            "select t.payout_ref, t.request -> 'metadata' from payout.payout_transfers as t "
-            "where t.settlement_id = %s",
+            "select t.payout_ref, payout.transfer_request(t, 'acct_1', s.metadata, 'a') "
+            "-> 'metadata' from payout.payout_transfers as t "
+            "join payout.settlements as s using (settlement_id) where t.settlement_id = %s",
             [f"set_{number}"],
         ).fetchone()
         assert row is not None
         payout_ref, sent = row
         ours = {
+            "payout_engine": "a",
             "payout_ref": payout_ref,
             "settlement_id": f"set_{number}",
             "payee_id": "seller_1",

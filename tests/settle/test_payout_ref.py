@@ -9,11 +9,12 @@ from typing import Final
 from tests.acting import Session
 from tests.mutants import mutant
 
+INSTALLATION: Final = f"{1:032}"
 # Changing these texts would pay everybody again under new idempotency keys.
 GOLDEN: Final = {
-    ("set_1", "seller_1", None): "payout_6999ed3822c3c0d172a9f480d5fddba72cd5099f",
-    ("set_1", "seller_1", "ch_1"): "payout_7f35fc1714320415922d3703c7918aa4c16fa270",
-    ("注文-42", "café", None): "payout_e4fc4f8df2d54e4c17ceb2b0b82185697c73b260",
+    ("set_1", "seller_1", None): "payout_1ec32cbd3a8911de35ce4f4dd8024e6e3130ffa0",
+    ("set_1", "seller_1", "ch_1"): "payout_1639f133459e153766789017ff18d130f25b4a6b",
+    ("注文-42", "café", None): "payout_444635f0fe4ce326a15bb1040a44dafda7b9d575",
 }
 # Texts that run into each other, their lengths or the separators when put side by side.
 TRICKY: Final = [
@@ -36,10 +37,16 @@ SOURCES: Final = [None, "ch_1", "py_1", "ch_1a"]
 
 
 def payout_ref(
-    db: Session, settlement_id: str, payee_id: str, source_transaction: str | None
+    db: Session,
+    settlement_id: str,
+    payee_id: str,
+    source_transaction: str | None,
+    *,
+    installation_id: str = INSTALLATION,
 ) -> str:
     row = db.execute(
-        "select payout.payout_ref(%s, %s, %s)", [settlement_id, payee_id, source_transaction]
+        "select payout.payout_ref(%s, %s, %s, %s)",
+        [installation_id, settlement_id, payee_id, source_transaction],
     ).fetchone()
     assert row is not None
     return str(row[0])
@@ -49,12 +56,19 @@ def test_it_is_the_same_for_ever(db: Session) -> None:
     assert {identity: payout_ref(db, *identity) for identity in GOLDEN} == GOLDEN
 
 
-def test_it_is_a_hash_of_the_three_texts_with_their_lengths(db: Session) -> None:
-    identity = "9:注文-42,5:café,ch_1"
+def test_it_is_a_hash_of_the_installation_and_three_texts_with_their_lengths(db: Session) -> None:
+    identity = f"{INSTALLATION},9:注文-42,5:café,ch_1"
 
     assert payout_ref(db, "注文-42", "café", "ch_1") == (
         "payout_" + hashlib.sha256(identity.encode()).hexdigest()[:40]
     )
+
+
+@mutant("an identity without the installation", "payout_ref", "p_installation_id,\n", "'',\n")
+def test_two_installations_share_no_identity(db: Session) -> None:
+    """A second shop, or a staging copy made from scratch, on the same Stripe account."""
+    refs = {payout_ref(db, "1", "1", None, installation_id=f"{n:032}") for n in range(2)}
+    assert len(refs) == 2
 
 
 @mutant(

@@ -75,7 +75,10 @@ def test_the_newest_account_is_the_one_that_is_paid(app: Session, db: Session) -
 
     complete(app, "set_1", [line("1", "seller_1", 5)])
 
-    assert db.execute("select destination from payout.payout_transfers").fetchall() == [("acct_1",)]
+    db.execute("select payout_api.claim_transfers('worker_1')")
+    assert db.execute("select destination from payout.transfer_requests").fetchall() == [
+        ("acct_1",)
+    ]
 
 
 def test_the_history_says_when_and_under_which_login(app: Session, db: Session) -> None:

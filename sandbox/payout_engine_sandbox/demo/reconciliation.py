@@ -28,10 +28,12 @@ SAME_AT_STRIPE: Final = {
 }
 QUERIES: Final = {
     "transfers": """
-        select t.payout_ref, t.currency, t.amount_minor, t.destination, s.state, s.reason,
+        select t.payout_ref, t.currency, t.amount_minor, r.destination, s.state, s.reason,
             s.stripe_transfer_id
         from payout.payout_transfers as t
         join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+        left join payout.transfer_requests as r
+            on r.payout_transfer_id = s.payout_transfer_id and r.generation = s.generation
     """,
     "unpaid": """
         select u.state, u.reason, u.whose_turn, u.advice, count(*) as transfers,

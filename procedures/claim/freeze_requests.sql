@@ -1,0 +1,45 @@
+-- freeze_requests: write the request of each key that is about to be used for the first time.
+--
+-- The payee's present account is paid; from then on the request under this key does not change.
+-- Called by: claim_transfers, which holds the locks of the transfers.
+
+create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into payout.transfer_requests (
+        payout_transfer_id, generation, destination, request, request_sha256, reason,
+        evidence_observation_id, second_evidence_observation_id)
+    select s.payout_transfer_id, s.generation, a.stripe_account_id, q.request,
+        payout.request_sha256(q.request), k.reason,
+        (k.facts ->> 'evidence_observation_id')::bigint,
+        (k.facts ->> 'second_evidence_observation_id')::bigint
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    join payout.settlements as m on m.settlement_id = t.settlement_id
+    cross join payout.engine_settings as e
+    cross join lateral (
+        select a.stripe_account_id
+        from payout.payee_accounts as a
+        where a.payee_id = t.payee_id
+        order by a.payee_account_id desc
+        limit 1
+    ) as a
+    cross join lateral payout.transfer_request(
+        t, a.stripe_account_id, m.metadata, e.installation_id) as q (request)
+    left join payout.transfer_observations as k on s.generation > 1
+        and k.payout_transfer_id = s.payout_transfer_id
+        and k.generation = s.generation
+        and k.signal = 'key_opened'
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+        and not exists (
+            select from payout.transfer_requests as r
+            where r.payout_transfer_id = s.payout_transfer_id and r.generation = s.generation
+        );
+end
+$$;
+comment on function payout.freeze_requests(bigint[]) is
+    'Writes transfer_requests for those of the transfers whose present key has none.';
