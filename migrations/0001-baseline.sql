@@ -2700,6 +2700,27 @@ comment on function payout.destinations(payout.payout_transfers) is
     'The accounts in the requests of a transfer, under all its keys; before the first request, '
     'those of its payee.';
 -- end frozen: procedures/transfers/destinations.sql
+-- frozen: procedures/transfers/expected_destinations.sql 22dc8a801ed8
+-- expected_destinations: the Stripe accounts to which the present key of a transfer may have paid.
+
+create or replace function payout.expected_destinations(
+    p_state payout.transfer_states, p_transfer payout.payout_transfers
+)
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        (select array[r.destination]
+            from payout.transfer_requests as r
+            where r.payout_transfer_id = p_state.payout_transfer_id
+                and r.generation = p_state.generation),
+        payout.destinations(p_transfer))
+$$;
+comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
+    'The account in the request under the key; without a request, those of payout.destinations.';
+-- end frozen: procedures/transfers/expected_destinations.sql
 -- frozen: procedures/transfers/fold_facts.sql dd23ed21c1d7
 -- fold_facts: every transfer's progress, made again out of the facts.
 --
@@ -2953,7 +2974,7 @@ comment on function payout.progress_problem(payout.transfer_states) is
     'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
     'or null.';
 -- end frozen: procedures/transfers/progress_problem.sql
--- frozen: procedures/transfers/raise_alarm.sql c782047b2064
+-- frozen: procedures/transfers/raise_alarm.sql c8b3926e61c0
 -- raise_alarm: notify operators, and stop sending meanwhile.
 --
 -- Called by: record_outcomes, for each judgement that is an alarm.
@@ -2989,7 +3010,8 @@ begin
         kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice)
     values (
         p_judgement.reason, v_transfer.payout_transfer_id, p_outcome.stripe_transfer_id,
-        payout.transfer_facts(v_transfer, null), jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
+        payout.transfer_facts(v_transfer, null),
+        jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
         coalesce(
             (select r.advice from payout.stripe_error_rules as r
                 where r.error_rule_id = p_judgement.error_rule_id),
@@ -5112,7 +5134,7 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql 7658d375c9f2
+-- frozen: procedures/report/record_outcomes.sql 5ee4ce163840
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
 -- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
@@ -5139,12 +5161,7 @@ begin
         join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
         join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         cross join lateral payout.judge_outcome(
-            o, s, t,
-            coalesce(
-                (select array[r.destination] from payout.transfer_requests as r
-                    where r.payout_transfer_id = s.payout_transfer_id
-                        and r.generation = s.generation),
-                payout.destinations(t)),
+            o, s, t, payout.expected_destinations(s, t),
             (select e from payout.engine_settings as e)) as j
         order by o.payout_transfer_id
     ), observed as (
@@ -5168,8 +5185,7 @@ begin
             has_unknown_send = s.has_unknown_send or coalesce(j.leaves_unknown, false),
             reason = j.reason,
             changed_at = payout.clock()
-        from judged as j
-        where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
+        from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
     ), stopped as (
         -- After an alarm no new key may be opened.
         update payout.transfer_states as s
@@ -5748,7 +5764,7 @@ $$;
 comment on function payout.close_reversal_lookup(payout.payout_transfers, text, text) is
     'True when the books have the whole amount that is known to be reversed.';
 -- end frozen: procedures/reconcile/close_reversal_lookup.sql
--- frozen: procedures/reconcile/compare_listed_transfers.sql 287a52caef40
+-- frozen: procedures/reconcile/compare_listed_transfers.sql 51e24b7e7224
 -- compare_listed_transfers: the discrepancies between listed transfers and the books.
 --
 -- Leaves out our transfers that are not paid by the listed one: they are judged as any success
@@ -5776,11 +5792,7 @@ begin
             when (l.payout_ref, l.amount_minor, l.currency::text, l.is_livemode)
                 is distinct from (
                     t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
-                or (l.destination = any (coalesce(
-                    (select array[r.destination] from payout.transfer_requests as r
-                        where r.payout_transfer_id = s.payout_transfer_id
-                            and r.generation = s.generation),
-                    payout.destinations(t)))) is not true
+                or (l.destination = any (payout.expected_destinations(s, t))) is not true
                 then 'differs_at_stripe'
         end
         when l.payout_ref is null then case
@@ -6186,12 +6198,12 @@ $$;
 comment on function payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states) is
     'The number of transfers found, and the facts of the transfer if it is one.';
 -- end frozen: procedures/reconcile/lookup_outcome.sql
--- frozen: procedures/reconcile/lookup_queries.sql 67cff2ac8f37
+-- frozen: procedures/reconcile/lookup_queries.sql fb0ad02056b7
 -- lookup_queries: the queries that together list a transfer, if Stripe has it.
 --
 -- One asks for its transfer_group, unless Stripe sets the group itself for a source_transaction.
--- One asks for each of its destinations, from a day before its first attempt, as clocks differ. Without an
--- attempt here it has no start: a restored database may have forgotten attempts.
+-- One asks for each of its destinations, from a day before its first attempt, as clocks differ.
+-- Without an attempt here it has no start: a restored database may have forgotten attempts.
 
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
 returns jsonb
@@ -7302,7 +7314,7 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql fa42bcce81b2
+-- frozen: procedures/claim/claim_transfers.sql f21401cd292a
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
@@ -7356,12 +7368,6 @@ begin
     end if;
 
     perform payout.forget_pending_wakeup();
-    if exists (
-        select from payout.holds as h where h.scope = 'engine' and h.released_at is null
-    ) then
-        return;
-    end if;
-
     select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
     into v_due_ids, v_wakeup_ids
     from payout.lock_due_transfers(

@@ -84,6 +84,7 @@ select 'payout.refuse_bad_row(text, text)'::regprocedure;
 select 'payout.row_sha256(jsonb)'::regprocedure;
 select 'payout.booked_states()'::regprocedure;
 select 'payout.destinations(payout.payout_transfers)'::regprocedure;
+select 'payout.expected_destinations(payout.transfer_states, payout.payout_transfers)'::regprocedure;
 select 'payout.fold_facts()'::regprocedure;
 select 'payout.held_subjects(text)'::regprocedure;
 select 'payout.newest_facts()'::regprocedure;

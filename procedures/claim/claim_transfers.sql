@@ -51,12 +51,6 @@ begin
     end if;
 
     perform payout.forget_pending_wakeup();
-    if exists (
-        select from payout.holds as h where h.scope = 'engine' and h.released_at is null
-    ) then
-        return;
-    end if;
-
     select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
     into v_due_ids, v_wakeup_ids
     from payout.lock_due_transfers(

@@ -25,11 +25,7 @@ begin
             when (l.payout_ref, l.amount_minor, l.currency::text, l.is_livemode)
                 is distinct from (
                     t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
-                or (l.destination = any (coalesce(
-                    (select array[r.destination] from payout.transfer_requests as r
-                        where r.payout_transfer_id = s.payout_transfer_id
-                            and r.generation = s.generation),
-                    payout.destinations(t)))) is not true
+                or (l.destination = any (payout.expected_destinations(s, t))) is not true
                 then 'differs_at_stripe'
         end
         when l.payout_ref is null then case

@@ -1,8 +1,8 @@
 -- lookup_queries: the queries that together list a transfer, if Stripe has it.
 --
 -- One asks for its transfer_group, unless Stripe sets the group itself for a source_transaction.
--- One asks for each of its destinations, from a day before its first attempt, as clocks differ. Without an
--- attempt here it has no start: a restored database may have forgotten attempts.
+-- One asks for each of its destinations, from a day before its first attempt, as clocks differ.
+-- Without an attempt here it has no start: a restored database may have forgotten attempts.
 
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
 returns jsonb

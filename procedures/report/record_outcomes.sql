@@ -24,12 +24,7 @@ begin
         join payout.transfer_states as s on s.payout_transfer_id = o.payout_transfer_id
         join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
         cross join lateral payout.judge_outcome(
-            o, s, t,
-            coalesce(
-                (select array[r.destination] from payout.transfer_requests as r
-                    where r.payout_transfer_id = s.payout_transfer_id
-                        and r.generation = s.generation),
-                payout.destinations(t)),
+            o, s, t, payout.expected_destinations(s, t),
             (select e from payout.engine_settings as e)) as j
         order by o.payout_transfer_id
     ), observed as (
@@ -53,8 +48,7 @@ begin
             has_unknown_send = s.has_unknown_send or coalesce(j.leaves_unknown, false),
             reason = j.reason,
             changed_at = payout.clock()
-        from judged as j
-        where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
+        from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
     ), stopped as (
         -- After an alarm no new key may be opened.
         update payout.transfer_states as s

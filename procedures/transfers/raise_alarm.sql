@@ -33,7 +33,8 @@ begin
         kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice)
     values (
         p_judgement.reason, v_transfer.payout_transfer_id, p_outcome.stripe_transfer_id,
-        payout.transfer_facts(v_transfer, null), jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
+        payout.transfer_facts(v_transfer, null),
+        jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
         coalesce(
             (select r.advice from payout.stripe_error_rules as r
                 where r.error_rule_id = p_judgement.error_rule_id),

@@ -165,10 +165,9 @@ def test_what_rests_is_never_claimed(engine: Engine, state: str) -> None:
 
 @mutant(
     "a hold of the engine ignored",
-    edits=(
-        Edit("claim_transfers", "where h.scope = 'engine' and", "where h.scope = 'nothing' and"),
-        Edit("lock_due_transfers", "where h.scope = 'engine' and", "where h.scope = 'nothing' and"),
-    ),
+    "lock_due_transfers",
+    "where h.scope = 'engine' and",
+    "where h.scope = 'nothing' and",
     at="engine-None-claimed0",
 )
 @mutant(
