@@ -5134,7 +5134,7 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql 5ee4ce163840
+-- frozen: procedures/report/record_outcomes.sql def288ca2247
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
 -- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
@@ -5152,8 +5152,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query
-    with judged as materialized (
+    return query with judged as materialized (
         select o as outcome, j as judgement, o.*, j.*, s.generation as current_generation,
             s.state as former_state, t.amount_minor as owed_minor, t.currency as owed_currency,
             t.payee_id
@@ -5185,7 +5184,8 @@ begin
             has_unknown_send = s.has_unknown_send or coalesce(j.leaves_unknown, false),
             reason = j.reason,
             changed_at = payout.clock()
-        from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
     ), stopped as (
         -- After an alarm no new key may be opened.
         update payout.transfer_states as s
@@ -7314,7 +7314,7 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql f21401cd292a
+-- frozen: procedures/claim/claim_transfers.sql 52f84e0cc36f
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
@@ -7328,7 +7328,8 @@ create or replace function payout_api.claim_transfers(
     p_limit integer default 100,
     p_payout_job_id bigint default null,
     p_stripe_account_id text default null,
-    p_is_livemode boolean default null
+    p_is_livemode boolean default null,
+    p_stripe_now timestamptz default null
 )
 returns table (
     payout_transfer_id bigint,
@@ -7355,7 +7356,7 @@ declare
     v_due_ids bigint[];
     v_wakeup_ids bigint[];
 begin
-    perform payout.refuse_unsafe_server();
+    perform payout.refuse_unsafe_server(p_stripe_now);
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
 
@@ -7407,14 +7408,18 @@ begin
         on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
 end
 $$;
-comment on function payout_api.claim_transfers(text, integer, bigint, text, boolean) is
+comment on function payout_api.claim_transfers(
+    text, integer, bigint, text, boolean, timestamptz
+) is
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
-    'empty while the engine is on hold. The Stripe account is that of the worker''s key. Seconds '
-    'count from before the call.';
-revoke execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
-    from public;
-grant execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
-    to payout_worker;
+    'empty while the engine is on hold. The Stripe account is that of the worker''s key, '
+    'p_stripe_now the time by Stripe''s Date header. Seconds count from before the call.';
+revoke execute on function payout_api.claim_transfers(
+    text, integer, bigint, text, boolean, timestamptz
+) from public;
+grant execute on function payout_api.claim_transfers(
+    text, integer, bigint, text, boolean, timestamptz
+) to payout_worker;
 -- end frozen: procedures/claim/claim_transfers.sql
 -- frozen: procedures/claim/freeze_requests.sql 1f1f60d95fe4
 -- freeze_requests: write the request of each key that is about to be used for the first time.
@@ -7509,15 +7514,16 @@ $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
 -- end frozen: procedures/claim/lock_due_transfers.sql
--- frozen: procedures/claim/refuse_unsafe_server.sql 7d7852686c5f
--- refuse_unsafe_server: refuse claims that a crash of the server could undo.
+-- frozen: procedures/claim/refuse_unsafe_server.sql 7acd99ea9daa
+-- refuse_unsafe_server: refuse claims that a crash of the server, or its clock, could undo.
 --
 -- The first send under a key starts the key's clock: a server that may forget it could send again
--- after Stripe has forgotten the key. A transaction that keeps its first snapshot would not see
--- that the database is no longer adopted.
--- Raises: SP401 the server may lose commits, or the transaction is not read committed.
+-- after Stripe has forgotten the key; so could one whose clock is wrong. A transaction that keeps
+-- its first snapshot would not see that the database is no longer adopted.
+-- Raises: SP401 the server may lose commits, its clock is not Stripe's, or the transaction is not
+-- read committed.
 
-create or replace function payout.refuse_unsafe_server()
+create or replace function payout.refuse_unsafe_server(p_stripe_now timestamptz)
 returns void
 language plpgsql
 volatile
@@ -7533,18 +7539,23 @@ begin
             then 'synchronous_commit is ' || current_setting('synchronous_commit')
         when current_setting('transaction_isolation') <> 'read committed'
             then 'the transaction is ' || current_setting('transaction_isolation')
+        when abs(extract(epoch from payout.clock() - p_stripe_now)) > 300
+            then format('the server''s clock says %s and Stripe''s %s',
+                to_char(payout.clock() at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC'),
+                to_char(p_stripe_now at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC'))
     end;
     if v_problem is not null then
         raise exception 'no transfer is handed out while %', v_problem
             using
                 errcode = 'SP401',
-                hint = 'A claim must be as durable as the transfer it allows, and see the newest '
-                    'commits.';
+                hint = 'A claim must be as durable as the transfer it allows, see the newest '
+                    'commits, and know how old a key is.';
     end if;
 end
 $$;
-comment on function payout.refuse_unsafe_server() is
-    'Refuses in recovery, with fsync or synchronous_commit off, and outside read committed.';
+comment on function payout.refuse_unsafe_server(timestamptz) is
+    'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
+    'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
 -- end frozen: procedures/claim/refuse_unsafe_server.sql
 -- frozen: procedures/claim/skip_listed_transfers.sql 99b675e3af6d
 -- skip_listed_transfers: leave out transfers that Stripe has already, before they are sent.
@@ -9585,7 +9596,7 @@ comment on function payout_api.resolve_discrepancy(bigint, text) is
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
 -- end frozen: procedures/operate/resolve_discrepancy.sql
--- frozen: sql/error_codes.sql 367083c3afb9
+-- frozen: sql/error_codes.sql c5fa73b1c515
 -- error_codes: every error that the engine raises by itself, with the reaction of the caller.
 
 create or replace view payout_api.error_codes as
@@ -9615,7 +9626,7 @@ from (values
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
     ('SP340', 'a page of Stripe''s list that is not the next one', 'correct the call'),
     ('SP341', 'a page or list of Stripe''s that is malformed or not expected', 'correct the call'),
-    ('SP401', 'the server may lose commits, so nothing is handed out', 'try later'),
+    ('SP401', 'the server may lose commits or its clock is wrong', 'try later'),
     ('SP402', 'another transaction came first: repeat this one', 'try later'),
     ('SP403', 'the database is not the one that was adopted', 'try later'),
     ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),

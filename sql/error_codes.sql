@@ -27,7 +27,7 @@ from (values
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
     ('SP340', 'a page of Stripe''s list that is not the next one', 'correct the call'),
     ('SP341', 'a page or list of Stripe''s that is malformed or not expected', 'correct the call'),
-    ('SP401', 'the server may lose commits, so nothing is handed out', 'try later'),
+    ('SP401', 'the server may lose commits or its clock is wrong', 'try later'),
     ('SP402', 'another transaction came first: repeat this one', 'try later'),
     ('SP403', 'the database is not the one that was adopted', 'try later'),
     ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),

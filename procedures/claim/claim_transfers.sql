@@ -11,7 +11,8 @@ create or replace function payout_api.claim_transfers(
     p_limit integer default 100,
     p_payout_job_id bigint default null,
     p_stripe_account_id text default null,
-    p_is_livemode boolean default null
+    p_is_livemode boolean default null,
+    p_stripe_now timestamptz default null
 )
 returns table (
     payout_transfer_id bigint,
@@ -38,7 +39,7 @@ declare
     v_due_ids bigint[];
     v_wakeup_ids bigint[];
 begin
-    perform payout.refuse_unsafe_server();
+    perform payout.refuse_unsafe_server(p_stripe_now);
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
 
@@ -90,11 +91,15 @@ begin
         on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
 end
 $$;
-comment on function payout_api.claim_transfers(text, integer, bigint, text, boolean) is
+comment on function payout_api.claim_transfers(
+    text, integer, bigint, text, boolean, timestamptz
+) is
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
-    'empty while the engine is on hold. The Stripe account is that of the worker''s key. Seconds '
-    'count from before the call.';
-revoke execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
-    from public;
-grant execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
-    to payout_worker;
+    'empty while the engine is on hold. The Stripe account is that of the worker''s key, '
+    'p_stripe_now the time by Stripe''s Date header. Seconds count from before the call.';
+revoke execute on function payout_api.claim_transfers(
+    text, integer, bigint, text, boolean, timestamptz
+) from public;
+grant execute on function payout_api.claim_transfers(
+    text, integer, bigint, text, boolean, timestamptz
+) to payout_worker;

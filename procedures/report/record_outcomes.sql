@@ -15,8 +15,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query
-    with judged as materialized (
+    return query with judged as materialized (
         select o as outcome, j as judgement, o.*, j.*, s.generation as current_generation,
             s.state as former_state, t.amount_minor as owed_minor, t.currency as owed_currency,
             t.payee_id
@@ -48,7 +47,8 @@ begin
             has_unknown_send = s.has_unknown_send or coalesce(j.leaves_unknown, false),
             reason = j.reason,
             changed_at = payout.clock()
-        from judged as j where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
+        from judged as j
+        where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
     ), stopped as (
         -- After an alarm no new key may be opened.
         update payout.transfer_states as s

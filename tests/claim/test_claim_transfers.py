@@ -330,7 +330,7 @@ def test_a_claim_out_of_range_or_by_nobody_is_refused(
 @mutant(
     "a server that is never asked",
     "claim_transfers",
-    "perform payout.refuse_unsafe_server();",
+    "perform payout.refuse_unsafe_server(p_stripe_now);",
     "",
     at="off",
 )
@@ -361,6 +361,32 @@ def test_no_claim_runs_at_an_isolation_that_hides_the_end_of_the_adoption(
         "SP401", f"no transfer is handed out while the transaction is {level}"
     )
     assert shared_engine.progress(transfer).state == "scheduled"
+
+
+@mutant(
+    "a clock that is never compared", "refuse_unsafe_server", "p_stripe_now)) > 300", "null)) > 300"
+)
+@pytest.mark.parametrize("ahead", ["-301 seconds", "301 seconds", "50 hours"])
+def test_nothing_is_handed_out_while_the_clock_is_not_stripes(engine: Engine, ahead: str) -> None:
+    """Else a key could be sent after Stripe has forgotten it, and absence be proved too early."""
+    engine.settle()
+    found = refusal(
+        engine.db,
+        "select payout_api.claim_transfers(p_worker => 'worker_1', "
+        f"p_stripe_now => clock_timestamp() + '{ahead}')",
+    )
+    assert found is not None
+    assert found.sqlstate == "SP401"
+    assert "clock says" in found.message
+
+
+def test_a_clock_may_differ_by_some_minutes(engine: Engine) -> None:
+    engine.settle()
+    (claimed,) = engine.db.execute(
+        "select count(*) from payout_api.claim_transfers(p_worker => 'worker_1', "
+        "p_stripe_now => clock_timestamp() - interval '299 seconds')"
+    ).fetchall()
+    assert claimed == (1,)
 
 
 @mutant(

@@ -14,8 +14,9 @@ import psycopg
 import pytest
 
 from payout_engine.engine import open_engine
+from payout_engine.errors import NotNow
 from payout_engine.settings import Settings
-from payout_engine_sandbox.stripe_double import StripeDouble
+from payout_engine_sandbox.stripe_double import Fault, StripeDouble
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Execute = Callable[..., None]
@@ -161,3 +162,16 @@ def test_an_underfunded_transfer_is_paid_under_a_new_key_once_there_are_funds(
         "select generation, reason from payout.transfer_requests where generation > 1"
     ).fetchall() == [(2, "balance_insufficient")]
     assert books_balance(db)
+
+
+def test_nothing_is_sent_while_stripes_date_is_hours_away(db: Connection, execute: Execute) -> None:
+    """The attack: a clock that runs ahead at the first send, and is put right before the next."""
+    job = settle(db)
+    with StripeDouble.in_thread() as double:
+        double.inject(
+            Fault(method="GET", path="/v1/account", headers={"Date": "Sun, 01 Nov 2026 00:00 GMT"})
+        )
+        with pytest.raises(NotNow, match=r"clock says .* and Stripe's 2026-11-01 00:0"):
+            execute(double, job)
+        assert double.sends == []
+    assert states(db) == ["scheduled"]

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -125,6 +126,9 @@ class FakeAdapter(StripePayoutAdapter):
 
     async def account_id(self) -> str:
         return "acct_platform"
+
+    def stripe_now(self) -> datetime | None:
+        return None
 
     async def send(self, order: Order, *, claimed_at: float) -> Outcome:
         self.claimed_at.append(claimed_at)

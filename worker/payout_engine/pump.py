@@ -151,6 +151,7 @@ class Pump:
                 p_payout_job_id=payout_job_id,
                 p_stripe_account_id=account_id,
                 p_is_livemode=self._is_livemode,
+                p_stripe_now=self._adapter.stripe_now(),
             )
             for order in orders:
                 send = asyncio.create_task(self._send(order, claimed_at))

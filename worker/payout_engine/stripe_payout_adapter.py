@@ -7,6 +7,7 @@ was the body whole), never from the class of an exception.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import json
 import logging
@@ -16,6 +17,8 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Any, Final, Self
 
@@ -140,6 +143,7 @@ class StripePayoutAdapter:
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._account_id: str | None = None
+        self._stripe_is_ahead_seconds: float | None = None
 
     async def __aenter__(self) -> Self:
         self._sessions: list[aiohttp.ClientSession] = []
@@ -196,6 +200,7 @@ class StripePayoutAdapter:
             failure = error
         finally:
             exchange.send_before = -math.inf  # a request that has not begun to leave never will
+            self._note_date(exchange)
         if not _answers_key(exchange.headers, order["idempotency_key"]):
             # The next answer on its connection may belong elsewhere too: use none of them again.
             self._transfers = self._open_client(self._max_in_flight).v1.transfers
@@ -216,12 +221,26 @@ class StripePayoutAdapter:
                 raise AccountUnknown(f"Stripe does not say whose key it is: {reason}") from None
         return self._account_id
 
+    def stripe_now(self) -> datetime | None:
+        """Return the time at Stripe, by its last answer and this machine's boot clock since."""
+        if self._stripe_is_ahead_seconds is None:
+            return None
+        return datetime.fromtimestamp(self._clock() + self._stripe_is_ahead_seconds, tz=UTC)
+
+    def _note_date(self, exchange: Exchange) -> None:
+        """Compare the boot clock with the `Date` of an answer that is Stripe's own."""
+        if "Request-Id" in exchange.headers:
+            with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
+                date = parsedate_to_datetime(exchange.headers["Date"])
+                self._stripe_is_ahead_seconds = date.timestamp() - self._clock()
+
     async def _ask_account_id(self) -> str:
         exchange = Exchange(send_before=math.inf)
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             await self._reads.v1.accounts.retrieve_current_async()
         body = _read_ok(exchange)
+        self._note_date(exchange)
         account_id = _text(body.get("id")) or ""
         if body.get("object") != "account" or not ACCOUNT_ID.fullmatch(account_id):
             raise Unreadable("the answer is no account of Stripe's")
