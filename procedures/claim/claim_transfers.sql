@@ -52,7 +52,9 @@ begin
 
     perform payout.forget_pending_wakeup();
     if exists (
-        select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+        select from payout.holds as h
+        where h.released_at is null
+            and (h.scope = 'engine' or (h.scope = 'worker' and h.subject = p_worker))
     ) then
         return;
     end if;
@@ -95,7 +97,7 @@ end
 $$;
 comment on function payout_api.claim_transfers(text, integer, bigint, text, boolean) is
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
-    'empty while the engine is on hold. The Stripe account is that of the worker''s key. Seconds '
+    'empty while the engine or the worker is on hold. The Stripe account is that of the worker''s key. Seconds '
     'count from before the call.';
 revoke execute on function payout_api.claim_transfers(text, integer, bigint, text, boolean)
     from public;

@@ -17,7 +17,7 @@ from tests.operate.checks import complaints
         ("TRUNCATE", "payout.settlement_lines", "payout_app"),
         ("TRIGGER", "payout.payout_transfers", "payout_operator"),
         ("EXECUTE", "payout_api.claim_transfers(text,integer,bigint,text,boolean)", "payout_app"),
-        ("EXECUTE", "payout.place_hold(text,text,text)", "payout_worker"),
+        ("EXECUTE", "payout.place_hold(text,text,text,bigint)", "payout_worker"),
         ("CREATE", "schema payout", "payout_auditor"),
         ("CREATE", "schema payout_api", "public"),
     ],

@@ -18,6 +18,10 @@ from tests.schema.refusals import Refusal, refusal, refusal_of
 # For each foreign key: its table and the changes that make a good row refer to nothing.
 ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "discrepancies_payout_transfer_id_fkey": ("discrepancies", {"payout_transfer_id": 0}),
+    "holds_discrepancy_id_fkey": (
+        "holds",
+        {"scope": "transfer", "subject": "1", "discrepancy_id": 0},
+    ),
     "key_generations_evidence_observation_id_fkey": (
         "key_generations",
         {"evidence_observation_id": 0},
