@@ -243,7 +243,42 @@ $$;
 comment on function payout.tg__refuse_change() is
     'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
 -- end frozen: procedures/common/tg__refuse_change.sql
--- frozen: sql/tables/identity.sql 27f6a658ba3a
+-- frozen: procedures/identity/tg_engine_settings__check_account.sql 72b8ea42bf2e
+-- tg_engine_settings__check_account: look once more, at the commit, that no claim is under way.
+--
+-- The change itself locks no claim out, however long its transaction stays open. At the commit a
+-- lock waits for the claims and pages under way, and later ones wait for the commit: each claim is
+-- done before, and seen here, or sees the change.
+-- Locks: payout.adoptions, from which each claim and page reads first.
+-- Raises: SP411 (refuse_unsafe_account_change); SP402 a claim or page did not end within a second.
+
+create or replace function payout.tg_engine_settings__check_account()
+returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s'
+as $$
+begin
+    begin
+        lock table payout.adoptions in access exclusive mode;
+    exception when lock_not_available or deadlock_detected then
+        raise exception 'the Stripe account is not changed while claims are under way'
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the change. A transaction that has read payout.adoptions is open, '
+                    'see pg_locks.';
+    end;
+    perform payout.refuse_unsafe_account_change(old, new.is_livemode);
+    return null;
+end
+$$;
+comment on function payout.tg_engine_settings__check_account() is
+    'Deferred trigger: refuses another Stripe account or mode if a claim or page came meanwhile '
+    '(SP411).';
+-- end frozen: procedures/identity/tg_engine_settings__check_account.sql
+-- frozen: sql/tables/identity.sql 3f3e87332930
 -- identity: the engine's settings, and the identity under which this database was adopted.
 --
 --   engine_settings (one row)  lease, windows, bounds, the Stripe account that pays
@@ -266,6 +301,8 @@ create table payout.engine_settings (
     indeterminate_for interval not null default '24 hours',
     scans_apart_for interval not null default '60 minutes',
     absence_limit_minor bigint not null default 100000,
+    max_alarms integer not null default 10,
+    alarm_window_for interval not null default '10 minutes',
     constraint engine_settings_pkey primary key (is_single_row),
     constraint there_is_one_row check (is_single_row),
     constraint installation_id_has_32_digits check (installation_id ~ '^[0-9a-f]{32}$'),
@@ -280,7 +317,8 @@ create table payout.engine_settings (
         lease_for + attempt_drain_for < scans_apart_for),
     constraint bounds_are_positive check (
         max_tries > 0 and max_generations > 0 and largest_claim > 0
-        and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'),
+        and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'
+        and max_alarms > 0 and alarm_window_for > '0'),
     constraint stripe_account_id_looks_like_one check (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255),
     constraint stripe_account_is_fixed_with_its_mode
@@ -321,6 +359,11 @@ comment on column payout.engine_settings.scans_apart_for is
 comment on column payout.engine_settings.absence_limit_minor is
     'Transfers above this amount, in minor units of any currency, get a new key after such a proof '
     'only when an operator approves.';
+comment on column payout.engine_settings.max_alarms is
+    'Alarms about so many transfers within alarm_window_for place a hold on the engine.';
+comment on column payout.engine_settings.alarm_window_for is
+    'The time in which alarms are counted, and in which a worker''s success shows that Stripe '
+    'refuses the key of another worker only.';
 
 create trigger _500_refuse_another_installation
     before update on payout.engine_settings
@@ -334,6 +377,15 @@ alter table payout.engine_settings enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.engine_settings
     for each statement execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_truncate;
+create constraint trigger _900_check_account
+    after update on payout.engine_settings
+    deferrable initially deferred
+    for each row
+    when (old.stripe_account_id is not null
+        and (old.stripe_account_id, old.is_livemode)
+            is distinct from (new.stripe_account_id, new.is_livemode))
+    execute function payout.tg_engine_settings__check_account();
+alter table payout.engine_settings enable always trigger _900_check_account;
 
 grant select on payout.engine_settings to payout_operator, payout_auditor;
 
@@ -899,11 +951,13 @@ $$;
 comment on function payout.tg_transfer_states__check_transition() is
     'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
 -- end frozen: procedures/transfers/tg_transfer_states__check_transition.sql
--- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql f977004a6e78
+-- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql a2b7e6ae8220
 -- tg_transfer_states__plan_lookup: plan the first look-up of a transfer that becomes parked.
 --
 -- It serves every way to be parked: a report, an expired lease or key, an alarm. While the
--- transfer stays parked, the functions that judge the look-up move the time or clear it.
+-- transfer stays parked, the functions that judge the look-up move the time or clear it. A
+-- transfer that moves leaves the hold under which it was found: it is asked anew whether it is on
+-- hold.
 
 create or replace function payout.tg_transfer_states__plan_lookup()
 returns trigger
@@ -912,14 +966,20 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    new.next_lookup_at := case new.state when 'parked' then payout.clock() end;
+    if (old.state = 'parked') <> (new.state = 'parked') then
+        new.next_lookup_at := case new.state when 'parked' then payout.clock() end;
+    end if;
+    if old.state <> new.state then
+        new.hold_id := null;
+    end if;
     return new;
 end
 $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
-    'Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves.';
+    'Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves; clears '
+    'hold_id when a transfer moves.';
 -- end frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql
--- frozen: sql/tables/transfers.sql 4ac172974d25
+-- frozen: sql/tables/transfers.sql 813bf1cb232a
 -- transfers: the engine's side, from the payout job to Stripe's answer.
 --
 --   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
@@ -1006,6 +1066,7 @@ create table payout.transfer_states (
     wakeup_id bigint,
     changed_at timestamptz not null default current_timestamp,
     next_lookup_at timestamptz,
+    hold_id bigint,
     constraint transfer_states_pkey primary key (payout_transfer_id),
     constraint transfer_states_stripe_transfer_id_key unique (stripe_transfer_id)
 ) with (fillfactor = 70);
@@ -1032,9 +1093,13 @@ comment on column payout.transfer_states.wakeup_id is
     'The wake-up job that was queued for it. No foreign key: the queue may be emptied at any time.';
 comment on column payout.transfer_states.next_lookup_at is
     'The time of the next look-up of a parked transfer at Stripe; null: it is not parked.';
+comment on column payout.transfer_states.hold_id is
+    'An open hold under which a sweep found it due: it leaves the index of due transfers until '
+    'that hold is released. Null does not mean that it is on no hold.';
 
 create index transfer_states_next_attempt_at_idx
-    on payout.transfer_states (next_attempt_at) where next_attempt_at is not null;
+    on payout.transfer_states (next_attempt_at)
+    where next_attempt_at is not null and hold_id is null;
 create index transfer_states_next_attempt_at_again_idx
     on payout.transfer_states (next_attempt_at)
     where next_attempt_at is not null and state in ('retry_wait', 'unknown', 'failed');
@@ -1042,11 +1107,13 @@ create index transfer_states_lease_until_idx
     on payout.transfer_states (lease_until) where lease_until is not null;
 create index transfer_states_next_lookup_at_idx
     on payout.transfer_states (next_lookup_at) where next_lookup_at is not null;
+create index transfer_states_hold_id_idx
+    on payout.transfer_states (hold_id) where hold_id is not null;
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states
     for each row
-    when ((old.state = 'parked') <> (new.state = 'parked'))
+    when ((old.state = 'parked') <> (new.state = 'parked') or old.hold_id is not null)
     execute function payout.tg_transfer_states__plan_lookup();
 alter table payout.transfer_states enable always trigger _110_plan_lookup;
 create trigger _500_check_start
@@ -1226,12 +1293,12 @@ alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
 -- end frozen: sql/tables/transfers.sql
--- frozen: sql/tables/operations.sql b77768792684
+-- frozen: sql/tables/operations.sql 5c7fee02e508
 -- operations: acts of operators and of the engine, holds and discrepancies.
 --
 --   operator_actions   each act of an operator, with the reason
---   holds              a stop on the engine, a currency, a payee or a settlement
 --   discrepancies ──▶ payout_transfers   disagreements between Stripe and the books
+--   holds ──▶ discrepancies              stops on sending, placed by people and by alarms
 
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
@@ -1255,45 +1322,6 @@ create trigger _500_refuse_truncate before truncate on payout.operator_actions
 alter table payout.operator_actions enable always trigger _500_refuse_truncate;
 
 grant select on payout.operator_actions to payout_operator, payout_auditor;
-
-
-create table payout.holds (
-    hold_id bigint not null generated always as identity,
-    scope text not null,
-    subject text,
-    reason text not null,
-    placed_by text not null default session_user,
-    placed_at timestamptz not null default now(),
-    released_by text,
-    released_at timestamptz,
-    release_reason text,
-    constraint holds_pkey primary key (hold_id),
-    constraint scope_is_known check (scope in ('engine', 'currency', 'payee', 'settlement')),
-    constraint only_the_engine_has_no_subject check ((scope = 'engine') = (subject is null)),
-    constraint reason_is_given check (length(btrim(reason)) > 0),
-    constraint release_is_whole check (
-        (released_at is null) = (released_by is null)
-        and (released_at is null) = (release_reason is null))
-);
-comment on table payout.holds is
-    'Stops on sending: for the engine, a currency, a payee or a settlement, until released.';
-
-create unique index holds_scope_subject_open_key
-    on payout.holds (scope, subject) nulls not distinct where released_at is null;
-
-create trigger _500_refuse_delete before delete on payout.holds
-    for each row execute function payout.tg__refuse_change();
-alter table payout.holds enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.holds
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.holds enable always trigger _500_refuse_truncate;
-create trigger _500_release_once
-    before update on payout.holds
-    for each row
-    execute function payout.tg_holds__release_once();
-alter table payout.holds enable always trigger _500_release_once;
-
-grant select on payout.holds to payout_operator, payout_auditor;
 
 
 create table payout.discrepancies (
@@ -1354,6 +1382,58 @@ create trigger _500_refuse_truncate before truncate on payout.discrepancies
 alter table payout.discrepancies enable always trigger _500_refuse_truncate;
 
 grant select on payout.discrepancies to payout_operator, payout_auditor;
+
+
+create table payout.holds (
+    hold_id bigint not null generated always as identity,
+    scope text not null,
+    subject text,
+    reason text not null,
+    placed_by text not null default session_user,
+    placed_at timestamptz not null default now(),
+    released_by text,
+    released_at timestamptz,
+    release_reason text,
+    discrepancy_id bigint,
+    constraint holds_pkey primary key (hold_id),
+    constraint holds_discrepancy_id_fkey
+        foreign key (discrepancy_id) references payout.discrepancies (discrepancy_id),
+    constraint scope_is_known check (
+        scope in ('engine', 'worker', 'currency', 'payee', 'settlement', 'transfer')),
+    constraint only_the_engine_has_no_subject check ((scope = 'engine') = (subject is null)),
+    constraint reason_is_given check (length(btrim(reason)) > 0),
+    constraint release_is_whole check (
+        (released_at is null) = (released_by is null)
+        and (released_at is null) = (release_reason is null)),
+    constraint only_a_transfer_is_alarmed_about check (
+        discrepancy_id is null or scope = 'transfer')
+);
+comment on table payout.holds is
+    'Stops on sending: for the engine, a worker, a currency, a payee, a settlement or a transfer, '
+    'until released.';
+comment on column payout.holds.subject is
+    'The name of the worker, the currency, the id of the payee, settlement or transfer.';
+comment on column payout.holds.discrepancy_id is
+    'The alarm that placed it; null: another reason, so that the end of an alarm does not end it.';
+
+create unique index holds_scope_subject_open_key
+    on payout.holds (scope, subject, (discrepancy_id is null)) nulls not distinct
+    where released_at is null;
+create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_id is not null;
+
+create trigger _500_refuse_delete before delete on payout.holds
+    for each row execute function payout.tg__refuse_change();
+alter table payout.holds enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.holds
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.holds enable always trigger _500_refuse_truncate;
+create trigger _500_release_once
+    before update on payout.holds
+    for each row
+    execute function payout.tg_holds__release_once();
+alter table payout.holds enable always trigger _500_release_once;
+
+grant select on payout.holds to payout_operator, payout_auditor;
 -- end frozen: sql/tables/operations.sql
 -- frozen: procedures/identity/database_identity.sql 0b99df01604f
 -- database_identity: the values that tell this database from any copy of it.
@@ -2153,7 +2233,7 @@ create constraint trigger _900_check_settlement
 
 grant select on payout.lines_ahead to payout_operator, payout_auditor;
 -- end frozen: sql/tables/settlements.sql
--- frozen: sql/tables/wakeups.sql bee37e4cfd14
+-- frozen: sql/tables/wakeups.sql 9b36636a6b87
 -- wakeups: the two numbers that spare a settlement a look at the queue.
 --
 -- They are sequences, because they are read and set outside of transactions. Not called means
@@ -2163,9 +2243,10 @@ create sequence payout.waiting_wakeup;
 comment on sequence payout.waiting_wakeup is
     'The wake-up job that was queued last, if no claim was made since; not called: none.';
 
-create sequence payout.seen_wakeup;
+create sequence payout.seen_wakeup minvalue 0 start 1;
 comment on sequence payout.seen_wakeup is
-    'The wake-up job that was seen to wait for a worker; not called: look for it in the queue.';
+    'The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: '
+    'the queue failed, so that only the next sweep touches it.';
 -- end frozen: sql/tables/wakeups.sql
 -- frozen: sql/data/currencies.sql 41665012e5ea
 -- currencies: those that Stripe transfers (docs.stripe.com/currencies), with their minor digits.
@@ -2566,6 +2647,24 @@ $$;
 comment on function payout.backoff(payout.stripe_error_rules, integer) is
     'The rule''s floor plus a random part of its base, doubled for each earlier try up to its cap.';
 -- end frozen: procedures/common/backoff.sql
+-- frozen: procedures/common/can_notify.sql cc56eeba0e83
+-- can_notify: test whether a notification can be sent.
+--
+-- Postgres keeps notifications until every listener has read them. Once their queue is full, a
+-- commit with a notification fails: then a listener is stuck, and a hint is not worth a payment.
+
+create or replace function payout.can_notify()
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return pg_notification_queue_usage() < 0.9;
+end
+$$;
+comment on function payout.can_notify() is 'True until the queue of NOTIFY is nearly full.';
+-- end frozen: procedures/common/can_notify.sql
 -- frozen: procedures/common/clock.sql ff8ee5640001
 -- clock: the only source of the time.
 --
@@ -2585,7 +2684,7 @@ $$;
 comment on function payout.clock() is
     'Now, by the database''s clock, which goes on within a transaction.';
 -- end frozen: procedures/common/clock.sql
--- frozen: procedures/common/notify_operators.sql 738fe9163bc9
+-- frozen: procedures/common/notify_operators.sql 4d6644499dfd
 -- notify_operators: notify operators of an alarm, over NOTIFY and in the server's log.
 --
 -- Called by: each function that raises an alarm; the caller stores the subject of it.
@@ -2598,7 +2697,9 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_notify('payout_alarms', p_reason);
+    if payout.can_notify() then
+        perform pg_notify('payout_alarms', p_reason);
+    end if;
     raise warning 'payout alarm: %, %', p_reason, p_subject
         using hint = 'See payout.discrepancies and payout_api.unpaid.';
 end
@@ -2700,6 +2801,46 @@ comment on function payout.destinations(payout.payout_transfers) is
     'The accounts in the requests of a transfer, under all its keys; before the first request, '
     'those of its payee.';
 -- end frozen: procedures/transfers/destinations.sql
+-- frozen: procedures/transfers/end_holds.sql 0f789a82c8ed
+-- end_holds: release holds, and let the transfers that were marked with them be due again.
+--
+-- Called by: release_hold, release_alarm_holds; both hold the locks on the holds, for which a
+-- sweep that marks transfers waits, or is waited for. A row that breaks a rule keeps its mark.
+
+create or replace function payout.end_holds(
+    p_hold_ids bigint[], p_released_by text, p_reason text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_hold_ids = '{}' then
+        return;
+    end if;
+    update payout.holds as h
+    set released_at = payout.clock(),
+        released_by = p_released_by,
+        release_reason = p_reason
+    where h.hold_id = any (p_hold_ids);
+
+    update payout.transfer_states as s
+    set hold_id = null
+    where s.hold_id = any (p_hold_ids)
+        and payout.progress_problem(s) is null;
+
+    insert into payout.operator_actions (action, subject, reason, details)
+    select 'release', concat_ws(' ', h.scope, h.subject), p_reason,
+        jsonb_build_object('hold_id', h.hold_id)
+    from payout.holds as h
+    where h.hold_id = any (p_hold_ids);
+end
+$$;
+comment on function payout.end_holds(bigint[], text, text) is
+    'Releases these holds with a reason, clears transfer_states.hold_id, notes it in '
+    'operator_actions.';
+-- end frozen: procedures/transfers/end_holds.sql
 -- frozen: procedures/transfers/expected_destinations.sql 22dc8a801ed8
 -- expected_destinations: the Stripe accounts to which the present key of a transfer may have paid.
 
@@ -2773,24 +2914,6 @@ comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations and books.';
 -- end frozen: procedures/transfers/fold_facts.sql
--- frozen: procedures/transfers/held_subjects.sql 918442c19612
--- held_subjects: the subjects on hold in one scope.
-
-create or replace function payout.held_subjects(p_scope text)
-returns text[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select array(
-        select h.subject
-        from payout.holds as h
-        where h.scope = p_scope
-            and h.released_at is null)
-$$;
-comment on function payout.held_subjects(text) is
-    'The currencies, payees or settlements with an open hold.';
--- end frozen: procedures/transfers/held_subjects.sql
 -- frozen: procedures/transfers/newest_facts.sql 61fc345e3373
 -- newest_facts: the facts of every transfer that give its progress.
 --
@@ -2865,6 +2988,37 @@ comment on function payout.newest_facts() is
     'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
     'unknown sends are those of the newest key.';
 -- end frozen: procedures/transfers/newest_facts.sql
+-- frozen: procedures/transfers/open_hold_id.sql cf1319b84d4e
+-- open_hold_id: an open hold of a transfer, on its currency, payee, settlement or itself.
+--
+-- Each scope is one look into the index of open holds, however many there are.
+
+create or replace function payout.open_hold_id(p_transfer payout.payout_transfers)
+returns bigint
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(
+        (select h.hold_id from payout.holds as h
+            where h.released_at is null and h.scope = 'currency'
+                and h.subject = p_transfer.currency limit 1),
+        (select h.hold_id from payout.holds as h
+            where h.released_at is null and h.scope = 'payee'
+                and h.subject = p_transfer.payee_id limit 1),
+        (select h.hold_id from payout.holds as h
+            where h.released_at is null and h.scope = 'settlement'
+                and h.subject = p_transfer.settlement_id limit 1),
+        (select h.hold_id from payout.holds as h
+            where h.released_at is null and h.scope = 'transfer'
+                and h.subject = p_transfer.payout_transfer_id::text limit 1));
+end
+$$;
+comment on function payout.open_hold_id(payout.payout_transfers) is
+    'The hold_id, the widest scope first; null: it is not on hold. The engine''s hold is not '
+    'looked at.';
+-- end frozen: procedures/transfers/open_hold_id.sql
 -- frozen: procedures/transfers/payout_ref.sql 329813b22900
 -- payout_ref: the business identity of one transfer of one installation.
 --
@@ -2891,14 +3045,17 @@ comment on function payout.payout_ref(text, text, text, text) is
     'Identity of the transfer that an installation owes for a settlement to a payee from a source: '
     'payout_ and 40 hex digits.';
 -- end frozen: procedures/transfers/payout_ref.sql
--- frozen: procedures/transfers/place_hold.sql a0b72eb83dbe
--- place_hold: stop sending for the engine, a currency, a payee or a settlement.
+-- frozen: procedures/transfers/place_hold.sql f68fb5c43707
+-- place_hold: stop sending for the engine, a worker, a currency, payee, settlement or transfer.
 --
--- Safe to repeat: a subject that is on hold stays on hold, once.
+-- Safe to repeat: a subject that is on hold stays on hold, once for all alarms and once for any
+-- other reason.
 -- Locks: the hold that is there already, so that it is not released before the caller that
 -- relies on it commits; one that was released meanwhile is placed anew.
 
-create or replace function payout.place_hold(p_scope text, p_subject text, p_reason text)
+create or replace function payout.place_hold(
+    p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint default null
+)
 returns bigint
 language plpgsql
 volatile
@@ -2908,8 +3065,8 @@ declare
     v_hold_id bigint;
 begin
     loop
-        insert into payout.holds (scope, subject, reason)
-        values (p_scope, p_subject, p_reason)
+        insert into payout.holds (scope, subject, reason, discrepancy_id)
+        values (p_scope, p_subject, p_reason, p_discrepancy_id)
         on conflict do nothing
         returning hold_id into v_hold_id;
 
@@ -2924,6 +3081,7 @@ begin
         from payout.holds as h
         where h.scope = p_scope
             and h.subject is not distinct from p_subject
+            and (h.discrepancy_id is null) = (p_discrepancy_id is null)
             and h.released_at is null
         for share;
         exit when found;
@@ -2931,8 +3089,9 @@ begin
     return v_hold_id;
 end
 $$;
-comment on function payout.place_hold(text, text, text) is
-    'Places a hold unless there is one, notes it in operator_actions, returns its hold_id.';
+comment on function payout.place_hold(text, text, text, bigint) is
+    'Places a hold unless there is one, for an alarm or another reason, notes it in '
+    'operator_actions, returns its hold_id.';
 -- end frozen: procedures/transfers/place_hold.sql
 -- frozen: procedures/transfers/progress_problem.sql 66a3b423c8c6
 -- progress_problem: the rule that a row of transfer_states breaks.
@@ -2974,11 +3133,12 @@ comment on function payout.progress_problem(payout.transfer_states) is
     'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
     'or null.';
 -- end frozen: procedures/transfers/progress_problem.sql
--- frozen: procedures/transfers/raise_alarm.sql c8b3926e61c0
+-- frozen: procedures/transfers/raise_alarm.sql bbaa26540aa8
 -- raise_alarm: notify operators, and stop sending meanwhile.
 --
 -- Called by: record_outcomes, for each judgement that is an alarm.
--- An alarm holds the settlement; a refused Stripe key holds the engine.
+-- An alarm stops the transfer it is about, many alarms stop the engine. A refused Stripe key
+-- stops the worker that has it, and the engine unless another worker succeeds.
 
 create or replace function payout.raise_alarm(
     p_outcome payout.outcome, p_judgement payout.judgement
@@ -2989,45 +3149,161 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_transfer payout.payout_transfers;
+    v_discrepancy_id bigint;
 begin
     perform payout.notify_operators(
         p_judgement.reason, 'transfer ' || p_outcome.payout_transfer_id);
 
     if p_judgement.pauses_engine then
-        perform payout.place_hold('engine', null, p_judgement.reason);
+        perform payout.stop_refused_worker(p_outcome, p_judgement.reason);
     end if;
 
     if p_judgement.verdict <> 'alarm' and p_judgement.to_state is distinct from 'parked' then
         return p_judgement.reason;
     end if;
 
-    select * into strict v_transfer
-    from payout.payout_transfers as t
-    where t.payout_transfer_id = p_outcome.payout_transfer_id;
-
     insert into payout.discrepancies (
         kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice)
-    values (
-        p_judgement.reason, v_transfer.payout_transfer_id, p_outcome.stripe_transfer_id,
-        payout.transfer_facts(v_transfer, null),
-        jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
+    select
+        p_judgement.reason, t.payout_transfer_id, p_outcome.stripe_transfer_id,
+        payout.transfer_facts(t, null), jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
         coalesce(
             (select r.advice from payout.stripe_error_rules as r
                 where r.error_rule_id = p_judgement.error_rule_id),
-            'Look the payout_ref up at Stripe and compare; nothing of this settlement is sent '
-            'until its hold is released.'));
+            'Look the payout_ref up at Stripe and compare; this transfer is not sent until its '
+            'hold is released.')
+    from payout.payout_transfers as t
+    where t.payout_transfer_id = p_outcome.payout_transfer_id
+    returning discrepancy_id into strict v_discrepancy_id;
 
     if p_judgement.verdict = 'alarm' then
-        perform payout.place_hold('settlement', v_transfer.settlement_id, p_judgement.reason);
+        perform payout.stop_transfer(
+            p_outcome.payout_transfer_id, p_judgement.reason, v_discrepancy_id);
     end if;
     return p_judgement.reason;
 end
 $$;
 comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
-    'Notifies operators, records a discrepancy, holds the settlement or the engine; returns the '
-    'reason.';
+    'Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; '
+    'returns the reason.';
 -- end frozen: procedures/transfers/raise_alarm.sql
+-- frozen: procedures/transfers/release_alarm_holds.sql 39c0d8705e7e
+-- release_alarm_holds: end the holds of alarms that are resolved.
+--
+-- Called by: resolve_paid, which has resolved them. A hold that a person placed stays.
+-- Locks: the holds' rows, skipping those that another session has locked.
+
+create or replace function payout.release_alarm_holds(p_payout_transfer_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_hold_ids bigint[];
+begin
+    v_hold_ids := array(
+        select h.hold_id
+        from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
+        join payout.holds as h on h.scope = 'transfer' and h.released_at is null
+            and h.subject = i.payout_transfer_id::text
+        where h.discrepancy_id is not null
+            and not exists (
+                select from payout.discrepancies as d
+                where d.payout_transfer_id = i.payout_transfer_id and d.resolved_at is null
+            )
+        for update of h skip locked);
+
+    perform payout.end_holds(v_hold_ids, 'engine', 'its alarms are resolved');
+end
+$$;
+comment on function payout.release_alarm_holds(bigint[]) is
+    'Releases the holds that alarms placed on these transfers, where none of them is open.';
+-- end frozen: procedures/transfers/release_alarm_holds.sql
+-- frozen: procedures/transfers/stop_refused_worker.sql 84d8d14feb5c
+-- stop_refused_worker: hold the worker whose key Stripe refuses, or the engine.
+--
+-- The key is one worker's trouble while another worker, which is not on hold itself, is paid out
+-- to by Stripe. The newest thousand observations tell.
+
+create or replace function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_worker text := (
+        select a.worker
+        from payout.transfer_attempts as a
+        where a.payout_transfer_id = p_outcome.payout_transfer_id
+            and a.attempt = p_outcome.attempt);
+begin
+    if exists (
+        select
+        from payout.transfer_observations as o
+        join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
+            and a.attempt = o.attempt
+        where o.observation_id > (
+                select max(n.observation_id) - 1000 from payout.transfer_observations as n)
+            and o.signal = 'response'
+            and o.moved_to = 'paid'
+            and o.observed_at > payout.clock() - (
+                select e.alarm_window_for from payout.engine_settings as e)
+            and a.worker <> v_worker
+            and not exists (
+                select from payout.holds as h
+                where h.scope = 'worker' and h.subject = a.worker and h.released_at is null
+            )
+    ) then
+        perform payout.place_hold('worker', v_worker, p_reason);
+    else
+        perform payout.place_hold('engine', null, p_reason);
+    end if;
+end
+$$;
+comment on function payout.stop_refused_worker(payout.outcome, text) is
+    'Places a hold on the worker of the attempt, if another worker succeeded within '
+    'engine_settings.alarm_window_for, else on the engine.';
+-- end frozen: procedures/transfers/stop_refused_worker.sql
+-- frozen: procedures/transfers/stop_transfer.sql 2fbd405cc5e1
+-- stop_transfer: hold a transfer for an alarm, and the engine once there are many alarms.
+--
+-- Alarms from before an operator last let the engine go on do not count.
+
+create or replace function payout.stop_transfer(
+    p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_settings payout.engine_settings;
+    v_alarms integer;
+begin
+    perform payout.place_hold(
+        'transfer', p_payout_transfer_id::text, p_reason, p_discrepancy_id);
+
+    select * into strict v_settings from payout.engine_settings;
+    v_alarms := (
+        select count(*)
+        from payout.holds as h
+        where h.discrepancy_id is not null
+            and h.placed_at > greatest(payout.clock() - v_settings.alarm_window_for, (
+                select max(e.released_at) from payout.holds as e where e.scope = 'engine')));
+    if v_alarms >= v_settings.max_alarms then
+        perform payout.place_hold('engine', null, format(
+            '%s alarms within %s: find their common cause in payout_api.discrepancies first',
+            v_settings.max_alarms, v_settings.alarm_window_for));
+    end if;
+end
+$$;
+comment on function payout.stop_transfer(bigint, text, bigint) is
+    'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
+    'engine.';
+-- end frozen: procedures/transfers/stop_transfer.sql
 -- frozen: procedures/transfers/transfer_facts.sql 8f68cf371794
 -- transfer_facts: one of our transfers in the terms of a listed transfer, to compare the two.
 
@@ -3267,6 +3543,60 @@ comment on function payout.refuse_unadopted_database(text, boolean) is
     'Refuses to go on in a database that is not adopted (SP403), or for another Stripe account '
     '(SP404).';
 -- end frozen: procedures/identity/refuse_unadopted_database.sql
+-- frozen: procedures/identity/refuse_unsafe_account_change.sql 9a4ed131da27
+-- refuse_unsafe_account_change: refuse an account or mode that would pay twice, or not at all.
+--
+-- Called by: change_stripe_account, for an early answer; tg_engine_settings__check_account, whose
+-- lock keeps claims and pages out.
+-- Raises: SP411 transfers that the old account may have executed, or a database that has left
+-- live mode and was used in test mode.
+
+create or replace function payout.refuse_unsafe_account_change(
+    p_old payout.engine_settings, p_is_livemode boolean
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The other account would report each as never executed. Test mode moves no money.
+    if p_old.stripe_account_id is not null and p_is_livemode and exists (
+        select from payout.transfer_states as s
+        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
+    ) then
+        raise exception 'transfers are open that % may have executed', p_old.stripe_account_id
+            using
+                errcode = 'SP411',
+                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
+    end if;
+
+    -- Answers of the test account say nothing about the live one.
+    if p_is_livemode and exists (
+        select from payout.operator_actions as a
+        where a.action = 'change_stripe_account'
+            and a.details @> '{"old_is_livemode": true, "is_livemode": false}'
+            and (exists (
+                select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
+            ) or exists (
+                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
+            ) or exists (
+                select from payout.reconcile_runs as r where r.started_at > a.acted_at
+            ) or exists (
+                select from payout.event_pages as p where p.received_at > a.acted_at
+            ))
+    ) then
+        raise exception 'a database that was used in test mode does not go back to live mode'
+            using
+                errcode = 'SP411',
+                hint = 'A copy that was used in test mode stays in test mode (docs/restore.md).';
+    end if;
+end
+$$;
+comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
+    'Refuses a live account while transfers are open that were ever sent, or after anything was '
+    'done in test mode (SP411).';
+-- end frozen: procedures/identity/refuse_unsafe_account_change.sql
 -- frozen: procedures/identity/stripe_account_label.sql 9374419bf92c
 -- stripe_account_label: a Stripe account and its mode, as text for messages.
 
@@ -3286,12 +3616,13 @@ $$;
 comment on function payout.stripe_account_label(text, boolean) is
     'Text such as: acct_1 in live mode.';
 -- end frozen: procedures/identity/stripe_account_label.sql
--- frozen: procedures/wakeup/defer_job.sql 0a620b2ef73c
+-- frozen: procedures/wakeup/defer_job.sql aa1b56bdad60
 -- defer_job: write wake-up jobs of a payout job, which any worker may fetch, to the queue.
 --
 -- procrastinate's functions name their tables bare, hence its schema in the path of the
 -- functions that write to the queue. Neither lock nor queueing lock: a duplicate would abort the
--- settlement. Without a queue, the sweep writes them once there is one.
+-- settlement. Each job is a notification: none while those are not read.
+-- Called by: functions that survive every error of the queue.
 
 create or replace function payout.defer_job(p_payout_job_id bigint, p_times integer)
 returns bigint[]
@@ -3300,7 +3631,7 @@ volatile
 set search_path = pg_catalog, procrastinate, pg_temp
 as $$
 begin
-    if p_times < 1 or not payout.has_queue() then
+    if p_times < 1 or not payout.can_notify() then
         return '{}'::bigint[];
     end if;
     return procrastinate.procrastinate_defer_jobs_v1(array_fill(
@@ -3312,14 +3643,53 @@ begin
 end
 $$;
 comment on function payout.defer_job(bigint, integer) is
-    'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none without '
-    'procrastinate''s schema.';
+    'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none while '
+    'notifications are not read.';
 -- end frozen: procedures/wakeup/defer_job.sql
--- frozen: procedures/wakeup/forget_pending_wakeup.sql a63e8feec310
+-- frozen: procedures/wakeup/find_wakeup.sql 12fc82c32734
+-- find_wakeup: the wake-up job that waits in the queue, or else new ones.
+--
+-- Called by: queue_wakeup, in the transaction of a settlement. The queue may be locked, gone, of
+-- another version or closed to us: the settlement waits for it a tenth of a second, then goes on
+-- without, and the sweep makes up for it.
+
+create or replace function payout.find_wakeup(p_payout_job_id bigint, p_times integer)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    v_wakeup_ids bigint[];
+begin
+    if p_times = 1 then
+        v_wakeup_ids := array[payout.pending_wakeup()];
+        if v_wakeup_ids[1] is not null then
+            return v_wakeup_ids;
+        end if;
+    end if;
+
+    v_wakeup_ids := payout.defer_job(p_payout_job_id, p_times);
+    if cardinality(v_wakeup_ids) > 0 then
+        perform setval('payout.waiting_wakeup', v_wakeup_ids[1]);
+    end if;
+    return v_wakeup_ids;
+exception when others then
+    perform payout.note_failed_queue(sqlerrm);
+    return '{}'::bigint[];
+end
+$$;
+comment on function payout.find_wakeup(bigint, integer) is
+    'One wake-up job that waits, if that is enough, or p_times new ones; their ids, none if the '
+    'queue fails.';
+-- end frozen: procedures/wakeup/find_wakeup.sql
+-- frozen: procedures/wakeup/forget_pending_wakeup.sql 8613b9bff27e
 -- forget_pending_wakeup: forget the waiting wake-up job; the next settlement queues another.
 --
 -- Called by: claim_transfers, before it looks for due transfers. A settlement that relied on the
 -- waiting job and commits after that look is found by the pump's second look or by the sweep.
+-- That the queue has failed is forgotten by the sweep only.
 
 create or replace function payout.forget_pending_wakeup()
 returns void
@@ -3331,61 +3701,44 @@ begin
     if pg_sequence_last_value('payout.waiting_wakeup'::regclass) is not null then
         perform setval('payout.waiting_wakeup', 1, false);
     end if;
-    if pg_sequence_last_value('payout.seen_wakeup'::regclass) is not null then
+    if pg_sequence_last_value('payout.seen_wakeup'::regclass) > 0 then
         perform setval('payout.seen_wakeup', 1, false);
     end if;
 end
 $$;
 comment on function payout.forget_pending_wakeup() is
-    'Resets payout.waiting_wakeup and payout.seen_wakeup; not undone by a rollback.';
+    'Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a '
+    'rollback.';
 -- end frozen: procedures/wakeup/forget_pending_wakeup.sql
--- frozen: procedures/wakeup/has_queue.sql 732200e13a07
--- has_queue: test whether wake-up jobs can be queued.
+-- frozen: procedures/wakeup/note_failed_queue.sql 1e0b851b650e
+-- note_failed_queue: let no settlement and no claim touch the queue before the next sweep does.
 --
--- The engine needs no queue: without it, or without rights on it, money is settled and paid all
--- the same, as soon as a sweep or a worker looks.
+-- A queue that is held up costs one caller a tenth of a second, not each of them.
 
-create or replace function payout.has_queue()
-returns boolean
+create or replace function payout.note_failed_queue(p_problem text)
+returns void
 language plpgsql
-stable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if to_regnamespace('procrastinate') is null
-        or not has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
-        or to_regclass('procrastinate.procrastinate_jobs') is null
-        or to_regclass('procrastinate.procrastinate_events') is null
-        or to_regclass('procrastinate.procrastinate_periodic_defers') is null
-        or to_regtype('procrastinate.procrastinate_job_to_defer_v1') is null
-        or to_regprocedure('procrastinate.procrastinate_defer_jobs_v1('
-            'procrastinate.procrastinate_job_to_defer_v1[])') is null then
-        return false;
-    end if;
-    return has_function_privilege('procrastinate.procrastinate_defer_jobs_v1('
-            'procrastinate.procrastinate_job_to_defer_v1[])', 'execute')
-        and has_table_privilege('procrastinate.procrastinate_jobs', 'select')
-        and has_table_privilege('procrastinate.procrastinate_jobs', 'insert')
-        and has_table_privilege('procrastinate.procrastinate_jobs', 'update')
-        and has_table_privilege('procrastinate.procrastinate_jobs', 'delete')
-        and has_table_privilege('procrastinate.procrastinate_events', 'select')
-        and has_table_privilege('procrastinate.procrastinate_events', 'insert')
-        and has_table_privilege('procrastinate.procrastinate_periodic_defers', 'select')
-        and has_table_privilege('procrastinate.procrastinate_periodic_defers', 'update')
-        and has_sequence_privilege('procrastinate.procrastinate_jobs_id_seq', 'usage')
-        and has_sequence_privilege('procrastinate.procrastinate_events_id_seq', 'usage');
+    perform setval('payout.seen_wakeup', 0);
+    raise log 'payout: the queue of wake-up jobs failed: %', p_problem
+        using hint = 'Transfers are claimed without them. See payout_api.doctor().';
 end
 $$;
-comment on function payout.has_queue() is
-    'True when procrastinate''s schema is there and the engine may write to it.';
--- end frozen: procedures/wakeup/has_queue.sql
--- frozen: procedures/wakeup/pending_wakeup.sql a16e58378734
+comment on function payout.note_failed_queue(text) is
+    'Sets payout.seen_wakeup to 0, also if the transaction rolls back, and writes to the server''s '
+    'log.';
+-- end frozen: procedures/wakeup/note_failed_queue.sql
+-- frozen: procedures/wakeup/pending_wakeup.sql d2bc1d8b6ffd
 -- pending_wakeup: the wake-up job that was queued last, if it still waits in the queue.
 --
 -- A job that was rolled back, is not committed yet or was fetched by a worker does not count.
 -- Once seen, a job counts as waiting until a claim forgets it: no further look. A job of this
 -- very transaction serves it, but other sessions do not see it yet: its event has the time at
 -- which this transaction began.
+-- Called by: find_wakeup, which survives every error of the queue.
 
 create or replace function payout.pending_wakeup()
 returns bigint
@@ -3396,12 +3749,7 @@ as $$
 declare
     v_wakeup_id bigint := pg_sequence_last_value('payout.waiting_wakeup'::regclass);
 begin
-    -- The queue may have been dropped since, or taken away from the engine.
-    if v_wakeup_id is null or (
-        has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
-        and has_table_privilege(to_regclass('procrastinate.procrastinate_jobs')::oid, 'select')
-        and has_table_privilege(to_regclass('procrastinate.procrastinate_events')::oid, 'select')
-    ) is not true then
+    if v_wakeup_id is null then
         return null;
     end if;
     perform from procrastinate.procrastinate_jobs as q
@@ -3424,12 +3772,12 @@ comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
 -- end frozen: procedures/wakeup/pending_wakeup.sql
--- frozen: procedures/wakeup/queue_due_wakeups.sql bfa1adca62be
+-- frozen: procedures/wakeup/queue_due_wakeups.sql 1a695b2b8e7b
 -- queue_due_wakeups: queue wake-up jobs for due transfers that have none in the queue.
 --
 -- Such transfers wait to be tried again, had a pay_after, or lost their job with a worker or
 -- with the queue. A job that a worker has fetched does not count: the worker either claims soon
--- or is gone. Transfers on hold get none.
+-- or is gone. Transfers on hold get none. A queue that fails stops nothing else of the sweep.
 -- Locks: progress rows, skipping those that another session has locked.
 
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
@@ -3437,21 +3785,19 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
 as $$
 declare
     v_settings payout.engine_settings;
     v_due bigint[];
     v_wakeups bigint[];
 begin
-    if not payout.has_queue()
-        or exists (
-            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
-        ) then
+    if exists (
+        select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+    ) then
         return 0;
     end if;
     perform payout.remove_lost_wakeups();
-    -- The job that was seen may be lost as well: the next settlement looks again.
-    perform setval('payout.seen_wakeup', 1, false);
     select * into strict v_settings from payout.engine_settings;
 
     v_due := array(
@@ -3459,6 +3805,7 @@ begin
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.next_attempt_at <= p_now
+            and s.hold_id is null
             and s.state in ('scheduled', 'retry_wait', 'unknown')
             and (s.wakeup_id is null
                 or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
@@ -3467,11 +3814,8 @@ begin
                 where q.id = s.wakeup_id and q.status = 'todo'
                     and q.task_name = 'payout.execute'
             )
-            and not case
-                when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
-                when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
-                else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
-            end
+            and payout.open_hold_id(t) is null
+            and payout.progress_problem(s) is null
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked);
@@ -3486,13 +3830,54 @@ begin
     from unnest(v_due) with ordinality as d (payout_transfer_id, place)
     where s.payout_transfer_id = d.payout_transfer_id;
 
+    -- The job that was seen may be lost as well: the next settlement looks again.
+    perform setval('payout.seen_wakeup', 1, false);
     return cardinality(v_wakeups);
+exception when others then
+    perform payout.note_failed_queue(sqlerrm);
+    return 0;
 end
 $$;
 comment on function payout.queue_due_wakeups(timestamptz, integer) is
-    'Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs.';
+    'Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, '
+    '0 if the queue fails.';
 -- end frozen: procedures/wakeup/queue_due_wakeups.sql
--- frozen: procedures/wakeup/queue_wakeup.sql 2552471f2282
+-- frozen: procedures/wakeup/queue_problem.sql dcb6f2e334fc
+-- queue_problem: the reason why a wake-up job can be neither queued nor removed.
+--
+-- Called by: the doctor. It tries both, with a job that no worker ever sees.
+
+create or replace function payout.queue_problem()
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, procrastinate, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    v_wakeup_ids bigint[];
+begin
+    if not payout.can_notify() then
+        return 'notifications are not read: a listener is stuck';
+    end if;
+    v_wakeup_ids := payout.defer_job(0, 1);
+    perform from procrastinate.procrastinate_jobs as q
+    join procrastinate.procrastinate_events as e on e.job_id = q.id
+    where q.id = any (v_wakeup_ids)
+    for update of q;
+    delete from procrastinate.procrastinate_jobs as q where q.id = any (v_wakeup_ids);
+    return null;
+exception
+    when read_only_sql_transaction then
+        return null;
+    when others then
+        return sqlerrm;
+end
+$$;
+comment on function payout.queue_problem() is
+    'The error of the queue, or null; a read-only transaction cannot tell, and gets null.';
+-- end frozen: procedures/wakeup/queue_problem.sql
+-- frozen: procedures/wakeup/queue_wakeup.sql 05782757865c
 -- queue_wakeup: queue wake-up jobs for a payout job that is being scheduled.
 --
 -- A job that waits in the queue already is enough for few transfers: the worker that fetches it
@@ -3510,9 +3895,9 @@ as $$
 declare
     v_seen_id bigint := pg_sequence_last_value('payout.seen_wakeup'::regclass);
     v_times integer := 1;
-    v_wakeup_ids bigint[];
 begin
-    if p_pay_after > now() then
+    -- 0: the queue failed, and is left alone until the next sweep.
+    if p_pay_after > now() or v_seen_id = 0 then
         return '{}'::bigint[];
     end if;
     if p_transfers > 1 then
@@ -3520,32 +3905,24 @@ begin
             select (p_transfers + e.transfers_per_wakeup - 1) / e.transfers_per_wakeup
             from payout.engine_settings as e);
     end if;
-    if v_times = 1 then
-        if v_seen_id is null then
-            v_seen_id := payout.pending_wakeup();
-        end if;
-        if v_seen_id is not null then
-            return array[v_seen_id];
-        end if;
+    if v_times = 1 and v_seen_id is not null then
+        return array[v_seen_id];
     end if;
-
-    v_wakeup_ids := payout.defer_job(p_payout_job_id, v_times);
-    if cardinality(v_wakeup_ids) > 0 then
-        perform setval('payout.waiting_wakeup', v_wakeup_ids[1]);
-    end if;
-    return v_wakeup_ids;
+    return payout.find_wakeup(p_payout_job_id, v_times);
 end
 $$;
 comment on function payout.queue_wakeup(bigint, integer, timestamptz) is
     'Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or '
-    'relies on one that waits already; none before pay_after. Returns the ids.';
+    'relies on one that waits already; none before pay_after, none while the queue fails. Returns '
+    'the ids.';
 -- end frozen: procedures/wakeup/queue_wakeup.sql
--- frozen: procedures/wakeup/remove_lost_wakeups.sql f7dfe9cbdf35
+-- frozen: procedures/wakeup/remove_lost_wakeups.sql beae6d5a3604
 -- remove_lost_wakeups: remove wake-up jobs that a worker fetched and never finished.
 --
 -- procrastinate leaves such a job `doing` for ever when its worker died or its finish was lost.
 -- A worker answers a job within seconds, so after two minutes it is lost, and the sweep has
 -- queued another. Failed ones stay a day.
+-- Called by: queue_due_wakeups, which survives every error of the queue.
 
 create or replace function payout.remove_lost_wakeups()
 returns integer
@@ -3556,9 +3933,6 @@ as $$
 declare
     v_removed integer;
 begin
-    if not payout.has_queue() then
-        return 0;
-    end if;
     delete from procrastinate.procrastinate_jobs as q
     where q.id in (
         select b.id
@@ -3580,22 +3954,24 @@ $$;
 comment on function payout.remove_lost_wakeups() is
     'Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.';
 -- end frozen: procedures/wakeup/remove_lost_wakeups.sql
--- frozen: procedures/wakeup/remove_served_wakeups.sql a9f518a949be
+-- frozen: procedures/wakeup/remove_served_wakeups.sql 4d5a185a7704
 -- remove_served_wakeups: remove the wake-up jobs of transfers that were just claimed.
 --
 -- Called by: claim_transfers, in its transaction. The claiming worker goes on until nothing is
--- due, so that no wake-up is lost; if it dies, the sweep queues another job.
+-- due, so that no wake-up is lost; if it dies, the sweep queues another job. A queue that fails
+-- keeps its jobs.
 
 create or replace function payout.remove_served_wakeups(p_wakeup_ids bigint[])
 returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, procrastinate, pg_temp
+set lock_timeout = '100ms'
 as $$
 declare
     v_removed integer;
 begin
-    if p_wakeup_ids is null or not payout.has_queue() then
+    if p_wakeup_ids is null or pg_sequence_last_value('payout.seen_wakeup'::regclass) = 0 then
         return 0;
     end if;
     delete from procrastinate.procrastinate_jobs as q
@@ -3609,10 +3985,14 @@ begin
     );
     get diagnostics v_removed = row_count;
     return v_removed;
+exception when others then
+    perform payout.note_failed_queue(sqlerrm);
+    return 0;
 end
 $$;
 comment on function payout.remove_served_wakeups(bigint[]) is
-    'Deletes the queue jobs of these ids that no worker has fetched yet; returns their number.';
+    'Deletes the queue jobs of these ids that no worker has fetched yet; returns their number, 0 '
+    'if the queue fails.';
 -- end frozen: procedures/wakeup/remove_served_wakeups.sql
 -- frozen: procedures/settle/check_lines_of.sql e9e1456fb226
 -- check_lines_of: check lines of settlements that are not of this transaction, or not there yet.
@@ -7005,7 +7385,7 @@ $$;
 comment on function payout.resolve_compared(bigint) is
     'Resolves open discrepancies of transfers that this run listed without finding them again.';
 -- end frozen: procedures/reconcile/resolve_compared.sql
--- frozen: procedures/reconcile/resolve_paid.sql cfe5b05204f3
+-- frozen: procedures/reconcile/resolve_paid.sql a6ac6b1452b3
 -- resolve_paid: resolve discrepancies about transfers that a listed transfer has paid.
 
 create or replace function payout.resolve_paid(p_stripe_transfer_ids text[])
@@ -7034,11 +7414,16 @@ begin
     ) as u
     where s.stripe_transfer_id = any (p_stripe_transfer_ids)
         and d.discrepancy_id = u.discrepancy_id;
+
+    perform payout.release_alarm_holds(array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.stripe_transfer_id = any (p_stripe_transfer_ids)));
 end
 $$;
 comment on function payout.resolve_paid(text[]) is
     'Resolves the open discrepancies of the transfers that are paid by these ids, except those of '
-    'several transfers at Stripe.';
+    'several transfers at Stripe, and releases the holds that their alarms placed.';
 -- end frozen: procedures/reconcile/resolve_paid.sql
 -- frozen: procedures/reconcile/reversal_list_problem.sql 950c4015a5e2
 -- reversal_list_problem: the reason why a list cannot be the reversals of a transfer.
@@ -7314,7 +7699,7 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql 52f84e0cc36f
+-- frozen: procedures/claim/claim_transfers.sql 9f3fe4d6a4f7
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
@@ -7372,7 +7757,7 @@ begin
     select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
     into v_due_ids, v_wakeup_ids
     from payout.lock_due_transfers(
-        v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d;
+        v_now, v_now - v_settings.send_window_for, p_worker, p_limit, p_payout_job_id) as d;
     perform payout.remove_served_wakeups(v_wakeup_ids);
     v_due_ids := payout.skip_listed_transfers(v_due_ids);
     perform payout.adopt_at_first_claim(v_due_ids);
@@ -7412,8 +7797,8 @@ comment on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) is
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
-    'empty while the engine is on hold. The Stripe account is that of the worker''s key, '
-    'p_stripe_now the time by Stripe''s Date header. Seconds count from before the call.';
+    'empty while the engine or the worker is on hold. The Stripe account is that of the worker''s '
+    'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call.';
 revoke execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) from public;
@@ -7468,17 +7853,19 @@ $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
 -- end frozen: procedures/claim/freeze_requests.sql
--- frozen: procedures/claim/lock_due_transfers.sql 31783479db2e
+-- frozen: procedures/claim/lock_due_transfers.sql 17805113955b
 -- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
 --
 -- A key that was first sent in the future, by a clock that has since been set back, is of unknown
--- age and is not sent. The low estimate of rows, and the holds in a case, keep the planner on the
--- index of due transfers, away from the history.
+-- age and is not sent. The low estimate of rows keeps the planner on the index of due transfers,
+-- away from the history; transfers that a sweep found on hold are not in it. The other holds are
+-- asked for only while there are any.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
     p_first_sent_after timestamptz,
+    p_worker text,
     p_limit integer,
     p_payout_job_id bigint
 )
@@ -7494,24 +7881,28 @@ begin
     from payout.transfer_states as s
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     where s.next_attempt_at <= p_now
+        and s.hold_id is null
         and s.state in ('scheduled', 'retry_wait', 'unknown')
         and (s.first_sent_at is null
             or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
         and not exists (
-            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+            select from payout.holds as h
+            where h.released_at is null
+                and (h.scope = 'engine' or (h.scope = 'worker' and h.subject = p_worker))
         )
         and not case
-            when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
-            when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
-            else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
+            when (select exists (
+                select from payout.holds as h where h.scope <> 'engine' and h.released_at is null))
+                then payout.open_hold_id(t) is not null
+            else false
         end
     order by s.next_attempt_at
     limit p_limit
     for update of s skip locked;
 end
 $$;
-comment on function payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint) is
+comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
 -- end frozen: procedures/claim/lock_due_transfers.sql
 -- frozen: procedures/claim/refuse_unsafe_server.sql 7acd99ea9daa
@@ -7557,7 +7948,7 @@ comment on function payout.refuse_unsafe_server(timestamptz) is
     'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
     'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
 -- end frozen: procedures/claim/refuse_unsafe_server.sql
--- frozen: procedures/claim/skip_listed_transfers.sql 99b675e3af6d
+-- frozen: procedures/claim/skip_listed_transfers.sql 1c64cf428353
 -- skip_listed_transfers: leave out transfers that Stripe has already, before they are sent.
 --
 -- Called by: claim_transfers, which holds the locks. A restored database has forgotten that it
@@ -7590,8 +7981,7 @@ begin
         select t.payout_transfer_id
         from payout.payout_transfers as t
         where t.payout_transfer_id = any (p_payout_transfer_ids)
-            and t.payout_transfer_id <> all (v_seen_ids)
-            and t.settlement_id <> all (payout.held_subjects('settlement')));
+            and t.payout_transfer_id <> all (v_seen_ids));
 end
 $$;
 comment on function payout.skip_listed_transfers(bigint[]) is
@@ -8348,6 +8738,70 @@ comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer is due at once, or parked when '
     'its tries are used up.';
 -- end frozen: procedures/sweep/expire_leases.sql
+-- frozen: procedures/sweep/mark_held_transfers.sql 69fd08265903
+-- mark_held_transfers: take due transfers that are on hold out of the index of due transfers.
+--
+-- A claim steps over each transfer on hold that is due; marked ones it does not meet, however
+-- many there are and however long they are on hold. The mark only spares that work: a claim asks
+-- for holds itself. It is set under a lock on the hold, and the hold's release clears it.
+-- Locks: open holds, shared, and the transfers' progress rows, skipping those that are locked.
+
+create or replace function payout.mark_held_transfers(p_now timestamptz)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_marked integer;
+    v_all_marked integer := 0;
+begin
+    if not exists (
+        select from payout.holds as h where h.scope <> 'engine' and h.released_at is null
+    ) then
+        return 0;
+    end if;
+    for v_round in 1 .. 20 loop
+        with due as materialized (
+            select s.payout_transfer_id, payout.open_hold_id(t) as hold_id
+            from payout.transfer_states as s
+            join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+            where s.next_attempt_at <= p_now
+                and s.hold_id is null
+                and s.state in ('scheduled', 'retry_wait', 'unknown')
+            order by s.next_attempt_at
+            limit 1000
+        ), kept as materialized (
+            select h.hold_id
+            from payout.holds as h
+            where h.hold_id in (select d.hold_id from due as d) and h.released_at is null
+            for share skip locked
+        ), free as materialized (
+            select s.payout_transfer_id
+            from payout.transfer_states as s
+            where s.payout_transfer_id in (
+                    select d.payout_transfer_id from due as d where d.hold_id is not null)
+                and s.state in ('scheduled', 'retry_wait', 'unknown')
+                and payout.progress_problem(s) is null
+            for update skip locked
+        )
+        update payout.transfer_states as s
+        set hold_id = d.hold_id
+        from due as d
+        join kept as k on k.hold_id = d.hold_id
+        join free as f on f.payout_transfer_id = d.payout_transfer_id
+        where s.payout_transfer_id = d.payout_transfer_id;
+        get diagnostics v_marked = row_count;
+        v_all_marked := v_all_marked + v_marked;
+        exit when v_marked < 500;
+    end loop;
+    return v_all_marked;
+end
+$$;
+comment on function payout.mark_held_transfers(timestamptz) is
+    'Sets transfer_states.hold_id of up to 20,000 transfers on hold that are due first; returns '
+    'how many.';
+-- end frozen: procedures/sweep/mark_held_transfers.sql
 -- frozen: procedures/sweep/park_expired_keys.sql d1cec4e40d1f
 -- park_expired_keys: park transfers that were first sent too long ago to be sent again.
 --
@@ -8515,7 +8969,7 @@ $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
 -- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql d8443410b994
+-- frozen: procedures/sweep/sweep.sql 5dad5619232e
 -- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
 --
 -- Called by: every worker every few seconds; operators at any time.
@@ -8548,6 +9002,7 @@ begin
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
     v_now := payout.clock();
+    perform payout.mark_held_transfers(v_now);
     return query
     select
         payout.expire_leases(v_now, p_limit),
@@ -8563,7 +9018,7 @@ comment on function payout_api.sweep(integer) is
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/sweep/sweep.sql
--- frozen: procedures/operate/adopt_database.sql e1783faaa845
+-- frozen: procedures/operate/adopt_database.sql 41ab47ff34d5
 -- adopt_database: adopt this database, so that it hands out transfers again.
 --
 -- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
@@ -8596,7 +9051,6 @@ begin
                 hint = 'Say why this database is the true one now.';
     end if;
 
-    lock table payout.adoptions in access share mode;
     perform from payout.engine_settings for update;
     v_problem := payout.identity_problem();
     select * into v_adoption from payout.adoptions as a order by a.adoption_id desc limit 1;
@@ -8694,15 +9148,15 @@ comment on function payout_api.approve_absence(bigint, text) is
 revoke execute on function payout_api.approve_absence(bigint, text) from public;
 grant execute on function payout_api.approve_absence(bigint, text) to payout_operator;
 -- end frozen: procedures/operate/approve_absence.sql
--- frozen: procedures/operate/change_stripe_account.sql 41f01830bd59
+-- frozen: procedures/operate/change_stripe_account.sql 1401a10612f9
 -- change_stripe_account: pay from another Stripe account or mode from now on.
 --
 -- Called by: operator, when the platform moves, or for a copy that is to pay in test mode. Claims
 -- are refused until the database is adopted again.
 -- Safe to repeat: naming the account that is fixed changes nothing.
--- Locks: payout.adoptions, so that every claim is done before or sees the change.
+-- Locks: the row of settings; claims only at the commit (tg_engine_settings__check_account).
 -- Raises: SP320 no account, mode or reason; SP401 not read committed; SP411
--- (refuse_unsafe_account_change).
+-- (refuse_unsafe_account_change); SP402 at the commit, if claims did not end in time.
 
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
@@ -8727,7 +9181,7 @@ begin
                 hint = 'Name the account (acct_…), whether it is live mode, and a reason.';
     end if;
 
-    -- Only a snapshot taken after the lock shows every claim that committed before it.
+    -- Only a snapshot taken after the lock at the commit shows every claim from before it.
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'the Stripe account is not changed in a transaction that is %',
             current_setting('transaction_isolation')
@@ -8735,7 +9189,6 @@ begin
                 errcode = 'SP401',
                 hint = 'begin isolation level read committed';
     end if;
-    lock table payout.adoptions in access exclusive mode;
     select * into strict v_old from payout.engine_settings for update;
     if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
         return v_old;
@@ -8805,7 +9258,7 @@ as $$
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_guards.sql 004bef80e260
+-- frozen: procedures/operate/check_guards.sql a04d2dce5557
 -- check_guards: whether triggers, owners and rights are still as they were deployed.
 --
 -- `alter table … enable trigger all` and a restore with --disable-triggers silently turn ALWAYS
@@ -8817,9 +9270,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 73,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 74,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 73 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 74 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
@@ -8908,22 +9361,19 @@ as $$
 $$;
 comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_identity.sql
--- frozen: procedures/operate/check_queue.sql 0e4cf60756da
+-- frozen: procedures/operate/check_queue.sql d9b5999ec98e
 -- check_queue: whether wake-up jobs can be queued, and workers sweep and claim.
 
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
-stable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'wake-up jobs can be queued',
-        payout.has_queue() and exists (
-            select from pg_proc as p
-            where p.pronamespace = to_regnamespace('procrastinate')
-                and p.proname = 'procrastinate_defer_jobs_v1'
-        ),
-        'procrastinate''s schema, functions and rights', 'payout-engine migrate'
+    select 'wake-up jobs can be queued', q.problem is null,
+        coalesce(q.problem, 'procrastinate''s schema, functions and rights'),
+        'payout-engine migrate; transfers are paid without wake-up jobs, a few seconds later'
+    from payout.queue_problem() as q (problem)
     union all
     select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),
@@ -8936,6 +9386,7 @@ as $$
         'start a worker; select * from payout_api.unpaid order by next_attempt_at'
     from payout.transfer_states as s
     where s.next_attempt_at < clock_timestamp() - interval '5 minutes'
+        and s.hold_id is null
     union all
     select 'nothing is on hold', count(*) = 0,
         coalesce(string_agg(format('%s (%s)', concat_ws(' ', h.scope, h.subject), h.reason), ', '),
@@ -8943,6 +9394,13 @@ as $$
         'payout_api.release_hold(hold_id, reason) once the cause is gone'
     from payout.holds as h
     where h.released_at is null
+    union all
+    select 'no transfer waits for a released hold', count(*) = 0,
+        format('%s do', count(*)),
+        'the row breaks a rule (select payout.progress_problem(s) from payout.transfer_states as s)'
+    from payout.transfer_states as s
+    left join payout.holds as h on h.hold_id = s.hold_id and h.released_at is null
+    where s.hold_id is not null and h.hold_id is null
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_queue.sql
@@ -9354,8 +9812,8 @@ as $$
 $$;
 comment on function payout.given_rights() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/given_rights.sql
--- frozen: procedures/operate/hold.sql 2fc5d3d4ded1
--- hold: stop sending, for the whole engine or for one currency, payee or settlement.
+-- frozen: procedures/operate/hold.sql d12b70e11c9c
+-- hold: stop sending, for the whole engine or for one currency, payee, settlement or transfer.
 --
 -- Called by: operator. Transfers that a worker holds already are still sent.
 -- Safe to repeat: an open hold of the same scope and subject is returned.
@@ -9373,21 +9831,29 @@ as $$
 declare
     v_exists boolean;
 begin
-    if p_scope is null or p_scope not in ('engine', 'currency', 'payee', 'settlement')
+    if p_scope is null or p_scope not in (
+            'engine', 'currency', 'payee', 'settlement', 'transfer')
         or (p_scope = 'engine') <> (p_subject is null)
         or coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot hold % % for reason %', coalesce(p_scope, 'null'),
             coalesce(p_subject, 'without subject'), coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP313',
-                hint = 'Scopes: engine (no subject), currency, payee, settlement; give a reason.';
+                hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
+                    'reason.';
     end if;
     v_exists := case p_scope
         when 'engine' then true
         when 'currency' then exists (
             select from payout.currencies as c where c.currency = p_subject)
         when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
-        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
+        when 'settlement' then exists (
+            select from payout.settlements as s where s.settlement_id = p_subject)
+        when 'transfer' then exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id::text = p_subject
+                and t.payout_transfer_id = case
+                    when p_subject ~ '^[0-9]{1,18}$' then p_subject::bigint end)
     end;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
@@ -9399,71 +9865,19 @@ begin
 end
 $$;
 comment on function payout_api.hold(text, text, text) is
-    'Stops new sends of a scope (engine, currency, payee, settlement) until the hold is released.';
+    'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
+    'released.';
 revoke execute on function payout_api.hold(text, text, text) from public;
 grant execute on function payout_api.hold(text, text, text) to payout_operator;
 -- end frozen: procedures/operate/hold.sql
--- frozen: procedures/operate/refuse_unsafe_account_change.sql 8ecb892e2181
--- refuse_unsafe_account_change: refuse an account or mode that would pay twice, or not at all.
---
--- Called by: change_stripe_account, whose lock keeps claims and pages out meanwhile.
--- Raises: SP411 transfers that the old account may have executed, or a database that has left
--- live mode and was used in test mode.
-
-create or replace function payout.refuse_unsafe_account_change(
-    p_old payout.engine_settings, p_is_livemode boolean
-)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    -- The other account would report each as never executed. Test mode moves no money.
-    if p_old.stripe_account_id is not null and p_is_livemode and exists (
-        select from payout.transfer_states as s
-        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
-    ) then
-        raise exception 'transfers are open that % may have executed', p_old.stripe_account_id
-            using
-                errcode = 'SP411',
-                hint = 'Have them settled with a key of the old account first (docs/restore.md).';
-    end if;
-
-    -- Answers of the test account say nothing about the live one.
-    if p_is_livemode and exists (
-        select from payout.operator_actions as a
-        where a.action = 'change_stripe_account'
-            and a.details @> '{"old_is_livemode": true, "is_livemode": false}'
-            and (exists (
-                select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
-            ) or exists (
-                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
-            ) or exists (
-                select from payout.reconcile_runs as r where r.started_at > a.acted_at
-            ) or exists (
-                select from payout.event_pages as p where p.received_at > a.acted_at
-            ))
-    ) then
-        raise exception 'a database that was used in test mode does not go back to live mode'
-            using
-                errcode = 'SP411',
-                hint = 'A copy that was used in test mode stays in test mode (docs/restore.md).';
-    end if;
-end
-$$;
-comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
-    'Refuses a live account while transfers are open that were ever sent, or after anything was '
-    'done in test mode (SP411).';
--- end frozen: procedures/operate/refuse_unsafe_account_change.sql
--- frozen: procedures/operate/release_hold.sql 3d01b92ab4df
+-- frozen: procedures/operate/release_hold.sql 22291306894c
 -- release_hold: end a hold, so that its transfers are sent again.
 --
 -- Called by: operator.
 -- Safe to repeat: releasing a released hold changes nothing.
 -- Locks: the hold's row; it waits for transactions that rely on the hold and are not over.
--- Raises: SP310 unknown hold; SP313 no reason; SP402 an alarm about the settlement came while it
--- waited.
+-- Raises: SP310 unknown hold; SP313 no reason; SP401 not read committed; SP402 an alarm about the
+-- transfer came while it waited.
 
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns payout.holds
@@ -9483,13 +9897,21 @@ begin
                 hint = 'Give the reason why sending is safe again.';
     end if;
 
+    -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'no hold is released in a transaction that is %',
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
+
     -- The operator can have seen these discrepancies at most.
     v_known_ids := array(
         select d.discrepancy_id
         from payout.holds as h
-        join payout.payout_transfers as t on t.settlement_id = h.subject
-        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
-        where h.hold_id = p_hold_id and h.scope = 'settlement');
+        join payout.discrepancies as d on d.payout_transfer_id = h.subject::bigint
+        where h.hold_id = p_hold_id and h.scope = 'transfer');
 
     select * into v_hold
     from payout.holds as h
@@ -9507,10 +9929,10 @@ begin
         return v_hold;
     end if;
 
-    if v_hold.scope = 'settlement' and exists (
-        select from payout.payout_transfers as t
-        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
-        where t.settlement_id = v_hold.subject and d.discrepancy_id <> all (v_known_ids)
+    if v_hold.scope = 'transfer' and exists (
+        select from payout.discrepancies as d
+        where d.payout_transfer_id = v_hold.subject::bigint
+            and d.discrepancy_id <> all (v_known_ids)
     ) then
         raise exception 'hold %: another alarm came meanwhile', p_hold_id
             using
@@ -9518,16 +9940,8 @@ begin
                 hint = 'Look at payout.discrepancies, then release it again.';
     end if;
 
-    update payout.holds as h
-    set released_at = payout.clock(),
-        released_by = session_user,
-        release_reason = p_reason
-    where h.hold_id = p_hold_id
-    returning * into v_hold;
-
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('release', concat_ws(' ', v_hold.scope, v_hold.subject), p_reason,
-        jsonb_build_object('hold_id', p_hold_id));
+    perform payout.end_holds(array[p_hold_id], session_user, p_reason);
+    select * into v_hold from payout.holds as h where h.hold_id = p_hold_id;
     return v_hold;
 end
 $$;
@@ -9639,7 +10053,7 @@ comment on view payout_api.error_codes is
 grant select on payout_api.error_codes to
     payout_app, payout_worker, payout_operator, payout_auditor;
 -- end frozen: sql/error_codes.sql
--- frozen: sql/views/discrepancies.sql 353b09576e82
+-- frozen: sql/views/discrepancies.sql 8dbda7065508
 -- discrepancies: the open disagreements between Stripe and the books, with the next step.
 
 create or replace view payout_api.discrepancies as
@@ -9662,8 +10076,9 @@ select
     ) as what_to_do
 from payout.discrepancies as d
 left join payout.payout_transfers as t on t.payout_transfer_id = d.payout_transfer_id
-left join payout.holds as h on h.scope = 'settlement'
-    and h.subject = t.settlement_id
+left join payout.holds as h on h.scope = 'transfer'
+    and h.subject = d.payout_transfer_id::text
+    and h.discrepancy_id is not null
     and h.released_at is null
 where d.resolved_at is null;
 comment on view payout_api.discrepancies is
@@ -9766,10 +10181,16 @@ comment on view payout_api.trial_balance is
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
 -- end frozen: sql/views/trial_balance.sql
--- frozen: sql/views/unpaid.sql 1cce9223f706
+-- frozen: sql/views/unpaid.sql 5e833ad19817
 -- unpaid: every transfer that is not paid, with the reason and the next step.
 
 create or replace view payout_api.unpaid as
+with first_holds as not materialized (
+    select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
+    from payout.holds as h
+    where h.released_at is null
+    order by h.scope, h.subject, h.hold_id
+)
 select
     t.payout_transfer_id,
     t.settlement_id,
@@ -9825,18 +10246,17 @@ left join lateral (
     order by o.observation_id desc
     limit 1
 ) as a on true
-left join lateral (
-    select h.hold_id, h.reason
-    from payout.holds as h
-    where h.released_at is null
-        and (h.scope = 'engine' or h.subject = case h.scope
-            when 'currency' then t.currency::text
-            when 'payee' then t.payee_id::text
-            when 'settlement' then t.settlement_id::text
-        end)
-    order by h.hold_id
-    limit 1
-) as h on true
+-- Joins by equality, which Postgres can hash, however many holds there are. An alarm and a person
+-- may hold one subject each: the first hold is shown.
+left join first_holds as he on he.scope = 'engine'
+left join first_holds as hc on hc.scope = 'currency' and hc.subject = t.currency
+left join first_holds as hp on hp.scope = 'payee' and hp.subject = t.payee_id
+left join first_holds as hs on hs.scope = 'settlement' and hs.subject = t.settlement_id
+left join first_holds as ht on ht.scope = 'transfer' and ht.subject = t.payout_transfer_id::text
+cross join lateral (
+    select coalesce(he.hold_id, hc.hold_id, hp.hold_id, hs.hold_id, ht.hold_id) as hold_id,
+        coalesce(he.reason, hc.reason, hp.reason, hs.reason, ht.reason) as reason
+) as h
 where s.state <> 'paid';
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '

@@ -38,7 +38,10 @@ def engine(workbench: Connection, broken_by: Mutant | None) -> Iterator[Engine]:
     """An engine for one test, which is undone; at the end the books must agree with the states."""
     with workbench.transaction(force_rollback=True):
         # The wake-up job that another test has seen was undone, but no sequence is.
-        workbench.execute("select payout.forget_pending_wakeup()")
+        workbench.execute(
+            "select setval('payout.waiting_wakeup', 1, false), "
+            "setval('payout.seen_wakeup', 1, false)"
+        )
         engine = Engine(workbench)
         yield engine
         has_failed = workbench.info.transaction_status is TransactionStatus.INERROR

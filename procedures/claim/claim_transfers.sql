@@ -55,7 +55,7 @@ begin
     select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
     into v_due_ids, v_wakeup_ids
     from payout.lock_due_transfers(
-        v_now, v_now - v_settings.send_window_for, p_limit, p_payout_job_id) as d;
+        v_now, v_now - v_settings.send_window_for, p_worker, p_limit, p_payout_job_id) as d;
     perform payout.remove_served_wakeups(v_wakeup_ids);
     v_due_ids := payout.skip_listed_transfers(v_due_ids);
     perform payout.adopt_at_first_claim(v_due_ids);
@@ -95,8 +95,8 @@ comment on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) is
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
-    'empty while the engine is on hold. The Stripe account is that of the worker''s key, '
-    'p_stripe_now the time by Stripe''s Date header. Seconds count from before the call.';
+    'empty while the engine or the worker is on hold. The Stripe account is that of the worker''s '
+    'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call.';
 revoke execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) from public;

@@ -1,13 +1,15 @@
 -- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
 --
 -- A key that was first sent in the future, by a clock that has since been set back, is of unknown
--- age and is not sent. The low estimate of rows, and the holds in a case, keep the planner on the
--- index of due transfers, away from the history.
+-- age and is not sent. The low estimate of rows keeps the planner on the index of due transfers,
+-- away from the history; transfers that a sweep found on hold are not in it. The other holds are
+-- asked for only while there are any.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
     p_first_sent_after timestamptz,
+    p_worker text,
     p_limit integer,
     p_payout_job_id bigint
 )
@@ -23,22 +25,26 @@ begin
     from payout.transfer_states as s
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     where s.next_attempt_at <= p_now
+        and s.hold_id is null
         and s.state in ('scheduled', 'retry_wait', 'unknown')
         and (s.first_sent_at is null
             or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
         and not exists (
-            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+            select from payout.holds as h
+            where h.released_at is null
+                and (h.scope = 'engine' or (h.scope = 'worker' and h.subject = p_worker))
         )
         and not case
-            when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
-            when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
-            else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
+            when (select exists (
+                select from payout.holds as h where h.scope <> 'engine' and h.released_at is null))
+                then payout.open_hold_id(t) is not null
+            else false
         end
     order by s.next_attempt_at
     limit p_limit
     for update of s skip locked;
 end
 $$;
-comment on function payout.lock_due_transfers(timestamptz, timestamptz, integer, bigint) is
+comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';

@@ -30,8 +30,7 @@ begin
         select t.payout_transfer_id
         from payout.payout_transfers as t
         where t.payout_transfer_id = any (p_payout_transfer_ids)
-            and t.payout_transfer_id <> all (v_seen_ids)
-            and t.settlement_id <> all (payout.held_subjects('settlement')));
+            and t.payout_transfer_id <> all (v_seen_ids));
 end
 $$;
 comment on function payout.skip_listed_transfers(bigint[]) is

@@ -10,7 +10,9 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_notify('payout_alarms', p_reason);
+    if payout.can_notify() then
+        perform pg_notify('payout_alarms', p_reason);
+    end if;
     raise warning 'payout alarm: %, %', p_reason, p_subject
         using hint = 'See payout.discrepancies and payout_api.unpaid.';
 end

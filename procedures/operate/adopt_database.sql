@@ -30,7 +30,6 @@ begin
                 hint = 'Say why this database is the true one now.';
     end if;
 
-    lock table payout.adoptions in access share mode;
     perform from payout.engine_settings for update;
     v_problem := payout.identity_problem();
     select * into v_adoption from payout.adoptions as a order by a.adoption_id desc limit 1;

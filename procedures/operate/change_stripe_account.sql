@@ -3,9 +3,9 @@
 -- Called by: operator, when the platform moves, or for a copy that is to pay in test mode. Claims
 -- are refused until the database is adopted again.
 -- Safe to repeat: naming the account that is fixed changes nothing.
--- Locks: payout.adoptions, so that every claim is done before or sees the change.
+-- Locks: the row of settings; claims only at the commit (tg_engine_settings__check_account).
 -- Raises: SP320 no account, mode or reason; SP401 not read committed; SP411
--- (refuse_unsafe_account_change).
+-- (refuse_unsafe_account_change); SP402 at the commit, if claims did not end in time.
 
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
@@ -30,7 +30,7 @@ begin
                 hint = 'Name the account (acct_…), whether it is live mode, and a reason.';
     end if;
 
-    -- Only a snapshot taken after the lock shows every claim that committed before it.
+    -- Only a snapshot taken after the lock at the commit shows every claim from before it.
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'the Stripe account is not changed in a transaction that is %',
             current_setting('transaction_isolation')
@@ -38,7 +38,6 @@ begin
                 errcode = 'SP401',
                 hint = 'begin isolation level read committed';
     end if;
-    lock table payout.adoptions in access exclusive mode;
     select * into strict v_old from payout.engine_settings for update;
     if (v_old.stripe_account_id, v_old.is_livemode) = (p_stripe_account_id, p_is_livemode) then
         return v_old;

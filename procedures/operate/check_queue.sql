@@ -3,16 +3,13 @@
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
-stable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'wake-up jobs can be queued',
-        payout.has_queue() and exists (
-            select from pg_proc as p
-            where p.pronamespace = to_regnamespace('procrastinate')
-                and p.proname = 'procrastinate_defer_jobs_v1'
-        ),
-        'procrastinate''s schema, functions and rights', 'payout-engine migrate'
+    select 'wake-up jobs can be queued', q.problem is null,
+        coalesce(q.problem, 'procrastinate''s schema, functions and rights'),
+        'payout-engine migrate; transfers are paid without wake-up jobs, a few seconds later'
+    from payout.queue_problem() as q (problem)
     union all
     select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),
@@ -25,6 +22,7 @@ as $$
         'start a worker; select * from payout_api.unpaid order by next_attempt_at'
     from payout.transfer_states as s
     where s.next_attempt_at < clock_timestamp() - interval '5 minutes'
+        and s.hold_id is null
     union all
     select 'nothing is on hold', count(*) = 0,
         coalesce(string_agg(format('%s (%s)', concat_ws(' ', h.scope, h.subject), h.reason), ', '),
@@ -32,5 +30,12 @@ as $$
         'payout_api.release_hold(hold_id, reason) once the cause is gone'
     from payout.holds as h
     where h.released_at is null
+    union all
+    select 'no transfer waits for a released hold', count(*) = 0,
+        format('%s do', count(*)),
+        'the row breaks a rule (select payout.progress_problem(s) from payout.transfer_states as s)'
+    from payout.transfer_states as s
+    left join payout.holds as h on h.hold_id = s.hold_id and h.released_at is null
+    where s.hold_id is not null and h.hold_id is null
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';

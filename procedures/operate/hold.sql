@@ -1,4 +1,4 @@
--- hold: stop sending, for the whole engine or for one currency, payee or settlement.
+-- hold: stop sending, for the whole engine or for one currency, payee, settlement or transfer.
 --
 -- Called by: operator. Transfers that a worker holds already are still sent.
 -- Safe to repeat: an open hold of the same scope and subject is returned.
@@ -16,22 +16,28 @@ as $$
 declare
     v_exists boolean;
 begin
-    if p_scope is null or p_scope not in ('engine', 'currency', 'payee', 'settlement')
+    if p_scope is null or p_scope not in (
+            'engine', 'currency', 'payee', 'settlement', 'transfer')
         or (p_scope = 'engine') <> (p_subject is null)
         or coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot hold % % for reason %', coalesce(p_scope, 'null'),
             coalesce(p_subject, 'without subject'), coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP313',
-                hint = 'Scopes: engine (no subject), currency, payee, settlement; give a reason.';
+                hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
+                    'reason.';
     end if;
-    v_exists := case p_scope
-        when 'engine' then true
+    v_exists := p_scope in ('engine', 'transfer') or case p_scope
         when 'currency' then exists (
             select from payout.currencies as c where c.currency = p_subject)
         when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
         else exists (select from payout.settlements as s where s.settlement_id = p_subject)
     end;
+    if p_scope = 'transfer' then
+        v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = p_subject::bigint);
+    end if;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using
@@ -42,6 +48,7 @@ begin
 end
 $$;
 comment on function payout_api.hold(text, text, text) is
-    'Stops new sends of a scope (engine, currency, payee, settlement) until the hold is released.';
+    'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
+    'released.';
 revoke execute on function payout_api.hold(text, text, text) from public;
 grant execute on function payout_api.hold(text, text, text) to payout_operator;

@@ -3,8 +3,8 @@
 -- Called by: operator.
 -- Safe to repeat: releasing a released hold changes nothing.
 -- Locks: the hold's row; it waits for transactions that rely on the hold and are not over.
--- Raises: SP310 unknown hold; SP313 no reason; SP402 an alarm about the settlement came while it
--- waited.
+-- Raises: SP310 unknown hold; SP313 no reason; SP401 not read committed; SP402 an alarm about the
+-- transfer came while it waited.
 
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns payout.holds
@@ -24,13 +24,21 @@ begin
                 hint = 'Give the reason why sending is safe again.';
     end if;
 
+    -- Only a snapshot taken after the lock shows every transfer that was marked under the hold.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'no hold is released in a transaction that is %',
+            current_setting('transaction_isolation')
+            using
+                errcode = 'SP401',
+                hint = 'begin isolation level read committed';
+    end if;
+
     -- The operator can have seen these discrepancies at most.
     v_known_ids := array(
         select d.discrepancy_id
         from payout.holds as h
-        join payout.payout_transfers as t on t.settlement_id = h.subject
-        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
-        where h.hold_id = p_hold_id and h.scope = 'settlement');
+        join payout.discrepancies as d on d.payout_transfer_id = h.subject::bigint
+        where h.hold_id = p_hold_id and h.scope = 'transfer');
 
     select * into v_hold
     from payout.holds as h
@@ -48,10 +56,10 @@ begin
         return v_hold;
     end if;
 
-    if v_hold.scope = 'settlement' and exists (
-        select from payout.payout_transfers as t
-        join payout.discrepancies as d on d.payout_transfer_id = t.payout_transfer_id
-        where t.settlement_id = v_hold.subject and d.discrepancy_id <> all (v_known_ids)
+    if v_hold.scope = 'transfer' and exists (
+        select from payout.discrepancies as d
+        where d.payout_transfer_id = v_hold.subject::bigint
+            and d.discrepancy_id <> all (v_known_ids)
     ) then
         raise exception 'hold %: another alarm came meanwhile', p_hold_id
             using
@@ -59,16 +67,8 @@ begin
                 hint = 'Look at payout.discrepancies, then release it again.';
     end if;
 
-    update payout.holds as h
-    set released_at = payout.clock(),
-        released_by = session_user,
-        release_reason = p_reason
-    where h.hold_id = p_hold_id
-    returning * into v_hold;
-
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('release', concat_ws(' ', v_hold.scope, v_hold.subject), p_reason,
-        jsonb_build_object('hold_id', p_hold_id));
+    perform payout.end_holds(array[p_hold_id], session_user, p_reason);
+    select * into v_hold from payout.holds as h where h.hold_id = p_hold_id;
     return v_hold;
 end
 $$;

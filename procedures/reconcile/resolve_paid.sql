@@ -26,8 +26,13 @@ begin
     ) as u
     where s.stripe_transfer_id = any (p_stripe_transfer_ids)
         and d.discrepancy_id = u.discrepancy_id;
+
+    perform payout.release_alarm_holds(array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.stripe_transfer_id = any (p_stripe_transfer_ids)));
 end
 $$;
 comment on function payout.resolve_paid(text[]) is
     'Resolves the open discrepancies of the transfers that are paid by these ids, except those of '
-    'several transfers at Stripe.';
+    'several transfers at Stripe, and releases the holds that their alarms placed.';

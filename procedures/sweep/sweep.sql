@@ -30,6 +30,7 @@ begin
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
     v_now := payout.clock();
+    perform payout.mark_held_transfers(v_now);
     return query
     select
         payout.expire_leases(v_now, p_limit),

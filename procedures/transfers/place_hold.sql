@@ -1,10 +1,13 @@
--- place_hold: stop sending for the engine, a currency, a payee or a settlement.
+-- place_hold: stop sending for the engine, a worker, a currency, payee, settlement or transfer.
 --
--- Safe to repeat: a subject that is on hold stays on hold, once.
+-- Safe to repeat: a subject that is on hold stays on hold, once for all alarms and once for any
+-- other reason.
 -- Locks: the hold that is there already, so that it is not released before the caller that
 -- relies on it commits; one that was released meanwhile is placed anew.
 
-create or replace function payout.place_hold(p_scope text, p_subject text, p_reason text)
+create or replace function payout.place_hold(
+    p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint default null
+)
 returns bigint
 language plpgsql
 volatile
@@ -14,8 +17,8 @@ declare
     v_hold_id bigint;
 begin
     loop
-        insert into payout.holds (scope, subject, reason)
-        values (p_scope, p_subject, p_reason)
+        insert into payout.holds (scope, subject, reason, discrepancy_id)
+        values (p_scope, p_subject, p_reason, p_discrepancy_id)
         on conflict do nothing
         returning hold_id into v_hold_id;
 
@@ -30,6 +33,7 @@ begin
         from payout.holds as h
         where h.scope = p_scope
             and h.subject is not distinct from p_subject
+            and (h.discrepancy_id is null) = (p_discrepancy_id is null)
             and h.released_at is null
         for share;
         exit when found;
@@ -37,5 +41,6 @@ begin
     return v_hold_id;
 end
 $$;
-comment on function payout.place_hold(text, text, text) is
-    'Places a hold unless there is one, notes it in operator_actions, returns its hold_id.';
+comment on function payout.place_hold(text, text, text, bigint) is
+    'Places a hold unless there is one, for an alarm or another reason, notes it in '
+    'operator_actions, returns its hold_id.';

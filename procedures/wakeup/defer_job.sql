@@ -2,7 +2,8 @@
 --
 -- procrastinate's functions name their tables bare, hence its schema in the path of the
 -- functions that write to the queue. Neither lock nor queueing lock: a duplicate would abort the
--- settlement. Without a queue, the sweep writes them once there is one.
+-- settlement. Each job is a notification: none while those are not read.
+-- Called by: functions that survive every error of the queue.
 
 create or replace function payout.defer_job(p_payout_job_id bigint, p_times integer)
 returns bigint[]
@@ -11,7 +12,7 @@ volatile
 set search_path = pg_catalog, procrastinate, pg_temp
 as $$
 begin
-    if p_times < 1 or not payout.has_queue() then
+    if p_times < 1 or not payout.can_notify() then
         return '{}'::bigint[];
     end if;
     return procrastinate.procrastinate_defer_jobs_v1(array_fill(
@@ -23,5 +24,5 @@ begin
 end
 $$;
 comment on function payout.defer_job(bigint, integer) is
-    'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none without '
-    'procrastinate''s schema.';
+    'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none while '
+    'notifications are not read.';

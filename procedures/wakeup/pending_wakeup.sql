@@ -4,6 +4,7 @@
 -- Once seen, a job counts as waiting until a claim forgets it: no further look. A job of this
 -- very transaction serves it, but other sessions do not see it yet: its event has the time at
 -- which this transaction began.
+-- Called by: find_wakeup, which survives every error of the queue.
 
 create or replace function payout.pending_wakeup()
 returns bigint
@@ -14,12 +15,7 @@ as $$
 declare
     v_wakeup_id bigint := pg_sequence_last_value('payout.waiting_wakeup'::regclass);
 begin
-    -- The queue may have been dropped since, or taken away from the engine.
-    if v_wakeup_id is null or (
-        has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage')
-        and has_table_privilege(to_regclass('procrastinate.procrastinate_jobs')::oid, 'select')
-        and has_table_privilege(to_regclass('procrastinate.procrastinate_events')::oid, 'select')
-    ) is not true then
+    if v_wakeup_id is null then
         return null;
     end if;
     perform from procrastinate.procrastinate_jobs as q

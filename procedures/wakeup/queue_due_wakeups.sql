@@ -2,7 +2,7 @@
 --
 -- Such transfers wait to be tried again, had a pay_after, or lost their job with a worker or
 -- with the queue. A job that a worker has fetched does not count: the worker either claims soon
--- or is gone. Transfers on hold get none.
+-- or is gone. Transfers on hold get none. A queue that fails stops nothing else of the sweep.
 -- Locks: progress rows, skipping those that another session has locked.
 
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
@@ -10,21 +10,19 @@ returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
 as $$
 declare
     v_settings payout.engine_settings;
     v_due bigint[];
     v_wakeups bigint[];
 begin
-    if not payout.has_queue()
-        or exists (
-            select from payout.holds as h where h.scope = 'engine' and h.released_at is null
-        ) then
+    if exists (
+        select from payout.holds as h where h.scope = 'engine' and h.released_at is null
+    ) then
         return 0;
     end if;
     perform payout.remove_lost_wakeups();
-    -- The job that was seen may be lost as well: the next settlement looks again.
-    perform setval('payout.seen_wakeup', 1, false);
     select * into strict v_settings from payout.engine_settings;
 
     v_due := array(
@@ -32,6 +30,7 @@ begin
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.next_attempt_at <= p_now
+            and s.hold_id is null
             and s.state in ('scheduled', 'retry_wait', 'unknown')
             and (s.wakeup_id is null
                 or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
@@ -40,11 +39,8 @@ begin
                 where q.id = s.wakeup_id and q.status = 'todo'
                     and q.task_name = 'payout.execute'
             )
-            and not case
-                when t.currency = any ((select payout.held_subjects('currency'))::text[]) then true
-                when t.payee_id = any ((select payout.held_subjects('payee'))::text[]) then true
-                else t.settlement_id = any ((select payout.held_subjects('settlement'))::text[])
-            end
+            and payout.open_hold_id(t) is null
+            and payout.progress_problem(s) is null
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked);
@@ -59,8 +55,14 @@ begin
     from unnest(v_due) with ordinality as d (payout_transfer_id, place)
     where s.payout_transfer_id = d.payout_transfer_id;
 
+    -- The job that was seen may be lost as well: the next settlement looks again.
+    perform setval('payout.seen_wakeup', 1, false);
     return cardinality(v_wakeups);
+exception when others then
+    perform payout.note_failed_queue(sqlerrm);
+    return 0;
 end
 $$;
 comment on function payout.queue_due_wakeups(timestamptz, integer) is
-    'Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs.';
+    'Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, '
+    '0 if the queue fails.';

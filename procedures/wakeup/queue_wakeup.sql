@@ -15,9 +15,9 @@ as $$
 declare
     v_seen_id bigint := pg_sequence_last_value('payout.seen_wakeup'::regclass);
     v_times integer := 1;
-    v_wakeup_ids bigint[];
 begin
-    if p_pay_after > now() then
+    -- 0: the queue failed, and is left alone until the next sweep.
+    if p_pay_after > now() or v_seen_id = 0 then
         return '{}'::bigint[];
     end if;
     if p_transfers > 1 then
@@ -25,22 +25,13 @@ begin
             select (p_transfers + e.transfers_per_wakeup - 1) / e.transfers_per_wakeup
             from payout.engine_settings as e);
     end if;
-    if v_times = 1 then
-        if v_seen_id is null then
-            v_seen_id := payout.pending_wakeup();
-        end if;
-        if v_seen_id is not null then
-            return array[v_seen_id];
-        end if;
+    if v_times = 1 and v_seen_id is not null then
+        return array[v_seen_id];
     end if;
-
-    v_wakeup_ids := payout.defer_job(p_payout_job_id, v_times);
-    if cardinality(v_wakeup_ids) > 0 then
-        perform setval('payout.waiting_wakeup', v_wakeup_ids[1]);
-    end if;
-    return v_wakeup_ids;
+    return payout.find_wakeup(p_payout_job_id, v_times);
 end
 $$;
 comment on function payout.queue_wakeup(bigint, integer, timestamptz) is
     'Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or '
-    'relies on one that waits already; none before pay_after. Returns the ids.';
+    'relies on one that waits already; none before pay_after, none while the queue fails. Returns '
+    'the ids.';

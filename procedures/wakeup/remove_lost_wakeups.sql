@@ -3,6 +3,7 @@
 -- procrastinate leaves such a job `doing` for ever when its worker died or its finish was lost.
 -- A worker answers a job within seconds, so after two minutes it is lost, and the sweep has
 -- queued another. Failed ones stay a day.
+-- Called by: queue_due_wakeups, which survives every error of the queue.
 
 create or replace function payout.remove_lost_wakeups()
 returns integer
@@ -13,9 +14,6 @@ as $$
 declare
     v_removed integer;
 begin
-    if not payout.has_queue() then
-        return 0;
-    end if;
     delete from procrastinate.procrastinate_jobs as q
     where q.id in (
         select b.id

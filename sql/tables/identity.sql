@@ -20,6 +20,8 @@ create table payout.engine_settings (
     indeterminate_for interval not null default '24 hours',
     scans_apart_for interval not null default '60 minutes',
     absence_limit_minor bigint not null default 100000,
+    max_alarms integer not null default 10,
+    alarm_window_for interval not null default '10 minutes',
     constraint engine_settings_pkey primary key (is_single_row),
     constraint there_is_one_row check (is_single_row),
     constraint installation_id_has_32_digits check (installation_id ~ '^[0-9a-f]{32}$'),
@@ -34,7 +36,8 @@ create table payout.engine_settings (
         lease_for + attempt_drain_for < scans_apart_for),
     constraint bounds_are_positive check (
         max_tries > 0 and max_generations > 0 and largest_claim > 0
-        and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'),
+        and transfers_per_wakeup > 0 and queue_wakeup_again_after >= '0'
+        and max_alarms > 0 and alarm_window_for > '0'),
     constraint stripe_account_id_looks_like_one check (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255),
     constraint stripe_account_is_fixed_with_its_mode
@@ -75,6 +78,11 @@ comment on column payout.engine_settings.scans_apart_for is
 comment on column payout.engine_settings.absence_limit_minor is
     'Transfers above this amount, in minor units of any currency, get a new key after such a proof '
     'only when an operator approves.';
+comment on column payout.engine_settings.max_alarms is
+    'Alarms about so many transfers within alarm_window_for place a hold on the engine.';
+comment on column payout.engine_settings.alarm_window_for is
+    'The time in which alarms are counted, and in which a worker''s success shows that Stripe '
+    'refuses the key of another worker only.';
 
 create trigger _500_refuse_another_installation
     before update on payout.engine_settings
@@ -88,6 +96,15 @@ alter table payout.engine_settings enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.engine_settings
     for each statement execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_truncate;
+create constraint trigger _900_check_account
+    after update on payout.engine_settings
+    deferrable initially deferred
+    for each row
+    when (old.stripe_account_id is not null
+        and (old.stripe_account_id, old.is_livemode)
+            is distinct from (new.stripe_account_id, new.is_livemode))
+    execute function payout.tg_engine_settings__check_account();
+alter table payout.engine_settings enable always trigger _900_check_account;
 
 grant select on payout.engine_settings to payout_operator, payout_auditor;
 

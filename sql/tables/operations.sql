@@ -1,8 +1,8 @@
 -- operations: acts of operators and of the engine, holds and discrepancies.
 --
 --   operator_actions   each act of an operator, with the reason
---   holds              a stop on the engine, a currency, a payee or a settlement
 --   discrepancies ──▶ payout_transfers   disagreements between Stripe and the books
+--   holds ──▶ discrepancies              stops on sending, placed by people and by alarms
 
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
@@ -26,45 +26,6 @@ create trigger _500_refuse_truncate before truncate on payout.operator_actions
 alter table payout.operator_actions enable always trigger _500_refuse_truncate;
 
 grant select on payout.operator_actions to payout_operator, payout_auditor;
-
-
-create table payout.holds (
-    hold_id bigint not null generated always as identity,
-    scope text not null,
-    subject text,
-    reason text not null,
-    placed_by text not null default session_user,
-    placed_at timestamptz not null default now(),
-    released_by text,
-    released_at timestamptz,
-    release_reason text,
-    constraint holds_pkey primary key (hold_id),
-    constraint scope_is_known check (scope in ('engine', 'currency', 'payee', 'settlement')),
-    constraint only_the_engine_has_no_subject check ((scope = 'engine') = (subject is null)),
-    constraint reason_is_given check (length(btrim(reason)) > 0),
-    constraint release_is_whole check (
-        (released_at is null) = (released_by is null)
-        and (released_at is null) = (release_reason is null))
-);
-comment on table payout.holds is
-    'Stops on sending: for the engine, a currency, a payee or a settlement, until released.';
-
-create unique index holds_scope_subject_open_key
-    on payout.holds (scope, subject) nulls not distinct where released_at is null;
-
-create trigger _500_refuse_delete before delete on payout.holds
-    for each row execute function payout.tg__refuse_change();
-alter table payout.holds enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.holds
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.holds enable always trigger _500_refuse_truncate;
-create trigger _500_release_once
-    before update on payout.holds
-    for each row
-    execute function payout.tg_holds__release_once();
-alter table payout.holds enable always trigger _500_release_once;
-
-grant select on payout.holds to payout_operator, payout_auditor;
 
 
 create table payout.discrepancies (
@@ -125,3 +86,55 @@ create trigger _500_refuse_truncate before truncate on payout.discrepancies
 alter table payout.discrepancies enable always trigger _500_refuse_truncate;
 
 grant select on payout.discrepancies to payout_operator, payout_auditor;
+
+
+create table payout.holds (
+    hold_id bigint not null generated always as identity,
+    scope text not null,
+    subject text,
+    reason text not null,
+    placed_by text not null default session_user,
+    placed_at timestamptz not null default now(),
+    released_by text,
+    released_at timestamptz,
+    release_reason text,
+    discrepancy_id bigint,
+    constraint holds_pkey primary key (hold_id),
+    constraint holds_discrepancy_id_fkey
+        foreign key (discrepancy_id) references payout.discrepancies (discrepancy_id),
+    constraint scope_is_known check (
+        scope in ('engine', 'worker', 'currency', 'payee', 'settlement', 'transfer')),
+    constraint only_the_engine_has_no_subject check ((scope = 'engine') = (subject is null)),
+    constraint reason_is_given check (length(btrim(reason)) > 0),
+    constraint release_is_whole check (
+        (released_at is null) = (released_by is null)
+        and (released_at is null) = (release_reason is null)),
+    constraint only_a_transfer_is_alarmed_about check (
+        discrepancy_id is null or scope = 'transfer')
+);
+comment on table payout.holds is
+    'Stops on sending: for the engine, a worker, a currency, a payee, a settlement or a transfer, '
+    'until released.';
+comment on column payout.holds.subject is
+    'The name of the worker, the currency, the id of the payee, settlement or transfer.';
+comment on column payout.holds.discrepancy_id is
+    'The alarm that placed it; null: another reason, so that the end of an alarm does not end it.';
+
+create unique index holds_scope_subject_open_key
+    on payout.holds (scope, subject, (discrepancy_id is null)) nulls not distinct
+    where released_at is null;
+create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_id is not null;
+
+create trigger _500_refuse_delete before delete on payout.holds
+    for each row execute function payout.tg__refuse_change();
+alter table payout.holds enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.holds
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.holds enable always trigger _500_refuse_truncate;
+create trigger _500_release_once
+    before update on payout.holds
+    for each row
+    execute function payout.tg_holds__release_once();
+alter table payout.holds enable always trigger _500_release_once;
+
+grant select on payout.holds to payout_operator, payout_auditor;

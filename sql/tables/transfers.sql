@@ -84,6 +84,7 @@ create table payout.transfer_states (
     wakeup_id bigint,
     changed_at timestamptz not null default current_timestamp,
     next_lookup_at timestamptz,
+    hold_id bigint,
     constraint transfer_states_pkey primary key (payout_transfer_id),
     constraint transfer_states_stripe_transfer_id_key unique (stripe_transfer_id)
 ) with (fillfactor = 70);
@@ -110,9 +111,13 @@ comment on column payout.transfer_states.wakeup_id is
     'The wake-up job that was queued for it. No foreign key: the queue may be emptied at any time.';
 comment on column payout.transfer_states.next_lookup_at is
     'The time of the next look-up of a parked transfer at Stripe; null: it is not parked.';
+comment on column payout.transfer_states.hold_id is
+    'An open hold under which a sweep found it due: it leaves the index of due transfers until '
+    'that hold is released. Null does not mean that it is on no hold.';
 
 create index transfer_states_next_attempt_at_idx
-    on payout.transfer_states (next_attempt_at) where next_attempt_at is not null;
+    on payout.transfer_states (next_attempt_at)
+    where next_attempt_at is not null and hold_id is null;
 create index transfer_states_next_attempt_at_again_idx
     on payout.transfer_states (next_attempt_at)
     where next_attempt_at is not null and state in ('retry_wait', 'unknown', 'failed');
@@ -120,11 +125,13 @@ create index transfer_states_lease_until_idx
     on payout.transfer_states (lease_until) where lease_until is not null;
 create index transfer_states_next_lookup_at_idx
     on payout.transfer_states (next_lookup_at) where next_lookup_at is not null;
+create index transfer_states_hold_id_idx
+    on payout.transfer_states (hold_id) where hold_id is not null;
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states
     for each row
-    when ((old.state = 'parked') <> (new.state = 'parked'))
+    when ((old.state = 'parked') <> (new.state = 'parked') or old.hold_id is not null)
     execute function payout.tg_transfer_states__plan_lookup();
 alter table payout.transfer_states enable always trigger _110_plan_lookup;
 create trigger _500_check_start

@@ -20,8 +20,9 @@ select
     ) as what_to_do
 from payout.discrepancies as d
 left join payout.payout_transfers as t on t.payout_transfer_id = d.payout_transfer_id
-left join payout.holds as h on h.scope = 'settlement'
-    and h.subject = t.settlement_id
+left join payout.holds as h on h.scope = 'transfer'
+    and h.subject = d.payout_transfer_id::text
+    and h.discrepancy_id is not null
     and h.released_at is null
 where d.resolved_at is null;
 comment on view payout_api.discrepancies is

@@ -1,6 +1,12 @@
 -- unpaid: every transfer that is not paid, with the reason and the next step.
 
 create or replace view payout_api.unpaid as
+with first_holds as not materialized (
+    select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
+    from payout.holds as h
+    where h.released_at is null
+    order by h.scope, h.subject, h.hold_id
+)
 select
     t.payout_transfer_id,
     t.settlement_id,
@@ -56,18 +62,17 @@ left join lateral (
     order by o.observation_id desc
     limit 1
 ) as a on true
-left join lateral (
-    select h.hold_id, h.reason
-    from payout.holds as h
-    where h.released_at is null
-        and (h.scope = 'engine' or h.subject = case h.scope
-            when 'currency' then t.currency::text
-            when 'payee' then t.payee_id::text
-            when 'settlement' then t.settlement_id::text
-        end)
-    order by h.hold_id
-    limit 1
-) as h on true
+-- Joins by equality, which Postgres can hash, however many holds there are. An alarm and a person
+-- may hold one subject each: the first hold is shown.
+left join first_holds as he on he.scope = 'engine'
+left join first_holds as hc on hc.scope = 'currency' and hc.subject = t.currency
+left join first_holds as hp on hp.scope = 'payee' and hp.subject = t.payee_id
+left join first_holds as hs on hs.scope = 'settlement' and hs.subject = t.settlement_id
+left join first_holds as ht on ht.scope = 'transfer' and ht.subject = t.payout_transfer_id::text
+cross join lateral (
+    select coalesce(he.hold_id, hc.hold_id, hp.hold_id, hs.hold_id, ht.hold_id) as hold_id,
+        coalesce(he.reason, hc.reason, hp.reason, hs.reason, ht.reason) as reason
+) as h
 where s.state <> 'paid';
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '

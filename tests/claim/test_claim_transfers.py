@@ -166,30 +166,37 @@ def test_what_rests_is_never_claimed(engine: Engine, state: str) -> None:
 @mutant(
     "a hold of the engine ignored",
     "lock_due_transfers",
-    "where h.scope = 'engine' and",
-    "where h.scope = 'nothing' and",
+    "h.scope = 'engine' or",
+    "h.scope = 'nothing' or",
     at="engine-None-claimed0",
 )
 @mutant(
     "a hold of a currency ignored",
-    "lock_due_transfers",
-    "payout.held_subjects('currency')",
-    "payout.held_subjects('nothing')",
+    "open_hold_id",
+    "h.scope = 'currency'",
+    "h.scope = 'nothing'",
     at="currency-usd-claimed1",
 )
 @mutant(
     "a hold of a payee ignored",
-    "lock_due_transfers",
-    "payout.held_subjects('payee')",
-    "payout.held_subjects('nothing')",
+    "open_hold_id",
+    "h.scope = 'payee'",
+    "h.scope = 'nothing'",
     at="payee-seller_1-claimed2",
 )
 @mutant(
     "a hold of a settlement ignored",
-    "lock_due_transfers",
-    "payout.held_subjects('settlement')",
-    "payout.held_subjects('nothing')",
+    "open_hold_id",
+    "h.scope = 'settlement'",
+    "h.scope = 'nothing'",
     at="settlement-set_1-claimed3",
+)
+@mutant(
+    "a hold of a transfer ignored",
+    "open_hold_id",
+    "h.scope = 'transfer'",
+    "h.scope = 'nothing'",
+    at="transfer-first-claimed4",
 )
 @pytest.mark.parametrize(
     ("scope", "subject", "claimed"),
@@ -198,14 +205,19 @@ def test_what_rests_is_never_claimed(engine: Engine, state: str) -> None:
         ("currency", "usd", [("set_2", "seller_1"), ("set_2", "seller_2")]),
         ("payee", "seller_1", [("set_1", "seller_2"), ("set_2", "seller_2")]),
         ("settlement", "set_1", [("set_2", "seller_1"), ("set_2", "seller_2")]),
+        (
+            "transfer",
+            "first",
+            [("set_1", "seller_2"), ("set_2", "seller_1"), ("set_2", "seller_2")],
+        ),
     ],
 )
 def test_a_hold_keeps_back_exactly_its_scope(
     engine: Engine, scope: str, subject: str | None, claimed: list[tuple[str, str]]
 ) -> None:
-    engine.settle("seller_1", "seller_2", settlement_id="set_1", currency="usd")
+    first, _ = engine.settle("seller_1", "seller_2", settlement_id="set_1", currency="usd")
     engine.settle("seller_1", "seller_2", settlement_id="set_2", currency="eur")
-    engine.hold(scope, subject)
+    engine.hold(scope, str(first) if scope == "transfer" else subject)
     claims = [claim.request["metadata"] for claim in engine.claim()]
     assert [(m["settlement_id"], m["payee_id"]) for m in claims] == claimed
     engine.release_holds()

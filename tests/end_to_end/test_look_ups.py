@@ -182,7 +182,7 @@ def test_two_transfers_of_one_obligation_notify_operators(
     caplog.clear()
     story.look_up()
     assert story.states() == ["parked"]
-    assert [scope for scope, _, _ in story.engine.open_holds()] == ["settlement"]
+    assert [scope for scope, _, _ in story.engine.open_holds()] == ["transfer"]
     told = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert told[0].startswith("payout alarm: ")
     assert told[-1] == "looked for transfer 1 -> alarm, parked"
@@ -213,7 +213,7 @@ def test_a_look_up_that_was_interrupted_comes_up_again(story: Story) -> None:
 
 
 def test_a_look_up_after_a_false_answer_finds_the_true_transfer(story: Story) -> None:
-    story.engine.settle()
+    (transfer,) = story.engine.settle()
     story.double.inject("wrong_amount")
     story.carry()
     assert story.states() == ["parked"]
@@ -221,4 +221,4 @@ def test_a_look_up_after_a_false_answer_finds_the_true_transfer(story: Story) ->
     story.look_up()
     story.assert_each_transfer_is_paid_once(1)
     [(scope, subject, _)] = story.engine.open_holds()
-    assert (scope, subject) == ("settlement", "set_1"), "an operator has yet to look"
+    assert (scope, subject) == ("transfer", str(transfer)), "an operator has yet to look"

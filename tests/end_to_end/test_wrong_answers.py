@@ -117,7 +117,7 @@ class Story:
         alarm, *_ = errors = self.errors()
         assert alarm == f"payout alarm: {reason}, transfer {self.transfer}", errors
         assert self.engine.discrepancies()[-1] == (reason, self.transfer, stripe_transfer)
-        assert self.engine.open_holds() == [("settlement", "set_1", reason)]
+        assert self.engine.open_holds() == [("transfer", str(self.transfer), reason)]
 
     def assert_nothing_more_is_sent(self) -> None:
         """Check that neither time nor another claim lets a request leave."""

@@ -10,7 +10,7 @@ from tests.engine import Engine, no_answer, success
 from tests.identity.identities import CLOSED, PARTS, adopted_elsewhere, refused_claim
 from tests.mutants import mutant
 from tests.reconcile.listing import ACCOUNT, BEGIN
-from tests.schema.refusals import Refusal, refusal, wait_until_blocked
+from tests.schema.refusals import Refusal, refusal, refusal_at_commit, wait_until_blocked
 
 
 @mutant(
@@ -101,7 +101,7 @@ def test_waiting_transfers_are_claimed_once_the_database_is_adopted_again(engine
 def test_a_claim_that_waits_for_the_end_of_the_adoption_is_refused(
     shared_engine: Engine,
 ) -> None:
-    """A change of the Stripe account waits for claims, and claims that follow wait for it."""
+    """The commit of a change waits for claims, and claims that follow wait for it."""
     shared_engine.settle()
     shared_engine.set(is_livemode=False, stripe_account_id="acct_1")
     with ThreadPoolExecutor(1) as pool:
@@ -109,6 +109,7 @@ def test_a_claim_that_waits_for_the_end_of_the_adoption_is_refused(
             shared_engine.operator.execute(
                 "select payout_api.change_stripe_account('acct_2', false, 'moved')"
             )
+            shared_engine.operator.execute("set constraints all immediate")
             claim = pool.submit(refused_claim, shared_engine.worker)
             wait_until_blocked(shared_engine.db, shared_engine.worker)
         refused = claim.result()
@@ -133,6 +134,7 @@ def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
             shared_engine.operator.execute(
                 "select payout_api.change_stripe_account('acct_2', false, 'moved')"
             )
+            shared_engine.operator.execute("set constraints all immediate")
             begun = pool.submit(refusal, shared_engine.worker, BEGIN, ["worker_1", ACCOUNT, False])
             wait_until_blocked(shared_engine.db, shared_engine.worker)
         assert begun.result() == Refusal(
@@ -142,9 +144,9 @@ def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
 
 @mutant(
     "a change of the Stripe account that waits for no claim",
-    "change_stripe_account",
+    "tg_engine_settings__check_account",
     "lock table payout.adoptions in access exclusive mode;",
-    "",
+    "null;",
 )
 def test_a_change_of_the_account_sees_the_claims_it_has_waited_for(
     shared_engine: Engine,
@@ -155,8 +157,46 @@ def test_a_change_of_the_account_sees_the_claims_it_has_waited_for(
     with ThreadPoolExecutor(1) as pool:
         with shared_engine.worker.transaction():
             assert len(shared_engine.claim(account=("acct_1", True))) == 1
-            changed = pool.submit(refusal, shared_engine.operator, change)
+            changed = pool.submit(refusal_at_commit, shared_engine.operator, change)
             wait_until_blocked(shared_engine.db, shared_engine.operator, by=changed)
         assert changed.result() == Refusal(
             "SP411", "transfers are open that acct_1 may have executed"
         )
+
+
+@mutant(
+    "a change of the account that does not look again at its commit",
+    "tg_engine_settings__check_account",
+    "perform payout.refuse_unsafe_account_change(old, new.is_livemode);",
+    "",
+)
+def test_an_open_change_of_the_account_stops_no_claim_and_is_refused_for_what_was_claimed(
+    shared_engine: Engine,
+) -> None:
+    """An operator who goes to lunch in the middle of a transaction."""
+    shared_engine.set(is_livemode=True, stripe_account_id="acct_1")
+    shared_engine.settle()
+    operator = shared_engine.operator
+    shared_engine.worker.execute("set lock_timeout = '5s'")
+    operator.execute("begin")
+    operator.execute("select payout_api.change_stripe_account('acct_2', true, 'moved')")
+    claims = shared_engine.claim(account=("acct_1", True))
+    assert refusal_at_commit(operator, "commit") == Refusal(
+        "SP411", "transfers are open that acct_1 may have executed"
+    )
+    assert len(claims) == 1
+
+
+def test_a_change_of_the_account_does_not_wait_long_for_an_open_transaction(
+    shared_engine: Engine,
+) -> None:
+    """Claims wait behind the lock that it waits for."""
+    shared_engine.set(is_livemode=True, stripe_account_id="acct_1")
+    change = "select payout_api.change_stripe_account('acct_2', true, 'moved')"
+    with shared_engine.db.transaction():
+        shared_engine.db.execute("select from payout.adoptions")
+        shared_engine.operator.execute("set statement_timeout = '10s'")
+        assert refusal_at_commit(shared_engine.operator, change) == Refusal(
+            "SP402", "the Stripe account is not changed while claims are under way"
+        )
+    assert refusal_at_commit(shared_engine.operator, change) is None

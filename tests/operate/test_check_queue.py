@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.engine import Engine, no_answer
+from tests.engine import Engine, no_answer, unguarded
 from tests.operate.checks import complaints
 
 CAN_RING: Final = "wake-up jobs can be queued"
@@ -16,18 +16,46 @@ HELD: Final = "nothing is on hold"
 
 
 @pytest.mark.parametrize(
-    "loss",
+    ("loss", "told"),
     [
-        "drop schema procrastinate cascade",
-        "drop function procrastinate.procrastinate_defer_jobs_v1",
-        "revoke usage on schema procrastinate from payout_owner",
-        "revoke insert on procrastinate.procrastinate_jobs from payout_owner",
-        "revoke execute on all functions in schema procrastinate from payout_owner",
+        ("drop schema procrastinate cascade", 'schema "procrastinate" does not exist'),
+        (
+            "drop function procrastinate.procrastinate_defer_jobs_v1",
+            "function procrastinate.procrastinate_defer_jobs_v1(procrastinate_job_to_defer_v1[]) "
+            "does not exist",
+        ),
+        (
+            "revoke usage on schema procrastinate from payout_owner",
+            "permission denied for schema procrastinate",
+        ),
+        (
+            "revoke insert on procrastinate.procrastinate_jobs from payout_owner",
+            "permission denied for table procrastinate_jobs",
+        ),
+        (
+            "revoke execute on all functions in schema procrastinate from payout_owner",
+            "permission denied for function procrastinate_defer_jobs_v1",
+        ),
     ],
 )
-def test_a_queue_that_is_gone_or_closed_to_the_engine_is_noticed(engine: Engine, loss: str) -> None:
+def test_a_queue_that_is_gone_or_closed_to_the_engine_is_noticed(
+    engine: Engine, loss: str, told: str
+) -> None:
     engine.db.execute(loss)
-    assert complaints(engine.db) == {CAN_RING: "procrastinate's schema, functions and rights"}
+    assert complaints(engine.db) == {CAN_RING: told}
+
+
+def test_a_transfer_that_waits_for_a_released_hold_is_noticed(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.hold("payee", "seller_1")
+    engine.let_pass("1 minute")
+    engine.sweep()
+    for tries in (-1, 0):
+        with unguarded(engine.db, "payout.transfer_states"):
+            engine.db.execute("update payout.transfer_states set tries = %s", [tries])
+        engine.release_holds()
+    assert complaints(engine.db) == {"no transfer waits for a released hold": "1 do"}
+    assert engine.progress(transfer).state == "scheduled"
 
 
 def test_leases_that_nobody_closes_are_counted(engine: Engine) -> None:

@@ -21,7 +21,7 @@ from tests.operate.checks import complaints
             "payout_api.claim_transfers(text,integer,bigint,text,boolean,timestamp with time zone)",
             "payout_app",
         ),
-        ("EXECUTE", "payout.place_hold(text,text,text)", "payout_worker"),
+        ("EXECUTE", "payout.place_hold(text,text,text,bigint)", "payout_worker"),
         ("CREATE", "schema payout", "payout_auditor"),
         ("CREATE", "schema payout_api", "public"),
     ],

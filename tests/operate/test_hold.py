@@ -16,12 +16,19 @@ HOLD = "select payout_api.hold(p_scope => %s, p_reason => %s, p_subject => %s)"
 
 @pytest.mark.parametrize(
     ("scope", "subject"),
-    [("engine", None), ("currency", "usd"), ("payee", "seller_1"), ("settlement", "set_1")],
+    [
+        ("engine", None),
+        ("currency", "usd"),
+        ("payee", "seller_1"),
+        ("settlement", "set_1"),
+        ("transfer", "its id"),
+    ],
 )
 def test_a_hold_is_placed_and_noted_with_who_and_why(
     acted_engine: Engine, scope: str, subject: str | None
 ) -> None:
-    acted_engine.settle()
+    (transfer,) = acted_engine.settle()
+    subject = str(transfer) if scope == "transfer" else subject
     hold_id = acted_engine.hold(scope, subject)
     operator = login_name("payout_operator")
     assert acted_engine.db.execute(
@@ -77,7 +84,15 @@ def test_a_hold_without_what_it_needs_is_refused(
 
 @pytest.mark.parametrize(
     ("scope", "subject"),
-    [("currency", "USD"), ("currency", "xxx"), ("payee", "seller_9"), ("settlement", "set_9")],
+    [
+        ("currency", "USD"),
+        ("currency", "xxx"),
+        ("payee", "seller_9"),
+        ("settlement", "set_9"),
+        ("transfer", "0"),
+        ("transfer", "set_1"),
+        ("transfer", "9" * 30),
+    ],
 )
 def test_a_hold_that_would_hold_nothing_is_refused(
     engine: Engine, scope: str, subject: str

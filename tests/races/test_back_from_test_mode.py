@@ -16,7 +16,7 @@ from tests.operate.test_change_stripe_account import (
     USED_IN_TEST_MODE,
 )
 from tests.reconcile.listing import Begun, event, ours, report
-from tests.schema.refusals import refusal, wait_until_blocked
+from tests.schema.refusals import refusal, refusal_at_commit, wait_until_blocked
 
 BACK = [*LIVE, "it was the wrong database"]
 BEGIN = "select * from payout_api.begin_reconcile('worker_1', %s, %s)"
@@ -67,7 +67,7 @@ def test_a_test_event_under_way_forbids_the_way_back(
     engine.operator.execute(CHANGE, TEST)
     engine.worker.execute("begin")
     take_event(engine)
-    changing = background.submit(refusal, engine.operator, CHANGE, BACK)
+    changing = background.submit(refusal_at_commit, engine.operator, CHANGE, BACK)
     with suppress(AssertionError):
         wait_until_blocked(engine.db, engine.operator, by=changing)
     engine.worker.execute("commit")

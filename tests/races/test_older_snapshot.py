@@ -18,7 +18,7 @@ from tests.operate.test_change_stripe_account import (
     MAY_BE_EXECUTED,
     MOVED,
 )
-from tests.schema.refusals import Refusal, refusal, wait_until_blocked
+from tests.schema.refusals import Refusal, refusal_at_commit, wait_until_blocked
 
 
 def refused_under(level: str) -> Refusal:
@@ -42,7 +42,7 @@ def test_a_change_of_account_sees_a_transfer_handed_out_before_it(
     engine.operator.execute(f"set default_transaction_isolation = '{level}'")
     engine.worker.execute("begin")
     (claim,) = engine.claim(account=LIVE)
-    changing = background.submit(refusal, engine.operator, CHANGE, MOVED)
+    changing = background.submit(refusal_at_commit, engine.operator, CHANGE, MOVED)
     with suppress(AssertionError):  # it does not wait if it is refused at once
         wait_until_blocked(engine.db, engine.operator, by=changing)
     engine.worker.execute("commit")

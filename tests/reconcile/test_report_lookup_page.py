@@ -105,7 +105,7 @@ def test_one_match_that_differs_is_an_alarm(
     assert engine.look_up(listed(claim, **change)) == LookupReport(True, "alarm", "parked")
     assert engine.progress(transfer).state == "parked"
     assert engine.discrepancies()[-1][0] == "answer_contradicts_request"
-    assert ("settlement", "set_1", "answer_contradicts_request") in engine.open_holds()
+    assert ("transfer", str(transfer), "answer_contradicts_request") in engine.open_holds()
     assert len(engine.entries(transfer)) == 2
 
 
@@ -174,14 +174,14 @@ def test_a_transfer_that_names_us_in_its_metadata_is_found_without_its_group(
         ),
     ),
 )
-def test_more_than_one_match_is_an_alarm_and_freezes_the_settlement(
+def test_more_than_one_match_is_an_alarm_and_stops_the_transfer(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
     transfer, claim = parked
     found = engine.look_up(listed(claim), listed(claim, id="tr_2"))
     assert found == LookupReport(True, "alarm", "parked")
     assert engine.discrepancies() == [("several_transfers_at_stripe", transfer, None)]
-    assert engine.open_holds() == [("settlement", "set_1", "several_transfers_at_stripe")]
+    assert engine.open_holds() == [("transfer", str(transfer), "several_transfers_at_stripe")]
     engine.let_pass("1 day")
     again = engine.look_up(listed(claim), listed(claim, id="tr_2"))
     assert again == LookupReport(True, "already", "parked")

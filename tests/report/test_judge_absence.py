@@ -310,4 +310,4 @@ def test_the_transfer_of_a_given_up_key_that_appears_after_all_is_an_alarm(engin
     engine.let_pass("1 day")
     assert engine.sweep().transfers_reopened == 0
     assert engine.progress(transfer).state == "failed"
-    assert engine.open_holds() == [("settlement", "set_1", "success_under_closed_key")]
+    assert engine.open_holds() == [("transfer", str(transfer), "success_under_closed_key")]

@@ -113,7 +113,7 @@ def test_an_answer_that_contradicts_the_request_is_parked_and_notifies_operators
     assert len(engine.entries(transfer)) == 2
     ((kind, found, _),) = engine.discrepancies()
     assert (kind, found) == ("answer_contradicts_request", transfer)
-    assert engine.open_holds() == [("settlement", "set_1", "answer_contradicts_request")]
+    assert engine.open_holds() == [("transfer", str(transfer), "answer_contradicts_request")]
 
 
 def test_a_discrepancy_says_what_each_side_says(engine: Engine) -> None:
@@ -211,7 +211,7 @@ def test_a_success_under_a_closed_key_stops_whatever_the_open_key_was_about_to_d
     assert engine.report_one(success(closed)) == ("alarm", "parked")
     assert engine.progress(transfer).reason == "success_under_closed_key"
     assert engine.discrepancies() == [("success_under_closed_key", transfer, STRIPE_TRANSFER)]
-    assert engine.open_holds() == [("settlement", "set_1", "success_under_closed_key")]
+    assert engine.open_holds() == [("transfer", str(transfer), "success_under_closed_key")]
     # Not even after somebody let the settlement go on is the second key sent.
     engine.release_holds()
     engine.let_pass("1 day")
@@ -273,7 +273,7 @@ def test_a_second_transfer_at_stripe_is_an_alarm(engine: Engine) -> None:
     assert engine.report_one(success(claim, stripe_transfer_id="tr_2")) == ("alarm", "paid")
     assert engine.progress(transfer).stripe_transfer_id == STRIPE_TRANSFER
     assert engine.discrepancies() == [("second_transfer_at_stripe", transfer, "tr_2")]
-    assert engine.open_holds() == [("settlement", "set_1", "second_transfer_at_stripe")]
+    assert engine.open_holds() == [("transfer", str(transfer), "second_transfer_at_stripe")]
     assert [entry.kind for entry in engine.entries(transfer)] == ["obligation", "reserve", "paid"]
 
 

@@ -14,9 +14,13 @@ from tests.engine import (
     no_answer,
     no_such_account,
     outcome,
+    rate_limited,
     success,
     unfunded,
+    unguarded,
 )
+from tests.mutants import mutant
+from tests.reconcile.listing import ours, reconcile
 
 ALARMS: dict[str, Callable[[Claim], list[Outcome]]] = {
     "answer_contradicts_request": lambda claim: [success(claim, amount_minor=1)],
@@ -86,16 +90,147 @@ def test_a_transfer_that_the_sweep_parks_is_heard_of(
     assert warnings == ["payout alarm: transfers_parked, 1 by the sweep"]
 
 
-def test_an_alarm_holds_its_settlement_and_no_other(engine: Engine) -> None:
-    engine.settle("seller_1", "seller_2", settlement_id="set_1")
-    engine.settle("seller_1", "seller_2", settlement_id="set_2")
-    engine.db.execute(
-        "update payout.transfer_states set next_attempt_at = payout.clock() + interval '1 hour' "
-        "where payout_transfer_id <> (select min(payout_transfer_id) from payout.transfer_states)"
-    )
-    engine.report(success(engine.claim_one(), amount_minor=1))
+@mutant(
+    "an alarm that holds another transfer",
+    "stop_transfer",
+    "'transfer', p_payout_transfer_id::text",
+    "'transfer', (p_payout_transfer_id + 1000000)::text",
+)
+def test_an_alarm_stops_its_transfer_and_not_the_other_payees_of_the_settlement(
+    engine: Engine,
+) -> None:
+    alarmed, other = engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    engine.report(success(first, amount_minor=1), rate_limited(second))
+    assert engine.open_holds() == [("transfer", str(alarmed), "answer_contradicts_request")]
     engine.make_due()
-    assert {c.request["metadata"]["settlement_id"] for c in engine.claim()} == {"set_2"}
+    assert [claim.payout_transfer_id for claim in engine.claim()] == [other]
+
+
+def place_earlier(engine: Engine, interval: str) -> None:
+    """Let every hold have been placed so much earlier."""
+    with unguarded(engine.db, "payout.holds"):
+        engine.db.execute(
+            "update payout.holds set placed_at = placed_at - %s::interval", [interval]
+        )
+
+
+@mutant("alarms are not counted", "stop_transfer", "v_alarms >=", "null::integer >", at="at once")
+@mutant(
+    "an old alarm counts",
+    "stop_transfer",
+    "payout.clock() - v_settings.alarm_window_for",
+    "timestamptz '-infinity'",
+    at="long after",
+)
+@mutant(
+    "alarms count again after a release",
+    "stop_transfer",
+    "select max(e.released_at) from payout.holds as e where e.scope = 'engine'",
+    "null::timestamptz",
+    at="after a release",
+)
+@pytest.mark.parametrize(
+    ("third", "stops"),
+    [("at once", True), ("long after", False), ("after a release", False)],
+    ids=["at once", "long after", "after a release"],
+)
+def test_alarms_about_many_transfers_in_a_short_time_stop_the_engine(
+    engine: Engine, third: str, stops: bool
+) -> None:
+    """Alarms about one transfer count once."""
+    engine.set(max_alarms=3)
+    engine.settle(*(f"seller_{number}" for number in range(1, 5)))
+    claims = engine.claim(3)
+    for number, claim in enumerate((claims[0], claims[0], claims[1])):
+        engine.report(success(claim, amount_minor=1, stripe_transfer_id=f"tr_{number}"))
+    if third == "long after":
+        place_earlier(engine, "11 minutes")
+    elif third == "after a release":
+        place_earlier(engine, "1 minute")
+        hold_id = engine.hold("engine")
+        engine.db.execute("select payout_api.release_hold(%s, 'looked')", [hold_id])
+    assert len(engine.open_holds()) == 2
+    engine.report(success(claims[2], amount_minor=1, stripe_transfer_id="tr_9"))
+    reason = "3 alarms within 00:10:00: find their common cause in payout_api.discrepancies first"
+    assert (("engine", None, reason) in engine.open_holds()) is stops
+    assert (engine.claim() == []) is stops
+
+
+def test_an_alarm_that_a_comparison_resolves_leaves_no_hold(engine: Engine) -> None:
+    """A hop gave a false answer; Stripe's own list shows the transfer as it was asked for."""
+    (transfer,) = engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    engine.hold("transfer", str(transfer))
+    reconcile(engine.db, ours(engine.db, "tr_1"))
+    assert engine.progress(transfer).state == "paid"
+    assert engine.open_holds() == [("transfer", str(transfer), "to look")]
+
+
+@mutant(
+    "a hold of an alarm ends beside another alarm",
+    "release_alarm_holds",
+    "d.resolved_at is null",
+    "false",
+)
+def test_a_hold_stays_while_one_of_its_alarms_is_open(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim, amount_minor=1))
+    engine.report(success(claim, amount_minor=1, stripe_transfer_id="tr_2"))
+    reconcile(engine.db, ours(engine.db, "tr_1"))
+    assert engine.progress(transfer).state == "paid"
+    assert engine.open_holds() == [("transfer", str(transfer), "answer_contradicts_request")]
+
+
+@mutant(
+    "a refused key of one worker stops the engine",
+    "stop_refused_worker",
+    "a.worker <> v_worker",
+    "false",
+    at="another_worker",
+)
+@mutant(
+    "a worker's own success shows that another one works",
+    "stop_refused_worker",
+    "a.worker <> v_worker",
+    "true",
+    at="same_worker",
+)
+@mutant(
+    "a worker on hold shows that another one works",
+    "stop_refused_worker",
+    "h.subject = a.worker",
+    "false",
+    at="held_worker",
+)
+@mutant(
+    "an old success shows that another one works",
+    "stop_refused_worker",
+    "o.observed_at > payout.clock() - (",
+    "'infinity' > payout.clock() - (",
+    at="long_ago",
+)
+@pytest.mark.parametrize("who", ["another_worker", "same_worker", "held_worker", "long_ago"])
+def test_a_refused_key_stops_its_worker_and_the_engine_if_no_other_succeeds(
+    engine: Engine, who: str
+) -> None:
+    engine.settle("seller_1", "seller_2", "seller_3")
+    (paid,) = engine.claim(1, worker="worker_1" if who == "same_worker" else "worker_2")
+    engine.report(success(paid))
+    if who == "held_worker":
+        engine.db.execute("select payout.place_hold('worker', 'worker_2', 'a test')")
+    if who == "long_ago":
+        engine.let_pass("11 minutes")
+    (claim,) = engine.claim(1, worker="worker_1")
+    engine.report(outcome(claim, "response", http_status=401))
+    held = ("worker", "worker_1") if who == "another_worker" else ("engine", None)
+    assert engine.open_holds()[-1] == (*held, "stripe_key_refused")
+    engine.make_due()
+    assert engine.claim(1, worker="worker_1") == []
+    assert len(engine.claim(1, worker="worker_2")) == (who == "another_worker")
+    engine.release_holds()
+    assert len(engine.claim(1, worker="worker_1")) == 1
 
 
 def test_a_hold_that_the_engine_places_is_noted_among_the_actions_once(engine: Engine) -> None:

@@ -44,6 +44,17 @@ def refusal_of(connection: Connection, attempt: Callable[[], object]) -> Refusal
     return None
 
 
+def refusal_at_commit(
+    connection: Connection, statement: str, parameters: Any = None
+) -> Refusal | None:
+    """Run a statement in a transaction of its own, commit it, and return how it was refused."""
+    try:
+        connection.execute(_query(statement), parameters)
+    except psycopg.Error as error:
+        return refusal_in(error)
+    return None
+
+
 def refusal_in(error: psycopg.Error) -> Refusal:
     """Return the refusal that an error describes."""
     return Refusal(error.sqlstate, error.diag.message_primary, error.diag.constraint_name)

@@ -18,6 +18,10 @@ from tests.schema.refusals import Refusal, refusal, refusal_of
 # For each foreign key: its table and the changes that make a good row refer to nothing.
 ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "discrepancies_payout_transfer_id_fkey": ("discrepancies", {"payout_transfer_id": 0}),
+    "holds_discrepancy_id_fkey": (
+        "holds",
+        {"scope": "transfer", "subject": "1", "discrepancy_id": 0},
+    ),
     "transfer_requests_evidence_observation_id_fkey": (
         "transfer_requests",
         {"evidence_observation_id": 0},

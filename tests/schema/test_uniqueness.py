@@ -191,6 +191,8 @@ def test_a_key_has_one_number_and_a_range_of_a_table_is_sealed_once(db: Connecti
 
 
 def test_a_subject_has_one_open_hold(db: Connection) -> None:
+    rows.insert(db, "discrepancies", {"kind": "an alarm", "advice": "look"})
+    ((discrepancy_id,),) = db.execute("select discrepancy_id from payout.discrepancies")
     refused = duplicate_refusal("holds_scope_subject_open_key")
     reason = {"reason": "a test"}
 
@@ -200,6 +202,8 @@ def test_a_subject_has_one_open_hold(db: Connection) -> None:
         {"scope": "payee", "subject": "usd"},
         {"scope": "payee", "subject": rows.PAYEE},
         {"scope": "settlement", "subject": rows.PAYEE},
+        {"scope": "transfer", "subject": "1"},
+        {"scope": "transfer", "subject": "1", "discrepancy_id": discrepancy_id},
     ):
         rows.insert(db, "holds", {**hold, **reason})
         assert insertion(db, "holds", {**hold, **reason}) == refused

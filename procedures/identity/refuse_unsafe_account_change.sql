@@ -1,6 +1,7 @@
 -- refuse_unsafe_account_change: refuse an account or mode that would pay twice, or not at all.
 --
--- Called by: change_stripe_account, whose lock keeps claims and pages out meanwhile.
+-- Called by: change_stripe_account, for an early answer; tg_engine_settings__check_account, whose
+-- lock keeps claims and pages out.
 -- Raises: SP411 transfers that the old account may have executed, or a database that has left
 -- live mode and was used in test mode.
 

@@ -1,0 +1,62 @@
+-- mark_held_transfers: take due transfers that are on hold out of the index of due transfers.
+--
+-- A claim steps over each transfer on hold that is due; marked ones it does not meet, however
+-- many there are and however long they are on hold. The mark only spares that work: a claim asks
+-- for holds itself. It is set under a lock on the hold, and the hold's release clears it.
+-- Locks: open holds, shared, and the transfers' progress rows, skipping those that are locked.
+
+create or replace function payout.mark_held_transfers(p_now timestamptz)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_marked integer;
+    v_all_marked integer := 0;
+begin
+    if not exists (
+        select from payout.holds as h where h.scope <> 'engine' and h.released_at is null
+    ) then
+        return 0;
+    end if;
+    for v_round in 1 .. 20 loop
+        with due as materialized (
+            select s.payout_transfer_id, payout.open_hold_id(t) as hold_id
+            from payout.transfer_states as s
+            join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+            where s.next_attempt_at <= p_now
+                and s.hold_id is null
+                and s.state in ('scheduled', 'retry_wait', 'unknown')
+            order by s.next_attempt_at
+            limit 1000
+        ), kept as materialized (
+            select h.hold_id
+            from payout.holds as h
+            where h.hold_id in (select d.hold_id from due as d) and h.released_at is null
+            for share skip locked
+        ), free as materialized (
+            select s.payout_transfer_id
+            from payout.transfer_states as s
+            where s.payout_transfer_id in (
+                    select d.payout_transfer_id from due as d where d.hold_id is not null)
+                and s.state in ('scheduled', 'retry_wait', 'unknown')
+                and payout.progress_problem(s) is null
+            for update skip locked
+        )
+        update payout.transfer_states as s
+        set hold_id = d.hold_id
+        from due as d
+        join kept as k on k.hold_id = d.hold_id
+        join free as f on f.payout_transfer_id = d.payout_transfer_id
+        where s.payout_transfer_id = d.payout_transfer_id;
+        get diagnostics v_marked = row_count;
+        v_all_marked := v_all_marked + v_marked;
+        exit when v_marked < 500;
+    end loop;
+    return v_all_marked;
+end
+$$;
+comment on function payout.mark_held_transfers(timestamptz) is
+    'Sets transfer_states.hold_id of up to 20,000 transfers on hold that are due first; returns '
+    'how many.';
