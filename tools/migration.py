@@ -99,15 +99,25 @@ class Change:
     @property
     def removed(self) -> list[str]:
         """Paths of files that are gone, each before those whose objects it needs."""
-        order = schema_files.in_order({path: block.body for path, block in self.old.items()})
+        order = schema_files.in_order(self._old_texts)
         return [path for path in reversed(order) if path not in self.new]
+
+    @property
+    def _old_texts(self) -> dict[str, str]:
+        return {path: block.body for path, block in self.old.items()}
 
     def _seal(self, path: str) -> str:
         return self.old[path].seal if path in self.old else ""
 
     def is_by_hand(self, path: str) -> bool:
-        """Tell whether a person has to write the change of a file."""
-        return not schema_files.is_repeatable(path) and path in self.old
+        """Tell whether a person has to write the change of a file.
+
+        A new file counts as well if it has a table that another file had before.
+        """
+        if schema_files.is_repeatable(path) or path in self.old:
+            return not schema_files.is_repeatable(path)
+        before = {each for text in self._old_texts.items() for each in schema_files.objects(*text)}
+        return not before.isdisjoint(schema_files.objects(path, self.new[path]))
 
     def deploy_blocks(self) -> tuple[Block, ...]:
         """Return the generated part of the deploy script."""
@@ -117,7 +127,7 @@ class Change:
             if self.is_by_hand(path):
                 blocks.append(Block(kind="altered", path=path, seal=digest(text)))
                 continue
-            blocks += _leavings(path, self._old_text(path), text)
+            blocks += _leavings(path, self._old_texts, self.new)
             blocks.append(Block(kind="frozen", path=path, body=text, seal=digest(text)))
         blocks += (self._farewell(path) for path in self.removed)
         return tuple(blocks)
@@ -131,20 +141,17 @@ class Change:
             if not schema_files.is_repeatable(path):
                 blocks.append(Block(kind="altered", path=path, seal=old.seal))
                 continue
-            blocks += _leavings(path, self.new.get(path, ""), old.body)
+            blocks += _leavings(path, self.new, self._old_texts)
             blocks.append(Block(kind="frozen", path=path, body=old.body, seal=old.seal))
         for path in reversed([each for each in changed if each not in self.old]):
-            body = schema_files.leavings(path, old=self.new[path], new="")
+            body = schema_files.leavings(path, old=self.new, new=self._old_texts)
             blocks.append(Block(kind="dropped", path=path, body=body))
         return tuple(blocks)
 
-    def _old_text(self, path: str) -> str:
-        return self.old[path].body if path in self.old else ""
-
     def _farewell(self, path: str) -> Block:
         repeatable = schema_files.is_repeatable(path)
-        body = schema_files.leavings(path, old=self.old[path].body, new="") if repeatable else ""
-        return Block(kind="dropped", path=path, body=body)
+        text = schema_files.leavings(path, old=self._old_texts, new=self.new)
+        return Block(kind="dropped", path=path, body=text if repeatable else "")
 
 
 def write(root: Path, *, name: str | None = None, why: str | None = None) -> tuple[str, Change]:
@@ -329,7 +336,7 @@ def _by_hand(path: Path, before: str, after: str) -> tuple[str, str]:
     return found.before, found.after
 
 
-def _leavings(path: str, old: str, new: str) -> list[Block]:
+def _leavings(path: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[Block]:
     body = schema_files.leavings(path, old=old, new=new)
     return [Block(kind="dropped", path=path, body=body)] if body else []
 

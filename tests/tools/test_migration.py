@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -296,6 +297,52 @@ def test_a_new_file_is_dropped_by_the_revert(begun: Tree) -> None:
     assert begun.shipped(SECOND) == [("frozen", "sql/views/labels.sql")]
     assert begun.reverted(SECOND) == [("dropped", "sql/views/labels.sql")]
     assert "drop view if exists payout.labels;\n" in begun.read(f"migrations/revert/{SECOND}.sql")
+
+
+def move(tree: Tree, path: str, to: str) -> None:
+    tree.put(to, tree.read(path))
+    (tree.root / path).unlink()
+
+
+def drops(tree: Tree) -> list[str]:
+    scripts = [tree.read(f"migrations/{folder}{SECOND}.sql") for folder in ("", "revert/")]
+    return re.findall(r"^(?:drop|revoke) .*", "".join(scripts), flags=re.MULTILINE)
+
+
+def test_an_object_that_moved_to_another_file_is_not_dropped(begun: Tree) -> None:
+    begun.begin_second()
+    move(begun, "procedures/settle/add.sql", "procedures/report/add.sql")
+    move(begun, "sql/tables/things.sql", "sql/tables/objects.sql")
+
+    begun.write()
+
+    assert begun.shipped(SECOND) == [
+        ("altered", "sql/tables/objects.sql"),
+        ("frozen", "procedures/report/add.sql"),
+        ("dropped", "procedures/settle/add.sql"),
+        ("dropped", "sql/tables/things.sql"),
+    ]
+    assert drops(begun) == []
+
+
+def test_a_function_that_moved_and_has_another_shape_is_dropped_first(begun: Tree) -> None:
+    begun.begin_second()
+    begun.edit("procedures/settle/add.sql", "add(p_name text)", "add(p_label text)")
+    begun.edit("procedures/settle/add.sql", "grant execute", "-- grant execute")
+    move(begun, "procedures/settle/add.sql", "procedures/report/add.sql")
+
+    begun.write()
+
+    assert begun.shipped(SECOND) == [
+        ("dropped", "procedures/report/add.sql"),
+        ("frozen", "procedures/report/add.sql"),
+        ("dropped", "procedures/settle/add.sql"),
+    ]
+    assert drops(begun) == [
+        "drop function if exists payout.add(text);",
+        "revoke execute on function payout.add (text) from public;",
+        "drop function if exists payout.add(text);",
+    ]
 
 
 def test_the_change_of_a_table_is_left_to_a_person_and_its_digest_is_kept(begun: Tree) -> None:
