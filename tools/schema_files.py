@@ -166,7 +166,7 @@ def leavings(path: str, *, old: Mapping[str, str], new: Mapping[str, str]) -> st
     defined = {thing.drop for each in new.items() for thing in objects(*each)}
     statements = [
         thing.drop
-        for source, text in reversed(old.items())
+        for source, text in reversed([*old.items()])
         for thing in reversed(objects(source, text))
         if (thing.drop in replaced and thing not in mine)
         or (source == path and thing.drop not in defined)
