@@ -354,16 +354,18 @@ def _write_revert(root: Path, name: str, blocks: tuple[Block, ...], *, is_first:
 def _write_verify_files(root: Path) -> None:
     """Write each verify file: it looks for the objects that no later migration replaces.
 
-    sqitch runs the verify file of every deployed change against the schema of today.
+    sqitch runs the verify file of every deployed change against the schema of today. A block for
+    a change by hand has no text, so the last one of a file stands for the file's text of today.
     """
     shipped_later: set[str] = set()
+    today = schema_files.source_files(root)
     for name in reversed(migration_names(root)):
         blocks = read_script(deploy_path(root, name)).blocks
         checks = [
             check
             for block in blocks
-            if block.kind == "frozen" and block.path not in shipped_later
-            for check in schema_files.checks(block.path, block.body)
+            if block.kind != "dropped" and block.path not in shipped_later
+            for check in schema_files.checks(block.path, block.body or today[block.path])
         ]
         shipped_later |= {block.path for block in blocks}
         title = f"-- Verify {name}: each query fails if the object that it names is missing.\n\n"
@@ -445,7 +447,7 @@ def main() -> int:
     for path in change.changed:
         print(f"  {'BY HAND' if change.is_by_hand(path) else 'frozen '}  {path}")
     for path in change.removed:
-        print(f"  dropped  {path}")
+        print(f"  {'BY HAND' if change.is_by_hand(path) else 'dropped'}  {path}")
     return 0
 
 

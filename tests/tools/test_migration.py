@@ -378,6 +378,19 @@ def test_older_verify_files_forget_the_objects_that_a_later_migration_replaces(b
     assert "payout.counts" in begun.read(f"migrations/verify/{FIRST}.sql")
 
 
+def test_the_newest_migration_verifies_a_table_that_it_altered_by_hand(begun: Tree) -> None:
+    begun.begin_second()
+    trigger = "create trigger _510_check before update on payout.things\n"
+    begun.put("sql/tables/things.sql", f"{TABLE}\n{trigger}{TABLE.splitlines()[-1]}\n")
+
+    begun.write()
+
+    assert "things" not in begun.read(f"migrations/verify/{FIRST}.sql").partition("names")[0]
+    verify = begun.read(f"migrations/verify/{SECOND}.sql")
+    assert "select 'payout.things'::regclass;\n" in verify
+    assert "select 1 / (count(*) = 2)::integer from pg_trigger\n" in verify
+
+
 def test_yoyo_applies_and_rolls_back_the_written_scripts(
     begun: Tree, empty_database: Callable[[], str]
 ) -> None:
@@ -553,6 +566,10 @@ def test_the_command_says_which_files_it_shipped(
         "  frozen   sql/views/names.sql\n"
         "  dropped  sql/views/counts.sql\n"
     )
+
+    (begun.root / "sql/tables/things.sql").unlink()
+    assert migration.main() == 0
+    assert "  BY HAND  sql/tables/things.sql\n" in capsys.readouterr().out
 
     monkeypatch.setattr("sys.argv", ["migration", "--release", "--root", str(begun.root)])
     assert migration.main() == 0
