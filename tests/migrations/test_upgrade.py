@@ -179,8 +179,26 @@ def wait_for_a_lock(db: Connection, goes_on: Callable[[], bool]) -> None:
 
 
 def columns_in_order(text: str) -> list[str]:
-    """Return the lines sorted: a new column is the last of an old table, but not of a new one."""
-    return sorted(text.splitlines())
+    """Return the lines sorted: a new column is the last of an old table, but not of a new one.
+
+    Each line of a table or type begins with the name of it.
+    """
+    lines, owner = [], ""
+    for line in text.splitlines():
+        owner = owner if line.startswith(" ") else line
+        lines.append(f"{owner}: {line}")
+    return sorted(lines)
+
+
+def test_a_column_of_another_table_is_a_difference() -> None:
+    tables = "table a\n    x text\n    y text\n\ntable b\n    z text\n"
+
+    assert columns_in_order(tables) == columns_in_order(
+        "table b\n    z text\n\ntable a\n    y text\n    x text\n"
+    )
+    assert columns_in_order(tables) != columns_in_order(
+        "table a\n    x text\n\ntable b\n    y text\n    z text\n"
+    )
 
 
 def without(scripts: Path, name: str) -> Path:
