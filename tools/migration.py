@@ -202,6 +202,16 @@ def refresh(root: Path) -> list[str]:
     return [*change.changed, *change.removed]
 
 
+def check(root: Path) -> list[str]:
+    """Do as `refresh` does. Raises MigrationError if that changed a file of the migrations."""
+    before = _written(root)
+    left = refresh(root)
+    if _written(root) != before:
+        name = migration_names(root)[-1]
+        raise MigrationError(f"{name} was out of date and is written anew: look at it")
+    return left
+
+
 def release(root: Path) -> list[str]:
     """List every migration in migrations/FROZEN that is not there yet; return their names.
 
@@ -211,11 +221,7 @@ def release(root: Path) -> list[str]:
     names = migration_names(root)
     added = [name for name in names if not is_released(root, name)]
     if added:
-        files = (deploy_path(root, added[-1]), revert_path(root, added[-1]))
-        before = [path.read_bytes() for path in files]
-        write(root)
-        if before != [path.read_bytes() for path in files]:
-            raise MigrationError(f"{added[-1]} was out of date and is written anew: look at it")
+        check(root)
     seals = released(root)
     for name in added:
         for path in (deploy_path(root, name), revert_path(root, name)):
@@ -305,6 +311,11 @@ def digest(text: str) -> str:
 def file_seal(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _written(root: Path) -> dict[Path, bytes]:
+    files = [root / "sqitch.plan", *(root / "migrations").rglob("*")]
+    return {path: path.read_bytes() for path in files if path.is_file()}
 
 
 def _new_name(name: str | None, why: str | None, *, number: int) -> str:
@@ -427,6 +438,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?", help="for a new one, such as 0002-add-cancel")
     parser.add_argument("--why", help="the reason, one sentence; needed for a new one")
     parser.add_argument("--refresh", action="store_true", help="only if one is open already")
+    parser.add_argument("--check", action="store_true", help="the same, and fail if it was late")
     parser.add_argument("--release", action="store_true", help="it never changes from now on")
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
     options = parser.parse_args()
@@ -435,9 +447,11 @@ def main() -> int:
             added = release(options.root)
             print(f"released: {', '.join(added)}" if added else "nothing new to release")
             return 0
-        if options.refresh:
-            if left := refresh(options.root):
-                print(f"in no migration yet: {', '.join(left)} (make migration name=... why=...)")
+        if options.refresh or options.check:
+            if left := check(options.root) if options.check else refresh(options.root):
+                raise MigrationError(
+                    f"in no migration yet: {', '.join(left)} (make migration name=... why=...)"
+                )
             return 0
         name, change = write(options.root, name=options.name or None, why=options.why or None)
     except MigrationError as error:

@@ -10,6 +10,7 @@ import pytest
 
 from payout_engine import migrate
 from payout_engine.errors import MigrationError
+from tests.conftest import ROOT
 from tools import migration, schema_files
 from tools.migration import Block
 
@@ -590,11 +591,37 @@ def test_only_an_open_migration_is_refreshed(
     assert migration.main() == 0
     assert capsys.readouterr().out == ""
     begun.edit("procedures/settle/add.sql", "Adds one thing.", "Adds a thing.")
-    assert migration.main() == 0
-    assert capsys.readouterr().out == (
+    assert migration.main() == 1
+    assert capsys.readouterr().err == (
         "in no migration yet: procedures/settle/add.sql (make migration name=... why=...)\n"
     )
     assert "Adds one thing." in begun.read(f"migrations/{FIRST}.sql")
+
+
+def test_the_check_fails_once_for_a_migration_that_is_out_of_date(
+    begun: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["migration", "--check", "--root", str(begun.root)])
+    assert migration.main() == 0
+
+    for path in (f"migrations/verify/{FIRST}.sql", "sqitch.plan", "sql/views/counts.sql"):
+        (begun.root / path).unlink()
+        assert migration.main() == 1
+        assert capsys.readouterr().err == (
+            "0001-first was out of date and is written anew: look at it\n"
+        )
+        assert migration.main() == 0
+
+
+@pytest.mark.parametrize("target", ["test", "lint", "demo", "bench", "wheel"])
+def test_make_brings_the_migrations_up_to_date_before_they_run(target: str) -> None:
+    commands = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    (refreshing,) = [command for command in commands[:-1] if "migration --refresh" in command]
+    # Where the files count, no migration is needed yet.
+    assert ("||" in refreshing) == (target in ("test", "lint"))
 
 
 def test_the_command_says_why_it_refuses(
