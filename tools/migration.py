@@ -119,6 +119,10 @@ class Change:
         before = {each for text in self._old_texts.items() for each in schema_files.objects(*text)}
         return not before.isdisjoint(schema_files.objects(path, self.new[path]))
 
+    def keeps_rows(self, path: str) -> bool:
+        """Tell whether a database has rows of a file, which the new text may leave as they are."""
+        return path.startswith("sql/data/") and path in self.old
+
     def deploy_blocks(self) -> tuple[Block, ...]:
         """Return the generated part of the deploy script."""
         blocks: list[Block] = []
@@ -460,8 +464,11 @@ def main() -> int:
     print(f"migrations/{name}.sql")
     for path in change.changed:
         print(f"  {'BY HAND' if change.is_by_hand(path) else 'frozen '}  {path}")
+        if change.keeps_rows(path):
+            print("  BY HAND  its rows that changed or are gone, unless its statements change them")
     for path in change.removed:
-        print(f"  {'BY HAND' if change.is_by_hand(path) else 'dropped'}  {path}")
+        is_left = change.is_by_hand(path) or change.keeps_rows(path)
+        print(f"  {'BY HAND' if is_left else 'dropped'}  {path}")
     return 0
 
 

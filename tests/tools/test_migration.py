@@ -578,6 +578,29 @@ def test_the_command_says_which_files_it_shipped(
     assert capsys.readouterr().out == "released: 0002-second\nnothing new to release\n"
 
 
+def test_the_command_says_that_rows_may_have_to_change_by_hand(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        insert = f"insert into payout.things values ('{name}') on conflict do nothing;\n"
+        tree.put(f"sql/data/{name}.sql", insert)
+    tree.write(FIRST, WHY)
+    tree.begin_second()
+    tree.edit("sql/data/a.sql", "('a')", "('c')")
+    (tree.root / "sql/data/b.sql").unlink()
+    tree.put("sql/data/new.sql", tree.read("sql/data/a.sql"))
+    monkeypatch.setattr("sys.argv", ["migration", "--root", str(tree.root)])
+
+    assert migration.main() == 0
+    assert capsys.readouterr().out == (
+        "migrations/0002-second.sql\n"
+        "  frozen   sql/data/a.sql\n"
+        "  BY HAND  its rows that changed or are gone, unless its statements change them\n"
+        "  frozen   sql/data/new.sql\n"
+        "  BY HAND  sql/data/b.sql\n"
+    )
+
+
 def test_only_an_open_migration_is_refreshed(
     begun: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
