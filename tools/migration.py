@@ -99,15 +99,29 @@ class Change:
     @property
     def removed(self) -> list[str]:
         """Paths of files that are gone, each before those whose objects it needs."""
-        order = schema_files.in_order({path: block.body for path, block in self.old.items()})
+        order = schema_files.in_order(self._old_texts)
         return [path for path in reversed(order) if path not in self.new]
+
+    @property
+    def _old_texts(self) -> dict[str, str]:
+        return {path: block.body for path, block in self.old.items()}
 
     def _seal(self, path: str) -> str:
         return self.old[path].seal if path in self.old else ""
 
     def is_by_hand(self, path: str) -> bool:
-        """Tell whether a person has to write the change of a file."""
-        return not schema_files.is_repeatable(path) and path in self.old
+        """Tell whether a person has to write the change of a file.
+
+        A new file counts as well if it has a table that another file had before.
+        """
+        if schema_files.is_repeatable(path) or path in self.old:
+            return not schema_files.is_repeatable(path)
+        before = {each for text in self._old_texts.items() for each in schema_files.objects(*text)}
+        return not before.isdisjoint(schema_files.objects(path, self.new[path]))
+
+    def keeps_rows(self, path: str) -> bool:
+        """Tell whether a database has rows of a file, which the new text may leave as they are."""
+        return path.startswith("sql/data/") and path in self.old
 
     def deploy_blocks(self) -> tuple[Block, ...]:
         """Return the generated part of the deploy script."""
@@ -117,7 +131,7 @@ class Change:
             if self.is_by_hand(path):
                 blocks.append(Block(kind="altered", path=path, seal=digest(text)))
                 continue
-            blocks += _leavings(path, self._old_text(path), text)
+            blocks += _leavings(path, self._old_texts, self.new)
             blocks.append(Block(kind="frozen", path=path, body=text, seal=digest(text)))
         blocks += (self._farewell(path) for path in self.removed)
         return tuple(blocks)
@@ -131,20 +145,17 @@ class Change:
             if not schema_files.is_repeatable(path):
                 blocks.append(Block(kind="altered", path=path, seal=old.seal))
                 continue
-            blocks += _leavings(path, self.new.get(path, ""), old.body)
+            blocks += _leavings(path, self.new, self._old_texts)
             blocks.append(Block(kind="frozen", path=path, body=old.body, seal=old.seal))
         for path in reversed([each for each in changed if each not in self.old]):
-            body = schema_files.leavings(path, old=self.new[path], new="")
+            body = schema_files.leavings(path, old=self.new, new=self._old_texts)
             blocks.append(Block(kind="dropped", path=path, body=body))
         return tuple(blocks)
 
-    def _old_text(self, path: str) -> str:
-        return self.old[path].body if path in self.old else ""
-
     def _farewell(self, path: str) -> Block:
         repeatable = schema_files.is_repeatable(path)
-        body = schema_files.leavings(path, old=self.old[path].body, new="") if repeatable else ""
-        return Block(kind="dropped", path=path, body=body)
+        text = schema_files.leavings(path, old=self._old_texts, new=self.new)
+        return Block(kind="dropped", path=path, body=text if repeatable else "")
 
 
 def write(root: Path, *, name: str | None = None, why: str | None = None) -> tuple[str, Change]:
@@ -195,6 +206,16 @@ def refresh(root: Path) -> list[str]:
     return [*change.changed, *change.removed]
 
 
+def check(root: Path) -> list[str]:
+    """Do as `refresh` does. Raises MigrationError if that changed a file of the migrations."""
+    before = _written(root)
+    left = refresh(root)
+    if _written(root) != before:
+        name = migration_names(root)[-1]
+        raise MigrationError(f"{name} was out of date and is written anew: look at it")
+    return left
+
+
 def release(root: Path) -> list[str]:
     """List every migration in migrations/FROZEN that is not there yet; return their names.
 
@@ -204,11 +225,7 @@ def release(root: Path) -> list[str]:
     names = migration_names(root)
     added = [name for name in names if not is_released(root, name)]
     if added:
-        files = (deploy_path(root, added[-1]), revert_path(root, added[-1]))
-        before = [path.read_bytes() for path in files]
-        write(root)
-        if before != [path.read_bytes() for path in files]:
-            raise MigrationError(f"{added[-1]} was out of date and is written anew: look at it")
+        check(root)
     seals = released(root)
     for name in added:
         for path in (deploy_path(root, name), revert_path(root, name)):
@@ -300,6 +317,11 @@ def file_seal(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _written(root: Path) -> dict[Path, bytes]:
+    files = [root / "sqitch.plan", *(root / "migrations").rglob("*")]
+    return {path: path.read_bytes() for path in files if path.is_file()}
+
+
 def _new_name(name: str | None, why: str | None, *, number: int) -> str:
     expected = f"{number:04}-"
     if name is None or why is None:
@@ -329,7 +351,7 @@ def _by_hand(path: Path, before: str, after: str) -> tuple[str, str]:
     return found.before, found.after
 
 
-def _leavings(path: str, old: str, new: str) -> list[Block]:
+def _leavings(path: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[Block]:
     body = schema_files.leavings(path, old=old, new=new)
     return [Block(kind="dropped", path=path, body=body)] if body else []
 
@@ -347,16 +369,18 @@ def _write_revert(root: Path, name: str, blocks: tuple[Block, ...], *, is_first:
 def _write_verify_files(root: Path) -> None:
     """Write each verify file: it looks for the objects that no later migration replaces.
 
-    sqitch runs the verify file of every deployed change against the schema of today.
+    sqitch runs the verify file of every deployed change against the schema of today. A block for
+    a change by hand has no text, so the last one of a file stands for the file's text of today.
     """
     shipped_later: set[str] = set()
+    today = schema_files.source_files(root)
     for name in reversed(migration_names(root)):
         blocks = read_script(deploy_path(root, name)).blocks
         checks = [
             check
             for block in blocks
-            if block.kind == "frozen" and block.path not in shipped_later
-            for check in schema_files.checks(block.path, block.body)
+            if block.kind != "dropped" and block.path not in shipped_later
+            for check in schema_files.checks(block.path, block.body or today[block.path])
         ]
         shipped_later |= {block.path for block in blocks}
         title = f"-- Verify {name}: each query fails if the object that it names is missing.\n\n"
@@ -418,6 +442,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?", help="for a new one, such as 0002-add-cancel")
     parser.add_argument("--why", help="the reason, one sentence; needed for a new one")
     parser.add_argument("--refresh", action="store_true", help="only if one is open already")
+    parser.add_argument("--check", action="store_true", help="the same, and fail if it was late")
     parser.add_argument("--release", action="store_true", help="it never changes from now on")
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
     options = parser.parse_args()
@@ -426,9 +451,11 @@ def main() -> int:
             added = release(options.root)
             print(f"released: {', '.join(added)}" if added else "nothing new to release")
             return 0
-        if options.refresh:
-            if left := refresh(options.root):
-                print(f"in no migration yet: {', '.join(left)} (make migration name=... why=...)")
+        if options.refresh or options.check:
+            if left := check(options.root) if options.check else refresh(options.root):
+                raise MigrationError(
+                    f"in no migration yet: {', '.join(left)} (make migration name=... why=...)"
+                )
             return 0
         name, change = write(options.root, name=options.name or None, why=options.why or None)
     except MigrationError as error:
@@ -437,8 +464,11 @@ def main() -> int:
     print(f"migrations/{name}.sql")
     for path in change.changed:
         print(f"  {'BY HAND' if change.is_by_hand(path) else 'frozen '}  {path}")
+        if change.keeps_rows(path):
+            print("  BY HAND  its rows that changed or are gone, unless its statements change them")
     for path in change.removed:
-        print(f"  dropped  {path}")
+        is_left = change.is_by_hand(path) or change.keeps_rows(path)
+        print(f"  {'BY HAND' if is_left else 'dropped'}  {path}")
     return 0
 
 

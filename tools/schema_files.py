@@ -155,21 +155,27 @@ def checks(path: str, text: str) -> list[str]:
     return queries
 
 
-def leavings(path: str, *, old: str, new: str) -> str:
-    """Return the statements that remove objects of the text `old` that `new` does not replace.
+def leavings(path: str, *, old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Return the statements that run before a file of `new`, or in place of a file that is gone.
 
-    Objects that only `old` has, or has in another shape, are dropped, the last one first; rights
-    that only `old` grants are revoked.
+    They drop its objects that any file of `old` has in another shape, and the objects of its `old`
+    text that no file of `new` has; else they revoke the rights that no file of `new` grants.
     """
-    kept = objects(path, new)
-    dropped = [thing for thing in reversed(objects(path, old)) if thing not in kept]
-    statements = [thing.drop for thing in dropped]
+    mine = objects(path, new.get(path, ""))
+    replaced = {thing.drop for thing in mine}
+    defined = {thing.drop for each in new.items() for thing in objects(*each)}
+    statements = [
+        thing.drop
+        for source, text in reversed([*old.items()])
+        for thing in reversed(objects(source, text))
+        if (thing.drop in replaced and thing not in mine)
+        or (source == path and thing.drop not in defined)
+    ]
     # A dropped function or view takes its rights along.
-    if not dropped:
-        granted = _grants(path, new)
-        statements += [
-            revoke for grant, revoke in _grants(path, old).items() if grant not in granted
-        ]
+    if not statements:
+        granted = {grant for each in new.items() for grant in _grants(*each)}
+        grants = _grants(path, old.get(path, ""))
+        statements = [revoke for grant, revoke in grants.items() if grant not in granted]
     return "".join(statements)
 
 
@@ -246,6 +252,7 @@ def _function(function: ast.CreateFunctionStmt) -> SqlObject:
     return SqlObject(kind="function", name=name, signature=f"{name}({types})", shape=shape)
 
 
+@cache
 def _grants(path: str, text: str) -> dict[str, str]:
     """Return every grant of a file with the statement that takes it back."""
     found = {}

@@ -305,6 +305,17 @@ def test_a_listed_code_that_nothing_raises_is_found(tmp_path: Path) -> None:
     assert [str(each) for each in violations] == ["sql/error_codes.sql:6: no function raises SP401"]
 
 
+@pytest.mark.parametrize("path", ["procedures/cellar/x.sql", "procedures/x.sql", "sql/x/x.sql"])
+def test_a_file_that_the_build_does_not_read_is_a_violation(tmp_path: Path, path: str) -> None:
+    for each in (path, "sql/ops/by-hand.sql", "sql/queue_grants.sql"):
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each).write_text("-- x: one.\n")
+
+    assert [str(each) for each in house_check.check_tree(tmp_path)] == [
+        f"{path}:1: stands where neither the build nor a migration reads it"
+    ]
+
+
 def test_the_command_prints_each_violation_and_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from payout_engine import migrate
 from payout_engine.errors import MigrationError
+from tests.conftest import ROOT
 from tools import migration, schema_files
 from tools.migration import Block
 
@@ -298,6 +300,52 @@ def test_a_new_file_is_dropped_by_the_revert(begun: Tree) -> None:
     assert "drop view if exists payout.labels;\n" in begun.read(f"migrations/revert/{SECOND}.sql")
 
 
+def move(tree: Tree, path: str, to: str) -> None:
+    tree.put(to, tree.read(path))
+    (tree.root / path).unlink()
+
+
+def drops(tree: Tree) -> list[str]:
+    scripts = [tree.read(f"migrations/{folder}{SECOND}.sql") for folder in ("", "revert/")]
+    return re.findall(r"^(?:drop|revoke) .*", "".join(scripts), flags=re.MULTILINE)
+
+
+def test_an_object_that_moved_to_another_file_is_not_dropped(begun: Tree) -> None:
+    begun.begin_second()
+    move(begun, "procedures/settle/add.sql", "procedures/report/add.sql")
+    move(begun, "sql/tables/things.sql", "sql/tables/objects.sql")
+
+    begun.write()
+
+    assert begun.shipped(SECOND) == [
+        ("altered", "sql/tables/objects.sql"),
+        ("frozen", "procedures/report/add.sql"),
+        ("dropped", "procedures/settle/add.sql"),
+        ("dropped", "sql/tables/things.sql"),
+    ]
+    assert drops(begun) == []
+
+
+def test_a_function_that_moved_and_has_another_shape_is_dropped_first(begun: Tree) -> None:
+    begun.begin_second()
+    begun.edit("procedures/settle/add.sql", "add(p_name text)", "add(p_label text)")
+    begun.edit("procedures/settle/add.sql", "grant execute", "-- grant execute")
+    move(begun, "procedures/settle/add.sql", "procedures/report/add.sql")
+
+    begun.write()
+
+    assert begun.shipped(SECOND) == [
+        ("dropped", "procedures/report/add.sql"),
+        ("frozen", "procedures/report/add.sql"),
+        ("dropped", "procedures/settle/add.sql"),
+    ]
+    assert drops(begun) == [
+        "drop function if exists payout.add(text);",
+        "revoke execute on function payout.add (text) from public;",
+        "drop function if exists payout.add(text);",
+    ]
+
+
 def test_the_change_of_a_table_is_left_to_a_person_and_its_digest_is_kept(begun: Tree) -> None:
     begun.begin_second()
     begun.edit("sql/tables/things.sql", "name text not null", "name text not null,\n    size int")
@@ -329,6 +377,19 @@ def test_older_verify_files_forget_the_objects_that_a_later_migration_replaces(b
     begun.write()
 
     assert "payout.counts" in begun.read(f"migrations/verify/{FIRST}.sql")
+
+
+def test_the_newest_migration_verifies_a_table_that_it_altered_by_hand(begun: Tree) -> None:
+    begun.begin_second()
+    trigger = "create trigger _510_check before update on payout.things\n"
+    begun.put("sql/tables/things.sql", f"{TABLE}\n{trigger}{TABLE.splitlines()[-1]}\n")
+
+    begun.write()
+
+    assert "things" not in begun.read(f"migrations/verify/{FIRST}.sql").partition("names")[0]
+    verify = begun.read(f"migrations/verify/{SECOND}.sql")
+    assert "select 'payout.things'::regclass;\n" in verify
+    assert "select 1 / (count(*) = 2)::integer from pg_trigger\n" in verify
 
 
 def test_yoyo_applies_and_rolls_back_the_written_scripts(
@@ -507,10 +568,37 @@ def test_the_command_says_which_files_it_shipped(
         "  dropped  sql/views/counts.sql\n"
     )
 
+    (begun.root / "sql/tables/things.sql").unlink()
+    assert migration.main() == 0
+    assert "  BY HAND  sql/tables/things.sql\n" in capsys.readouterr().out
+
     monkeypatch.setattr("sys.argv", ["migration", "--release", "--root", str(begun.root)])
     assert migration.main() == 0
     assert migration.main() == 0
     assert capsys.readouterr().out == "released: 0002-second\nnothing new to release\n"
+
+
+def test_the_command_says_that_rows_may_have_to_change_by_hand(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        insert = f"insert into payout.things values ('{name}') on conflict do nothing;\n"
+        tree.put(f"sql/data/{name}.sql", insert)
+    tree.write(FIRST, WHY)
+    tree.begin_second()
+    tree.edit("sql/data/a.sql", "('a')", "('c')")
+    (tree.root / "sql/data/b.sql").unlink()
+    tree.put("sql/data/new.sql", tree.read("sql/data/a.sql"))
+    monkeypatch.setattr("sys.argv", ["migration", "--root", str(tree.root)])
+
+    assert migration.main() == 0
+    assert capsys.readouterr().out == (
+        "migrations/0002-second.sql\n"
+        "  frozen   sql/data/a.sql\n"
+        "  BY HAND  its rows that changed or are gone, unless its statements change them\n"
+        "  frozen   sql/data/new.sql\n"
+        "  BY HAND  sql/data/b.sql\n"
+    )
 
 
 def test_only_an_open_migration_is_refreshed(
@@ -526,11 +614,37 @@ def test_only_an_open_migration_is_refreshed(
     assert migration.main() == 0
     assert capsys.readouterr().out == ""
     begun.edit("procedures/settle/add.sql", "Adds one thing.", "Adds a thing.")
-    assert migration.main() == 0
-    assert capsys.readouterr().out == (
+    assert migration.main() == 1
+    assert capsys.readouterr().err == (
         "in no migration yet: procedures/settle/add.sql (make migration name=... why=...)\n"
     )
     assert "Adds one thing." in begun.read(f"migrations/{FIRST}.sql")
+
+
+def test_the_check_fails_once_for_a_migration_that_is_out_of_date(
+    begun: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["migration", "--check", "--root", str(begun.root)])
+    assert migration.main() == 0
+
+    for path in (f"migrations/verify/{FIRST}.sql", "sqitch.plan", "sql/views/counts.sql"):
+        (begun.root / path).unlink()
+        assert migration.main() == 1
+        assert capsys.readouterr().err == (
+            "0001-first was out of date and is written anew: look at it\n"
+        )
+        assert migration.main() == 0
+
+
+@pytest.mark.parametrize("target", ["test", "lint", "demo", "bench", "wheel"])
+def test_make_brings_the_migrations_up_to_date_before_they_run(target: str) -> None:
+    commands = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    (refreshing,) = [command for command in commands[:-1] if "migration --refresh" in command]
+    # Where the files count, no migration is needed yet.
+    assert ("||" in refreshing) == (target in ("test", "lint"))
 
 
 def test_the_command_says_why_it_refuses(
