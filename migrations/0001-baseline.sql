@@ -9812,7 +9812,7 @@ as $$
 $$;
 comment on function payout.given_rights() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/given_rights.sql
--- frozen: procedures/operate/hold.sql d12b70e11c9c
+-- frozen: procedures/operate/hold.sql 89aa6e6f0cb2
 -- hold: stop sending, for the whole engine or for one currency, payee, settlement or transfer.
 --
 -- Called by: operator. Transfers that a worker holds already are still sent.
@@ -9842,19 +9842,17 @@ begin
                 hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
                     'reason.';
     end if;
-    v_exists := case p_scope
-        when 'engine' then true
+    v_exists := p_scope in ('engine', 'transfer') or case p_scope
         when 'currency' then exists (
             select from payout.currencies as c where c.currency = p_subject)
         when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
-        when 'settlement' then exists (
-            select from payout.settlements as s where s.settlement_id = p_subject)
-        when 'transfer' then exists (
-            select from payout.payout_transfers as t
-            where t.payout_transfer_id::text = p_subject
-                and t.payout_transfer_id = case
-                    when p_subject ~ '^[0-9]{1,18}$' then p_subject::bigint end)
+        else exists (select from payout.settlements as s where s.settlement_id = p_subject)
     end;
+    if p_scope = 'transfer' then
+        v_exists := p_subject ~ '^[1-9][0-9]{0,17}$' and exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = p_subject::bigint);
+    end if;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using
