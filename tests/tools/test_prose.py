@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tools import prose
 
 SENTENCE = "A transfer is sent to its payee once. "
@@ -101,3 +102,11 @@ def test_a_word_that_only_looks_alike_is_left_alone(tmp_path: Path, text: str) -
     write(tmp_path, "docs/a.md", f"A transfer ends, {text}. " + SENTENCE * 9)
 
     assert prose.check(tmp_path) == []
+
+
+def test_the_glossary_has_each_word_once_in_alphabetical_order() -> None:
+    rows = (ROOT / "docs/glossary.md").read_text(encoding="utf-8").splitlines()
+    words = [row.split(" | ")[0].strip("|` ").replace("-", "") for row in rows if row[:2] == "| "]
+
+    assert words[0] == "Word"
+    assert words[1:] == sorted(set(words[1:]))
