@@ -37,7 +37,7 @@ OPENING: Final = re.compile(
 )
 # The glossary has the words to use in their place.
 OLD_WORDS: Final = re.compile(
-    r"\b((?:door)?bells?|sightings?|epochs?|(?:a|an|each|every|no|one|the) finding|gates?"
+    r"\b((?:door)?bells?|sightings?|epochs?|findings|(?:a|an|each|every|no|one|the) finding|gates?"
     r"|call(?:s|ed|ing)?[_ ](?:a[_ ])?person|calls? people|(?-i:rule [A-Z]))\b",
     re.IGNORECASE,
 )

@@ -179,7 +179,7 @@ def test_plpgsql_check_finds_nothing(clone: Connection) -> None:
         pytest.skip("the server has no plpgsql_check (Debian: postgresql-15-plpgsql-check)")
     db.execute("create extension plpgsql_check")
 
-    findings = db.execute(
+    problems = db.execute(
         """
         select concat_ws(' ',
             c.functionid, 'on ' || t.relation, 'line ' || c.lineno, c.level, c.sqlstate,
@@ -202,4 +202,4 @@ def test_plpgsql_check_finds_nothing(clone: Connection) -> None:
         """
     ).fetchall()
 
-    assert not findings, "\n".join(finding for (finding,) in findings)
+    assert not problems, "\n".join(problem for (problem,) in problems)

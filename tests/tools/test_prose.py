@@ -77,6 +77,7 @@ def test_an_old_word_is_found_in_code_too(tmp_path: Path) -> None:
         "a Gate is open",
         "select payout.call_person(1)",
         "Each finding has a row",
+        "all findings are open",
         "by rule K",
     ],
 )
