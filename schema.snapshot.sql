@@ -1,6 +1,12 @@
 -- The schema of the payout engine, for review. Written by `make snapshot`; never by hand.
 
 default rights of payout_owner on f: none
+rights on the database: connect to public
+role payout_app
+role payout_auditor
+role payout_operator
+role payout_owner
+role payout_worker
 schema payout, owner payout_owner: usage to payout_app; usage to payout_auditor; usage to payout_operator
 schema payout_api, owner payout_owner: usage to payout_app; usage to payout_auditor; usage to payout_operator; usage to payout_worker
 
@@ -685,7 +691,7 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     trigger _511_check_progress BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress(), always
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.discrepancies, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, its reconcile run, and the next step with the calls that end it.
+view payout_api.discrepancies, body 1e15ea73fc88, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, its reconcile run, and the next step with the calls that end it.
     discrepancy_id bigint
     kind text
     settlement_id text
@@ -699,13 +705,13 @@ view payout_api.discrepancies, owner payout_owner -- One row for each open discr
     what_to_do text
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.error_codes, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
+view payout_api.error_codes, body 63c01ca92fda, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
     sqlstate text
     meaning text
     reaction text
     rights: select to payout_app; select to payout_auditor; select to payout_operator; select to payout_worker
 
-view payout_api.ledger_balances, owner payout_owner -- Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved by Stripe.
+view payout_api.ledger_balances, body 69f766967a70, owner payout_owner -- Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved by Stripe.
     account text
     currency payout.currency_code
     debit_minor bigint
@@ -713,7 +719,7 @@ view payout_api.ledger_balances, owner payout_owner -- Credit minus debit of eve
     balance_minor bigint
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.overview, owner payout_owner -- Transfers by state and currency; amounts in minor units.
+view payout_api.overview, body 8a5a62c17ade, owner payout_owner -- Transfers by state and currency; amounts in minor units.
     state payout.transfer_state
     currency payout.currency_code
     transfers bigint
@@ -722,7 +728,7 @@ view payout_api.overview, owner payout_owner -- Transfers by state and currency;
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.reconcile_progress, owner payout_owner -- One row for each run: its window, the pages and transfers seen so far, the number that these books expected, and the number of its discrepancies.
+view payout_api.reconcile_progress, body 8d8a330a041d, owner payout_owner -- One row for each run: its window, the pages and transfers seen so far, the number that these books expected, and the number of its discrepancies.
     reconcile_run_id bigint
     progress text
     worker text
@@ -737,7 +743,7 @@ view payout_api.reconcile_progress, owner payout_owner -- One row for each run: 
     discrepancies_found bigint
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.trial_balance, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
+view payout_api.trial_balance, body b01817460697, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
     currency payout.currency_code
     debit_minor bigint
     credit_minor bigint
@@ -746,7 +752,7 @@ view payout_api.trial_balance, owner payout_owner -- Per currency: difference_mi
     open_transfers_minor bigint
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.unpaid, owner payout_owner -- One row for each transfer that is not paid: state, reason, since when, whose turn it is, when the engine acts next by itself, and the next step for an operator.
+view payout_api.unpaid, body 67f75e5100c0, owner payout_owner -- One row for each transfer that is not paid: state, reason, since when, whose turn it is, when the engine acts next by itself, and the next step for an operator.
     payout_transfer_id bigint
     settlement_id payout.external_id
     payee_id payout.external_id

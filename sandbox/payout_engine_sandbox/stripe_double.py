@@ -42,12 +42,12 @@ from payout_engine_sandbox.stripe_faults import (
     JSON,
     Fault,
     FaultInForce,
-    Gate,
+    Latch,
     RecordedRequest,
     parse_form,
 )
 
-__all__ = ["Fault", "FaultInForce", "Gate", "RecordedRequest", "StripeDouble"]
+__all__ = ["Fault", "FaultInForce", "Latch", "RecordedRequest", "StripeDouble"]
 
 KEY_LIFETIME_SECONDS: Final = 24 * 3600.0
 MAX_KEY_LENGTH: Final = 255

@@ -77,7 +77,7 @@ def _unquote(text: str) -> str:
 _unquote_name = functools.lru_cache(maxsize=1024)(_unquote)
 
 
-class Gate:
+class Latch:
     """Holds requests until a test opens it; both sides may be in different threads."""
 
     def __init__(self) -> None:
@@ -87,9 +87,9 @@ class Gate:
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def wait_until_reached(self, *, timeout_seconds: float = PATIENCE_SECONDS) -> None:
-        """Block until the first request stands at the gate. Raises TimeoutError."""
+        """Block until the first request waits at the latch. Raises TimeoutError."""
         if not self._is_reached.wait(timeout_seconds):
-            raise TimeoutError("no request came to the gate")
+            raise TimeoutError("no request came to the latch")
 
     def open(self) -> None:
         """Let through all that wait and all that come."""
@@ -100,7 +100,7 @@ class Gate:
             self._waiting.clear()
 
     async def passed(self) -> None:
-        """Return when the gate is open."""
+        """Return when the latch is open."""
         waiting = (asyncio.get_running_loop(), asyncio.Event())
         with self._lock:
             if self._is_open:
@@ -147,11 +147,11 @@ class Fault:
     """When a late effect happens, by the double's clock."""
     execution_seconds: float = 0.0
     """How long the key is in flight before the effect."""
-    hold_before: Gate | None = None
+    hold_before: Latch | None = None
     """Wait here as if still on the way: before Stripe looks at the request."""
-    hold_during: Gate | None = None
+    hold_during: Latch | None = None
     """Wait here before the effect, with the key in flight."""
-    hold_after: Gate | None = None
+    hold_after: Latch | None = None
     """Wait here after the effect, before the answer."""
 
     status: int | None = None

@@ -43,7 +43,7 @@ class Seal(NamedTuple):
     row_ids: str
 
 
-class Finding(NamedTuple):
+class Alteration(NamedTuple):
     """A row of `verify_seals`."""
 
     table_name: str
@@ -89,12 +89,12 @@ def seals(db: Connection, table_name: str | None = None) -> list[Seal]:
     return [Seal(*row) for row in found]
 
 
-def verify(db: Connection, *, start: int = 1, head: str | None = None) -> list[Finding]:
+def verify(db: Connection, *, start: int = 1, head: str | None = None) -> list[Alteration]:
     """Return what `verify_seals` finds."""
     found = db.execute(
         "select * from payout_api.verify_seals(p_from => %s, p_head => %s)", [start, head]
     )
-    return [Finding(*row) for row in found]
+    return [Alteration(*row) for row in found]
 
 
 def head(db: Connection) -> str:

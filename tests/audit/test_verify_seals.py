@@ -14,7 +14,7 @@ import pytest
 
 from tests.audit.sealing import (
     SEALED,
-    Finding,
+    Alteration,
     forge,
     head,
     let_a_minute_pass,
@@ -95,7 +95,7 @@ def auditor(server: Server, sealed_books: Connection) -> Iterator[Connection]:
         yield connection
 
 
-def after(db: Connection, *attack: str, table: str = LEDGER, **options: Any) -> list[Finding]:
+def after(db: Connection, *attack: str, table: str = LEDGER, **options: Any) -> list[Alteration]:
     """Attack with every trigger of a table off, return what is found, and undo the attack."""
     with db.transaction(force_rollback=True):
         with unguarded(db, table):
@@ -252,24 +252,24 @@ def test_an_added_column_does_not_break_old_seals(sealed: Connection) -> None:
 
 def test_a_removed_row_is_named(sealed: Connection) -> None:
     assert after(sealed, "delete from payout.ledger_entries where ledger_entry_id in (5, 7)") == [
-        Finding("ledger_entries", 5, 1, "removed")
+        Alteration("ledger_entries", 5, 1, "removed")
     ]
 
 
 def test_removing_the_last_row_of_a_range_or_all_of_them_is_noticed(sealed: Connection) -> None:
     last = seals(sealed, "ledger_entries")[0].last_id
     assert after(sealed, f"delete from payout.ledger_entries where ledger_entry_id = {last}") == [
-        Finding("ledger_entries", last, 1, "removed")
+        Alteration("ledger_entries", last, 1, "removed")
     ]
     assert after(sealed, "delete from payout.ledger_entries") == [
-        Finding("ledger_entries", 1, 1, "removed")
+        Alteration("ledger_entries", 1, 1, "removed")
     ]
 
 
 @pytest.mark.parametrize("row_id", [0, -7, -(2**63)])
 def test_a_row_that_was_slipped_in_under_a_low_id_is_named(sealed: Connection, row_id: int) -> None:
     assert after(sealed, SLIP_IN.format(id=row_id)) == [
-        Finding("ledger_entries", row_id, 1, "slipped in")
+        Alteration("ledger_entries", row_id, 1, "slipped in")
     ]
 
 
@@ -298,7 +298,7 @@ def test_rows_that_were_swapped_are_named(sealed: Connection) -> None:
         select 4 - ledger_entry_id, payout_transfer_id, kind, generation, debit_account,
             credit_account, amount_minor, currency, created_at from swapped
         """
-    assert after(sealed, swap, put) == [Finding("ledger_entries", 1, 1, "altered")]
+    assert after(sealed, swap, put) == [Alteration("ledger_entries", 1, 1, "altered")]
 
 
 def test_the_first_of_several_is_named_for_each_table(sealed: Connection) -> None:
@@ -346,7 +346,7 @@ def test_what_is_not_sealed_yet_is_not_judged(sealed: Connection) -> None:
 )
 def test_a_changed_seal_is_named(sealed: Connection, change: str) -> None:
     found = after(sealed, f"update payout.seals set {change} where seal_id = 2", table=SEALS)
-    assert Finding("seals", 2, 2, "it was altered, or the seal before it was") in found
+    assert Alteration("seals", 2, 2, "it was altered, or the seal before it was") in found
 
 
 def test_a_seal_that_was_forged_with_its_hash_breaks_the_next_one(sealed: Connection) -> None:
@@ -357,7 +357,7 @@ def test_a_seal_that_was_forged_with_its_hash_breaks_the_next_one(sealed: Connec
             )
             forge(sealed, 1, 1)
         assert verify(sealed) == [
-            Finding("seals", 2, 2, "it was altered, or the seal before it was")
+            Alteration("seals", 2, 2, "it was altered, or the seal before it was")
         ]
 
 
@@ -373,14 +373,14 @@ def test_a_chain_that_was_forged_to_its_end_is_only_known_by_a_head_kept_elsewhe
             forge(sealed, 1, 8)
         assert verify(sealed) == []
         assert verify(sealed, head=kept) == [
-            Finding("seals", 8, 8, "it is not the seal that the kept head names")
+            Alteration("seals", 8, 8, "it is not the seal that the kept head names")
         ]
 
 
 def test_a_removed_seal_is_noticed_by_the_next_one(sealed: Connection) -> None:
-    assert after(sealed, "delete from payout.seals where seal_id = 4", table=SEALS)[0] == Finding(
-        "seals", 5, 5, "the seal before it is missing"
-    )
+    assert after(sealed, "delete from payout.seals where seal_id = 4", table=SEALS)[
+        0
+    ] == Alteration("seals", 5, 5, "the seal before it is missing")
 
 
 def test_a_range_that_was_cut_out_of_the_chain_is_noticed(sealed: Connection) -> None:
@@ -398,7 +398,7 @@ def test_a_range_that_was_cut_out_of_the_chain_is_noticed(sealed: Connection) ->
                     )
             forge(sealed, 2, 7)
         assert verify(sealed) == [
-            Finding("seals", 5, 5, "it does not begin where the one before it ended")
+            Alteration("seals", 5, 5, "it does not begin where the one before it ended")
         ]
 
 
@@ -412,7 +412,7 @@ def test_a_range_that_was_cut_out_of_the_chain_is_noticed(sealed: Connection) ->
 )
 def test_a_changed_subtotal_is_named(sealed: Connection, attack: str) -> None:
     assert after(sealed, attack, table=SUBTOTALS) == [
-        Finding("seal_subtotals", None, 1, "in_flight usd is altered")
+        Alteration("seal_subtotals", None, 1, "in_flight usd is altered")
     ]
 
 
@@ -423,7 +423,7 @@ def test_a_subtotal_that_was_slipped_in_is_named(sealed: Connection) -> None:
             f"credit_minor) values ({seal_id}, 'in_flight', '{currency}', 0, 5)"
         )
         assert after(sealed, slip_in, table=SUBTOTALS) == [
-            Finding("seal_subtotals", None, seal_id, f"in_flight {currency} is altered")
+            Alteration("seal_subtotals", None, seal_id, f"in_flight {currency} is altered")
         ]
 
 
@@ -436,7 +436,7 @@ def test_newest_seals_that_were_removed_are_only_missed_by_a_head_kept_elsewhere
             sealed.execute("delete from payout.seals where seal_id >= 7")
         assert verify(sealed) == []
         assert verify(sealed, head=kept) == [
-            Finding("seals", 8, 8, "it is not the seal that the kept head names")
+            Alteration("seals", 8, 8, "it is not the seal that the kept head names")
         ]
 
 

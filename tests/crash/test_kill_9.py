@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from payout_engine_sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Latch
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 
@@ -28,13 +28,13 @@ def kill_before_the_claim_is_heard(story: Story, fork_worker: StartWorker) -> No
 
 def kill_while_requests_are_held(story: Story, fork_worker: StartWorker, point: str) -> None:
     """Kill a worker that has sent every request, some of them held at a point of their way."""
-    gate = Gate()
-    story.double.inject("answer_delayed", times=CAUGHT, **{point: gate})
+    latch = Latch()
+    story.double.inject("answer_delayed", times=CAUGHT, **{point: latch})
     worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     worker.kill()
-    gate.open()
+    latch.open()
 
 
 def kill_with_requests_on_their_way(story: Story, fork_worker: StartWorker) -> None:
@@ -54,13 +54,13 @@ def kill_before_the_answer_is_read(story: Story, fork_worker: StartWorker) -> No
 
 def kill_before_the_report_is_made(story: Story, fork_worker: StartWorker) -> None:
     """The worker knows that it has paid, and cannot say so any more."""
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_after=latch)
     worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     with story.locked("select from payout.transfer_states for update"):
-        gate.open()
+        latch.open()
         reporting = story.wait_until_blocked(worker)
         worker.kill()
         story.db.execute("select pg_terminate_backend(%s, 10000)", [reporting])
@@ -69,13 +69,13 @@ def kill_before_the_report_is_made(story: Story, fork_worker: StartWorker) -> No
 
 def kill_before_the_report_is_confirmed(story: Story, fork_worker: StartWorker) -> None:
     """The report is committed, and its worker is dead before the answer."""
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_after=latch)
     worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
     with story.locked("select from payout.transfer_states for update"):
-        gate.open()
+        latch.open()
         story.wait_until_blocked(worker)
         worker.kill()
 
@@ -105,8 +105,8 @@ def test_the_next_worker_pays_the_transfers_of_a_killed_one(
 def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
     story: Story, fork_worker: StartWorker
 ) -> None:
-    gate = Gate()
-    story.double.inject("answer_delayed", times=CAUGHT, hold_before=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=CAUGHT, hold_before=latch)
     worker = fork_worker()
     story.settle(PAYEES)
     story.wait_for_requests(PAYEES)
@@ -114,7 +114,7 @@ def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
     story.let_leases_run_out()
     fork_worker()
     story.wait_until_states(paid=PAYEES)
-    gate.open()
+    latch.open()
     story.double.wait_for_requests(CAUGHT, where=lambda request: request.is_replayed)
     story.check_each_transfer_is_paid_once()
 
@@ -122,18 +122,18 @@ def test_a_request_that_is_overtaken_by_the_next_worker_pays_nothing_more(
 def test_a_key_that_is_still_in_use_at_stripe_is_sent_again_later(
     story: Story, fork_worker: StartWorker
 ) -> None:
-    gate = Gate()
-    story.double.inject("answer_delayed", hold_during=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", hold_during=latch)
     worker = fork_worker()
     story.settle(1)
-    gate.wait_until_reached()
+    latch.wait_until_reached()
     worker.kill()
     story.let_leases_run_out()
     fork_worker()
     story.double.wait_for_requests(1, where=lambda request: request.status == 409)
     story.wait_until_states(unknown=1)
     assert story.double.transfers() == []
-    gate.open()
+    latch.open()
     story.make_due()
     story.wait_until_states(paid=1)
     story.check_each_transfer_is_paid_once()
@@ -148,13 +148,13 @@ def test_workers_that_are_killed_one_after_the_other_at_every_point_pay_once(
         story.let_leases_run_out()
         story.make_due()
         seen = len(story.double.sends)
-        gate = Gate()
-        story.double.inject("answer_delayed", times=PAYEES, **{hold: gate})
+        latch = Latch()
+        story.double.inject("answer_delayed", times=PAYEES, **{hold: latch})
         worker = fork_worker()
         story.wait_for_requests(seen + PAYEES)
         worker.kill()
         story.check_money()
-        gate.open()
+        latch.open()
     story.let_leases_run_out()
     story.make_due()
     fork_worker()

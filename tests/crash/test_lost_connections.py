@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from payout_engine_sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Latch
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
@@ -42,8 +42,8 @@ def test_a_claim_that_loses_its_connection_before_it_is_committed_is_made_again(
 def test_a_report_that_loses_its_connection_before_it_is_committed_is_made_again(
     story: Story, fork_worker: StartWorker
 ) -> None:
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_after=latch)
     worker = fork_worker()
     story.settle(3)
     story.wait_for_requests(3)
@@ -51,7 +51,7 @@ def test_a_report_that_loses_its_connection_before_it_is_committed_is_made_again
         story.locked("select from payout.transfer_states for update"),
         disconnected(story, worker),
     ):
-        gate.open()
+        latch.open()
         story.wait_until_blocked(worker)
     story.wait_until_states(paid=3)
     worker.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payout_engine_sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Latch
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import wait_until
@@ -30,15 +30,15 @@ def test_a_transfer_whose_queue_was_emptied_gets_a_wakeup_job_from_the_sweep_and
 def test_a_queue_that_is_emptied_under_the_workers_hands_stops_none_of_them(
     story: Story, run_worker: StartWorker
 ) -> None:
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_after=latch)
     workers = [run_worker(member=1), run_worker(member=2)]
     story.settle(30)
     story.wait_for_requests(30)
     for number in range(3):
         story.settle(2, settlement_id=f"late_{number}")
         story.empty_the_queue()
-    gate.open()
+    latch.open()
     story.wait_until_states(paid=36)
     story.settle(2, settlement_id="after")
     story.wait_until_states(paid=38)

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
-from payout_engine_sandbox.stripe_double import Gate, StripeDouble
+from payout_engine_sandbox.stripe_double import Latch, StripeDouble
 from tests.conftest import Connection, adopt, install
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
@@ -49,15 +49,15 @@ class Outage:
 
     def begin(self, worker: Worker) -> None:
         """Kill the server while answers are on their way, and let them arrive."""
-        gate = Gate()
-        self.double.inject("answer_delayed", times=HELD, hold_after=gate)
+        latch = Latch()
+        self.double.inject("answer_delayed", times=HELD, hold_after=latch)
         story = self.story()
         seen = len(self.double.sends)
         story.settle(HELD, settlement_id=f"set_{seen}")
         story.wait_for_requests(seen + HELD)
         failures = worker.log().count(REPORT_FAILS)
         self.server.kill_immediately()
-        gate.open()
+        latch.open()
         wait_until(lambda: worker.log().count(REPORT_FAILS) > failures)
 
 
@@ -129,12 +129,12 @@ def test_a_worker_outlives_repeated_outages_and_a_frozen_server(
         server.restart()
         outage.story().wait_until_states(paid=paid, seconds=15)
     story = outage.story()
-    gate = Gate()
-    outage.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    outage.double.inject("answer_delayed", times=None, hold_after=latch)
     story.settle(HELD, settlement_id="frozen")
     story.wait_for_requests(3 * HELD)
     server.freeze()
-    gate.open()
+    latch.open()
     time.sleep(2)
     server.thaw()
     story.wait_until_states(paid=3 * HELD)

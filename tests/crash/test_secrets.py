@@ -6,7 +6,7 @@ from typing import Final
 
 from psycopg import sql
 
-from payout_engine_sandbox.stripe_double import Fault, Gate
+from payout_engine_sandbox.stripe_double import Fault, Latch
 from tests.conftest import PASSWORD, Connection
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
@@ -54,15 +54,15 @@ def test_the_secret_key_is_in_no_row_and_no_line_of_a_log_after_every_fault(
     workers = [run_worker(DEBUG)]
     story.settle(len(ECHOES) + 2)
     story.wait_for_requests(len(ECHOES) + 2)
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_after=latch)
     workers.append(run_worker(PLAIN))
     story.settle(2, settlement_id="set_2")
     story.double.wait_for_requests(2, where=lambda request: request.fault == "answer_delayed")
     for worker in workers:
         for session in story.sessions(worker):
             story.db.execute("select pg_terminate_backend(%s)", [session])
-    gate.open()
+    latch.open()
     story.double.revoke_key(api_key=CANARY)
     story.settle(1, settlement_id="set_3")
     story.engine.sweep()

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from payout_engine_sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Latch
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import OURS, PLAIN
@@ -17,15 +17,15 @@ STOPPING = "claiming no more, finishing the requests under way"
 def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_every_request_it_began(
     story: Story, run_worker: StartWorker
 ) -> None:
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_after=latch)
     worker = run_worker()
     story.settle(150)
     story.wait_for_requests(100)
     worker.terminate()
     worker.wait_for_log(STOPPING)
     story.settle(5, settlement_id="late")
-    gate.open()
+    latch.open()
     assert worker.wait() == 0
     assert story.states() == {"paid": 100, "scheduled": 55}
     story.check_money()
@@ -40,13 +40,13 @@ def test_an_outcome_reported_at_the_last_moment_counts(
     story: Story, run_worker: StartWorker, command: tuple[str, ...]
 ) -> None:
     """The report waits for a lock while the worker is asked to end."""
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_after=latch)
     worker = run_worker(command)
     story.settle(3)
     story.wait_for_requests(3)
     with story.locked("select from payout.transfer_states for update"):
-        gate.open()
+        latch.open()
         story.wait_until_blocked(worker)
         worker.terminate()
         # By then it has heard the signal: it takes no more from the queue.
@@ -59,8 +59,8 @@ def test_an_outcome_reported_at_the_last_moment_counts(
 def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_resumes(
     story: Story, run_worker: StartWorker
 ) -> None:
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_after=latch)
     worker = run_worker()
     story.settle(4)
     story.wait_for_requests(4)
@@ -69,7 +69,7 @@ def test_a_second_signal_ends_a_worker_at_once_and_the_next_one_resumes(
     worker.terminate()
     assert worker.wait(seconds=5) == 128 + signal.SIGTERM
     assert story.states() == {"in_flight": 4}
-    gate.open()
+    latch.open()
     story.let_leases_run_out()
     run_worker().wait_for_reports(paid=4)
     story.check_each_transfer_is_paid_once()

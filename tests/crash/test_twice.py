@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from payout_engine_sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Latch
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import OURS, PLAIN, wait_until
@@ -17,13 +17,13 @@ def test_two_workers_that_fetch_the_same_wakeup_jobs_pay_each_transfer_once(
     story: Story, run_worker: StartWorker
 ) -> None:
     """One worker has room for a hundred requests, so that they share two hundred."""
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_before=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_before=latch)
     workers = [run_worker(member=1), run_worker(member=2)]
     story.settle(200)
     story.db.execute(DEFER, [5])
     story.wait_for_requests(200)
-    gate.open()
+    latch.open()
     story.wait_until_states(paid=200)
     wait_until(lambda: story.wakeup_jobs() == 0)
     for worker in workers:
@@ -67,15 +67,15 @@ def test_the_plain_command_of_procrastinate_pays_too_beside_ours(
 def test_no_session_stays_in_a_transaction_while_requests_hang(
     story: Story, run_worker: StartWorker
 ) -> None:
-    gate = Gate()
-    story.double.inject("answer_delayed", times=None, hold_after=gate)
+    latch = Latch()
+    story.double.inject("answer_delayed", times=None, hold_after=latch)
     workers = [run_worker(command) for command in (OURS, PLAIN)]
     story.settle(30)
     story.wait_for_requests(30)
     for worker in workers:
         assert story.wait_for_sessions(worker)
         assert story.sessions(worker, "state ~ 'idle in transaction'") == []
-    gate.open()
+    latch.open()
     story.wait_until_states(paid=30)
     for worker in workers:
         worker.stop()

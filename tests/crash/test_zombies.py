@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payout_engine_sandbox.stripe_double import Gate
+from payout_engine_sandbox.stripe_double import Latch
 from tests.crash.conftest import StartWorker
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
@@ -24,13 +24,13 @@ def stop_before_the_answer(
     story: Story, fork_worker: StartWorker, fault: str, **changes: object
 ) -> Worker:
     """Return a worker that is stopped while a fault's answer waits to be read."""
-    gate = Gate()
-    story.double.inject(fault, hold_after=gate, **changes)
+    latch = Latch()
+    story.double.inject(fault, hold_after=latch, **changes)
     zombie = fork_worker()
     story.settle(1)
-    gate.wait_until_reached()
+    latch.wait_until_reached()
     zombie.freeze()
-    gate.open()
+    latch.open()
     return zombie
 
 

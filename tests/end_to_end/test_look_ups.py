@@ -15,7 +15,7 @@ import pytest
 from payout_engine.engine import Engine as Worker
 from payout_engine.engine import open_engine, run_engine
 from payout_engine.settings import Settings
-from payout_engine_sandbox.stripe_double import Gate, StripeDouble
+from payout_engine_sandbox.stripe_double import Latch, StripeDouble
 from tests.conftest import Connection
 from tests.engine import Engine
 
@@ -195,16 +195,16 @@ def test_a_look_up_that_was_interrupted_comes_up_again(story: Story) -> None:
     story.carry()
     story.let_pass(25)
     story.engine.sweep()
-    gate = Gate()
-    story.double.inject("slow", method="GET", execution_seconds=0, hold_before=gate)
+    latch = Latch()
+    story.double.inject("slow", method="GET", execution_seconds=0, hold_before=latch)
 
     async def main() -> None:
         async with open_engine(story.settings) as worker:
             looking = asyncio.create_task(worker.reconciler.look_up())
-            await asyncio.to_thread(gate.wait_until_reached)
+            await asyncio.to_thread(latch.wait_until_reached)
             looking.cancel()
             await asyncio.wait([looking])
-            gate.open()
+            latch.open()
 
     asyncio.run(main())
     assert (story.look_up(), story.states()) == (0, ["parked"])

@@ -16,7 +16,7 @@ import pytest
 from payout_engine import cli
 from payout_engine.engine import open_engine, run_engine
 from payout_engine.settings import Settings
-from payout_engine_sandbox.stripe_double import Gate, StripeDouble
+from payout_engine_sandbox.stripe_double import Latch, StripeDouble
 from tests.conftest import ROOT, Connection
 from tests.crash.workers import RECONCILE, Worker
 from tests.engine import Engine
@@ -161,15 +161,15 @@ def test_each_reversal_is_booked_once_and_the_transfer_stays_paid(
 
 def test_an_interrupted_run_goes_on_where_it_was(story: Story) -> None:
     story.pay(*MANY)
-    gate = Gate()
-    story.double.inject("slow", method="GET", execution_seconds=0, skip=1, hold_before=gate)
+    latch = Latch()
+    story.double.inject("slow", method="GET", execution_seconds=0, skip=1, hold_before=latch)
     with story.start() as process:
-        gate.wait_until_reached(timeout_seconds=60)
+        latch.wait_until_reached(timeout_seconds=60)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors == "interrupted: the next one, or a worker, goes on from here\n"
-    gate.open()
+    latch.open()
     first = len(story.lists())
     told = story.reconcile(code=0)
     assert figure(told, "transfers compared") == 250

@@ -150,7 +150,7 @@ def test_the_wheel_holds_two_packages_and_the_sql(wheel: Path) -> None:
     assert re.fullmatch(r"payout_engine-1\.[0-9.]+(\.dev0)?-py3-none-any\.whl", wheel.name)
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        texts = {name: archive.read(name) for name in names if name.endswith(".sql")}
+        texts = {name: archive.read(name) for name in names if re.search(r"\.sql$|/sql/", name)}
     information = f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"
     assert {name.partition("/")[0] for name in names} == {
         "payout_engine",
@@ -158,7 +158,12 @@ def test_the_wheel_holds_two_packages_and_the_sql(wheel: Path) -> None:
         information,
     }
     # The files themselves, where migrations/ holds links to them.
-    files = [*(ROOT / "migrations").glob("*.sql"), ROOT / "sql" / "queue_grants.sql"]
+    files = [
+        *(ROOT / "migrations").glob("*.sql"),
+        *(ROOT / "sql" / "ops").iterdir(),
+        ROOT / "sql" / "queue_grants.sql",
+    ]
+    assert ROOT / "sql" / "ops" / "psqlrc" in files
     wanted = {f"payout_engine/{file.relative_to(ROOT)}": file.read_bytes() for file in files}
     load = "payout_engine_sandbox/demo/load.sql"
     wanted[load] = (ROOT / "sandbox" / load).read_bytes()
@@ -184,6 +189,8 @@ def test_packages_of_the_user_are_imported_and_the_wheel_takes_no_other_name(
         *("None", "None", "None"),
         "",
     ]
+    [tell] = re.findall(r'`python -c "(.*psqlrc.*)"`', (ROOT / "README.md").read_text())
+    assert Path(installation.run("python", "-c", tell).strip()).is_file()
     told = installation.run("payout-engine", "--version")
     assert re.fullmatch(r"payout-engine 1\.[0-9.]+(\.dev0)?\n", told)
 

@@ -18,7 +18,7 @@ import pytest
 from payout_engine.engine import Engine as Worker
 from payout_engine.engine import open_engine
 from payout_engine.settings import Settings
-from payout_engine_sandbox.stripe_double import Gate, StripeDouble
+from payout_engine_sandbox.stripe_double import Latch, StripeDouble
 from tests.conftest import Connection
 from tests.engine import Engine
 
@@ -276,16 +276,16 @@ def test_a_success_under_a_closed_key_stops_the_next_one_and_notifies_operators(
     story: Story,
 ) -> None:
     """Stripe moved the money, declined the repeat, and then gives the true answer."""
-    gate = Gate()
+    latch = Latch()
     story.settle()
-    story.double.inject("slow", execution_seconds=0, hold_after=gate)
+    story.double.inject("slow", execution_seconds=0, hold_after=latch)
 
     async def main() -> None:
         async with story.open_worker() as first:
             carrying = asyncio.create_task(first.pump.execute(story.job()))
-            await asyncio.to_thread(gate.wait_until_reached)
+            await asyncio.to_thread(latch.wait_until_reached)
             await asyncio.to_thread(decline_and_open_the_next_key)
-            gate.open()
+            latch.open()
             await carrying
 
     def decline_and_open_the_next_key() -> None:
@@ -316,16 +316,16 @@ def test_a_success_under_a_closed_key_stops_the_next_one_and_notifies_operators(
 
 def test_a_second_transfer_at_stripe_is_kept_and_notifies_operators(story: Story) -> None:
     """The network holds a request for longer than Stripe keeps its key."""
-    gate = Gate()
+    latch = Latch()
     story.settle()
-    story.double.inject("slow", execution_seconds=0, hold_before=gate)
+    story.double.inject("slow", execution_seconds=0, hold_before=latch)
 
     async def main() -> None:
         async with story.open_worker() as first:
             carrying = asyncio.create_task(first.pump.execute(story.job()))
-            await asyncio.to_thread(gate.wait_until_reached)
+            await asyncio.to_thread(latch.wait_until_reached)
             await asyncio.to_thread(pay_and_forget_the_key)
-            gate.open()
+            latch.open()
             await carrying
 
     def pay_and_forget_the_key() -> None:

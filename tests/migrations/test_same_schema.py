@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from payout_engine import cli, migrate
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
-from tests.conftest import ROOT, Connection, Server
+from tests.conftest import ROOT, Connection, Server, install
 from tests.migrations.checkouts import copy_checkout, describe
 from tools import migration, snapshot
 
@@ -46,6 +46,14 @@ def checkout(tmp_path: Path) -> Path:
     return copy_checkout(tmp_path / "checkout")
 
 
+@pytest.fixture
+def built(migrating: None, empty_database: Callable[[], str]) -> str:
+    """A database made of the files themselves."""
+    uri = empty_database()
+    install(uri)
+    return uri
+
+
 def make_sqitch(checkout: Path, home: Path, uri: str) -> Sqitch:
     """Give a function that runs sqitch on a database, with the settings of the project only."""
     parameters = conninfo_to_dict(uri)
@@ -69,21 +77,28 @@ def make_sqitch(checkout: Path, home: Path, uri: str) -> Sqitch:
     return run
 
 
-def test_the_snapshot_is_what_the_files_say(db: Connection) -> None:
+def test_the_snapshot_is_what_the_files_say(built: str) -> None:
     text = (ROOT / snapshot.SNAPSHOT).read_text(encoding="utf-8")
 
-    assert snapshot.describe(db) == text, "run make snapshot"
+    with psycopg.connect(built) as connection:
+        assert snapshot.describe(connection) == text, "run make snapshot"
 
 
-@pytest.mark.usefixtures("migrating")
+def test_the_first_rows_are_described(built: str) -> None:
+    described = describe(built)
+
+    assert described.count("\nseal_marks {") == 4
+    assert '\nadoptions {"reason": "installed", ' in described
+
+
 def test_yoyo_makes_of_the_migrations_what_the_files_say(
-    dsn: Callable[..., str], empty_database: Callable[[], str], checkout: Path
+    built: str, empty_database: Callable[[], str], checkout: Path
 ) -> None:
     uri, scripts = empty_database(), checkout / "migrations"
 
     applied = migrate.apply_all(uri, migrations=scripts)
     assert applied == migration.migration_names(checkout)
-    assert describe(uri) == describe(dsn())
+    assert describe(uri) == describe(built)
     with psycopg.connect(uri) as connection:
         for name in applied:
             connection.execute(migration.verify_path(checkout, name).read_bytes())
@@ -92,15 +107,14 @@ def test_yoyo_makes_of_the_migrations_what_the_files_say(
     assert migrate.roll_back_all(uri, migrations=scripts) == applied[::-1]
     assert nothing_is_left(uri)
     assert migrate.apply_all(uri, migrations=scripts) == applied
-    assert describe(uri) == describe(dsn())
+    assert describe(uri) == describe(built)
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("migrating")
 @pytest.mark.skipif(shutil.which("sqitch") is None, reason="sqitch is not on the PATH")
 @pytest.mark.timeout(300)
 def test_sqitch_makes_of_the_same_files_what_yoyo_makes(
-    dsn: Callable[..., str],
+    built: str,
     empty_database: Callable[[], str],
     checkout: Path,
     tmp_path: Path,
@@ -110,11 +124,11 @@ def test_sqitch_makes_of_the_same_files_what_yoyo_makes(
     sqitch = make_sqitch(checkout, tmp_path, uri)
 
     sqitch("deploy", "--verify")
-    assert describe(uri) == describe(dsn())
+    assert describe(uri) == describe(built)
 
     monkeypatch.setenv("DATABASE_URL", uri)
     assert cli.main(["migrate"]) == 0
-    assert describe(uri) == describe(dsn())
+    assert describe(uri) == describe(built)
     with psycopg.connect(uri) as connection:
         assert connection.execute(MAY_QUEUE).fetchone() == (True,)
 
@@ -165,7 +179,7 @@ def test_plpgsql_check_finds_nothing(clone: Connection) -> None:
         pytest.skip("the server has no plpgsql_check (Debian: postgresql-15-plpgsql-check)")
     db.execute("create extension plpgsql_check")
 
-    findings = db.execute(
+    problems = db.execute(
         """
         select concat_ws(' ',
             c.functionid, 'on ' || t.relation, 'line ' || c.lineno, c.level, c.sqlstate,
@@ -188,4 +202,4 @@ def test_plpgsql_check_finds_nothing(clone: Connection) -> None:
         """
     ).fetchall()
 
-    assert not findings, "\n".join(finding for (finding,) in findings)
+    assert not problems, "\n".join(problem for (problem,) in problems)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Connection, login_name
 from tests.engine import Engine
-from tests.reconcile.listing import Finding, findings, listed, ours, reconcile
+from tests.reconcile.listing import Discrepancy, discrepancies, listed, ours, reconcile
 from tests.schema.refusals import Refusal, refusal
 
 RESOLVE = "select (payout_api.resolve_discrepancy(%s, %s)).resolution"
@@ -29,7 +29,7 @@ def test_a_resolved_discrepancy_names_who_resolved_it_and_is_not_found_again(
     assert resolved.fetchall() == [("paid by hand, agreed",)]
     assert engine.db.execute("table payout_api.discrepancies").fetchall() == []
     person = login_name("payout_operator")
-    assert findings(engine) == [Finding("transfer_without_payout_ref", "tr_9", person)]
+    assert discrepancies(engine) == [Discrepancy("transfer_without_payout_ref", "tr_9", person)]
     action = engine.db.execute(
         "select action, subject, reason, (details ->> 'discrepancy_id')::bigint, acted_by "
         "from payout.operator_actions where action = 'resolve_discrepancy'"
@@ -44,7 +44,7 @@ def test_a_resolved_discrepancy_names_who_resolved_it_and_is_not_found_again(
         )
     ]
     assert reconcile(engine.worker, listed("tr_9")).discrepancies_found == 0
-    assert len(findings(engine)) == 1
+    assert len(discrepancies(engine)) == 1
 
 
 def test_resolving_what_is_resolved_changes_nothing(engine: Engine) -> None:

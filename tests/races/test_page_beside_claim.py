@@ -16,10 +16,10 @@ import pytest
 from tests.conftest import Connection
 from tests.engine import Engine, success, unfunded
 from tests.reconcile.listing import (
-    Finding,
+    Discrepancy,
     Listed,
     begin,
-    findings,
+    discrepancies,
     ours,
     reconcile,
     report,
@@ -28,7 +28,7 @@ from tests.reconcile.listing import (
 from tests.schema.refusals import wait_until_blocked
 
 OTHER: Final = {"settlement_id": "set_8", "payee_id": "seller_8"}
-SECOND: Final = Finding("second_transfer_at_stripe", "tr_1", None)
+SECOND: Final = Discrepancy("second_transfer_at_stripe", "tr_1", None)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def page_while(
     waiting.result()
 
 
-def open_after_the_next_run(engine: Engine, *listed: Listed) -> list[Finding]:
+def open_after_the_next_run(engine: Engine, *listed: Listed) -> list[Discrepancy]:
     """Run once more; return the open discrepancies. set_1 was paid by tr_2 meanwhile."""
     db = engine.db
     reconcile(db, ours(db, "tr_2"), *listed)
@@ -70,7 +70,7 @@ def open_after_the_next_run(engine: Engine, *listed: Listed) -> list[Finding]:
         "join payout.payout_transfers as t using (payout_transfer_id) "
         "where t.settlement_id = 'set_1'"
     ).fetchall() == [("tr_2",)]
-    return [f for f in findings(engine) if f.resolved_by is None]
+    return [f for f in discrepancies(engine) if f.resolved_by is None]
 
 
 def test_a_settlement_recorded_again_beside_its_page_is_a_discrepancy_of_the_next_run(

@@ -9,9 +9,9 @@ from typing import Final
 from tests.conftest import Connection
 from tests.engine import Engine
 from tests.reconcile.listing import (
-    Finding,
+    Discrepancy,
     begin,
-    findings,
+    discrepancies,
     listed,
     ours,
     reconcile,
@@ -38,7 +38,7 @@ def test_a_discrepancy_resolved_by_an_operator_beside_a_page_stays_resolved(
     wait_until_blocked(db, other, by=waiting)
     operator.execute("commit")
     waiting.result()
-    assert [f.resolved_by is None for f in findings(shared_engine)] == [False]
+    assert [f.resolved_by is None for f in discrepancies(shared_engine)] == [False]
 
 
 def test_other_transfers_are_paid_while_an_operator_resolves_a_discrepancy(
@@ -47,7 +47,7 @@ def test_other_transfers_are_paid_while_an_operator_resolves_a_discrepancy(
     """A claim that would adopt a listed transfer passes over it while its discrepancy is locked."""
     engine = with_account(shared_engine)
     reconcile(engine.db, ours(engine.db, "tr_1"))
-    assert findings(engine) == [Finding("unknown_transfer_at_stripe", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("unknown_transfer_at_stripe", "tr_1", None)]
     engine.operator.execute("begin")
     engine.operator.execute(RESOLVE)
     engine.settle()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.engine import Engine
-from tests.reconcile.listing import Finding, findings, ours, pay, reconcile, with_account
+from tests.reconcile.listing import Discrepancy, discrepancies, ours, pay, reconcile, with_account
 from tests.reconcile.test_report_reversals import balances, claim, report, reversal
 
-CONTRADICTS = Finding("reversals_contradict_transfer", "tr_1", None)
+CONTRADICTS = Discrepancy("reversals_contradict_transfer", "tr_1", None)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_contradicting_lists_book_no_more_than_was_paid(paid: Engine) -> None:
     report(paid, reversal(1, 900))
     report(paid, reversal(2, 900))
     assert balances(paid)["payable:seller_1"] <= 1500
-    assert CONTRADICTS in findings(paid)
+    assert CONTRADICTS in discrepancies(paid)
 
 
 def test_a_reversal_made_while_a_bad_list_is_under_way_is_read(paid: Engine) -> None:

@@ -9,16 +9,16 @@ from tests.engine import Engine
 from tests.engine import listed as found
 from tests.reconcile.listing import (
     ACCOUNT,
-    Finding,
+    Discrepancy,
+    discrepancies,
     event,
-    findings,
     ours,
     reconcile,
     with_account,
 )
 from tests.reconcile.test_claim_lookups import park
 
-SEVERAL = Finding("several_transfers_at_stripe", None, None)
+SEVERAL = Discrepancy("several_transfers_at_stripe", None, None)
 
 
 @pytest.fixture
@@ -31,14 +31,14 @@ def several(engine: Engine) -> Engine:
     both = [found(claim, id="tr_1"), found(claim, id="tr_2")]
     for number in range(len(lookup.queries)):
         engine.report_page(lookup, number, both)
-    assert SEVERAL in findings(engine)
+    assert SEVERAL in discrepancies(engine)
     return engine
 
 
 def test_a_run_that_sees_one_of_several_resolves_nothing(several: Engine) -> None:
     """tr_2 was made before the window of this run."""
     reconcile(several.db, ours(several.db, "tr_1"))
-    assert SEVERAL in findings(several)
+    assert SEVERAL in discrepancies(several)
 
 
 def test_an_event_about_the_one_that_an_operator_reverses_resolves_nothing(several: Engine) -> None:
@@ -50,4 +50,4 @@ def test_an_event_about_the_one_that_an_operator_reverses_resolves_nothing(sever
     several.db.execute(
         "select payout_api.report_events_page(%s, null, %s, false)", [Jsonb(query), page]
     )
-    assert SEVERAL in findings(several)
+    assert SEVERAL in discrepancies(several)

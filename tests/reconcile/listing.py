@@ -37,7 +37,7 @@ class Taken(NamedTuple):
     is_finished: bool
 
 
-class Finding(NamedTuple):
+class Discrepancy(NamedTuple):
     """A row of `discrepancies`, as far as it names the transfer and whether it is resolved."""
 
     kind: str
@@ -155,10 +155,10 @@ def event(number: int, transfer: Listed) -> dict[str, Any]:
     }
 
 
-def findings(engine: Engine) -> list[Finding]:
+def discrepancies(engine: Engine) -> list[Discrepancy]:
     """Return all discrepancies, open and resolved, in order."""
     rows = engine.db.execute(
         "select kind, stripe_transfer_id, resolved_by from payout.discrepancies "
         "order by discrepancy_id"
     )
-    return [Finding(*row) for row in rows]
+    return [Discrepancy(*row) for row in rows]

@@ -15,11 +15,11 @@ from tests.engine import Engine, unguarded
 from tests.mutants import mutant
 from tests.reconcile.listing import (
     ACCOUNT,
-    Finding,
+    Discrepancy,
     Taken,
     begin,
+    discrepancies,
     event,
-    findings,
     listed,
     ours,
     pay,
@@ -71,7 +71,7 @@ def test_an_event_tells_that_something_was_taken_back(engine: Engine) -> None:
     pay(engine, "seller_1")
     assert report(engine, next_query(engine), event(1, ours(engine.db, amount_reversed=500))) == 1
     assert reversed_minor(engine) == {"tr_1": 500}
-    assert findings(engine) == []
+    assert discrepancies(engine) == []
 
 
 def test_the_same_page_twice_and_older_events_tell_nothing_new(engine: Engine) -> None:
@@ -163,9 +163,9 @@ def test_a_page_of_events_and_one_of_the_list_wait_for_each_other(
 def test_an_event_about_a_transfer_that_is_not_known_is_a_discrepancy(engine: Engine) -> None:
     unknown, by_hand = ours(engine.db, amount_reversed=1), listed("tr_9", amount_reversed=1)
     report(engine, next_query(engine), event(1, unknown), event(2, by_hand))
-    assert findings(engine) == [
-        Finding("unknown_transfer_at_stripe", "tr_1", None),
-        Finding("transfer_without_payout_ref", "tr_9", None),
+    assert discrepancies(engine) == [
+        Discrepancy("unknown_transfer_at_stripe", "tr_1", None),
+        Discrepancy("transfer_without_payout_ref", "tr_9", None),
     ]
 
 

@@ -16,10 +16,10 @@ from tests.mutants import mutant
 from tests.reconcile.listing import (
     OTHER_QUERY,
     REPORT,
-    Finding,
+    Discrepancy,
     Taken,
     begin,
-    findings,
+    discrepancies,
     listed,
     ours,
     pay,
@@ -40,7 +40,7 @@ def test_a_run_over_what_is_paid_here_finds_nothing(engine: Engine) -> None:
     page = [ours(engine.db, s.replace("seller", "tr"), payee_id=s) for s in sellers]
     assert begin(engine.db).transfers_expected == 7
     assert reconcile(engine.db, *page, per_page=3) == Taken(7, 0, True)
-    assert findings(engine) == []
+    assert discrepancies(engine) == []
     assert engine.db.execute("select count(*) from payout.listed_transfers").fetchone() == (0,)
 
 
@@ -57,7 +57,7 @@ def test_an_empty_list_finishes_a_run(engine: Engine) -> None:
 def test_what_is_paid_here_and_not_there_is_a_discrepancy(engine: Engine) -> None:
     pay(engine, "seller_1", "seller_2")
     assert reconcile(engine.db, ours(engine.db, "tr_2", payee_id="seller_2")) == Taken(1, 1, True)
-    assert findings(engine) == [Finding("missing_at_stripe", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("missing_at_stripe", "tr_1", None)]
 
 
 def test_what_was_paid_after_the_run_began_is_not_missed(engine: Engine) -> None:
@@ -89,7 +89,7 @@ def test_a_paid_transfer_that_stripe_tells_otherwise_is_a_discrepancy(
 ) -> None:
     pay(engine, "seller_1")
     assert reconcile(engine.db, ours(engine.db, **change)) == Taken(1, 1, True)
-    assert findings(engine) == [Finding("differs_at_stripe", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("differs_at_stripe", "tr_1", None)]
 
 
 def test_a_discrepancy_says_what_each_side_says_and_what_to_do(engine: Engine) -> None:
@@ -111,7 +111,7 @@ def test_metadata_that_somebody_edited_hides_no_transfer(engine: Engine) -> None
 
 def test_a_transfer_that_somebody_made_by_hand_is_a_discrepancy(engine: Engine) -> None:
     assert reconcile(engine.db, listed("tr_9")) == Taken(1, 1, True)
-    assert findings(engine) == [Finding("transfer_without_payout_ref", "tr_9", None)]
+    assert discrepancies(engine) == [Discrepancy("transfer_without_payout_ref", "tr_9", None)]
 
 
 def test_what_others_made_before_the_engine_was_installed_is_none(engine: Engine) -> None:
@@ -120,7 +120,7 @@ def test_what_others_made_before_the_engine_was_installed_is_none(engine: Engine
 
 def test_a_transfer_of_a_settlement_that_is_not_known_is_a_discrepancy(engine: Engine) -> None:
     assert reconcile(engine.db, ours(engine.db, created=1_500_000_000)) == Taken(1, 1, True)
-    assert findings(engine) == [Finding("unknown_transfer_at_stripe", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("unknown_transfer_at_stripe", "tr_1", None)]
 
 
 @mutant(
@@ -169,11 +169,11 @@ def test_an_open_transfer_that_stripe_has_otherwise_is_parked_with_an_alarm(
         engine.claim_one()
     assert reconcile(engine.db, ours(engine.db, **change)) == Taken(1, 1, True)
     assert engine.progress(transfer).state == "parked"
-    assert findings(engine) == [Finding("answer_contradicts_request", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("answer_contradicts_request", "tr_1", None)]
     assert engine.open_holds() == [("transfer", str(transfer), "answer_contradicts_request")]
     # The same again is neither a second alarm nor a second discrepancy.
     assert reconcile(engine.db, ours(engine.db, **change)).discrepancies_found == 0
-    assert len(findings(engine)) == 1
+    assert len(discrepancies(engine)) == 1
 
 
 @pytest.mark.parametrize("per_page", [1, 100])
@@ -185,9 +185,9 @@ def test_two_transfers_for_one_payout_ref_are_an_alarm(
     both = ours(engine.db, "tr_1"), ours(engine.db, "tr_2")
     assert reconcile(engine.db, *both, per_page=per_page) == Taken(2, 1, True)
     assert engine.progress(transfer).stripe_transfer_id == "tr_1"
-    assert findings(engine) == [Finding("second_transfer_at_stripe", "tr_2", None)]
+    assert discrepancies(engine) == [Discrepancy("second_transfer_at_stripe", "tr_2", None)]
     assert reconcile(engine.db, *both) == Taken(2, 0, True)
-    assert len(findings(engine)) == 1
+    assert len(discrepancies(engine)) == 1
 
 
 def test_a_failed_transfer_that_stripe_has_is_an_alarm(engine: Engine) -> None:
@@ -195,7 +195,7 @@ def test_a_failed_transfer_that_stripe_has_is_an_alarm(engine: Engine) -> None:
     engine.report(no_such_account(engine.claim_one()))
     assert reconcile(engine.db, ours(engine.db)) == Taken(1, 1, True)
     assert engine.progress(transfer).state == "failed"
-    assert findings(engine) == [Finding("success_under_closed_key", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("success_under_closed_key", "tr_1", None)]
     assert engine.open_holds() == [("transfer", str(transfer), "success_under_closed_key")]
 
 
@@ -235,7 +235,7 @@ def test_a_transfer_without_its_metadata_is_not_sent_but_shown_to_operators(engi
     (transfer,) = engine.settle()
     assert engine.claim() == []
     assert engine.progress(transfer).state == "parked"
-    assert findings(engine)[-1] == Finding("answer_contradicts_request", "tr_1", None)
+    assert discrepancies(engine)[-1] == Discrepancy("answer_contradicts_request", "tr_1", None)
 
 
 def test_a_transfer_of_a_charge_is_known_by_its_metadata(engine: Engine) -> None:
@@ -253,7 +253,7 @@ def test_the_same_page_twice_is_taken_once(engine: Engine) -> None:
         assert report(engine.db, run, *page, has_more=True) == Taken(2, 2, False)
     for _ in range(2):
         assert report(engine.db, run, listed("tr_7"), after="tr_8") == Taken(3, 3, True)
-    assert len(findings(engine)) == 3
+    assert len(discrepancies(engine)) == 3
 
 
 @mutant(
@@ -369,7 +369,7 @@ def test_a_page_that_two_workers_bring_is_taken_once(
             other = pool.submit(report, second, run, listed("tr_9"))
             wait_until_blocked(shared_engine.db, second)
         assert other.result() == Taken(1, 1, True)
-    assert len(findings(shared_engine)) == 1
+    assert len(discrepancies(shared_engine)) == 1
 
 
 def test_a_page_judges_a_transfer_as_it_stands_when_its_claim_is_over(
@@ -427,7 +427,9 @@ def test_a_forgotten_transfer_is_paid_when_it_is_settled_again_and_never_claimed
     there = [ours(engine.db, s.replace("seller", "tr"), payee_id=s) for s in sellers]
     forget(engine.db)
     assert reconcile(engine.worker, *there[:2]) == Taken(2, 2, True)
-    assert {finding.kind for finding in findings(engine)} == {"unknown_transfer_at_stripe"}
+    assert {discrepancy.kind for discrepancy in discrepancies(engine)} == {
+        "unknown_transfer_at_stripe"
+    }
 
     transfers = engine.settle(*sellers)
     # The third was not there, so it is sent.
@@ -444,7 +446,7 @@ def test_a_forgotten_transfer_is_paid_when_it_is_settled_again_and_never_claimed
         None,
     ]
     assert engine.entries(transfers[0])[2:] == [("paid", 1, "in_flight", "stripe_balance", 1500)]
-    assert {finding.resolved_by for finding in findings(engine)} == {"engine"}
+    assert {discrepancy.resolved_by for discrepancy in discrepancies(engine)} == {"engine"}
 
 
 def test_a_forgotten_transfer_that_is_settled_otherwise_is_parked_with_an_alarm(
@@ -454,9 +456,9 @@ def test_a_forgotten_transfer_that_is_settled_otherwise_is_parked_with_an_alarm(
     (transfer,) = engine.settle(amount_minor=1600)
     assert engine.claim() == []
     assert engine.progress(transfer).state == "parked"
-    assert findings(engine) == [
-        Finding("unknown_transfer_at_stripe", "tr_1", None),
-        Finding("answer_contradicts_request", "tr_1", None),
+    assert discrepancies(engine) == [
+        Discrepancy("unknown_transfer_at_stripe", "tr_1", None),
+        Discrepancy("answer_contradicts_request", "tr_1", None),
     ]
     engine.make_due()
     engine.sweep()
@@ -466,12 +468,12 @@ def test_a_forgotten_transfer_that_is_settled_otherwise_is_parked_with_an_alarm(
 def test_what_a_later_run_no_longer_finds_is_resolved_by_it(engine: Engine) -> None:
     pay(engine, "seller_1")
     reconcile(engine.db)
-    assert findings(engine) == [Finding("missing_at_stripe", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("missing_at_stripe", "tr_1", None)]
     # Found again it is the same row.
     assert reconcile(engine.db) == Taken(0, 1, True)
-    assert findings(engine) == [Finding("missing_at_stripe", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("missing_at_stripe", "tr_1", None)]
     assert reconcile(engine.db, ours(engine.db)) == Taken(1, 0, True)
-    assert findings(engine) == [Finding("missing_at_stripe", "tr_1", "engine")]
+    assert discrepancies(engine) == [Discrepancy("missing_at_stripe", "tr_1", "engine")]
     runs = engine.db.execute(
         "select found_by_run_id, last_found_by_run_id, resolved_by_run_id, "
         "array(select reconcile_run_id from payout.reconcile_runs order by 1) "
@@ -481,7 +483,7 @@ def test_what_a_later_run_no_longer_finds_is_resolved_by_it(engine: Engine) -> N
     assert list(runs[:3]) == runs[3]
     # A discrepancy that comes back is a new one.
     reconcile(engine.db)
-    assert [finding.resolved_by for finding in findings(engine)] == ["engine", None]
+    assert [discrepancy.resolved_by for discrepancy in discrepancies(engine)] == ["engine", None]
 
 
 def test_operators_are_notified_once_of_each_discrepancy(

@@ -13,9 +13,9 @@ from tests.engine import Engine
 from tests.mutants import mutant
 from tests.reconcile.listing import (
     ACCOUNT,
-    Finding,
+    Discrepancy,
     Taken,
-    findings,
+    discrepancies,
     listed,
     ours,
     pay,
@@ -89,7 +89,7 @@ def test_a_reversal_is_owed_to_the_payee_again_and_the_transfer_stays_paid(engin
         "stripe_balance": 1000,
     }
     assert engine.progress(transfer).state == "paid"
-    assert findings(engine) == []
+    assert discrepancies(engine) == []
     trial = engine.db.execute(
         "select difference_minor, in_flight_minor, open_transfers_minor "
         "from payout_api.trial_balance"
@@ -178,7 +178,7 @@ def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_op
     see_reversed(engine)
     assert claim(engine) == ["tr_1"]
     assert report(engine, *reversals) == (0, False)
-    assert findings(engine) == [Finding("reversals_contradict_transfer", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("reversals_contradict_transfer", "tr_1", None)]
     found = engine.db.execute(
         "select payout_transfer_id, theirs ->> 'problem', advice is not null "
         "from payout.discrepancies"
@@ -190,7 +190,7 @@ def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_op
     # Neither a second report nor a later run makes it two, or none.
     report(engine, *reversals)
     see_reversed(engine)
-    assert findings(engine) == [Finding("reversals_contradict_transfer", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("reversals_contradict_transfer", "tr_1", None)]
 
 
 @pytest.mark.parametrize("other", [reversal(1, 400), reversal(1, transfer="tr_2")])
@@ -202,7 +202,7 @@ def test_a_reversal_that_is_booked_otherwise_is_shown_to_operators(
     report(engine, reversal(1))
     reconcile(engine.db, ours(engine.db, "tr_2", payee_id="seller_2", amount_reversed=500))
     assert report(engine, other, transfer=other["transfer"])[0] == 0
-    assert ("reversals_contradict_transfer", other["transfer"], None) in findings(engine)
+    assert ("reversals_contradict_transfer", other["transfer"], None) in discrepancies(engine)
 
 
 def test_operators_who_resolved_a_contradiction_are_notified_of_another(
@@ -216,12 +216,12 @@ def test_operators_who_resolved_a_contradiction_are_notified_of_another(
         "select payout_api.resolve_discrepancy(discrepancy_id, 'seen') from payout.discrepancies"
     )
     report(engine, first)
-    assert [found.resolved_by for found in findings(engine)] == ["postgres"]
+    assert [found.resolved_by for found in discrepancies(engine)] == ["postgres"]
     see_reversed(engine, 900)
     assert claim(engine) == ["tr_1"]
     assert report(engine, reversal(2, 400), first) == (0, False)
     assert report(engine, reversal(2, 400), first) == (0, False)
-    assert [found.resolved_by for found in findings(engine)] == ["postgres", None]
+    assert [found.resolved_by for found in discrepancies(engine)] == ["postgres", None]
 
 
 @mutant(
@@ -240,18 +240,18 @@ def test_another_contradiction_after_a_resolved_one_is_shown(engine: Engine) -> 
         "select payout_api.resolve_discrepancy(discrepancy_id, 'seen') from payout.discrepancies"
     )
     report(engine, first, reversal(2, 400, currency="eur"))
-    assert [found.resolved_by for found in findings(engine)] == ["postgres", None]
+    assert [found.resolved_by for found in discrepancies(engine)] == ["postgres", None]
 
 
 def test_a_reversal_of_a_transfer_that_is_not_known_waits_until_it_is(engine: Engine) -> None:
     reconcile(engine.db, ours(engine.db, amount_reversed=500))
-    assert findings(engine) == [Finding("unknown_transfer_at_stripe", "tr_1", None)]
+    assert discrepancies(engine) == [Discrepancy("unknown_transfer_at_stripe", "tr_1", None)]
     assert claim(engine) == []
     engine.settle()
     assert engine.claim() == []
     assert claim(engine) == ["tr_1"]
     assert report(engine, reversal()) == (1, True)
-    assert findings(engine) == [Finding("unknown_transfer_at_stripe", "tr_1", "engine")]
+    assert discrepancies(engine) == [Discrepancy("unknown_transfer_at_stripe", "tr_1", "engine")]
 
 
 def test_reversals_of_what_others_made_are_not_looked_up(engine: Engine) -> None:

@@ -27,7 +27,7 @@ import pytest
 from aiohttp import web
 
 from payout_engine_sandbox.stripe_books import StripeBooks, StripeRefusalError
-from payout_engine_sandbox.stripe_double import Fault, Gate, RecordedRequest, StripeDouble
+from payout_engine_sandbox.stripe_double import Fault, Latch, RecordedRequest, StripeDouble
 from payout_engine_sandbox.stripe_faults import NAMED_FAULTS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -192,17 +192,17 @@ def test_another_endpoint_under_the_same_key_is_refused(
 
 
 def test_a_key_in_flight_is_refused_and_that_is_not_saved(double: StripeDouble, pay: Call) -> None:
-    gate = Gate()
-    double.inject("slow", execution_seconds=0.0, hold_during=gate)
+    latch = Latch()
+    double.inject("slow", execution_seconds=0.0, hold_during=latch)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(pay)
-        gate.wait_until_reached()
+        latch.wait_until_reached()
         second = pay()
         assert second.status == 409
         assert second.error["code"] == "idempotency_key_in_use"
         assert second.error["type"] == INVALID
         assert double.effects("payout_a") == []
-        gate.open()
+        latch.open()
         assert first.result().status == 200
     assert pay().is_replay
     assert len(double.effects("payout_a")) == 1
@@ -1035,39 +1035,39 @@ def test_a_fault_without_a_count_lasts_until_it_is_cleared(double: StripeDouble,
 def test_a_request_that_was_held_on_the_way_is_a_replay_after_its_retry(
     double: StripeDouble, pay: Call
 ) -> None:
-    gate = Gate()
-    double.inject(Fault(hold_before=gate))
+    latch = Latch()
+    double.inject(Fault(hold_before=latch))
     with ThreadPoolExecutor() as pool:
         first = pool.submit(pay)
-        gate.wait_until_reached()
+        latch.wait_until_reached()
         assert not pay().is_replay
-        gate.open()
+        latch.open()
         assert first.result().is_replay
     assert len(double.effects("payout_a")) == 1
 
 
 def test_an_answer_can_be_held_after_the_effect(double: StripeDouble, pay: Call) -> None:
-    gate = Gate()
-    double.inject(Fault(hold_after=gate))
+    latch = Latch()
+    double.inject(Fault(hold_after=latch))
     with ThreadPoolExecutor() as pool:
         first = pool.submit(pay)
-        gate.wait_until_reached()
+        latch.wait_until_reached()
         assert len(double.effects("payout_a")) == 1
         assert not first.done()
-        gate.open()
+        latch.open()
         assert first.result().status == 200
 
 
 def test_an_open_gate_lets_every_request_pass(double: StripeDouble, pay: Call) -> None:
-    gate = Gate()
-    gate.open()
-    double.inject(Fault(hold_before=gate))
+    latch = Latch()
+    latch.open()
+    double.inject(Fault(hold_before=latch))
     assert pay().status == 200
 
 
 def test_waiting_at_a_gate_that_no_request_reaches_fails() -> None:
-    with pytest.raises(TimeoutError, match="no request came to the gate"):
-        Gate().wait_until_reached(timeout_seconds=0.01)
+    with pytest.raises(TimeoutError, match="no request came to the latch"):
+        Latch().wait_until_reached(timeout_seconds=0.01)
 
 
 def test_the_double_stops_while_a_request_hangs() -> None:

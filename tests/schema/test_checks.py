@@ -25,8 +25,8 @@ MOST: Final = 2**63 - 1
 OPENED: Final = "2030-01-01 00:00:00Z"
 CLOSED: Final[Changes] = {"released_at": OPENED, "released_by": "a", "release_reason": "b"}
 RESOLVED: Final[Changes] = {"resolved_at": OPENED, "resolved_by": "a", "resolution": "b"}
-PLACE: Final = ("system_identifier", "timeline_id", "database_oid", "table_oid")
-NO_PLACE: Final[dict[str, object]] = dict.fromkeys(PLACE)
+IDENTITY: Final = ("system_identifier", "timeline_id", "database_oid", "table_oid")
+NO_IDENTITY: Final[dict[str, object]] = dict.fromkeys(IDENTITY)
 WAITING: Final = ("scheduled", "retry_wait", "unknown")
 RESTING: Final = ("parked", "paid", "cancelled")
 
@@ -237,9 +237,9 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         for text in ("", "acct_", "acct 1", "ac_1", "acct_1\n", "acct_" + 251 * "1")
     ],
     ("engine_settings", "stripe_account_is_fixed_with_its_mode"): [{"stripe_account_id": "acct_1"}],
-    ("adoptions", "identity_is_whole_or_none"): [{column: None} for column in PLACE],
-    ("adoptions", "only_an_identity_is_reconciled"): [NO_PLACE | {"reconcile_run_id": 1}],
-    ("adoptions", "installation_has_an_identity"): [NO_PLACE | {"is_installation": True}],
+    ("adoptions", "identity_is_whole_or_none"): [{column: None} for column in IDENTITY],
+    ("adoptions", "only_an_identity_is_reconciled"): [NO_IDENTITY | {"reconcile_run_id": 1}],
+    ("adoptions", "installation_has_an_identity"): [NO_IDENTITY | {"is_installation": True}],
     ("adoptions", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
     ("operator_actions", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
     ("holds", "scope_is_known"): [{"scope": "bank"}, {"scope": ""}],
@@ -347,7 +347,7 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"is_livemode": True},
         {"is_livemode": False, "stripe_account_id": "acct_" + 250 * "1"},
     ],
-    "adoptions": [NO_PLACE, {"is_installation": True}, {"reconcile_run_id": 1}],
+    "adoptions": [NO_IDENTITY, {"is_installation": True}, {"reconcile_run_id": 1}],
     "holds": [{"scope": "engine", "subject": None}, CLOSED],
     "discrepancies": [
         RESOLVED,

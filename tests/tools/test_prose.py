@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tools import prose
 
 SENTENCE = "A transfer is sent to its payee once. "
@@ -67,3 +68,46 @@ def test_an_old_word_is_found_in_code_too(tmp_path: Path) -> None:
         "sql/a.sql:1: doorbell: docs/glossary.md has the word",
         "sql/a.sql:2: epoch: docs/glossary.md has the word",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It rings the bell",
+        "a Gate is open",
+        "select payout.call_person(1)",
+        "Each finding has a row",
+        "all findings are open",
+        "by rule K",
+    ],
+)
+def test_a_word_of_before_is_found_wherever_it_stands(tmp_path: Path, text: str) -> None:
+    for path in ("Makefile", ".ci/run", "DECISION-LOG.md", "tests/a.sql"):
+        write(tmp_path, path, f"-- {text}\n")
+
+    found = [each.path for each in prose.check(tmp_path)]
+
+    assert found == ["tests/a.sql", "DECISION-LOG.md", "Makefile", ".ci/run"]
+
+
+def test_a_decision_may_tell_a_name_of_before(tmp_path: Path) -> None:
+    write(tmp_path, "DECISION-LOG.md", "- `listed_transfers` was `sightings`. \n" + SENTENCE * 9)
+
+    assert prose.check(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["without finding them again", "the gateway", "a rule of the books", "in its place"]
+)
+def test_a_word_that_only_looks_alike_is_left_alone(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "docs/a.md", f"A transfer ends, {text}. " + SENTENCE * 9)
+
+    assert prose.check(tmp_path) == []
+
+
+def test_the_glossary_has_each_word_once_in_alphabetical_order() -> None:
+    rows = (ROOT / "docs/glossary.md").read_text(encoding="utf-8").splitlines()
+    words = [row.split(" | ")[0].strip("|` ").replace("-", "") for row in rows if row[:2] == "| "]
+
+    assert words[0] == "Word"
+    assert words[1:] == sorted(set(words[1:]))

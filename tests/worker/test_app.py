@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from payout_engine_sandbox.stripe_double import Gate, StripeDouble
+from payout_engine_sandbox.stripe_double import Latch, StripeDouble
 from tests.conftest import PASSWORD, ROOT, login_name
 from tests.crash.workers import CANARY, OURS, PLAIN, Worker
 
@@ -164,16 +164,16 @@ def test_a_worker_that_waits_for_its_database_leaves_at_sigterm(
 def test_a_request_under_way_is_finished_and_reported_before_the_worker_leaves(
     uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
-    gate = Gate()
-    double.inject("answer_delayed", hold_after=gate)
+    latch = Latch()
+    double.inject("answer_delayed", hold_after=latch)
     worker = start(uri)
     settle(uri, "set_1")
-    gate.wait_until_reached()
+    latch.wait_until_reached()
     worker.terminate()
     worker.wait_for_log("finishing the requests under way")
     settle(uri, "set_2")
     assert open_transactions(uri) == []
-    gate.open()
+    latch.open()
     assert worker.wait() == 0
     with psycopg.connect(uri) as connection:
         rows = connection.execute(
@@ -186,16 +186,16 @@ def test_a_request_under_way_is_finished_and_reported_before_the_worker_leaves(
 def test_a_second_signal_ends_the_worker_at_once(
     uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
-    gate = Gate()
-    double.inject("answer_delayed", hold_after=gate)
+    latch = Latch()
+    double.inject("answer_delayed", hold_after=latch)
     worker = start(uri)
     settle(uri, "set_1")
-    gate.wait_until_reached()
+    latch.wait_until_reached()
     worker.terminate()
     worker.wait_for_log("finishing the requests under way")
     worker.terminate()
     assert worker.wait(seconds=5) == 128 + signal.SIGTERM
-    gate.open()
+    latch.open()
 
 
 def test_the_sweep_alone_pays_when_the_queue_has_lost_its_wakeups(
@@ -213,13 +213,13 @@ def test_the_sweep_alone_pays_when_the_queue_has_lost_its_wakeups(
 def test_a_worker_that_was_stopped_and_continued_lives_on_and_sends_nothing_twice(
     uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
-    gate = Gate()
-    double.inject("answer_delayed", hold_after=gate)
+    latch = Latch()
+    double.inject("answer_delayed", hold_after=latch)
     worker = start(uri)
     settle(uri, "set_1")
-    gate.wait_until_reached()
+    latch.wait_until_reached()
     worker.freeze()
-    gate.open()
+    latch.open()
     worker.thaw()
     wait_until_paid(uri, 1)
     stop(worker)

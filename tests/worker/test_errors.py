@@ -121,6 +121,23 @@ def test_secrets_are_struck_out(hide: Callable[[str], str]) -> None:
     assert CANARY not in shown
 
 
+def test_an_error_is_logged_without_the_values_of_the_call(connection: Connection) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute("select %s::jsonb", ['{"destination": "acct_1", "amount": 7 x}'])
+    assert "acct_1" in str(caught.value)
+    assert errors.one_line(caught.value) == (
+        "InvalidTextRepresentation('invalid input syntax for type json. Token \"x\" is invalid')"
+    )
+
+
+def test_an_error_without_a_message_of_the_server_is_logged_with_its_cause() -> None:
+    error = psycopg.OperationalError(f"no route with {CANARY}")
+    error.__cause__ = KeyError("x")
+    assert errors.one_line(error) == (
+        "OperationalError('no route with ***'), because of KeyError('x')"
+    )
+
+
 def test_text_without_a_secret_is_kept() -> None:
     text = "transfer 12: task_id is at risk_level 3: see https://stripe.com/docs (12:30)"
     assert errors.redact(text) == text

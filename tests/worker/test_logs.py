@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.worker.fakes import CANARY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +41,26 @@ def test_secrets_are_struck_out_of_messages_and_tracebacks() -> None:
     assert logged.count("***") >= 4
     assert CANARY not in logged
     assert "hidden" not in logged
+
+
+@pytest.mark.parametrize("command", ["execute 1", "reconcile", "doctor"])
+def test_the_other_commands_strike_secrets_out_as_well(command: str) -> None:
+    token = "ct_0123456789abcdef0123456789abcdef"
+    code = (
+        "import logging\n"
+        "from payout_engine import cli\n"
+        "async def fail(*arguments):\n"
+        f"    try: raise ValueError('sk_live_51AbCdEf with {token}')\n"
+        "    except ValueError: logging.getLogger('payout_engine.pump').exception('failed')\n"
+        "    return 3\n"
+        "cli._settings_that_connect = lambda: None\n"
+        "cli._execute = cli._reconcile = cli._doctor = fail\n"
+        f"assert cli.main({command.split()}) == 3"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("ERROR failed\nTraceback")
+    assert done.stderr.endswith("ValueError: *** with ***\n")
 
 
 def test_a_reader_that_does_not_read_delays_nothing() -> None:

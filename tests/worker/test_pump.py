@@ -13,7 +13,7 @@ from payout_engine.errors import NotNow
 from payout_engine.pump import SECOND_CLAIM_SECONDS, Pump
 from payout_engine.reporter import Reporter
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter
-from payout_engine_sandbox.stripe_double import Gate, StripeDouble
+from payout_engine_sandbox.stripe_double import Latch, StripeDouble
 from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase, make_order
 
 
@@ -67,19 +67,19 @@ def test_requests_under_way_never_exceed_the_slots() -> None:
 
 def test_a_slot_is_filled_again_while_others_are_still_under_way() -> None:
     async def main() -> None:
-        gate = Gate()
+        latch = Latch()
         database = FakeDatabase(orders=60)
         async with (
             StripeDouble() as double,
             StripePayoutAdapter(api_key=CANARY, api_base=double.url) as adapter,
             make_pump(database, adapter, max_in_flight=4) as pump,
         ):
-            double.inject("answer_delayed", payout_ref="payout_1", hold_after=gate)
+            double.inject("answer_delayed", payout_ref="payout_1", hold_after=latch)
             await pump.drain()
             while len(database.reported) < 59:
                 await asyncio.sleep(0.001)
             assert 1 not in numbers(database)
-            gate.open()
+            latch.open()
             await database.is_quiet.wait()
 
     asyncio.run(main())

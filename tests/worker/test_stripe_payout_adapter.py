@@ -21,7 +21,7 @@ from payout_engine.stripe_payout_adapter import (
     Unreadable,
     boot_seconds,
 )
-from payout_engine_sandbox.stripe_double import Fault, Gate, RecordedRequest, StripeDouble
+from payout_engine_sandbox.stripe_double import Fault, Latch, RecordedRequest, StripeDouble
 from tests.worker.fakes import CANARY, http_answer, make_order, raw_server
 
 Fields = dict[str, Any]
@@ -357,14 +357,14 @@ def test_a_server_that_closes_in_the_middle_of_the_request_leaves_it_unknown() -
 
 def test_a_cancelled_send_still_returns_its_outcome() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
-        gate = Gate()
-        double.inject("answer_delayed", hold_after=gate)
+        latch = Latch()
+        double.inject("answer_delayed", hold_after=latch)
         sending = asyncio.create_task(send(adapter))
-        await asyncio.to_thread(gate.wait_until_reached)
+        await asyncio.to_thread(latch.wait_until_reached)
         sending.cancel()
         outcome = await sending
         assert (outcome["signal"], outcome["detail"]) == ("no_response", "CancelledError")
-        gate.open()
+        latch.open()
 
     run(test)
 
@@ -589,11 +589,11 @@ def test_requests_share_connections_and_stay_within_the_limit() -> None:
 
 def test_the_money_arrives_once_when_a_late_request_is_sent_again() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
-        gate = Gate()
-        double.inject("slow", hold_before=gate, execution_seconds=0.0)
+        latch = Latch()
+        double.inject("slow", hold_before=latch, execution_seconds=0.0)
         late = await send(adapter, deadline_seconds=1.5)
         paid = await send(adapter, attempt=2)
-        gate.open()
+        latch.open()
         again = await send(adapter, attempt=3)
         assert [late["signal"], paid["signal"], again["signal"]] == [
             "no_response",
@@ -704,13 +704,13 @@ def test_a_list_is_read_page_by_page_newest_first() -> None:
 
 def test_a_list_does_not_wait_for_transfers_under_way() -> None:
     async def test(double: StripeDouble, adapter: StripePayoutAdapter) -> None:
-        gate = Gate()
-        double.inject("slow", hold_before=gate)
+        latch = Latch()
+        double.inject("slow", hold_before=latch)
         async with adapter_for(double.url, max_in_flight=1) as narrow:
             sending = asyncio.create_task(send(narrow))
-            await asyncio.to_thread(gate.wait_until_reached)
+            await asyncio.to_thread(latch.wait_until_reached)
             assert (await narrow.list_page("/v1/transfers", {})).data == []
-            gate.open()
+            latch.open()
             await sending
 
     run(test)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
-import logging
 import os
 import sys
 import textwrap
@@ -130,8 +129,6 @@ async def _check_stripe(settings: Settings) -> tuple[str | None, Check]:
 
 def reconcile(options: argparse.Namespace) -> int:
     """compare everything with Stripe's lists; exit code 1 if a discrepancy is open"""
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line that moves
-    logging.basicConfig(level=logging.WARNING, format=f"{clear}%(levelname)s %(message)s")
     try:
         return asyncio.run(_reconcile(_settings_that_connect()))
     except KeyboardInterrupt:
@@ -217,6 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
     add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=int)
     options = parser.parse_args(arguments)
+    logs.start_plain()  # the worker goes on with a log of its own
     try:
         code: int = options.run(options)
     except EXPECTED as error:

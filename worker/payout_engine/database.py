@@ -176,7 +176,7 @@ class Database:
                     raise
                 if errors.is_timeout(error) and not retry_timeouts:
                     raise
-                logger.warning("%s fails, to be repeated: %s", function, errors.redact(str(error)))
+                logger.warning("%s fails, to be repeated: %s", function, errors.one_line(error))
             await backoff.pause()
 
     async def _execute(self, query: sql.Composed, arguments: dict[str, object]) -> list[Any]:

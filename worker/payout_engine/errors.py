@@ -31,8 +31,7 @@ class PayoutError(Exception):
     """A function of ours refused the call; the message is primary message, detail and hint."""
 
     def __init__(self, error: psycopg.Error) -> None:
-        parts = (error.diag.message_primary, error.diag.message_detail, error.diag.message_hint)
-        super().__init__(redact(". ".join(part.rstrip(".") for part in parts if part)))
+        super().__init__(redact(_joined(error, error.diag.message_hint)))
         self.sqlstate = error.sqlstate
 
 
@@ -94,14 +93,25 @@ def is_data_refused(error: Exception) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error and its cause in one line, without secrets."""
-    cause = f", because of {error.__cause__!r}" if error.__cause__ else ""
-    return redact(" ".join(f"{error!r}{cause}".split()))
+    """Return an error and its cause in one line, without secrets.
+
+    Of an error of the server without its CONTEXT, which may show the values of the call.
+    """
+    told = _joined(error) if isinstance(error, psycopg.Error) else ""
+    told = f"{type(error).__name__}({told!r})" if told else repr(error)
+    cause = f", because of {one_line(error.__cause__)}" if error.__cause__ else ""
+    return redact(" ".join(f"{told}{cause}".split()))
 
 
 def redact(text: str) -> str:
     """Return `text` without Stripe keys, claim tokens and database passwords."""
     return SECRETS.sub("***", text)
+
+
+def _joined(error: psycopg.Error, *more: str | None) -> str:
+    """Return the message and detail that the server sent, if it sent any."""
+    parts = (error.diag.message_primary, error.diag.message_detail, *more)
+    return ". ".join(part.rstrip(".") for part in parts if part)
 
 
 def _state(error: Exception) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import logging.handlers
 import queue
+import sys
 import time
 from typing import Final
 
@@ -28,11 +29,23 @@ class _RedactingFormatter(logging.Formatter):
         return redact(super().format(record)).replace("\n\t", " ")  # as libpq breaks its lines
 
 
+def _writer(line: str) -> logging.Handler:
+    writer = logging.StreamHandler()
+    writer.setFormatter(_RedactingFormatter(line))
+    return writer
+
+
+def start_plain() -> None:
+    """Log warnings to standard error at once, for a command that a person waits for."""
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # the line of progress
+    logging.basicConfig(handlers=[_writer(f"{clear}%(levelname)s %(message)s")])
+    logging.captureWarnings(True)
+
+
 def start(level: str) -> queue.Queue[logging.LogRecord]:
     """Log to standard error from a thread, through a queue that drops lines when it is full."""
     lines: queue.Queue[logging.LogRecord] = queue.Queue(LINES_HELD)
-    writer = logging.StreamHandler()
-    writer.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    writer = _writer("%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.handlers.QueueListener(lines, writer).start()
     handler = _DroppingHandler(lines)
     handler.setFormatter(logging.Formatter())
