@@ -88,11 +88,11 @@ def test_two_scans_an_hour_apart_a_day_after_the_last_send_prove_absence(
     assert (second.generation, second.request) == (2, first.request)
     assert second.idempotency_key != first.idempotency_key
     evidence = engine.db.execute(
-        "select k.reason, array_agg((o.signal, o.reason, l.lookup_id is not null) "
+        "select k.reason, array_agg((o.signal, o.reason, l.read_id is not null) "
         "order by o.observation_id)::text "
         "from payout.key_generations as k join payout.transfer_observations as o "
         "on o.observation_id in (k.evidence_observation_id, k.second_evidence_observation_id) "
-        "left join payout.transfer_lookups as l on l.lookup_id::text = o.facts ->> 'lookup_id' "
+        "left join payout.stripe_reads as l on l.read_id::text = o.facts ->> 'read_id' "
         "group by k.reason"
     ).fetchall()
     scan = "(looked_up,absent_at_stripe,t)"
@@ -177,13 +177,13 @@ def test_after_definite_answers_only_scans_count_once_every_attempt_has_drained(
 @mutant(
     "one scan is enough",
     "judge_absence",
-    "or p_outcome.first_absence_id is null then",
-    "or payout.absence_counts_from(p_state.payout_transfer_id) > payout.clock() then",
+    "p_outcome.first_absence_id is null and",
+    "payout.absence_counts_from(p_state.payout_transfer_id) > payout.clock() and",
 )
 @mutant(
     "no hour between the scans",
     "first_absence",
-    "p_lookup.begun_at - e.scans_apart_for",
+    "p_read.begun_at - e.scans_apart_for",
     "'infinity'",
 )
 def test_a_second_scan_within_the_hour_proves_nothing(engine: Engine) -> None:
@@ -275,7 +275,7 @@ def test_what_is_found_after_the_first_scan_is_paid(engine: Engine) -> None:
 @mutant(
     "a first scan from any time",
     "first_absence",
-    "l.begun_at >= payout.absence_counts_from(p_lookup.payout_transfer_id)",
+    "r.begun_at >= payout.absence_counts_from(p_read.payout_transfer_id)",
     "true",
 )
 def test_scans_of_a_former_key_do_not_count_for_the_present_one(engine: Engine) -> None:
