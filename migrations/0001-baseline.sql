@@ -2574,38 +2574,44 @@ $$;
 comment on function payout.notify_operators(text, text) is
     'Notifies channel payout_alarms of the reason, and warns with reason and subject.';
 -- end frozen: procedures/common/notify_operators.sql
--- frozen: procedures/common/read_text.sql 00c741c9c942
+-- frozen: procedures/common/read_text.sql 9f60cb64d0f0
 -- read_text: a text out of JSON from outside, if it is one that can be stored and indexed.
 --
 -- Stripe's ids have 255 characters at most, values of metadata 500.
 
 create or replace function payout.read_text(p_value jsonb)
 returns text
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case
+begin
+    return case
         when jsonb_typeof(p_value) = 'string' and length(p_value #>> '{}') <= 500
             then p_value #>> '{}'
-    end
+    end;
+end
 $$;
 comment on function payout.read_text(jsonb) is
     'The text; null for a value that is absent, of another type or longer than 500 characters.';
 -- end frozen: procedures/common/read_text.sql
--- frozen: procedures/common/read_whole.sql a9ba0a6d43bb
+-- frozen: procedures/common/read_whole.sql a961419d2e3b
 -- read_whole: a whole number out of JSON from outside, if it is one that bigint holds.
 
 create or replace function payout.read_whole(p_value jsonb)
 returns bigint
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case
-        when jsonb_typeof(p_value) = 'number' and p_value #>> '{}' ~ '^[0-9]{1,18}$'
+begin
+    return case
+        when jsonb_typeof(p_value) = 'number'
+            and length(p_value #>> '{}') <= 18
+            and p_value #>> '{}' ~ '^[0-9]+$'
             then (p_value #>> '{}')::bigint
-    end
+    end;
+end
 $$;
 comment on function payout.read_whole(jsonb) is
     'The number; null for one that is absent, negative, broken, above 18 digits or no number.';
@@ -2992,11 +2998,12 @@ comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
     'Notifies operators, records a discrepancy, holds the settlement or the engine; returns the '
     'reason.';
 -- end frozen: procedures/transfers/raise_alarm.sql
--- frozen: procedures/transfers/read_stripe_transfer.sql 61da09e27367
+-- frozen: procedures/transfers/read_stripe_transfer.sql 01f1e636848f
 -- read_stripe_transfer: Stripe's transfer object, from a list or an event, as a row.
 --
 -- The one reader of that object. It takes whatever JSON it is given: a field of the wrong type
--- is null, never an error, so that nobody's object stops the reading of others.
+-- is null, never an error, so that nobody's object stops the reading of others. It calls little:
+-- it runs for each object of each page.
 
 create or replace function payout.read_stripe_transfer(p_object jsonb)
 returns payout.stripe_transfer
@@ -3007,43 +3014,58 @@ as $$
 declare
     v_transfer payout.stripe_transfer;
     v_metadata jsonb := p_object -> 'metadata';
+    v_created bigint := payout.read_whole(p_object -> 'created');
 begin
-    v_transfer.object := payout.read_text(p_object -> 'object');
-    v_transfer.stripe_transfer_id := substring(
-        payout.read_text(p_object -> 'id') from '^tr_[A-Za-z0-9_]{1,252}$');
+    v_transfer.object := case jsonb_typeof(p_object -> 'object')
+        when 'string' then p_object ->> 'object' end;
+    v_transfer.stripe_transfer_id := case
+        when jsonb_typeof(p_object -> 'id') = 'string' and length(p_object ->> 'id') <= 255
+            then substring(p_object ->> 'id' from '^tr_[A-Za-z0-9_]+$') end;
     v_transfer.amount_minor := payout.read_whole(p_object -> 'amount');
     v_transfer.amount_reversed_minor := payout.read_whole(p_object -> 'amount_reversed');
-    v_transfer.currency := substring(payout.read_text(p_object -> 'currency') from '^[a-z]{3}$');
-    v_transfer.destination := payout.read_text(p_object -> 'destination');
-    v_transfer.is_livemode := case
-        when jsonb_typeof(p_object -> 'livemode') = 'boolean'
-            then (p_object -> 'livemode')::boolean
-    end;
-    v_transfer.source_transaction := payout.read_text(p_object -> 'source_transaction');
-    v_transfer.transfer_group := payout.read_text(p_object -> 'transfer_group');
+    v_transfer.currency := case jsonb_typeof(p_object -> 'currency')
+        when 'string' then substring(p_object ->> 'currency' from '^[a-z]{3}$') end;
+    v_transfer.destination := case jsonb_typeof(p_object -> 'destination')
+        when 'string' then p_object ->> 'destination' end;
+    v_transfer.is_livemode := case jsonb_typeof(p_object -> 'livemode')
+        when 'boolean' then (p_object -> 'livemode')::boolean end;
+    v_transfer.source_transaction := case jsonb_typeof(p_object -> 'source_transaction')
+        when 'string' then p_object ->> 'source_transaction' end;
+    v_transfer.transfer_group := case jsonb_typeof(p_object -> 'transfer_group')
+        when 'string' then p_object ->> 'transfer_group' end;
+    -- A value of metadata has 500 characters at most, and an index takes no much longer one.
     v_transfer.payout_ref := payout.read_text(v_metadata -> 'payout_ref');
-    v_transfer.settlement_id := payout.read_text(v_metadata -> 'settlement_id');
-    v_transfer.payee_id := payout.read_text(v_metadata -> 'payee_id');
-    v_transfer.payout_engine := payout.read_text(v_metadata -> 'payout_engine');
+    v_transfer.settlement_id := case jsonb_typeof(v_metadata -> 'settlement_id')
+        when 'string' then v_metadata ->> 'settlement_id' end;
+    v_transfer.payee_id := case jsonb_typeof(v_metadata -> 'payee_id')
+        when 'string' then v_metadata ->> 'payee_id' end;
+    v_transfer.payout_engine := case jsonb_typeof(v_metadata -> 'payout_engine')
+        when 'string' then v_metadata ->> 'payout_engine' end;
     -- Unlike metadata the group cannot be edited: a paid transfer is not sent again because its
     -- metadata are gone.
-    v_transfer.belongs_to := coalesce(
-        substring(v_transfer.transfer_group from '^payout_[0-9a-f]{40}$'), v_transfer.payout_ref);
-    v_transfer.created_at := to_timestamp(
-        nullif(least(payout.read_whole(p_object -> 'created'), 253402300800), 253402300800));
-    v_transfer.is_readable := v_transfer.object = 'transfer'
+    v_transfer.belongs_to := case
+        when length(v_transfer.transfer_group) = 47
+            and v_transfer.transfer_group ~ '^payout_[0-9a-f]+$' then v_transfer.transfer_group
+        else v_transfer.payout_ref
+    end;
+    -- Up to the end of the year 9999.
+    v_transfer.created_at := case
+        when v_created < 253402300800 then to_timestamp(v_created) end;
+    v_transfer.is_readable := coalesce(
+        v_transfer.object = 'transfer'
         and num_nulls(v_transfer.stripe_transfer_id, v_transfer.amount_minor, v_transfer.currency,
             v_transfer.destination) = 0
         and coalesce(jsonb_typeof(v_metadata), 'null') in ('object', 'null')
-        and not exists (
-            select
-            from (values
-                (p_object -> 'source_transaction'), (p_object -> 'transfer_group'),
-                (v_metadata -> 'payout_ref'), (v_metadata -> 'settlement_id'),
-                (v_metadata -> 'payee_id')
-            ) as f (field)
-            where jsonb_typeof(f.field) <> 'null' and payout.read_text(f.field) is null);
-    v_transfer.is_readable := coalesce(v_transfer.is_readable, false);
+        -- These may be absent, or null; anything else that is null here could not be read.
+        and num_nulls(
+            nullif(p_object -> 'source_transaction', 'null'),
+            nullif(p_object -> 'transfer_group', 'null'),
+            nullif(v_metadata -> 'payout_ref', 'null'),
+            nullif(v_metadata -> 'settlement_id', 'null'),
+            nullif(v_metadata -> 'payee_id', 'null')
+        ) = num_nulls(v_transfer.source_transaction, v_transfer.transfer_group,
+            v_transfer.payout_ref, v_transfer.settlement_id, v_transfer.payee_id),
+        false);
     return v_transfer;
 end
 $$;
@@ -5671,7 +5693,7 @@ revoke execute on function payout_api.claim_reads(text, integer, text, boolean, 
 grant execute on function payout_api.claim_reads(text, integer, text, boolean, text)
     to payout_worker;
 -- end frozen: procedures/reconcile/claim_reads.sql
--- frozen: procedures/reconcile/compare_listed_transfers.sql a5577303b5c6
+-- frozen: procedures/reconcile/compare_listed_transfers.sql 5a2a0a8356bf
 -- compare_listed_transfers: the discrepancies between listed transfers and the books.
 --
 -- Leaves out our transfers that are not paid by the listed one: they are judged as any success
@@ -5687,20 +5709,19 @@ begin
     return query
     select
         k.kind, t.payout_transfer_id, l.stripe_transfer_id,
-        coalesce(f.ours, '{}'),
+        case when t.payout_transfer_id is not null then
+            payout.transfer_facts(t, e.is_livemode) else '{}' end,
         jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable'])
     from unnest(p_seen) as l
     cross join payout.engine_settings as e
     left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
     left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    cross join lateral (select case when t.payout_transfer_id is not null then
-        payout.transfer_facts(t, e.is_livemode) end) as f (ours)
     cross join lateral (select case
         when t.payout_transfer_id is not null then case
-            when f.ours - 'settlement_id' is distinct from jsonb_build_object(
-                'payout_ref', l.belongs_to, 'amount_minor', l.amount_minor,
-                'currency', l.currency, 'destination', l.destination,
-                'is_livemode', l.is_livemode) then 'differs_at_stripe'
+            when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
+                (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
+                or not coalesce(l.destination = any (payout.asked_destinations(t)), false)
+                then 'differs_at_stripe'
         end
         when l.belongs_to is null then case
             when coalesce(l.created_at, 'infinity') > (
@@ -6476,7 +6497,7 @@ comment on function payout.possible_matches(payout.stripe_reads, jsonb) is
     'An array of payout.stripe_transfer as objects, each with why it may match: ours, by charge, '
     'unreadable.';
 -- end frozen: procedures/reconcile/possible_matches.sql
--- frozen: procedures/reconcile/read_reversal.sql a234b5d5b6e2
+-- frozen: procedures/reconcile/read_reversal.sql a2159728116e
 -- read_reversal: a reversal out of Stripe's list of the reversals of a transfer.
 
 create or replace function payout.read_reversal(p_object jsonb, p_stripe_transfer_id text)
@@ -6487,10 +6508,10 @@ set search_path = pg_catalog, pg_temp
 as $$
     select jsonb_build_object('id', r.id, 'amount', r.amount_minor, 'currency', r.currency)
     from (
-        select substring(payout.read_text(p_object -> 'id') from '^trr_[A-Za-z0-9_]{1,251}$'),
+        select substring(payout.read_text(p_object -> 'id') from '^trr_[A-Za-z0-9_]+$'),
             payout.read_whole(p_object -> 'amount'), payout.read_text(p_object -> 'currency')
     ) as r (id, amount_minor, currency)
-    where r.id is not null
+    where length(r.id) <= 255
         and r.amount_minor > 0
         and r.currency is not null
         and payout.read_text(p_object -> 'transfer') = p_stripe_transfer_id
@@ -8562,6 +8583,42 @@ as $$
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_queue.sql
+-- frozen: procedures/operate/check_reads.sql 6a0144fb504a
+-- check_reads: whether all of Stripe's transfers were compared with the books lately.
+--
+-- A comparison under another identity or Stripe account says nothing about this one.
+
+create or replace function payout.check_reads()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'all transfers were compared within a day',
+        coalesce(
+            last.finished_at > clock_timestamp() - interval '1 day',
+            first.created_at is null or first.created_at > clock_timestamp() - interval '1 day'),
+        coalesce(
+            'the last comparison finished at ' || last.finished_at || ': ' || last.result,
+            'no comparison has finished'),
+        'payout-engine reconcile says why; workers compare every PAYOUT_RECONCILE_MINUTES'
+    from (select) as always
+    left join lateral (
+        select r.finished_at, r.result
+        from payout.stripe_reads as r
+        where r.kind = 'comparison'
+            and r.kind in ('events', 'comparison')
+            and r.finished_at is not null
+            and payout.is_of_this_database(r)
+        order by r.read_id desc
+        limit 1
+    ) as last on true
+    left join lateral (
+        select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
+    ) as first on true
+$$;
+comment on function payout.check_reads() is 'Part of payout_api.doctor().';
+-- end frozen: procedures/operate/check_reads.sql
 -- frozen: procedures/operate/check_references.sql c533062975dc
 -- check_references: whether the rows of settlements refer to rows that exist.
 --
@@ -8829,7 +8886,7 @@ as $$
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_settlements.sql
--- frozen: procedures/operate/doctor.sql 483c0ec4ed09
+-- frozen: procedures/operate/doctor.sql 9f7444c60e94
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
@@ -8855,6 +8912,8 @@ as $$
     union all
     select * from payout.check_queue()
     union all
+    select * from payout.check_reads()
+    union all
     select * from payout.check_books()
     union all
     select * from payout.check_settlements()
@@ -8866,9 +8925,9 @@ as $$
     select * from payout.check_seals()
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, identity, guards, rights, queue, books, settlements and seals; hint names the '
-    'next step where is_ok is false. The Stripe account is that of the caller''s key, if it has '
-    'one.';
+    'Checks server, identity, guards, rights, queue, reads, books, settlements and seals; hint '
+    'names the next step where is_ok is false. The Stripe account is that of the caller''s key, if '
+    'it has one.';
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;

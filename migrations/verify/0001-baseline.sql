@@ -213,6 +213,7 @@ select 'payout.check_books()'::regprocedure;
 select 'payout.check_guards()'::regprocedure;
 select 'payout.check_identity(text, boolean)'::regprocedure;
 select 'payout.check_queue()'::regprocedure;
+select 'payout.check_reads()'::regprocedure;
 select 'payout.check_references()'::regprocedure;
 select 'payout.check_rights()'::regprocedure;
 select 'payout.check_rules()'::regprocedure;

@@ -13,20 +13,19 @@ begin
     return query
     select
         k.kind, t.payout_transfer_id, l.stripe_transfer_id,
-        coalesce(f.ours, '{}'),
+        case when t.payout_transfer_id is not null then
+            payout.transfer_facts(t, e.is_livemode) else '{}' end,
         jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable'])
     from unnest(p_seen) as l
     cross join payout.engine_settings as e
     left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
     left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    cross join lateral (select case when t.payout_transfer_id is not null then
-        payout.transfer_facts(t, e.is_livemode) end) as f (ours)
     cross join lateral (select case
         when t.payout_transfer_id is not null then case
-            when f.ours - 'settlement_id' is distinct from jsonb_build_object(
-                'payout_ref', l.belongs_to, 'amount_minor', l.amount_minor,
-                'currency', l.currency, 'destination', l.destination,
-                'is_livemode', l.is_livemode) then 'differs_at_stripe'
+            when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
+                (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
+                or not coalesce(l.destination = any (payout.asked_destinations(t)), false)
+                then 'differs_at_stripe'
         end
         when l.belongs_to is null then case
             when coalesce(l.created_at, 'infinity') > (

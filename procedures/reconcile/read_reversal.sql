@@ -8,10 +8,10 @@ set search_path = pg_catalog, pg_temp
 as $$
     select jsonb_build_object('id', r.id, 'amount', r.amount_minor, 'currency', r.currency)
     from (
-        select substring(payout.read_text(p_object -> 'id') from '^trr_[A-Za-z0-9_]{1,251}$'),
+        select substring(payout.read_text(p_object -> 'id') from '^trr_[A-Za-z0-9_]+$'),
             payout.read_whole(p_object -> 'amount'), payout.read_text(p_object -> 'currency')
     ) as r (id, amount_minor, currency)
-    where r.id is not null
+    where length(r.id) <= 255
         and r.amount_minor > 0
         and r.currency is not null
         and payout.read_text(p_object -> 'transfer') = p_stripe_transfer_id

@@ -36,7 +36,6 @@ PAGE_DEADLINE_SECONDS: Final = 60.0
 READS_AT_ONCE: Final = 8
 LONGEST_TEXT: Final = 500
 LARGEST_BIGINT: Final = 2**63 - 1
-LONGEST_NUMBER: Final = 300
 ACCOUNT_ID: Final = re.compile(r"acct_[A-Za-z0-9_]{1,250}")
 
 stripe.enable_telemetry = False
@@ -360,21 +359,20 @@ def _describe(error: BaseException | None) -> str:
 
 def _load_storable(body: bytes) -> Any:
     """Parse JSON from anybody into what jsonb takes: what it cannot hold becomes other text."""
+    text = body.decode("utf-8", "replace")
+    try:
+        value = json.loads(text, parse_float=_finite, parse_constant=str)
+    except ValueError:  # also for a whole number of more digits than Python takes
+        value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=str)
+    return _storable(value) if "\\u" in text else value
 
-    def number(text: str) -> int | float | str:
-        value = float(text)
-        if not math.isfinite(value) or len(text) > LONGEST_NUMBER:
-            return text
-        return int(text) if text.lstrip("-").isdigit() else value
 
-    return _storable(
-        json.loads(
-            body.decode("utf-8", "replace"),
-            parse_int=number,
-            parse_float=number,
-            parse_constant=str,
-        )
-    )
+def _whole(number: str) -> int | str:
+    return int(number) if len(number) <= LONGEST_TEXT else number
+
+
+def _finite(number: str) -> float | str:
+    return float(number) if math.isfinite(float(number)) else number
 
 
 def _storable(value: Any) -> Any:
