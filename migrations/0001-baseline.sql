@@ -5612,7 +5612,7 @@ $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
     'Books reversals that are not booked yet; returns their number.';
 -- end frozen: procedures/reconcile/book_reversals.sql
--- frozen: procedures/reconcile/claim_reads.sql 8cc3d2aef8e7
+-- frozen: procedures/reconcile/claim_reads.sql 790bef830655
 -- claim_reads: hand out what is to be read at Stripe next, each with a token.
 --
 -- Called by: worker. It moves no money, so it asks for neither holds nor an adoption.
@@ -5659,23 +5659,24 @@ begin
                     'comparison or any (null).';
     end if;
 
-    if coalesce(p_kind, 'lookup') = 'lookup' then
-        v_ids := v_ids || payout.begin_lookups(p_worker, p_limit);
-    end if;
-    if coalesce(p_kind, 'reversals') = 'reversals' then
-        v_ids := v_ids || payout.begin_reversals(p_worker, p_limit);
-    end if;
+    -- Lists first: their last page takes rows of transfers while it holds the read.
     if coalesce(p_kind, 'events') = 'events' then
         v_ids := v_ids || payout.continue_list('events', p_worker);
     end if;
-    if coalesce(p_kind, 'comparison') = 'comparison' then
+    if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
         v_ids := v_ids || payout.continue_list('comparison', p_worker);
+    end if;
+    if coalesce(p_kind, 'lookup') = 'lookup' then
+        v_ids := v_ids || payout.begin_lookups(p_worker, p_limit - cardinality(v_ids));
+    end if;
+    if coalesce(p_kind, 'reversals') = 'reversals' then
+        v_ids := v_ids || payout.begin_reversals(p_worker, p_limit - cardinality(v_ids));
     end if;
 
     return query
     with claimed as materialized (
         select i.read_id, 'ct_' || replace(gen_random_uuid()::text, '-', '') as token
-        from unnest(v_ids[:p_limit]) as i (read_id)
+        from unnest(v_ids) as i (read_id)
     )
     update payout.stripe_reads as r
     set token_sha256s = (sha256(convert_to(c.token, 'UTF8')) || r.token_sha256s)[:20]
@@ -9266,7 +9267,7 @@ comment on function payout_api.resolve_discrepancy(bigint, text) is
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
 -- end frozen: procedures/operate/resolve_discrepancy.sql
--- frozen: sql/error_codes.sql 367083c3afb9
+-- frozen: sql/error_codes.sql 58555a22952f
 -- error_codes: every error that the engine raises by itself, with the reaction of the caller.
 
 create or replace view payout_api.error_codes as
@@ -9288,14 +9289,14 @@ from (values
     ('SP308', 'the metadata is more than Stripe takes', 'correct the call'),
     ('SP309', 'the lines are malformed', 'correct the call'),
     ('SP310', 'no such settlement, transfer, job, hold or discrepancy', 'correct the call'),
-    ('SP311', 'a claim of more or fewer transfers than one claim hands out', 'correct the call'),
+    ('SP311', 'a claim of transfers or reads without all that it needs', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
     ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
     ('SP314', 'an approval without all that it needs', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
-    ('SP340', 'a page of Stripe''s list that is not the next one', 'correct the call'),
-    ('SP341', 'a page or list of Stripe''s that is malformed or not expected', 'correct the call'),
+    ('SP340', 'a page of a read that is not there, or without its token', 'correct the call'),
+    ('SP341', 'a page of Stripe''s that is malformed or not the next one', 'correct the call'),
     ('SP401', 'the server may lose commits, so nothing is handed out', 'try later'),
     ('SP402', 'another transaction came first: repeat this one', 'try later'),
     ('SP403', 'the database is not the one that was adopted', 'try later'),

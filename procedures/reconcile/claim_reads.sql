@@ -44,23 +44,24 @@ begin
                     'comparison or any (null).';
     end if;
 
-    if coalesce(p_kind, 'lookup') = 'lookup' then
-        v_ids := v_ids || payout.begin_lookups(p_worker, p_limit);
-    end if;
-    if coalesce(p_kind, 'reversals') = 'reversals' then
-        v_ids := v_ids || payout.begin_reversals(p_worker, p_limit);
-    end if;
+    -- Lists first: their last page takes rows of transfers while it holds the read.
     if coalesce(p_kind, 'events') = 'events' then
         v_ids := v_ids || payout.continue_list('events', p_worker);
     end if;
-    if coalesce(p_kind, 'comparison') = 'comparison' then
+    if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
         v_ids := v_ids || payout.continue_list('comparison', p_worker);
+    end if;
+    if coalesce(p_kind, 'lookup') = 'lookup' then
+        v_ids := v_ids || payout.begin_lookups(p_worker, p_limit - cardinality(v_ids));
+    end if;
+    if coalesce(p_kind, 'reversals') = 'reversals' then
+        v_ids := v_ids || payout.begin_reversals(p_worker, p_limit - cardinality(v_ids));
     end if;
 
     return query
     with claimed as materialized (
         select i.read_id, 'ct_' || replace(gen_random_uuid()::text, '-', '') as token
-        from unnest(v_ids[:p_limit]) as i (read_id)
+        from unnest(v_ids) as i (read_id)
     )
     update payout.stripe_reads as r
     set token_sha256s = (sha256(convert_to(c.token, 'UTF8')) || r.token_sha256s)[:20]

@@ -11,7 +11,7 @@ from threading import Barrier
 import pytest
 
 from tests.conftest import Connection
-from tests.engine import Engine, unguarded
+from tests.engine import Engine, no_answer, unguarded
 from tests.identity.identities import adopted_elsewhere, identity_problem
 from tests.mutants import mutant
 from tests.reconcile.listing import (
@@ -24,6 +24,7 @@ from tests.reconcile.listing import (
     carry,
     claim,
     listed,
+    ours,
     pay,
     reconcile,
     refusal_by,
@@ -278,8 +279,23 @@ def test_nobody_but_a_worker_claims_reads(visit: Callable[..., Connection], role
     )
 
 
+@mutant(
+    "a look-up begun for nobody",
+    "claim_reads",
+    "payout.begin_lookups(p_worker, p_limit - cardinality(v_ids))",
+    "(payout.begin_lookups(p_worker, p_limit))[:p_limit - cardinality(v_ids)]",
+)
 def test_without_a_kind_everything_is_handed_out_and_no_more_than_asked_for(
     engine: Engine,
 ) -> None:
-    assert [read.kind for read in claim(engine.db, None)] == ["events", "comparison"]
+    pay(engine, "seller_1")
+    reconcile(engine.db, ours(engine.db, amount_reversed=1))
+    engine.settle("seller_2", "seller_3", settlement_id="set_2")
+    for claimed in engine.claim():
+        engine.report(no_answer(claimed))
+    engine.let_pass("21 hours")
+    engine.sweep()
+    kinds = ("events", "comparison", "lookup", "lookup", "reversals")
     assert [read.kind for read in claim(engine.db, None, limit=1)] == ["events"]
+    assert [read.kind for read in claim(engine.db, None, limit=3)] == [*kinds[:3]]
+    assert [read.kind for read in claim(engine.db, None)] == [*kinds[:2], *kinds[3:]]

@@ -444,7 +444,7 @@ def test_a_refused_report_does_not_hide_that_nothing_left(engine: Engine) -> Non
     ),
 )
 def test_a_report_that_tells_of_a_look_up_is_no_first_scan(engine: Engine) -> None:
-    """Whatever a worker writes into its report, only a look-up is evidence."""
+    """Only a look-up is evidence, never a report of a worker."""
     (transfer,) = engine.settle()
     claim = vanished(engine)
     engine.let_pass("2 days")
