@@ -22,7 +22,7 @@ help: ## show this list
 demo: refresh ## pay a few hundred settlements, kill a worker, reconcile (KEEP=1 leaves it running)
 	@$(BIN)/payout-engine demo $(if $(KEEP),--keep)
 
-# The suite and the lint gates go on without a migration of an edited file: the files are the truth.
+# The suite and lint go on without a migration of an edited file: the files are the truth.
 # Compiled once for all processes and for the next run, whatever else the environment wants.
 test: .venv/ready ## run the whole suite (on DATABASE_URL when it is set; ARGS="-k name")
 	@$(RUN) tools.migration --refresh || true

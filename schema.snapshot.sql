@@ -95,10 +95,29 @@ type payout.outcome as
     is_livemode boolean
     payout_ref text
     amount_reversed_minor bigint
-    lookup_id bigint
+    read_id bigint
     found integer
     first_absence_id bigint
     -- One outcome of a transfer: an answer to an attempt (an element of the array that report_outcomes takes), a look-up, a lease or a key that ran out.
+
+type payout.stripe_transfer as
+    object text
+    stripe_transfer_id text
+    amount_minor bigint
+    amount_reversed_minor bigint
+    currency text
+    destination text
+    is_livemode boolean
+    source_transaction text
+    transfer_group text
+    payout_ref text
+    settlement_id text
+    payee_id text
+    payout_engine text
+    belongs_to text
+    created_at timestamp with time zone
+    is_readable boolean
+    -- A transfer as Stripe shows it (read_stripe_transfer); null where a field is absent or cannot be read. payout_ref, settlement_id, payee_id and payout_engine stand in its metadata, which people can edit; belongs_to is the payout_ref that its group names, else its metadata. is_readable is false where a field that tells whose transfer it is cannot be read.
 
 table payout.adoptions, owner payout_owner -- The identities under which this database was adopted; the newest row counts. Claims are refused under any other identity. A row without an identity stops claims until the database is adopted again.
     adoption_id bigint not null identity
@@ -107,7 +126,7 @@ table payout.adoptions, owner payout_owner -- The identities under which this da
     database_oid oid -- Another database: a clone by template, or a dump restored beside the first one.
     table_oid oid -- Of payout.transfer_states; another one: a dump was restored into the same database.
     is_installation boolean not null default false -- Recorded by the migration, in a database without transfers: older ones were loaded later.
-    reconcile_run_id bigint -- The finished run of reconcile_runs that the adoption relied on; null: none.
+    read_id bigint -- The finished comparison of stripe_reads that the adoption relied on; null: none.
     reason text not null
     recorded_by text not null default SESSION_USER
     recorded_at timestamp with time zone not null default now()
@@ -115,7 +134,7 @@ table payout.adoptions, owner payout_owner -- The identities under which this da
     constraint adoptions_pkey PRIMARY KEY (adoption_id)
     constraint identity_is_whole_or_none CHECK ((num_nulls(system_identifier, timeline_id, database_oid, table_oid) = ANY (ARRAY[0, 4])))
     constraint installation_has_an_identity CHECK (((NOT is_installation) OR (system_identifier IS NOT NULL)))
-    constraint only_an_identity_is_reconciled CHECK (((reconcile_run_id IS NULL) OR (system_identifier IS NOT NULL)))
+    constraint only_an_identity_is_reconciled CHECK (((read_id IS NULL) OR (system_identifier IS NOT NULL)))
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -147,15 +166,15 @@ table payout.discrepancies, owner payout_owner -- Disagreements between Stripe a
     resolved_by text
     resolution text
     is_compared boolean not null default false -- True: found by comparing with Stripe, so that a later comparison may find it again, or no longer.
-    found_by_run_id bigint -- The reconcile run that found it first; null: found in another way.
-    last_found_by_run_id bigint -- The last run that found it.
-    resolved_by_run_id bigint -- The run that saw the transfer and no difference any more; then it may be found anew.
+    found_by_read_id bigint -- The comparison that found it first; null: found in another way.
+    last_found_by_read_id bigint -- The last comparison that found it.
+    resolved_by_read_id bigint -- The comparison that saw the transfer and no difference any more; then it may be found anew.
     constraint discrepancies_pkey PRIMARY KEY (discrepancy_id)
     constraint discrepancies_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     constraint compared_names_a_transfer CHECK (((NOT is_compared) OR (stripe_transfer_id IS NOT NULL)))
+    constraint reads_resolve_what_they_compare CHECK (((resolved_by_read_id IS NULL) OR (is_compared AND (resolved_at IS NOT NULL))))
     constraint resolution_is_whole CHECK ((((resolved_at IS NULL) = (resolved_by IS NULL)) AND ((resolved_at IS NULL) = (resolution IS NULL))))
-    constraint runs_resolve_what_they_compare CHECK (((resolved_by_run_id IS NULL) OR (is_compared AND (resolved_at IS NOT NULL))))
-    index discrepancies_explained_idx USING btree (kind, stripe_transfer_id) WHERE (is_compared AND (resolved_at IS NOT NULL) AND (resolved_by_run_id IS NULL))
+    index discrepancies_explained_idx USING btree (kind, stripe_transfer_id) WHERE (is_compared AND (resolved_at IS NOT NULL) AND (resolved_by_read_id IS NULL))
     unique index discrepancies_kind_stripe_transfer_id_compared_key USING btree (kind, stripe_transfer_id) WHERE (is_compared AND (resolved_at IS NULL))
     index discrepancies_open_idx USING btree (found_at) WHERE (resolved_at IS NULL)
     index discrepancies_open_payout_transfer_id_idx USING btree (payout_transfer_id) WHERE (resolved_at IS NULL)
@@ -207,24 +226,6 @@ table payout.engine_settings, owner payout_owner -- The engine's numbers, in one
     trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _900_check_account AFTER UPDATE DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.stripe_account_id IS NOT NULL) AND ((old.stripe_account_id IS DISTINCT FROM new.stripe_account_id) OR (old.is_livemode IS DISTINCT FROM new.is_livemode)))) EXECUTE FUNCTION payout.tg_engine_settings__check_account(), always
-    rights: select to payout_auditor; select to payout_operator
-
-table payout.event_pages, owner payout_owner -- A page of Stripe's events about reversed transfers that was taken. A query that was read to its last page gives the beginning of the next one.
-    event_page_id bigint not null identity
-    query jsonb not null -- The parameters of GET /v1/events that it answers.
-    created_until timestamp with time zone not null -- The query names events from before this time, by Stripe's clock.
-    starting_after text
-    last_id text
-    has_more boolean not null
-    events_seen integer not null
-    received_at timestamp with time zone not null default now() -- The time at which a worker reported it.
-    constraint event_pages_pkey PRIMARY KEY (event_page_id)
-    constraint event_pages_query_starting_after_key UNIQUE NULLS NOT DISTINCT (query, starting_after)
-    constraint only_an_empty_list_has_no_last_id CHECK (((last_id IS NOT NULL) OR ((events_seen = 0) AND (NOT has_more))))
-    constraint seen_is_not_negative CHECK ((events_seen >= 0))
-    index event_pages_created_until_idx USING btree (created_until) WHERE (NOT has_more)
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
 table payout.holds, owner payout_owner -- Stops on sending: for the engine, a worker, a currency, a payee, a settlement or a transfer, until released.
@@ -298,9 +299,9 @@ table payout.listed_transfers, owner payout_owner -- Transfers that Stripe had w
     is_livemode boolean
     named_payout_ref text -- payout_ref in its metadata, by which a success is judged.
     named_settlement text -- settlement_id in its metadata.
-    created_at timestamp with time zone not null -- The time at which Stripe made it, by Stripe's clock.
-    reconcile_run_id bigint -- The run that saw it first; null: an event did.
-    seen_at timestamp with time zone not null -- The time at which that run saw it, by our clock.
+    created_at timestamp with time zone -- The time at which Stripe made it, by Stripe's clock; null: not to be read.
+    read_id bigint -- The read that saw it first, a comparison or one of events.
+    seen_at timestamp with time zone not null -- The time at which that read saw it, by our clock.
     constraint listed_transfers_pkey PRIMARY KEY (stripe_transfer_id)
     index listed_transfers_payout_ref_idx USING btree (payout_ref)
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -368,49 +369,6 @@ table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is
     constraint payout_transfers_settlement_id_payee_id_source_transaction_key UNIQUE NULLS NOT DISTINCT (settlement_id, payee_id, source_transaction)
     trigger _110_derive BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_payout_transfers__derive(), always
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
-    rights: select to payout_auditor; select to payout_operator
-
-table payout.reconcile_pages, owner payout_owner -- A page of Stripe's list that a run has taken, with the ids that it named; its contents are in discrepancies and listed_transfers.
-    reconcile_run_id bigint not null
-    page_number integer not null
-    starting_after text -- The last id of the page before; null: the first page.
-    last_id text -- The id after which the next page starts.
-    has_more boolean not null
-    stripe_transfer_ids text[] not null
-    received_at timestamp with time zone not null default now() -- The time at which a worker reported it.
-    constraint reconcile_pages_pkey PRIMARY KEY (reconcile_run_id, page_number)
-    constraint reconcile_pages_reconcile_run_id_starting_after_key UNIQUE NULLS NOT DISTINCT (reconcile_run_id, starting_after)
-    constraint only_an_empty_list_has_no_last_id CHECK (((last_id IS NOT NULL) OR ((page_number = 1) AND (stripe_transfer_ids = '{}'::text[]) AND (NOT has_more))))
-    constraint pages_count_from_one CHECK ((page_number >= 1))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
-    rights: select to payout_auditor; select to payout_operator
-
-table payout.reconcile_runs, owner payout_owner -- One comparison of Stripe's list of transfers with these books, and how far it has come.
-    reconcile_run_id bigint not null identity
-    started_at timestamp with time zone not null default now()
-    finished_at timestamp with time zone
-    created_from timestamp with time zone not null -- The run compares transfers that Stripe created from this time on.
-    created_until timestamp with time zone not null -- And before this time.
-    next_cursor text -- Stripe transfer id after which the next page starts; null: from the newest.
-    transfers_seen bigint not null default 0
-    discrepancies_found bigint not null default 0
-    system_identifier bigint default (payout.database_identity()).system_identifier -- With the next three: the identity of the database that began it, as in payout.adoptions.
-    timeline_id integer default (payout.database_identity()).timeline_id
-    database_oid oid default (payout.database_identity()).database_oid
-    table_oid oid default (payout.database_identity()).table_oid
-    worker text -- The worker that began it; others may have gone on with it.
-    transfers_expected bigint not null default 0 -- Transfers that the books had as paid within the window, when the run began.
-    abandoned_at timestamp with time zone -- The time at which it was given up: it was made under another identity or Stripe account.
-    adoption_id bigint -- The newest of payout.adoptions when the run was begun; null: there was none.
-    constraint reconcile_runs_pkey PRIMARY KEY (reconcile_run_id)
-    constraint counts_are_not_negative CHECK (((transfers_seen >= 0) AND (discrepancies_found >= 0)))
-    constraint expected_is_not_negative CHECK ((transfers_expected >= 0))
-    constraint run_is_finished_or_abandoned CHECK (((finished_at IS NULL) OR (abandoned_at IS NULL)))
-    constraint window_is_in_order CHECK ((created_from < created_until))
-    unique index reconcile_runs_one_goes_on_key USING btree ((true)) WHERE ((finished_at IS NULL) AND (abandoned_at IS NULL))
-    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
@@ -557,6 +515,64 @@ table payout.stripe_error_rules, owner payout_owner -- The meaning of an answer 
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
+table payout.stripe_read_pages, owner payout_owner -- A page of a read that was taken. Its objects are in listed_transfers and discrepancies, as far as they say something new. Insert-only.
+    read_id bigint not null
+    page_number integer not null
+    parameters jsonb not null -- The parameters of the request that it answers.
+    has_more boolean not null
+    objects_seen integer not null
+    stripe_transfer_ids text[] not null default '{}'::text[] -- Of a comparison: the transfers that the page named.
+    kept jsonb not null default '[]'::jsonb -- The objects that are judged at the end of the read: of a look-up, possible matches (payout.stripe_transfer, and why); of reversals, all of them.
+    received_at timestamp with time zone not null -- The time at which a worker reported it.
+    constraint stripe_read_pages_pkey PRIMARY KEY (read_id, page_number)
+    constraint stripe_read_pages_read_id_parameters_key UNIQUE (read_id, parameters)
+    constraint stripe_read_pages_read_id_fkey FOREIGN KEY (read_id) REFERENCES payout.stripe_reads(read_id)
+    constraint pages_count_from_one CHECK (((page_number >= 1) AND (objects_seen >= 0)))
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    rights: select to payout_auditor; select to payout_operator
+
+table payout.stripe_reads, owner payout_owner -- Every read of one of Stripe's lists, and how far it has come. A page is taken only with a token that claim_reads told.
+    read_id bigint not null identity
+    kind text not null
+    path text not null
+    queries jsonb not null -- The parameters of each query, in order; together they list all there can be.
+    payout_transfer_id bigint
+    stripe_transfer_id text
+    worker text not null -- The worker that began it; others may have gone on with it.
+    begun_at timestamp with time zone not null -- A time before the first request to Stripe.
+    books_from timestamp with time zone -- A comparison expects the transfers that were sent and paid here between this time and begun_at.
+    system_identifier bigint default (payout.database_identity()).system_identifier -- With the next three: the identity of the database that began it, as in payout.adoptions.
+    timeline_id integer default (payout.database_identity()).timeline_id
+    database_oid oid default (payout.database_identity()).database_oid
+    table_oid oid default (payout.database_identity()).table_oid
+    adoption_id bigint -- The newest of payout.adoptions when the read was begun; null: there was none.
+    token_sha256s bytea[] not null default '{}'::bytea[] -- SHA-256 of the secret that each of the newest claims of it was told.
+    next_parameters jsonb -- The parameters of the page that comes next; null: it is read to its end.
+    objects_seen bigint not null default 0
+    objects_expected bigint not null default 0 -- Transfers that the books had as paid within the time that a comparison covers.
+    objects_found bigint not null default 0 -- Transfers found by a look-up, reversals booked, transfers of which events told more reversed, or discrepancies of a comparison.
+    newest_created_at timestamp with time zone -- The newest time of creation that Stripe has shown in this read or those before it, by Stripe's clock; the next read of the kind begins a day before.
+    result text -- One line for people, at the end of the read.
+    is_alarm boolean not null default false
+    finished_at timestamp with time zone
+    abandoned_at timestamp with time zone -- The time at which it was given up: it was made under another identity or Stripe account.
+    constraint stripe_reads_pkey PRIMARY KEY (read_id)
+    constraint stripe_reads_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
+    constraint counts_are_not_negative CHECK (((objects_seen >= 0) AND (objects_expected >= 0) AND (objects_found >= 0)))
+    constraint finished_asks_no_more CHECK (((finished_at IS NULL) OR ((next_parameters IS NULL) AND (result IS NOT NULL))))
+    constraint kind_is_known CHECK ((kind = ANY (ARRAY['lookup'::text, 'reversals'::text, 'events'::text, 'comparison'::text])))
+    constraint lookup_names_its_transfer CHECK (((kind = 'lookup'::text) = (payout_transfer_id IS NOT NULL)))
+    constraint read_is_finished_or_abandoned CHECK (((finished_at IS NULL) OR (abandoned_at IS NULL)))
+    constraint reversals_name_their_transfer CHECK (((kind = 'reversals'::text) = (stripe_transfer_id IS NOT NULL)))
+    index stripe_reads_kind_finished_idx USING btree (kind, read_id) WHERE ((kind = ANY (ARRAY['events'::text, 'comparison'::text])) AND (finished_at IS NOT NULL))
+    unique index stripe_reads_one_goes_on_key USING btree (kind) WHERE ((kind = ANY (ARRAY['events'::text, 'comparison'::text])) AND (finished_at IS NULL) AND (abandoned_at IS NULL))
+    index stripe_reads_payout_transfer_id_idx USING btree (payout_transfer_id) WHERE (payout_transfer_id IS NOT NULL)
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_rewrite BEFORE UPDATE FOR EACH ROW WHEN ((((((((((((((((old.read_id IS DISTINCT FROM new.read_id) OR (old.kind IS DISTINCT FROM new.kind)) OR (old.path IS DISTINCT FROM new.path)) OR (old.queries IS DISTINCT FROM new.queries)) OR (old.payout_transfer_id IS DISTINCT FROM new.payout_transfer_id)) OR (old.stripe_transfer_id IS DISTINCT FROM new.stripe_transfer_id)) OR (old.worker IS DISTINCT FROM new.worker)) OR (old.begun_at IS DISTINCT FROM new.begun_at)) OR (old.books_from IS DISTINCT FROM new.books_from)) OR (old.system_identifier IS DISTINCT FROM new.system_identifier)) OR (old.timeline_id IS DISTINCT FROM new.timeline_id)) OR (old.database_oid IS DISTINCT FROM new.database_oid)) OR (old.table_oid IS DISTINCT FROM new.table_oid)) OR (old.adoption_id IS DISTINCT FROM new.adoption_id)) OR (old.finished_at IS NOT NULL))) EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    rights: select to payout_auditor; select to payout_operator
+
 table payout.transfer_attempts, owner payout_owner -- Every claim, committed before anything is sent under it.
     payout_transfer_id bigint not null
     generation integer not null
@@ -569,36 +585,6 @@ table payout.transfer_attempts, owner payout_owner -- Every claim, committed bef
     constraint transfer_attempts_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     constraint claim_token_has_a_digest CHECK ((octet_length(claim_token_sha256) = 32))
     constraint lease_ends_after_the_claim CHECK ((lease_until > claimed_at))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
-    rights: select to payout_auditor; select to payout_operator
-
-table payout.transfer_lookup_pages, owner payout_owner -- The pages of Stripe's list that a look-up read, and which of their transfers match. Insert-only.
-    lookup_id bigint not null
-    query_number integer not null -- The index of the query in transfer_lookups.queries, from 0.
-    page_number integer not null
-    starting_after text -- The id that the page was asked for after; null: the first page.
-    last_id text -- The last id on the page, after which the next one starts; null: an empty page.
-    has_more boolean not null
-    transfers_seen integer not null
-    matches jsonb not null -- The transfers with our payout_ref in metadata or transfer_group, in the terms of payout.outcome.
-    received_at timestamp with time zone not null
-    constraint transfer_lookup_pages_pkey PRIMARY KEY (lookup_id, query_number, page_number)
-    constraint transfer_lookup_pages_lookup_id_fkey FOREIGN KEY (lookup_id) REFERENCES payout.transfer_lookups(lookup_id)
-    constraint counts_are_not_negative CHECK (((query_number >= 0) AND (page_number >= 1) AND (transfers_seen >= 0)))
-    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
-    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
-    rights: select to payout_auditor; select to payout_operator
-
-table payout.transfer_lookups, owner payout_owner -- Every look at Stripe's list of transfers for one whose outcome is unknown. Insert-only; the result is an observation.
-    lookup_id bigint not null identity
-    payout_transfer_id bigint not null
-    worker text not null
-    queries jsonb not null -- The parameters of GET /v1/transfers, one object a query; together they list all there can be.
-    begun_at timestamp with time zone not null -- A time before the first request to Stripe.
-    constraint transfer_lookups_pkey PRIMARY KEY (lookup_id)
-    constraint transfer_lookups_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
-    index transfer_lookups_payout_transfer_id_idx USING btree (payout_transfer_id)
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
@@ -691,7 +677,7 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     trigger _511_check_progress BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress(), always
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.discrepancies, body 1e15ea73fc88, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, its reconcile run, and the next step with the calls that end it.
+view payout_api.discrepancies, body 24755b9b9b4a, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, the read that found it, and the next step with the calls that end it.
     discrepancy_id bigint
     kind text
     settlement_id text
@@ -700,12 +686,12 @@ view payout_api.discrepancies, body 1e15ea73fc88, owner payout_owner -- One row 
     ours jsonb
     theirs jsonb
     since timestamp with time zone
-    found_by_run_id bigint
-    last_found_by_run_id bigint
+    found_by_read_id bigint
+    last_found_by_read_id bigint
     what_to_do text
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.error_codes, body 63c01ca92fda, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
+view payout_api.error_codes, body ba26c2771d2c, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
     sqlstate text
     meaning text
     reaction text
@@ -728,14 +714,13 @@ view payout_api.overview, body 8a5a62c17ade, owner payout_owner -- Transfers by 
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.reconcile_progress, body 8d8a330a041d, owner payout_owner -- One row for each run: its window, the pages and transfers seen so far, the number that these books expected, and the number of its discrepancies.
-    reconcile_run_id bigint
+view payout_api.reconcile_progress, body cc758ead42f5, owner payout_owner -- One row for each comparison: the time from which Stripe made the transfers (null: all), the pages and transfers seen so far, the number that these books expected, and the number of its discrepancies.
+    read_id bigint
     progress text
     worker text
-    started_at timestamp with time zone
+    begun_at timestamp with time zone
     ended_at timestamp with time zone
     created_from timestamp with time zone
-    created_until timestamp with time zone
     pages bigint
     last_page_at timestamp with time zone
     transfers_seen bigint
@@ -771,21 +756,23 @@ view payout_api.unpaid, body 67f75e5100c0, owner payout_owner -- One row for eac
     rights: select to payout_auditor; select to payout_operator
 
 function payout.absence_counts_from(p_payout_transfer_id bigint) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 52810f030925 -- The time at which everything that was ever sent for a transfer is over; null: it cannot be known, or nothing was sent.
-function payout.add_lookup_page(p_lookup payout.transfer_lookups, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d5b9183b4638 -- Skips a page that is stored already; refuses one that is not the next.
-function payout.add_reconcile_page(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns payout.reconcile_runs, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9172d25b1b37 -- Returns the run with its new cursor and counts.
 function payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) returns payout.seals, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bebbf3c70f9 -- Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.
 function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 08caba92f982 -- Records the identity of a new installation, once it hands out any of these transfers.
 function payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers, p_destinations text[]) returns boolean, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2f656bff8ce7 -- True when object, id, amount, currency, mode and payout_ref are those asked for, and the destination is one of those given.
 function payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) returns interval, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 444bad0dac65 -- The rule's floor plus a random part of its base, doubled for each earlier try up to its cap.
+function payout.begin_list(p_kind text, p_worker text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9e8d2bf20a9a -- Begins a read, unless one is open; abandons one that no longer counts for this database.
+function payout.begin_lookups(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7a55804af120 -- Begins up to p_limit look-ups and returns their reads.
+function payout.begin_reversals(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d08a5cb02aa -- Begins up to p_limit reads of reversals and returns them.
 function payout.bind_stripe_account(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8039d34f66cc -- Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).
-function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4e48dfd58ec4 -- Books reversals that are not booked yet, oldest first; returns their number.
+function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4e48dfd58ec4 -- Books reversals that are not booked yet; returns their number.
 function payout.booked_states() returns TABLE(payout_transfer_id bigint, place text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b2072450502a -- For each transfer the account, amount in minor units and currency that its ledger entries leave it at, reversals aside.
 function payout.can_notify() returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f4f90f0de920 -- True until the queue of NOTIFY is nearly full.
 function payout.check_books() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7ffef91a8e23 -- Part of payout_api.doctor().
-function payout.check_guards() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 65e82ab696dd -- Part of payout_api.doctor().
+function payout.check_guards() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 61418bb0246c -- Part of payout_api.doctor().
 function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean) returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c3d10131fe38 -- Part of payout_api.doctor().
 function payout.check_lines_of(p_settlement_ids text[], p_are_new boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d4413776e3a0 -- Refuses changed lines of settlements that have been scheduled (SP102); guards against those that are being completed meanwhile.
 function payout.check_queue() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 109d0661bde4 -- Part of payout_api.doctor().
+function payout.check_reads() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1edc4f04f3e2 -- Part of payout_api.doctor().
 function payout.check_references() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5ce59c84dee8 -- Part of payout_api.doctor().
 function payout.check_rights() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4a39cc172143 -- Part of payout_api.doctor().
 function payout.check_rules() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 32805f768531 -- Part of payout_api.doctor().
@@ -796,8 +783,8 @@ function payout.check_seals() returns TABLE(check_name text, is_ok boolean, deta
 function payout.check_server() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 054d7fe6c66e -- Part of payout_api.doctor().
 function payout.check_settlements() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 46ce05ce9416 -- Part of payout_api.doctor().
 function payout.clock() returns timestamp with time zone, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e0f258dd0f13 -- Now, by the database's clock, which goes on within a transaction.
-function payout.close_reversal_lookup(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text) returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 617d0bfbd0ca -- True when the books have the whole amount that is known to be reversed.
-function payout.compare_listed_transfers(p_seen payout.listed_transfers[]) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e084a1614181 -- A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.
+function payout.compare_listed_transfers(p_seen payout.stripe_transfer[]) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 902e9eecafdb -- A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.
+function payout.continue_list(p_kind text, p_worker text) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5a99c590cd87 -- Returns the one open read of the kind, comparison or events.
 function payout.create_payout_job(p_settlement payout.settlements) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d4b030da86b1 -- Schedules the payouts of a complete settlement whose row this transaction holds; returns the payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308) or has changed meanwhile (SP402).
 function payout.create_single_payout(p_settlement payout.settlements, p_line payout.settlement_lines) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6743e17e51d1 -- Schedules the payout of a new settlement by its only line; returns the payout_job_id. Its refusals are those of create_payout_job.
 function payout.create_transfers(p_settlement payout.settlements, p_payout_job_id bigint) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 54ad0ee5d7f8 -- Writes the transfers of a settlement, their progress rows with their wake-up jobs, and the books; returns the sum of their amounts, null unless the lines add up to it.
@@ -805,15 +792,16 @@ function payout.database_identity(OUT system_identifier bigint, OUT timeline_id 
 function payout.defer_job(p_payout_job_id bigint, p_times integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp, rights: none, body fbfbdcf1ea29 -- Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none while notifications are not read.
 function payout.destinations(p_transfer payout.payout_transfers) returns text[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bbb550bf464 -- The accounts in the requests of a transfer, under all its keys; before the first request, those of its payee.
 function payout.end_holds(p_hold_ids bigint[], p_released_by text, p_reason text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ca179f5ec838 -- Releases these holds with a reason, clears transfer_states.hold_id, notes it in operator_actions.
-function payout.events_page_problem(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 14c30ecb9f0a -- Names the problem, with the cursor expected; null: the page is to be taken.
-function payout.events_read_until() returns timestamp with time zone, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0f693db8e805 -- End of the last window of events of which every page was taken, or 30 days ago.
 function payout.expected_destinations(p_state payout.transfer_states, p_transfer payout.payout_transfers) returns text[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fa5bdd0e365b -- The account in the request under the key; without a request, those of payout.destinations.
-function payout.expected_rights() returns TABLE(roles text, privileges text, things text), sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 55da2862f7de -- Part of payout_api.doctor().
+function payout.expected_rights() returns TABLE(roles text, privileges text, things text), sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a6f2f94521ee -- Part of payout_api.doctor().
 function payout.expire_leases(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f9604c470d08 -- Closes up to p_limit leases and returns how many: a transfer is due at once, or parked when its tries are used up.
-function payout.find_missing(p_run payout.reconcile_runs) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 38ef18f4d144 -- Discrepancies at the end of a run, of kind missing_at_stripe.
+function payout.find_missing(p_read payout.stripe_reads) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 187e0bfd56f7 -- Discrepancies at the end of a comparison, of kind missing_at_stripe.
 function payout.find_wakeup(p_payout_job_id bigint, p_times integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=100ms, rights: none, body dea9e9330774 -- One wake-up job that waits, if that is enough, or p_times new ones; their ids, none if the queue fails.
-function payout.finish_lookup(p_lookup payout.transfer_lookups, p_state payout.transfer_states) returns TABLE(verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9c6cf51b841a -- Returns verdict and state: paid, known, an alarm, absent or given up.
-function payout.first_absence(p_lookup payout.transfer_lookups) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 680dcdd03955 -- Id of the observation of the earlier scan; null: there is no proof yet.
+function payout.finish_comparison(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8dfef9d4f3d2 -- Returns the read with its result and the number of its discrepancies.
+function payout.finish_lookup(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6ef53fadba4b -- Returns the read with verdict and state as its result, and the number of transfers found.
+function payout.finish_read(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 450cc313758a -- Returns the read with its result, and whether that is an alarm.
+function payout.finish_reversals(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6551f8f1ea1d -- Returns the read with its result and the number of reversals booked now.
+function payout.first_absence(p_read payout.stripe_reads) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a664caaf96db -- Id of the observation of the earlier scan; null: there is no proof yet.
 function payout.fold_facts() returns TABLE(payout_transfer_id bigint, state text, generation integer, attempt integer, lease_until timestamp with time zone, next_attempt_at timestamp with time zone, stripe_transfer_id text, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, reason text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f26181d4769c -- One row for each transfer as transfer_states must say it, folded from attempts, observations and books.
 function payout.forget_pending_wakeup() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 07e6eb7aaca1 -- Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a rollback.
 function payout.freeze_requests(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e049ec450e5c -- Writes transfer_requests for those of the transfers whose present key has none.
@@ -821,52 +809,56 @@ function payout.given_rights() returns TABLE(thing text, privilege_type text, gr
 function payout.id_fits(p_id text) returns boolean, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_app, body 7a29ee9267f9 -- Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, normal form C.
 function payout.identity_problem() returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ffafff042822 -- Names the difference between the identity of the database and the adopted one, or another reason to refuse claims; null: none.
 function payout.is_definite(p_attempt payout.transfer_attempts) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8b3122c66e34 -- True when an accepted answer says that the send had no effect, nor will have.
-function payout.is_explained(p_discrepancy payout.discrepancy) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d101ac5adcf1 -- True when an equal discrepancy was resolved, and not by a run that found it no longer.
+function payout.is_explained(p_discrepancy payout.discrepancy) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5a3bf63b025a -- True when an equal discrepancy was resolved, and not by a comparison that found it no longer.
+function payout.is_of_this_database(p_read payout.stripe_reads) returns boolean, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9f3d0316b624 -- True for a read begun since the database was last adopted or its Stripe account changed, and for those from the comparison on that the adoption rests on.
 function payout.is_only_send(p_state payout.transfer_states) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4f8544ebfdef -- True when no attempt but the newest can have had an effect under the current key.
 function payout.is_saved(p_is_tied boolean, p_is_replayed boolean, p_should_retry text) returns boolean, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ae9e6262a815 -- True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry as given is saved under its key.
-function payout.judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d86c89656969 -- Judges a look-up that found nothing: evidence only, or proof; then failed with a new key at once, or parked for approval.
+function payout.judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3618645ae2c7 -- Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed with a new key at once, or parked for approval.
 function payout.judge_decline(p_judgement payout.judgement, p_is_saved boolean, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 400228416830 -- Failed, with or without a later key; unknown while another attempt is open; parked in doubt.
 function payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f0857c0d930e -- Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, parked, or as judge_decline says.
-function payout.judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d84c209ab2e7 -- Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, several as an alarm.
+function payout.judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 52fac01310f0 -- Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, several as an alarm; null: it cannot be told.
 function payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5c79c9bb9297 -- Verdict, next state and reason for one reported outcome; changes nothing.
 function payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ed7f5a23ef5b -- Paid, already known, or an alarm, which parks a transfer that is open.
-function payout.keep_listed_transfers(p_seen payout.listed_transfers[]) returns SETOF text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a4ea6d5340ab -- Returns the ids of those that are to be judged now.
+function payout.keep_listed_transfers(p_seen payout.stripe_transfer[], p_read_id bigint) returns SETOF text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c0d52b02114f -- Returns the ids of those that are to be judged now.
 function payout.knows_claim_token(p_outcome payout.outcome) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 703cfc0954d5 -- True when the token of the report is that of the attempt that it names.
-function payout.list_problem(p_objects jsonb, p_id_pattern text) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 395308376460 -- Null: each object has an id of that pattern, its own, and the time it was made.
-function payout.listed_transfer_outcome(p_listed payout.listed_transfers, p_state payout.transfer_states) returns payout.outcome, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6dd1c05a7832 -- The outcome that a listed transfer is for the present key of its transfer.
+function payout.listed_on_page(p_kind text, p_objects jsonb) returns payout.stripe_transfer[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 11873568e8f7 -- Each once, in order of their ids; those whose id cannot be read are left out.
+function payout.listed_transfer_outcome(p_listed payout.listed_transfers, p_state payout.transfer_states) returns payout.outcome, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6b0728101c3e -- The outcome that a listed transfer is for the present key of its transfer.
 function payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_worker text, p_limit integer, p_payout_job_id bigint) returns TABLE(payout_transfer_id bigint, wakeup_id bigint), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c942cf33c40a -- Returns up to p_limit transfers that are not on hold and whose key is young enough.
-function payout.lookup_outcome(p_lookup payout.transfer_lookups, p_state payout.transfer_states) returns payout.outcome, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 62783cfa5967 -- The number of transfers found, and the facts of the transfer if it is one.
-function payout.lookup_queries(p_transfer payout.payout_transfers) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ed7ca204d2f3 -- Parameters of GET /v1/transfers, one object a query.
+function payout.lookup_outcome(p_read payout.stripe_reads, p_state payout.transfer_states) returns payout.outcome, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b68a0a889200 -- The number of transfers found, and the facts of the transfer if it is one; null: it cannot be told.
+function payout.lookup_queries(p_transfer payout.payout_transfers) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 082ef51e6fb5 -- Parameters of GET /v1/transfers, one object a query.
 function payout.mark_held_transfers(p_now timestamp with time zone) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 802eff7235e8 -- Sets transfer_states.hold_id of up to 20,000 transfers on hold that are due first; returns how many.
 function payout.match_error_rule(p_outcome payout.outcome) returns payout.stripe_error_rules, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body eb42b8614ee6 -- The first rule in order of id that fits; the last rule of a signal fits all.
-function payout.match_facts(p_transfer jsonb) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 79ee04ff2af2 -- The fields by their names in payout.outcome; null where one cannot be read.
 function payout.metadata_problem(p_metadata jsonb) returns text, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f85b71607db5 -- The rule of Stripe that this metadata breaks beside our own four keys, or null.
+function payout.never_left(p_payout_transfer_id bigint, p_looked_at timestamp with time zone) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 152115c2668f -- True, as of a look at Stripe's list, when there are attempts and none was ever executed.
 function payout.newest_facts() returns TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, moved_to text, moved_attempt integer, next_attempt_at timestamp with time zone, stripe_transfer_id text, reason text, claim_attempt integer, lease_until timestamp with time zone, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean, is_released boolean), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 44f5801f3c4a -- One row for each transfer with the facts that fold_facts makes its progress of; tries and unknown sends are those of the newest key.
 function payout.newest_row_id(p_table_name text) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5004d2aa3d80 -- The highest id; null: the table is empty.
+function payout.next_parameters(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e439f33ebf30 -- After the last page of a query those of the next query; null after the last one.
 function payout.note_failed_queue(p_problem text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f3c15fc9437a -- Sets payout.seen_wakeup to 0, also if the transaction rolls back, and writes to the server's log.
-function payout.note_reversals(p_seen payout.listed_transfers[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0fdb3542a8be -- Plans the read of their reversals; returns the number of transfers.
+function payout.note_reversals(p_seen payout.stripe_transfer[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3ece1c23aecc -- Plans the read of their reversals; returns the number of transfers.
 function payout.notify_operators(p_reason text, p_subject text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 43a73544f7c1 -- Notifies channel payout_alarms of the reason, and warns with reason and subject.
 function payout.open_hold_id(p_transfer payout.payout_transfers) returns bigint, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e038a0aacbb2 -- The hold_id, the widest scope first; null: it is not on hold. The engine's hold is not looked at.
 function payout.other_attempts_drain_at(p_state payout.transfer_states) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 81f9c291f2f8 -- The time at which the last unreported other attempt of the current key counts as over; null: none is open.
 function payout.owed_transfers(p_settlement payout.settlements) returns TABLE(payee_id payout.external_id, source_transaction text, amount_minor bigint, stripe_account_id text), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ef15fe73e96f -- Payee, source, amount in minor units and account of each transfer that a settlement makes.
-function payout.page_problem(p_last_id text, p_had_more boolean, p_starting_after text, p_items jsonb, p_has_more boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3c3abf8f7caa -- Compares a page with the last id of the page before and with whether more were to follow (both null: there is no page before); null: it is the next one.
+function payout.page_problem(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 27a62967debf -- Names the problem, with the parameters expected; null: it is the next page.
 function payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7897ced4e251 -- Parks up to p_limit transfers; returns how many.
 function payout.park_listed_transfer(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f8cc9f86aa90 -- Parks those that are scheduled, each with an observation.
 function payout.payout_ref(p_installation_id text, p_settlement_id text, p_payee_id text, p_source_transaction text) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 98d98a536ca2 -- Identity of the transfer that an installation owes for a settlement to a payee from a source: payout_ and 40 hex digits.
 function payout.pending_wakeup() returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 945538b0bd51 -- The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see it too; or null.
 function payout.place_hold(p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint DEFAULT NULL::bigint) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 247ab965f30c -- Places a hold unless there is one, for an alarm or another reason, notes it in operator_actions, returns its hold_id.
+function payout.possible_matches(p_read payout.stripe_reads, p_objects jsonb) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dd6693de8d34 -- An array of payout.stripe_transfer as objects, each with why it may match: ours, by charge, unreadable.
 function payout.progress_problem(p_state payout.transfer_states) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 17e090fd5367 -- The first rule about counters, lease, next steps, Stripe's id and reason that a row breaks, or null.
-function payout.proof_of_absence(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9fb372124456 -- Ids of the two observations; null: it was not proved absent.
+function payout.proof_of_absence(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 62e187ed3d29 -- Ids of the observations, in order; null: it was not proved absent.
 function payout.queue_due_wakeups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=100ms, rights: none, body f9eba890e105 -- Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, 0 if the queue fails.
 function payout.queue_problem() returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp; lock_timeout=100ms, rights: none, body f9b0e7e5572a -- The error of the queue, or null; a read-only transaction cannot tell, and gets null.
 function payout.queue_wakeup(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 599b1139f7cd -- Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or relies on one that waits already; none before pay_after, none while the queue fails. Returns the ids.
 function payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7a22fd445e07 -- Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; returns the reason.
 function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) returns payout.settlement_lines[], plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c7c26e9f3e85 -- The lines of a settlement given as JSON, or an error that names the wrong one (SP309).
-function payout.read_listed_transfers(p_reconcile_run_id bigint, p_transfers jsonb) returns SETOF payout.listed_transfers, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 80e384136b58 -- One row for each transfer; null where a field cannot be read.
-function payout.read_outcomes(p_outcomes jsonb) returns payout.outcome[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 45864758b584 -- Reported outcomes in the order they came; SP312 when one cannot be read.
-function payout.reconcile_page_problem(p_run payout.reconcile_runs, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1c0a3963a004 -- Names the problem, with the cursor expected; null: it is the next page of the run.
-function payout.reconcile_query(p_run payout.reconcile_runs) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 447dd66b66e7 -- Parameters of GET /v1/transfers.
-function payout.record_discrepancies(p_discrepancies payout.discrepancy[], p_reconcile_run_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ab0f85eaf2c4 -- Stores each discrepancy once; returns how many are open.
+function payout.read_outcomes(p_outcomes jsonb) returns payout.outcome[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9814857e06ce -- Reported outcomes in the order they came; SP312 when one cannot be read.
+function payout.read_reversal(p_object jsonb, p_stripe_transfer_id text) returns jsonb, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6c37375ec0a3 -- Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.
+function payout.read_stripe_transfer(p_object jsonb) returns payout.stripe_transfer, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e5c5b9c8d2c1 -- Reads one object; null where a field is absent or cannot be read.
+function payout.read_text(p_value jsonb) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bc1c873e1823 -- The text; null for a value that is absent, of another type or longer than 500 characters.
+function payout.read_whole(p_value jsonb) returns bigint, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 27fd38cd4915 -- The number; null for one that is absent, negative, broken, above 18 digits or no number.
+function payout.record_discrepancies(p_discrepancies payout.discrepancy[], p_read_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 382a1a4504db -- Stores each discrepancy once; returns how many are open.
 function payout.record_listed_transfers(p_stripe_transfer_ids text[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1345190324eb -- Judges stored listed transfers that are known here; returns the number of alarms.
 function payout.record_outcomes(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 83b41442b7e4 -- Stores outcomes with their judgement, moves the transfers, books paid and released money.
 function payout.record_unknown_transfers(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4003a714463f -- Stores outcomes of unknown transfers as discrepancies and answers alarm for each.
@@ -878,11 +870,8 @@ function payout.refuse_bad_row(p_table text, p_rule text) returns void, plpgsql 
 function payout.refuse_bad_settlement(p_settlement payout.settlements, p_made_minor bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c406f8e73f12 -- Refuses a settlement that cannot be paid out as it stands (SP301 to SP306, SP308), or of which another sum than its total can (SP402).
 function payout.refuse_bad_total(p_settlement payout.settlements) returns void, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5f079dfba9b8 -- Refuses such a settlement (SP303), naming the difference.
 function payout.refuse_late_lines(p_settlement_id text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5b8f82851565 -- Raises SP102 for a line that came too late.
-function payout.refuse_list(p_what text, p_problem text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3b391a96781a -- Raises SP341 with a subject and its problem.
-function payout.refuse_lookup_page(p_lookup_id bigint, p_problem text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 313a4e4b7f71 -- Raises SP340 with the number of the look-up and the problem.
-function payout.refuse_other_query(p_what text, p_query jsonb, p_asked jsonb) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b6f80e897de1 -- Raises SP341 unless both queries are the same.
 function payout.refuse_unadopted_database(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fddbb89e762f -- Refuses to go on in a database that is not adopted (SP403), or for another Stripe account (SP404).
-function payout.refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body de51c2321175 -- Refuses a live account while transfers are open that were ever sent, or after anything was done in test mode (SP411).
+function payout.refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4158cb582efd -- Refuses a live account while transfers are open that were ever sent, or after anything was done in test mode (SP411).
 function payout.refuse_unsafe_server(p_stripe_now timestamp with time zone) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e8484dbbda5e -- Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while the server's clock is more than five minutes from the time at Stripe, if that is given.
 function payout.release_alarm_holds(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b429a3e448f2 -- Releases the holds that alarms placed on these transfers, where none of them is open.
 function payout.remaining_facts(p_outcome payout.outcome) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a9a2af5e6fa6 -- The JSON for transfer_observations.facts; absent parts are left out.
@@ -890,34 +879,31 @@ function payout.remove_lost_wakeups() returns integer, plpgsql volatile, owner p
 function payout.remove_served_wakeups(p_wakeup_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp; lock_timeout=100ms, rights: none, body e26211232296 -- Deletes the queue jobs of these ids that no worker has fetched yet; returns their number, 0 if the queue fails.
 function payout.reopen_failed(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 52b13c2082d6 -- Opens the next key for up to p_limit transfers; returns how many.
 function payout.request_sha256(p_request jsonb) returns bytea, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ede6e2a9a77c -- SHA-256 of the JSON text of a request.
-function payout.resolve_compared(p_reconcile_run_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body cbc9948abeb5 -- Resolves open discrepancies of transfers that this run listed without finding them again.
+function payout.resolve_compared(p_read_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 226f9c18d2d4 -- Resolves open discrepancies of transfers that this comparison listed without finding them again.
 function payout.resolve_paid(p_stripe_transfer_ids text[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ba7190aea9ec -- Resolves the open discrepancies of the transfers that are paid by these ids, except those of several transfers at Stripe, and releases the holds that their alarms placed.
-function payout.reversal_list_problem(p_stripe_transfer_id text, p_reversals jsonb) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6efaf002b96f -- Null: each object is a reversal of that transfer, with an amount and a currency.
-function payout.reversals_discrepancy(p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text, p_reversals jsonb) returns payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e0b979d94eb5 -- Names the transfer, the contradiction, and id, amount and currency of each reversal.
 function payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7dfaf6990c47 -- Null: the reversals fit the transfer and the books.
 function payout.row_sha256(p_columns jsonb) returns bytea, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 379c47f57156 -- SHA-256 of a JSON text in UTF-8.
-function payout.runs_of_this_database() returns SETOF payout.reconcile_runs, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 44e9199e3f1a -- Runs, finished or open, since the database was last adopted or its Stripe account changed, and the run that the adoption rests on.
 function payout.saved_decline(p_state payout.transfer_states) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body eb1dd045734b -- Id of the accepted decline that Stripe saved; null: there is none.
 function payout.schedule_payout_job(p_settlement_id text) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f98224a0cfa5 -- Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable.
 function payout.seal_sha256(p_seal payout.seals) returns bytea, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a2e95f2c681a -- SHA-256 of the former hash, followed by the other columns as a JSON array.
 function payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9a7abeeed207 -- Seals about p_limit rows at most; returns the number of rows.
 function payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) returns TABLE(row_id bigint, row_at timestamp with time zone, row_sha256 bytea), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b03d0605ceaa -- Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that seals of version 1 cover.
+function payout.set_aside_unreadable(p_read payout.stripe_reads, p_objects jsonb) returns integer, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 953312ee8894 -- Returns the number of discrepancies of kind unreadable_at_stripe.
 function payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0cf0ce110603 -- Names the parts that differ, for lines the first one; empty when nothing differs.
 function payout.skip_listed_transfers(p_payout_transfer_ids bigint[]) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a5dc87ff1cad -- Judges those that were listed and returns the others, which may be sent.
-function payout.start_run(p_worker text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7e9c81c2caca -- Starts a run, unless one is open; abandons one that no longer counts for this database.
 function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0452544b814b -- Places a hold on the worker of the attempt, if another worker succeeded within engine_settings.alarm_window_for, else on the engine.
 function payout.stop_transfer(p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c8bae517fe68 -- Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the engine.
 function payout.stripe_account_label(p_stripe_account_id text, p_is_livemode boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 137b34dbf143 -- Text such as: acct_1 in live mode.
 function payout.subtotals_at(p_seal_id bigint) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 48ff78090711 -- Debits and credits in minor units, from the first entry to the end of the seal.
 function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bc84674e0a7 -- Debits and credits in minor units, from the first entry to the last of the range.
-function payout.take_events(p_events jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cdc4b7ff30c0 -- Returns the number of transfers of which more is reversed than was known.
-function payout.take_listed_transfers(p_seen payout.listed_transfers[], p_reconcile_run_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7f93655fff5a -- Returns the number of discrepancies and alarms.
+function payout.take_listed_transfers(p_seen payout.stripe_transfer[], p_read payout.stripe_reads) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dbc276ef73c6 -- Returns the number of discrepancies and alarms; for events, of the transfers of which more is reversed than was known.
+function payout.take_page(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ed4900325c63 -- Returns the read with its next parameters and counts.
 function payout.tg__refuse_change() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4133f241ac42 -- Trigger: refuses update, delete and truncate of an insert-only table (SP101).
 function payout.tg_engine_settings__check_account() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=1s, rights: none, body a47c8e33f615 -- Deferred trigger: refuses another Stripe account or mode if a claim or page came meanwhile (SP411).
 function payout.tg_holds__release_once() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 053a4bf4a8af -- Trigger: a hold is released once and does not change otherwise (SP104).
 function payout.tg_ledger_entries__check_movement() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cb67a33cee5d -- Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a reversal (23514).
 function payout.tg_lines_ahead__check_settlement() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 886d8a88b463 -- Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102), or is not there (SP310).
-function payout.tg_payout_transfers__derive() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b941f6575089 -- Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not above 0 (23514).
+function payout.tg_payout_transfers__derive() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4d8d8b981d42 -- Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not above 0 (23514).
 function payout.tg_settlement_lines__refuse_frozen() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: none, body 51cc5bae0dba -- Trigger: refuses to add, change or remove lines of a settlement that has been scheduled (SP102).
 function payout.tg_settlements__refuse_frozen() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 60c9d086ecc1 -- Trigger: refuses to change a complete settlement, to rename one, and to delete one that has lines (SP102).
 function payout.tg_settlements__schedule_payout_job() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: none, body 9a1ae618580e -- Trigger: at commit, makes the payout job of a complete settlement.
@@ -929,26 +915,20 @@ function payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode
 function payout.transfer_request(p_transfer payout.payout_transfers, p_destination text, p_metadata jsonb, p_installation_id text) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1f30af13db24 -- The request for a transfer to an account, with the metadata of its settlement and the installation's id.
 function payout.unjudged_listed_transfers() returns SETOF text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 377d16d386d6 -- Ids of listed transfers that match a transfer here and that no observation names.
 function payout.was_seen_at_stripe(p_payout_transfer_id bigint) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 51713216b07b -- True once an observation of the transfer, accepted or not, tells of it at Stripe.
-function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 6d727576db1e -- Adopts the database under its present identity, with a reason, once a reconcile run that began within the last hour has finished; p_without_reconcile does without one and is recorded. Safe to repeat.
+function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 6ddd96052c88 -- Adopts the database under its present identity, with a reason, once a comparison that began within the last hour has finished; p_without_reconcile does without one and is recorded. Safe to repeat.
 function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body eb1b5ba7640b -- Approves that a transfer above engine_settings.absence_limit_minor gets a new key once the engine has proved it absent at Stripe; returns the number of the noted action.
 function payout_api.balances_as_of(p_at timestamp with time zone) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint, balance_minor bigint), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 8bdfc68209aa -- Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
-function payout_api.begin_reconcile(p_worker text, p_stripe_account_id text, p_is_livemode boolean) returns TABLE(reconcile_run_id bigint, query jsonb, starting_after text, transfers_seen bigint, transfers_expected bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_worker, body 882c314aefdf -- Returns the open run: parameters of GET /v1/transfers, the id after which its next page starts (null: from the newest), transfers seen so far, and the number that these books expect.
 function payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) returns payout.engine_settings, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 6afe0e80a697 -- Fixes another Stripe account or mode, with a reason; claims are refused until the database is adopted again.
-function payout_api.claim_lookups(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(lookup_id bigint, payout_transfer_id bigint, queries jsonb), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body 223c6501c357 -- Hands out up to p_limit due look-ups, each with the queries of Stripe's list of transfers that answer it, numbered from 0. The Stripe account is that of the worker's key.
-function payout_api.claim_reversal_lookups(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(stripe_transfer_id text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body 822899eeca59 -- Hands out up to p_limit transfers of which Stripe has reversed more than is booked.
+function payout_api.claim_reads(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean, p_kind text DEFAULT NULL::text) returns TABLE(read_id bigint, kind text, token text, path text, parameters jsonb, objects_seen bigint, objects_expected bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body 3f2ff96cb59f -- Hands out up to p_limit reads, of one kind (lookup, reversals, events, comparison) or of all: path and parameters of the next page, and the token without which report_page takes none. The Stripe account is that of the worker's key.
 function payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean, p_stripe_now timestamp with time zone DEFAULT NULL::timestamp with time zone) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, claim_token text, request jsonb, lease_seconds double precision, deadline_seconds double precision), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body e0213a658bfb -- Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine or the worker is on hold. The Stripe account is that of the worker's key, p_stripe_now the time by Stripe's Date header. Seconds count from before the call.
 function payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT '{}'::jsonb) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body cb69e77cd36d -- Records a settlement with its lines and schedules its payouts; returns the payout_job_id. Safe to repeat with the same content; amounts are in minor units of the currency.
-function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body bc507b740581 -- Checks server, identity, guards, rights, queue, books, settlements and seals; hint names the next step where is_ok is false. The Stripe account is that of the caller's key, if it has one.
+function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 89ce0fc48b83 -- Checks server, identity, guards, rights, queue, reads, books, settlements and seals; hint names the next step where is_ok is false. The Stripe account is that of the caller's key, if it has one.
 function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body c7f54febb611 -- Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released.
-function payout_api.next_events_query(p_stripe_account_id text, p_is_livemode boolean) returns TABLE(query jsonb), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_worker, body b7092c6d4ceb -- Parameters of GET /v1/events for the reversals since events were last read to the end.
 function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 21dbaa43d18d -- Unresolved discrepancies by kind: number, time of the oldest, and the next step for it.
 function payout_api.register_payee(p_payee_id text, p_stripe_account_id text DEFAULT NULL::text) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_app; execute to payout_operator, body 05cf68d14159 -- Registers a payee; with an account, records it as the one to pay from now on. Repeatable; transfers already scheduled keep their account.
 function payout_api.release_hold(p_hold_id bigint, p_reason text) returns payout.holds, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 4ed85fd506ae -- Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Safe to repeat.
-function payout_api.report_events_page(p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean) returns TABLE(events_new integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 67cae128c4f1 -- Takes a page of events, as Stripe sent it, with the query that it answers; returns the number of transfers of which more is reversed than was known.
-function payout_api.report_lookup_page(p_lookup_id bigint, p_query_number integer, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns TABLE(is_complete boolean, verdict text, state text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 394d46ed2834 -- Takes a page of a query of a look-up, as Stripe sent it; once all are there, returns the verdict (ok, already, stale or alarm) and the state of the transfer.
 function payout_api.report_outcomes(p_outcomes jsonb) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 4306fbf19abe -- Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or alarm and the state for each.
-function payout_api.report_reconcile_page(p_reconcile_run_id bigint, p_query jsonb, p_starting_after text, p_transfers jsonb, p_has_more boolean) returns TABLE(transfers_seen bigint, discrepancies_found bigint, is_finished boolean), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 363094f232e7 -- Takes a page of a run, as Stripe sent it, with the query that it answers; returns the run's counts so far, and whether it is finished.
-function payout_api.report_reversals(p_stripe_transfer_id text, p_reversals jsonb) returns TABLE(reversals_booked integer, is_complete boolean), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body e089ba757560 -- Takes all of Stripe's reversals of a transfer; returns how many were booked now, and whether the books have the whole amount that is known to be reversed.
+function payout_api.report_page(p_read_id bigint, p_token text, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns TABLE(next_parameters jsonb, objects_seen bigint, objects_found bigint, result text, is_alarm boolean), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 7cbe71b7fdee -- Takes the objects of a page, as Stripe sent them, with the parameters that it was asked with; returns the parameters of the next page (null: there is none, and result says what was found), and the counts of the read so far.
 function payout_api.resolve_discrepancy(p_discrepancy_id bigint, p_reason text) returns payout.discrepancies, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 15b92b7b5763 -- Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.
 function payout_api.seal(p_limit integer DEFAULT 10000) returns integer, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body 04b8c64566cb -- Seals rows of the ledger, observations, keys and transfers that no new row can precede, about p_limit of each; returns how many. Safe to repeat.
 function payout_api.seal_head() returns text, sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator, body fd31174b6c51 -- Number and hash of the newest seal; null before the first.

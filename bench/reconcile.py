@@ -170,9 +170,9 @@ async def carry() -> None:
             reads_per_second=UNPACED,
         )
         began, cpu_began = time.perf_counter(), time.process_time()
-        row = await reconciler.reconcile()
+        [row] = await reconciler.read("comparison")
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
-    print(row["transfers_seen"], row["discrepancies_found"], seconds, cpu, most_mebibytes())
+    print(row["objects_seen"], row["objects_found"], seconds, cpu, most_mebibytes())
 
 
 def most_mebibytes() -> float:

@@ -112,7 +112,7 @@ comment on function payout.id_fits(text) is
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
 -- end frozen: procedures/common/id_fits.sql
--- frozen: sql/types.sql 279aa0c3f1f6
+-- frozen: sql/types.sql 6822cf2d2ed6
 -- types: domains that keep the rules of single values, and the composite types of the engine.
 --
 -- A rule in a domain is read once a session; one in a check of a table is read anew for each
@@ -185,7 +185,7 @@ create type payout.outcome as (
     is_livemode boolean,
     payout_ref text,
     amount_reversed_minor bigint,
-    lookup_id bigint,
+    read_id bigint,
     found integer,
     first_absence_id bigint
 );
@@ -206,6 +206,30 @@ create type payout.judgement as (
 );
 comment on type payout.judgement is
     'The meaning of one outcome for its transfer, as the judge_* functions give it.';
+
+create type payout.stripe_transfer as (
+    object text,
+    stripe_transfer_id text,
+    amount_minor bigint,
+    amount_reversed_minor bigint,
+    currency text,
+    destination text,
+    is_livemode boolean,
+    source_transaction text,
+    transfer_group text,
+    payout_ref text,
+    settlement_id text,
+    payee_id text,
+    payout_engine text,
+    belongs_to text,
+    created_at timestamptz,
+    is_readable boolean
+);
+comment on type payout.stripe_transfer is
+    'A transfer as Stripe shows it (read_stripe_transfer); null where a field is absent or cannot '
+    'be read. payout_ref, settlement_id, payee_id and payout_engine stand in its metadata, which '
+    'people can edit; belongs_to is the payout_ref that its group names, else its metadata. '
+    'is_readable is false where a field that tells whose transfer it is cannot be read.';
 
 create type payout.discrepancy as (
     kind text,
@@ -278,7 +302,7 @@ comment on function payout.tg_engine_settings__check_account() is
     'Deferred trigger: refuses another Stripe account or mode if a claim or page came meanwhile '
     '(SP411).';
 -- end frozen: procedures/identity/tg_engine_settings__check_account.sql
--- frozen: sql/tables/identity.sql 3f3e87332930
+-- frozen: sql/tables/identity.sql d63ce7c2c8be
 -- identity: the engine's settings, and the identity under which this database was adopted.
 --
 --   engine_settings (one row)  lease, windows, bounds, the Stripe account that pays
@@ -397,7 +421,7 @@ create table payout.adoptions (
     database_oid oid,
     table_oid oid,
     is_installation boolean not null default false,
-    reconcile_run_id bigint,
+    read_id bigint,
     reason text not null,
     recorded_by text not null default session_user,
     recorded_at timestamptz not null default now(),
@@ -406,7 +430,7 @@ create table payout.adoptions (
     constraint identity_is_whole_or_none check (
         num_nulls(system_identifier, timeline_id, database_oid, table_oid) in (0, 4)),
     constraint only_an_identity_is_reconciled check (
-        reconcile_run_id is null or system_identifier is not null),
+        read_id is null or system_identifier is not null),
     constraint installation_has_an_identity check (
         not is_installation or system_identifier is not null),
     constraint reason_is_given check (length(btrim(reason)) > 0)
@@ -425,8 +449,8 @@ comment on column payout.adoptions.table_oid is
     'Of payout.transfer_states; another one: a dump was restored into the same database.';
 comment on column payout.adoptions.is_installation is
     'Recorded by the migration, in a database without transfers: older ones were loaded later.';
-comment on column payout.adoptions.reconcile_run_id is
-    'The finished run of reconcile_runs that the adoption relied on; null: none.';
+comment on column payout.adoptions.read_id is
+    'The finished comparison of stripe_reads that the adoption relied on; null: none.';
 comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';
@@ -765,7 +789,7 @@ end
 $$;
 comment on function payout.request_sha256(jsonb) is 'SHA-256 of the JSON text of a request.';
 -- end frozen: procedures/transfers/request_sha256.sql
--- frozen: procedures/transfers/tg_payout_transfers__derive.sql 425f0c8da78f
+-- frozen: procedures/transfers/tg_payout_transfers__derive.sql 88a37faae452
 -- tg_payout_transfers__derive: fill in the identity of a transfer, which follows from the rest.
 --
 -- An insert may leave it out; a given one must agree, unless a replica role copies the rows of
@@ -782,14 +806,18 @@ declare
     v_payout_ref text := payout.payout_ref(
         (select e.installation_id from payout.engine_settings as e),
         new.settlement_id, new.payee_id, new.source_transaction);
+    v_broken text;
 begin
     if new.amount_minor <= 0 then
-        perform payout.refuse_bad_row('payout_transfers', 'amount_is_positive');
+        v_broken := 'amount_is_positive';
     elsif new.payout_ref <> v_payout_ref then
         if current_setting('session_replication_role') = 'replica' then
             return new;
         end if;
-        perform payout.refuse_bad_row('payout_transfers', 'payout_ref_is_derived');
+        v_broken := 'payout_ref_is_derived';
+    end if;
+    if v_broken is not null then
+        perform payout.refuse_bad_row('payout_transfers', v_broken);
     end if;
     new.payout_ref := v_payout_ref;
     return new;
@@ -1293,7 +1321,7 @@ alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
 -- end frozen: sql/tables/transfers.sql
--- frozen: sql/tables/operations.sql 5c7fee02e508
+-- frozen: sql/tables/operations.sql de99ce7bdc36
 -- operations: acts of operators and of the engine, holds and discrepancies.
 --
 --   operator_actions   each act of an operator, with the reason
@@ -1337,9 +1365,9 @@ create table payout.discrepancies (
     resolved_by text,
     resolution text,
     is_compared boolean not null default false,
-    found_by_run_id bigint,
-    last_found_by_run_id bigint,
-    resolved_by_run_id bigint,
+    found_by_read_id bigint,
+    last_found_by_read_id bigint,
+    resolved_by_read_id bigint,
     constraint discrepancies_pkey primary key (discrepancy_id),
     constraint discrepancies_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
@@ -1348,19 +1376,20 @@ create table payout.discrepancies (
         and (resolved_at is null) = (resolution is null)),
     constraint compared_names_a_transfer
         check (not is_compared or stripe_transfer_id is not null),
-    constraint runs_resolve_what_they_compare check (
-        resolved_by_run_id is null or (is_compared and resolved_at is not null))
+    constraint reads_resolve_what_they_compare check (
+        resolved_by_read_id is null or (is_compared and resolved_at is not null))
 );
 comment on table payout.discrepancies is
     'Disagreements between Stripe and these books: both sides, and the next step. Never deleted.';
 comment on column payout.discrepancies.is_compared is
     'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
     'longer.';
-comment on column payout.discrepancies.found_by_run_id is
-    'The reconcile run that found it first; null: found in another way.';
-comment on column payout.discrepancies.last_found_by_run_id is 'The last run that found it.';
-comment on column payout.discrepancies.resolved_by_run_id is
-    'The run that saw the transfer and no difference any more; then it may be found anew.';
+comment on column payout.discrepancies.found_by_read_id is
+    'The comparison that found it first; null: found in another way.';
+comment on column payout.discrepancies.last_found_by_read_id is
+    'The last comparison that found it.';
+comment on column payout.discrepancies.resolved_by_read_id is
+    'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 
 create index discrepancies_open_idx on payout.discrepancies (found_at) where resolved_at is null;
 create index discrepancies_open_payout_transfer_id_idx
@@ -1372,7 +1401,7 @@ create unique index discrepancies_kind_stripe_transfer_id_compared_key
     where is_compared and resolved_at is null;
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is not null and resolved_by_run_id is null;
+    where is_compared and resolved_at is not null and resolved_by_read_id is null;
 
 create trigger _500_refuse_delete before delete on payout.discrepancies
     for each row execute function payout.tg__refuse_change();
@@ -1465,170 +1494,157 @@ $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
 -- end frozen: procedures/identity/database_identity.sql
--- frozen: sql/tables/reads.sql 717c7c84195e
--- reads: look-ups, comparisons and events: the pages of Stripe's lists that were read.
+-- frozen: sql/tables/reads.sql d1603919ee79
+-- reads: the reads of Stripe's lists, their pages, and what they showed.
 --
---   payout_transfers ◀── transfer_lookups ◀── transfer_lookup_pages    one transfer, looked up
---                        reconcile_runs   ◀── reconcile_pages          all transfers
---                                             event_pages              events about reversals
+--   payout_transfers ◀── stripe_reads ◀── stripe_read_pages
+--                          lookup       all that Stripe can have of one transfer
+--                          reversals    the reversals of one transfer
+--                          events       events about reversed transfers
+--                          comparison   all transfers, compared with the books
 --   listed_transfers     transfers that Stripe had and the books did not call paid
 --   reversed_transfers   transfers of ours that Stripe has reversed in full or in part
 
-create table payout.transfer_lookups (
-    lookup_id bigint not null generated always as identity,
-    payout_transfer_id bigint not null,
-    worker text not null,
+create table payout.stripe_reads (
+    read_id bigint not null generated always as identity,
+    kind text not null,
+    path text not null,
     queries jsonb not null,
+    payout_transfer_id bigint,
+    stripe_transfer_id text,
+    worker text not null,
     begun_at timestamptz not null,
-    constraint transfer_lookups_pkey primary key (lookup_id),
-    constraint transfer_lookups_payout_transfer_id_fkey
-        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id)
-);
-comment on table payout.transfer_lookups is
-    'Every look at Stripe''s list of transfers for one whose outcome is unknown. Insert-only; the '
-    'result is an observation.';
-comment on column payout.transfer_lookups.queries is
-    'The parameters of GET /v1/transfers, one object a query; together they list all there can be.';
-comment on column payout.transfer_lookups.begun_at is 'A time before the first request to Stripe.';
-
-create index transfer_lookups_payout_transfer_id_idx
-    on payout.transfer_lookups (payout_transfer_id);
-
-create trigger _500_refuse_change before update or delete on payout.transfer_lookups
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_lookups enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_lookups
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_lookups enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_lookups to payout_operator, payout_auditor;
-
-
-create table payout.transfer_lookup_pages (
-    lookup_id bigint not null,
-    query_number integer not null,
-    page_number integer not null,
-    starting_after text,
-    last_id text,
-    has_more boolean not null,
-    transfers_seen integer not null,
-    matches jsonb not null,
-    received_at timestamptz not null,
-    constraint transfer_lookup_pages_pkey primary key (lookup_id, query_number, page_number),
-    constraint transfer_lookup_pages_lookup_id_fkey
-        foreign key (lookup_id) references payout.transfer_lookups (lookup_id),
-    constraint counts_are_not_negative
-        check (query_number >= 0 and page_number >= 1 and transfers_seen >= 0)
-);
-comment on table payout.transfer_lookup_pages is
-    'The pages of Stripe''s list that a look-up read, and which of their transfers match. '
-    'Insert-only.';
-comment on column payout.transfer_lookup_pages.query_number is
-    'The index of the query in transfer_lookups.queries, from 0.';
-comment on column payout.transfer_lookup_pages.starting_after is
-    'The id that the page was asked for after; null: the first page.';
-comment on column payout.transfer_lookup_pages.last_id is
-    'The last id on the page, after which the next one starts; null: an empty page.';
-comment on column payout.transfer_lookup_pages.matches is
-    'The transfers with our payout_ref in metadata or transfer_group, in the terms of '
-    'payout.outcome.';
-
-create trigger _500_refuse_change before update or delete on payout.transfer_lookup_pages
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_lookup_pages enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_lookup_pages
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_lookup_pages enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_lookup_pages to payout_operator, payout_auditor;
-
-
-create table payout.reconcile_runs (
-    reconcile_run_id bigint not null generated always as identity,
-    started_at timestamptz not null default now(),
-    finished_at timestamptz,
-    created_from timestamptz not null,
-    created_until timestamptz not null,
-    next_cursor text,
-    transfers_seen bigint not null default 0,
-    discrepancies_found bigint not null default 0,
+    books_from timestamptz,
     system_identifier bigint default (payout.database_identity()).system_identifier,
     timeline_id integer default (payout.database_identity()).timeline_id,
     database_oid oid default (payout.database_identity()).database_oid,
     table_oid oid default (payout.database_identity()).table_oid,
-    worker text,
-    transfers_expected bigint not null default 0,
-    abandoned_at timestamptz,
     adoption_id bigint,
-    constraint reconcile_runs_pkey primary key (reconcile_run_id),
-    constraint window_is_in_order check (created_from < created_until),
-    constraint counts_are_not_negative check (transfers_seen >= 0 and discrepancies_found >= 0),
-    constraint run_is_finished_or_abandoned
+    token_sha256s bytea[] not null default '{}',
+    next_parameters jsonb,
+    objects_seen bigint not null default 0,
+    objects_expected bigint not null default 0,
+    objects_found bigint not null default 0,
+    newest_created_at timestamptz,
+    result text,
+    is_alarm boolean not null default false,
+    finished_at timestamptz,
+    abandoned_at timestamptz,
+    constraint stripe_reads_pkey primary key (read_id),
+    constraint stripe_reads_payout_transfer_id_fkey
+        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
+    constraint kind_is_known
+        check (kind in ('lookup', 'reversals', 'events', 'comparison')),
+    constraint lookup_names_its_transfer
+        check ((kind = 'lookup') = (payout_transfer_id is not null)),
+    constraint reversals_name_their_transfer
+        check ((kind = 'reversals') = (stripe_transfer_id is not null)),
+    constraint counts_are_not_negative
+        check (objects_seen >= 0 and objects_expected >= 0 and objects_found >= 0),
+    constraint read_is_finished_or_abandoned
         check (finished_at is null or abandoned_at is null),
-    constraint expected_is_not_negative check (transfers_expected >= 0)
+    constraint finished_asks_no_more
+        check (finished_at is null or (next_parameters is null and result is not null))
 );
-comment on table payout.reconcile_runs is
-    'One comparison of Stripe''s list of transfers with these books, and how far it has come.';
-comment on column payout.reconcile_runs.created_from is
-    'The run compares transfers that Stripe created from this time on.';
-comment on column payout.reconcile_runs.created_until is 'And before this time.';
-comment on column payout.reconcile_runs.next_cursor is
-    'Stripe transfer id after which the next page starts; null: from the newest.';
-comment on column payout.reconcile_runs.system_identifier is
-    'With the next three: the identity of the database that began it, as in payout.adoptions.';
-comment on column payout.reconcile_runs.worker is
+comment on table payout.stripe_reads is
+    'Every read of one of Stripe''s lists, and how far it has come. A page is taken only with a '
+    'token that claim_reads told.';
+comment on column payout.stripe_reads.queries is
+    'The parameters of each query, in order; together they list all there can be.';
+comment on column payout.stripe_reads.worker is
     'The worker that began it; others may have gone on with it.';
-comment on column payout.reconcile_runs.transfers_expected is
-    'Transfers that the books had as paid within the window, when the run began.';
-comment on column payout.reconcile_runs.abandoned_at is
+comment on column payout.stripe_reads.begun_at is 'A time before the first request to Stripe.';
+comment on column payout.stripe_reads.books_from is
+    'A comparison expects the transfers that were sent and paid here between this time and '
+    'begun_at.';
+comment on column payout.stripe_reads.system_identifier is
+    'With the next three: the identity of the database that began it, as in payout.adoptions.';
+comment on column payout.stripe_reads.adoption_id is
+    'The newest of payout.adoptions when the read was begun; null: there was none.';
+comment on column payout.stripe_reads.token_sha256s is
+    'SHA-256 of the secret that each of the newest claims of it was told.';
+comment on column payout.stripe_reads.next_parameters is
+    'The parameters of the page that comes next; null: it is read to its end.';
+comment on column payout.stripe_reads.objects_expected is
+    'Transfers that the books had as paid within the time that a comparison covers.';
+comment on column payout.stripe_reads.objects_found is
+    'Transfers found by a look-up, reversals booked, transfers of which events told more '
+    'reversed, or discrepancies of a comparison.';
+comment on column payout.stripe_reads.newest_created_at is
+    'The newest time of creation that Stripe has shown in this read or those before it, by '
+    'Stripe''s clock; the next read of the kind begins a day before.';
+comment on column payout.stripe_reads.result is 'One line for people, at the end of the read.';
+comment on column payout.stripe_reads.abandoned_at is
     'The time at which it was given up: it was made under another identity or Stripe account.';
-comment on column payout.reconcile_runs.adoption_id is
-    'The newest of payout.adoptions when the run was begun; null: there was none.';
 
-create unique index reconcile_runs_one_goes_on_key on payout.reconcile_runs ((true))
-    where finished_at is null and abandoned_at is null;
+create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
+    where kind in ('events', 'comparison') and finished_at is null and abandoned_at is null;
+create index stripe_reads_kind_finished_idx on payout.stripe_reads (kind, read_id)
+    where kind in ('events', 'comparison') and finished_at is not null;
+create index stripe_reads_payout_transfer_id_idx
+    on payout.stripe_reads (payout_transfer_id) where payout_transfer_id is not null;
 
-create trigger _500_refuse_delete before delete on payout.reconcile_runs
+create trigger _500_refuse_rewrite
+    before update on payout.stripe_reads
+    for each row
+    when (
+        (old.read_id, old.kind, old.path, old.queries, old.payout_transfer_id,
+            old.stripe_transfer_id, old.worker, old.begun_at, old.books_from,
+            old.system_identifier, old.timeline_id, old.database_oid, old.table_oid,
+            old.adoption_id)
+        is distinct from
+        (new.read_id, new.kind, new.path, new.queries, new.payout_transfer_id,
+            new.stripe_transfer_id, new.worker, new.begun_at, new.books_from,
+            new.system_identifier, new.timeline_id, new.database_oid, new.table_oid,
+            new.adoption_id)
+        or old.finished_at is not null)
+    execute function payout.tg__refuse_change();
+alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
+create trigger _500_refuse_delete before delete on payout.stripe_reads
     for each row execute function payout.tg__refuse_change();
-alter table payout.reconcile_runs enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.reconcile_runs
+alter table payout.stripe_reads enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.stripe_reads
     for each statement execute function payout.tg__refuse_change();
-alter table payout.reconcile_runs enable always trigger _500_refuse_truncate;
+alter table payout.stripe_reads enable always trigger _500_refuse_truncate;
 
-grant select on payout.reconcile_runs to payout_operator, payout_auditor;
+grant select on payout.stripe_reads to payout_operator, payout_auditor;
 
 
-create table payout.reconcile_pages (
-    reconcile_run_id bigint not null,
+create table payout.stripe_read_pages (
+    read_id bigint not null,
     page_number integer not null,
-    starting_after text,
-    last_id text,
+    parameters jsonb not null,
     has_more boolean not null,
-    stripe_transfer_ids text[] not null,
-    received_at timestamptz not null default now(),
-    constraint reconcile_pages_pkey primary key (reconcile_run_id, page_number),
-    constraint reconcile_pages_reconcile_run_id_starting_after_key
-        unique nulls not distinct (reconcile_run_id, starting_after),
-    constraint pages_count_from_one check (page_number >= 1),
-    constraint only_an_empty_list_has_no_last_id check (
-        last_id is not null or (page_number = 1 and stripe_transfer_ids = '{}' and not has_more))
+    objects_seen integer not null,
+    stripe_transfer_ids text[] not null default '{}',
+    kept jsonb not null default '[]',
+    received_at timestamptz not null,
+    constraint stripe_read_pages_pkey primary key (read_id, page_number),
+    constraint stripe_read_pages_read_id_parameters_key unique (read_id, parameters),
+    constraint stripe_read_pages_read_id_fkey
+        foreign key (read_id) references payout.stripe_reads (read_id),
+    constraint pages_count_from_one check (page_number >= 1 and objects_seen >= 0)
 );
-comment on table payout.reconcile_pages is
-    'A page of Stripe''s list that a run has taken, with the ids that it named; its contents are '
-    'in discrepancies and listed_transfers.';
-comment on column payout.reconcile_pages.starting_after is
-    'The last id of the page before; null: the first page.';
-comment on column payout.reconcile_pages.received_at is 'The time at which a worker reported it.';
-comment on column payout.reconcile_pages.last_id is 'The id after which the next page starts.';
+comment on table payout.stripe_read_pages is
+    'A page of a read that was taken. Its objects are in listed_transfers and discrepancies, as '
+    'far as they say something new. Insert-only.';
+comment on column payout.stripe_read_pages.parameters is
+    'The parameters of the request that it answers.';
+comment on column payout.stripe_read_pages.stripe_transfer_ids is
+    'Of a comparison: the transfers that the page named.';
+comment on column payout.stripe_read_pages.kept is
+    'The objects that are judged at the end of the read: of a look-up, possible matches '
+    '(payout.stripe_transfer, and why); of reversals, all of them.';
+comment on column payout.stripe_read_pages.received_at is 'The time at which a worker reported it.';
 
-create trigger _500_refuse_change before update or delete on payout.reconcile_pages
+create trigger _500_refuse_change before update or delete on payout.stripe_read_pages
     for each row execute function payout.tg__refuse_change();
-alter table payout.reconcile_pages enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.reconcile_pages
+alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.stripe_read_pages
     for each statement execute function payout.tg__refuse_change();
-alter table payout.reconcile_pages enable always trigger _500_refuse_truncate;
+alter table payout.stripe_read_pages enable always trigger _500_refuse_truncate;
 
-grant select on payout.reconcile_pages to payout_operator, payout_auditor;
+grant select on payout.stripe_read_pages to payout_operator, payout_auditor;
 
 
 create table payout.listed_transfers (
@@ -1641,8 +1657,8 @@ create table payout.listed_transfers (
     is_livemode boolean,
     named_payout_ref text,
     named_settlement text,
-    created_at timestamptz not null,
-    reconcile_run_id bigint,
+    created_at timestamptz,
+    read_id bigint,
     seen_at timestamptz not null,
     constraint listed_transfers_pkey primary key (stripe_transfer_id)
 );
@@ -1659,11 +1675,11 @@ comment on column payout.listed_transfers.amount_reversed_minor is
     'The part of it that was reversed when it was seen first, in minor units.';
 comment on column payout.listed_transfers.named_settlement is 'settlement_id in its metadata.';
 comment on column payout.listed_transfers.created_at is
-    'The time at which Stripe made it, by Stripe''s clock.';
-comment on column payout.listed_transfers.reconcile_run_id is
-    'The run that saw it first; null: an event did.';
+    'The time at which Stripe made it, by Stripe''s clock; null: not to be read.';
+comment on column payout.listed_transfers.read_id is
+    'The read that saw it first, a comparison or one of events.';
 comment on column payout.listed_transfers.seen_at is
-    'The time at which that run saw it, by our clock.';
+    'The time at which that read saw it, by our clock.';
 
 create index listed_transfers_payout_ref_idx on payout.listed_transfers (payout_ref);
 
@@ -1706,43 +1722,6 @@ create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
 alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
 
 grant select on payout.reversed_transfers to payout_operator, payout_auditor;
-
-
-create table payout.event_pages (
-    event_page_id bigint not null generated always as identity,
-    query jsonb not null,
-    created_until timestamptz not null,
-    starting_after text,
-    last_id text,
-    has_more boolean not null,
-    events_seen integer not null,
-    received_at timestamptz not null default now(),
-    constraint event_pages_pkey primary key (event_page_id),
-    constraint event_pages_query_starting_after_key
-        unique nulls not distinct (query, starting_after),
-    constraint seen_is_not_negative check (events_seen >= 0),
-    constraint only_an_empty_list_has_no_last_id check (
-        last_id is not null or (events_seen = 0 and not has_more))
-);
-comment on table payout.event_pages is
-    'A page of Stripe''s events about reversed transfers that was taken. A query that was read to '
-    'its last page gives the beginning of the next one.';
-comment on column payout.event_pages.query is 'The parameters of GET /v1/events that it answers.';
-comment on column payout.event_pages.created_until is
-    'The query names events from before this time, by Stripe''s clock.';
-comment on column payout.event_pages.received_at is 'The time at which a worker reported it.';
-
-create index event_pages_created_until_idx
-    on payout.event_pages (created_until) where not has_more;
-
-create trigger _500_refuse_change before update or delete on payout.event_pages
-    for each row execute function payout.tg__refuse_change();
-alter table payout.event_pages enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.event_pages
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.event_pages enable always trigger _500_refuse_truncate;
-
-grant select on payout.event_pages to payout_operator, payout_auditor;
 -- end frozen: sql/tables/reads.sql
 -- frozen: sql/tables/seals.sql 3599d39c6f44
 -- seals: one hash chain over the tables that hold facts.
@@ -2279,7 +2258,7 @@ insert into payout.currencies (currency, minor_digits, amount_step, largest_amou
     ('idr', 2, 1, 999999999999)
 on conflict do nothing;
 -- end frozen: sql/data/currencies.sql
--- frozen: sql/data/discrepancy_kinds.sql b4deb4371b20
+-- frozen: sql/data/discrepancy_kinds.sql c50e72b67025
 -- discrepancy_kinds: the next step for each kind of discrepancy that a comparison can find.
 
 insert into payout.discrepancy_kinds (kind, advice) values
@@ -2298,7 +2277,11 @@ insert into payout.discrepancy_kinds (kind, advice) values
     ('unknown_transfer_at_stripe',
         'This database does not know it: was it restored? Record its settlement again, '
         'unchanged: the transfer becomes paid and is not sent. If it will never be recorded, '
-        'reverse the transfer at Stripe, or resolve this with the reason.')
+        'reverse the transfer at Stripe, or resolve this with the reason.'),
+    ('unreadable_at_stripe',
+        'Stripe lists something that the engine cannot read, so it was set aside. Look the id up '
+        'at Stripe: if it pays a transfer of yours, that one must not be sent again. Else resolve '
+        'this with the reason.')
 on conflict (kind) do update set advice = excluded.advice;
 -- end frozen: sql/data/discrepancy_kinds.sql
 -- frozen: sql/data/installation.sql 6b132e7d4c8e
@@ -2707,6 +2690,48 @@ $$;
 comment on function payout.notify_operators(text, text) is
     'Notifies channel payout_alarms of the reason, and warns with reason and subject.';
 -- end frozen: procedures/common/notify_operators.sql
+-- frozen: procedures/common/read_text.sql 9f60cb64d0f0
+-- read_text: a text out of JSON from outside, if it is one that can be stored and indexed.
+--
+-- Stripe's ids have 255 characters at most, values of metadata 500.
+
+create or replace function payout.read_text(p_value jsonb)
+returns text
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when jsonb_typeof(p_value) = 'string' and length(p_value #>> '{}') <= 500
+            then p_value #>> '{}'
+    end;
+end
+$$;
+comment on function payout.read_text(jsonb) is
+    'The text; null for a value that is absent, of another type or longer than 500 characters.';
+-- end frozen: procedures/common/read_text.sql
+-- frozen: procedures/common/read_whole.sql a961419d2e3b
+-- read_whole: a whole number out of JSON from outside, if it is one that bigint holds.
+
+create or replace function payout.read_whole(p_value jsonb)
+returns bigint
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when jsonb_typeof(p_value) = 'number'
+            and length(p_value #>> '{}') <= 18
+            and p_value #>> '{}' ~ '^[0-9]+$'
+            then (p_value #>> '{}')::bigint
+    end;
+end
+$$;
+comment on function payout.read_whole(jsonb) is
+    'The number; null for one that is absent, negative, broken, above 18 digits or no number.';
+-- end frozen: procedures/common/read_whole.sql
 -- frozen: procedures/common/refuse_bad_row.sql 2563caa8ba77
 -- refuse_bad_row: raise the error that a check of that name would raise for a row.
 --
@@ -3187,6 +3212,80 @@ comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
     'Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; '
     'returns the reason.';
 -- end frozen: procedures/transfers/raise_alarm.sql
+-- frozen: procedures/transfers/read_stripe_transfer.sql 01f1e636848f
+-- read_stripe_transfer: Stripe's transfer object, from a list or an event, as a row.
+--
+-- The one reader of that object. It takes whatever JSON it is given: a field of the wrong type
+-- is null, never an error, so that nobody's object stops the reading of others. It calls little:
+-- it runs for each object of each page.
+
+create or replace function payout.read_stripe_transfer(p_object jsonb)
+returns payout.stripe_transfer
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_transfer payout.stripe_transfer;
+    v_metadata jsonb := p_object -> 'metadata';
+    v_created bigint := payout.read_whole(p_object -> 'created');
+begin
+    v_transfer.object := case jsonb_typeof(p_object -> 'object')
+        when 'string' then p_object ->> 'object' end;
+    v_transfer.stripe_transfer_id := case
+        when jsonb_typeof(p_object -> 'id') = 'string' and length(p_object ->> 'id') <= 255
+            then substring(p_object ->> 'id' from '^tr_[A-Za-z0-9_]+$') end;
+    v_transfer.amount_minor := payout.read_whole(p_object -> 'amount');
+    v_transfer.amount_reversed_minor := payout.read_whole(p_object -> 'amount_reversed');
+    v_transfer.currency := case jsonb_typeof(p_object -> 'currency')
+        when 'string' then substring(p_object ->> 'currency' from '^[a-z]{3}$') end;
+    v_transfer.destination := case jsonb_typeof(p_object -> 'destination')
+        when 'string' then p_object ->> 'destination' end;
+    v_transfer.is_livemode := case jsonb_typeof(p_object -> 'livemode')
+        when 'boolean' then (p_object -> 'livemode')::boolean end;
+    v_transfer.source_transaction := case jsonb_typeof(p_object -> 'source_transaction')
+        when 'string' then p_object ->> 'source_transaction' end;
+    v_transfer.transfer_group := case jsonb_typeof(p_object -> 'transfer_group')
+        when 'string' then p_object ->> 'transfer_group' end;
+    -- A value of metadata has 500 characters at most, and an index takes no much longer one.
+    v_transfer.payout_ref := payout.read_text(v_metadata -> 'payout_ref');
+    v_transfer.settlement_id := case jsonb_typeof(v_metadata -> 'settlement_id')
+        when 'string' then v_metadata ->> 'settlement_id' end;
+    v_transfer.payee_id := case jsonb_typeof(v_metadata -> 'payee_id')
+        when 'string' then v_metadata ->> 'payee_id' end;
+    v_transfer.payout_engine := case jsonb_typeof(v_metadata -> 'payout_engine')
+        when 'string' then v_metadata ->> 'payout_engine' end;
+    -- Unlike metadata the group cannot be edited: a paid transfer is not sent again because its
+    -- metadata are gone.
+    v_transfer.belongs_to := case
+        when length(v_transfer.transfer_group) = 47
+            and v_transfer.transfer_group ~ '^payout_[0-9a-f]+$' then v_transfer.transfer_group
+        else v_transfer.payout_ref
+    end;
+    -- Up to the end of the year 9999.
+    v_transfer.created_at := case
+        when v_created < 253402300800 then to_timestamp(v_created) end;
+    v_transfer.is_readable := coalesce(
+        v_transfer.object = 'transfer'
+        and num_nulls(v_transfer.stripe_transfer_id, v_transfer.amount_minor, v_transfer.currency,
+            v_transfer.destination) = 0
+        and coalesce(jsonb_typeof(v_metadata), 'null') in ('object', 'null')
+        -- These may be absent, or null; anything else that is null here could not be read.
+        and num_nulls(
+            nullif(p_object -> 'source_transaction', 'null'),
+            nullif(p_object -> 'transfer_group', 'null'),
+            nullif(v_metadata -> 'payout_ref', 'null'),
+            nullif(v_metadata -> 'settlement_id', 'null'),
+            nullif(v_metadata -> 'payee_id', 'null')
+        ) = num_nulls(v_transfer.source_transaction, v_transfer.transfer_group,
+            v_transfer.payout_ref, v_transfer.settlement_id, v_transfer.payee_id),
+        false);
+    return v_transfer;
+end
+$$;
+comment on function payout.read_stripe_transfer(jsonb) is
+    'Reads one object; null where a field is absent or cannot be read.';
+-- end frozen: procedures/transfers/read_stripe_transfer.sql
 -- frozen: procedures/transfers/release_alarm_holds.sql 39c0d8705e7e
 -- release_alarm_holds: end the holds of alarms that are resolved.
 --
@@ -3543,7 +3642,7 @@ comment on function payout.refuse_unadopted_database(text, boolean) is
     'Refuses to go on in a database that is not adopted (SP403), or for another Stripe account '
     '(SP404).';
 -- end frozen: procedures/identity/refuse_unadopted_database.sql
--- frozen: procedures/identity/refuse_unsafe_account_change.sql 9a4ed131da27
+-- frozen: procedures/identity/refuse_unsafe_account_change.sql c7f5049001e1
 -- refuse_unsafe_account_change: refuse an account or mode that would pay twice, or not at all.
 --
 -- Called by: change_stripe_account, for an early answer; tg_engine_settings__check_account, whose
@@ -3579,11 +3678,7 @@ begin
             and (exists (
                 select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
             ) or exists (
-                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
-            ) or exists (
-                select from payout.reconcile_runs as r where r.started_at > a.acted_at
-            ) or exists (
-                select from payout.event_pages as p where p.received_at > a.acted_at
+                select from payout.stripe_reads as r where r.begun_at > a.acted_at
             ))
     ) then
         raise exception 'a database that was used in test mode does not go back to live mode'
@@ -5003,12 +5098,12 @@ comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
 -- end frozen: procedures/report/is_saved.sql
--- frozen: procedures/report/judge_absence.sql f4c8048c863e
+-- frozen: procedures/report/judge_absence.sql 2be4a43e0aeb
 -- judge_absence: decide on a transfer that may have been sent and is not in Stripe's list.
 --
 -- Proof of absence needs two such scans, the second begun well after the first ended, both after
 -- everything that was sent is over (first_absence). Large amounts need an operator's approval as
--- well, before or after the proof is there.
+-- well, before or after the proof is there. A transfer that never left needs no proof.
 
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
@@ -5023,14 +5118,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_judgement payout.judgement;
+    v_never_left boolean := payout.never_left(p_state.payout_transfer_id, (
+        select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id));
 begin
     v_judgement.verdict := case p_state.state when 'parked' then 'ok' else 'stale' end;
     v_judgement.reason := 'absent_at_stripe';
-    if p_state.state <> 'parked' or p_outcome.first_absence_id is null then
+    if p_state.state <> 'parked'
+        or (p_outcome.first_absence_id is null and not v_never_left) then
         return v_judgement;
     end if;
 
-    if p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (
+    if v_never_left or p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (
         select from payout.operator_actions as a
         where a.action = 'approve_absence'
             and a.subject = p_state.payout_transfer_id::text
@@ -5056,8 +5154,8 @@ $$;
 comment on function payout.judge_absence(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is
-    'Judges a look-up that found nothing: evidence only, or proof; then failed with a new key at '
-    'once, or parked for approval.';
+    'Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed '
+    'with a new key at once, or parked for approval.';
 -- end frozen: procedures/report/judge_absence.sql
 -- frozen: procedures/report/judge_decline.sql d90de81457b7
 -- judge_decline: judge a decline of the newest attempt that is to be believed.
@@ -5189,11 +5287,12 @@ comment on function payout.judge_failure(
     'Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, '
     'parked, or as judge_decline says.';
 -- end frozen: procedures/report/judge_failure.sql
--- frozen: procedures/report/judge_lookup.sql 5a1eeb44e715
+-- frozen: procedures/report/judge_lookup.sql 596fdc8915a2
 -- judge_lookup: judge a complete look at Stripe's list for one transfer.
 --
 -- One transfer found is judged as any success; several are an alarm. None is evidence and
--- settles nothing, unless it completes a proof of absence.
+-- settles nothing, unless it completes a proof of absence. A look that cannot tell, because of
+-- something unreadable, is no evidence either.
 
 create or replace function payout.judge_lookup(
     p_outcome payout.outcome,
@@ -5218,6 +5317,9 @@ begin
         end if;
     elsif p_outcome.found = 0 then
         return payout.judge_absence(p_outcome, p_state, p_transfer, p_settings);
+    elsif p_outcome.found is null then
+        v_judgement.verdict := 'ok';
+        v_judgement.reason := 'unreadable_at_stripe';
     elsif exists (
         select from payout.transfer_observations as o
         where o.payout_transfer_id = p_outcome.payout_transfer_id
@@ -5238,7 +5340,7 @@ comment on function payout.judge_lookup(
     payout.engine_settings
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
-    'several as an alarm.';
+    'several as an alarm; null: it cannot be told.';
 -- end frozen: procedures/report/judge_lookup.sql
 -- frozen: procedures/report/judge_outcome.sql ea0a2e93bbff
 -- judge_outcome: judge one outcome by its transfer, as both stand now.
@@ -5418,6 +5520,43 @@ $$;
 comment on function payout.match_error_rule(payout.outcome) is
     'The first rule in order of id that fits; the last rule of a signal fits all.';
 -- end frozen: procedures/report/match_error_rule.sql
+-- frozen: procedures/report/never_left.sql 9a096029cbbf
+-- never_left: tell whether surely no attempt of a transfer ever came to be executed by Stripe.
+--
+-- Each attempt, under any key, ended in a report that nothing was sent, or that Stripe turned it
+-- away for its rate (429), and in no other. A 429 names no key, so it may be a copy of another
+-- answer: it counts once the attempt would be over in any case.
+
+create or replace function payout.never_left(
+    p_payout_transfer_id bigint, p_looked_at timestamptz
+)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(bool_and(o.is_without_effect), false)
+        and not payout.was_seen_at_stripe(p_payout_transfer_id)
+    from payout.transfer_attempts as a
+    cross join payout.engine_settings as e
+    cross join lateral (
+        select coalesce(bool_and(o.verdict = 'ok' and case
+                when o.signal = 'not_sent' then true
+                when o.http_status = 429 then a.lease_until + e.attempt_drain_for <= p_looked_at
+                else false
+            end), false) as is_without_effect
+        from payout.transfer_observations as o
+        where o.payout_transfer_id = a.payout_transfer_id
+            and o.attempt = a.attempt
+            and o.signal not in ('looked_up', 'key_expired')
+            and o.verdict <> 'already'
+            and o.reason is distinct from 'report_of_another_claim'
+    ) as o
+    where a.payout_transfer_id = p_payout_transfer_id
+$$;
+comment on function payout.never_left(bigint, timestamptz) is
+    'True, as of a look at Stripe''s list, when there are attempts and none was ever executed.';
+-- end frozen: procedures/report/never_left.sql
 -- frozen: procedures/report/other_attempts_drain_at.sql be9159c35891
 -- other_attempts_drain_at: the time until which another attempt of this key may be on its way.
 --
@@ -5449,7 +5588,7 @@ comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
 -- end frozen: procedures/report/other_attempts_drain_at.sql
--- frozen: procedures/report/read_outcomes.sql 8d6351a048a5
+-- frozen: procedures/report/read_outcomes.sql d222fdad8285
 -- read_outcomes: read reported outcomes from the JSON that a worker sends.
 --
 -- The fields that name the attempt must be right. The others come from the network; one of the
@@ -5500,7 +5639,7 @@ begin
         select jsonb_populate_record(null::payout.outcome, e.outcome - array(
             select f.key
             from jsonb_each_text(e.outcome) as f
-            where f.key in ('lookup_id', 'found', 'first_absence_id')
+            where f.key in ('read_id', 'found', 'first_absence_id')
                 or (f.key = 'http_status' and f.value !~ '^[0-9]{3}$')
                 or (f.key in ('amount_minor', 'amount_reversed_minor')
                     and f.value !~ '^-?[0-9]{1,18}$')
@@ -5756,199 +5895,169 @@ $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
 -- end frozen: procedures/report/was_seen_at_stripe.sql
--- frozen: procedures/reconcile/add_lookup_page.sql d304d91088b3
--- add_lookup_page: store a page of a look-up with the transfers on it that match.
+-- frozen: procedures/reconcile/begin_list.sql 7658d99445cd
+-- begin_list: begin a comparison of all transfers, or a read of events, where the last one ended.
 --
--- Called by: report_lookup_page, which holds the lock of the transfer.
--- A match names the transfer in its metadata, or in its group, which cannot be edited. Stripe
--- sets the group of a charge itself: there a transfer without metadata of ours, but of the same
--- charge, account and amount, may match too (lookup_outcome).
--- Raises: SP340 unknown query, a page out of order or malformed; SP341 (refuse_other_query).
+-- Called by: continue_list.
+-- Our own clock bounds no list, as it may be wrong: the newest time that Stripe showed in the
+-- last read does, less a day. Without one the whole list is read: a restored database has
+-- forgotten transfers, and Stripe keeps events for 30 days.
+-- Safe to repeat, also by several workers at once: one read of a kind is open.
 
-create or replace function payout.add_lookup_page(
-    p_lookup payout.transfer_lookups,
-    p_query_number integer,
-    p_query jsonb,
-    p_starting_after text,
-    p_transfers jsonb,
-    p_has_more boolean
-)
+create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_former payout.transfer_lookup_pages;
-    v_problem text;
-    v_transfer payout.payout_transfers;
+    v_now timestamptz := payout.clock();
+    v_last payout.stripe_reads;
+    v_books_from timestamptz;
+    v_query jsonb := case p_kind
+        when 'events' then '{"types": ["transfer.reversed"]}' else '{}' end;
 begin
-    select * into strict v_transfer
-    from payout.payout_transfers as t
-    where t.payout_transfer_id = p_lookup.payout_transfer_id;
+    update payout.stripe_reads as r
+    set abandoned_at = v_now
+    where r.kind = p_kind
+        and r.kind in ('events', 'comparison')
+        and r.finished_at is null
+        and r.abandoned_at is null
+        and not payout.is_of_this_database(r);
 
-    if coalesce(p_query_number, -1)
-        not between 0 and jsonb_array_length(p_lookup.queries) - 1 then
-        perform payout.refuse_lookup_page(p_lookup.lookup_id,
-            format('it has no query %s', coalesce(p_query_number::text, 'null')));
-    end if;
-    perform payout.refuse_other_query(
-        format('look-up %s', p_lookup.lookup_id), p_query, p_lookup.queries -> p_query_number);
-    if jsonb_typeof(p_transfers) = 'array' and exists (
-        select from payout.transfer_lookup_pages as p
-        where p.lookup_id = p_lookup.lookup_id and p.query_number = p_query_number
-            and p.starting_after is not distinct from p_starting_after
-    ) then
-        return;
-    end if;
-
-    select * into v_former
-    from payout.transfer_lookup_pages as p
-    where p.lookup_id = p_lookup.lookup_id and p.query_number = p_query_number
-    order by p.page_number desc
+    -- The true time of a read that was begun under a clock that was ahead is unknown.
+    select * into v_last
+    from payout.stripe_reads as r
+    where r.kind = p_kind
+        and r.kind in ('events', 'comparison')
+        and r.finished_at is not null
+        and r.begun_at <= v_now
+        and payout.is_of_this_database(r)
+    order by r.read_id desc
     limit 1;
-    v_problem := payout.page_problem(
-        v_former.last_id, v_former.has_more, p_starting_after, p_transfers, p_has_more);
-    if v_problem is not null then
-        perform payout.refuse_lookup_page(p_lookup.lookup_id, v_problem);
+    if v_last.newest_created_at is not null then
+        v_query := v_query || jsonb_build_object('created', jsonb_build_object('gte', greatest(0,
+            floor(extract(epoch from v_last.newest_created_at - interval '1 day')))));
+    end if;
+    if p_kind = 'comparison' then
+        v_books_from := coalesce(v_last.begun_at - interval '1 day', to_timestamp(0));
     end if;
 
-    insert into payout.transfer_lookup_pages (
-        lookup_id, query_number, page_number, starting_after, last_id, has_more, transfers_seen,
-        matches, received_at)
-    select p_lookup.lookup_id, p_query_number, coalesce(v_former.page_number, 0) + 1,
-        p_starting_after, p_transfers -> -1 ->> 'id', p_has_more, jsonb_array_length(p_transfers),
-        coalesce(
-            jsonb_agg(payout.match_facts(t) || jsonb_build_object('is_by_charge', m.is_by_charge))
-                filter (where m.is_ours or m.is_by_charge),
-            '[]'),
-        payout.clock()
-    from (select) as always
-    left join jsonb_array_elements(p_transfers) as t on true
-    cross join lateral (values (
-        v_transfer.payout_ref in (t #>> '{metadata,payout_ref}', t ->> 'transfer_group'),
-        t #>> '{metadata,payout_ref}' is null
-            and t ->> 'source_transaction' = v_transfer.source_transaction
-            and t ->> 'destination' = any (payout.destinations(v_transfer))
-            and t ->> 'amount' = v_transfer.amount_minor::text
-    )) as m (is_ours, is_by_charge);
+    insert into payout.stripe_reads (
+        kind, path, queries, next_parameters, worker, begun_at, books_from, adoption_id,
+        newest_created_at, objects_expected)
+    values (
+        p_kind, case p_kind when 'events' then '/v1/events' else '/v1/transfers' end,
+        jsonb_build_array(v_query), v_query, p_worker, v_now, v_books_from,
+        (select max(o.adoption_id) from payout.adoptions as o), v_last.newest_created_at, (
+            select count(*)
+            from payout.ledger_entries as e
+            where e.kind = 'paid' and e.created_at >= v_books_from and e.created_at < v_now))
+    on conflict do nothing;
 end
 $$;
-comment on function payout.add_lookup_page(
-    payout.transfer_lookups, integer, jsonb, text, jsonb, boolean
-) is 'Skips a page that is stored already; refuses one that is not the next.';
--- end frozen: procedures/reconcile/add_lookup_page.sql
--- frozen: procedures/reconcile/add_reconcile_page.sql bc1a6f8c326e
--- add_reconcile_page: store a page of a run, compare it with the books, finish after the last one.
+comment on function payout.begin_list(text, text) is
+    'Begins a read, unless one is open; abandons one that no longer counts for this database.';
+-- end frozen: procedures/reconcile/begin_list.sql
+-- frozen: procedures/reconcile/begin_lookups.sql fe570005aa80
+-- begin_lookups: begin a look-up for each parked transfer that is due for one.
 --
--- Called by: report_reconcile_page, which holds the lock of the run.
+-- Called by: claim_reads.
+-- Locks: the transfers' progress rows, skipping those that are locked.
 
-create or replace function payout.add_reconcile_page(
-    p_run payout.reconcile_runs,
-    p_starting_after text,
-    p_transfers jsonb,
-    p_has_more boolean
-)
-returns payout.reconcile_runs
+create or replace function payout.begin_lookups(p_worker text, p_limit integer)
+returns bigint[]
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_run payout.reconcile_runs;
-    v_seen payout.listed_transfers[] := array(
-        select l from payout.read_listed_transfers(p_run.reconcile_run_id, p_transfers) as l);
-    v_last_id text := coalesce(p_transfers -> -1 ->> 'id', p_starting_after);
-    v_found integer;
+    v_now timestamptz := payout.clock();
+    v_ids bigint[];
 begin
-    insert into payout.reconcile_pages (
-        reconcile_run_id, page_number, starting_after, last_id, has_more, stripe_transfer_ids)
-    select p_run.reconcile_run_id, coalesce(max(p.page_number), 0) + 1, p_starting_after,
-        v_last_id, p_has_more, array(select l.stripe_transfer_id from unnest(v_seen) as l)
-    from payout.reconcile_pages as p
-    where p.reconcile_run_id = p_run.reconcile_run_id;
-
-    v_found := payout.take_listed_transfers(v_seen, p_run.reconcile_run_id);
-    perform payout.note_reversals(v_seen);
-    if not p_has_more then
-        v_found := v_found + payout.record_discrepancies(
-            array(select d from payout.find_missing(p_run) as d), p_run.reconcile_run_id);
-        perform payout.resolve_compared(p_run.reconcile_run_id);
-        v_found := v_found + payout.record_listed_transfers(
-            array(select u from payout.unjudged_listed_transfers() as u));
-    end if;
-
-    update payout.reconcile_runs as r
-    set next_cursor = v_last_id,
-        transfers_seen = r.transfers_seen + cardinality(v_seen),
-        discrepancies_found = r.discrepancies_found + v_found,
-        finished_at = case when not p_has_more then payout.clock() end
-    where r.reconcile_run_id = p_run.reconcile_run_id
-    returning * into strict v_run;
-    return v_run;
+    with due as (
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.next_lookup_at <= v_now
+        order by s.next_lookup_at
+        limit p_limit
+        for update skip locked
+    ), moved as (
+        update payout.transfer_states as s
+        set next_lookup_at = v_now + interval '10 minutes'
+        from due as d
+        where s.payout_transfer_id = d.payout_transfer_id
+        returning s.payout_transfer_id
+    ), begun as (
+        insert into payout.stripe_reads (
+            kind, path, queries, next_parameters, payout_transfer_id, worker, begun_at,
+            adoption_id)
+        select 'lookup', '/v1/transfers', q.queries, q.queries -> 0, t.payout_transfer_id,
+            p_worker, v_now, (select max(a.adoption_id) from payout.adoptions as a)
+        from moved as m
+        join payout.payout_transfers as t on t.payout_transfer_id = m.payout_transfer_id
+        cross join lateral payout.lookup_queries(t) as q (queries)
+        returning read_id
+    )
+    select coalesce(array_agg(b.read_id order by b.read_id), '{}') into v_ids from begun as b;
+    return v_ids;
 end
 $$;
-comment on function payout.add_reconcile_page(payout.reconcile_runs, text, jsonb, boolean) is
-    'Returns the run with its new cursor and counts.';
--- end frozen: procedures/reconcile/add_reconcile_page.sql
--- frozen: procedures/reconcile/begin_reconcile.sql a1a102ed9a42
--- begin_reconcile: begin to compare all of Stripe's transfers with the books, or continue.
+comment on function payout.begin_lookups(text, integer) is
+    'Begins up to p_limit look-ups and returns their reads.';
+-- end frozen: procedures/reconcile/begin_lookups.sql
+-- frozen: procedures/reconcile/begin_reversals.sql 89a1e1667007
+-- begin_reversals: begin to read the reversals of transfers that have more than is booked.
 --
--- Called by: worker. It moves no money, so it asks for neither holds nor an adoption.
--- Safe to repeat, also by several workers at once: one run is open, and stored pages stay.
--- Locks: payout.adoptions, so that a run for an account begins before the account is changed.
--- Raises: SP404 (bind_stripe_account); SP341 no worker or no account.
+-- Called by: claim_reads. A transfer at Stripe waits until a transfer of ours is paid by it.
+-- Locks: rows of reversed_transfers, skipping those that are locked.
 
-create or replace function payout_api.begin_reconcile(
-    p_worker text, p_stripe_account_id text, p_is_livemode boolean
-)
-returns table (
-    reconcile_run_id bigint,
-    query jsonb,
-    starting_after text,
-    transfers_seen bigint,
-    transfers_expected bigint
-)
+create or replace function payout.begin_reversals(p_worker text, p_limit integer)
+returns bigint[]
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $$
+declare
+    v_now timestamptz := payout.clock();
+    v_ids bigint[];
 begin
-    lock table payout.adoptions in access share mode;
-    perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
-    if coalesce(btrim(p_worker), '') = '' or p_stripe_account_id is null then
-        perform payout.refuse_list(
-            format('reconcile of %s by %s', coalesce(p_stripe_account_id, 'no account'),
-                coalesce(nullif(btrim(p_worker), ''), 'no worker')),
-            'name the worker and its Stripe account');
-    end if;
-
-    -- Another worker may finish the run between start_run and the next look: hence a loop.
-    loop
-        return query
-        select r.reconcile_run_id, payout.reconcile_query(r), r.next_cursor, r.transfers_seen,
-            r.transfers_expected
-        from payout.runs_of_this_database() as r
-        where r.finished_at is null;
-        exit when found;
-        perform payout.start_run(p_worker);
-    end loop;
+    with due as (
+        select r.stripe_transfer_id
+        from payout.reversed_transfers as r
+        where r.next_lookup_at <= v_now
+            and exists (
+                select from payout.transfer_states as s
+                where s.stripe_transfer_id = r.stripe_transfer_id
+            )
+        order by r.next_lookup_at
+        limit p_limit
+        for update skip locked
+    ), moved as (
+        update payout.reversed_transfers as r
+        set next_lookup_at = v_now + interval '10 minutes'
+        from due as d
+        where r.stripe_transfer_id = d.stripe_transfer_id
+        returning r.stripe_transfer_id
+    ), begun as (
+        insert into payout.stripe_reads (
+            kind, path, queries, next_parameters, stripe_transfer_id, worker, begun_at,
+            adoption_id)
+        select 'reversals', format('/v1/transfers/%s/reversals', m.stripe_transfer_id), '[{}]',
+            '{}', m.stripe_transfer_id, p_worker, v_now,
+            (select max(a.adoption_id) from payout.adoptions as a)
+        from moved as m
+        returning read_id
+    )
+    select coalesce(array_agg(b.read_id order by b.read_id), '{}') into v_ids from begun as b;
+    return v_ids;
 end
 $$;
-comment on function payout_api.begin_reconcile(text, text, boolean) is
-    'Returns the open run: parameters of GET /v1/transfers, the id after which its next page '
-    'starts (null: from the newest), transfers seen so far, and the number that these books '
-    'expect.';
-revoke execute on function payout_api.begin_reconcile(text, text, boolean) from public;
-grant execute on function payout_api.begin_reconcile(text, text, boolean) to payout_worker;
--- end frozen: procedures/reconcile/begin_reconcile.sql
--- frozen: procedures/reconcile/book_reversals.sql 667c742455d4
--- book_reversals: book each reversal at Stripe once, so that the payee is owed its amount again.
---
--- Called by: report_reversals. The transfer stays paid; operators decide whether to pay again,
--- with another settlement.
+comment on function payout.begin_reversals(text, integer) is
+    'Begins up to p_limit reads of reversals and returns them.';
+-- end frozen: procedures/reconcile/begin_reversals.sql
+-- frozen: procedures/reconcile/book_reversals.sql 1dc8f221a577
+-- book_reversals: book each reversal at Stripe once, oldest first.
 
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
@@ -5976,23 +6085,33 @@ begin
 end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
-    'Books reversals that are not booked yet, oldest first; returns their number.';
+    'Books reversals that are not booked yet; returns their number.';
 -- end frozen: procedures/reconcile/book_reversals.sql
--- frozen: procedures/reconcile/claim_lookups.sql 0d0d08851b53
--- claim_lookups: hand out the parked transfers that are due to be looked up at Stripe.
+-- frozen: procedures/reconcile/claim_reads.sql 790bef830655
+-- claim_reads: hand out what is to be read at Stripe next, each with a token.
 --
--- Called by: worker. A look-up moves no money, so it asks for neither holds nor an adoption.
--- Safe to repeat: an unfinished look-up is handed out again after ten minutes.
--- Locks: the transfers' progress rows, skipping those that are locked.
--- Raises: SP404 (bind_stripe_account); SP311 limit out of range.
+-- Called by: worker. It moves no money, so it asks for neither holds nor an adoption.
+-- Safe to repeat: a look-up, or the reversals of a transfer, is begun once more after ten minutes;
+-- a comparison and a read of events go on where they are, also by several workers at once.
+-- Locks: payout.adoptions, so that a read for an account begins before the account is changed.
+-- Raises: SP404 (bind_stripe_account); SP311 no worker, limit out of range, unknown kind.
 
-create or replace function payout_api.claim_lookups(
+create or replace function payout_api.claim_reads(
     p_worker text,
     p_limit integer default 20,
     p_stripe_account_id text default null,
-    p_is_livemode boolean default null
+    p_is_livemode boolean default null,
+    p_kind text default null
 )
-returns table (lookup_id bigint, payout_transfer_id bigint, queries jsonb)
+returns table (
+    read_id bigint,
+    kind text,
+    token text,
+    path text,
+    parameters jsonb,
+    objects_seen bigint,
+    objects_expected bigint
+)
 language plpgsql
 volatile
 security definer
@@ -6001,156 +6120,62 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
-    v_now timestamptz := payout.clock();
+    v_ids bigint[] := '{}';
 begin
+    lock table payout.adoptions in access share mode;
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
-
-    if p_worker is null or coalesce(p_limit, 0) not between 1 and 1000 then
-        raise exception 'claim of % look-ups by %', coalesce(p_limit::text, 'null'),
-            coalesce(p_worker, 'no worker')
+    if coalesce(btrim(p_worker), '') = '' or coalesce(p_limit, 0) not between 1 and 1000
+        or p_kind not in ('lookup', 'reversals', 'events', 'comparison') then
+        raise exception 'claim of % reads by %, of kind %', coalesce(p_limit::text, 'null'),
+            coalesce(nullif(btrim(p_worker), ''), 'no worker'), coalesce(p_kind, 'any')
             using
                 errcode = 'SP311',
-                hint = 'Name the worker, ask for 1 to 1000.';
+                hint = 'Name the worker, ask for 1 to 1000 of kind lookup, reversals, events, '
+                    'comparison or any (null).';
+    end if;
+
+    -- Lists first: their last page takes rows of transfers while it holds the read.
+    if coalesce(p_kind, 'events') = 'events' then
+        v_ids := v_ids || payout.continue_list('events', p_worker);
+    end if;
+    if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
+        v_ids := v_ids || payout.continue_list('comparison', p_worker);
+    end if;
+    if coalesce(p_kind, 'lookup') = 'lookup' then
+        v_ids := v_ids || payout.begin_lookups(p_worker, p_limit - cardinality(v_ids));
+    end if;
+    if coalesce(p_kind, 'reversals') = 'reversals' then
+        v_ids := v_ids || payout.begin_reversals(p_worker, p_limit - cardinality(v_ids));
     end if;
 
     return query
-    with due as (
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.next_lookup_at <= v_now
-        order by s.next_lookup_at
-        limit p_limit
-        for update skip locked
-    ), moved as (
-        update payout.transfer_states as s
-        set next_lookup_at = v_now + interval '10 minutes'
-        from due as d
-        where s.payout_transfer_id = d.payout_transfer_id
-        returning s.payout_transfer_id
-    ), begun as (
-        insert into payout.transfer_lookups (payout_transfer_id, worker, queries, begun_at)
-        select t.payout_transfer_id, p_worker, payout.lookup_queries(t), v_now
-        from moved as m
-        join payout.payout_transfers as t on t.payout_transfer_id = m.payout_transfer_id
-        returning transfer_lookups.*
+    with claimed as materialized (
+        select i.read_id, 'ct_' || replace(gen_random_uuid()::text, '-', '') as token
+        from unnest(v_ids) as i (read_id)
     )
-    select b.lookup_id, b.payout_transfer_id, b.queries
-    from begun as b
-    order by b.lookup_id;
+    update payout.stripe_reads as r
+    set token_sha256s = (sha256(convert_to(c.token, 'UTF8')) || r.token_sha256s)[:20]
+    from claimed as c
+    where r.read_id = c.read_id
+    returning r.read_id, r.kind, c.token, r.path, r.next_parameters, r.objects_seen,
+        r.objects_expected;
 end
 $$;
-comment on function payout_api.claim_lookups(text, integer, text, boolean) is
-    'Hands out up to p_limit due look-ups, each with the queries of Stripe''s list of transfers '
-    'that answer it, numbered from 0. The Stripe account is that of the worker''s key.';
-revoke execute on function payout_api.claim_lookups(text, integer, text, boolean) from public;
-grant execute on function payout_api.claim_lookups(text, integer, text, boolean) to payout_worker;
--- end frozen: procedures/reconcile/claim_lookups.sql
--- frozen: procedures/reconcile/claim_reversal_lookups.sql bf40287c5876
--- claim_reversal_lookups: hand out the transfers whose reversals are to be read at Stripe.
---
--- Called by: worker. A transfer at Stripe waits until a transfer of ours is paid by it.
--- Safe to repeat: a transfer without a report is handed out again after ten minutes.
--- Locks: rows of reversed_transfers, skipping those that are locked.
--- Raises: SP404 (bind_stripe_account); SP311 limit out of range.
-
-create or replace function payout_api.claim_reversal_lookups(
-    p_worker text,
-    p_limit integer default 20,
-    p_stripe_account_id text default null,
-    p_is_livemode boolean default null
-)
-returns table (stripe_transfer_id text)
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-as $$
-declare
-    v_now timestamptz := payout.clock();
-begin
-    perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
-    if p_worker is null or coalesce(p_limit, 0) not between 1 and 1000 then
-        raise exception 'claim of % look-ups by %', coalesce(p_limit::text, 'null'),
-            coalesce(p_worker, 'no worker')
-            using
-                errcode = 'SP311',
-                hint = 'Name the worker, ask for 1 to 1000.';
-    end if;
-
-    return query
-    with due as (
-        select r.stripe_transfer_id
-        from payout.reversed_transfers as r
-        where r.next_lookup_at <= v_now
-            and exists (
-                select from payout.transfer_states as s
-                where s.stripe_transfer_id = r.stripe_transfer_id
-            )
-        order by r.next_lookup_at
-        limit p_limit
-        for update skip locked
-    )
-    update payout.reversed_transfers as r
-    set next_lookup_at = v_now + interval '10 minutes'
-    from due as d
-    where r.stripe_transfer_id = d.stripe_transfer_id
-    returning r.stripe_transfer_id;
-end
-$$;
-comment on function payout_api.claim_reversal_lookups(text, integer, text, boolean) is
-    'Hands out up to p_limit transfers of which Stripe has reversed more than is booked.';
-revoke execute on function payout_api.claim_reversal_lookups(text, integer, text, boolean)
-    from public;
-grant execute on function payout_api.claim_reversal_lookups(text, integer, text, boolean)
+comment on function payout_api.claim_reads(text, integer, text, boolean, text) is
+    'Hands out up to p_limit reads, of one kind (lookup, reversals, events, comparison) or of all: '
+    'path and parameters of the next page, and the token without which report_page takes none. '
+    'The Stripe account is that of the worker''s key.';
+revoke execute on function payout_api.claim_reads(text, integer, text, boolean, text) from public;
+grant execute on function payout_api.claim_reads(text, integer, text, boolean, text)
     to payout_worker;
--- end frozen: procedures/reconcile/claim_reversal_lookups.sql
--- frozen: procedures/reconcile/close_reversal_lookup.sql c7d00d3529d4
--- close_reversal_lookup: decide when the reversals of a transfer are read again.
---
--- Stripe's list of reversals may lag: a list that is short of the known amount is read again
--- later. Reversals that contradict the transfer wait for an operator, or until more is reversed.
-
-create or replace function payout.close_reversal_lookup(
-    p_transfer payout.payout_transfers, p_stripe_transfer_id text, p_problem text
-)
-returns boolean
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_is_complete boolean;
-begin
-    update payout.reversed_transfers as r
-    set next_lookup_at = case
-            when p_problem is null and b.booked_minor < r.amount_reversed_minor
-                then payout.clock() + interval '10 minutes'
-            -- More was reversed since it was handed out: note_reversals asked for another read.
-            when r.next_lookup_at <= payout.clock() then r.next_lookup_at
-        end,
-        amount_reversed_minor = greatest(r.amount_reversed_minor, b.booked_minor)
-    from (
-        select coalesce(sum(e.amount_minor), 0)::bigint as booked_minor
-        from payout.ledger_entries as e
-        where e.payout_transfer_id = p_transfer.payout_transfer_id and e.kind = 'reversal'
-    ) as b
-    where r.stripe_transfer_id = p_stripe_transfer_id
-    returning b.booked_minor >= r.amount_reversed_minor into strict v_is_complete;
-    return v_is_complete;
-end
-$$;
-comment on function payout.close_reversal_lookup(payout.payout_transfers, text, text) is
-    'True when the books have the whole amount that is known to be reversed.';
--- end frozen: procedures/reconcile/close_reversal_lookup.sql
--- frozen: procedures/reconcile/compare_listed_transfers.sql 51e24b7e7224
+-- end frozen: procedures/reconcile/claim_reads.sql
+-- frozen: procedures/reconcile/compare_listed_transfers.sql acf34275e0eb
 -- compare_listed_transfers: the discrepancies between listed transfers and the books.
 --
 -- Leaves out our transfers that are not paid by the listed one: they are judged as any success
 -- (record_listed_transfers). Leaves out transfers that others made before the installation.
 
-create or replace function payout.compare_listed_transfers(p_seen payout.listed_transfers[])
+create or replace function payout.compare_listed_transfers(p_seen payout.stripe_transfer[])
 returns setof payout.discrepancy
 language plpgsql
 stable
@@ -6162,117 +6187,74 @@ begin
         k.kind, t.payout_transfer_id, l.stripe_transfer_id,
         case when t.payout_transfer_id is not null then
             payout.transfer_facts(t, e.is_livemode) else '{}' end,
-        jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'reconcile_run_id', 'seen_at'])
+        jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable'])
     from unnest(p_seen) as l
     cross join payout.engine_settings as e
     left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
     left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join lateral (select case
         when t.payout_transfer_id is not null then case
-            when (l.payout_ref, l.amount_minor, l.currency::text, l.is_livemode)
-                is distinct from (
-                    t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
+            when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
+                (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
                 or (l.destination = any (payout.expected_destinations(s, t))) is not true
                 then 'differs_at_stripe'
         end
-        when l.payout_ref is null then case
-            when l.created_at > (select min(o.recorded_at) from payout.adoptions as o)
-                - interval '1 day' then 'transfer_without_payout_ref'
+        when l.belongs_to is null then case
+            when coalesce(l.created_at, 'infinity') > (
+                select min(o.recorded_at) - interval '1 day' from payout.adoptions as o
+            ) then 'transfer_without_payout_ref'
         end
         when not exists (
-            select from payout.payout_transfers as o where o.payout_ref = l.payout_ref
+            select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
         ) then 'unknown_transfer_at_stripe'
     end) as k (kind)
     where k.kind is not null;
 end
 $$;
-comment on function payout.compare_listed_transfers(payout.listed_transfers[]) is
+comment on function payout.compare_listed_transfers(payout.stripe_transfer[]) is
     'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.';
 -- end frozen: procedures/reconcile/compare_listed_transfers.sql
--- frozen: procedures/reconcile/events_page_problem.sql ffec7a0eb26c
--- events_page_problem: the reason to refuse a page of Stripe's events.
+-- frozen: procedures/reconcile/continue_list.sql ecc006dd17f4
+-- continue_list: go on with the comparison, or the read of events, that is under way, or begin one.
 --
--- The query must be one that next_events_query gives out now, or gave out before: a later start
--- would leave a gap.
+-- Called by: claim_reads. One of each is open, by a unique key.
+-- Locks: the open read, so that its last page is not taken meanwhile.
 
-create or replace function payout.events_page_problem(
-    p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean
-)
-returns text
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_former payout.event_pages;
-begin
-    if p_query is null or p_query -> 'types' is distinct from '["transfer.reversed"]'
-        or coalesce(p_query #>> '{created,gte}' !~ '^[0-9]{1,11}$', true)
-        or coalesce(p_query #>> '{created,lt}' !~ '^[0-9]{1,11}$', true)
-        or to_timestamp((p_query #>> '{created,gte}')::double precision)
-            > payout.events_read_until()
-        or to_timestamp((p_query #>> '{created,lt}')::double precision)
-            > payout.clock() + interval '10 minutes' then
-        return 'the query was not given out by next_events_query';
-    end if;
-
-    select * into v_former
-    from payout.event_pages as p
-    where p.query = p_query
-    order by p.event_page_id desc
-    limit 1;
-    return coalesce(
-        payout.page_problem(
-            v_former.last_id, v_former.has_more, p_starting_after, p_events, p_has_more),
-        payout.list_problem(p_events, '^evt_[A-Za-z0-9_]+$'),
-        (
-            select 'the page holds an event that is not about a transfer'
-            from jsonb_array_elements(p_events) as e
-            where payout.list_problem(
-                jsonb_build_array(e #> '{data,object}'), '^tr_[A-Za-z0-9_]+$') is not null
-            limit 1
-        ));
-end
-$$;
-comment on function payout.events_page_problem(jsonb, text, jsonb, boolean) is
-    'Names the problem, with the cursor expected; null: the page is to be taken.';
--- end frozen: procedures/reconcile/events_page_problem.sql
--- frozen: procedures/reconcile/events_read_until.sql 0d789edf5dcd
--- events_read_until: the time up to which Stripe's events have been read to the end.
---
--- Stripe keeps events for 30 days; older reversals show in the list of transfers. A window that
--- ends ahead of the clock was read before the clock was set back: its true end is unknown, so all
--- events that Stripe keeps are read again.
-
-create or replace function payout.events_read_until()
-returns timestamptz
+create or replace function payout.continue_list(p_kind text, p_worker text)
+returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_read_id bigint;
 begin
-    return coalesce(
-        (
-            select case when p.created_until < payout.clock() + interval '10 minutes' then
-                p.created_until end
-            from payout.event_pages as p
-            where not p.has_more
-            order by p.event_page_id desc
-            limit 1
-        ),
-        payout.clock() - interval '30 days');
+    -- Another worker may finish it, or begin it first: hence a loop.
+    loop
+        select r.read_id into v_read_id
+        from payout.stripe_reads as r
+        where r.kind = p_kind
+            and r.kind in ('events', 'comparison')
+            and r.finished_at is null
+            and r.abandoned_at is null
+            and payout.is_of_this_database(r)
+        for update;
+        exit when found;
+        perform payout.begin_list(p_kind, p_worker);
+    end loop;
+    return v_read_id;
 end
 $$;
-comment on function payout.events_read_until() is
-    'End of the last window of events of which every page was taken, or 30 days ago.';
--- end frozen: procedures/reconcile/events_read_until.sql
--- frozen: procedures/reconcile/find_missing.sql 78610ffe3226
--- find_missing: the transfers that are paid here and that a whole run did not list.
+comment on function payout.continue_list(text, text) is
+    'Returns the one open read of the kind, comparison or events.';
+-- end frozen: procedures/reconcile/continue_list.sql
+-- frozen: procedures/reconcile/find_missing.sql 67ac806e33b2
+-- find_missing: the transfers that are paid here and that a whole comparison did not list.
 --
--- Compares transfers that were first sent and reported within the run's window: Stripe made them
--- in between. Windows overlap by more than the time for which a key may be sent.
+-- Compares transfers that were first sent and reported between books_from and its begin: Stripe
+-- made them in between. Two such times overlap by more than the time for which a key may be sent.
 
-create or replace function payout.find_missing(p_run payout.reconcile_runs)
+create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
 language plpgsql
 stable
@@ -6285,9 +6267,9 @@ begin
     return query
     with seen as materialized (
         select i.stripe_transfer_id
-        from payout.reconcile_pages as p
+        from payout.stripe_read_pages as p
         cross join unnest(p.stripe_transfer_ids) as i (stripe_transfer_id)
-        where p.reconcile_run_id = p_run.reconcile_run_id
+        where p.read_id = p_read.read_id
     )
     select
         'missing_at_stripe', t.payout_transfer_id, s.stripe_transfer_id,
@@ -6297,91 +6279,230 @@ begin
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
     cross join payout.engine_settings as c
     where e.kind = 'paid'
-        and e.created_at >= p_run.created_from
-        and e.created_at < p_run.created_until
+        and e.created_at >= p_read.books_from
+        and e.created_at < p_read.begun_at
         and s.state = 'paid'
-        and s.first_sent_at >= p_run.created_from
+        and s.first_sent_at >= p_read.books_from
         and not exists (
             select from seen as i where i.stripe_transfer_id = s.stripe_transfer_id
         );
 end
 $$;
-comment on function payout.find_missing(payout.reconcile_runs) is
-    'Discrepancies at the end of a run, of kind missing_at_stripe.';
+comment on function payout.find_missing(payout.stripe_reads) is
+    'Discrepancies at the end of a comparison, of kind missing_at_stripe.';
 -- end frozen: procedures/reconcile/find_missing.sql
--- frozen: procedures/reconcile/finish_lookup.sql 76c4f9654513
--- finish_lookup: judge a complete look-up once, and plan the next if the transfer stays parked.
---
--- Called by: report_lookup_page, which holds the lock of the transfer.
--- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
--- a proof of absence. A transfer that is found resolves no discrepancy about another one.
+-- frozen: procedures/reconcile/finish_comparison.sql dd52b01a1130
+-- finish_comparison: compare the books with all that a comparison has listed, the other way round.
 
-create or replace function payout.finish_lookup(
-    p_lookup payout.transfer_lookups, p_state payout.transfer_states
-)
-returns table (verdict text, state text)
+create or replace function payout.finish_comparison(p_read payout.stripe_reads)
+returns payout.stripe_reads
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_outcome payout.outcome := payout.lookup_outcome(p_lookup, p_state);
+    v_read payout.stripe_reads := p_read;
+begin
+    v_read.objects_found := p_read.objects_found + payout.record_discrepancies(
+        array(select d from payout.find_missing(p_read) as d), p_read.read_id);
+    perform payout.resolve_compared(p_read.read_id);
+    v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
+        array(select u from payout.unjudged_listed_transfers() as u));
+    v_read.result := format('compared %s transfers of Stripe''s: %s discrepancies',
+        v_read.objects_seen, v_read.objects_found);
+    v_read.is_alarm := v_read.objects_found > 0;
+    return v_read;
+end
+$$;
+comment on function payout.finish_comparison(payout.stripe_reads) is
+    'Returns the read with its result and the number of its discrepancies.';
+-- end frozen: procedures/reconcile/finish_comparison.sql
+-- frozen: procedures/reconcile/finish_lookup.sql 8e8145b8139c
+-- finish_lookup: judge a complete look-up, and plan the next if the transfer stays parked.
+--
+-- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
+-- a proof of absence. A transfer that is found resolves no discrepancy about another one.
+-- Locks: the transfer's progress row.
+
+create or replace function payout.finish_lookup(p_read payout.stripe_reads)
+returns payout.stripe_reads
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_read payout.stripe_reads := p_read;
+    v_state payout.transfer_states;
+    v_outcome payout.outcome;
     v_counts_from timestamptz;
 begin
-    return query
-    select o.verdict, coalesce(o.moved_to, p_state.state)::text
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = p_state.payout_transfer_id
-        and o.facts ->> 'lookup_id' = p_lookup.lookup_id::text;
-    if found then
-        return;
-    end if;
+    select * into strict v_state
+    from payout.transfer_states as s
+    where s.payout_transfer_id = p_read.payout_transfer_id
+    for update;
+    v_outcome := payout.lookup_outcome(p_read, v_state);
+    select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
+        r.verdict = 'alarm', coalesce(v_outcome.found, 0)
+    into strict v_read.result, v_read.is_alarm, v_read.objects_found
+    from payout.record_outcomes(array[v_outcome]) as r;
 
-    return query
-    select r.verdict, r.state from payout.record_outcomes(array[v_outcome]) as r;
-
-    v_counts_from := payout.absence_counts_from(p_state.payout_transfer_id);
+    v_counts_from := payout.absence_counts_from(v_state.payout_transfer_id);
     update payout.transfer_states as s
     set next_lookup_at = payout.clock() + greatest(
         e.scans_apart_for,
         case
-            when p_lookup.begun_at < v_counts_from then
+            when p_read.begun_at < v_counts_from then
                 least((payout.clock() - s.changed_at) / 4, v_counts_from - payout.clock())
             when v_counts_from is null or s.reason = 'absence_awaits_approval' then
                 (payout.clock() - s.changed_at) / 4
         end)
     from payout.engine_settings as e
-    where s.payout_transfer_id = p_state.payout_transfer_id
+    where s.payout_transfer_id = v_state.payout_transfer_id
         and s.state = 'parked';
 
     if v_outcome.found = 1 then
         perform payout.note_reversals(array[
-            jsonb_populate_record(null::payout.listed_transfers, to_jsonb(v_outcome))]);
+            jsonb_populate_record(null::payout.stripe_transfer, to_jsonb(v_outcome))]);
         update payout.discrepancies as d
         set resolved_at = payout.clock(),
             resolved_by = 'engine',
             resolution = format('Stripe has it as %s, as it was asked for.',
                 v_outcome.stripe_transfer_id)
         from payout.transfer_states as s
-        where d.payout_transfer_id = p_state.payout_transfer_id
+        where d.payout_transfer_id = v_state.payout_transfer_id
             and d.resolved_at is null
             and (d.stripe_transfer_id is null or d.stripe_transfer_id = s.stripe_transfer_id)
             and d.kind <> 'several_transfers_at_stripe'
-            and s.payout_transfer_id = p_state.payout_transfer_id
+            and s.payout_transfer_id = v_state.payout_transfer_id
             and s.stripe_transfer_id = v_outcome.stripe_transfer_id;
     end if;
+    return v_read;
 end
 $$;
-comment on function payout.finish_lookup(payout.transfer_lookups, payout.transfer_states) is
-    'Returns verdict and state: paid, known, an alarm, absent or given up.';
+comment on function payout.finish_lookup(payout.stripe_reads) is
+    'Returns the read with verdict and state as its result, and the number of transfers found.';
 -- end frozen: procedures/reconcile/finish_lookup.sql
--- frozen: procedures/reconcile/first_absence.sql 9ae09945f710
+-- frozen: procedures/reconcile/finish_read.sql 0d3f294f9331
+-- finish_read: judge a read of which every page was taken.
+--
+-- Called by: take_page, which holds the lock of the read.
+
+create or replace function payout.finish_read(p_read payout.stripe_reads)
+returns payout.stripe_reads
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_read payout.stripe_reads := case p_read.kind
+        when 'lookup' then payout.finish_lookup(p_read)
+        when 'reversals' then payout.finish_reversals(p_read)
+        when 'comparison' then payout.finish_comparison(p_read)
+        else p_read
+    end;
+begin
+    if p_read.kind = 'events' then
+        v_read.result := format('read %s events: %s tell of more reversed', p_read.objects_seen,
+            p_read.objects_found);
+    end if;
+    update payout.stripe_reads as r
+    set objects_found = v_read.objects_found,
+        result = v_read.result,
+        is_alarm = v_read.is_alarm,
+        finished_at = payout.clock()
+    where r.read_id = p_read.read_id
+    returning * into strict v_read;
+    return v_read;
+end
+$$;
+comment on function payout.finish_read(payout.stripe_reads) is
+    'Returns the read with its result, and whether that is an alarm.';
+-- end frozen: procedures/reconcile/finish_read.sql
+-- frozen: procedures/reconcile/finish_reversals.sql bfcf1672c3ea
+-- finish_reversals: book the reversals of a transfer, so that the payee is owed their amount again.
+--
+-- The transfer stays paid; operators decide whether to pay again, with another settlement. Each
+-- reversal is booked once. Stripe's list may lag: one that is short of the known amount is read
+-- again later. Reversals that contradict the transfer, or cannot be read, wait for an operator, or
+-- until more is reversed.
+-- Locks: the transfer's row of reversed_transfers.
+
+create or replace function payout.finish_reversals(p_read payout.stripe_reads)
+returns payout.stripe_reads
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_read payout.stripe_reads := p_read;
+    v_transfer payout.payout_transfers;
+    v_reversals jsonb := (
+        select coalesce(jsonb_agg(u.reversal order by u.page_number, u.position), '[]')
+        from (
+            select distinct on (r.reversal ->> 'id') r.reversal, p.page_number, r.position
+            from payout.stripe_read_pages as p
+            cross join jsonb_array_elements(p.kept) with ordinality as r (reversal, position)
+            where p.read_id = p_read.read_id
+            order by r.reversal ->> 'id', p.page_number, r.position
+        ) as u);
+    v_problem text;
+    v_booked_minor bigint;
+begin
+    perform
+    from payout.reversed_transfers as r
+    where r.stripe_transfer_id = p_read.stripe_transfer_id
+    for update;
+    select t.* into strict v_transfer
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.stripe_transfer_id = p_read.stripe_transfer_id;
+
+    v_problem := payout.reversals_problem(v_transfer, v_reversals);
+    if v_problem is null then
+        v_read.objects_found := payout.book_reversals(v_transfer, v_reversals);
+        v_problem := case when p_read.objects_seen > (
+            select sum(jsonb_array_length(p.kept))
+            from payout.stripe_read_pages as p
+            where p.read_id = p_read.read_id) then 'some cannot be read' end;
+    else
+        perform payout.record_discrepancies(array[row(
+            'reversals_contradict_transfer', v_transfer.payout_transfer_id,
+            p_read.stripe_transfer_id,
+            payout.transfer_facts(
+                v_transfer, (select e.is_livemode from payout.engine_settings as e)),
+            jsonb_build_object('problem', v_problem, 'reversals', v_reversals)
+        )::payout.discrepancy], null);
+    end if;
+
+    v_booked_minor := (
+        select coalesce(sum(e.amount_minor), 0)
+        from payout.ledger_entries as e
+        where e.payout_transfer_id = v_transfer.payout_transfer_id and e.kind = 'reversal');
+    update payout.reversed_transfers as r
+    set next_lookup_at = case
+            when v_problem is null and v_booked_minor < r.amount_reversed_minor
+                then payout.clock() + interval '10 minutes'
+            -- More was reversed since it was handed out: note_reversals asked for another read.
+            when r.next_lookup_at <= payout.clock() then r.next_lookup_at
+        end,
+        amount_reversed_minor = greatest(r.amount_reversed_minor, v_booked_minor)
+    where r.stripe_transfer_id = p_read.stripe_transfer_id;
+    v_read.result := concat_ws(', ', format('reversals of %s: %s booked',
+        p_read.stripe_transfer_id, v_read.objects_found), v_problem);
+    v_read.is_alarm := v_problem is not null;
+    return v_read;
+end
+$$;
+comment on function payout.finish_reversals(payout.stripe_reads) is
+    'Returns the read with its result and the number of reversals booked now.';
+-- end frozen: procedures/reconcile/finish_reversals.sql
+-- frozen: procedures/reconcile/first_absence.sql fa76e73ed8cb
 -- first_absence: the earlier scan that, with this one, proves a transfer absent at Stripe.
 --
 -- Both scans found no transfer and began after everything that was sent is over; between them
--- lies the time by which a list may lag.
+-- lies the time by which a list may lag. Only a look-up is evidence, never a worker's report.
 
-create or replace function payout.first_absence(p_lookup payout.transfer_lookups)
+create or replace function payout.first_absence(p_read payout.stripe_reads)
 returns bigint
 language sql
 stable
@@ -6389,19 +6510,20 @@ set search_path = pg_catalog, pg_temp
 as $$
     select min(o.observation_id)
     from payout.transfer_observations as o
-    join payout.transfer_lookups as l on l.lookup_id = (o.facts ->> 'lookup_id')::bigint
+    join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
     cross join payout.engine_settings as e
-    where o.payout_transfer_id = p_lookup.payout_transfer_id
+    where o.payout_transfer_id = p_read.payout_transfer_id
         and o.signal = 'looked_up'
         and o.verdict = 'ok'
         and o.facts ->> 'found' = '0'
-        and l.begun_at >= payout.absence_counts_from(p_lookup.payout_transfer_id)
-        and o.observed_at <= p_lookup.begun_at - e.scans_apart_for
+        and r.payout_transfer_id = p_read.payout_transfer_id
+        and r.begun_at >= payout.absence_counts_from(p_read.payout_transfer_id)
+        and o.observed_at <= p_read.begun_at - e.scans_apart_for
 $$;
-comment on function payout.first_absence(payout.transfer_lookups) is
+comment on function payout.first_absence(payout.stripe_reads) is
     'Id of the observation of the earlier scan; null: there is no proof yet.';
 -- end frozen: procedures/reconcile/first_absence.sql
--- frozen: procedures/reconcile/is_explained.sql 6ef58d21d5b7
+-- frozen: procedures/reconcile/is_explained.sql cf5adf9910c8
 -- is_explained: whether an equal discrepancy has been resolved for good.
 --
 -- An operator resolves for good, and so does the engine when the transfer becomes paid. A larger
@@ -6419,21 +6541,55 @@ as $$
             and d.stripe_transfer_id = p_discrepancy.stripe_transfer_id
             and d.is_compared
             and d.resolved_at is not null
-            and d.resolved_by_run_id is null
+            and d.resolved_by_read_id is null
             and d.theirs - array['amount_reversed_minor', 'created_at']
                 = p_discrepancy.theirs - array['amount_reversed_minor', 'created_at']
     )
 $$;
 comment on function payout.is_explained(payout.discrepancy) is
-    'True when an equal discrepancy was resolved, and not by a run that found it no longer.';
+    'True when an equal discrepancy was resolved, and not by a comparison that found it no longer.';
 -- end frozen: procedures/reconcile/is_explained.sql
--- frozen: procedures/reconcile/keep_listed_transfers.sql 0cbbc45ce3c9
+-- frozen: procedures/reconcile/is_of_this_database.sql a6668a9d5cc5
+-- is_of_this_database: tell whether a read counts for this database as it is now.
+--
+-- A read of another identity, or from before the newest row of adoptions (first claims aside),
+-- was of another database or another Stripe account. The comparison that the newest adoption
+-- rests on counts. No time is compared: a clock may be set back.
+
+create or replace function payout.is_of_this_database(p_read payout.stripe_reads)
+returns boolean
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        (p_read.system_identifier, p_read.timeline_id, p_read.database_oid, p_read.table_oid)
+            = (w.system_identifier, w.timeline_id, w.database_oid, w.table_oid)
+        and (a.adoption_id is null or p_read.adoption_id >= a.adoption_id
+            or p_read.read_id >= a.read_id),
+        false)
+    from payout.database_identity() as w
+    left join lateral (
+        select a.adoption_id, a.read_id
+        from payout.adoptions as a
+        where not a.is_first_claim
+        order by a.adoption_id desc
+        limit 1
+    ) as a on true
+$$;
+comment on function payout.is_of_this_database(payout.stripe_reads) is
+    'True for a read begun since the database was last adopted or its Stripe account changed, and '
+    'for those from the comparison on that the adoption rests on.';
+-- end frozen: procedures/reconcile/is_of_this_database.sql
+-- frozen: procedures/reconcile/keep_listed_transfers.sql ecf8e59a2fb4
 -- keep_listed_transfers: store listed transfers of ours that no paid transfer explains.
 --
 -- Transfers that are unknown here are stored too: a listed transfer is never sent
 -- (skip_listed_transfers).
 
-create or replace function payout.keep_listed_transfers(p_seen payout.listed_transfers[])
+create or replace function payout.keep_listed_transfers(
+    p_seen payout.stripe_transfer[], p_read_id bigint
+)
 returns setof text
 language plpgsql
 volatile
@@ -6444,21 +6600,27 @@ begin
     with unexplained as materialized (
         select l.*
         from unnest(p_seen) as l
-        where l.payout_ref is not null
+        where l.belongs_to is not null
             and not exists (
                 select from payout.transfer_states as s
                 where s.stripe_transfer_id = l.stripe_transfer_id
             )
     ), kept as (
-        insert into payout.listed_transfers
-        select u.* from unexplained as u
+        insert into payout.listed_transfers (
+            stripe_transfer_id, payout_ref, amount_minor, amount_reversed_minor, currency,
+            destination, is_livemode, named_payout_ref, named_settlement, created_at, read_id,
+            seen_at)
+        select u.stripe_transfer_id, u.belongs_to, u.amount_minor,
+            coalesce(u.amount_reversed_minor, 0), u.currency, u.destination, u.is_livemode,
+            u.payout_ref, u.settlement_id, u.created_at, p_read_id, payout.clock()
+        from unexplained as u
         order by u.stripe_transfer_id
         on conflict do nothing
         returning stripe_transfer_id
     )
     select u.stripe_transfer_id
     from unexplained as u
-    join payout.payout_transfers as t on t.payout_ref = u.payout_ref
+    join payout.payout_transfers as t on t.payout_ref = u.belongs_to
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
     where case
         when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
@@ -6468,40 +6630,32 @@ begin
     end;
 end
 $$;
-comment on function payout.keep_listed_transfers(payout.listed_transfers[]) is
+comment on function payout.keep_listed_transfers(payout.stripe_transfer[], bigint) is
     'Returns the ids of those that are to be judged now.';
 -- end frozen: procedures/reconcile/keep_listed_transfers.sql
--- frozen: procedures/reconcile/list_problem.sql e9f4099b0f85
--- list_problem: the reason why objects cannot be those of a page of one of Stripe's lists.
+-- frozen: procedures/reconcile/listed_on_page.sql 49ff792bebac
+-- listed_on_page: the transfers that a page of a comparison, or of events, shows.
 --
--- page_problem checks that the page is the next one.
+-- Of several events about one transfer, the one with the most reversed counts.
 
-create or replace function payout.list_problem(p_objects jsonb, p_id_pattern text)
-returns text
-language plpgsql
-immutable
+create or replace function payout.listed_on_page(p_kind text, p_objects jsonb)
+returns payout.stripe_transfer[]
+language sql
+stable
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    if exists (
-        select from jsonb_array_elements(p_objects) as o
-        where jsonb_typeof(o) <> 'object'
-            or coalesce(o ->> 'id' !~ p_id_pattern or length(o ->> 'id') > 255, true)
-            or coalesce(o ->> 'created' !~ '^[0-9]{1,11}$', true)
-    ) then
-        return 'the page holds something of another kind, or without a time';
-    elsif jsonb_array_length(p_objects) <> (
-        select count(distinct o ->> 'id') from jsonb_array_elements(p_objects) as o
-    ) then
-        return 'the page names an object twice';
-    end if;
-    return null;
-end
+    select array(
+        select distinct on (t.stripe_transfer_id) t
+        from jsonb_array_elements(p_objects) as o
+        cross join lateral payout.read_stripe_transfer(
+            case p_kind when 'events' then o #> '{data,object}' else o end) as t
+        where t.stripe_transfer_id is not null
+        order by t.stripe_transfer_id, t.amount_reversed_minor desc nulls last)
 $$;
-comment on function payout.list_problem(jsonb, text) is
-    'Null: each object has an id of that pattern, its own, and the time it was made.';
--- end frozen: procedures/reconcile/list_problem.sql
--- frozen: procedures/reconcile/listed_transfer_outcome.sql 8a457462a509
+comment on function payout.listed_on_page(text, jsonb) is
+    'Each once, in order of their ids; those whose id cannot be read are left out.';
+-- end frozen: procedures/reconcile/listed_on_page.sql
+-- frozen: procedures/reconcile/listed_transfer_outcome.sql 6b989843fec0
 -- listed_transfer_outcome: a listed transfer as an outcome, so that it is judged as any success.
 
 create or replace function payout.listed_transfer_outcome(
@@ -6522,22 +6676,22 @@ begin
             'object', 'transfer',
             'found', 1,
             'payout_ref', p_listed.named_payout_ref,
-            'detail', coalesce(
-                'reconcile run ' || p_listed.reconcile_run_id, 'events')));
+            'detail', 'read ' || p_listed.read_id));
 end
 $$;
 comment on function payout.listed_transfer_outcome(
     payout.listed_transfers, payout.transfer_states
 ) is 'The outcome that a listed transfer is for the present key of its transfer.';
 -- end frozen: procedures/reconcile/listed_transfer_outcome.sql
--- frozen: procedures/reconcile/lookup_outcome.sql 88d68fe316da
+-- frozen: procedures/reconcile/lookup_outcome.sql 713bd8d4de1c
 -- lookup_outcome: the result of a complete look-up as an outcome to be judged.
 --
 -- A transfer that several queries or pages list counts once. A match by charge counts only where
--- no transfer names the payout_ref.
+-- no transfer of ours was found, and no other paid transfer here explains it. With nothing found,
+-- an object that could not be read leaves open whether the transfer is there.
 
 create or replace function payout.lookup_outcome(
-    p_lookup payout.transfer_lookups, p_state payout.transfer_states
+    p_read payout.stripe_reads, p_state payout.transfer_states
 )
 returns payout.outcome
 language plpgsql
@@ -6545,143 +6699,105 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_matches jsonb[] := array(
-        select distinct on (m ->> 'stripe_transfer_id') m
-        from payout.transfer_lookup_pages as p
-        cross join jsonb_array_elements(p.matches) as m
-        where p.lookup_id = p_lookup.lookup_id
-        order by m ->> 'stripe_transfer_id', p.received_at desc);
     v_outcome payout.outcome;
-    v_ours jsonb[] := array(
-        select m from unnest(v_matches) as m where m ->> 'is_by_charge' is distinct from 'true');
+    v_ours jsonb[];
+    v_by_charge jsonb[];
+    v_matches jsonb[];
+    v_unreadable jsonb[];
 begin
-    if v_ours <> '{}' then
-        v_matches := v_ours;
-    end if;
+    with kept as (
+        select distinct on (m ->> 'stripe_transfer_id', m ->> 'match') m as match
+        from payout.stripe_read_pages as p
+        cross join jsonb_array_elements(p.kept) as m
+        where p.read_id = p_read.read_id
+        order by m ->> 'stripe_transfer_id', m ->> 'match', p.page_number desc
+    )
+    select array_agg(k.match) filter (where k.match ->> 'match' = 'ours'),
+        array_agg(k.match) filter (where k.match ->> 'match' = 'by charge' and not exists (
+            select from payout.transfer_states as s
+            where s.stripe_transfer_id = k.match ->> 'stripe_transfer_id'
+                and s.payout_transfer_id <> p_state.payout_transfer_id)),
+        array_agg(k.match) filter (where k.match ->> 'match' = 'unreadable')
+    into v_ours, v_by_charge, v_unreadable
+    from kept as k;
+    v_matches := coalesce(v_ours, v_by_charge, '{}');
+
     if cardinality(v_matches) = 1 then
         v_outcome := jsonb_populate_record(v_outcome, v_matches[1]);
     elsif cardinality(v_matches) > 1 then
         v_outcome.detail := (
             select string_agg(m ->> 'stripe_transfer_id', ', ') from unnest(v_matches) as m);
-    else
-        v_outcome.first_absence_id := payout.first_absence(p_lookup);
+    elsif v_unreadable is null then
+        v_outcome.first_absence_id := payout.first_absence(p_read);
     end if;
     v_outcome.payout_transfer_id := p_state.payout_transfer_id;
     v_outcome.generation := p_state.generation;
     v_outcome.attempt := p_state.attempt;
     v_outcome.signal := 'looked_up';
-    v_outcome.lookup_id := p_lookup.lookup_id;
-    v_outcome.found := cardinality(v_matches);
+    v_outcome.read_id := p_read.read_id;
+    v_outcome.found := case
+        when v_matches <> '{}' or v_unreadable is null then cardinality(v_matches)
+    end;
     return v_outcome;
 end
 $$;
-comment on function payout.lookup_outcome(payout.transfer_lookups, payout.transfer_states) is
-    'The number of transfers found, and the facts of the transfer if it is one.';
+comment on function payout.lookup_outcome(payout.stripe_reads, payout.transfer_states) is
+    'The number of transfers found, and the facts of the transfer if it is one; null: it cannot be '
+    'told.';
 -- end frozen: procedures/reconcile/lookup_outcome.sql
--- frozen: procedures/reconcile/lookup_queries.sql fb0ad02056b7
+-- frozen: procedures/reconcile/lookup_queries.sql 73bd360f0afd
 -- lookup_queries: the queries that together list a transfer, if Stripe has it.
 --
 -- One asks for its transfer_group, unless Stripe sets the group itself for a source_transaction.
--- One asks for each of its destinations, from a day before its first attempt, as clocks differ.
--- Without an attempt here it has no start: a restored database may have forgotten attempts.
+-- The others ask for each account that it may have been sent to, from the first transfer on: a
+-- start by our clock would hide a transfer if the clock was ever wrong.
 
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
 returns jsonb
-language plpgsql
+language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_sent_since timestamptz := (
-        select least(p_transfer.created_at, min(a.claimed_at)) - interval '1 day'
-        from payout.transfer_attempts as a
-        where a.payout_transfer_id = p_transfer.payout_transfer_id
-        having count(*) > 0);
-begin
-    return case
+    select case
         when p_transfer.source_transaction is null
             then jsonb_build_array(jsonb_build_object('transfer_group', p_transfer.payout_ref))
         else '[]'
-    end || (
-        select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-            'destination', d.destination,
-            'created', case when v_sent_since is not null then
-                jsonb_build_object('gte', floor(extract(epoch from v_sent_since))::bigint)
-            end)))
-        from unnest(payout.destinations(p_transfer)) as d (destination));
-end
+    end || jsonb_agg(jsonb_build_object('destination', d.destination))
+    from unnest(payout.destinations(p_transfer)) as d (destination)
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
     'Parameters of GET /v1/transfers, one object a query.';
 -- end frozen: procedures/reconcile/lookup_queries.sql
--- frozen: procedures/reconcile/match_facts.sql 3081af294bbb
--- match_facts: the fields of a listed transfer that are judged.
+-- frozen: procedures/reconcile/next_parameters.sql 7730b94b1fcf
+-- next_parameters: the parameters of the page that follows a page of a read.
 
-create or replace function payout.match_facts(p_transfer jsonb)
-returns jsonb
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return jsonb_build_object(
-        'object', p_transfer ->> 'object',
-        'stripe_transfer_id', p_transfer ->> 'id',
-        'amount_minor', case
-            when p_transfer ->> 'amount' ~ '^[0-9]{1,18}$' then (p_transfer ->> 'amount')::bigint
-        end,
-        'currency', p_transfer ->> 'currency',
-        'destination', p_transfer ->> 'destination',
-        'is_livemode', case
-            when jsonb_typeof(p_transfer -> 'livemode') = 'boolean' then p_transfer -> 'livemode'
-        end,
-        'payout_ref', p_transfer #>> '{metadata,payout_ref}',
-        'amount_reversed_minor', case
-            when p_transfer ->> 'amount_reversed' ~ '^[0-9]{1,18}$'
-                then (p_transfer ->> 'amount_reversed')::bigint
-        end);
-end
-$$;
-comment on function payout.match_facts(jsonb) is
-    'The fields by their names in payout.outcome; null where one cannot be read.';
--- end frozen: procedures/reconcile/match_facts.sql
--- frozen: procedures/reconcile/next_events_query.sql 3fd809f92316
--- next_events_query: the query for the events of Stripe that are to be read next.
---
--- Called by: worker. It changes nothing: the watermark moves with the last page.
--- Windows overlap by a day, for events that Stripe lists late and clocks that differ.
--- Raises: SP404 (bind_stripe_account).
-
-create or replace function payout_api.next_events_query(
-    p_stripe_account_id text, p_is_livemode boolean
+create or replace function payout.next_parameters(
+    p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
 )
-returns table (query jsonb)
-language plpgsql
-volatile
-security definer
+returns jsonb
+language sql
+stable
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
-    return query
-    select jsonb_build_object(
-        'types', jsonb_build_array('transfer.reversed'),
-        'created', jsonb_build_object(
-            'gte', floor(extract(epoch from payout.events_read_until() - interval '1 day')),
-            'lt', ceil(extract(epoch from payout.clock() + interval '5 minutes'))));
-end
+    select case
+        when p_has_more
+            then p_parameters || jsonb_build_object('starting_after', p_objects -> -1 -> 'id')
+        -- Each query that was read to its end has one page after which no more follow.
+        else p_read.queries -> (
+            select count(*)::integer + 1
+            from payout.stripe_read_pages as p
+            where p.read_id = p_read.read_id and not p.has_more)
+    end
 $$;
-comment on function payout_api.next_events_query(text, boolean) is
-    'Parameters of GET /v1/events for the reversals since events were last read to the end.';
-revoke execute on function payout_api.next_events_query(text, boolean) from public;
-grant execute on function payout_api.next_events_query(text, boolean) to payout_worker;
--- end frozen: procedures/reconcile/next_events_query.sql
--- frozen: procedures/reconcile/note_reversals.sql 7b388eb79ee1
+comment on function payout.next_parameters(payout.stripe_reads, jsonb, jsonb, boolean) is
+    'After the last page of a query those of the next query; null after the last one.';
+-- end frozen: procedures/reconcile/next_parameters.sql
+-- frozen: procedures/reconcile/note_reversals.sql f77390676e6c
 -- note_reversals: note the transfers of ours of which Stripe has reversed more than was known.
 --
 -- The amount only grows, so that a page that comes twice or late changes nothing.
 
-create or replace function payout.note_reversals(p_seen payout.listed_transfers[])
+create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
 language plpgsql
 volatile
@@ -6695,7 +6811,7 @@ begin
     select l.stripe_transfer_id, max(l.amount_reversed_minor), payout.clock()
     from unnest(p_seen) as l
     where l.amount_reversed_minor > 0
-        and (l.payout_ref is not null or exists (
+        and (coalesce(l.belongs_to, l.payout_ref) is not null or exists (
             select from payout.transfer_states as s
             where s.stripe_transfer_id = l.stripe_transfer_id))
     group by l.stripe_transfer_id
@@ -6708,7 +6824,7 @@ begin
     return v_noted;
 end
 $$;
-comment on function payout.note_reversals(payout.listed_transfers[]) is
+comment on function payout.note_reversals(payout.stripe_transfer[]) is
     'Plans the read of their reversals; returns the number of transfers.';
 -- end frozen: procedures/reconcile/note_reversals.sql
 -- frozen: procedures/reconcile/open_discrepancies.sql 6475bf485a8e
@@ -6736,45 +6852,46 @@ revoke execute on function payout_api.open_discrepancies() from public;
 grant execute on function payout_api.open_discrepancies()
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/reconcile/open_discrepancies.sql
--- frozen: procedures/reconcile/page_problem.sql b4a3ace1f5f7
--- page_problem: the reason why a page of one of Stripe's lists is not the next one.
+-- frozen: procedures/reconcile/page_problem.sql ef44a5cee8bf
+-- page_problem: the reason why a page is not the one that a read waits for.
+--
+-- An object on it that cannot be read is no reason: it is set aside by itself.
 
 create or replace function payout.page_problem(
-    p_last_id text,
-    p_had_more boolean,
-    p_starting_after text,
-    p_items jsonb,
-    p_has_more boolean
+    p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
 )
 returns text
 language plpgsql
-immutable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if p_items is null or jsonb_typeof(p_items) <> 'array' then
+    if p_read.abandoned_at is not null or not payout.is_of_this_database(p_read) then
+        return 'it no longer counts for this database';
+    elsif p_read.finished_at is not null then
+        return 'it has all of its pages';
+    elsif p_parameters is distinct from p_read.next_parameters then
+        return format('the page of %s comes next, not that of %s', p_read.next_parameters,
+            coalesce(p_parameters::text, 'nothing'));
+    elsif p_objects is null or jsonb_typeof(p_objects) <> 'array' then
         return 'the page is not an array';
-    elsif exists (
-        select from jsonb_array_elements(p_items) as i
-        where coalesce(jsonb_typeof(i -> 'id') <> 'string', true)
-    ) then
-        return 'the page holds something without an id';
     elsif p_has_more is null then
         return 'the page does not say whether more pages follow';
-    elsif p_has_more and jsonb_array_length(p_items) = 0 then
-        return 'the page is empty, but more are said to follow';
-    elsif not p_had_more then
-        return 'there are no more pages';
-    elsif p_starting_after is distinct from p_last_id then
-        return format('the page after %s comes next, not that after %s',
-            coalesce(p_last_id, 'nothing'), coalesce(p_starting_after, 'nothing'));
+    elsif p_has_more and payout.read_text(p_objects -> -1 -> 'id') is null then
+        return 'more pages are said to follow, but the last object has no id to go on from';
+    elsif exists (
+        select from payout.stripe_read_pages as p
+        where p.read_id = p_read.read_id
+            and p.parameters = payout.next_parameters(
+                p_read, p_parameters, p_objects, p_has_more)
+    ) then
+        return 'the page leads back to one that was read';
     end if;
     return null;
 end
 $$;
-comment on function payout.page_problem(text, boolean, text, jsonb, boolean) is
-    'Compares a page with the last id of the page before and with whether more were to follow '
-    '(both null: there is no page before); null: it is the next one.';
+comment on function payout.page_problem(payout.stripe_reads, jsonb, jsonb, boolean) is
+    'Names the problem, with the parameters expected; null: it is the next page.';
 -- end frozen: procedures/reconcile/page_problem.sql
 -- frozen: procedures/reconcile/park_listed_transfer.sql f93ee35bbab4
 -- park_listed_transfer: park scheduled transfers that Stripe has already, before they are sent.
@@ -6811,112 +6928,82 @@ $$;
 comment on function payout.park_listed_transfer(bigint[]) is
     'Parks those that are scheduled, each with an observation.';
 -- end frozen: procedures/reconcile/park_listed_transfer.sql
--- frozen: procedures/reconcile/read_listed_transfers.sql c824d65eb762
--- read_listed_transfers: a page of Stripe's list of transfers as rows.
+-- frozen: procedures/reconcile/possible_matches.sql c34a0c0c922b
+-- possible_matches: the transfers on a page of a look-up that may be the one that is looked for.
 --
--- transfer_group names our transfer where it has the form of a payout_ref: unlike metadata it
--- cannot be edited, so a paid transfer is not sent again because its metadata are gone. A field
--- that cannot be read is null, and then differs from any transfer that is owed.
+-- Ours: its group or payout_ref, or its settlement and payee, unless they are those of another
+-- transfer here. People can edit metadata, and Stripe sets the group of what a charge pays: hence
+-- by charge, with the same account and amount. Unreadable: nothing that can be read excludes it.
 
-create or replace function payout.read_listed_transfers(
-    p_reconcile_run_id bigint, p_transfers jsonb
+create or replace function payout.possible_matches(
+    p_read payout.stripe_reads, p_objects jsonb
 )
-returns setof payout.listed_transfers
-language plpgsql
-volatile
-rows 100
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query
-    select
-        t ->> 'id',
-        case
-            when t ->> 'transfer_group' ~ '^payout_[0-9a-f]{40}$' then t ->> 'transfer_group'
-            else t #>> '{metadata,payout_ref}'
-        end,
-        case when t ->> 'amount' ~ '^[0-9]{1,18}$' then (t ->> 'amount')::bigint end,
-        case
-            when t ->> 'amount_reversed' ~ '^[0-9]{1,18}$' then (t ->> 'amount_reversed')::bigint
-            else 0
-        end,
-        substring(t ->> 'currency' from '^[a-z]{3}$')::payout.currency_code,
-        t ->> 'destination',
-        case when jsonb_typeof(t -> 'livemode') = 'boolean' then (t -> 'livemode')::boolean end,
-        t #>> '{metadata,payout_ref}',
-        t #>> '{metadata,settlement_id}',
-        to_timestamp((t ->> 'created')::double precision),
-        p_reconcile_run_id,
-        payout.clock()
-    from jsonb_array_elements(p_transfers) as t;
-end
-$$;
-comment on function payout.read_listed_transfers(bigint, jsonb) is
-    'One row for each transfer; null where a field cannot be read.';
--- end frozen: procedures/reconcile/read_listed_transfers.sql
--- frozen: procedures/reconcile/reconcile_page_problem.sql b52866f2a955
--- reconcile_page_problem: the reason to refuse a page that a run has not stored.
-
-create or replace function payout.reconcile_page_problem(
-    p_run payout.reconcile_runs,
-    p_starting_after text,
-    p_transfers jsonb,
-    p_has_more boolean
-)
-returns text
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if p_run.reconcile_run_id is null then
-        return 'there is no such run';
-    elsif not exists (
-        select from payout.runs_of_this_database() as r
-        where r.reconcile_run_id = p_run.reconcile_run_id
-    ) then
-        return 'the run no longer counts for this database: begin another one';
-    elsif p_run.finished_at is not null then
-        return 'the run has all of its pages';
-    end if;
-    return coalesce(
-        payout.page_problem(
-            p_run.next_cursor, true, p_starting_after, p_transfers, p_has_more),
-        payout.list_problem(p_transfers, '^tr_[A-Za-z0-9_]+$'));
-end
-$$;
-comment on function payout.reconcile_page_problem(payout.reconcile_runs, text, jsonb, boolean) is
-    'Names the problem, with the cursor expected; null: it is the next page of the run.';
--- end frozen: procedures/reconcile/reconcile_page_problem.sql
--- frozen: procedures/reconcile/reconcile_query.sql c533b53f4551
--- reconcile_query: the query for the transfers of Stripe that a run compares.
---
--- The window is wider by an hour and by five minutes, as the clocks here and at Stripe differ.
-
-create or replace function payout.reconcile_query(p_run payout.reconcile_runs)
 returns jsonb
-language plpgsql
+language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    return jsonb_build_object('created', jsonb_build_object(
-        'gte', greatest(0, floor(extract(epoch from p_run.created_from - interval '1 hour'))),
-        'lt', ceil(extract(epoch from p_run.created_until + interval '5 minutes'))));
-end
+    select coalesce(jsonb_agg(to_jsonb(l) || jsonb_build_object('match', m.match)), '[]')
+    from payout.payout_transfers as t
+    cross join lateral payout.destinations(t) as d (destinations)
+    cross join jsonb_array_elements(p_objects) as o
+    cross join lateral payout.read_stripe_transfer(o) as l
+    cross join lateral (select case
+        when t.payout_ref in (l.payout_ref, l.transfer_group) then 'ours'
+        when l.settlement_id = t.settlement_id and l.payee_id = t.payee_id and not exists (
+            select from payout.payout_transfers as x
+            where x.settlement_id = t.settlement_id
+                and x.payee_id = t.payee_id
+                and x.source_transaction is not distinct from l.source_transaction
+                and x.payout_transfer_id <> t.payout_transfer_id
+        ) then 'ours'
+        when l.source_transaction = t.source_transaction
+            and l.destination = any (d.destinations)
+            and l.amount_minor = t.amount_minor then 'by charge'
+        when not l.is_readable
+            and (l.source_transaction is null or l.source_transaction = t.source_transaction)
+            and coalesce(l.destination = any (d.destinations), true)
+            and coalesce(l.amount_minor = t.amount_minor, true)
+            and coalesce(l.currency = t.currency, true) then 'unreadable'
+    end) as m (match)
+    where t.payout_transfer_id = p_read.payout_transfer_id
+        and m.match is not null
 $$;
-comment on function payout.reconcile_query(payout.reconcile_runs) is
-    'Parameters of GET /v1/transfers.';
--- end frozen: procedures/reconcile/reconcile_query.sql
--- frozen: procedures/reconcile/record_discrepancies.sql fb38c54554ef
+comment on function payout.possible_matches(payout.stripe_reads, jsonb) is
+    'An array of payout.stripe_transfer as objects, each with why it may match: ours, by charge, '
+    'unreadable.';
+-- end frozen: procedures/reconcile/possible_matches.sql
+-- frozen: procedures/reconcile/read_reversal.sql a2159728116e
+-- read_reversal: a reversal out of Stripe's list of the reversals of a transfer.
+
+create or replace function payout.read_reversal(p_object jsonb, p_stripe_transfer_id text)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_build_object('id', r.id, 'amount', r.amount_minor, 'currency', r.currency)
+    from (
+        select substring(payout.read_text(p_object -> 'id') from '^trr_[A-Za-z0-9_]+$'),
+            payout.read_whole(p_object -> 'amount'), payout.read_text(p_object -> 'currency')
+    ) as r (id, amount_minor, currency)
+    where length(r.id) <= 255
+        and r.amount_minor > 0
+        and r.currency is not null
+        and payout.read_text(p_object -> 'transfer') = p_stripe_transfer_id
+$$;
+comment on function payout.read_reversal(jsonb, text) is
+    'Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.';
+-- end frozen: procedures/reconcile/read_reversal.sql
+-- frozen: procedures/reconcile/record_discrepancies.sql c1151eb0ef09
 -- record_discrepancies: store discrepancies, and notify operators of those that are new.
 --
 -- A discrepancy that is found again stays the same row, also once it is resolved. It is a new row
--- if a run no longer found it meanwhile, or if its content differs from the resolved one
+-- if a comparison no longer found it meanwhile, or if its content differs from the resolved one
 -- (is_explained).
 
 create or replace function payout.record_discrepancies(
-    p_discrepancies payout.discrepancy[], p_reconcile_run_id bigint
+    p_discrepancies payout.discrepancy[], p_read_id bigint
 )
 returns integer
 language plpgsql
@@ -6962,14 +7049,14 @@ begin
 
     insert into payout.discrepancies as d (
         kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
-        found_by_run_id, last_found_by_run_id)
+        found_by_read_id, last_found_by_read_id)
     select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
-        k.advice, true, p_reconcile_run_id, p_reconcile_run_id
+        k.advice, true, p_read_id, p_read_id
     from unnest(v_discrepancies) as n
     join payout.discrepancy_kinds as k on k.kind = n.kind
     on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
-    do update set last_found_by_run_id = coalesce(
-        excluded.last_found_by_run_id, d.last_found_by_run_id);
+    do update set last_found_by_read_id = coalesce(
+        excluded.last_found_by_read_id, d.last_found_by_read_id);
     get diagnostics v_found = row_count;
     return v_found;
 end
@@ -7037,89 +7124,29 @@ $$;
 comment on function payout.record_listed_transfers(text[]) is
     'Judges stored listed transfers that are known here; returns the number of alarms.';
 -- end frozen: procedures/reconcile/record_listed_transfers.sql
--- frozen: procedures/reconcile/refuse_list.sql dfa5ba12dde1
--- refuse_list: the one error for a page or list of Stripe's that is malformed or not expected.
+-- frozen: procedures/reconcile/report_page.sql 986b08ef116f
+-- report_page: take the next page of a read, and judge the read after its last page.
 --
--- Raises: SP341, always.
+-- Called by: worker. Pages come in order, each with the parameters that were told for it.
+-- Safe to repeat: a page that was taken before changes nothing, and tells where the read is now.
+-- Locks: the read; the progress rows of the transfers that it concerns, in id order.
+-- Raises: SP340 no such read, or not its token; SP341 a page out of order or malformed, or a read
+-- that no longer counts for this database.
 
-create or replace function payout.refuse_list(p_what text, p_problem text)
-returns void
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception '%: %', p_what, p_problem
-        using
-            errcode = 'SP341',
-            hint = 'Read the list page by page, from the cursor that the database names.';
-end
-$$;
-comment on function payout.refuse_list(text, text) is
-    'Raises SP341 with a subject and its problem.';
--- end frozen: procedures/reconcile/refuse_list.sql
--- frozen: procedures/reconcile/refuse_lookup_page.sql ac971f9295fa
--- refuse_lookup_page: the one error for a page that a look-up does not wait for.
---
--- Raises: SP340, always.
-
-create or replace function payout.refuse_lookup_page(p_lookup_id bigint, p_problem text)
-returns void
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception 'look-up %: %', coalesce(p_lookup_id::text, 'null'), p_problem
-        using
-            errcode = 'SP340',
-            hint = 'Read each query of claim_lookups from its start, page by page.',
-            schema = 'payout',
-            table = 'transfer_lookup_pages';
-end
-$$;
-comment on function payout.refuse_lookup_page(bigint, text) is
-    'Raises SP340 with the number of the look-up and the problem.';
--- end frozen: procedures/reconcile/refuse_lookup_page.sql
--- frozen: procedures/reconcile/refuse_other_query.sql 24a17e311404
--- refuse_other_query: refuse a page that answers another query than its run or look-up asks.
---
--- A copy of the database gives out the numbers of runs and look-ups once more, for other queries:
--- a worker that outlives a restore may bring pages of the former ones.
--- Raises: SP341 another query than was given out with the number, or none.
-
-create or replace function payout.refuse_other_query(p_what text, p_query jsonb, p_asked jsonb)
-returns void
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if p_query is distinct from p_asked then
-        raise exception '%: the page answers another query than this database gave out', p_what
-            using
-                errcode = 'SP341',
-                detail = format('It answers %s, asked is %s.', coalesce(p_query::text, 'none'),
-                    coalesce(p_asked::text, 'nothing')),
-                hint = 'Hand back the query as it was given out; a number counts only in the '
-                    'database that gave it out: begin or claim again.';
-    end if;
-end
-$$;
-comment on function payout.refuse_other_query(text, jsonb, jsonb) is
-    'Raises SP341 unless both queries are the same.';
--- end frozen: procedures/reconcile/refuse_other_query.sql
--- frozen: procedures/reconcile/report_events_page.sql 3647a247f7f0
--- report_events_page: take a page of Stripe's events about reversed transfers.
---
--- Called by: worker. After the last page of a query, the next query begins where it ended.
--- Safe to repeat: a page that was taken before changes nothing.
--- Raises: SP341 another query than was given out, a page out of order or malformed.
-
-create or replace function payout_api.report_events_page(
-    p_query jsonb, p_starting_after text, p_events jsonb, p_has_more boolean
+create or replace function payout_api.report_page(
+    p_read_id bigint,
+    p_token text,
+    p_parameters jsonb,
+    p_objects jsonb,
+    p_has_more boolean
 )
-returns table (events_new integer)
+returns table (
+    next_parameters jsonb,
+    objects_seen bigint,
+    objects_found bigint,
+    result text,
+    is_alarm boolean
+)
 language plpgsql
 volatile
 security definer
@@ -7130,233 +7157,54 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 declare
+    v_read payout.stripe_reads;
     v_problem text;
 begin
     lock table payout.adoptions in access share mode;
-    if exists (
-        select from payout.event_pages as p
-        where p.query = p_query and p.starting_after is not distinct from p_starting_after
-    ) then
-        return query select 0;
-        return;
-    end if;
-    v_problem := payout.events_page_problem(p_query, p_starting_after, p_events, p_has_more);
-    if v_problem is not null then
-        perform payout.refuse_list('events', v_problem);
-    end if;
-
-    insert into payout.event_pages (
-        query, created_until, starting_after, last_id, has_more, events_seen)
-    values (
-        p_query, to_timestamp((p_query #>> '{created,lt}')::double precision), p_starting_after,
-        coalesce(p_events -> -1 ->> 'id', p_starting_after), p_has_more,
-        jsonb_array_length(p_events))
-    on conflict do nothing;
-    -- Another worker may have brought it meanwhile; its events count once all the same.
-    return query select payout.take_events(p_events);
-end
-$$;
-comment on function payout_api.report_events_page(jsonb, text, jsonb, boolean) is
-    'Takes a page of events, as Stripe sent it, with the query that it answers; returns the '
-    'number of transfers of which more is reversed than was known.';
-revoke execute on function payout_api.report_events_page(jsonb, text, jsonb, boolean) from public;
-grant execute on function payout_api.report_events_page(jsonb, text, jsonb, boolean)
-    to payout_worker;
--- end frozen: procedures/reconcile/report_events_page.sql
--- frozen: procedures/reconcile/report_lookup_page.sql 519666292c44
--- report_lookup_page: take a page of a look-up, and judge the look-up after the last one.
---
--- Called by: worker. The pages of a query come in order, the queries in any.
--- Safe to repeat: a page that was taken before changes nothing, nor does the last one.
--- Locks: the transfer's progress row.
--- Raises: SP340 unknown look-up or query, a page out of order or malformed; SP341 another query
--- than was given out under these numbers (refuse_other_query).
-
-create or replace function payout_api.report_lookup_page(
-    p_lookup_id bigint,
-    p_query_number integer,
-    p_query jsonb,
-    p_starting_after text,
-    p_transfers jsonb,
-    p_has_more boolean
-)
-returns table (is_complete boolean, verdict text, state text)
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-as $$
-declare
-    v_lookup payout.transfer_lookups;
-    v_state payout.transfer_states;
-begin
-    select * into v_lookup
-    from payout.transfer_lookups as l
-    where l.lookup_id = p_lookup_id;
+    select * into v_read
+    from payout.stripe_reads as r
+    where r.read_id = p_read_id
+        and sha256(convert_to(p_token, 'UTF8')) = any (r.token_sha256s)
+    for update;
     if not found then
-        perform payout.refuse_lookup_page(p_lookup_id, 'there is no such look-up');
-    end if;
-    select * into strict v_state
-    from payout.transfer_states as s
-    where s.payout_transfer_id = v_lookup.payout_transfer_id
-    for update;
-
-    perform payout.add_lookup_page(
-        v_lookup, p_query_number, p_query, p_starting_after, p_transfers, p_has_more);
-
-    if (
-        select count(*)
-        from payout.transfer_lookup_pages as p
-        where p.lookup_id = p_lookup_id and not p.has_more
-    ) < jsonb_array_length(v_lookup.queries) then
-        return query select false, null::text, v_state.state::text;
-    else
-        return query
-        select true, j.verdict, j.state from payout.finish_lookup(v_lookup, v_state) as j;
-    end if;
-end
-$$;
-comment on function payout_api.report_lookup_page(bigint, integer, jsonb, text, jsonb, boolean) is
-    'Takes a page of a query of a look-up, as Stripe sent it; once all are there, returns the '
-    'verdict (ok, already, stale or alarm) and the state of the transfer.';
-revoke execute on function payout_api.report_lookup_page(
-    bigint, integer, jsonb, text, jsonb, boolean
-) from public;
-grant execute on function payout_api.report_lookup_page(
-    bigint, integer, jsonb, text, jsonb, boolean
-) to payout_worker;
--- end frozen: procedures/reconcile/report_lookup_page.sql
--- frozen: procedures/reconcile/report_reconcile_page.sql 70fb86ed65f1
--- report_reconcile_page: take the next page of Stripe's list of transfers and compare it.
---
--- Called by: worker. The last page finishes the run.
--- Safe to repeat: a page that was taken before changes nothing.
--- Locks: the run's row; the progress rows of transfers found, in id order.
--- Raises: SP341 unknown run, another query (refuse_other_query), a page out of order (with the
--- cursor expected) or malformed.
-
-create or replace function payout_api.report_reconcile_page(
-    p_reconcile_run_id bigint,
-    p_query jsonb,
-    p_starting_after text,
-    p_transfers jsonb,
-    p_has_more boolean
-)
-returns table (transfers_seen bigint, discrepancies_found bigint, is_finished boolean)
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-as $$
-declare
-    v_run payout.reconcile_runs;
-    v_problem text;
-begin
-    lock table payout.adoptions in access share mode;
-    select * into v_run
-    from payout.reconcile_runs as r
-    where r.reconcile_run_id = p_reconcile_run_id
-    for update;
-    if found then
-        perform payout.refuse_other_query(
-            format('reconcile run %s', p_reconcile_run_id), p_query,
-            payout.reconcile_query(v_run));
+        raise exception 'read %: there is no such read, or the token is of another',
+            coalesce(p_read_id::text, 'null')
+            using
+                errcode = 'SP340',
+                hint = 'Hand back the token as claim_reads told it; or claim again.';
     end if;
 
     if not exists (
-        select from payout.reconcile_pages as p
-        where p.reconcile_run_id = p_reconcile_run_id
-            and (p.starting_after = p_starting_after
-                or (p.page_number = 1 and p_starting_after is null))
+        select from payout.stripe_read_pages as p
+        where p.read_id = p_read_id and p.parameters = p_parameters
     ) then
-        v_problem := payout.reconcile_page_problem(
-            v_run, p_starting_after, p_transfers, p_has_more);
+        v_problem := payout.page_problem(v_read, p_parameters, p_objects, p_has_more);
         if v_problem is not null then
-            perform payout.refuse_list(
-                format('reconcile run %s', coalesce(p_reconcile_run_id::text, 'null')), v_problem);
+            raise exception 'read %: %', p_read_id, v_problem
+                using
+                    errcode = 'SP341',
+                    hint = 'Read the list page by page, with the parameters that the database '
+                        'tells; claim again if the read no longer counts.';
         end if;
-        v_run := payout.add_reconcile_page(v_run, p_starting_after, p_transfers, p_has_more);
+        v_read := payout.take_page(v_read, p_parameters, p_objects, p_has_more);
     end if;
     return query
-    select v_run.transfers_seen, v_run.discrepancies_found, v_run.finished_at is not null;
+    select v_read.next_parameters, v_read.objects_seen, v_read.objects_found, v_read.result,
+        v_read.is_alarm;
 end
 $$;
-comment on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean) is
-    'Takes a page of a run, as Stripe sent it, with the query that it answers; returns the run''s '
-    'counts so far, and whether it is finished.';
-revoke execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)
-    from public;
-grant execute on function payout_api.report_reconcile_page(bigint, jsonb, text, jsonb, boolean)
+comment on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) is
+    'Takes the objects of a page, as Stripe sent them, with the parameters that it was asked with; '
+    'returns the parameters of the next page (null: there is none, and result says what was '
+    'found), and the counts of the read so far.';
+revoke execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) from public;
+grant execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean)
     to payout_worker;
--- end frozen: procedures/reconcile/report_reconcile_page.sql
--- frozen: procedures/reconcile/report_reversals.sql a1716897da02
--- report_reversals: book the reversals that Stripe has made of a transfer.
---
--- Called by: worker, with all reversals of the transfer. It stays paid.
--- Safe to repeat: each reversal is booked once.
--- Locks: the transfer's row of reversed_transfers.
--- Raises: SP341 a transfer that is not known to be reversed or pays none here; a malformed list.
+-- end frozen: procedures/reconcile/report_page.sql
+-- frozen: procedures/reconcile/resolve_compared.sql b0b47fdee1e6
+-- resolve_compared: resolve discrepancies that a finished comparison found no longer.
 
-create or replace function payout_api.report_reversals(
-    p_stripe_transfer_id text, p_reversals jsonb
-)
-returns table (reversals_booked integer, is_complete boolean)
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-set jit = off
-set enable_seqscan = off
-as $$
-declare
-    v_transfer payout.payout_transfers;
-    v_wanted_minor bigint;
-    v_problem text := payout.reversal_list_problem(p_stripe_transfer_id, p_reversals);
-    v_booked integer := 0;
-begin
-    select r.amount_reversed_minor into v_wanted_minor
-    from payout.reversed_transfers as r
-    where r.stripe_transfer_id = p_stripe_transfer_id
-    for update;
-    select t.* into v_transfer
-    from payout.transfer_states as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    where s.stripe_transfer_id = p_stripe_transfer_id and v_wanted_minor > 0;
-    if v_problem is not null or v_transfer.payout_transfer_id is null then
-        perform payout.refuse_list(
-            format('reversals of %s', coalesce(p_stripe_transfer_id, 'null')),
-            coalesce(v_problem, 'no reversal of it is known, or it pays no transfer'));
-    end if;
-
-    v_problem := payout.reversals_problem(v_transfer, p_reversals);
-    if v_problem is null then
-        v_booked := payout.book_reversals(v_transfer, p_reversals);
-    else
-        perform payout.record_discrepancies(array[payout.reversals_discrepancy(
-            v_transfer, p_stripe_transfer_id, v_problem, p_reversals)], null);
-    end if;
-    return query
-    select v_booked, payout.close_reversal_lookup(v_transfer, p_stripe_transfer_id, v_problem);
-end
-$$;
-comment on function payout_api.report_reversals(text, jsonb) is
-    'Takes all of Stripe''s reversals of a transfer; returns how many were booked now, and '
-    'whether the books have the whole amount that is known to be reversed.';
-revoke execute on function payout_api.report_reversals(text, jsonb) from public;
-grant execute on function payout_api.report_reversals(text, jsonb) to payout_worker;
--- end frozen: procedures/reconcile/report_reversals.sql
--- frozen: procedures/reconcile/resolve_compared.sql df4a703ec3f9
--- resolve_compared: resolve discrepancies that a finished run found no longer.
-
-create or replace function payout.resolve_compared(p_reconcile_run_id bigint)
+create or replace function payout.resolve_compared(p_read_id bigint)
 returns void
 language plpgsql
 volatile
@@ -7369,21 +7217,22 @@ begin
     update payout.discrepancies as d
     set resolved_at = payout.clock(),
         resolved_by = 'engine',
-        resolution = format('reconcile run %s found it no longer', p_reconcile_run_id),
-        resolved_by_run_id = p_reconcile_run_id
+        resolution = format('read %s found it no longer', p_read_id),
+        resolved_by_read_id = p_read_id
     where d.resolved_at is null
         and d.is_compared
-        and d.last_found_by_run_id < p_reconcile_run_id
+        and d.last_found_by_read_id < p_read_id
         and d.stripe_transfer_id in (
             select i.stripe_transfer_id
-            from payout.reconcile_pages as p
+            from payout.stripe_read_pages as p
             cross join unnest(p.stripe_transfer_ids) as i (stripe_transfer_id)
-            where p.reconcile_run_id = p_reconcile_run_id
+            where p.read_id = p_read_id
         );
 end
 $$;
 comment on function payout.resolve_compared(bigint) is
-    'Resolves open discrepancies of transfers that this run listed without finding them again.';
+    'Resolves open discrepancies of transfers that this comparison listed without finding them '
+    'again.';
 -- end frozen: procedures/reconcile/resolve_compared.sql
 -- frozen: procedures/reconcile/resolve_paid.sql a6ac6b1452b3
 -- resolve_paid: resolve discrepancies about transfers that a listed transfer has paid.
@@ -7425,68 +7274,6 @@ comment on function payout.resolve_paid(text[]) is
     'Resolves the open discrepancies of the transfers that are paid by these ids, except those of '
     'several transfers at Stripe, and releases the holds that their alarms placed.';
 -- end frozen: procedures/reconcile/resolve_paid.sql
--- frozen: procedures/reconcile/reversal_list_problem.sql 950c4015a5e2
--- reversal_list_problem: the reason why a list cannot be the reversals of a transfer.
-
-create or replace function payout.reversal_list_problem(
-    p_stripe_transfer_id text, p_reversals jsonb
-)
-returns text
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_problem text := coalesce(
-        payout.page_problem(null, null, null, p_reversals, false),
-        payout.list_problem(p_reversals, '^trr_[A-Za-z0-9_]+$'));
-begin
-    if v_problem is null and exists (
-        select from jsonb_array_elements(p_reversals) as r
-        where r ->> 'transfer' is distinct from p_stripe_transfer_id
-            or coalesce(r ->> 'amount' !~ '^[1-9][0-9]{0,17}$', true)
-            or jsonb_typeof(r -> 'currency') is distinct from 'string'
-    ) then
-        v_problem := 'the list holds something that is no reversal of it';
-    end if;
-    return v_problem;
-end
-$$;
-comment on function payout.reversal_list_problem(text, jsonb) is
-    'Null: each object is a reversal of that transfer, with an amount and a currency.';
--- end frozen: procedures/reconcile/reversal_list_problem.sql
--- frozen: procedures/reconcile/reversals_discrepancy.sql 605e5cdeeb75
--- reversals_discrepancy: the discrepancy of reversals that contradict their transfer.
-
-create or replace function payout.reversals_discrepancy(
-    p_transfer payout.payout_transfers,
-    p_stripe_transfer_id text,
-    p_problem text,
-    p_reversals jsonb
-)
-returns payout.discrepancy
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_discrepancy payout.discrepancy;
-begin
-    v_discrepancy.kind := 'reversals_contradict_transfer';
-    v_discrepancy.payout_transfer_id := p_transfer.payout_transfer_id;
-    v_discrepancy.stripe_transfer_id := p_stripe_transfer_id;
-    v_discrepancy.ours := payout.transfer_facts(
-        p_transfer, (select e.is_livemode from payout.engine_settings as e));
-    v_discrepancy.theirs := jsonb_build_object('problem', p_problem, 'reversals', (
-        select jsonb_agg(jsonb_build_object(
-            'id', r -> 'id', 'amount', r -> 'amount', 'currency', r -> 'currency'))
-        from jsonb_array_elements(p_reversals) as r));
-    return v_discrepancy;
-end
-$$;
-comment on function payout.reversals_discrepancy(payout.payout_transfers, text, text, jsonb) is
-    'Names the transfer, the contradiction, and id, amount and currency of each reversal.';
--- end frozen: procedures/reconcile/reversals_discrepancy.sql
 -- frozen: procedures/reconcile/reversals_problem.sql 78e2d93dc75f
 -- reversals_problem: the contradiction between reversals and the transfer that was paid.
 
@@ -7530,145 +7317,142 @@ $$;
 comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
     'Null: the reversals fit the transfer and the books.';
 -- end frozen: procedures/reconcile/reversals_problem.sql
--- frozen: procedures/reconcile/runs_of_this_database.sql 4b9d2cada872
--- runs_of_this_database: the reconcile runs that count for this database as it is now.
+-- frozen: procedures/reconcile/set_aside_unreadable.sql 7886b0e0ad93
+-- set_aside_unreadable: record the objects of a page that cannot be read, each as a discrepancy.
 --
--- A run of another identity, or from before the newest row of adoptions (first claims aside),
--- compared another database or another Stripe account. The run that the newest adoption rests on
--- counts. No time is compared: a clock may be set back.
+-- They stop nobody else's: the page is taken with the others. A comparison can do without all
+-- fields but the id; a look-up needs each field that tells whose transfer it is.
 
-create or replace function payout.runs_of_this_database()
-returns setof payout.reconcile_runs
+create or replace function payout.set_aside_unreadable(
+    p_read payout.stripe_reads, p_objects jsonb
+)
+returns integer
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select r.*
-    from payout.reconcile_runs as r
-    cross join payout.database_identity() as w
-    left join lateral (
-        select a.adoption_id, a.reconcile_run_id
-        from payout.adoptions as a
-        where not a.is_first_claim
-        order by a.adoption_id desc
-        limit 1
-    ) as a on true
-    where r.abandoned_at is null
-        and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
-            = (w.system_identifier, w.timeline_id, w.database_oid, w.table_oid)
-        and (a.adoption_id is null or r.adoption_id >= a.adoption_id
-            or r.reconcile_run_id >= a.reconcile_run_id)
+    select payout.record_discrepancies(array(
+        select distinct on (n.name) row(
+            'unreadable_at_stripe', p_read.payout_transfer_id, n.name, '{}'::jsonb,
+            jsonb_build_object('path', p_read.path, 'object', left(o::text, 2000))
+        )::payout.discrepancy
+        from jsonb_array_elements(p_objects) as o
+        cross join lateral (select left(coalesce(
+            payout.read_text(o -> 'id'),
+            'without id: ' || encode(sha256(convert_to(o::text, 'UTF8')), 'hex')), 255)
+        ) as n (name)
+        where case p_read.kind
+            when 'lookup' then not (payout.read_stripe_transfer(o)).is_readable
+            when 'reversals' then payout.read_reversal(o, p_read.stripe_transfer_id) is null
+            when 'events' then (payout.read_stripe_transfer(
+                o #> '{data,object}')).stripe_transfer_id is null
+            else (payout.read_stripe_transfer(o)).stripe_transfer_id is null
+        end
+        order by n.name
+    ), case p_read.kind when 'comparison' then p_read.read_id end)
 $$;
-comment on function payout.runs_of_this_database() is
-    'Runs, finished or open, since the database was last adopted or its Stripe account changed, '
-    'and the run that the adoption rests on.';
--- end frozen: procedures/reconcile/runs_of_this_database.sql
--- frozen: procedures/reconcile/start_run.sql 1dcfedca6ae8
--- start_run: start a comparison with Stripe from where the last one ended.
---
--- Called by: begin_reconcile. Windows overlap by a day, so that a transfer whose answer came late
--- falls whole into one of them. Without a former run that counts, the window begins at the
--- installation, or at the first transfer if that is older; without a transfer, at the first of
--- Stripe's.
--- Safe to repeat, also by several workers at once: one run is open, by its unique key.
-
-create or replace function payout.start_run(p_worker text)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_now timestamptz := payout.clock();
-    v_from timestamptz := (
-        select max(r.created_until) - interval '1 day'
-        from payout.runs_of_this_database() as r
-        -- The end of a run that began under a clock that was ahead is unknown.
-        where r.finished_at is not null and r.created_until <= v_now);
-begin
-    update payout.reconcile_runs as r
-    set abandoned_at = v_now
-    where r.finished_at is null
-        and r.abandoned_at is null
-        and r.reconcile_run_id not in (
-            select c.reconcile_run_id from payout.runs_of_this_database() as c);
-
-    v_from := coalesce(
-        v_from,
-        -- A database restored to before its first transfer has forgotten older transfers.
-        (select least(t.created_at, (select min(o.recorded_at) from payout.adoptions as o))
-                - interval '1 day'
-            from payout.payout_transfers as t
-            order by t.payout_transfer_id
-            limit 1),
-        to_timestamp(0));
-    -- The clock may have been set back.
-    v_from := least(v_from, v_now - interval '1 day');
-
-    insert into payout.reconcile_runs (
-        worker, started_at, adoption_id, created_from, created_until, transfers_expected)
-    values (
-        p_worker, v_now, (select max(o.adoption_id) from payout.adoptions as o), v_from, v_now, (
-            select count(*)
-            from payout.ledger_entries as e
-            where e.kind = 'paid' and e.created_at >= v_from and e.created_at < v_now))
-    on conflict do nothing;
-end
-$$;
-comment on function payout.start_run(text) is
-    'Starts a run, unless one is open; abandons one that no longer counts for this database.';
--- end frozen: procedures/reconcile/start_run.sql
--- frozen: procedures/reconcile/take_events.sql 7c177be1372c
--- take_events: take the transfers that a page of events shows.
-
-create or replace function payout.take_events(p_events jsonb)
-returns integer
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_seen payout.listed_transfers[];
-begin
-    -- Of several events about one transfer, the one with the most reversed counts.
-    v_seen := array(
-        select distinct on (l.stripe_transfer_id) l
-        from payout.read_listed_transfers(null, (
-            select coalesce(jsonb_agg(e #> '{data,object}'), '[]')
-            from jsonb_array_elements(p_events) as e)) as l
-        order by l.stripe_transfer_id, l.amount_reversed_minor desc);
-    -- In the order of add_reconcile_page, with which it shares rows.
-    perform payout.take_listed_transfers(v_seen, null);
-    return payout.note_reversals(v_seen);
-end
-$$;
-comment on function payout.take_events(jsonb) is
-    'Returns the number of transfers of which more is reversed than was known.';
--- end frozen: procedures/reconcile/take_events.sql
--- frozen: procedures/reconcile/take_listed_transfers.sql 45a00ad29633
+comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
+    'Returns the number of discrepancies of kind unreadable_at_stripe.';
+-- end frozen: procedures/reconcile/set_aside_unreadable.sql
+-- frozen: procedures/reconcile/take_listed_transfers.sql 2d0d922030a3
 -- take_listed_transfers: compare transfers that Stripe's list or events show with the books.
 --
 -- A transfer that differs, or is unknown here, is a discrepancy. A transfer of ours that is not
--- paid here is stored and judged.
+-- paid here is stored and judged. Events tell of reversals alone, so these are what they found.
 
 create or replace function payout.take_listed_transfers(
-    p_seen payout.listed_transfers[], p_reconcile_run_id bigint
+    p_seen payout.stripe_transfer[], p_read payout.stripe_reads
 )
 returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    return payout.record_discrepancies(
-            array(select d from payout.compare_listed_transfers(p_seen) as d), p_reconcile_run_id)
+declare
+    v_found integer := payout.record_discrepancies(
+            array(select d from payout.compare_listed_transfers(p_seen) as d),
+            case p_read.kind when 'comparison' then p_read.read_id end)
         + payout.record_listed_transfers(
-            array(select k from payout.keep_listed_transfers(p_seen) as k));
+            array(select k from payout.keep_listed_transfers(p_seen, p_read.read_id) as k));
+    v_reversed integer := payout.note_reversals(p_seen);
+begin
+    return case p_read.kind when 'events' then v_reversed else v_found end;
 end
 $$;
-comment on function payout.take_listed_transfers(payout.listed_transfers[], bigint) is
-    'Returns the number of discrepancies and alarms.';
+comment on function payout.take_listed_transfers(
+    payout.stripe_transfer[], payout.stripe_reads
+) is
+    'Returns the number of discrepancies and alarms; for events, of the transfers of which more is '
+    'reversed than was known.';
 -- end frozen: procedures/reconcile/take_listed_transfers.sql
+-- frozen: procedures/reconcile/take_page.sql cba745e2ec2d
+-- take_page: store a page of a read and what is new on it; finish the read after its last page.
+--
+-- Called by: report_page, which holds the lock of the read.
+
+create or replace function payout.take_page(
+    p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
+)
+returns payout.stripe_reads
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_read payout.stripe_reads;
+    v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
+    v_seen payout.stripe_transfer[] := '{}';
+    v_found integer := 0;
+    v_unreadable integer := 0;
+begin
+    if p_read.kind in ('comparison', 'events') then
+        v_seen := payout.listed_on_page(p_read.kind, p_objects);
+        v_found := payout.take_listed_transfers(v_seen, p_read);
+    end if;
+    if cardinality(v_seen) < jsonb_array_length(p_objects) then
+        v_unreadable := payout.set_aside_unreadable(p_read, p_objects);
+    end if;
+
+    insert into payout.stripe_read_pages (
+        read_id, page_number, parameters, has_more, objects_seen, stripe_transfer_ids, kept,
+        received_at)
+    select p_read.read_id, count(*) + 1, p_parameters, p_has_more, jsonb_array_length(p_objects),
+        case p_read.kind when 'comparison' then array(
+            select l.stripe_transfer_id from unnest(v_seen) as l) else '{}' end,
+        case p_read.kind
+            when 'lookup' then payout.possible_matches(p_read, p_objects)
+            when 'reversals' then (
+                select coalesce(jsonb_agg(r.reversal) filter (where r.reversal is not null), '[]')
+                from jsonb_array_elements(p_objects) as o
+                cross join lateral payout.read_reversal(
+                    o, p_read.stripe_transfer_id) as r (reversal))
+            else '[]'
+        end,
+        payout.clock()
+    from payout.stripe_read_pages as p
+    where p.read_id = p_read.read_id;
+
+    update payout.stripe_reads as r
+    set next_parameters = v_next,
+        objects_seen = r.objects_seen + jsonb_array_length(p_objects),
+        objects_found = r.objects_found + v_found
+            + case r.kind when 'comparison' then v_unreadable else 0 end,
+        -- A time ahead of ours may be a broken one; an earlier one only has more read again.
+        newest_created_at = greatest(r.newest_created_at, (
+            select max(to_timestamp(payout.read_whole(o -> 'created')))
+            from jsonb_array_elements(p_objects) as o
+            where payout.read_whole(o -> 'created') <= extract(epoch from r.begun_at)))
+    where r.read_id = p_read.read_id
+    returning * into strict v_read;
+    if v_next is null then
+        return payout.finish_read(v_read);
+    end if;
+    return v_read;
+end
+$$;
+comment on function payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean) is
+    'Returns the read with its next parameters and counts.';
+-- end frozen: procedures/reconcile/take_page.sql
 -- frozen: procedures/reconcile/unjudged_listed_transfers.sql 27555f6c9f53
 -- unjudged_listed_transfers: the listed transfers of transfers here that were never judged.
 --
@@ -8860,8 +8644,10 @@ $$;
 comment on function payout.park_expired_keys(timestamptz, integer) is
     'Parks up to p_limit transfers; returns how many.';
 -- end frozen: procedures/sweep/park_expired_keys.sql
--- frozen: procedures/sweep/proof_of_absence.sql c25776be2efa
--- proof_of_absence: the two scans that proved a transfer absent under its present key.
+-- frozen: procedures/sweep/proof_of_absence.sql 5ec4264613de
+-- proof_of_absence: the scans that proved a transfer absent under its present key.
+--
+-- They are two, or one of a transfer that never left.
 
 create or replace function payout.proof_of_absence(p_state payout.transfer_states)
 returns bigint[]
@@ -8869,7 +8655,11 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select array[(o.facts ->> 'first_absence_id')::bigint, o.observation_id]
+    select case
+        when o.facts ? 'first_absence_id'
+            then array[(o.facts ->> 'first_absence_id')::bigint, o.observation_id]
+        else array[o.observation_id]
+    end
     from payout.transfer_observations as o
     where o.payout_transfer_id = p_state.payout_transfer_id
         and o.generation = p_state.generation
@@ -8877,7 +8667,7 @@ as $$
         and o.moved_to = 'failed'
 $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
-    'Ids of the two observations; null: it was not proved absent.';
+    'Ids of the observations, in order; null: it was not proved absent.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
 -- frozen: procedures/sweep/reopen_failed.sql f2f7a8597cb3
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
@@ -9018,16 +8808,16 @@ comment on function payout_api.sweep(integer) is
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/sweep/sweep.sql
--- frozen: procedures/operate/adopt_database.sql 41ab47ff34d5
+-- frozen: procedures/operate/adopt_database.sql 9e9347112e89
 -- adopt_database: adopt this database, so that it hands out transfers again.
 --
 -- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
 -- Safe to repeat: while the database is adopted, nothing is recorded.
 -- Locks: the row of settings, so that two operators record one adoption.
--- A run does not show transfers that the old database sent after the run began: hence it must
--- have begun within the last hour, however long it took. A run that began under a clock that has
+-- A comparison does not show transfers that the old database sent after it began: hence it must
+-- have begun within the last hour, however long it took. One that began under a clock that has
 -- been set back since is of unknown age.
--- Raises: SP320 no reason; SP410 no reconcile run of this identity, or no recent one.
+-- Raises: SP320 no reason; SP410 no comparison by this identity, or no recent one.
 
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
@@ -9042,7 +8832,7 @@ declare
     v_problem text;
     v_identity record;
     v_adoption payout.adoptions;
-    v_run_id bigint;
+    v_read_id bigint;
 begin
     if coalesce(btrim(p_reason), '') = '' then
         raise exception 'a database is not adopted without a reason'
@@ -9059,18 +8849,19 @@ begin
     end if;
 
     v_identity := payout.database_identity();
-    select r.reconcile_run_id into v_run_id
-    from payout.reconcile_runs as r
-    where r.finished_at is not null
+    select r.read_id into v_read_id
+    from payout.stripe_reads as r
+    where r.kind = 'comparison'
+        and r.finished_at is not null
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
                 v_identity.table_oid)
         and (v_adoption.adoption_id is null or r.adoption_id >= v_adoption.adoption_id)
-        and r.created_until between payout.clock() - interval '1 hour' and payout.clock()
-    order by r.reconcile_run_id desc
+        and r.begun_at between payout.clock() - interval '1 hour' and payout.clock()
+    order by r.read_id desc
     limit 1;
-    if v_run_id is null and p_without_reconcile is not true then
-        raise exception 'the database is not adopted: no reconcile run of the last hour'
+    if v_read_id is null and p_without_reconcile is not true then
+        raise exception 'the database is not adopted: no comparison with Stripe of the last hour'
             using
                 errcode = 'SP410',
                 detail = v_problem,
@@ -9080,18 +8871,18 @@ begin
     end if;
 
     insert into payout.adoptions (
-        system_identifier, timeline_id, database_oid, table_oid, reconcile_run_id, reason)
+        system_identifier, timeline_id, database_oid, table_oid, read_id, reason)
     values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
-        v_identity.table_oid, v_run_id, p_reason)
+        v_identity.table_oid, v_read_id, p_reason)
     returning * into v_adoption;
     insert into payout.operator_actions (action, reason, details)
     values ('adopt_database', p_reason, jsonb_build_object('adoption_id', v_adoption.adoption_id,
-        'reconcile_run_id', v_run_id, 'problem', v_problem));
+        'read_id', v_read_id, 'problem', v_problem));
     return v_adoption;
 end
 $$;
 comment on function payout_api.adopt_database(text, boolean) is
-    'Adopts the database under its present identity, with a reason, once a reconcile run that '
+    'Adopts the database under its present identity, with a reason, once a comparison that '
     'began within the last hour has finished; p_without_reconcile does without one and is '
     'recorded. Safe to repeat.';
 revoke execute on function payout_api.adopt_database(text, boolean) from public;
@@ -9258,7 +9049,7 @@ as $$
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_guards.sql a04d2dce5557
+-- frozen: procedures/operate/check_guards.sql 4c6cccc57cd1
 -- check_guards: whether triggers, owners and rights are still as they were deployed.
 --
 -- `alter table … enable trigger all` and a restore with --disable-triggers silently turn ALWAYS
@@ -9270,9 +9061,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 74,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 69,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 74 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 69 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
@@ -9404,6 +9195,42 @@ as $$
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_queue.sql
+-- frozen: procedures/operate/check_reads.sql 6a0144fb504a
+-- check_reads: whether all of Stripe's transfers were compared with the books lately.
+--
+-- A comparison under another identity or Stripe account says nothing about this one.
+
+create or replace function payout.check_reads()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'all transfers were compared within a day',
+        coalesce(
+            last.finished_at > clock_timestamp() - interval '1 day',
+            first.created_at is null or first.created_at > clock_timestamp() - interval '1 day'),
+        coalesce(
+            'the last comparison finished at ' || last.finished_at || ': ' || last.result,
+            'no comparison has finished'),
+        'payout-engine reconcile says why; workers compare every PAYOUT_RECONCILE_MINUTES'
+    from (select) as always
+    left join lateral (
+        select r.finished_at, r.result
+        from payout.stripe_reads as r
+        where r.kind = 'comparison'
+            and r.kind in ('events', 'comparison')
+            and r.finished_at is not null
+            and payout.is_of_this_database(r)
+        order by r.read_id desc
+        limit 1
+    ) as last on true
+    left join lateral (
+        select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
+    ) as first on true
+$$;
+comment on function payout.check_reads() is 'Part of payout_api.doctor().';
+-- end frozen: procedures/operate/check_reads.sql
 -- frozen: procedures/operate/check_references.sql c533062975dc
 -- check_references: whether the rows of settlements refer to rows that exist.
 --
@@ -9669,7 +9496,7 @@ as $$
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_settlements.sql
--- frozen: procedures/operate/doctor.sql 483c0ec4ed09
+-- frozen: procedures/operate/doctor.sql 9f7444c60e94
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
@@ -9695,6 +9522,8 @@ as $$
     union all
     select * from payout.check_queue()
     union all
+    select * from payout.check_reads()
+    union all
     select * from payout.check_books()
     union all
     select * from payout.check_settlements()
@@ -9706,14 +9535,14 @@ as $$
     select * from payout.check_seals()
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, identity, guards, rights, queue, books, settlements and seals; hint names the '
-    'next step where is_ok is false. The Stripe account is that of the caller''s key, if it has '
-    'one.';
+    'Checks server, identity, guards, rights, queue, reads, books, settlements and seals; hint '
+    'names the next step where is_ok is false. The Stripe account is that of the caller''s key, if '
+    'it has one.';
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/operate/doctor.sql
--- frozen: procedures/operate/expected_rights.sql 77063bbaf710
+-- frozen: procedures/operate/expected_rights.sql bce836276968
 -- expected_rights: the rights beyond reading that the migrations give.
 --
 -- Roles and privileges are separated by |; things are regular expressions over the names that
@@ -9736,11 +9565,8 @@ as $$
         ('payout_app', 'EXECUTE', '^payout[.]id_fits[(]'),
         ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
         ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
-        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes|'
-            'claim_lookups|report_lookup_page)[(]'),
         ('payout_worker', 'EXECUTE',
-            '^payout_api[.](begin_reconcile|report_reconcile_page|next_events_query|'
-            'report_events_page|claim_reversal_lookups|report_reversals)[(]'),
+            '^payout_api[.](claim_transfers|report_outcomes|claim_reads|report_page)[(]'),
         ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
         ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
         ('payout_operator', 'EXECUTE', '^payout_api[.]resolve_discrepancy[(]'),
@@ -10008,7 +9834,7 @@ comment on function payout_api.resolve_discrepancy(bigint, text) is
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
 -- end frozen: procedures/operate/resolve_discrepancy.sql
--- frozen: sql/error_codes.sql c5fa73b1c515
+-- frozen: sql/error_codes.sql 2fa87fd406a2
 -- error_codes: every error that the engine raises by itself, with the reaction of the caller.
 
 create or replace view payout_api.error_codes as
@@ -10030,14 +9856,14 @@ from (values
     ('SP308', 'the metadata is more than Stripe takes', 'correct the call'),
     ('SP309', 'the lines are malformed', 'correct the call'),
     ('SP310', 'no such settlement, transfer, job, hold or discrepancy', 'correct the call'),
-    ('SP311', 'a claim of more or fewer transfers than one claim hands out', 'correct the call'),
+    ('SP311', 'a claim of transfers or reads without all that it needs', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
     ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
     ('SP314', 'an approval without all that it needs', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
-    ('SP340', 'a page of Stripe''s list that is not the next one', 'correct the call'),
-    ('SP341', 'a page or list of Stripe''s that is malformed or not expected', 'correct the call'),
+    ('SP340', 'a page of a read that is not there, or without its token', 'correct the call'),
+    ('SP341', 'a page of Stripe''s that is malformed or not the next one', 'correct the call'),
     ('SP401', 'the server may lose commits or its clock is wrong', 'try later'),
     ('SP402', 'another transaction came first: repeat this one', 'try later'),
     ('SP403', 'the database is not the one that was adopted', 'try later'),
@@ -10051,21 +9877,21 @@ comment on view payout_api.error_codes is
 grant select on payout_api.error_codes to
     payout_app, payout_worker, payout_operator, payout_auditor;
 -- end frozen: sql/error_codes.sql
--- frozen: sql/views/discrepancies.sql 8dbda7065508
+-- frozen: sql/views/discrepancies.sql 550abe5b0696
 -- discrepancies: the open disagreements between Stripe and the books, with the next step.
 
 create or replace view payout_api.discrepancies as
 select
     d.discrepancy_id,
     d.kind,
-    coalesce(t.settlement_id, d.theirs ->> 'named_settlement') as settlement_id,
+    coalesce(t.settlement_id, d.theirs ->> 'settlement_id') as settlement_id,
     d.payout_transfer_id,
     d.stripe_transfer_id,
     d.ours,
     d.theirs,
     d.found_at as since,
-    d.found_by_run_id,
-    d.last_found_by_run_id,
+    d.found_by_read_id,
+    d.last_found_by_read_id,
     concat_ws(' ',
         d.advice,
         'Then:',
@@ -10080,8 +9906,8 @@ left join payout.holds as h on h.scope = 'transfer'
     and h.released_at is null
 where d.resolved_at is null;
 comment on view payout_api.discrepancies is
-    'One row for each open discrepancy: both sides (ours and theirs), its time, its reconcile run, '
-    'and the next step with the calls that end it.';
+    'One row for each open discrepancy: both sides (ours and theirs), its time, the read that '
+    'found it, and the next step with the calls that end it.';
 grant select on payout_api.discrepancies to payout_operator, payout_auditor;
 -- end frozen: sql/views/discrepancies.sql
 -- frozen: sql/views/ledger_balances.sql 1de9b2b1d8e3
@@ -10115,37 +9941,38 @@ comment on view payout_api.overview is
     'Transfers by state and currency; amounts in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
 -- end frozen: sql/views/overview.sql
--- frozen: sql/views/reconcile_progress.sql c4b1c8a5d83c
+-- frozen: sql/views/reconcile_progress.sql cb097d7a34d2
 -- reconcile_progress: the progress of each comparison with Stripe, the newest first.
 
 create or replace view payout_api.reconcile_progress as
 select
-    r.reconcile_run_id,
+    r.read_id,
     case
         when r.finished_at is not null then 'finished'
         when r.abandoned_at is not null then 'given up'
         else 'going on'
     end as progress,
     r.worker,
-    r.started_at,
+    r.begun_at,
     coalesce(r.finished_at, r.abandoned_at) as ended_at,
-    r.created_from,
-    r.created_until,
+    to_timestamp((r.queries #>> '{0,created,gte}')::double precision) as created_from,
     p.pages,
     p.last_page_at,
-    r.transfers_seen,
-    r.transfers_expected,
-    r.discrepancies_found
-from payout.reconcile_runs as r
+    r.objects_seen as transfers_seen,
+    r.objects_expected as transfers_expected,
+    r.objects_found as discrepancies_found
+from payout.stripe_reads as r
 left join lateral (
     select count(*) as pages, max(p.received_at) as last_page_at
-    from payout.reconcile_pages as p
-    where p.reconcile_run_id = r.reconcile_run_id
+    from payout.stripe_read_pages as p
+    where p.read_id = r.read_id
 ) as p on true
-order by r.reconcile_run_id desc;
+where r.kind = 'comparison'
+order by r.read_id desc;
 comment on view payout_api.reconcile_progress is
-    'One row for each run: its window, the pages and transfers seen so far, the number that these '
-    'books expected, and the number of its discrepancies.';
+    'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
+    'pages and transfers seen so far, the number that these books expected, and the number of its '
+    'discrepancies.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
 -- end frozen: sql/views/reconcile_progress.sql
 -- frozen: sql/views/trial_balance.sql de61275d9b80

@@ -70,7 +70,7 @@ create type payout.outcome as (
     is_livemode boolean,
     payout_ref text,
     amount_reversed_minor bigint,
-    lookup_id bigint,
+    read_id bigint,
     found integer,
     first_absence_id bigint
 );
@@ -91,6 +91,30 @@ create type payout.judgement as (
 );
 comment on type payout.judgement is
     'The meaning of one outcome for its transfer, as the judge_* functions give it.';
+
+create type payout.stripe_transfer as (
+    object text,
+    stripe_transfer_id text,
+    amount_minor bigint,
+    amount_reversed_minor bigint,
+    currency text,
+    destination text,
+    is_livemode boolean,
+    source_transaction text,
+    transfer_group text,
+    payout_ref text,
+    settlement_id text,
+    payee_id text,
+    payout_engine text,
+    belongs_to text,
+    created_at timestamptz,
+    is_readable boolean
+);
+comment on type payout.stripe_transfer is
+    'A transfer as Stripe shows it (read_stripe_transfer); null where a field is absent or cannot '
+    'be read. payout_ref, settlement_id, payee_id and payout_engine stand in its metadata, which '
+    'people can edit; belongs_to is the payout_ref that its group names, else its metadata. '
+    'is_readable is false where a field that tells whose transfer it is cannot be read.';
 
 create type payout.discrepancy as (
     kind text,

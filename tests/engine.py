@@ -22,6 +22,11 @@ PAYEE: Final = "seller_1"
 AMOUNT_MINOR: Final = 1500
 STRIPE_TRANSFER: Final = "tr_1"
 
+LOOKUPS: Final = (
+    "select read_id, payout_transfer_id, queries from payout.stripe_reads "
+    "where read_id = any (%s) order by read_id"
+)
+
 # Where the money of a transfer has to be, by its state; a payee's own account is for failed ones.
 # A reversal moves no state.
 DIFFERENCES_IN_THE_BOOKS: Final = """
@@ -78,15 +83,16 @@ class Report(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """A row of `claim_lookups`."""
+    """A look-up that was claimed, with all of its queries."""
 
-    lookup_id: int
+    read_id: int
     payout_transfer_id: int
     queries: list[dict[str, Any]]
+    token: str
 
 
 class LookupReport(NamedTuple):
-    """The row of `report_lookup_page`."""
+    """The row of `report_page` for a look-up: its verdict, and the state of the transfer."""
 
     is_complete: bool
     verdict: str | None
@@ -281,42 +287,39 @@ class Engine:
         connection: Connection | None = None,
     ) -> list[Lookup]:
         """Claim the look-ups that are due, as a worker."""
-        rows = (connection or self.worker).execute(
-            "select * from payout_api.claim_lookups(p_worker => %s, p_limit => %s, "
-            "p_stripe_account_id => %s, p_is_livemode => %s)",
+        claimed = (connection or self.worker).execute(
+            "select read_id, token from payout_api.claim_reads(p_worker => %s, p_limit => %s, "
+            "p_stripe_account_id => %s, p_is_livemode => %s, p_kind => 'lookup')",
             [worker, limit, *account],
         )
-        return [Lookup(*row) for row in rows]
+        tokens = dict(claimed.fetchall())
+        rows = (connection or self.db).execute(LOOKUPS, [list(tokens)]) if tokens else []
+        return [Lookup(*row, token=tokens[row[0]]) for row in rows]
 
     def report_page(
         self,
-        lookup: Lookup | int,
-        query_number: int | None,
+        lookup: Lookup,
+        query_number: int,
         transfers: Any,
         *,
-        query: dict[str, Any] | None = None,
+        parameters: dict[str, Any] | None = None,
         starting_after: str | None = None,
         has_more: bool | None = False,
         connection: Connection | None = None,
     ) -> LookupReport:
         """Report a page of a look-up, as a worker; of its own query, unless another is given."""
-        lookup_id = lookup if isinstance(lookup, int) else lookup.lookup_id
-        if query is None and isinstance(lookup, Lookup):
-            query = dict(enumerate(lookup.queries)).get(query_number or 0)
+        after = {"starting_after": starting_after} if starting_after else {}
+        asked = lookup.queries[query_number] | after if parameters is None else parameters
         row = (connection or self.worker).execute(
-            "select * from payout_api.report_lookup_page("
-            "p_lookup_id => %s, p_query_number => %s, p_query => %s, p_starting_after => %s, "
-            "p_transfers => %s, p_has_more => %s)",
-            [
-                lookup_id,
-                query_number,
-                Jsonb(query or {}),
-                starting_after,
-                Jsonb(transfers),
-                has_more,
-            ],
+            "select next_parameters is null, result from payout_api.report_page("
+            "p_read_id => %s, p_token => %s, p_parameters => %s, p_objects => %s, "
+            "p_has_more => %s)",
+            [lookup.read_id, lookup.token, Jsonb(asked), Jsonb(transfers), has_more],
         )
-        return LookupReport(*row.fetchall()[0])
+        ((is_complete, result),) = row.fetchall()
+        if not is_complete:
+            return LookupReport(False, None, self.progress(lookup.payout_transfer_id).state)
+        return LookupReport(True, *result.partition(": ")[2].split(", "))
 
     def look_up(self, *found: dict[str, Any]) -> LookupReport:
         """Do the one look-up that is due; every query lists the same."""
@@ -332,7 +335,7 @@ class Engine:
             "payout.transfer_states",
             "payout.transfer_attempts",
             "payout.transfer_observations",
-            "payout.transfer_lookups",
+            "payout.stripe_reads",
         ):
             self._age(interval)
 
@@ -353,7 +356,7 @@ class Engine:
             {"interval": interval},
         )
         self.db.execute(
-            "update payout.transfer_lookups set begun_at = begun_at - %(interval)s::interval",
+            "update payout.stripe_reads set begun_at = begun_at - %(interval)s::interval",
             {"interval": interval},
         )
         self.db.execute(

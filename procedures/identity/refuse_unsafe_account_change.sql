@@ -33,11 +33,7 @@ begin
             and (exists (
                 select from payout.transfer_attempts as t where t.claimed_at > a.acted_at
             ) or exists (
-                select from payout.transfer_lookups as l where l.begun_at > a.acted_at
-            ) or exists (
-                select from payout.reconcile_runs as r where r.started_at > a.acted_at
-            ) or exists (
-                select from payout.event_pages as p where p.received_at > a.acted_at
+                select from payout.stripe_reads as r where r.begun_at > a.acted_at
             ))
     ) then
         raise exception 'a database that was used in test mode does not go back to live mode'

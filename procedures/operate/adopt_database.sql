@@ -3,10 +3,10 @@
 -- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
 -- Safe to repeat: while the database is adopted, nothing is recorded.
 -- Locks: the row of settings, so that two operators record one adoption.
--- A run does not show transfers that the old database sent after the run began: hence it must
--- have begun within the last hour, however long it took. A run that began under a clock that has
+-- A comparison does not show transfers that the old database sent after it began: hence it must
+-- have begun within the last hour, however long it took. One that began under a clock that has
 -- been set back since is of unknown age.
--- Raises: SP320 no reason; SP410 no reconcile run of this identity, or no recent one.
+-- Raises: SP320 no reason; SP410 no comparison by this identity, or no recent one.
 
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
@@ -21,7 +21,7 @@ declare
     v_problem text;
     v_identity record;
     v_adoption payout.adoptions;
-    v_run_id bigint;
+    v_read_id bigint;
 begin
     if coalesce(btrim(p_reason), '') = '' then
         raise exception 'a database is not adopted without a reason'
@@ -38,18 +38,19 @@ begin
     end if;
 
     v_identity := payout.database_identity();
-    select r.reconcile_run_id into v_run_id
-    from payout.reconcile_runs as r
-    where r.finished_at is not null
+    select r.read_id into v_read_id
+    from payout.stripe_reads as r
+    where r.kind = 'comparison'
+        and r.finished_at is not null
         and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
             = (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
                 v_identity.table_oid)
         and (v_adoption.adoption_id is null or r.adoption_id >= v_adoption.adoption_id)
-        and r.created_until between payout.clock() - interval '1 hour' and payout.clock()
-    order by r.reconcile_run_id desc
+        and r.begun_at between payout.clock() - interval '1 hour' and payout.clock()
+    order by r.read_id desc
     limit 1;
-    if v_run_id is null and p_without_reconcile is not true then
-        raise exception 'the database is not adopted: no reconcile run of the last hour'
+    if v_read_id is null and p_without_reconcile is not true then
+        raise exception 'the database is not adopted: no comparison with Stripe of the last hour'
             using
                 errcode = 'SP410',
                 detail = v_problem,
@@ -59,18 +60,18 @@ begin
     end if;
 
     insert into payout.adoptions (
-        system_identifier, timeline_id, database_oid, table_oid, reconcile_run_id, reason)
+        system_identifier, timeline_id, database_oid, table_oid, read_id, reason)
     values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
-        v_identity.table_oid, v_run_id, p_reason)
+        v_identity.table_oid, v_read_id, p_reason)
     returning * into v_adoption;
     insert into payout.operator_actions (action, reason, details)
     values ('adopt_database', p_reason, jsonb_build_object('adoption_id', v_adoption.adoption_id,
-        'reconcile_run_id', v_run_id, 'problem', v_problem));
+        'read_id', v_read_id, 'problem', v_problem));
     return v_adoption;
 end
 $$;
 comment on function payout_api.adopt_database(text, boolean) is
-    'Adopts the database under its present identity, with a reason, once a reconcile run that '
+    'Adopts the database under its present identity, with a reason, once a comparison that '
     'began within the last hour has finished; p_without_reconcile does without one and is '
     'recorded. Safe to repeat.';
 revoke execute on function payout_api.adopt_database(text, boolean) from public;

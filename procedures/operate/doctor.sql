@@ -23,6 +23,8 @@ as $$
     union all
     select * from payout.check_queue()
     union all
+    select * from payout.check_reads()
+    union all
     select * from payout.check_books()
     union all
     select * from payout.check_settlements()
@@ -34,9 +36,9 @@ as $$
     select * from payout.check_seals()
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, identity, guards, rights, queue, books, settlements and seals; hint names the '
-    'next step where is_ok is false. The Stripe account is that of the caller''s key, if it has '
-    'one.';
+    'Checks server, identity, guards, rights, queue, reads, books, settlements and seals; hint '
+    'names the next step where is_ok is false. The Stripe account is that of the caller''s key, if '
+    'it has one.';
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;

@@ -20,11 +20,8 @@ as $$
         ('payout_app', 'EXECUTE', '^payout[.]id_fits[(]'),
         ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
         ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
-        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes|'
-            'claim_lookups|report_lookup_page)[(]'),
         ('payout_worker', 'EXECUTE',
-            '^payout_api[.](begin_reconcile|report_reconcile_page|next_events_query|'
-            'report_events_page|claim_reversal_lookups|report_reversals)[(]'),
+            '^payout_api[.](claim_transfers|report_outcomes|claim_reads|report_page)[(]'),
         ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
         ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
         ('payout_operator', 'EXECUTE', '^payout_api[.]resolve_discrepancy[(]'),

@@ -1,7 +1,4 @@
--- book_reversals: book each reversal at Stripe once, so that the payee is owed its amount again.
---
--- Called by: report_reversals. The transfer stays paid; operators decide whether to pay again,
--- with another settlement.
+-- book_reversals: book each reversal at Stripe once, oldest first.
 
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
@@ -29,4 +26,4 @@ begin
 end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
-    'Books reversals that are not booked yet, oldest first; returns their number.';
+    'Books reversals that are not booked yet; returns their number.';

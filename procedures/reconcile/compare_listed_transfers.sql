@@ -3,7 +3,7 @@
 -- Leaves out our transfers that are not paid by the listed one: they are judged as any success
 -- (record_listed_transfers). Leaves out transfers that others made before the installation.
 
-create or replace function payout.compare_listed_transfers(p_seen payout.listed_transfers[])
+create or replace function payout.compare_listed_transfers(p_seen payout.stripe_transfer[])
 returns setof payout.discrepancy
 language plpgsql
 stable
@@ -15,29 +15,29 @@ begin
         k.kind, t.payout_transfer_id, l.stripe_transfer_id,
         case when t.payout_transfer_id is not null then
             payout.transfer_facts(t, e.is_livemode) else '{}' end,
-        jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'reconcile_run_id', 'seen_at'])
+        jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable'])
     from unnest(p_seen) as l
     cross join payout.engine_settings as e
     left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
     left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     cross join lateral (select case
         when t.payout_transfer_id is not null then case
-            when (l.payout_ref, l.amount_minor, l.currency::text, l.is_livemode)
-                is distinct from (
-                    t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
+            when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
+                (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
                 or (l.destination = any (payout.expected_destinations(s, t))) is not true
                 then 'differs_at_stripe'
         end
-        when l.payout_ref is null then case
-            when l.created_at > (select min(o.recorded_at) from payout.adoptions as o)
-                - interval '1 day' then 'transfer_without_payout_ref'
+        when l.belongs_to is null then case
+            when coalesce(l.created_at, 'infinity') > (
+                select min(o.recorded_at) - interval '1 day' from payout.adoptions as o
+            ) then 'transfer_without_payout_ref'
         end
         when not exists (
-            select from payout.payout_transfers as o where o.payout_ref = l.payout_ref
+            select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
         ) then 'unknown_transfer_at_stripe'
     end) as k (kind)
     where k.kind is not null;
 end
 $$;
-comment on function payout.compare_listed_transfers(payout.listed_transfers[]) is
+comment on function payout.compare_listed_transfers(payout.stripe_transfer[]) is
     'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.';

@@ -1,9 +1,9 @@
--- find_missing: the transfers that are paid here and that a whole run did not list.
+-- find_missing: the transfers that are paid here and that a whole comparison did not list.
 --
--- Compares transfers that were first sent and reported within the run's window: Stripe made them
--- in between. Windows overlap by more than the time for which a key may be sent.
+-- Compares transfers that were first sent and reported between books_from and its begin: Stripe
+-- made them in between. Two such times overlap by more than the time for which a key may be sent.
 
-create or replace function payout.find_missing(p_run payout.reconcile_runs)
+create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
 language plpgsql
 stable
@@ -16,9 +16,9 @@ begin
     return query
     with seen as materialized (
         select i.stripe_transfer_id
-        from payout.reconcile_pages as p
+        from payout.stripe_read_pages as p
         cross join unnest(p.stripe_transfer_ids) as i (stripe_transfer_id)
-        where p.reconcile_run_id = p_run.reconcile_run_id
+        where p.read_id = p_read.read_id
     )
     select
         'missing_at_stripe', t.payout_transfer_id, s.stripe_transfer_id,
@@ -28,14 +28,14 @@ begin
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
     cross join payout.engine_settings as c
     where e.kind = 'paid'
-        and e.created_at >= p_run.created_from
-        and e.created_at < p_run.created_until
+        and e.created_at >= p_read.books_from
+        and e.created_at < p_read.begun_at
         and s.state = 'paid'
-        and s.first_sent_at >= p_run.created_from
+        and s.first_sent_at >= p_read.books_from
         and not exists (
             select from seen as i where i.stripe_transfer_id = s.stripe_transfer_id
         );
 end
 $$;
-comment on function payout.find_missing(payout.reconcile_runs) is
-    'Discrepancies at the end of a run, of kind missing_at_stripe.';
+comment on function payout.find_missing(payout.stripe_reads) is
+    'Discrepancies at the end of a comparison, of kind missing_at_stripe.';

@@ -15,10 +15,10 @@ as $$
             and d.stripe_transfer_id = p_discrepancy.stripe_transfer_id
             and d.is_compared
             and d.resolved_at is not null
-            and d.resolved_by_run_id is null
+            and d.resolved_by_read_id is null
             and d.theirs - array['amount_reversed_minor', 'created_at']
                 = p_discrepancy.theirs - array['amount_reversed_minor', 'created_at']
     )
 $$;
 comment on function payout.is_explained(payout.discrepancy) is
-    'True when an equal discrepancy was resolved, and not by a run that found it no longer.';
+    'True when an equal discrepancy was resolved, and not by a comparison that found it no longer.';

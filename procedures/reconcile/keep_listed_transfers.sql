@@ -3,7 +3,9 @@
 -- Transfers that are unknown here are stored too: a listed transfer is never sent
 -- (skip_listed_transfers).
 
-create or replace function payout.keep_listed_transfers(p_seen payout.listed_transfers[])
+create or replace function payout.keep_listed_transfers(
+    p_seen payout.stripe_transfer[], p_read_id bigint
+)
 returns setof text
 language plpgsql
 volatile
@@ -14,21 +16,27 @@ begin
     with unexplained as materialized (
         select l.*
         from unnest(p_seen) as l
-        where l.payout_ref is not null
+        where l.belongs_to is not null
             and not exists (
                 select from payout.transfer_states as s
                 where s.stripe_transfer_id = l.stripe_transfer_id
             )
     ), kept as (
-        insert into payout.listed_transfers
-        select u.* from unexplained as u
+        insert into payout.listed_transfers (
+            stripe_transfer_id, payout_ref, amount_minor, amount_reversed_minor, currency,
+            destination, is_livemode, named_payout_ref, named_settlement, created_at, read_id,
+            seen_at)
+        select u.stripe_transfer_id, u.belongs_to, u.amount_minor,
+            coalesce(u.amount_reversed_minor, 0), u.currency, u.destination, u.is_livemode,
+            u.payout_ref, u.settlement_id, u.created_at, p_read_id, payout.clock()
+        from unexplained as u
         order by u.stripe_transfer_id
         on conflict do nothing
         returning stripe_transfer_id
     )
     select u.stripe_transfer_id
     from unexplained as u
-    join payout.payout_transfers as t on t.payout_ref = u.payout_ref
+    join payout.payout_transfers as t on t.payout_ref = u.belongs_to
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
     where case
         when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
@@ -38,5 +46,5 @@ begin
     end;
 end
 $$;
-comment on function payout.keep_listed_transfers(payout.listed_transfers[]) is
+comment on function payout.keep_listed_transfers(payout.stripe_transfer[], bigint) is
     'Returns the ids of those that are to be judged now.';

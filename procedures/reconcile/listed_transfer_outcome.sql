@@ -18,8 +18,7 @@ begin
             'object', 'transfer',
             'found', 1,
             'payout_ref', p_listed.named_payout_ref,
-            'detail', coalesce(
-                'reconcile run ' || p_listed.reconcile_run_id, 'events')));
+            'detail', 'read ' || p_listed.read_id));
 end
 $$;
 comment on function payout.listed_transfer_outcome(

@@ -2,7 +2,7 @@
 --
 -- The amount only grows, so that a page that comes twice or late changes nothing.
 
-create or replace function payout.note_reversals(p_seen payout.listed_transfers[])
+create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
 language plpgsql
 volatile
@@ -16,7 +16,7 @@ begin
     select l.stripe_transfer_id, max(l.amount_reversed_minor), payout.clock()
     from unnest(p_seen) as l
     where l.amount_reversed_minor > 0
-        and (l.payout_ref is not null or exists (
+        and (coalesce(l.belongs_to, l.payout_ref) is not null or exists (
             select from payout.transfer_states as s
             where s.stripe_transfer_id = l.stripe_transfer_id))
     group by l.stripe_transfer_id
@@ -29,5 +29,5 @@ begin
     return v_noted;
 end
 $$;
-comment on function payout.note_reversals(payout.listed_transfers[]) is
+comment on function payout.note_reversals(payout.stripe_transfer[]) is
     'Plans the read of their reversals; returns the number of transfers.';

@@ -1,11 +1,11 @@
 -- record_discrepancies: store discrepancies, and notify operators of those that are new.
 --
 -- A discrepancy that is found again stays the same row, also once it is resolved. It is a new row
--- if a run no longer found it meanwhile, or if its content differs from the resolved one
+-- if a comparison no longer found it meanwhile, or if its content differs from the resolved one
 -- (is_explained).
 
 create or replace function payout.record_discrepancies(
-    p_discrepancies payout.discrepancy[], p_reconcile_run_id bigint
+    p_discrepancies payout.discrepancy[], p_read_id bigint
 )
 returns integer
 language plpgsql
@@ -51,14 +51,14 @@ begin
 
     insert into payout.discrepancies as d (
         kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
-        found_by_run_id, last_found_by_run_id)
+        found_by_read_id, last_found_by_read_id)
     select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
-        k.advice, true, p_reconcile_run_id, p_reconcile_run_id
+        k.advice, true, p_read_id, p_read_id
     from unnest(v_discrepancies) as n
     join payout.discrepancy_kinds as k on k.kind = n.kind
     on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
-    do update set last_found_by_run_id = coalesce(
-        excluded.last_found_by_run_id, d.last_found_by_run_id);
+    do update set last_found_by_read_id = coalesce(
+        excluded.last_found_by_read_id, d.last_found_by_read_id);
     get diagnostics v_found = row_count;
     return v_found;
 end

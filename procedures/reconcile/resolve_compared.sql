@@ -1,6 +1,6 @@
--- resolve_compared: resolve discrepancies that a finished run found no longer.
+-- resolve_compared: resolve discrepancies that a finished comparison found no longer.
 
-create or replace function payout.resolve_compared(p_reconcile_run_id bigint)
+create or replace function payout.resolve_compared(p_read_id bigint)
 returns void
 language plpgsql
 volatile
@@ -13,18 +13,19 @@ begin
     update payout.discrepancies as d
     set resolved_at = payout.clock(),
         resolved_by = 'engine',
-        resolution = format('reconcile run %s found it no longer', p_reconcile_run_id),
-        resolved_by_run_id = p_reconcile_run_id
+        resolution = format('read %s found it no longer', p_read_id),
+        resolved_by_read_id = p_read_id
     where d.resolved_at is null
         and d.is_compared
-        and d.last_found_by_run_id < p_reconcile_run_id
+        and d.last_found_by_read_id < p_read_id
         and d.stripe_transfer_id in (
             select i.stripe_transfer_id
-            from payout.reconcile_pages as p
+            from payout.stripe_read_pages as p
             cross join unnest(p.stripe_transfer_ids) as i (stripe_transfer_id)
-            where p.reconcile_run_id = p_reconcile_run_id
+            where p.read_id = p_read_id
         );
 end
 $$;
 comment on function payout.resolve_compared(bigint) is
-    'Resolves open discrepancies of transfers that this run listed without finding them again.';
+    'Resolves open discrepancies of transfers that this comparison listed without finding them '
+    'again.';

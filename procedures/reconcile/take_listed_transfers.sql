@@ -1,22 +1,29 @@
 -- take_listed_transfers: compare transfers that Stripe's list or events show with the books.
 --
 -- A transfer that differs, or is unknown here, is a discrepancy. A transfer of ours that is not
--- paid here is stored and judged.
+-- paid here is stored and judged. Events tell of reversals alone, so these are what they found.
 
 create or replace function payout.take_listed_transfers(
-    p_seen payout.listed_transfers[], p_reconcile_run_id bigint
+    p_seen payout.stripe_transfer[], p_read payout.stripe_reads
 )
 returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    return payout.record_discrepancies(
-            array(select d from payout.compare_listed_transfers(p_seen) as d), p_reconcile_run_id)
+declare
+    v_found integer := payout.record_discrepancies(
+            array(select d from payout.compare_listed_transfers(p_seen) as d),
+            case p_read.kind when 'comparison' then p_read.read_id end)
         + payout.record_listed_transfers(
-            array(select k from payout.keep_listed_transfers(p_seen) as k));
+            array(select k from payout.keep_listed_transfers(p_seen, p_read.read_id) as k));
+    v_reversed integer := payout.note_reversals(p_seen);
+begin
+    return case p_read.kind when 'events' then v_reversed else v_found end;
 end
 $$;
-comment on function payout.take_listed_transfers(payout.listed_transfers[], bigint) is
-    'Returns the number of discrepancies and alarms.';
+comment on function payout.take_listed_transfers(
+    payout.stripe_transfer[], payout.stripe_reads
+) is
+    'Returns the number of discrepancies and alarms; for events, of the transfers of which more is '
+    'reversed than was known.';

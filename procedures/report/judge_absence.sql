@@ -2,7 +2,7 @@
 --
 -- Proof of absence needs two such scans, the second begun well after the first ended, both after
 -- everything that was sent is over (first_absence). Large amounts need an operator's approval as
--- well, before or after the proof is there.
+-- well, before or after the proof is there. A transfer that never left needs no proof.
 
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
@@ -17,14 +17,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_judgement payout.judgement;
+    v_never_left boolean := payout.never_left(p_state.payout_transfer_id, (
+        select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id));
 begin
     v_judgement.verdict := case p_state.state when 'parked' then 'ok' else 'stale' end;
     v_judgement.reason := 'absent_at_stripe';
-    if p_state.state <> 'parked' or p_outcome.first_absence_id is null then
+    if p_state.state <> 'parked'
+        or (p_outcome.first_absence_id is null and not v_never_left) then
         return v_judgement;
     end if;
 
-    if p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (
+    if v_never_left or p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (
         select from payout.operator_actions as a
         where a.action = 'approve_absence'
             and a.subject = p_state.payout_transfer_id::text
@@ -50,5 +53,5 @@ $$;
 comment on function payout.judge_absence(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is
-    'Judges a look-up that found nothing: evidence only, or proof; then failed with a new key at '
-    'once, or parked for approval.';
+    'Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed '
+    'with a new key at once, or parked for approval.';

@@ -1,7 +1,8 @@
 -- judge_lookup: judge a complete look at Stripe's list for one transfer.
 --
 -- One transfer found is judged as any success; several are an alarm. None is evidence and
--- settles nothing, unless it completes a proof of absence.
+-- settles nothing, unless it completes a proof of absence. A look that cannot tell, because of
+-- something unreadable, is no evidence either.
 
 create or replace function payout.judge_lookup(
     p_outcome payout.outcome,
@@ -26,6 +27,9 @@ begin
         end if;
     elsif p_outcome.found = 0 then
         return payout.judge_absence(p_outcome, p_state, p_transfer, p_settings);
+    elsif p_outcome.found is null then
+        v_judgement.verdict := 'ok';
+        v_judgement.reason := 'unreadable_at_stripe';
     elsif exists (
         select from payout.transfer_observations as o
         where o.payout_transfer_id = p_outcome.payout_transfer_id
@@ -46,4 +50,4 @@ comment on function payout.judge_lookup(
     payout.engine_settings
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
-    'several as an alarm.';
+    'several as an alarm; null: it cannot be told.';

@@ -48,7 +48,7 @@ begin
         select jsonb_populate_record(null::payout.outcome, e.outcome - array(
             select f.key
             from jsonb_each_text(e.outcome) as f
-            where f.key in ('lookup_id', 'found', 'first_absence_id')
+            where f.key in ('read_id', 'found', 'first_absence_id')
                 or (f.key = 'http_status' and f.value !~ '^[0-9]{3}$')
                 or (f.key in ('amount_minor', 'amount_reversed_minor')
                     and f.value !~ '^-?[0-9]{1,18}$')

@@ -14,14 +14,18 @@ declare
     v_payout_ref text := payout.payout_ref(
         (select e.installation_id from payout.engine_settings as e),
         new.settlement_id, new.payee_id, new.source_transaction);
+    v_broken text;
 begin
     if new.amount_minor <= 0 then
-        perform payout.refuse_bad_row('payout_transfers', 'amount_is_positive');
+        v_broken := 'amount_is_positive';
     elsif new.payout_ref <> v_payout_ref then
         if current_setting('session_replication_role') = 'replica' then
             return new;
         end if;
-        perform payout.refuse_bad_row('payout_transfers', 'payout_ref_is_derived');
+        v_broken := 'payout_ref_is_derived';
+    end if;
+    if v_broken is not null then
+        perform payout.refuse_bad_row('payout_transfers', v_broken);
     end if;
     new.payout_ref := v_payout_ref;
     return new;

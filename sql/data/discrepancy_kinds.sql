@@ -16,5 +16,9 @@ insert into payout.discrepancy_kinds (kind, advice) values
     ('unknown_transfer_at_stripe',
         'This database does not know it: was it restored? Record its settlement again, '
         'unchanged: the transfer becomes paid and is not sent. If it will never be recorded, '
-        'reverse the transfer at Stripe, or resolve this with the reason.')
+        'reverse the transfer at Stripe, or resolve this with the reason.'),
+    ('unreadable_at_stripe',
+        'Stripe lists something that the engine cannot read, so it was set aside. Look the id up '
+        'at Stripe: if it pays a transfer of yours, that one must not be sent again. Else resolve '
+        'this with the reason.')
 on conflict (kind) do update set advice = excluded.advice;

@@ -116,7 +116,7 @@ create table payout.adoptions (
     database_oid oid,
     table_oid oid,
     is_installation boolean not null default false,
-    reconcile_run_id bigint,
+    read_id bigint,
     reason text not null,
     recorded_by text not null default session_user,
     recorded_at timestamptz not null default now(),
@@ -125,7 +125,7 @@ create table payout.adoptions (
     constraint identity_is_whole_or_none check (
         num_nulls(system_identifier, timeline_id, database_oid, table_oid) in (0, 4)),
     constraint only_an_identity_is_reconciled check (
-        reconcile_run_id is null or system_identifier is not null),
+        read_id is null or system_identifier is not null),
     constraint installation_has_an_identity check (
         not is_installation or system_identifier is not null),
     constraint reason_is_given check (length(btrim(reason)) > 0)
@@ -144,8 +144,8 @@ comment on column payout.adoptions.table_oid is
     'Of payout.transfer_states; another one: a dump was restored into the same database.';
 comment on column payout.adoptions.is_installation is
     'Recorded by the migration, in a database without transfers: older ones were loaded later.';
-comment on column payout.adoptions.reconcile_run_id is
-    'The finished run of reconcile_runs that the adoption relied on; null: none.';
+comment on column payout.adoptions.read_id is
+    'The finished comparison of stripe_reads that the adoption relied on; null: none.';
 comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';

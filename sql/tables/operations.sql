@@ -41,9 +41,9 @@ create table payout.discrepancies (
     resolved_by text,
     resolution text,
     is_compared boolean not null default false,
-    found_by_run_id bigint,
-    last_found_by_run_id bigint,
-    resolved_by_run_id bigint,
+    found_by_read_id bigint,
+    last_found_by_read_id bigint,
+    resolved_by_read_id bigint,
     constraint discrepancies_pkey primary key (discrepancy_id),
     constraint discrepancies_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
@@ -52,19 +52,20 @@ create table payout.discrepancies (
         and (resolved_at is null) = (resolution is null)),
     constraint compared_names_a_transfer
         check (not is_compared or stripe_transfer_id is not null),
-    constraint runs_resolve_what_they_compare check (
-        resolved_by_run_id is null or (is_compared and resolved_at is not null))
+    constraint reads_resolve_what_they_compare check (
+        resolved_by_read_id is null or (is_compared and resolved_at is not null))
 );
 comment on table payout.discrepancies is
     'Disagreements between Stripe and these books: both sides, and the next step. Never deleted.';
 comment on column payout.discrepancies.is_compared is
     'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
     'longer.';
-comment on column payout.discrepancies.found_by_run_id is
-    'The reconcile run that found it first; null: found in another way.';
-comment on column payout.discrepancies.last_found_by_run_id is 'The last run that found it.';
-comment on column payout.discrepancies.resolved_by_run_id is
-    'The run that saw the transfer and no difference any more; then it may be found anew.';
+comment on column payout.discrepancies.found_by_read_id is
+    'The comparison that found it first; null: found in another way.';
+comment on column payout.discrepancies.last_found_by_read_id is
+    'The last comparison that found it.';
+comment on column payout.discrepancies.resolved_by_read_id is
+    'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 
 create index discrepancies_open_idx on payout.discrepancies (found_at) where resolved_at is null;
 create index discrepancies_open_payout_transfer_id_idx
@@ -76,7 +77,7 @@ create unique index discrepancies_kind_stripe_transfer_id_compared_key
     where is_compared and resolved_at is null;
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is not null and resolved_by_run_id is null;
+    where is_compared and resolved_at is not null and resolved_by_read_id is null;
 
 create trigger _500_refuse_delete before delete on payout.discrepancies
     for each row execute function payout.tg__refuse_change();

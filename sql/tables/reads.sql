@@ -1,166 +1,153 @@
--- reads: look-ups, comparisons and events: the pages of Stripe's lists that were read.
+-- reads: the reads of Stripe's lists, their pages, and what they showed.
 --
---   payout_transfers ◀── transfer_lookups ◀── transfer_lookup_pages    one transfer, looked up
---                        reconcile_runs   ◀── reconcile_pages          all transfers
---                                             event_pages              events about reversals
+--   payout_transfers ◀── stripe_reads ◀── stripe_read_pages
+--                          lookup       all that Stripe can have of one transfer
+--                          reversals    the reversals of one transfer
+--                          events       events about reversed transfers
+--                          comparison   all transfers, compared with the books
 --   listed_transfers     transfers that Stripe had and the books did not call paid
 --   reversed_transfers   transfers of ours that Stripe has reversed in full or in part
 
-create table payout.transfer_lookups (
-    lookup_id bigint not null generated always as identity,
-    payout_transfer_id bigint not null,
-    worker text not null,
+create table payout.stripe_reads (
+    read_id bigint not null generated always as identity,
+    kind text not null,
+    path text not null,
     queries jsonb not null,
+    payout_transfer_id bigint,
+    stripe_transfer_id text,
+    worker text not null,
     begun_at timestamptz not null,
-    constraint transfer_lookups_pkey primary key (lookup_id),
-    constraint transfer_lookups_payout_transfer_id_fkey
-        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id)
-);
-comment on table payout.transfer_lookups is
-    'Every look at Stripe''s list of transfers for one whose outcome is unknown. Insert-only; the '
-    'result is an observation.';
-comment on column payout.transfer_lookups.queries is
-    'The parameters of GET /v1/transfers, one object a query; together they list all there can be.';
-comment on column payout.transfer_lookups.begun_at is 'A time before the first request to Stripe.';
-
-create index transfer_lookups_payout_transfer_id_idx
-    on payout.transfer_lookups (payout_transfer_id);
-
-create trigger _500_refuse_change before update or delete on payout.transfer_lookups
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_lookups enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_lookups
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_lookups enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_lookups to payout_operator, payout_auditor;
-
-
-create table payout.transfer_lookup_pages (
-    lookup_id bigint not null,
-    query_number integer not null,
-    page_number integer not null,
-    starting_after text,
-    last_id text,
-    has_more boolean not null,
-    transfers_seen integer not null,
-    matches jsonb not null,
-    received_at timestamptz not null,
-    constraint transfer_lookup_pages_pkey primary key (lookup_id, query_number, page_number),
-    constraint transfer_lookup_pages_lookup_id_fkey
-        foreign key (lookup_id) references payout.transfer_lookups (lookup_id),
-    constraint counts_are_not_negative
-        check (query_number >= 0 and page_number >= 1 and transfers_seen >= 0)
-);
-comment on table payout.transfer_lookup_pages is
-    'The pages of Stripe''s list that a look-up read, and which of their transfers match. '
-    'Insert-only.';
-comment on column payout.transfer_lookup_pages.query_number is
-    'The index of the query in transfer_lookups.queries, from 0.';
-comment on column payout.transfer_lookup_pages.starting_after is
-    'The id that the page was asked for after; null: the first page.';
-comment on column payout.transfer_lookup_pages.last_id is
-    'The last id on the page, after which the next one starts; null: an empty page.';
-comment on column payout.transfer_lookup_pages.matches is
-    'The transfers with our payout_ref in metadata or transfer_group, in the terms of '
-    'payout.outcome.';
-
-create trigger _500_refuse_change before update or delete on payout.transfer_lookup_pages
-    for each row execute function payout.tg__refuse_change();
-alter table payout.transfer_lookup_pages enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.transfer_lookup_pages
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.transfer_lookup_pages enable always trigger _500_refuse_truncate;
-
-grant select on payout.transfer_lookup_pages to payout_operator, payout_auditor;
-
-
-create table payout.reconcile_runs (
-    reconcile_run_id bigint not null generated always as identity,
-    started_at timestamptz not null default now(),
-    finished_at timestamptz,
-    created_from timestamptz not null,
-    created_until timestamptz not null,
-    next_cursor text,
-    transfers_seen bigint not null default 0,
-    discrepancies_found bigint not null default 0,
+    books_from timestamptz,
     system_identifier bigint default (payout.database_identity()).system_identifier,
     timeline_id integer default (payout.database_identity()).timeline_id,
     database_oid oid default (payout.database_identity()).database_oid,
     table_oid oid default (payout.database_identity()).table_oid,
-    worker text,
-    transfers_expected bigint not null default 0,
-    abandoned_at timestamptz,
     adoption_id bigint,
-    constraint reconcile_runs_pkey primary key (reconcile_run_id),
-    constraint window_is_in_order check (created_from < created_until),
-    constraint counts_are_not_negative check (transfers_seen >= 0 and discrepancies_found >= 0),
-    constraint run_is_finished_or_abandoned
+    token_sha256s bytea[] not null default '{}',
+    next_parameters jsonb,
+    objects_seen bigint not null default 0,
+    objects_expected bigint not null default 0,
+    objects_found bigint not null default 0,
+    newest_created_at timestamptz,
+    result text,
+    is_alarm boolean not null default false,
+    finished_at timestamptz,
+    abandoned_at timestamptz,
+    constraint stripe_reads_pkey primary key (read_id),
+    constraint stripe_reads_payout_transfer_id_fkey
+        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
+    constraint kind_is_known
+        check (kind in ('lookup', 'reversals', 'events', 'comparison')),
+    constraint lookup_names_its_transfer
+        check ((kind = 'lookup') = (payout_transfer_id is not null)),
+    constraint reversals_name_their_transfer
+        check ((kind = 'reversals') = (stripe_transfer_id is not null)),
+    constraint counts_are_not_negative
+        check (objects_seen >= 0 and objects_expected >= 0 and objects_found >= 0),
+    constraint read_is_finished_or_abandoned
         check (finished_at is null or abandoned_at is null),
-    constraint expected_is_not_negative check (transfers_expected >= 0)
+    constraint finished_asks_no_more
+        check (finished_at is null or (next_parameters is null and result is not null))
 );
-comment on table payout.reconcile_runs is
-    'One comparison of Stripe''s list of transfers with these books, and how far it has come.';
-comment on column payout.reconcile_runs.created_from is
-    'The run compares transfers that Stripe created from this time on.';
-comment on column payout.reconcile_runs.created_until is 'And before this time.';
-comment on column payout.reconcile_runs.next_cursor is
-    'Stripe transfer id after which the next page starts; null: from the newest.';
-comment on column payout.reconcile_runs.system_identifier is
-    'With the next three: the identity of the database that began it, as in payout.adoptions.';
-comment on column payout.reconcile_runs.worker is
+comment on table payout.stripe_reads is
+    'Every read of one of Stripe''s lists, and how far it has come. A page is taken only with a '
+    'token that claim_reads told.';
+comment on column payout.stripe_reads.queries is
+    'The parameters of each query, in order; together they list all there can be.';
+comment on column payout.stripe_reads.worker is
     'The worker that began it; others may have gone on with it.';
-comment on column payout.reconcile_runs.transfers_expected is
-    'Transfers that the books had as paid within the window, when the run began.';
-comment on column payout.reconcile_runs.abandoned_at is
+comment on column payout.stripe_reads.begun_at is 'A time before the first request to Stripe.';
+comment on column payout.stripe_reads.books_from is
+    'A comparison expects the transfers that were sent and paid here between this time and '
+    'begun_at.';
+comment on column payout.stripe_reads.system_identifier is
+    'With the next three: the identity of the database that began it, as in payout.adoptions.';
+comment on column payout.stripe_reads.adoption_id is
+    'The newest of payout.adoptions when the read was begun; null: there was none.';
+comment on column payout.stripe_reads.token_sha256s is
+    'SHA-256 of the secret that each of the newest claims of it was told.';
+comment on column payout.stripe_reads.next_parameters is
+    'The parameters of the page that comes next; null: it is read to its end.';
+comment on column payout.stripe_reads.objects_expected is
+    'Transfers that the books had as paid within the time that a comparison covers.';
+comment on column payout.stripe_reads.objects_found is
+    'Transfers found by a look-up, reversals booked, transfers of which events told more '
+    'reversed, or discrepancies of a comparison.';
+comment on column payout.stripe_reads.newest_created_at is
+    'The newest time of creation that Stripe has shown in this read or those before it, by '
+    'Stripe''s clock; the next read of the kind begins a day before.';
+comment on column payout.stripe_reads.result is 'One line for people, at the end of the read.';
+comment on column payout.stripe_reads.abandoned_at is
     'The time at which it was given up: it was made under another identity or Stripe account.';
-comment on column payout.reconcile_runs.adoption_id is
-    'The newest of payout.adoptions when the run was begun; null: there was none.';
 
-create unique index reconcile_runs_one_goes_on_key on payout.reconcile_runs ((true))
-    where finished_at is null and abandoned_at is null;
+create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
+    where kind in ('events', 'comparison') and finished_at is null and abandoned_at is null;
+create index stripe_reads_kind_finished_idx on payout.stripe_reads (kind, read_id)
+    where kind in ('events', 'comparison') and finished_at is not null;
+create index stripe_reads_payout_transfer_id_idx
+    on payout.stripe_reads (payout_transfer_id) where payout_transfer_id is not null;
 
-create trigger _500_refuse_delete before delete on payout.reconcile_runs
+create trigger _500_refuse_rewrite
+    before update on payout.stripe_reads
+    for each row
+    when (
+        (old.read_id, old.kind, old.path, old.queries, old.payout_transfer_id,
+            old.stripe_transfer_id, old.worker, old.begun_at, old.books_from,
+            old.system_identifier, old.timeline_id, old.database_oid, old.table_oid,
+            old.adoption_id)
+        is distinct from
+        (new.read_id, new.kind, new.path, new.queries, new.payout_transfer_id,
+            new.stripe_transfer_id, new.worker, new.begun_at, new.books_from,
+            new.system_identifier, new.timeline_id, new.database_oid, new.table_oid,
+            new.adoption_id)
+        or old.finished_at is not null)
+    execute function payout.tg__refuse_change();
+alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
+create trigger _500_refuse_delete before delete on payout.stripe_reads
     for each row execute function payout.tg__refuse_change();
-alter table payout.reconcile_runs enable always trigger _500_refuse_delete;
-create trigger _500_refuse_truncate before truncate on payout.reconcile_runs
+alter table payout.stripe_reads enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.stripe_reads
     for each statement execute function payout.tg__refuse_change();
-alter table payout.reconcile_runs enable always trigger _500_refuse_truncate;
+alter table payout.stripe_reads enable always trigger _500_refuse_truncate;
 
-grant select on payout.reconcile_runs to payout_operator, payout_auditor;
+grant select on payout.stripe_reads to payout_operator, payout_auditor;
 
 
-create table payout.reconcile_pages (
-    reconcile_run_id bigint not null,
+create table payout.stripe_read_pages (
+    read_id bigint not null,
     page_number integer not null,
-    starting_after text,
-    last_id text,
+    parameters jsonb not null,
     has_more boolean not null,
-    stripe_transfer_ids text[] not null,
-    received_at timestamptz not null default now(),
-    constraint reconcile_pages_pkey primary key (reconcile_run_id, page_number),
-    constraint reconcile_pages_reconcile_run_id_starting_after_key
-        unique nulls not distinct (reconcile_run_id, starting_after),
-    constraint pages_count_from_one check (page_number >= 1),
-    constraint only_an_empty_list_has_no_last_id check (
-        last_id is not null or (page_number = 1 and stripe_transfer_ids = '{}' and not has_more))
+    objects_seen integer not null,
+    stripe_transfer_ids text[] not null default '{}',
+    kept jsonb not null default '[]',
+    received_at timestamptz not null,
+    constraint stripe_read_pages_pkey primary key (read_id, page_number),
+    constraint stripe_read_pages_read_id_parameters_key unique (read_id, parameters),
+    constraint stripe_read_pages_read_id_fkey
+        foreign key (read_id) references payout.stripe_reads (read_id),
+    constraint pages_count_from_one check (page_number >= 1 and objects_seen >= 0)
 );
-comment on table payout.reconcile_pages is
-    'A page of Stripe''s list that a run has taken, with the ids that it named; its contents are '
-    'in discrepancies and listed_transfers.';
-comment on column payout.reconcile_pages.starting_after is
-    'The last id of the page before; null: the first page.';
-comment on column payout.reconcile_pages.received_at is 'The time at which a worker reported it.';
-comment on column payout.reconcile_pages.last_id is 'The id after which the next page starts.';
+comment on table payout.stripe_read_pages is
+    'A page of a read that was taken. Its objects are in listed_transfers and discrepancies, as '
+    'far as they say something new. Insert-only.';
+comment on column payout.stripe_read_pages.parameters is
+    'The parameters of the request that it answers.';
+comment on column payout.stripe_read_pages.stripe_transfer_ids is
+    'Of a comparison: the transfers that the page named.';
+comment on column payout.stripe_read_pages.kept is
+    'The objects that are judged at the end of the read: of a look-up, possible matches '
+    '(payout.stripe_transfer, and why); of reversals, all of them.';
+comment on column payout.stripe_read_pages.received_at is 'The time at which a worker reported it.';
 
-create trigger _500_refuse_change before update or delete on payout.reconcile_pages
+create trigger _500_refuse_change before update or delete on payout.stripe_read_pages
     for each row execute function payout.tg__refuse_change();
-alter table payout.reconcile_pages enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.reconcile_pages
+alter table payout.stripe_read_pages enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.stripe_read_pages
     for each statement execute function payout.tg__refuse_change();
-alter table payout.reconcile_pages enable always trigger _500_refuse_truncate;
+alter table payout.stripe_read_pages enable always trigger _500_refuse_truncate;
 
-grant select on payout.reconcile_pages to payout_operator, payout_auditor;
+grant select on payout.stripe_read_pages to payout_operator, payout_auditor;
 
 
 create table payout.listed_transfers (
@@ -173,8 +160,8 @@ create table payout.listed_transfers (
     is_livemode boolean,
     named_payout_ref text,
     named_settlement text,
-    created_at timestamptz not null,
-    reconcile_run_id bigint,
+    created_at timestamptz,
+    read_id bigint,
     seen_at timestamptz not null,
     constraint listed_transfers_pkey primary key (stripe_transfer_id)
 );
@@ -191,11 +178,11 @@ comment on column payout.listed_transfers.amount_reversed_minor is
     'The part of it that was reversed when it was seen first, in minor units.';
 comment on column payout.listed_transfers.named_settlement is 'settlement_id in its metadata.';
 comment on column payout.listed_transfers.created_at is
-    'The time at which Stripe made it, by Stripe''s clock.';
-comment on column payout.listed_transfers.reconcile_run_id is
-    'The run that saw it first; null: an event did.';
+    'The time at which Stripe made it, by Stripe''s clock; null: not to be read.';
+comment on column payout.listed_transfers.read_id is
+    'The read that saw it first, a comparison or one of events.';
 comment on column payout.listed_transfers.seen_at is
-    'The time at which that run saw it, by our clock.';
+    'The time at which that read saw it, by our clock.';
 
 create index listed_transfers_payout_ref_idx on payout.listed_transfers (payout_ref);
 
@@ -238,40 +225,3 @@ create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
 alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
 
 grant select on payout.reversed_transfers to payout_operator, payout_auditor;
-
-
-create table payout.event_pages (
-    event_page_id bigint not null generated always as identity,
-    query jsonb not null,
-    created_until timestamptz not null,
-    starting_after text,
-    last_id text,
-    has_more boolean not null,
-    events_seen integer not null,
-    received_at timestamptz not null default now(),
-    constraint event_pages_pkey primary key (event_page_id),
-    constraint event_pages_query_starting_after_key
-        unique nulls not distinct (query, starting_after),
-    constraint seen_is_not_negative check (events_seen >= 0),
-    constraint only_an_empty_list_has_no_last_id check (
-        last_id is not null or (events_seen = 0 and not has_more))
-);
-comment on table payout.event_pages is
-    'A page of Stripe''s events about reversed transfers that was taken. A query that was read to '
-    'its last page gives the beginning of the next one.';
-comment on column payout.event_pages.query is 'The parameters of GET /v1/events that it answers.';
-comment on column payout.event_pages.created_until is
-    'The query names events from before this time, by Stripe''s clock.';
-comment on column payout.event_pages.received_at is 'The time at which a worker reported it.';
-
-create index event_pages_created_until_idx
-    on payout.event_pages (created_until) where not has_more;
-
-create trigger _500_refuse_change before update or delete on payout.event_pages
-    for each row execute function payout.tg__refuse_change();
-alter table payout.event_pages enable always trigger _500_refuse_change;
-create trigger _500_refuse_truncate before truncate on payout.event_pages
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.event_pages enable always trigger _500_refuse_truncate;
-
-grant select on payout.event_pages to payout_operator, payout_auditor;

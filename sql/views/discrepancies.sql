@@ -4,14 +4,14 @@ create or replace view payout_api.discrepancies as
 select
     d.discrepancy_id,
     d.kind,
-    coalesce(t.settlement_id, d.theirs ->> 'named_settlement') as settlement_id,
+    coalesce(t.settlement_id, d.theirs ->> 'settlement_id') as settlement_id,
     d.payout_transfer_id,
     d.stripe_transfer_id,
     d.ours,
     d.theirs,
     d.found_at as since,
-    d.found_by_run_id,
-    d.last_found_by_run_id,
+    d.found_by_read_id,
+    d.last_found_by_read_id,
     concat_ws(' ',
         d.advice,
         'Then:',
@@ -26,6 +26,6 @@ left join payout.holds as h on h.scope = 'transfer'
     and h.released_at is null
 where d.resolved_at is null;
 comment on view payout_api.discrepancies is
-    'One row for each open discrepancy: both sides (ours and theirs), its time, its reconcile run, '
-    'and the next step with the calls that end it.';
+    'One row for each open discrepancy: both sides (ours and theirs), its time, the read that '
+    'found it, and the next step with the calls that end it.';
 grant select on payout_api.discrepancies to payout_operator, payout_auditor;

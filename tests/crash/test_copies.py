@@ -22,8 +22,8 @@ from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
 from tests.engine import Engine, rate_limited, success
 from tests.identity.identities import identity_problem, refused_claim
-from tests.reconcile.listing import OTHER_QUERY, begin, reconcile, refusal_by, report
-from tests.schema.refusals import refusal, refusal_of
+from tests.reconcile.listing import NO_SUCH_READ, begin, reconcile, report
+from tests.schema.refusals import Refusal, refusal, refusal_of
 
 NOTHING_IS_CLAIMED: Final = "nothing is claimed now: "
 OF_ANOTHER: Final = Fault(
@@ -111,19 +111,19 @@ def test_a_dump_restored_beside_the_true_database_hands_out_nothing(
     assert len(due.engine.claim()) == 1
 
 
-def test_a_page_of_the_true_databases_run_does_not_end_the_run_of_its_copy(
+def test_a_page_of_the_true_databases_comparison_does_not_end_that_of_its_copy(
     db: Connection, dsn: Callable[..., str], empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
-    """Both have the same number; the one compares a day, the other everything."""
+    """Both have the same number, and each its own token."""
     reconcile(db)
     copy = empty_database()
     restore(dump(dsn(), tmp_path / "dump.sql"), copy)
     old = begin(db)
     with psycopg.connect(copy, autocommit=True) as copied:
         run = begin(copied)
-        assert run.reconcile_run_id == old.reconcile_run_id
+        assert run.read_id == old.read_id
         refused = refusal_of(copied, lambda: report(copied, old))
-        assert refused == refusal_by(run, OTHER_QUERY)
+        assert refused == Refusal("SP340", f"read {run.read_id}: {NO_SUCH_READ}")
         unread = refusal(copied, "select payout_api.adopt_database('restored')")
         assert unread is not None
         assert unread.sqlstate == "SP410"

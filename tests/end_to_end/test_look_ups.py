@@ -45,8 +45,7 @@ class Story:
 
     def look_up(self) -> int:
         """Carry out the due look-ups; return how many."""
-        count: int = self.work(lambda worker: worker.reconciler.look_up())
-        return count
+        return len(self.work(lambda worker: worker.reconciler.read("lookup")))
 
     def let_pass(self, hours: float) -> None:
         """Let time pass in the database and at Stripe."""
@@ -185,7 +184,7 @@ def test_two_transfers_of_one_obligation_notify_operators(
     assert [scope for scope, _, _ in story.engine.open_holds()] == ["transfer"]
     told = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert told[0].startswith("payout alarm: ")
-    assert told[-1] == "looked for transfer 1 -> alarm, parked"
+    assert told[-1] == "look-up of transfer 1: alarm, parked"
     assert len(story.engine.discrepancies()) == 1
 
 
@@ -200,7 +199,7 @@ def test_a_look_up_that_was_interrupted_comes_up_again(story: Story) -> None:
 
     async def main() -> None:
         async with open_engine(story.settings) as worker:
-            looking = asyncio.create_task(worker.reconciler.look_up())
+            looking = asyncio.create_task(worker.reconciler.read("lookup"))
             await asyncio.to_thread(latch.wait_until_reached)
             looking.cancel()
             await asyncio.wait([looking])

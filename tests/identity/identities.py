@@ -52,6 +52,6 @@ def identity_problem(db: Connection) -> str | None:
 def adoptions(db: Connection) -> list[tuple[bool, bool, bool, str, str]]:
     """Return of each adoption: an identity, a run, an installation or not; reason and login."""
     return db.execute(
-        "select system_identifier is not null, reconcile_run_id is not null, is_installation, "
+        "select system_identifier is not null, read_id is not null, is_installation, "
         "reason, recorded_by from payout.adoptions order by adoption_id"
     ).fetchall()

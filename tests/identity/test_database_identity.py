@@ -25,12 +25,12 @@ def test_the_owner_of_the_engine_needs_no_superuser_to_know_it(engine: Engine) -
     assert engine.db.execute(HERE).fetchall() == as_superuser
 
 
-def test_a_reconcile_run_counts_for_the_database_in_which_it_is_made(engine: Engine) -> None:
+def test_a_read_counts_for_the_database_in_which_it_is_made(engine: Engine) -> None:
     engine.db.execute(
-        "insert into payout.reconcile_runs (created_from, created_until) "
-        "values ('2030-01-01Z', '2030-01-02Z')"
+        "insert into payout.stripe_reads (kind, path, queries, worker, begun_at) "
+        "values ('events', '/v1/events', '[{}]', 'worker_1', '2030-01-01Z')"
     )
     run = engine.db.execute(
-        "select system_identifier, timeline_id, database_oid, table_oid from payout.reconcile_runs"
+        "select system_identifier, timeline_id, database_oid, table_oid from payout.stripe_reads"
     )
     assert run.fetchall() == engine.db.execute(HERE).fetchall()

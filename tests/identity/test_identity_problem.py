@@ -150,7 +150,7 @@ def test_a_run_from_before_the_first_claim_still_counts(engine: Engine) -> None:
     run = begin(engine.db)
     engine.settle()
     assert len(engine.claim(account=(ACCOUNT, False))) == 1
-    assert begin(engine.db).reconcile_run_id == run.reconcile_run_id
+    assert begin(engine.db).read_id == run.read_id
 
 
 @mutant(

@@ -9,7 +9,7 @@ import pytest
 from tests.engine import Engine, no_answer, success
 from tests.identity.identities import CLOSED, PARTS, adopted_elsewhere, refused_claim
 from tests.mutants import mutant
-from tests.reconcile.listing import ACCOUNT, BEGIN
+from tests.reconcile.listing import ACCOUNT, CLAIM
 from tests.schema.refusals import Refusal, refusal, refusal_at_commit, wait_until_blocked
 
 
@@ -120,7 +120,7 @@ def test_a_claim_that_waits_for_the_end_of_the_adoption_is_refused(
 
 @mutant(
     "a comparison of the account before",
-    "begin_reconcile",
+    "claim_reads",
     "lock table payout.adoptions in access share mode;",
     "",
 )
@@ -135,7 +135,8 @@ def test_a_comparison_that_waits_for_a_change_of_the_account_is_refused(
                 "select payout_api.change_stripe_account('acct_2', false, 'moved')"
             )
             shared_engine.operator.execute("set constraints all immediate")
-            begun = pool.submit(refusal, shared_engine.worker, BEGIN, ["worker_1", ACCOUNT, False])
+            values = ["worker_1", 20, ACCOUNT, False, None]
+            begun = pool.submit(refusal, shared_engine.worker, CLAIM, values)
             wait_until_blocked(shared_engine.db, shared_engine.worker)
         assert begun.result() == Refusal(
             "SP404", f"this database does not pay from {ACCOUNT} in test mode"

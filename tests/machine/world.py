@@ -19,13 +19,13 @@ import psycopg
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from psycopg.types.json import Jsonb
 
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
 from payout_engine_sandbox.stripe_double import StripeDouble
 from tests.conftest import Connection, Server, adopt
 from tests.engine import Claim, Engine, Outcome, outcome
 from tests.machine.copies import Copies
+from tests.reconcile.listing import carry, claim
 
 Thing = TypeVar("Thing")
 
@@ -280,39 +280,24 @@ class World(RuleBasedStateMachine):
     @rule(is_finished=st.booleans())
     def reconcile(self, is_finished: bool) -> None:
         """Compare all of Stripe's transfers with the books, or begin to and crash."""
-        ((run_id, query, starting_after, *_),) = self.engine.worker.execute(
-            "select * from payout_api.begin_reconcile('worker_1', %s, %s)", self.account
-        ).fetchall()
-        if is_finished:
-            assert starting_after is None
-            self.engine.worker.execute(
-                "select payout_api.report_reconcile_page(%s, %s, null, %s, false)",
-                [run_id, Jsonb(query), Jsonb(self.listed(query))],
-            )
+        self.read("comparison", is_finished=is_finished)
 
     @rule()
     def read_events(self) -> None:
         """Read the events of reversals, also of transfers that no comparison covers."""
-        ((query,),) = self.engine.worker.execute(
-            "select query from payout_api.next_events_query(%s, %s)", self.account
-        ).fetchall()
-        listed = self.listed(query, "/v1/events")
-        self.engine.worker.execute(
-            "select payout_api.report_events_page(%s, null, %s, false)",
-            [Jsonb(query), Jsonb(listed)],
-        )
+        self.read("events")
 
     @rule()
     def book_reversals(self) -> None:
-        for (transfer_id,) in self.engine.worker.execute(
-            "select * from payout_api.claim_reversal_lookups('worker_1', 20, %s, %s)", self.account
-        ).fetchall():
-            page = self.runner.run(
-                self.adapter.list_page(f"/v1/transfers/{transfer_id}/reversals", {})
-            )
-            self.engine.worker.execute(
-                "select payout_api.report_reversals(%s, %s)", [transfer_id, Jsonb(page.data)]
-            )
+        self.read("reversals")
+
+    def read(self, kind: str, *, is_finished: bool = True) -> None:
+        """Read all that is handed out of a kind, which fits on one page each; or begin to."""
+        for read in claim(self.engine.worker, kind, account=self.account[0]):
+            if is_finished:
+                objects = self.listed(read.parameters, read.path)
+                next_, *_ = carry(self.engine.worker, read, *objects)
+                assert next_ is None
 
     # Time.
 

@@ -43,7 +43,7 @@ def test_a_resolved_discrepancy_names_who_resolved_it_and_is_not_found_again(
             person,
         )
     ]
-    assert reconcile(engine.worker, listed("tr_9")).discrepancies_found == 0
+    assert reconcile(engine.worker, listed("tr_9")).objects_found == 0
     assert len(discrepancies(engine)) == 1
 
 
@@ -98,6 +98,6 @@ def test_progress_of_a_run_is_to_be_seen(engine: Engine) -> None:
     reconcile(engine.db, listed("tr_9"), listed("tr_8"), per_page=1)
     row = engine.db.execute(
         "select progress, worker, pages, transfers_seen, transfers_expected, discrepancies_found, "
-        "ended_at >= started_at from payout_api.reconcile_progress"
+        "ended_at >= begun_at from payout_api.reconcile_progress"
     )
     assert row.fetchall() == [("finished", "worker_1", 2, 2, 0, 2, True)]

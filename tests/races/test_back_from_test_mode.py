@@ -5,8 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from psycopg.types.json import Jsonb
-
 from tests.engine import Engine, no_answer
 from tests.operate.test_change_stripe_account import (
     CHANGE,
@@ -15,11 +13,10 @@ from tests.operate.test_change_stripe_account import (
     TEST,
     USED_IN_TEST_MODE,
 )
-from tests.reconcile.listing import Begun, event, ours, report
+from tests.reconcile.listing import begin, carry, claim, event, ours, report
 from tests.schema.refusals import refusal, refusal_at_commit, wait_until_blocked
 
 BACK = [*LIVE, "it was the wrong database"]
-BEGIN = "select * from payout_api.begin_reconcile('worker_1', %s, %s)"
 
 
 def test_a_transfer_adopted_by_a_run_in_test_mode_forbids_the_way_back_to_live_mode(
@@ -29,21 +26,15 @@ def test_a_transfer_adopted_by_a_run_in_test_mode_forbids_the_way_back_to_live_m
     engine.claim(account=LIVE)
     (transfer,) = engine.settle(pay_after="2030-01-01")
     engine.db.execute(CHANGE, TEST)
-    (row,) = engine.db.execute(BEGIN, STAGING).fetchall()
-    report(engine.db, Begun(*row), ours(engine.db, "tr_test"))
+    report(engine.db, begin(engine.db, account=STAGING[0]), ours(engine.db, "tr_test"))
     assert engine.progress(transfer).state == "paid"
     assert refusal(engine.db, CHANGE, BACK) == USED_IN_TEST_MODE
 
 
 def take_event(engine: Engine) -> None:
     """Take an event of the test account about the transfer of set_1."""
-    ((query,),) = engine.worker.execute(
-        "select query from payout_api.next_events_query(%s, %s)", STAGING
-    ).fetchall()
-    page = Jsonb([event(1, ours(engine.db, "tr_test", amount_reversed=100))])
-    engine.worker.execute(
-        "select payout_api.report_events_page(%s, null, %s, false)", [Jsonb(query), page]
-    )
+    (read,) = claim(engine.worker, "events", account=STAGING[0])
+    carry(engine.worker, read, event(1, ours(engine.db, "tr_test", amount_reversed=100)))
 
 
 def test_a_transfer_settled_by_a_test_event_forbids_the_way_back(shared_engine: Engine) -> None:

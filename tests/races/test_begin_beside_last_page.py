@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.conftest import Connection
 from tests.engine import Engine
 from tests.races.pauses import GO_ON, PAUSE, SLOW
-from tests.reconcile.listing import ACCOUNT, BEGIN, begin, report
+from tests.reconcile.listing import begin, claim, report
 from tests.schema.refusals import wait_until_blocked
 
 
@@ -21,7 +21,7 @@ def test_a_worker_always_gets_a_run_to_go_on_with(
     second.execute(SLOW)
 
     def begin_slowly() -> int:
-        return len(second.execute(BEGIN, ["worker_2", ACCOUNT, False]).fetchall())
+        return len(claim(second, worker="worker_2"))
 
     waiting = background.submit(begin_slowly)
     wait_until_blocked(db, second, by=waiting)

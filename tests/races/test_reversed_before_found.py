@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tests.engine import Engine, LookupReport, listed
-from tests.reconcile.listing import ACCOUNT
+from tests.reconcile.listing import claim as claim_reads
 from tests.reconcile.test_claim_lookups import park
-from tests.reconcile.test_report_reversals import CLAIM
 
 
 def test_a_reversal_that_a_look_up_shows_is_read(engine: Engine) -> None:
@@ -13,5 +12,5 @@ def test_a_reversal_that_a_look_up_shows_is_read(engine: Engine) -> None:
     claim = park(engine)
     found = listed(claim, amount_reversed=500)
     assert engine.look_up(found) == LookupReport(True, "ok", "paid")
-    rows = engine.worker.execute(CLAIM, ["worker_1", 20, ACCOUNT, False]).fetchall()
-    assert rows == [("tr_1",)]
+    (read,) = claim_reads(engine.worker, "reversals")
+    assert read.path == "/v1/transfers/tr_1/reversals"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from psycopg.types.json import Jsonb
 
 from tests.engine import Engine
 from tests.engine import listed as found
 from tests.reconcile.listing import (
     ACCOUNT,
     Discrepancy,
+    carry,
     discrepancies,
     event,
     ours,
     reconcile,
     with_account,
 )
+from tests.reconcile.listing import claim as claim_reads
 from tests.reconcile.test_claim_lookups import park
 
 SEVERAL = Discrepancy("several_transfers_at_stripe", None, None)
@@ -43,11 +44,6 @@ def test_a_run_that_sees_one_of_several_resolves_nothing(several: Engine) -> Non
 
 def test_an_event_about_the_one_that_an_operator_reverses_resolves_nothing(several: Engine) -> None:
     """It was the second one that was reversed; by it the transfer is not paid, tr_1 stands."""
-    ((query,),) = several.db.execute(
-        "select query from payout_api.next_events_query(%s, false)", [ACCOUNT]
-    ).fetchall()
-    page = Jsonb([event(1, ours(several.db, "tr_2", amount_reversed=1500))])
-    several.db.execute(
-        "select payout_api.report_events_page(%s, null, %s, false)", [Jsonb(query), page]
-    )
+    (read,) = claim_reads(several.db, "events")
+    carry(several.db, read, event(1, ours(several.db, "tr_2", amount_reversed=1500)))
     assert SEVERAL in discrepancies(several)

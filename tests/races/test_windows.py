@@ -1,45 +1,39 @@
-"""Every paid transfer falls whole into the window of one run."""
+"""A copy of the database that has forgotten transfers compares all that Stripe has."""
 
 from __future__ import annotations
 
 from tests.engine import Engine, unguarded
 from tests.identity.identities import adopted_elsewhere
-from tests.reconcile.listing import begin, reconcile
-
-
-def test_a_run_under_a_clock_that_was_ahead_leaves_no_days_out(engine: Engine) -> None:
-    """The last run with a reliable end was five days ago."""
-    reconcile(engine.db)
-    engine.db.execute(
-        "update payout.reconcile_runs set created_from = created_from - interval '5 days', "
-        "created_until = created_until - interval '5 days'"
-    )
-    reconcile(engine.db)
-    engine.db.execute(
-        "update payout.reconcile_runs set created_until = created_until + interval '1 year' "
-        "where reconcile_run_id = (select max(reconcile_run_id) from payout.reconcile_runs)"
-    )
-    run = begin(engine.db)
-    assert engine.db.execute(
-        "select created_from <= payout.clock() - interval '6 days' from payout.reconcile_runs "
-        "where reconcile_run_id = %s",
-        [run.reconcile_run_id],
-    ).fetchall() == [(True,)]
+from tests.reconcile.listing import begin, listed, reconcile, with_account
 
 
 def test_a_copy_that_had_no_transfer_yet_compares_everything_though_it_has_one_now(
     engine: Engine,
 ) -> None:
     """Restored from a dump of its first day: transfers paid since are forgotten, and are older."""
-    with unguarded(engine.db, "payout.adoptions"):
-        engine.db.execute(
-            "update payout.adoptions set recorded_at = recorded_at - interval '10 days'"
-        )
+    with_account(engine)
+    reconcile(engine.db, listed("tr_9", created=1_700_000_000))
     adopted_elsewhere(engine.db, "table_oid")
     engine.settle(settlement_id="set_new")
-    run = begin(engine.db)
+    assert begin(engine.db).gte is None
+
+
+def test_a_comparison_under_a_clock_that_was_ahead_leaves_nothing_out(engine: Engine) -> None:
+    """It does not bound the next one, nor the transfers that the next one expects."""
+    with_account(engine)
+    reconcile(engine.db, listed("tr_9", created=1_600_000_000))
+    with unguarded(engine.db, "payout.stripe_reads"):
+        engine.db.execute("update payout.stripe_reads set begun_at = begun_at - interval '5 days'")
+    reconcile(engine.db, listed("tr_8", created=1_700_000_000))
+    with unguarded(engine.db, "payout.stripe_reads"):
+        engine.db.execute(
+            "update payout.stripe_reads set begun_at = begun_at + interval '1 year' "
+            "where read_id = (select max(read_id) from payout.stripe_reads)"
+        )
+    read = begin(engine.db)
+    assert read.gte == 1_600_000_000 - 86_400
     assert engine.db.execute(
-        "select created_from <= payout.clock() - interval '10 days' from payout.reconcile_runs "
-        "where reconcile_run_id = %s",
-        [run.reconcile_run_id],
+        "select books_from <= payout.clock() - interval '6 days' from payout.stripe_reads "
+        "where read_id = %s",
+        [read.read_id],
     ).fetchall() == [(True,)]

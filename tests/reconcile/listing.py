@@ -1,4 +1,4 @@
-"""Stripe's list of transfers as a test makes it up, and a reconcile run as a worker carries it."""
+"""Stripe's lists as a test makes them up, and their reads as a worker carries them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,37 @@ from tests.schema.refusals import Refusal
 Listed = dict[str, Any]
 
 ACCOUNT: Final = "acct_platform"
-OTHER_QUERY: Final = "the page answers another query than this database gave out"
-BEGIN: Final = "select * from payout_api.begin_reconcile(%s, %s, %s)"
-REPORT: Final = "select * from payout_api.report_reconcile_page(%s, %s, %s, %s, %s)"
+CLAIM: Final = (
+    "select * from payout_api.claim_reads(p_worker => %s, p_limit => %s, "
+    "p_stripe_account_id => %s, p_is_livemode => %s, p_kind => %s)"
+)
+REPORT: Final = "select * from payout_api.report_page(%s, %s, %s, %s, %s)"
+NO_SUCH_READ: Final = "there is no such read, or the token is of another"
 
 
-class Begun(NamedTuple):
-    """A row of `begin_reconcile`."""
+class Read(NamedTuple):
+    """A row of `claim_reads`."""
 
-    reconcile_run_id: int
-    query: dict[str, Any]
-    starting_after: str | None
-    transfers_seen: int
-    transfers_expected: int
+    read_id: int
+    kind: str
+    token: str
+    path: str
+    parameters: dict[str, Any]
+    objects_seen: int
+    objects_expected: int
+
+    @property
+    def gte(self) -> int | None:
+        """The time from which Stripe lists."""
+        found: int | None = self.parameters.get("created", {}).get("gte")
+        return found
 
 
 class Taken(NamedTuple):
-    """A row of `report_reconcile_page`."""
+    """The row of `report_page` for a comparison, as far as it counts."""
 
-    transfers_seen: int
-    discrepancies_found: int
+    objects_seen: int
+    objects_found: int
     is_finished: bool
 
 
@@ -60,41 +71,67 @@ def pay(engine: Engine, *payees: str, settlement_id: str = SETTLEMENT) -> list[i
     return transfers
 
 
+def claim(
+    db: Connection,
+    kind: str | None = "comparison",
+    *,
+    worker: str | None = "worker_1",
+    account: str | None = ACCOUNT,
+    limit: int | None = 20,
+) -> list[Read]:
+    """Claim reads of a kind."""
+    rows = db.execute(CLAIM, [worker, limit, account, False if account else None, kind])
+    return sorted(Read(*row) for row in rows.fetchall())
+
+
 def begin(
     db: Connection, *, worker: str | None = "worker_1", account: str | None = ACCOUNT
-) -> Begun:
-    """Begin a run, or go on with it."""
-    (row,) = db.execute(BEGIN, [worker, account, False]).fetchall()
-    return Begun(*row)
+) -> Read:
+    """Begin a comparison, or go on with it."""
+    (read,) = claim(db, worker=worker, account=account)
+    return read
+
+
+def carry(
+    db: Connection,
+    read: Read,
+    *objects: object,
+    after: str | None = None,
+    has_more: bool | None = False,
+) -> tuple[dict[str, Any] | None, int, int, str | None, bool]:
+    """Report a page of a read that starts after an id; return the row of `report_page`."""
+    first = {name: value for name, value in read.parameters.items() if name != "starting_after"}
+    parameters = first | ({"starting_after": after} if after else {})
+    values = [read.read_id, read.token, Jsonb(parameters), Jsonb(list(objects)), has_more]
+    ((next_, seen, found, result, is_alarm),) = db.execute(REPORT, values).fetchall()
+    return next_, seen, found, result, is_alarm
 
 
 def report(
     db: Connection,
-    run: Begun,
+    read: Read,
     *transfers: object,
     after: str | None = None,
     has_more: bool | None = False,
 ) -> Taken:
-    """Report a page that starts after an id, of the query that the run was begun with."""
-    page = Jsonb(list(transfers))
-    parameters = [run.reconcile_run_id, Jsonb(run.query), after, page, has_more]
-    (row,) = db.execute(REPORT, parameters).fetchall()
-    return Taken(*row)
+    """Report a page of a comparison."""
+    next_, seen, found, *_ = carry(db, read, *transfers, after=after, has_more=has_more)
+    return Taken(seen, found, next_ is None)
 
 
-def refusal_by(run: Begun, problem: str) -> Refusal:
-    """Return how a run refuses a page."""
-    return Refusal("SP341", f"reconcile run {run.reconcile_run_id}: {problem}")
+def refusal_by(read: Read, problem: str) -> Refusal:
+    """Return how a read refuses a page."""
+    return Refusal("SP341", f"read {read.read_id}: {problem}")
 
 
 def reconcile(db: Connection, *transfers: Listed, per_page: int = 100) -> Taken:
-    """Carry a whole run over Stripe's list."""
+    """Carry a whole comparison over Stripe's list."""
     run, after = begin(db), None
     pages = [transfers[at : at + per_page] for at in range(0, len(transfers), per_page)] or [()]
     for number, page in enumerate(pages, start=1):
         has_more = number < len(pages)
         taken = report(db, run, *page, after=after, has_more=has_more)
-        after = page[-1]["id"] if page else after
+        after = page[-1]["id"] if has_more else after
     return taken
 
 
@@ -144,15 +181,16 @@ def ours(
     return listed(stripe_transfer_id, **(facts | changes))
 
 
-def event(number: int, transfer: Listed) -> dict[str, Any]:
+def event(number: int, transfer: Listed, **changes: object) -> dict[str, Any]:
     """Return an event as Stripe lists it: the transfer as it was then."""
-    return {
+    facts = {
         "id": f"evt_{number}",
         "object": "event",
         "type": "transfer.reversed",
         "created": 1_900_000_000,
         "data": {"object": transfer},
     }
+    return facts | changes
 
 
 def discrepancies(engine: Engine) -> list[Discrepancy]:

@@ -15,10 +15,11 @@ from tests.engine import (
     listed,
     no_answer,
     outcome,
+    rate_limited,
     refusal_by_stripe,
     success,
 )
-from tests.mutants import mutant
+from tests.mutants import Edit, mutant
 
 ABSENT = LookupReport(True, "ok", "parked")
 GIVEN_UP = LookupReport(True, "ok", "failed")
@@ -88,11 +89,11 @@ def test_two_scans_an_hour_apart_a_day_after_the_last_send_prove_absence(
     assert (second.generation, second.request) == (2, first.request)
     assert second.idempotency_key != first.idempotency_key
     evidence = engine.db.execute(
-        "select k.reason, array_agg((o.signal, o.reason, l.lookup_id is not null) "
+        "select k.reason, array_agg((o.signal, o.reason, l.read_id is not null) "
         "order by o.observation_id)::text "
         "from payout.transfer_requests as k join payout.transfer_observations as o "
         "on o.observation_id in (k.evidence_observation_id, k.second_evidence_observation_id) "
-        "left join payout.transfer_lookups as l on l.lookup_id::text = o.facts ->> 'lookup_id' "
+        "left join payout.stripe_reads as l on l.read_id::text = o.facts ->> 'read_id' "
         "group by k.reason"
     ).fetchall()
     scan = "(looked_up,absent_at_stripe,t)"
@@ -177,13 +178,13 @@ def test_after_definite_answers_only_scans_count_once_every_attempt_has_drained(
 @mutant(
     "one scan is enough",
     "judge_absence",
-    "or p_outcome.first_absence_id is null then",
-    "or payout.absence_counts_from(p_state.payout_transfer_id) > payout.clock() then",
+    "p_outcome.first_absence_id is null and",
+    "payout.absence_counts_from(p_state.payout_transfer_id) > payout.clock() and",
 )
 @mutant(
     "no hour between the scans",
     "first_absence",
-    "p_lookup.begun_at - e.scans_apart_for",
+    "p_read.begun_at - e.scans_apart_for",
     "'infinity'",
 )
 def test_a_second_scan_within_the_hour_proves_nothing(engine: Engine) -> None:
@@ -275,7 +276,7 @@ def test_what_is_found_after_the_first_scan_is_paid(engine: Engine) -> None:
 @mutant(
     "a first scan from any time",
     "first_absence",
-    "l.begun_at >= payout.absence_counts_from(p_lookup.payout_transfer_id)",
+    "r.begun_at >= payout.absence_counts_from(p_read.payout_transfer_id)",
     "true",
 )
 def test_scans_of_a_former_key_do_not_count_for_the_present_one(engine: Engine) -> None:
@@ -311,3 +312,158 @@ def test_the_transfer_of_a_given_up_key_that_appears_after_all_is_an_alarm(engin
     assert engine.sweep().transfers_reopened == 0
     assert engine.progress(transfer).state == "failed"
     assert engine.open_holds() == [("transfer", str(transfer), "success_under_closed_key")]
+
+
+# A transfer that never left needs no proof.
+
+
+def not_sent(claim: Claim) -> Outcome:
+    """Return the outcome of a request of which not a byte was sent."""
+    return outcome(claim, "not_sent", detail="ClientConnectorError")
+
+
+def park_after(engine: Engine, *answers: Callable[[Claim], Outcome], amount: int = 1500) -> int:
+    """Claim and report so many times; the last one uses up the tries."""
+    (transfer,) = engine.settle(amount_minor=amount)
+    engine.set(max_tries=len(answers))
+    for answer in answers:
+        engine.make_due()
+        engine.report(answer(engine.claim_one()))
+    assert engine.progress(transfer).state == "parked"
+    return transfer
+
+
+@mutant(
+    "a transfer that never left needs an approval",
+    "judge_absence",
+    "if v_never_left or p_transfer.amount_minor",
+    "if p_transfer.amount_minor",
+)
+def test_a_transfer_that_never_left_gets_a_new_key_after_one_look(engine: Engine) -> None:
+    """An hour without a way to Stripe would else park every large amount for good."""
+    transfer = park_after(engine, not_sent, not_sent, amount=500_000)
+    assert engine.look_up() == GIVEN_UP
+    assert engine.sweep() == Sweep(0, 0, 1)
+    claim = engine.claim_one()
+    evidence = engine.db.execute(
+        "select k.reason, o.reason, k.second_evidence_observation_id "
+        "from payout.transfer_requests as k join payout.transfer_observations as o "
+        "on o.observation_id = k.evidence_observation_id"
+    )
+    assert evidence.fetchall() == [("absent_at_stripe", "absent_at_stripe", None)]
+    assert claim.generation == 2
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+    assert engine.progress(transfer).state == "paid"
+
+
+@mutant(
+    "a 429 that counts before its attempt is over",
+    "never_left",
+    "then a.lease_until + e.attempt_drain_for <= p_looked_at",
+    "then true",
+)
+def test_a_429_counts_once_its_attempt_would_be_over(engine: Engine) -> None:
+    """It names no key, so it may be a copy of another answer while the request is under way."""
+    park_after(engine, not_sent, rate_limited)
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == GIVEN_UP
+
+
+@mutant(
+    "one attempt that never left stands for all",
+    "never_left",
+    "select coalesce(bool_and(o.is_without_effect), false)",
+    "select coalesce(bool_or(o.is_without_effect), false)",
+    at="no_answer",
+)
+@pytest.mark.parametrize("left", [no_answer, failed_500], ids=["no_answer", "failed_500"])
+def test_one_attempt_that_may_have_left_needs_the_proof(
+    engine: Engine, left: Callable[[Claim], Outcome]
+) -> None:
+    (transfer,) = engine.settle()
+    engine.set(max_tries=2)
+    engine.report(not_sent(engine.claim_one()))
+    engine.make_due()
+    engine.report(left(engine.claim_one()))
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == ABSENT
+    assert engine.progress(transfer).state == "parked"
+
+
+@mutant(
+    "a lease that ran out never left",
+    edits=(
+        Edit("never_left", "o.verdict = 'ok' and case", "case"),
+        Edit("never_left", "o.signal = 'not_sent'", "o.signal in ('not_sent', 'lease_expired')"),
+    ),
+)
+def test_a_report_of_not_sent_after_the_lease_ran_out_does_not_count(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.set(max_tries=1)
+    claim = engine.claim_one()
+    engine.let_pass("1 minute")
+    engine.sweep()
+    assert engine.progress(transfer).state == "parked"
+    assert engine.report_one(not_sent(claim))[0] == "stale"
+    assert engine.look_up() == ABSENT
+
+
+@mutant(
+    "a refused report that tells of a transfer never sent",
+    "never_left",
+    "and o.reason is distinct from 'report_of_another_claim'",
+    "",
+)
+def test_a_refused_report_does_not_hide_that_nothing_left(engine: Engine) -> None:
+    park_after(engine, not_sent)
+    (claim_id,) = engine.db.execute(
+        "select payout_transfer_id, generation, attempt from payout.transfer_attempts"
+    ).fetchall()
+    forged = {
+        "payout_transfer_id": claim_id[0],
+        "generation": claim_id[1],
+        "attempt": claim_id[2],
+        "idempotency_key": "another:1",
+        "claim_token": "ct_00000000",
+        "signal": "no_response",
+    }
+    assert engine.report_one(forged) == ("alarm", "parked")
+    assert engine.look_up() == GIVEN_UP
+
+
+# A refused report is no evidence.
+
+
+@mutant(
+    "a first scan that a report tells of",
+    edits=(
+        Edit("first_absence", "and o.signal = 'looked_up'", ""),
+        Edit("first_absence", "and o.verdict = 'ok'", ""),
+        Edit("read_outcomes", "f.key in ('read_id', 'found', 'first_absence_id')", "false"),
+    ),
+)
+def test_a_report_that_tells_of_a_look_up_is_no_first_scan(engine: Engine) -> None:
+    """Only a look-up is evidence, never a report of a worker."""
+    (transfer,) = engine.settle()
+    claim = vanished(engine)
+    engine.let_pass("2 days")
+    (lookup,) = engine.claim_lookups()
+    told = no_answer(claim) | {"read_id": lookup.read_id, "found": 0}
+    assert engine.report_one(told)[0] == "stale"
+    assert engine.report_one(told | {"claim_token": "ct_00000000"})[0] == "alarm"
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == ABSENT
+    assert engine.progress(transfer).state == "parked"
+
+
+def test_a_forged_no_answer_prolongs_no_proof(engine: Engine) -> None:
+    """Nor does it shorten one: a refused report says nothing of the attempt that it names."""
+    engine.settle()
+    claim = vanished(engine)
+    engine.let_pass("2 days")
+    forged = refusal_by_stripe(claim, 400, "approval_required") | {"claim_token": "ct_00000000"}
+    assert engine.report_one(forged)[0] == "alarm"
+    assert engine.look_up() == ABSENT
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == GIVEN_UP

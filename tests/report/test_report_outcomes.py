@@ -487,10 +487,10 @@ def test_a_forged_report_closes_no_attempt_that_is_open(engine: Engine) -> None:
 
 def test_a_report_cannot_tell_of_a_look_up(engine: Engine) -> None:
     engine.settle()
-    told = no_answer(engine.claim_one()) | {"lookup_id": "x", "found": 1, "first_absence_id": 1}
+    told = no_answer(engine.claim_one()) | {"read_id": "x", "found": 1, "first_absence_id": 1}
     assert engine.report_one(told) == ("ok", "unknown")
     [(facts,)] = engine.db.execute("select facts from payout.transfer_observations").fetchall()
-    assert not {"lookup_id", "found", "first_absence_id"} & set(facts)
+    assert not {"read_id", "found", "first_absence_id"} & set(facts)
 
 
 def test_no_token_is_kept_in_a_row(engine: Engine) -> None:

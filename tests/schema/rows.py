@@ -200,22 +200,19 @@ def observation_row(payout_transfer_id: int) -> Row:
     }
 
 
-def lookup_page_row(connection: Connection, payout_transfer_id: int) -> Row:
-    """Write a look-up and return a row of transfer_lookup_pages for it: an empty page."""
-    insert(
-        connection,
-        "transfer_lookups",
-        valid_row(connection, "transfer_lookups", payout_transfer_id),
-    )
-    newest = connection.execute("select max(lookup_id) from payout.transfer_lookups").fetchone()
+def read_page_row(connection: Connection, payout_transfer_id: int) -> Row:
+    """Write a look-up and return a row of stripe_read_pages for it: an empty page."""
+    lookup = {"kind": "lookup", "payout_transfer_id": payout_transfer_id}
+    read = valid_row(connection, "stripe_reads", payout_transfer_id)
+    insert(connection, "stripe_reads", read | lookup)
+    newest = connection.execute("select max(read_id) from payout.stripe_reads").fetchone()
     assert newest is not None
     return {
-        "lookup_id": newest[0],
-        "query_number": 0,
+        "read_id": newest[0],
         "page_number": 1,
+        "parameters": {},
         "has_more": False,
-        "transfers_seen": 0,
-        "matches": [],
+        "objects_seen": 0,
         "received_at": "2030-01-01 00:00:01Z",
     }
 
@@ -246,13 +243,11 @@ def add_one_of_each(connection: Connection) -> int:
         "operator_actions",
         "holds",
         "discrepancies",
-        "reconcile_runs",
+        "stripe_reads",
         "seals",
         "seal_subtotals",
-        "transfer_lookup_pages",
-        "reconcile_pages",
+        "stripe_read_pages",
         "listed_transfers",
-        "event_pages",
         "reversed_transfers",
     ):
         insert(connection, table, valid_row(connection, table, payout_transfer_id))
@@ -270,8 +265,8 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         return request_row(connection, payout_transfer_id)
     if table == "transfer_observations":
         return observation_row(payout_transfer_id)
-    if table == "transfer_lookup_pages":
-        return lookup_page_row(connection, payout_transfer_id)
+    if table == "stripe_read_pages":
+        return read_page_row(connection, payout_transfer_id)
     rows: Mapping[str, Row] = {
         "currencies": {"currency": "xxx", "minor_digits": 2},
         "states": {"state": "lost", "is_final": False, "whose_turn": "nobody", "meaning": "Lost."},
@@ -295,10 +290,12 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "lease_until": "2030-01-01 00:00:30Z",
             "claim_token_sha256": b"\0" * 32,
         },
-        "transfer_lookups": {
-            "payout_transfer_id": payout_transfer_id,
+        "stripe_reads": {
+            "kind": "comparison",
+            "path": "/v1/transfers",
+            "queries": [{}],
+            "next_parameters": {},
             "worker": "worker_1",
-            "queries": [{"transfer_group": "payout_1"}],
             "begun_at": "2030-01-01 00:00:00Z",
         },
         "stripe_error_rules": {
@@ -337,31 +334,13 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         "operator_actions": {"action": "hold", "reason": "a test"},
         "holds": {"scope": "payee", "subject": PAYEE, "reason": "a test"},
         "discrepancies": {"kind": "missing_at_stripe", "advice": "Look it up."},
-        "reconcile_runs": {
-            "created_from": "2030-01-01 00:00:00Z",
-            "created_until": "2030-01-02 00:00:00Z",
-        },
-        "reconcile_pages": {
-            "reconcile_run_id": 1,
-            "page_number": 1,
-            "last_id": "tr_1",
-            "has_more": False,
-            "stripe_transfer_ids": "{tr_1}",
-        },
-        "event_pages": {
-            "query": {},
-            "created_until": "2030-01-01 00:00:00Z",
-            "last_id": "evt_1",
-            "has_more": False,
-            "events_seen": 1,
-        },
         "reversed_transfers": {"stripe_transfer_id": "tr_1", "amount_reversed_minor": 1},
         "listed_transfers": {
             "stripe_transfer_id": "tr_1",
             "payout_ref": "payout_1",
             "amount_reversed_minor": 0,
             "created_at": "2030-01-01 00:00:00Z",
-            "reconcile_run_id": 1,
+            "read_id": 1,
             "seen_at": "2030-01-01 00:00:00Z",
         },
     }

@@ -23,6 +23,7 @@ from tests.schema.refusals import (
 Changes = Mapping[str, object]
 MOST: Final = 2**63 - 1
 OPENED: Final = "2030-01-01 00:00:00Z"
+FINISHED: Final = {"finished_at": OPENED, "next_parameters": None, "result": "nothing"}
 CLOSED: Final[Changes] = {"released_at": OPENED, "released_by": "a", "release_reason": "b"}
 RESOLVED: Final[Changes] = {"resolved_at": OPENED, "resolved_by": "a", "resolution": "b"}
 IDENTITY: Final = ("system_identifier", "timeline_id", "database_oid", "table_oid")
@@ -111,11 +112,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         state_row("failed", next_attempt_at=None, next_lookup_at=OPENED),
         state_row("paid", next_attempt_at=None, next_lookup_at=OPENED),
     ],
-    ("transfer_lookup_pages", "counts_are_not_negative"): [
-        {"query_number": -1},
-        {"page_number": 0},
-        {"transfers_seen": -1},
-    ],
+    ("stripe_read_pages", "pages_count_from_one"): [{"page_number": 0}, {"objects_seen": -1}],
     ("transfer_attempts", "lease_ends_after_the_claim"): [
         {"claimed_at": OPENED, "lease_until": OPENED},
         {"claimed_at": OPENED, "lease_until": "2029-12-31 23:59:59Z"},
@@ -238,7 +235,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ],
     ("engine_settings", "stripe_account_is_fixed_with_its_mode"): [{"stripe_account_id": "acct_1"}],
     ("adoptions", "identity_is_whole_or_none"): [{column: None} for column in IDENTITY],
-    ("adoptions", "only_an_identity_is_reconciled"): [NO_IDENTITY | {"reconcile_run_id": 1}],
+    ("adoptions", "only_an_identity_is_reconciled"): [NO_IDENTITY | {"read_id": 1}],
     ("adoptions", "installation_has_an_identity"): [NO_IDENTITY | {"is_installation": True}],
     ("adoptions", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
     ("operator_actions", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
@@ -251,36 +248,30 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("holds", "only_a_transfer_is_alarmed_about"): [{"discrepancy_id": 1}],
     ("holds", "release_is_whole"): [without(CLOSED, column) for column in CLOSED],
     ("discrepancies", "resolution_is_whole"): [without(RESOLVED, column) for column in RESOLVED],
-    ("reconcile_runs", "window_is_in_order"): [
-        {"created_from": OPENED, "created_until": OPENED},
-        {"created_from": OPENED, "created_until": "2029-12-31Z"},
+    ("stripe_reads", "kind_is_known"): [{"kind": "charges"}],
+    ("stripe_reads", "lookup_names_its_transfer"): [
+        {"kind": "lookup"},
+        {"payout_transfer_id": 1},
+    ],
+    ("stripe_reads", "reversals_name_their_transfer"): [
+        {"kind": "reversals"},
+        {"stripe_transfer_id": "tr_1"},
+    ],
+    ("stripe_reads", "counts_are_not_negative"): [
+        {name: -1} for name in ("objects_seen", "objects_expected", "objects_found")
+    ],
+    ("stripe_reads", "read_is_finished_or_abandoned"): [FINISHED | {"abandoned_at": OPENED}],
+    ("stripe_reads", "finished_asks_no_more"): [
+        FINISHED | {"next_parameters": {}},
+        FINISHED | {"result": None},
     ],
     ("discrepancies", "compared_names_a_transfer"): [{"is_compared": True}],
-    ("discrepancies", "runs_resolve_what_they_compare"): [
-        {"resolved_by_run_id": 1},
-        {**RESOLVED, "resolved_by_run_id": 1},
-        {"is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_run_id": 1},
-    ],
-    ("event_pages", "seen_is_not_negative"): [{"events_seen": -1}],
-    ("event_pages", "only_an_empty_list_has_no_last_id"): [
-        {"last_id": None},
-        {"last_id": None, "events_seen": 0, "has_more": True},
+    ("discrepancies", "reads_resolve_what_they_compare"): [
+        {"resolved_by_read_id": 1},
+        {**RESOLVED, "resolved_by_read_id": 1},
+        {"is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
     ],
     ("reversed_transfers", "amount_is_positive"): [{"amount_reversed_minor": n} for n in (-1, 0)],
-    ("reconcile_pages", "pages_count_from_one"): [{"page_number": 0}],
-    ("reconcile_pages", "only_an_empty_list_has_no_last_id"): [
-        {"last_id": None},
-        {"last_id": None, "stripe_transfer_ids": "{}", "page_number": 2},
-        {"last_id": None, "stripe_transfer_ids": "{}", "has_more": True},
-    ],
-    ("reconcile_runs", "run_is_finished_or_abandoned"): [
-        {"finished_at": OPENED, "abandoned_at": OPENED}
-    ],
-    ("reconcile_runs", "expected_is_not_negative"): [{"transfers_expected": -1}],
-    ("reconcile_runs", "counts_are_not_negative"): [
-        {"transfers_seen": -1},
-        {"discrepancies_found": -1},
-    ],
 }
 # Rules that are of the column's type.
 DOMAIN_OF: Final = {
@@ -347,14 +338,13 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"is_livemode": True},
         {"is_livemode": False, "stripe_account_id": "acct_" + 250 * "1"},
     ],
-    "adoptions": [NO_IDENTITY, {"is_installation": True}, {"reconcile_run_id": 1}],
+    "adoptions": [NO_IDENTITY, {"is_installation": True}, {"read_id": 1}],
     "holds": [{"scope": "engine", "subject": None}, CLOSED],
     "discrepancies": [
         RESOLVED,
-        {**RESOLVED, "is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_run_id": 1},
+        {**RESOLVED, "is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
     ],
-    "event_pages": [{"last_id": None, "events_seen": 0}],
-    "reconcile_pages": [{"last_id": None, "stripe_transfer_ids": "{}"}],
+    "stripe_reads": [FINISHED, {"abandoned_at": OPENED}],
 }
 
 
@@ -406,7 +396,7 @@ def test_every_check_of_the_schema_is_tried(db: Connection) -> None:
         join pg_proc as p on p.proname = f.function_name
         cross join regexp_matches(
             p.prosrc,
-            $$(?:then|else|'payout_transfers',) '([a-z]+_[a-z]+_[a-z_]+|movement_exists)'$$, 'g'
+            $$(?:then|else|v_broken :=) '([a-z]+_[a-z]+_[a-z_]+|movement_exists)'$$, 'g'
         ) as rule
         where p.pronamespace = 'payout'::regnamespace
         """
@@ -492,10 +482,10 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         """
     )
     assert {name for (name,) in found} == {
-        "discrepancies.found_by_run_id",
-        "discrepancies.last_found_by_run_id",
+        "discrepancies.found_by_read_id",
+        "discrepancies.last_found_by_read_id",
         "discrepancies.payout_transfer_id",
-        "discrepancies.resolved_by_run_id",
+        "discrepancies.resolved_by_read_id",
         "discrepancies.resolution",
         "discrepancies.resolved_at",
         "discrepancies.resolved_by",
@@ -503,12 +493,10 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "engine_settings.is_livemode",
         "engine_settings.stripe_account_id",
         "adoptions.database_oid",
-        "adoptions.reconcile_run_id",
+        "adoptions.read_id",
         "adoptions.system_identifier",
         "adoptions.table_oid",
         "adoptions.timeline_id",
-        "event_pages.last_id",
-        "event_pages.starting_after",
         "holds.discrepancy_id",
         "holds.release_reason",
         "holds.released_at",
@@ -520,21 +508,10 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "ledger_entries.stripe_reversal_id",
         "operator_actions.subject",
         "payout_transfers.source_transaction",
-        "reconcile_pages.last_id",
-        "reconcile_pages.starting_after",
-        "reconcile_runs.abandoned_at",
-        "reconcile_runs.database_oid",
-        "reconcile_runs.adoption_id",
-        "reconcile_runs.finished_at",
-        "reconcile_runs.next_cursor",
         "seal_marks.marked_id",
         "seal_marks.marked_xid",
         "seals.rows_from",
         "seals.rows_until",
-        "reconcile_runs.system_identifier",
-        "reconcile_runs.table_oid",
-        "reconcile_runs.timeline_id",
-        "reconcile_runs.worker",
         "reversed_transfers.next_lookup_at",
         "listed_transfers.amount_minor",
         "listed_transfers.currency",
@@ -542,7 +519,8 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "listed_transfers.is_livemode",
         "listed_transfers.named_payout_ref",
         "listed_transfers.named_settlement",
-        "listed_transfers.reconcile_run_id",
+        "listed_transfers.created_at",
+        "listed_transfers.read_id",
         "settlement_lines.source_transaction",
         "settlements.pay_after",
         "stripe_error_rules.error_code",
@@ -552,8 +530,19 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "stripe_error_rules.is_rate_limited",
         "stripe_error_rules.is_replayed",
         "stripe_error_rules.should_retry",
-        "transfer_lookup_pages.last_id",
-        "transfer_lookup_pages.starting_after",
+        "stripe_reads.abandoned_at",
+        "stripe_reads.adoption_id",
+        "stripe_reads.books_from",
+        "stripe_reads.database_oid",
+        "stripe_reads.finished_at",
+        "stripe_reads.newest_created_at",
+        "stripe_reads.next_parameters",
+        "stripe_reads.payout_transfer_id",
+        "stripe_reads.result",
+        "stripe_reads.stripe_transfer_id",
+        "stripe_reads.system_identifier",
+        "stripe_reads.table_oid",
+        "stripe_reads.timeline_id",
         "transfer_states.hold_id",
         "transfer_states.next_lookup_at",
         "transfer_observations.error_code",

@@ -20,7 +20,7 @@ MOVING: Final = {
     "transfer_states",
     "holds",
     "discrepancies",
-    "reconcile_runs",
+    "stripe_reads",
     "reversed_transfers",
     "engine_settings",
     "seal_marks",
@@ -31,7 +31,6 @@ PASSING: Final = {"lines_ahead"}
 FACTS: Final = (
     "currencies",
     "adoptions",
-    "event_pages",
     "transfer_requests",
     "ledger_accounts",
     "ledger_entries",
@@ -40,15 +39,13 @@ FACTS: Final = (
     "payees",
     "payout_jobs",
     "payout_transfers",
-    "reconcile_pages",
+    "stripe_read_pages",
     "seal_subtotals",
     "seals",
     "state_edges",
     "states",
     "listed_transfers",
     "transfer_attempts",
-    "transfer_lookup_pages",
-    "transfer_lookups",
     "transfer_observations",
 )
 WAYS: Final[Mapping[str, str]] = {

@@ -36,8 +36,11 @@ ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "state_edges_from_state_fkey": ("state_edges", {"from_state": "lost"}),
     "state_edges_to_state_fkey": ("state_edges", {"to_state": "lost"}),
     "transfer_attempts_payout_transfer_id_fkey": ("transfer_attempts", {"payout_transfer_id": 0}),
-    "transfer_lookup_pages_lookup_id_fkey": ("transfer_lookup_pages", {"lookup_id": 0}),
-    "transfer_lookups_payout_transfer_id_fkey": ("transfer_lookups", {"payout_transfer_id": 0}),
+    "stripe_read_pages_read_id_fkey": ("stripe_read_pages", {"read_id": 0}),
+    "stripe_reads_payout_transfer_id_fkey": (
+        "stripe_reads",
+        {"kind": "lookup", "payout_transfer_id": 0},
+    ),
     "transfer_observations_payout_transfer_id_fkey": (
         "transfer_observations",
         {"payout_transfer_id": 0},

@@ -14,9 +14,8 @@ from tests.schema.refusals import Refusal, duplicate_refusal, refusal, refusal_o
 # Every key beside the primary keys, with the test below that proves it.
 KEYS: Final = {
     "discrepancies_kind_stripe_transfer_id_compared_key",
-    "event_pages_query_starting_after_key",
-    "reconcile_pages_reconcile_run_id_starting_after_key",
-    "reconcile_runs_one_goes_on_key",
+    "stripe_read_pages_read_id_parameters_key",
+    "stripe_reads_one_goes_on_key",
     "holds_scope_subject_open_key",
     "transfer_requests_transfer_request_id_key",
     "ledger_entries_payout_transfer_id_kind_generation_reversal_key",
@@ -215,29 +214,23 @@ def test_a_subject_has_one_open_hold(db: Connection) -> None:
     assert insertion(db, "holds", {"scope": "engine", **reason}) == refused
 
 
-def test_one_reconcile_run_is_open_and_each_of_its_pages_is_kept_once(db: Connection) -> None:
+def test_one_comparison_is_open_and_each_page_of_a_read_is_kept_once(db: Connection) -> None:
     payout_transfer_id = rows.add_one_of_each(db)
-    run = rows.valid_row(db, "reconcile_runs", payout_transfer_id)
-    page = rows.valid_row(db, "reconcile_pages", payout_transfer_id)
+    read = rows.valid_row(db, "stripe_reads", payout_transfer_id)
+    page = rows.valid_row(db, "stripe_read_pages", payout_transfer_id)
 
-    assert insertion(db, "reconcile_runs", run) == duplicate_refusal(
-        "reconcile_runs_one_goes_on_key"
-    )
-    rows.insert(db, "reconcile_runs", {**run, "finished_at": "2030-01-02Z"})
-    rows.insert(db, "reconcile_runs", {**run, "abandoned_at": "2030-01-02Z"})
-    refused = duplicate_refusal("reconcile_pages_reconcile_run_id_starting_after_key")
-    assert insertion(db, "reconcile_pages", {**page, "page_number": 2}) == refused
-    second = {**page, "page_number": 2, "starting_after": "tr_1"}
-    rows.insert(db, "reconcile_pages", second)
-    assert insertion(db, "reconcile_pages", {**second, "page_number": 3}) == refused
-
-
-def test_a_page_of_events_is_kept_once(db: Connection) -> None:
-    page = rows.valid_row(db, "event_pages", 0)
-    refused = duplicate_refusal("event_pages_query_starting_after_key")
-    for each in (page, {**page, "starting_after": "evt_1"}, {**page, "query": {"types": []}}):
-        rows.insert(db, "event_pages", each)
-        assert insertion(db, "event_pages", each) == refused
+    refused = duplicate_refusal("stripe_reads_one_goes_on_key")
+    for kind in ({"kind": "events"}, {"kind": "comparison"}):
+        finished = {"finished_at": "2030-01-02Z", "next_parameters": None, "result": "nothing"}
+        rows.insert(db, "stripe_reads", {**read, **kind, **finished})
+        rows.insert(db, "stripe_reads", {**read, **kind, "abandoned_at": "2030-01-02Z"})
+    rows.insert(db, "stripe_reads", {**read, "kind": "events"})
+    for kind in ({"kind": "events"}, {"kind": "comparison"}):
+        assert insertion(db, "stripe_reads", {**read, **kind}) == refused
+    rows.insert(db, "stripe_read_pages", page)
+    refused = duplicate_refusal("stripe_read_pages_read_id_parameters_key")
+    assert insertion(db, "stripe_read_pages", {**page, "page_number": 2}) == refused
+    rows.insert(db, "stripe_read_pages", {**page, "page_number": 2, "parameters": {"a": 1}})
 
 
 def test_a_discrepancy_is_open_once(db: Connection) -> None:
@@ -249,7 +242,7 @@ def test_a_discrepancy_is_open_once(db: Connection) -> None:
     }
     resolved = {"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "gone"}
     refused = duplicate_refusal("discrepancies_kind_stripe_transfer_id_compared_key")
-    rows.insert(db, "discrepancies", {**discrepancy, **resolved, "resolved_by_run_id": 1})
+    rows.insert(db, "discrepancies", {**discrepancy, **resolved, "resolved_by_read_id": 1})
     rows.insert(db, "discrepancies", {**discrepancy, **resolved})
     rows.insert(db, "discrepancies", discrepancy)
     assert insertion(db, "discrepancies", discrepancy) == refused

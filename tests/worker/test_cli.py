@@ -254,7 +254,7 @@ def compare(environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
     def end_with(found: dict[str, int | None] | BaseException) -> None:
         async def run(self: Reconciler, on_progress: Callable[..., None]) -> Any:
-            on_progress({"transfers_seen": 0, "transfers_expected": 12_000})
+            on_progress({"objects_seen": 0, "objects_expected": 12_000})
             if isinstance(found, BaseException):
                 raise found
             return found

@@ -21,6 +21,7 @@ from payout_engine.engine import EXIT_HANGING, Engine
 from payout_engine.pump import Pump
 from payout_engine.reconcile import Reconciler
 from payout_engine.reporter import Reporter
+from payout_engine.rows import ReadReport
 from payout_engine.settings import Settings
 from payout_engine.stripe_payout_adapter import Refused
 from tests.crash.workers import Worker
@@ -64,14 +65,14 @@ class ReadingNothing(Reconciler):
         self.failures = list(failures)
         self.is_done = asyncio.Event()
 
-    async def look_up(self) -> int:
+    async def read(self, kind: str, on_progress: Any = None) -> list[ReadReport]:
         if self.failures:
             raise self.failures.pop(0)
         self.is_done.set()
-        return 0
+        return []
 
     async def run(self, on_progress: Any = None) -> dict[str, int | None]:
-        await self.look_up()
+        await self.read("comparison")
         return {}
 
 

@@ -7,14 +7,16 @@ import io
 import pytest
 
 from payout_engine.progress import Progress
-from payout_engine.rows import ReconcileRun
+from payout_engine.rows import Read
 
-RUN: ReconcileRun = {
-    "reconcile_run_id": 1,
-    "query": {},
-    "starting_after": None,
-    "transfers_seen": 100,
-    "transfers_expected": 1000,
+READ: Read = {
+    "read_id": 1,
+    "kind": "comparison",
+    "token": "ct_1",
+    "path": "/v1/transfers",
+    "parameters": {},
+    "objects_seen": 100,
+    "objects_expected": 1000,
 }
 
 
@@ -28,14 +30,16 @@ def show(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) 
     now = 100.0
     monkeypatch.setattr("payout_engine.progress.time.monotonic", lambda: now)
     with Progress(output) as line:
-        line.show(RUN)
+        line.show(READ)
         for number, second in enumerate(seconds, start=1):
             now = 100.0 + second
             line.show(
                 {
-                    "transfers_seen": 100 + 200 * number,
-                    "discrepancies_found": 0,
-                    "is_finished": False,
+                    "next_parameters": {},
+                    "objects_seen": 100 + 200 * number,
+                    "objects_found": 0,
+                    "result": None,
+                    "is_alarm": False,
                 }
             )
     return output.getvalue()

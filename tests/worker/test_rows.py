@@ -17,14 +17,8 @@ PACKAGE: Final = Path(rows.__file__).parent
 ROWS: Final[dict[str, type]] = {
     "claim_transfers": rows.Order,
     "report_outcomes": rows.Report,
-    "claim_lookups": rows.Lookup,
-    "report_lookup_page": rows.LookupReport,
-    "next_events_query": rows.EventsQuery,
-    "report_events_page": rows.EventsReport,
-    "claim_reversal_lookups": rows.ReversalLookup,
-    "report_reversals": rows.ReversalsReport,
-    "begin_reconcile": rows.ReconcileRun,
-    "report_reconcile_page": rows.ReconcileReport,
+    "claim_reads": rows.Read,
+    "report_page": rows.ReadReport,
     "open_discrepancies": rows.OpenDiscrepancies,
     "sweep": rows.Sweep,
     "doctor": rows.Check,
@@ -41,7 +35,7 @@ PYTHON_TYPES: Final[dict[str, set[Any]]] = {
 }
 # SQL fills these for look-ups; a worker, which reports attempts with this type, never sends them.
 ADDED_BY_SQL: Final[dict[str, str]] = {
-    "lookup_id": "names the look-up that lookup_outcome judges; a worker reports its pages",
+    "read_id": "names the look-up that lookup_outcome judges; a worker reports its pages",
     "found": "counts the transfers on those pages that match, as lookup_outcome sees them",
     "first_absence_id": "names the earlier look-up without a match, for the proof of absence",
 }
@@ -96,7 +90,7 @@ def test_an_outcome_has_the_attributes_of_the_type_that_report_outcomes_reads(
 
 
 def test_every_function_that_the_worker_calls_has_a_type_for_its_rows() -> None:
-    """The names of functions are the first arguments of `call` and its wrappers."""
+    """The names of functions are the first arguments of `call`."""
     code = "\n".join(file.read_text() for file in sorted(PACKAGE.glob("*.py")))
-    called = re.findall(r"\b(?:call|_call|_report)\(\s*\"(\w+)\"", code)
+    called = re.findall(r"\bcall\(\s*\"(\w+)\"", code)
     assert set(called) == set(ROWS)

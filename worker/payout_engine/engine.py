@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from payout_engine import errors
@@ -76,7 +77,8 @@ class Engine:
 
     async def look_up_for_ever(self) -> None:
         """Look up due transfers every few seconds, whatever happens."""
-        await _repeat("looking up", self.reconciler.look_up, seconds=LOOK_UP_SECONDS)
+        look_up = partial(self.reconciler.read, "lookup")
+        await _repeat("looking up", look_up, seconds=LOOK_UP_SECONDS)
 
     async def reconcile_for_ever(self, *, minutes: float) -> None:
         """Compare everything with Stripe about every so many minutes, whatever happens.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final, Self, TextIO
 
-from payout_engine.rows import ReconcileReport, ReconcileRun
+from payout_engine.rows import Read, ReadReport
 
 BAR_WIDTH: Final = 30
 MOVE_EVERY_SECONDS: Final = 0.1
@@ -13,7 +13,7 @@ LINE_EVERY_SECONDS: Final = 5.0
 
 
 class Progress:
-    """Shows the rows of a run. Use it as a context manager."""
+    """Shows the rows of a comparison. Use it as a context manager."""
 
     def __init__(self, output: TextIO) -> None:
         self._output = output
@@ -31,11 +31,11 @@ class Progress:
             self._output.write("\r\x1b[K")
             self._output.flush()
 
-    def show(self, row: ReconcileRun | ReconcileReport) -> None:
+    def show(self, row: Read | ReadReport) -> None:
         """Show a row, unless the last one was shown just now."""
-        now, seen = time.monotonic(), row["transfers_seen"]
-        if "transfers_expected" in row:
-            self._expected = row["transfers_expected"]
+        now, seen = time.monotonic(), row["objects_seen"]
+        if "objects_expected" in row:
+            self._expected = row["objects_expected"]
         if self._seen_before is None:
             self._seen_before, self._began_at = seen, now
         if now < self._next_at:

@@ -66,65 +66,28 @@ class Report(TypedDict):
     state: str | None
 
 
-class Lookup(TypedDict):
-    """A row of `claim_lookups`: the queries that find a transfer at Stripe, if it is there."""
+@final
+class Read(TypedDict):
+    """A row of `claim_reads`: a list to read at Stripe, from these parameters on."""
 
-    lookup_id: int
-    payout_transfer_id: int
-    queries: list[dict[str, Any]]
-
-
-class LookupReport(TypedDict):
-    """The row of `report_lookup_page`; the last page of a look-up brings the verdict."""
-
-    is_complete: bool
-    verdict: str | None
-    state: str
-
-
-class EventsQuery(TypedDict):
-    """The row of `next_events_query`."""
-
-    query: dict[str, Any]
-
-
-class EventsReport(TypedDict):
-    """The row of `report_events_page`."""
-
-    events_new: int
-
-
-class ReversalLookup(TypedDict):
-    """A row of `claim_reversal_lookups`: a transfer whose reversals are to be read."""
-
-    stripe_transfer_id: str
-
-
-class ReversalsReport(TypedDict):
-    """The row of `report_reversals`."""
-
-    reversals_booked: int
-    is_complete: bool
+    read_id: int
+    kind: str
+    token: str
+    path: str
+    parameters: dict[str, Any]
+    objects_seen: int
+    objects_expected: int
 
 
 @final
-class ReconcileRun(TypedDict):
-    """The row of `begin_reconcile`: the run under way and where it continues."""
+class ReadReport(TypedDict):
+    """The row of `report_page`; without next parameters the read is at its end."""
 
-    reconcile_run_id: int
-    query: dict[str, Any]
-    starting_after: str | None
-    transfers_seen: int
-    transfers_expected: int
-
-
-@final
-class ReconcileReport(TypedDict):
-    """The row of `report_reconcile_page`: the counts of the run so far."""
-
-    transfers_seen: int
-    discrepancies_found: int
-    is_finished: bool
+    next_parameters: dict[str, Any] | None
+    objects_seen: int
+    objects_found: int
+    result: str | None
+    is_alarm: bool
 
 
 class OpenDiscrepancies(TypedDict):

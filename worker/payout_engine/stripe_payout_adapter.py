@@ -249,6 +249,7 @@ class StripePayoutAdapter:
     async def list_page(self, path: str, params: Mapping[str, Any]) -> Page:
         """Return one page, of 100, of the list at `path`, such as ``/v1/transfers``.
 
+        Its objects are as Stripe sent them, but in a form that the database can store.
         Raises Refused for an error of Stripe's, Unreadable for anything else that is no list, and
         the connection's own errors.
         """
@@ -256,14 +257,12 @@ class StripePayoutAdapter:
         _exchange.set(exchange)
         async with asyncio.timeout(PAGE_DEADLINE_SECONDS):
             await self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
-        body = _read_ok(exchange)
+        body = _read_ok(exchange, _load_storable)
         data, has_more = body.get("data"), body.get("has_more")
         if body.get("object") != "list" or not isinstance(data, list):
             raise Unreadable("the body is JSON, but not a list of Stripe's")
         if not isinstance(has_more, bool) or (has_more and not data):
             raise Unreadable("the list does not tell whether there is more")
-        if not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in data):
-            raise Unreadable("the list holds something without an id")
         return Page(data, has_more)
 
     async def _before_write(
@@ -335,10 +334,10 @@ def _answers_key(headers: Mapping[str, str], key: str | None) -> bool:
     return headers.get("Idempotency-Key", key) == key
 
 
-def _read_ok(exchange: Exchange) -> dict[str, Any]:
+def _read_ok(exchange: Exchange, load: Callable[[bytes], Any] = json.loads) -> dict[str, Any]:
     """Return the object of a 200. Raises Refused for another status, Unreadable as `_read_body`."""
     try:
-        body = _read_body(exchange, None)
+        body = _read_body(exchange, None, load)
     except Unreadable as reason:
         if exchange.status == 200:
             raise
@@ -348,7 +347,11 @@ def _read_ok(exchange: Exchange) -> dict[str, Any]:
     return body
 
 
-def _read_body(exchange: Exchange, failure: BaseException | None) -> dict[str, Any]:
+def _read_body(
+    exchange: Exchange,
+    failure: BaseException | None,
+    load: Callable[[bytes], Any] = json.loads,
+) -> dict[str, Any]:
     """Return the answer's JSON object. Raises Unreadable, with the reason, for anything else."""
     if exchange.body is None:
         raise Unreadable(f"the body did not come whole: {_describe(failure)}")
@@ -358,7 +361,7 @@ def _read_body(exchange: Exchange, failure: BaseException | None) -> dict[str, A
     if media_type != "application/json":
         raise Unreadable(f"the body is {media_type or 'of no type'}, not application/json")
     try:
-        body = json.loads(exchange.body)
+        body = load(exchange.body)
     except Exception as error:  # a RecursionError too: the text may be anything
         raise Unreadable(f"the body is not JSON: {type(error).__name__}") from None
     if not isinstance(body, dict):
@@ -373,11 +376,40 @@ def _describe(error: BaseException | None) -> str:
     return _text(f"{type(error).__name__}: {error}".removesuffix(": ")) or ""
 
 
+def _load_storable(body: bytes) -> Any:
+    """Parse JSON from anybody into what jsonb takes: what it cannot hold becomes other text."""
+    text = body.decode("utf-8", "replace")
+    try:
+        value = json.loads(text, parse_float=_finite, parse_constant=str)
+    except ValueError:  # also for a whole number of more digits than Python takes
+        value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=str)
+    return _storable(value) if "\\u" in text else value
+
+
+def _whole(number: str) -> int | str:
+    return int(number) if len(number) <= LONGEST_TEXT else number
+
+
+def _finite(number: str) -> float | str:
+    return float(number) if math.isfinite(float(number)) else number
+
+
+def _storable(value: Any) -> Any:
+    """Return a copy without NUL and halves of surrogate pairs, which jsonb does not take."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value
+
+
 def _text(value: object) -> str | None:
-    """Return a string that a jsonb column takes (no NUL, no half of a surrogate pair), or None."""
+    """Return a string that a jsonb column takes, without secrets and not too long, or None."""
     if not isinstance(value, str):
         return None
-    clean = value[: 4 * LONGEST_TEXT].encode("utf-8", "replace").decode().replace("\0", "")
+    clean: str = _storable(value[: 4 * LONGEST_TEXT].replace("\0", ""))
     return redact(clean)[:LONGEST_TEXT]
 
 

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.engine import (
     STRIPE_TRANSFER,
     Claim,
     Engine,
-    Lookup,
     LookupReport,
     listed,
+    no_answer,
     success,
 )
 from tests.mutants import Edit, mutant
 from tests.reconcile.test_claim_lookups import park
-from tests.schema.refusals import Refusal, refusal, refusal_of
-
-HINT = "Read each query of claim_lookups from its start, page by page."
+from tests.schema.refusals import Refusal, refusal_of
 
 
 def others(*numbers: int) -> list[dict[str, Any]]:
     """Return transfers as Stripe lists them, of somebody else's making."""
     return [
-        {"id": f"tr_other_{number}", "object": "transfer", "metadata": {}, "amount": 1}
+        {
+            "id": f"tr_other_{number}",
+            "object": "transfer",
+            "metadata": {},
+            "amount": 1,
+            "currency": "usd",
+            "destination": "acct_1",
+        }
         for number in numbers
     ]
 
@@ -49,19 +56,19 @@ def test_one_match_that_equals_the_request_pays(engine: Engine, parked: tuple[in
 
 @mutant(
     "a look-up judged after its first query",
-    "report_lookup_page",
-    "jsonb_array_length(v_lookup.queries) then",
-    "1 then",
+    "next_parameters",
+    "count(*)::integer + 1",
+    "count(*)::integer + 1000",
 )
-@mutant("a look-up judged before its last page", "report_lookup_page", "and not p.has_more", "")
+@mutant("a look-up judged before its last page", "next_parameters", "when p_has_more", "when false")
 def test_nothing_is_decided_before_the_last_page_of_the_last_query(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
     transfer, claim = parked
     (lookup,) = engine.claim_lookups()
     open_ = LookupReport(False, None, "parked")
-    assert engine.report_page(lookup, 1, others(1, 2), has_more=True) == open_
     assert engine.report_page(lookup, 0, [listed(claim)]) == open_
+    assert engine.report_page(lookup, 1, others(1, 2), has_more=True) == open_
     last = engine.report_page(lookup, 1, others(3), starting_after="tr_other_2")
     assert last == LookupReport(True, "ok", "paid")
     assert engine.progress(transfer).state == "paid"
@@ -131,7 +138,7 @@ def test_what_stripe_has_otherwise_is_the_operators_turn_until_the_end(
         ({"amount": 6}, LookupReport(True, "ok", "parked")),
         ({"source_transaction": "ch_2"}, LookupReport(True, "ok", "parked")),
         ({"destination": "acct_2"}, LookupReport(True, "ok", "parked")),
-        ({"metadata": {"payout_ref": "another"}}, LookupReport(True, "ok", "parked")),
+        ({"metadata": {"payout_ref": "another"}}, LookupReport(True, "alarm", "parked")),
     ],
     ids=str,
 )
@@ -148,12 +155,20 @@ def test_a_transfer_of_the_same_charge_without_metadata_is_left_to_operators(
 
 def park_of_charge(engine: Engine) -> Claim:
     """Have a transfer of a charge parked."""
-    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
-    engine.db.execute(
-        "select payout_api.complete_settlement('set_1', 'usd', '[{\"line_id\": \"1\", "
-        '"payee_id": "seller_1", "amount_minor": 5, "source_transaction": "ch_1"}]\')'
-    )
+    settle_charge(engine)
     return park(engine)
+
+
+def settle_charge(engine: Engine, settlement_id: str = "set_1", *charges: str) -> None:
+    """Settle the same amount out of each charge."""
+    engine.db.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+    lines = [
+        {"line_id": c, "payee_id": "seller_1", "amount_minor": 5, "source_transaction": c}
+        for c in charges or ("ch_1",)
+    ]
+    engine.db.execute(
+        "select payout_api.complete_settlement(%s, 'usd', %s)", [settlement_id, Jsonb(lines)]
+    )
 
 
 def test_a_transfer_that_names_us_in_its_metadata_is_found_without_its_group(
@@ -166,11 +181,11 @@ def test_a_transfer_that_names_us_in_its_metadata_is_found_without_its_group(
 @mutant(
     "several matches, the first one taken",
     edits=(
-        Edit("lookup_outcome", "cardinality(v_matches) = 1", "v_matches <> '{}'"),
+        Edit("lookup_outcome", "if cardinality(v_matches) = 1", "if v_matches <> '{}'"),
         Edit(
             "lookup_outcome",
-            "v_outcome.found := cardinality(v_matches)",
-            "v_outcome.found := least(cardinality(v_matches), 1)",
+            "v_unreadable is null then cardinality(v_matches)",
+            "v_unreadable is null then least(cardinality(v_matches), 1)",
         ),
     ),
 )
@@ -192,19 +207,13 @@ def test_what_is_found_late_explains_nothing_about_another_transfer(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
     """Neither one that was seen meanwhile, nor the several that an earlier look-up found."""
-    transfer, claim = parked
+    _, claim = parked
     (late,) = engine.claim_lookups()
     engine.report_page(late, 0, [listed(claim)])
     engine.make_lookups_due()
     engine.look_up(listed(claim), listed(claim, id="tr_2"))
     assert engine.report_page(late, 1, []) == LookupReport(True, "ok", "paid")
     assert engine.report_one(success(claim, stripe_transfer_id="tr_2")) == ("alarm", "paid")
-    (later,) = engine.db.execute(
-        "insert into payout.transfer_lookups (payout_transfer_id, worker, queries, begun_at) "
-        "values (%s, 'worker_1', '[{}]', payout.clock()) returning lookup_id",
-        [transfer],
-    ).fetchall()
-    assert engine.report_page(later[0], 0, [listed(claim)]).verdict == "already"
     assert engine.db.execute(
         "select kind, resolved_at is not null from payout.discrepancies order by discrepancy_id"
     ).fetchall() == [("several_transfers_at_stripe", False), ("second_transfer_at_stripe", False)]
@@ -212,9 +221,9 @@ def test_what_is_found_late_explains_nothing_about_another_transfer(
 
 @mutant(
     "absent although its charge paid it without metadata",
-    "add_lookup_page",
-    "m.is_ours or m.is_by_charge",
-    "m.is_ours",
+    "possible_matches",
+    "then 'by charge'",
+    "then null",
 )
 def test_a_charge_paid_without_metadata_is_never_given_up(engine: Engine) -> None:
     claim = park_of_charge(engine)
@@ -307,7 +316,7 @@ def test_what_was_found_closes_what_was_disputed(engine: Engine) -> None:
     assert resolutions.fetchall() == [("engine", "Stripe has it as tr_1, as it was asked for.")]
 
 
-def test_what_is_not_found_is_looked_for_again_and_less_often(
+def test_a_transfer_not_found_is_looked_for_again_and_less_often(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
     transfer, _ = parked
@@ -323,110 +332,182 @@ def test_what_is_not_found_is_looked_for_again_and_less_often(
     assert engine.discrepancies() == []
 
 
-def page_refused(engine: Engine, lookup: Lookup | int, *page: Any, **more: Any) -> Refusal | None:
-    return refusal_of(engine.db, lambda: engine.report_page(lookup, *page, **more))
-
-
-@mutant(
-    "a page that is taken out of order",
-    "page_problem",
-    "p_starting_after is distinct from p_last_id then",
-    "false then",
-)
 def test_a_page_that_does_not_come_next_is_refused(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
     (lookup,) = engine.claim_lookups()
-    prefix = f"look-up {lookup.lookup_id}: "
-    assert page_refused(engine, lookup, 0, [], starting_after="tr_7") == Refusal(
-        "SP340", prefix + "the page after nothing comes next, not that after tr_7"
+    group, destination = (json.dumps(query) for query in lookup.queries)
+    refused = refusal_of(engine.db, lambda: engine.report_page(lookup, 1, []))
+    assert refused == Refusal(
+        "SP341",
+        f"read {lookup.read_id}: the page of {group} comes next, not that of {destination}",
     )
-    engine.report_page(lookup, 0, others(1), has_more=True)
-    assert page_refused(engine, lookup, 0, [], starting_after="tr_7") == Refusal(
-        "SP340", prefix + "the page after tr_other_1 comes next, not that after tr_7"
-    )
-    engine.report_page(lookup, 0, others(2), starting_after="tr_other_1")
-    assert page_refused(engine, lookup, 0, [], starting_after="tr_other_2") == Refusal(
-        "SP340", prefix + "there are no more pages"
-    )
+
+
+@mutant(
+    "a look-up by any worker",
+    "report_page",
+    "and sha256(convert_to(p_token, 'UTF8')) = any (r.token_sha256s)",
+    "",
+)
+def test_two_empty_look_ups_that_a_worker_forges_prove_no_absence(
+    engine: Engine, parked: tuple[int, Claim]
+) -> None:
+    """Any login of a worker knows the numbers; only the one that claimed was told the token."""
+    transfer, _ = parked
+    engine.let_pass("2 days")
+    for number in (1, 2):
+        (lookup,) = engine.claim_lookups()
+        for forged in ("", "ct_" + 32 * "0"):
+            other = lookup._replace(token=forged)
+            refused = refusal_of(engine.db, lambda other=other: engine.report_page(other, 0, []))
+            assert refused == Refusal(
+                "SP340",
+                f"read {lookup.read_id}: there is no such read, or the token is of another",
+            )
+        engine.let_pass("61 minutes")
+        assert number
+    assert engine.progress(transfer).state == "parked"
+    assert "looked_up" not in {each.signal for each in engine.observations(transfer)}
+
+
+def test_the_token_of_one_look_up_opens_no_other(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    for claim in engine.claim():
+        engine.report(no_answer(claim))
+    engine.let_pass("21 hours")
+    engine.sweep()
+    first, second = engine.claim_lookups()
+    swapped = first._replace(token=second.token)
+    refused = refusal_of(engine.db, lambda: engine.report_page(swapped, 0, []))
+    assert refused is not None
+    assert refused.sqlstate == "SP340"
+
+
+# Possible matches.
+
+SETTLEMENT_AND_PAYEE = {"settlement_id": "set_1", "payee_id": "seller_1"}
+
+
+@mutant(
+    "a match by payout_ref and group alone",
+    "possible_matches",
+    "when l.settlement_id = t.settlement_id and l.payee_id = t.payee_id and not exists (",
+    "when false and not exists (",
+    at="changes1",
+)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata": {"payout_ref": "ACC-2026-0042", **SETTLEMENT_AND_PAYEE}},
+        {"metadata": {"payout_ref": "ACC-2026-0042", **SETTLEMENT_AND_PAYEE}, "amount": 7},
+        {"metadata": {"note": "x"}},
+        {"metadata": None},
+    ],
+)
+def test_a_transfer_of_a_charge_whose_metadata_somebody_edited_is_never_given_up(
+    engine: Engine, changes: dict[str, Any]
+) -> None:
+    """Stripe sets the group of a charge itself, so nothing else names it."""
+    claim = park_of_charge(engine)
+    there = listed(claim, transfer_group="group_pi_1", **changes)
+    engine.let_pass("2 days")
+    assert engine.look_up(there) == LookupReport(True, "alarm", "parked")
+    for _ in range(3):
+        engine.let_pass("10 days")
+        engine.make_lookups_due()
+        assert engine.look_up(there).state == "parked"
+    engine.sweep()
+    assert engine.claim() == []
+
+
+def test_a_transfer_that_pays_another_row_of_the_same_charge_is_no_match(engine: Engine) -> None:
+    """Two settlements owe the payee the same out of one charge; the first is paid."""
+    settle_charge(engine, "set_0")
+    engine.report(success(engine.claim_one(), stripe_transfer_id="tr_0"))
+    claim = park_of_charge(engine)
+    other = listed(claim, id="tr_0", metadata={}, transfer_group="group_pi_1")
+    engine.let_pass("2 days")
+    assert engine.look_up(other) == LookupReport(True, "ok", "parked")
+    engine.let_pass("61 minutes")
+    assert engine.look_up(other) == LookupReport(True, "ok", "failed")
+
+
+def test_a_transfer_to_the_same_payee_out_of_another_charge_is_no_match(engine: Engine) -> None:
+    """One settlement owes a payee out of two charges: settlement and payee alone tell nothing."""
+    settle_charge(engine, "set_1", "ch_1", "ch_2")
+    first, second = engine.claim()
+    engine.report(no_answer(first), no_answer(second))
+    engine.let_pass("21 hours")
+    engine.sweep()
+    there = {
+        claim.payout_transfer_id: listed(claim, id=f"tr_{claim.attempt}_{n}")
+        for n, claim in enumerate((first, second))
+    }
+    for lookup in engine.claim_lookups():
+        report = engine.report_page(lookup, 0, list(there.values()))
+        assert report == LookupReport(True, "ok", "paid")
+
+
+# Unreadable objects.
+
+
+@mutant(
+    "something unreadable taken for nothing",
+    "possible_matches",
+    "then 'unreadable'",
+    "then null",
+    at="bare",
+)
+@pytest.mark.parametrize(
+    "strange",
+    [
+        pytest.param({}, id="bare"),
+        pytest.param(7, id="a number"),
+        pytest.param({"id": "tr_1", "object": "transfer"}, id="an id alone"),
+        pytest.param({"amount": "many"}, id="amount"),
+        pytest.param({"metadata": "x"}, id="metadata"),
+        pytest.param({"metadata": {"payout_ref": ["x"]}}, id="payout_ref"),
+        pytest.param({"transfer_group": {}}, id="group"),
+    ],
+)
+def test_a_look_that_met_something_unreadable_is_no_proof_of_absence(
+    engine: Engine, parked: tuple[int, Claim], strange: Any
+) -> None:
+    transfer, claim = parked
+    if isinstance(strange, dict) and strange and "object" not in strange:
+        strange = listed(claim, **{"metadata": {}, "transfer_group": None, **strange})
+    engine.let_pass("2 days")
+    for _ in range(3):
+        assert engine.look_up(strange) == LookupReport(True, "ok", "parked")
+        engine.let_pass("10 days")
+        engine.make_lookups_due()
+    assert engine.observations(transfer)[-1].reason == "unreadable_at_stripe"
+    assert {kind for kind, *_ in engine.discrepancies()} == {"unreadable_at_stripe"}
+    # Once it is readable, the proof needs both scans anew.
+    assert engine.look_up() == LookupReport(True, "ok", "parked")
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == LookupReport(True, "ok", "failed")
 
 
 @pytest.mark.parametrize(
-    ("transfers", "has_more", "problem"),
-    [
-        ({"data": []}, False, "the page is not an array"),
-        (None, False, "the page is not an array"),
-        ([{}], False, "the page holds something without an id"),
-        ([{"id": 7}], False, "the page holds something without an id"),
-        ([7], False, "the page holds something without an id"),
-        ([], True, "the page is empty, but more are said to follow"),
-        ([], None, "the page does not say whether more pages follow"),
-    ],
+    "other",
+    [{"destination": "acct_9"}, {"amount": 1}, {"source_transaction": "ch_9"}],
+    ids=repr,
 )
-def test_a_page_that_is_none_is_refused(
-    engine: Engine,
-    parked: tuple[int, Claim],
-    transfers: Any,
-    has_more: bool | None,
-    problem: str,
+def test_something_unreadable_that_cannot_be_ours_stops_no_proof(
+    engine: Engine, parked: tuple[int, Claim], other: dict[str, Any]
 ) -> None:
-    (lookup,) = engine.claim_lookups()
-    refused = page_refused(engine, lookup, 0, transfers, has_more=has_more)
-    assert refused == Refusal("SP340", f"look-up {lookup.lookup_id}: {problem}")
-    pages = engine.db.execute("select count(*) from payout.transfer_lookup_pages")
-    assert pages.fetchall() == [(0,)]
+    _, claim = parked
+    strange = listed(claim, **{"metadata": 7, "transfer_group": 7, **other})
+    engine.let_pass("2 days")
+    engine.look_up(strange)
+    engine.let_pass("61 minutes")
+    assert engine.look_up(strange) == LookupReport(True, "ok", "failed")
 
 
-@pytest.mark.parametrize("number", [None, -1, 2])
-def test_a_query_that_was_not_asked_is_refused(
-    engine: Engine, parked: tuple[int, Claim], number: int | None
-) -> None:
-    (lookup,) = engine.claim_lookups()
-    told = "null" if number is None else number
-    assert page_refused(engine, lookup, number, []) == Refusal(
-        "SP340", f"look-up {lookup.lookup_id}: it has no query {told}"
-    )
-
-
-@mutant(
-    "a look-up that takes pages of another one",
-    "add_lookup_page",
-    "p_query, p_lookup.queries -> p_query_number",
-    "p_query, p_query",
-)
-def test_pages_of_another_databases_look_up_with_the_same_number_are_refused(
+def test_a_transfer_found_beside_something_unreadable_is_paid(
     engine: Engine, parked: tuple[int, Claim]
 ) -> None:
-    transfer, claim = parked
-    (lookup,) = engine.claim_lookups()
-    refused = Refusal(
-        "SP341",
-        f"look-up {lookup.lookup_id}: the page answers another query than this database gave out",
-    )
-    group, destination = lookup.queries
-    for number, query in ((0, {"transfer_group": "payout_of_another"}), (1, group), (0, {})):
-        assert page_refused(engine, lookup, number, [], query=query) == refused
-    # Nor is such a page taken for one that is known.
-    engine.report_page(lookup, 0, [])
-    assert page_refused(engine, lookup, 0, [], query=destination) == refused
-    assert engine.report_page(lookup, 1, [listed(claim)]).is_complete
-    assert engine.progress(transfer).state == "paid"
-
-
-@mutant(
-    "a page without its query",
-    "refuse_other_query",
-    "p_query is distinct from p_asked",
-    "p_query <> p_asked",
-)
-def test_a_page_without_its_query_is_refused(engine: Engine, parked: tuple[int, Claim]) -> None:
-    (lookup,) = engine.claim_lookups()
-    statement = "select payout_api.report_lookup_page(%s, 0, null, null, '[]', false)"
-    assert refusal(engine.db, statement, [lookup.lookup_id]) == Refusal(
-        "SP341",
-        f"look-up {lookup.lookup_id}: the page answers another query than this database gave out",
-    )
-
-
-def test_a_page_of_a_look_up_that_nobody_began_is_refused(engine: Engine) -> None:
-    assert page_refused(engine, 7, 0, []) == Refusal("SP340", "look-up 7: there is no such look-up")
+    _, claim = parked
+    assert engine.look_up({}, listed(claim)) == LookupReport(True, "ok", "paid")

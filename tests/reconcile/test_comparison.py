@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,9 +15,10 @@ from tests.engine import Engine, no_answer, no_such_account, success, unfunded, 
 from tests.identity.identities import adopted_elsewhere
 from tests.mutants import mutant
 from tests.reconcile.listing import (
-    OTHER_QUERY,
+    NO_SUCH_READ,
     REPORT,
     Discrepancy,
+    Read,
     Taken,
     begin,
     discrepancies,
@@ -31,14 +33,14 @@ from tests.schema.refusals import Refusal, refusal, refusal_of, wait_until_block
 
 pytestmark = pytest.mark.usefixtures("names_account")
 
-OTHER_KIND = "the page holds something of another kind, or without a time"
+ENDLESS = "more pages are said to follow, but the last object has no id to go on from"
 
 
 def test_a_run_over_what_is_paid_here_finds_nothing(engine: Engine) -> None:
     sellers = [f"seller_{number}" for number in range(1, 8)]
     pay(engine, *sellers)
     page = [ours(engine.db, s.replace("seller", "tr"), payee_id=s) for s in sellers]
-    assert begin(engine.db).transfers_expected == 7
+    assert begin(engine.db).objects_expected == 7
     assert reconcile(engine.db, *page, per_page=3) == Taken(7, 0, True)
     assert discrepancies(engine) == []
     assert engine.db.execute("select count(*) from payout.listed_transfers").fetchone() == (0,)
@@ -63,10 +65,11 @@ def test_what_is_paid_here_and_not_there_is_a_discrepancy(engine: Engine) -> Non
 def test_what_was_paid_after_the_run_began_is_not_missed(engine: Engine) -> None:
     begin(engine.db)
     engine.settle()
-    engine.db.execute(
-        "update payout.reconcile_runs set created_until = now() - interval '1 s', "
-        "created_from = now() - interval '1 day'"
-    )
+    with unguarded(engine.db, "payout.stripe_reads"):
+        engine.db.execute(
+            "update payout.stripe_reads set begun_at = now() - interval '1 s', "
+            "books_from = now() - interval '1 day'"
+        )
     engine.report(success(engine.claim_one()))
     assert reconcile(engine.db) == Taken(0, 0, True)
 
@@ -97,8 +100,8 @@ def test_a_discrepancy_says_what_each_side_says_and_what_to_do(engine: Engine) -
     reconcile(engine.db, ours(engine.db, amount=1))
     row = engine.db.execute(
         "select payout_transfer_id, ours ->> 'amount_minor', theirs ->> 'amount_minor', "
-        "ours ->> 'settlement_id', theirs ->> 'named_settlement', advice like 'Look both up%', "
-        "found_by_run_id = (select reconcile_run_id from payout.reconcile_runs) "
+        "ours ->> 'settlement_id', theirs ->> 'settlement_id', advice like 'Look both up%', "
+        "found_by_read_id = (select read_id from payout.stripe_reads) "
         "from payout.discrepancies"
     ).fetchone()
     assert row == (transfer, "1500", "1", "set_1", "set_1", True, True)
@@ -126,7 +129,7 @@ def test_a_transfer_of_a_settlement_that_is_not_known_is_a_discrepancy(engine: E
 @mutant(
     "a listed transfer that is not kept",
     "keep_listed_transfers",
-    "where l.payout_ref is not null\n",
+    "where l.belongs_to is not null\n",
     "where false\n",
     at="scheduled",
 )
@@ -172,7 +175,7 @@ def test_an_open_transfer_that_stripe_has_otherwise_is_parked_with_an_alarm(
     assert discrepancies(engine) == [Discrepancy("answer_contradicts_request", "tr_1", None)]
     assert engine.open_holds() == [("transfer", str(transfer), "answer_contradicts_request")]
     # The same again is neither a second alarm nor a second discrepancy.
-    assert reconcile(engine.db, ours(engine.db, **change)).discrepancies_found == 0
+    assert reconcile(engine.db, ours(engine.db, **change)).objects_found == 0
     assert len(discrepancies(engine)) == 1
 
 
@@ -226,9 +229,9 @@ def test_a_transfer_that_waits_for_its_next_key_is_not_sent_under_it(engine: Eng
 
 @mutant(
     "a listed transfer known by metadata that people may edit",
-    "read_listed_transfers",
-    "then t ->> 'transfer_group'\n",
-    "then t #>> '{metadata,payout_ref}'\n",
+    "read_stripe_transfer",
+    "'^payout_[0-9a-f]+$' then v_transfer.transfer_group",
+    "'^payout_[0-9a-f]+$' then v_transfer.payout_ref",
 )
 def test_a_transfer_without_its_metadata_is_not_sent_but_shown_to_operators(engine: Engine) -> None:
     reconcile(engine.db, ours(engine.db, metadata={}))
@@ -256,33 +259,36 @@ def test_the_same_page_twice_is_taken_once(engine: Engine) -> None:
     assert len(discrepancies(engine)) == 3
 
 
+def next_page(read: Read, expected: dict[str, Any], got: dict[str, Any] | None) -> Refusal:
+    """Return the refusal of a page that is not the next one."""
+    told = "nothing" if got is None else json.dumps(got)
+    return refusal_by(read, f"the page of {json.dumps(expected)} comes next, not that of {told}")
+
+
 @mutant(
-    "a run that leaves out a page",
-    "reconcile_page_problem",
-    "p_run.next_cursor, true",
-    "p_starting_after, true",
+    "a comparison that leaves out a page",
+    "page_problem",
+    "elsif p_parameters is distinct from p_read.next_parameters then",
+    "elsif false then",
 )
 def test_a_page_out_of_order_is_refused_and_names_the_one_that_is_next(engine: Engine) -> None:
-    run = begin(engine.db)
-    report(engine.db, run, listed("tr_9"), has_more=True)
-    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_5")) == refusal_by(
-        run, "the page after tr_9 comes next, not that after tr_5"
+    read = begin(engine.db)
+    late = {"starting_after": "tr_5"}
+    assert refusal_of(engine.db, lambda: report(engine.db, read, after="tr_5")) == next_page(
+        read, {}, late
     )
-    assert begin(engine.db).starting_after == "tr_9"
-
-
-def test_the_first_page_comes_first(engine: Engine) -> None:
-    run = begin(engine.db)
-    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_5")) == refusal_by(
-        run, "the page after nothing comes next, not that after tr_5"
+    report(engine.db, read, listed("tr_9"), has_more=True)
+    assert refusal_of(engine.db, lambda: report(engine.db, read, after="tr_5")) == next_page(
+        read, {"starting_after": "tr_9"}, late
     )
+    assert begin(engine.db).parameters == {"starting_after": "tr_9"}
 
 
-def test_a_finished_run_takes_no_page_more(engine: Engine) -> None:
-    run = begin(engine.db)
+def test_a_finished_comparison_takes_no_page_more(engine: Engine) -> None:
+    read = begin(engine.db)
     reconcile(engine.db, listed("tr_9"))
-    assert refusal_of(engine.db, lambda: report(engine.db, run, after="tr_9")) == refusal_by(
-        run, "the run has all of its pages"
+    assert refusal_of(engine.db, lambda: report(engine.db, read, after="tr_9")) == refusal_by(
+        read, "it has all of its pages"
     )
 
 
@@ -291,71 +297,147 @@ def test_a_finished_run_takes_no_page_more(engine: Engine) -> None:
     [
         (None, False, "the page is not an array"),
         ({}, False, "the page is not an array"),
-        (["tr_1"], False, "the page holds something without an id"),
-        ([{}], False, "the page holds something without an id"),
-        ([listed(created=None)], False, OTHER_KIND),
-        ([listed(created="yesterday")], False, OTHER_KIND),
-        ([listed("ch_1")], False, OTHER_KIND),
-        ([listed("tr_" + 255 * "1")], False, OTHER_KIND),
-        ([listed(), listed()], False, "the page names an object twice"),
-        ([], True, "the page is empty, but more are said to follow"),
+        ([listed(), {}], True, ENDLESS),
+        (["tr_1"], True, ENDLESS),
+        ([], True, ENDLESS),
         ([], None, "the page does not say whether more pages follow"),
     ],
 )
 def test_a_page_that_is_none_is_refused(
     engine: Engine, page: object, has_more: bool | None, problem: str
 ) -> None:
-    run = begin(engine.db)
-    transfers = page if page is None else Jsonb(page)
-    parameters = [run.reconcile_run_id, Jsonb(run.query), None, transfers, has_more]
-    assert refusal(engine.db, REPORT, parameters) == refusal_by(run, problem)
+    read = begin(engine.db)
+    objects = page if page is None else Jsonb(page)
+    values = [read.read_id, read.token, Jsonb(read.parameters), objects, has_more]
+    assert refusal(engine.db, REPORT, values) == refusal_by(read, problem)
+
+
+@mutant(
+    "a list that is read in circles",
+    "page_problem",
+    "return 'the page leads back to one that was read';",
+    "return null;",
+)
+def test_a_page_that_leads_back_is_refused(engine: Engine) -> None:
+    read = begin(engine.db)
+    report(engine.db, read, listed("tr_9"), has_more=True)
+    report(engine.db, read, listed("tr_8"), after="tr_9", has_more=True)
+    refused = refusal_of(
+        engine.db, lambda: report(engine.db, read, listed("tr_9"), after="tr_8", has_more=True)
+    )
+    assert refused == refusal_by(read, "the page leads back to one that was read")
+
+
+UNREADABLE: dict[str, object] = {
+    "no object": 7,
+    "text": "tr_1",
+    "without an id": {},
+    "a number for an id": listed() | {"id": 7},
+    "another kind": listed("ch_1"),
+    "a long id": listed("tr_" + 255 * "1"),
+    "an endless id": listed("tr_" + 3000 * "1"),
+    "null": None,
+}
+
+
+@mutant(
+    "an unreadable object that nobody hears of",
+    "take_page",
+    "if cardinality(v_seen) < jsonb_array_length(p_objects) then",
+    "if false then",
+    at="text",
+)
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_an_object_that_cannot_be_read_is_set_aside_and_stops_no_other(
+    engine: Engine, name: str
+) -> None:
+    (transfer,) = engine.settle()
+    there = UNREADABLE[name], ours(engine.db), UNREADABLE[name]
+    assert reconcile(engine.db, *there) == Taken(3, 1, True)  # type: ignore[arg-type]
+    assert engine.progress(transfer).state == "paid"
+    assert [finding.kind for finding in discrepancies(engine)] == ["unreadable_at_stripe"]
+    # The same again is the same row.
+    reconcile(engine.db, *there)  # type: ignore[arg-type]
+    assert len(discrepancies(engine)) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"created": None},
+        {"created": "yesterday"},
+        {"created": 10**30},
+        {"created": -1},
+        {"created": 999_999_999_999_999_999},
+        {"amount_reversed": 10**30},
+        {"amount_reversed": "many"},
+        {"object": 7},
+    ],
+    ids=repr,
+)
+def test_a_field_that_cannot_be_read_stops_no_page(
+    engine: Engine, change: dict[str, object]
+) -> None:
+    pay(engine, "seller_1")
+    assert reconcile(engine.db, ours(engine.db, **change)).is_finished
+    assert discrepancies(engine) == []
 
 
 @pytest.mark.parametrize("number", [None, 0])
-def test_a_page_of_no_run_is_refused(engine: Engine, number: int | None) -> None:
-    query = Jsonb(begin(engine.db).query)
-    assert refusal(engine.db, REPORT, [number, query, None, Jsonb([]), False]) == Refusal(
-        "SP341", f"reconcile run {'null' if number is None else number}: there is no such run"
+def test_a_page_of_no_read_is_refused(engine: Engine, number: int | None) -> None:
+    token = begin(engine.db).token
+    assert refusal(engine.db, REPORT, [number, token, Jsonb({}), Jsonb([]), False]) == Refusal(
+        "SP340", f"read {'null' if number is None else number}: {NO_SUCH_READ}"
     )
 
 
 @mutant(
-    "a page that answers any query",
-    "refuse_other_query",
-    "if p_query is distinct from p_asked then",
-    "if false then",
+    "a page of anybody's",
+    "report_page",
+    "and sha256(convert_to(p_token, 'UTF8')) = any (r.token_sha256s)",
+    "",
 )
+@pytest.mark.parametrize("token", [None, "", "ct_" + 32 * "0"])
+def test_a_page_without_the_token_of_its_read_is_refused(engine: Engine, token: str | None) -> None:
+    read = begin(engine.db)
+    values = [read.read_id, token, Jsonb(read.parameters), Jsonb([]), False]
+    assert refusal(engine.db, REPORT, values) == Refusal(
+        "SP340", f"read {read.read_id}: {NO_SUCH_READ}"
+    )
+    assert report(engine.db, read).is_finished
+
+
 @mutant(
-    "a run that takes pages of another one",
-    "report_reconcile_page",
-    "p_query,\n            payout.reconcile_query(v_run)",
-    "p_query,\n            p_query",
+    "a read that goes on in a copy",
+    "page_problem",
+    "or not payout.is_of_this_database(p_read)",
+    "",
 )
-def test_pages_of_another_databases_run_with_the_same_number_are_refused(engine: Engine) -> None:
+def test_pages_of_a_comparison_that_came_with_a_copy_are_refused(engine: Engine) -> None:
     """The true database compared a day; its copy, which is to forget nothing, compares all."""
-    reconcile(engine.db)
+    reconcile(engine.db, listed("tr_8", created=1_700_000_000))
     day = begin(engine.db)
     adopted_elsewhere(engine.db, "system_identifier")
-    run = begin(engine.db)
-    assert (day.query["created"]["gte"] > 0, run.query["created"]["gte"]) == (True, 0)
-    old = day._replace(reconcile_run_id=run.reconcile_run_id)
-    assert refusal_of(engine.db, lambda: report(engine.db, old)) == refusal_by(run, OTHER_QUERY)
-    assert refusal(engine.db, "select payout_api.adopt_database('restored')") == Refusal(
-        "SP410", "the database is not adopted: no reconcile run of the last hour"
+    assert refusal_of(engine.db, lambda: report(engine.db, day)) == refusal_by(
+        day, "it no longer counts for this database"
     )
-    # Nor is a page of the old run taken for one that is known.
-    page = listed("tr_9")
-    report(engine.db, run, page, has_more=True)
-    refused = refusal_of(engine.db, lambda: report(engine.db, old, page, has_more=True))
-    assert refused == refusal_by(run, OTHER_QUERY)
-    assert report(engine.db, run, after="tr_9").is_finished
+    read = begin(engine.db)
+    assert (day.gte, read.gte) == (1_700_000_000 - 86_400, None)
+    assert refusal(engine.db, "select payout_api.adopt_database('restored')") == Refusal(
+        "SP410", "the database is not adopted: no comparison with Stripe of the last hour"
+    )
+    report(engine.db, read, listed("tr_9"), has_more=True)
+    assert report(engine.db, read, after="tr_9").is_finished
 
 
-@pytest.mark.parametrize("query", [None, Jsonb(None), Jsonb({}), Jsonb([])], ids=repr)
-def test_a_page_without_its_query_is_refused(engine: Engine, query: Jsonb | None) -> None:
-    run = begin(engine.db)
-    parameters = [run.reconcile_run_id, query, None, Jsonb([]), False]
-    assert refusal(engine.db, REPORT, parameters) == refusal_by(run, OTHER_QUERY)
+@pytest.mark.parametrize("parameters", [None, Jsonb(None), Jsonb([])], ids=repr)
+def test_a_page_without_its_parameters_is_refused(engine: Engine, parameters: Jsonb | None) -> None:
+    read = begin(engine.db)
+    values = [read.read_id, read.token, parameters, Jsonb([]), False]
+    told = "nothing" if parameters is None else json.dumps(parameters.obj)
+    assert refusal(engine.db, REPORT, values) == refusal_by(
+        read, f"the page of {{}} comes next, not that of {told}"
+    )
 
 
 def test_a_page_that_two_workers_bring_is_taken_once(
@@ -475,8 +557,8 @@ def test_what_a_later_run_no_longer_finds_is_resolved_by_it(engine: Engine) -> N
     assert reconcile(engine.db, ours(engine.db)) == Taken(1, 0, True)
     assert discrepancies(engine) == [Discrepancy("missing_at_stripe", "tr_1", "engine")]
     runs = engine.db.execute(
-        "select found_by_run_id, last_found_by_run_id, resolved_by_run_id, "
-        "array(select reconcile_run_id from payout.reconcile_runs order by 1) "
+        "select found_by_read_id, last_found_by_read_id, resolved_by_read_id, "
+        "array(select read_id from payout.stripe_reads order by 1) "
         "from payout.discrepancies"
     ).fetchone()
     assert runs is not None
@@ -500,8 +582,8 @@ def test_operators_are_notified_once_of_each_discrepancy(
 
 @pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
 def test_nobody_but_a_worker_reports_a_page(visit: Callable[..., Connection], role: str) -> None:
-    assert refusal(visit(role), REPORT, [1, Jsonb({}), None, Jsonb([]), False]) == Refusal(
-        "42501", "permission denied for function report_reconcile_page"
+    assert refusal(visit(role), REPORT, [1, "", Jsonb({}), Jsonb([]), False]) == Refusal(
+        "42501", "permission denied for function report_page"
     )
 
 

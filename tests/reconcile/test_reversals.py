@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from psycopg.types.json import Jsonb
 
-from tests.conftest import Connection
 from tests.engine import Engine
 from tests.mutants import mutant
 from tests.reconcile.listing import (
-    ACCOUNT,
     Discrepancy,
+    Read,
     Taken,
+    carry,
     discrepancies,
     listed,
     ours,
     pay,
     reconcile,
 )
-from tests.schema.refusals import Refusal, refusal
+from tests.reconcile.listing import claim as claim_reads
 
 pytestmark = pytest.mark.usefixtures("names_account")
 
-CLAIM = "select * from payout_api.claim_reversal_lookups(%s, %s, %s, %s)"
-REPORT = "select * from payout_api.report_reversals(%s, %s)"
+UNREADABLE = "unreadable_at_stripe"
 
 
-def claim(engine: Engine) -> list[str]:
-    """Claim as a worker; return the transfers whose reversals are to be read."""
-    rows = engine.worker.execute(CLAIM, ["worker_1", 20, ACCOUNT, False]).fetchall()
-    return sorted(transfer for (transfer,) in rows)
+def claim(engine: Engine) -> list[Read]:
+    """Claim as a worker the reversals that are to be read."""
+    return claim_reads(engine.worker, "reversals")
+
+
+def claimed(engine: Engine) -> list[str]:
+    """Claim, and return the transfers."""
+    return [read.path.split("/")[3] for read in claim(engine)]
 
 
 def report(engine: Engine, *reversals: object, transfer: str = "tr_1") -> tuple[int, bool]:
-    """Report all reversals of a transfer; return how many were booked, and whether all are."""
-    ((booked, is_complete),) = engine.worker.execute(
-        REPORT, [transfer, Jsonb(list(reversals))]
+    """Read all reversals of a transfer anew; return how many were booked, and whether all are."""
+    engine.db.execute(
+        "update payout.reversed_transfers set next_lookup_at = payout.clock() "
+        "where stripe_transfer_id = %s",
+        [transfer],
+    )
+    (read,) = (r for r in claim(engine) if r.path == f"/v1/transfers/{transfer}/reversals")
+    _, _, booked, *_ = carry(engine.worker, read, *reversals)
+    return booked, is_complete(engine, transfer)
+
+
+def is_complete(engine: Engine, transfer: str = "tr_1") -> bool:
+    """Tell whether the books have all of a transfer that is known to be reversed."""
+    ((complete,),) = engine.db.execute(
+        "select coalesce(sum(e.amount_minor), 0) >= r.amount_reversed_minor "
+        "from payout.reversed_transfers as r "
+        "join payout.transfer_states as s on s.stripe_transfer_id = r.stripe_transfer_id "
+        "left join payout.ledger_entries as e "
+        "on e.payout_transfer_id = s.payout_transfer_id and e.kind = 'reversal' "
+        "where r.stripe_transfer_id = %s group by r.amount_reversed_minor",
+        [transfer],
     ).fetchall()
-    return booked, is_complete
+    return bool(complete)
 
 
 def reversal(number: int = 1, amount: object = 500, **changes: object) -> dict[str, Any]:
@@ -77,8 +96,8 @@ def make_due(engine: Engine) -> None:
 def test_a_reversal_is_owed_to_the_payee_again_and_the_transfer_stays_paid(engine: Engine) -> None:
     (transfer,) = pay(engine, "seller_1")
     see_reversed(engine)
-    assert claim(engine) == ["tr_1"]
-    assert claim(engine) == []
+    assert claimed(engine) == ["tr_1"]
+    assert claimed(engine) == []
     assert report(engine, reversal()) == (1, True)
     assert engine.entries(transfer)[3:] == [
         ("reversal", 1, "stripe_balance", "payable:seller_1", 500)
@@ -97,7 +116,7 @@ def test_a_reversal_is_owed_to_the_payee_again_and_the_transfer_stays_paid(engin
     assert trial.fetchall() == [(0, 0, 0)]
     # It is neither read nor sent again by itself.
     make_due(engine)
-    assert claim(engine) == []
+    assert claimed(engine) == []
     engine.sweep()
     assert engine.claim() == []
 
@@ -122,7 +141,7 @@ def test_several_reversals_are_booked_one_by_one_as_they_come(engine: Engine) ->
     claim(engine)
     report(engine, reversal(1))
     see_reversed(engine, 1500)
-    assert claim(engine) == ["tr_1"]
+    assert claimed(engine) == ["tr_1"]
     # Newest first, as Stripe lists them.
     assert report(engine, reversal(3, 600), reversal(2, 400), reversal(1)) == (2, True)
     booked = [(entry.kind, entry.amount_minor) for entry in engine.entries(transfer)[3:]]
@@ -135,9 +154,9 @@ def test_a_list_that_lags_behind_is_read_again_later(engine: Engine) -> None:
     see_reversed(engine, 700)
     claim(engine)
     assert report(engine, reversal(1)) == (1, False)
-    assert claim(engine) == []
+    assert claimed(engine) == []
     make_due(engine)
-    assert claim(engine) == ["tr_1"]
+    assert claimed(engine) == ["tr_1"]
     assert report(engine, reversal(1), reversal(2, 200)) == (1, True)
 
 
@@ -146,7 +165,7 @@ def test_a_lookup_that_nobody_reports_on_is_handed_out_again(engine: Engine) -> 
     see_reversed(engine)
     claim(engine)
     make_due(engine)
-    assert claim(engine) == ["tr_1"]
+    assert claimed(engine) == ["tr_1"]
 
 
 @mutant(
@@ -176,7 +195,7 @@ def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_op
 ) -> None:
     (transfer,) = pay(engine, "seller_1")
     see_reversed(engine)
-    assert claim(engine) == ["tr_1"]
+    assert claimed(engine) == ["tr_1"]
     assert report(engine, *reversals) == (0, False)
     assert discrepancies(engine) == [Discrepancy("reversals_contradict_transfer", "tr_1", None)]
     found = engine.db.execute(
@@ -186,7 +205,7 @@ def test_reversals_that_contradict_their_transfer_are_not_booked_but_shown_to_op
     assert found.fetchall() == [(transfer, problem, True)]
     assert len(engine.entries(transfer)) == 3
     make_due(engine)
-    assert claim(engine) == []
+    assert claimed(engine) == []
     # Neither a second report nor a later run makes it two, or none.
     report(engine, *reversals)
     see_reversed(engine)
@@ -218,7 +237,7 @@ def test_operators_who_resolved_a_contradiction_are_notified_of_another(
     report(engine, first)
     assert [found.resolved_by for found in discrepancies(engine)] == ["postgres"]
     see_reversed(engine, 900)
-    assert claim(engine) == ["tr_1"]
+    assert claimed(engine) == ["tr_1"]
     assert report(engine, reversal(2, 400), first) == (0, False)
     assert report(engine, reversal(2, 400), first) == (0, False)
     assert [found.resolved_by for found in discrepancies(engine)] == ["postgres", None]
@@ -246,10 +265,10 @@ def test_another_contradiction_after_a_resolved_one_is_shown(engine: Engine) -> 
 def test_a_reversal_of_a_transfer_that_is_not_known_waits_until_it_is(engine: Engine) -> None:
     reconcile(engine.db, ours(engine.db, amount_reversed=500))
     assert discrepancies(engine) == [Discrepancy("unknown_transfer_at_stripe", "tr_1", None)]
-    assert claim(engine) == []
+    assert claimed(engine) == []
     engine.settle()
     assert engine.claim() == []
-    assert claim(engine) == ["tr_1"]
+    assert claimed(engine) == ["tr_1"]
     assert report(engine, reversal()) == (1, True)
     assert discrepancies(engine) == [Discrepancy("unknown_transfer_at_stripe", "tr_1", "engine")]
 
@@ -259,56 +278,50 @@ def test_reversals_of_what_others_made_are_not_looked_up(engine: Engine) -> None
     assert engine.db.execute("select count(*) from payout.reversed_transfers").fetchone() == (0,)
 
 
+@mutant(
+    "a reversal of another transfer",
+    "read_reversal",
+    "and payout.read_text(p_object -> 'transfer') = p_stripe_transfer_id",
+    "",
+    at="strange0",
+)
 @pytest.mark.parametrize(
-    ("transfer", "reversals", "problem"),
+    "strange",
     [
-        ("tr_1", None, "the page is not an array"),
-        ("tr_1", {}, "the page is not an array"),
-        ("tr_1", [{}], "the page holds something without an id"),
-        ("tr_1", [reversal(), reversal()], "the page names an object twice"),
-        ("tr_1", [reversal(transfer="tr_2")], "the list holds something that is no reversal of it"),
-        ("tr_1", [reversal(amount=0)], "the list holds something that is no reversal of it"),
-        ("tr_1", [reversal(amount=-5)], "the list holds something that is no reversal of it"),
-        ("tr_1", [reversal(amount="1.5")], "the list holds something that is no reversal of it"),
-        ("tr_1", [reversal(currency=None)], "the list holds something that is no reversal of it"),
-        ("tr_7", [], "no reversal of it is known, or it pays no transfer"),
-        (None, [], "no reversal of it is known, or it pays no transfer"),
+        reversal(2, transfer="tr_2"),
+        reversal(2, amount=0),
+        reversal(2, amount=-5),
+        reversal(2, amount="1.5"),
+        reversal(2, amount=10**30),
+        reversal(2, currency=None),
+        reversal(2, id="re_2"),
+        {},
+        7,
     ],
 )
-def test_a_list_that_is_none_is_refused(
-    engine: Engine, transfer: str | None, reversals: object, problem: str
+def test_a_reversal_that_cannot_be_read_is_set_aside_and_the_others_are_booked(
+    engine: Engine, strange: object
 ) -> None:
     pay(engine, "seller_1")
-    see_reversed(engine)
-    parameters = [transfer, reversals if reversals is None else Jsonb(reversals)]
-    assert refusal(engine.db, REPORT, parameters) == Refusal(
-        "SP341", f"reversals of {transfer or 'null'}: {problem}"
-    )
+    see_reversed(engine, 700)
+    assert report(engine, strange, reversal(1)) == (1, False)
+    assert [finding.kind for finding in discrepancies(engine)] == [UNREADABLE]
+    # It waits for an operator, or until more is reversed.
+    make_due(engine)
+    assert claimed(engine) == []
 
 
-def test_reversals_of_a_transfer_that_is_not_paid_here_are_refused(engine: Engine) -> None:
+def test_reversals_are_judged_together_once_all_pages_are_there(engine: Engine) -> None:
+    (transfer,) = pay(engine, "seller_1")
+    see_reversed(engine, 900)
+    (read,) = claim(engine)
+    next_, *_ = carry(engine.worker, read, reversal(2, 400), has_more=True)
+    assert next_ == {"starting_after": "trr_2"}
+    assert len(engine.entries(transfer)) == 3
+    carry(engine.worker, read, reversal(1), after="trr_2")
+    assert [entry.amount_minor for entry in engine.entries(transfer)[3:]] == [500, 400]
+
+
+def test_reversals_of_a_transfer_that_is_not_paid_here_are_not_read(engine: Engine) -> None:
     reconcile(engine.db, ours(engine.db, amount_reversed=500))
-    assert refusal(engine.db, REPORT, ["tr_1", Jsonb([reversal()])]) == Refusal(
-        "SP341",
-        "reversals of tr_1: no reversal of it is known, or it pays no transfer",
-    )
-
-
-@pytest.mark.parametrize(("worker", "limit"), [(None, 20), ("w", 0), ("w", 1001), ("w", None)])
-def test_a_claim_without_a_worker_or_a_sensible_limit_is_refused(
-    engine: Engine, worker: str | None, limit: int | None
-) -> None:
-    attempt = refusal(engine.db, CLAIM, [worker, limit, ACCOUNT, False])
-    told = f"claim of {'null' if limit is None else limit} look-ups by {worker or 'no worker'}"
-    assert attempt == Refusal("SP311", told)
-
-
-@pytest.mark.parametrize("role", ["payout_app", "payout_operator", "payout_auditor"])
-def test_nobody_but_a_worker_books_reversals(visit: Callable[..., Connection], role: str) -> None:
-    connection = visit(role)
-    assert refusal(connection, CLAIM, ["w", 1, ACCOUNT, False]) == Refusal(
-        "42501", "permission denied for function claim_reversal_lookups"
-    )
-    assert refusal(connection, REPORT, ["tr_1", Jsonb([])]) == Refusal(
-        "42501", "permission denied for function report_reversals"
-    )
+    assert claimed(engine) == []

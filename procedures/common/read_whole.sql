@@ -1,0 +1,19 @@
+-- read_whole: a whole number out of JSON from outside, if it is one that bigint holds.
+
+create or replace function payout.read_whole(p_value jsonb)
+returns bigint
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when jsonb_typeof(p_value) = 'number'
+            and length(p_value #>> '{}') <= 18
+            and p_value #>> '{}' ~ '^[0-9]+$'
+            then (p_value #>> '{}')::bigint
+    end;
+end
+$$;
+comment on function payout.read_whole(jsonb) is
+    'The number; null for one that is absent, negative, broken, above 18 digits or no number.';

@@ -1,0 +1,62 @@
+-- begin_list: begin a comparison of all transfers, or a read of events, where the last one ended.
+--
+-- Called by: continue_list.
+-- Our own clock bounds no list, as it may be wrong: the newest time that Stripe showed in the
+-- last read does, less a day. Without one the whole list is read: a restored database has
+-- forgotten transfers, and Stripe keeps events for 30 days.
+-- Safe to repeat, also by several workers at once: one read of a kind is open.
+
+create or replace function payout.begin_list(p_kind text, p_worker text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := payout.clock();
+    v_last payout.stripe_reads;
+    v_books_from timestamptz;
+    v_query jsonb := case p_kind
+        when 'events' then '{"types": ["transfer.reversed"]}' else '{}' end;
+begin
+    update payout.stripe_reads as r
+    set abandoned_at = v_now
+    where r.kind = p_kind
+        and r.kind in ('events', 'comparison')
+        and r.finished_at is null
+        and r.abandoned_at is null
+        and not payout.is_of_this_database(r);
+
+    -- The true time of a read that was begun under a clock that was ahead is unknown.
+    select * into v_last
+    from payout.stripe_reads as r
+    where r.kind = p_kind
+        and r.kind in ('events', 'comparison')
+        and r.finished_at is not null
+        and r.begun_at <= v_now
+        and payout.is_of_this_database(r)
+    order by r.read_id desc
+    limit 1;
+    if v_last.newest_created_at is not null then
+        v_query := v_query || jsonb_build_object('created', jsonb_build_object('gte', greatest(0,
+            floor(extract(epoch from v_last.newest_created_at - interval '1 day')))));
+    end if;
+    if p_kind = 'comparison' then
+        v_books_from := coalesce(v_last.begun_at - interval '1 day', to_timestamp(0));
+    end if;
+
+    insert into payout.stripe_reads (
+        kind, path, queries, next_parameters, worker, begun_at, books_from, adoption_id,
+        newest_created_at, objects_expected)
+    values (
+        p_kind, case p_kind when 'events' then '/v1/events' else '/v1/transfers' end,
+        jsonb_build_array(v_query), v_query, p_worker, v_now, v_books_from,
+        (select max(o.adoption_id) from payout.adoptions as o), v_last.newest_created_at, (
+            select count(*)
+            from payout.ledger_entries as e
+            where e.kind = 'paid' and e.created_at >= v_books_from and e.created_at < v_now))
+    on conflict do nothing;
+end
+$$;
+comment on function payout.begin_list(text, text) is
+    'Begins a read, unless one is open; abandons one that no longer counts for this database.';

@@ -1,0 +1,80 @@
+-- claim_reads: hand out what is to be read at Stripe next, each with a token.
+--
+-- Called by: worker. It moves no money, so it asks for neither holds nor an adoption.
+-- Safe to repeat: a look-up, or the reversals of a transfer, is begun once more after ten minutes;
+-- a comparison and a read of events go on where they are, also by several workers at once.
+-- Locks: payout.adoptions, so that a read for an account begins before the account is changed.
+-- Raises: SP404 (bind_stripe_account); SP311 no worker, limit out of range, unknown kind.
+
+create or replace function payout_api.claim_reads(
+    p_worker text,
+    p_limit integer default 20,
+    p_stripe_account_id text default null,
+    p_is_livemode boolean default null,
+    p_kind text default null
+)
+returns table (
+    read_id bigint,
+    kind text,
+    token text,
+    path text,
+    parameters jsonb,
+    objects_seen bigint,
+    objects_expected bigint
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_ids bigint[] := '{}';
+begin
+    lock table payout.adoptions in access share mode;
+    perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
+    if coalesce(btrim(p_worker), '') = '' or coalesce(p_limit, 0) not between 1 and 1000
+        or p_kind not in ('lookup', 'reversals', 'events', 'comparison') then
+        raise exception 'claim of % reads by %, of kind %', coalesce(p_limit::text, 'null'),
+            coalesce(nullif(btrim(p_worker), ''), 'no worker'), coalesce(p_kind, 'any')
+            using
+                errcode = 'SP311',
+                hint = 'Name the worker, ask for 1 to 1000 of kind lookup, reversals, events, '
+                    'comparison or any (null).';
+    end if;
+
+    -- Lists first: their last page takes rows of transfers while it holds the read.
+    if coalesce(p_kind, 'events') = 'events' then
+        v_ids := v_ids || payout.continue_list('events', p_worker);
+    end if;
+    if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
+        v_ids := v_ids || payout.continue_list('comparison', p_worker);
+    end if;
+    if coalesce(p_kind, 'lookup') = 'lookup' then
+        v_ids := v_ids || payout.begin_lookups(p_worker, p_limit - cardinality(v_ids));
+    end if;
+    if coalesce(p_kind, 'reversals') = 'reversals' then
+        v_ids := v_ids || payout.begin_reversals(p_worker, p_limit - cardinality(v_ids));
+    end if;
+
+    return query
+    with claimed as materialized (
+        select i.read_id, 'ct_' || replace(gen_random_uuid()::text, '-', '') as token
+        from unnest(v_ids) as i (read_id)
+    )
+    update payout.stripe_reads as r
+    set token_sha256s = (sha256(convert_to(c.token, 'UTF8')) || r.token_sha256s)[:20]
+    from claimed as c
+    where r.read_id = c.read_id
+    returning r.read_id, r.kind, c.token, r.path, r.next_parameters, r.objects_seen,
+        r.objects_expected;
+end
+$$;
+comment on function payout_api.claim_reads(text, integer, text, boolean, text) is
+    'Hands out up to p_limit reads, of one kind (lookup, reversals, events, comparison) or of all: '
+    'path and parameters of the next page, and the token without which report_page takes none. '
+    'The Stripe account is that of the worker''s key.';
+revoke execute on function payout_api.claim_reads(text, integer, text, boolean, text) from public;
+grant execute on function payout_api.claim_reads(text, integer, text, boolean, text)
+    to payout_worker;

@@ -1,0 +1,66 @@
+-- take_page: store a page of a read and what is new on it; finish the read after its last page.
+--
+-- Called by: report_page, which holds the lock of the read.
+
+create or replace function payout.take_page(
+    p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
+)
+returns payout.stripe_reads
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_read payout.stripe_reads;
+    v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
+    v_seen payout.stripe_transfer[] := '{}';
+    v_found integer := 0;
+    v_unreadable integer := 0;
+begin
+    if p_read.kind in ('comparison', 'events') then
+        v_seen := payout.listed_on_page(p_read.kind, p_objects);
+        v_found := payout.take_listed_transfers(v_seen, p_read);
+    end if;
+    if cardinality(v_seen) < jsonb_array_length(p_objects) then
+        v_unreadable := payout.set_aside_unreadable(p_read, p_objects);
+    end if;
+
+    insert into payout.stripe_read_pages (
+        read_id, page_number, parameters, has_more, objects_seen, stripe_transfer_ids, kept,
+        received_at)
+    select p_read.read_id, count(*) + 1, p_parameters, p_has_more, jsonb_array_length(p_objects),
+        case p_read.kind when 'comparison' then array(
+            select l.stripe_transfer_id from unnest(v_seen) as l) else '{}' end,
+        case p_read.kind
+            when 'lookup' then payout.possible_matches(p_read, p_objects)
+            when 'reversals' then (
+                select coalesce(jsonb_agg(r.reversal) filter (where r.reversal is not null), '[]')
+                from jsonb_array_elements(p_objects) as o
+                cross join lateral payout.read_reversal(
+                    o, p_read.stripe_transfer_id) as r (reversal))
+            else '[]'
+        end,
+        payout.clock()
+    from payout.stripe_read_pages as p
+    where p.read_id = p_read.read_id;
+
+    update payout.stripe_reads as r
+    set next_parameters = v_next,
+        objects_seen = r.objects_seen + jsonb_array_length(p_objects),
+        objects_found = r.objects_found + v_found
+            + case r.kind when 'comparison' then v_unreadable else 0 end,
+        -- A time ahead of ours may be a broken one; an earlier one only has more read again.
+        newest_created_at = greatest(r.newest_created_at, (
+            select max(to_timestamp(payout.read_whole(o -> 'created')))
+            from jsonb_array_elements(p_objects) as o
+            where payout.read_whole(o -> 'created') <= extract(epoch from r.begun_at)))
+    where r.read_id = p_read.read_id
+    returning * into strict v_read;
+    if v_next is null then
+        return payout.finish_read(v_read);
+    end if;
+    return v_read;
+end
+$$;
+comment on function payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean) is
+    'Returns the read with its next parameters and counts.';
