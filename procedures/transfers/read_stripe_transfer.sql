@@ -41,10 +41,15 @@ begin
     v_transfer.payout_engine := case jsonb_typeof(v_metadata -> 'payout_engine')
         when 'string' then v_metadata ->> 'payout_engine' end;
     -- Unlike metadata the group cannot be edited: a paid transfer is not sent again because its
-    -- metadata are gone.
+    -- metadata are gone. Stripe sets the group of what a charge pays: there settlement and payee
+    -- tell, where the payout_ref was edited.
     v_transfer.belongs_to := case
         when length(v_transfer.transfer_group) = 47
             and v_transfer.transfer_group ~ '^payout_[0-9a-f]+$' then v_transfer.transfer_group
+        when not coalesce(v_transfer.payout_ref ~ '^payout_[0-9a-f]+$', false)
+            and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0
+            then payout.payout_ref(v_transfer.settlement_id, v_transfer.payee_id,
+                v_transfer.source_transaction)
         else v_transfer.payout_ref
     end;
     -- Up to the end of the year 9999.
