@@ -112,7 +112,7 @@ comment on function payout.id_fits(text) is
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
 -- end frozen: procedures/common/id_fits.sql
--- frozen: sql/types.sql 6822cf2d2ed6
+-- frozen: sql/types.sql a6ec8065bf5c
 -- types: domains that keep the rules of single values, and the composite types of the engine.
 --
 -- A rule in a domain is read once a session; one in a check of a table is read anew for each
@@ -228,7 +228,8 @@ create type payout.stripe_transfer as (
 comment on type payout.stripe_transfer is
     'A transfer as Stripe shows it (read_stripe_transfer); null where a field is absent or cannot '
     'be read. payout_ref, settlement_id, payee_id and payout_engine stand in its metadata, which '
-    'people can edit; belongs_to is the payout_ref that its group names, else its metadata. '
+    'people can edit; belongs_to is the payout_ref that its group names, else its metadata, else '
+    'settlement and payee. '
     'is_readable is false where a field that tells whose transfer it is cannot be read.';
 
 create type payout.discrepancy as (
@@ -3212,7 +3213,7 @@ comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
     'Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; '
     'returns the reason.';
 -- end frozen: procedures/transfers/raise_alarm.sql
--- frozen: procedures/transfers/read_stripe_transfer.sql 01f1e636848f
+-- frozen: procedures/transfers/read_stripe_transfer.sql d48a5403d331
 -- read_stripe_transfer: Stripe's transfer object, from a list or an event, as a row.
 --
 -- The one reader of that object. It takes whatever JSON it is given: a field of the wrong type
@@ -3255,18 +3256,20 @@ begin
         when 'string' then v_metadata ->> 'payee_id' end;
     v_transfer.payout_engine := case jsonb_typeof(v_metadata -> 'payout_engine')
         when 'string' then v_metadata ->> 'payout_engine' end;
-    -- Unlike metadata the group cannot be edited: a paid transfer is not sent again because its
-    -- metadata are gone.
+    -- Metadata can be edited, the group cannot; but of what a charge pays Stripe sets the group.
     v_transfer.belongs_to := case
         when length(v_transfer.transfer_group) = 47
             and v_transfer.transfer_group ~ '^payout_[0-9a-f]+$' then v_transfer.transfer_group
+        when not coalesce(v_transfer.payout_ref ~ '^payout_[0-9a-f]+$', false)
+            and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0
+            then payout.payout_ref(v_transfer.settlement_id, v_transfer.payee_id,
+                v_transfer.source_transaction)
         else v_transfer.payout_ref
     end;
     -- Up to the end of the year 9999.
     v_transfer.created_at := case
         when v_created < 253402300800 then to_timestamp(v_created) end;
-    v_transfer.is_readable := coalesce(
-        v_transfer.object = 'transfer'
+    v_transfer.is_readable := coalesce(v_transfer.object = 'transfer'
         and num_nulls(v_transfer.stripe_transfer_id, v_transfer.amount_minor, v_transfer.currency,
             v_transfer.destination) = 0
         and coalesce(jsonb_typeof(v_metadata), 'null') in ('object', 'null')
@@ -6169,7 +6172,7 @@ revoke execute on function payout_api.claim_reads(text, integer, text, boolean, 
 grant execute on function payout_api.claim_reads(text, integer, text, boolean, text)
     to payout_worker;
 -- end frozen: procedures/reconcile/claim_reads.sql
--- frozen: procedures/reconcile/compare_listed_transfers.sql acf34275e0eb
+-- frozen: procedures/reconcile/compare_listed_transfers.sql 3ffd1305b727
 -- compare_listed_transfers: the discrepancies between listed transfers and the books.
 --
 -- Leaves out our transfers that are not paid by the listed one: they are judged as any success
@@ -6199,14 +6202,16 @@ begin
                 or (l.destination = any (payout.expected_destinations(s, t))) is not true
                 then 'differs_at_stripe'
         end
-        when l.belongs_to is null then case
+        when exists (
+            select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
+        ) then null
+        when l.belongs_to is null
+            or (l.payout_ref is null and l.transfer_group is distinct from l.belongs_to) then case
             when coalesce(l.created_at, 'infinity') > (
                 select min(o.recorded_at) - interval '1 day' from payout.adoptions as o
             ) then 'transfer_without_payout_ref'
         end
-        when not exists (
-            select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
-        ) then 'unknown_transfer_at_stripe'
+        else 'unknown_transfer_at_stripe'
     end) as k (kind)
     where k.kind is not null;
 end
@@ -6852,7 +6857,7 @@ revoke execute on function payout_api.open_discrepancies() from public;
 grant execute on function payout_api.open_discrepancies()
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/reconcile/open_discrepancies.sql
--- frozen: procedures/reconcile/page_problem.sql ef44a5cee8bf
+-- frozen: procedures/reconcile/page_problem.sql 4d7a0956c19d
 -- page_problem: the reason why a page is not the one that a read waits for.
 --
 -- An object on it that cannot be read is no reason: it is set aside by itself.
@@ -6865,6 +6870,9 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- Once, not for each page that was read.
+    v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
 begin
     if p_read.abandoned_at is not null or not payout.is_of_this_database(p_read) then
         return 'it no longer counts for this database';
@@ -6882,8 +6890,7 @@ begin
     elsif exists (
         select from payout.stripe_read_pages as p
         where p.read_id = p_read.read_id
-            and p.parameters = payout.next_parameters(
-                p_read, p_parameters, p_objects, p_has_more)
+            and p.parameters = v_next
     ) then
         return 'the page leads back to one that was read';
     end if;
@@ -7385,7 +7392,7 @@ comment on function payout.take_listed_transfers(
     'Returns the number of discrepancies and alarms; for events, of the transfers of which more is '
     'reversed than was known.';
 -- end frozen: procedures/reconcile/take_listed_transfers.sql
--- frozen: procedures/reconcile/take_page.sql cba745e2ec2d
+-- frozen: procedures/reconcile/take_page.sql 5567579f7e0b
 -- take_page: store a page of a read and what is new on it; finish the read after its last page.
 --
 -- Called by: report_page, which holds the lock of the read.
@@ -7416,7 +7423,8 @@ begin
     insert into payout.stripe_read_pages (
         read_id, page_number, parameters, has_more, objects_seen, stripe_transfer_ids, kept,
         received_at)
-    select p_read.read_id, count(*) + 1, p_parameters, p_has_more, jsonb_array_length(p_objects),
+    select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters, p_has_more,
+        jsonb_array_length(p_objects),
         case p_read.kind when 'comparison' then array(
             select l.stripe_transfer_id from unnest(v_seen) as l) else '{}' end,
         case p_read.kind
@@ -7439,9 +7447,10 @@ begin
             + case r.kind when 'comparison' then v_unreadable else 0 end,
         -- A time ahead of ours may be a broken one; an earlier one only has more read again.
         newest_created_at = greatest(r.newest_created_at, (
-            select max(to_timestamp(payout.read_whole(o -> 'created')))
+            select max(to_timestamp(c.created))
             from jsonb_array_elements(p_objects) as o
-            where payout.read_whole(o -> 'created') <= extract(epoch from r.begun_at)))
+            cross join lateral payout.read_whole(o -> 'created') as c (created)
+            where c.created <= extract(epoch from r.begun_at)))
     where r.read_id = p_read.read_id
     returning * into strict v_read;
     if v_next is null then

@@ -113,7 +113,8 @@ create type payout.stripe_transfer as (
 comment on type payout.stripe_transfer is
     'A transfer as Stripe shows it (read_stripe_transfer); null where a field is absent or cannot '
     'be read. payout_ref, settlement_id, payee_id and payout_engine stand in its metadata, which '
-    'people can edit; belongs_to is the payout_ref that its group names, else its metadata. '
+    'people can edit; belongs_to is the payout_ref that its group names, else its metadata, else '
+    'settlement and payee. '
     'is_readable is false where a field that tells whose transfer it is cannot be read.';
 
 create type payout.discrepancy as (

@@ -27,14 +27,16 @@ begin
                 or (l.destination = any (payout.expected_destinations(s, t))) is not true
                 then 'differs_at_stripe'
         end
-        when l.belongs_to is null then case
+        when exists (
+            select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
+        ) then null
+        when l.belongs_to is null
+            or (l.payout_ref is null and l.transfer_group is distinct from l.belongs_to) then case
             when coalesce(l.created_at, 'infinity') > (
                 select min(o.recorded_at) - interval '1 day' from payout.adoptions as o
             ) then 'transfer_without_payout_ref'
         end
-        when not exists (
-            select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
-        ) then 'unknown_transfer_at_stripe'
+        else 'unknown_transfer_at_stripe'
     end) as k (kind)
     where k.kind is not null;
 end

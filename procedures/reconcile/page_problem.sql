@@ -10,6 +10,9 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- Once, not for each page that was read.
+    v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
 begin
     if p_read.abandoned_at is not null or not payout.is_of_this_database(p_read) then
         return 'it no longer counts for this database';
@@ -27,8 +30,7 @@ begin
     elsif exists (
         select from payout.stripe_read_pages as p
         where p.read_id = p_read.read_id
-            and p.parameters = payout.next_parameters(
-                p_read, p_parameters, p_objects, p_has_more)
+            and p.parameters = v_next
     ) then
         return 'the page leads back to one that was read';
     end if;

@@ -28,7 +28,8 @@ begin
     insert into payout.stripe_read_pages (
         read_id, page_number, parameters, has_more, objects_seen, stripe_transfer_ids, kept,
         received_at)
-    select p_read.read_id, count(*) + 1, p_parameters, p_has_more, jsonb_array_length(p_objects),
+    select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters, p_has_more,
+        jsonb_array_length(p_objects),
         case p_read.kind when 'comparison' then array(
             select l.stripe_transfer_id from unnest(v_seen) as l) else '{}' end,
         case p_read.kind
@@ -51,9 +52,10 @@ begin
             + case r.kind when 'comparison' then v_unreadable else 0 end,
         -- A time ahead of ours may be a broken one; an earlier one only has more read again.
         newest_created_at = greatest(r.newest_created_at, (
-            select max(to_timestamp(payout.read_whole(o -> 'created')))
+            select max(to_timestamp(c.created))
             from jsonb_array_elements(p_objects) as o
-            where payout.read_whole(o -> 'created') <= extract(epoch from r.begun_at)))
+            cross join lateral payout.read_whole(o -> 'created') as c (created)
+            where c.created <= extract(epoch from r.begun_at)))
     where r.read_id = p_read.read_id
     returning * into strict v_read;
     if v_next is null then

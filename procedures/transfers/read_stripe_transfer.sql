@@ -40,18 +40,20 @@ begin
         when 'string' then v_metadata ->> 'payee_id' end;
     v_transfer.payout_engine := case jsonb_typeof(v_metadata -> 'payout_engine')
         when 'string' then v_metadata ->> 'payout_engine' end;
-    -- Unlike metadata the group cannot be edited: a paid transfer is not sent again because its
-    -- metadata are gone.
+    -- Metadata can be edited, the group cannot; but of what a charge pays Stripe sets the group.
     v_transfer.belongs_to := case
         when length(v_transfer.transfer_group) = 47
             and v_transfer.transfer_group ~ '^payout_[0-9a-f]+$' then v_transfer.transfer_group
+        when not coalesce(v_transfer.payout_ref ~ '^payout_[0-9a-f]+$', false)
+            and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0
+            then payout.payout_ref(v_transfer.settlement_id, v_transfer.payee_id,
+                v_transfer.source_transaction)
         else v_transfer.payout_ref
     end;
     -- Up to the end of the year 9999.
     v_transfer.created_at := case
         when v_created < 253402300800 then to_timestamp(v_created) end;
-    v_transfer.is_readable := coalesce(
-        v_transfer.object = 'transfer'
+    v_transfer.is_readable := coalesce(v_transfer.object = 'transfer'
         and num_nulls(v_transfer.stripe_transfer_id, v_transfer.amount_minor, v_transfer.currency,
             v_transfer.destination) = 0
         and coalesce(jsonb_typeof(v_metadata), 'null') in ('object', 'null')

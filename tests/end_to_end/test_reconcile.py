@@ -132,6 +132,16 @@ def test_a_transfer_made_by_hand_is_a_discrepancy_until_an_operator_resolves_it(
     story.reconcile(code=0)
 
 
+def test_half_an_emoji_in_anybodys_metadata_stops_no_reading(story: Story) -> None:
+    story.pay()
+    note = {"note": "half an emoji \ud83d, and a NUL \0"}
+    story.double.transfer(destination="acct_1", amount_minor=5, metadata=note)
+    told = story.reconcile(code=1)
+    assert figure(told, "transfers compared") == 2
+    assert "1  transfer_without_payout_ref, since " in told
+    assert "failed" not in told
+
+
 def test_a_transfer_that_stripe_does_not_have_is_a_discrepancy(story: Story) -> None:
     story.pay()
     with StripeDouble.in_thread() as empty:

@@ -29,6 +29,7 @@ from tests.reconcile.listing import (
     refusal_by,
     report,
 )
+from tests.reconcile.test_lookup_pages import settle_charge
 from tests.schema.refusals import Refusal, refusal, refusal_of, wait_until_blocked
 
 pytestmark = pytest.mark.usefixtures("names_account")
@@ -119,6 +120,15 @@ def test_a_transfer_that_somebody_made_by_hand_is_a_discrepancy(engine: Engine) 
 
 def test_what_others_made_before_the_engine_was_installed_is_none(engine: Engine) -> None:
     assert reconcile(engine.db, listed("tr_9", created=1_500_000_000)) == Taken(1, 0, True)
+
+
+def test_a_transfer_of_other_software_that_names_settlement_and_payee_is_none_of_ours(
+    engine: Engine,
+) -> None:
+    metadata = {"settlement_id": "old_1", "payee_id": "seller_1"}
+    old = listed("tr_8", created=1_500_000_000, metadata=metadata)
+    assert reconcile(engine.db, listed("tr_9", metadata=metadata), old) == Taken(2, 1, True)
+    assert findings(engine) == [Finding("transfer_without_payout_ref", "tr_9", None)]
 
 
 def test_a_transfer_of_a_settlement_that_is_not_known_is_a_discrepancy(engine: Engine) -> None:
@@ -239,6 +249,31 @@ def test_a_transfer_without_its_metadata_is_not_sent_but_shown_to_operators(engi
     assert engine.claim() == []
     assert engine.progress(transfer).state == "parked"
     assert discrepancies(engine)[-1] == Discrepancy("answer_contradicts_request", "tr_1", None)
+
+
+@mutant(
+    "a transfer of a charge sent again because its payout_ref was edited",
+    "read_stripe_transfer",
+    "and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0",
+    "and false",
+    at="edited",
+)
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param({"payout_ref": "ACC-2026-0042"}, id="edited"),
+        pytest.param({"payout_ref": ""}, id="emptied"),
+    ],
+)
+def test_a_transfer_of_a_charge_is_known_by_settlement_and_payee(
+    engine: Engine, edit: dict[str, str]
+) -> None:
+    """Its group is Stripe's. A restored database that forgot it must not send it."""
+    there = ours(engine.db, source_transaction="ch_1", amount=5)
+    reconcile(engine.db, there | {"metadata": there["metadata"] | edit})
+    settle_charge(engine)
+    assert engine.claim() == []
+    assert findings(engine)[-1] == Finding("answer_contradicts_request", "tr_1", None)
 
 
 def test_a_transfer_of_a_charge_is_known_by_its_metadata(engine: Engine) -> None:
