@@ -9,9 +9,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 72,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 73,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 72 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 73 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid

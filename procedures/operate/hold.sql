@@ -50,6 +50,7 @@ begin
 end
 $$;
 comment on function payout_api.hold(text, text, text) is
-    'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released.';
+    'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
+    'released.';
 revoke execute on function payout_api.hold(text, text, text) from public;
 grant execute on function payout_api.hold(text, text, text) to payout_operator;

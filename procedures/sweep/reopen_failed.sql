@@ -4,7 +4,9 @@
 -- other attempt open (judge_failure saw to it), or was proved absent (judge_absence); and no key
 -- of this transfer ever saw a success. The new key's row names the evidence.
 
-create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
+create or replace function payout.reopen_failed(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
 returns integer
 language plpgsql
 volatile
@@ -17,7 +19,8 @@ begin
         select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where s.next_attempt_at <= p_now
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and s.next_attempt_at <= p_now
             and s.state = 'failed'
             and s.generation < e.max_generations
             and (payout.saved_decline(s) is not null or payout.proof_of_absence(s) is not null)
@@ -57,5 +60,5 @@ begin
     return cardinality(v_ids);
 end
 $$;
-comment on function payout.reopen_failed(timestamptz, integer) is
-    'Opens the next key for up to p_limit transfers; returns how many.';
+comment on function payout.reopen_failed(timestamptz, integer, bigint[]) is
+    'Opens the next key for up to p_limit transfers (of these, if given); returns how many.';

@@ -20,4 +20,5 @@ begin
 end
 $$;
 comment on function payout.forget_pending_wakeup() is
-    'Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a rollback.';
+    'Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a '
+    'rollback.';

@@ -115,5 +115,7 @@ def test_a_table_whose_rows_no_guard_sees_is_named(engine: Engine) -> None:
 
 
 def test_a_function_that_everybody_may_call_is_named(engine: Engine) -> None:
-    engine.db.execute("grant execute on function payout.place_hold(text, text, text, bigint) to public")
+    engine.db.execute(
+        "grant execute on function payout.place_hold(text, text, text, bigint) to public"
+    )
     assert complaints(engine.db) == {PRIVATE: "payout.place_hold(text,text,text,bigint)"}

@@ -24,7 +24,7 @@ from tests.reconcile.listing import (
     refusal_by,
     report,
 )
-from tests.schema.refusals import Refusal, refusal, refusal_of, wait_until_blocked
+from tests.schema.refusals import Refusal, refusal, refusal_of
 
 pytestmark = pytest.mark.usefixtures("names_account")
 
@@ -203,21 +203,17 @@ def test_a_run_that_was_begun_with_a_clock_ahead_does_not_count_after_the_adopti
     assert begin(engine.db).query["created"]["gte"] == 0
 
 
-def test_a_run_that_a_change_of_the_account_waits_for_does_not_count_after_it(
-    shared_engine: Engine, connect: Callable[..., Connection]
+def test_a_run_beside_an_open_change_of_the_account_does_not_count_after_it(
+    shared_engine: Engine,
 ) -> None:
-    """It was begun after that transaction was, and before its adoption."""
+    """It was begun after the change was made, and before its commit."""
     worker, operator = shared_engine.worker, shared_engine.operator
     begin(worker)  # the first one fixes the account
     change = "select payout_api.change_stripe_account('acct_2', false, 'moved')"
-    with ThreadPoolExecutor() as pool, operator.transaction():
-        operator.execute("select now()")
-        with worker.transaction():
-            reconcile(worker)
-            reconcile(worker)
-            changed = pool.submit(operator.execute, change)
-            wait_until_blocked(shared_engine.db, operator)
-        changed.result()
+    with operator.transaction():
+        operator.execute(change)
+        reconcile(worker)
+        reconcile(worker)
     assert begin(worker, account="acct_2").query["created"]["gte"] == 0
     assert refusal_of(shared_engine.db, lambda: shared_engine.db.execute(OPEN)) == Refusal(
         "SP410", "the database is not adopted: no reconcile run of the last hour"

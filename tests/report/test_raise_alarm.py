@@ -129,7 +129,8 @@ def place_earlier(engine: Engine, interval: str) -> None:
     at="after a release",
 )
 @pytest.mark.parametrize(
-    ("third", "stops"), [("at once", True), ("long after", False), ("after a release", False)],
+    ("third", "stops"),
+    [("at once", True), ("long after", False), ("after a release", False)],
     ids=["at once", "long after", "after a release"],
 )
 def test_alarms_about_many_transfers_in_a_short_time_stop_the_engine(
