@@ -9931,7 +9931,7 @@ as $$
 $$;
 comment on function payout.given_rights() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/given_rights.sql
--- frozen: procedures/operate/hold.sql d12b70e11c9c
+-- frozen: procedures/operate/hold.sql 6a4fdf3ffa77
 -- hold: stop sending, for the whole engine or for one currency, payee, settlement or transfer.
 --
 -- Called by: operator. Transfers that a worker holds already are still sent.
@@ -9968,12 +9968,14 @@ begin
         when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
         when 'settlement' then exists (
             select from payout.settlements as s where s.settlement_id = p_subject)
-        when 'transfer' then exists (
+    end;
+    if p_scope = 'transfer' then
+        v_exists := exists (
             select from payout.payout_transfers as t
             where t.payout_transfer_id::text = p_subject
                 and t.payout_transfer_id = case
-                    when p_subject ~ '^[0-9]{1,18}$' then p_subject::bigint end)
-    end;
+                    when p_subject ~ '^[0-9]{1,18}$' then p_subject::bigint end);
+    end if;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using

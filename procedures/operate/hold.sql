@@ -34,12 +34,14 @@ begin
         when 'payee' then exists (select from payout.payees as p where p.payee_id = p_subject)
         when 'settlement' then exists (
             select from payout.settlements as s where s.settlement_id = p_subject)
-        when 'transfer' then exists (
+    end;
+    if p_scope = 'transfer' then
+        v_exists := exists (
             select from payout.payout_transfers as t
             where t.payout_transfer_id::text = p_subject
                 and t.payout_transfer_id = case
-                    when p_subject ~ '^[0-9]{1,18}$' then p_subject::bigint end)
-    end;
+                    when p_subject ~ '^[0-9]{1,18}$' then p_subject::bigint end);
+    end if;
     if not v_exists then
         raise exception 'there is no % % to hold', p_scope, p_subject
             using
