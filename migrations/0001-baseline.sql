@@ -112,7 +112,7 @@ comment on function payout.id_fits(text) is
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
 -- end frozen: procedures/common/id_fits.sql
--- frozen: sql/types.sql a6ec8065bf5c
+-- frozen: sql/types.sql 7670669a1556
 -- types: domains that keep the rules of single values, and the composite types of the engine.
 --
 -- A rule in a domain is read once a session; one in a check of a table is read anew for each
@@ -192,6 +192,27 @@ create type payout.outcome as (
 comment on type payout.outcome is
     'One outcome of a transfer: an answer to an attempt (an element of the array that '
     'report_outcomes takes), a look-up, a lease or a key that ran out.';
+
+create type payout.claim as (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    idempotency_key text,
+    claim_token text,
+    request jsonb,
+    lease_seconds double precision,
+    deadline_seconds double precision
+);
+comment on type payout.claim is 'A transfer that a worker is given, as claim_transfers returns it.';
+
+create type payout.reported as (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    verdict text,
+    state text
+);
+comment on type payout.reported is 'The answer to one outcome, as report_outcomes returns it.';
 
 create type payout.judgement as (
     verdict text,
@@ -3014,37 +3035,48 @@ comment on function payout.newest_facts() is
     'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
     'unknown sends are those of the newest key.';
 -- end frozen: procedures/transfers/newest_facts.sql
--- frozen: procedures/transfers/open_hold_id.sql cf1319b84d4e
--- open_hold_id: an open hold of a transfer, on its currency, payee, settlement or itself.
+-- frozen: procedures/transfers/park_contradiction.sql d4c6fbb24ab8
+-- park_contradiction: park a transfer whose row contradicts its facts, if its row can be written.
 --
--- Each scope is one look into the index of open holds, however many there are.
+-- A failed one stays failed, without the date of a next key. The observation is that of a lease
+-- that ran out: nobody knows what became of the last send.
 
-create or replace function payout.open_hold_id(p_transfer payout.payout_transfers)
-returns bigint
+create or replace function payout.park_contradiction(p_payout_transfer_id bigint)
+returns void
 language plpgsql
-stable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return coalesce(
-        (select h.hold_id from payout.holds as h
-            where h.released_at is null and h.scope = 'currency'
-                and h.subject = p_transfer.currency limit 1),
-        (select h.hold_id from payout.holds as h
-            where h.released_at is null and h.scope = 'payee'
-                and h.subject = p_transfer.payee_id limit 1),
-        (select h.hold_id from payout.holds as h
-            where h.released_at is null and h.scope = 'settlement'
-                and h.subject = p_transfer.settlement_id limit 1),
-        (select h.hold_id from payout.holds as h
-            where h.released_at is null and h.scope = 'transfer'
-                and h.subject = p_transfer.payout_transfer_id::text limit 1));
+    with stopped as (
+        update payout.transfer_states as s
+        set state = case s.state when 'failed' then 'failed' else 'parked' end,
+            lease_until = null,
+            next_attempt_at = null,
+            has_unknown_send = s.has_unknown_send or s.state = 'in_flight',
+            reason = 'row_contradicts_facts',
+            changed_at = payout.clock()
+        where s.payout_transfer_id = p_payout_transfer_id
+            and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'failed')
+        returning s.*
+    )
+    insert into payout.transfer_observations (
+        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
+        has_unknown_send)
+    select s.payout_transfer_id, s.generation, s.attempt, 'lease_expired',
+        case s.state when 'failed' then 'alarm' else 'ok' end, nullif(s.state::text, 'failed'),
+        s.reason, s.has_unknown_send
+    from stopped as s;
+exception
+    when integrity_constraint_violation or data_exception
+        or sqlstate 'SP103' or sqlstate 'SP201' then
+        raise log 'payout: transfer % cannot be parked: %', p_payout_transfer_id, sqlerrm;
 end
 $$;
-comment on function payout.open_hold_id(payout.payout_transfers) is
-    'The hold_id, the widest scope first; null: it is not on hold. The engine''s hold is not '
-    'looked at.';
--- end frozen: procedures/transfers/open_hold_id.sql
+comment on function payout.park_contradiction(bigint) is
+    'Parks a transfer that is open, with reason row_contradicts_facts; takes the date from a '
+    'failed one.';
+-- end frozen: procedures/transfers/park_contradiction.sql
 -- frozen: procedures/transfers/payout_ref.sql 329813b22900
 -- payout_ref: the business identity of one transfer of one installation.
 --
@@ -3213,7 +3245,7 @@ comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
     'Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; '
     'returns the reason.';
 -- end frozen: procedures/transfers/raise_alarm.sql
--- frozen: procedures/transfers/read_stripe_transfer.sql d48a5403d331
+-- frozen: procedures/transfers/read_stripe_transfer.sql 649c5a18f247
 -- read_stripe_transfer: Stripe's transfer object, from a list or an event, as a row.
 --
 -- The one reader of that object. It takes whatever JSON it is given: a field of the wrong type
@@ -3223,7 +3255,7 @@ comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
 create or replace function payout.read_stripe_transfer(p_object jsonb)
 returns payout.stripe_transfer
 language plpgsql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -3262,8 +3294,9 @@ begin
             and v_transfer.transfer_group ~ '^payout_[0-9a-f]+$' then v_transfer.transfer_group
         when not coalesce(v_transfer.payout_ref ~ '^payout_[0-9a-f]+$', false)
             and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0
-            then payout.payout_ref(v_transfer.settlement_id, v_transfer.payee_id,
-                v_transfer.source_transaction)
+            then payout.payout_ref(
+                coalesce(v_transfer.payout_engine, (select installation_id from payout.engine_settings)),
+                v_transfer.settlement_id, v_transfer.payee_id, v_transfer.source_transaction)
         else v_transfer.payout_ref
     end;
     -- Up to the end of the year 9999.
@@ -3322,6 +3355,49 @@ $$;
 comment on function payout.release_alarm_holds(bigint[]) is
     'Releases the holds that alarms placed on these transfers, where none of them is open.';
 -- end frozen: procedures/transfers/release_alarm_holds.sql
+-- frozen: procedures/transfers/set_aside.sql d148f904732f
+-- set_aside: park a transfer whose rows contradict each other, so that the others go on.
+--
+-- Called by: claim, report and sweep, once the transfer alone has raised an error. It is held,
+-- reported as a discrepancy, and looked up at Stripe like any parked transfer. A row that breaks
+-- a rule of its own cannot even be parked: the hold stops its sends.
+
+create or replace function payout.set_aside(p_payout_transfer_id bigint, p_error text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_discrepancy_id bigint;
+begin
+    insert into payout.discrepancies (kind, payout_transfer_id, ours, theirs, advice)
+    select 'row_contradicts_facts', s.payout_transfer_id, to_jsonb(s),
+        jsonb_build_object('error', p_error),
+        'Its row and its facts contradict each other: compare them with '
+        'payout_api.verify_projection(), and correct the row (docs/restore.md). It is not sent.'
+    from payout.transfer_states as s
+    where s.payout_transfer_id = p_payout_transfer_id
+        and not exists (
+            select from payout.discrepancies as d
+            where d.payout_transfer_id = s.payout_transfer_id
+                and d.kind = 'row_contradicts_facts'
+                and d.resolved_at is null
+        )
+    returning discrepancy_id into v_discrepancy_id;
+    if found then
+        perform payout.notify_operators(
+            'row_contradicts_facts', 'transfer ' || p_payout_transfer_id);
+        perform payout.stop_transfer(
+            p_payout_transfer_id, 'row_contradicts_facts', v_discrepancy_id);
+    end if;
+    perform payout.park_contradiction(p_payout_transfer_id);
+end
+$$;
+comment on function payout.set_aside(bigint, text) is
+    'Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the '
+    'error.';
+-- end frozen: procedures/transfers/set_aside.sql
 -- frozen: procedures/transfers/stop_refused_worker.sql 84d8d14feb5c
 -- stop_refused_worker: hold the worker whose key Stripe refuses, or the engine.
 --
@@ -3808,10 +3884,10 @@ comment on function payout.forget_pending_wakeup() is
     'Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a '
     'rollback.';
 -- end frozen: procedures/wakeup/forget_pending_wakeup.sql
--- frozen: procedures/wakeup/note_failed_queue.sql 1e0b851b650e
+-- frozen: procedures/wakeup/note_failed_queue.sql ef6bf7721615
 -- note_failed_queue: let no settlement and no claim touch the queue before the next sweep does.
 --
--- A queue that is held up costs one caller a tenth of a second, not each of them.
+-- A session that holds the queue up costs one caller a tenth of a second, not each of them.
 
 create or replace function payout.note_failed_queue(p_problem text)
 returns void
@@ -3870,7 +3946,7 @@ comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
 -- end frozen: procedures/wakeup/pending_wakeup.sql
--- frozen: procedures/wakeup/queue_due_wakeups.sql 1a695b2b8e7b
+-- frozen: procedures/wakeup/queue_due_wakeups.sql 0e0413020bc0
 -- queue_due_wakeups: queue wake-up jobs for due transfers that have none in the queue.
 --
 -- Such transfers wait to be tried again, had a pay_after, or lost their job with a worker or
@@ -3907,13 +3983,23 @@ begin
             and s.state in ('scheduled', 'retry_wait', 'unknown')
             and (s.wakeup_id is null
                 or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
-            and not exists (
-                select from procrastinate.procrastinate_jobs as q
-                where q.id = s.wakeup_id and q.status = 'todo'
-                    and q.task_name = 'payout.execute'
-            )
-            and payout.open_hold_id(t) is null
-            and payout.progress_problem(s) is null
+            and case
+                when exists (
+                    select from procrastinate.procrastinate_jobs as q
+                    where q.id = s.wakeup_id and q.status = 'todo'
+                        and q.task_name = 'payout.execute'
+                ) then false
+                when payout.progress_problem(s) is not null then false
+                else not (
+                    t.currency::text in (select h.subject from payout.holds as h
+                        where h.scope = 'currency' and h.released_at is null)
+                    or t.payee_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'payee' and h.released_at is null)
+                    or t.settlement_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'settlement' and h.released_at is null)
+                    or t.payout_transfer_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'transfer' and h.released_at is null))
+            end
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked);
@@ -5798,11 +5884,12 @@ $$;
 comment on function payout.remaining_facts(payout.outcome) is
     'The JSON for transfer_observations.facts; absent parts are left out.';
 -- end frozen: procedures/report/remaining_facts.sql
--- frozen: procedures/report/report_outcomes.sql 1681c9f4cda5
+-- frozen: procedures/report/report_outcomes.sql 5cc80da2a1b1
 -- report_outcomes: take the outcomes that workers report, judge them, keep the books.
 --
 -- Called by: worker. One call serves many transfers.
--- Safe to repeat: a report that was taken before answers `already`.
+-- Safe to repeat: a report that was taken before answers `already`. An outcome that cannot be
+-- stored with its transfer is kept in a discrepancy, and the others are taken.
 -- Locks: the transfers' progress rows, in id order.
 -- Raises: SP312 malformed outcomes; then nothing of the call is taken.
 
@@ -5825,49 +5912,26 @@ set enable_mergejoin = off
 as $$
 declare
     v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
-    v_turns bigint[];
-    v_known_ids bigint[];
+    v_reports payout.reported[];
+    v_outcome payout.outcome;
 begin
-    v_known_ids := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.payout_transfer_id = any (array(
-            select o.payout_transfer_id from unnest(v_outcomes) as o))
-        order by s.payout_transfer_id
-        for update);
-
-    -- Two outcomes of one transfer are judged one after the other.
-    v_turns := array(
-        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
-        from unnest(v_outcomes) with ordinality as o
-        order by o.ordinality);
-    -- So are all, if two name the same transfer at Stripe: judged together, both would count.
-    if (
-        select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)
-        from unnest(v_outcomes) as o
-    ) then
-        v_turns := array(select generate_series(1, cardinality(v_outcomes)));
-    end if;
-
-    for v_turn in 1 .. (
-        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
-    ) loop
-        return query
-        select * from payout.record_outcomes(array(
-            select v_outcomes[i]
-            from generate_subscripts(v_outcomes, 1) as i
-            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
-    end loop;
-
-    if exists (
-        select from unnest(v_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
-    ) then
-        return query
-        select * from payout.record_unknown_transfers(array(
-            select v_outcomes[i]
-            from generate_subscripts(v_outcomes, 1) as i
-            where (v_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
-    end if;
+    begin
+        v_reports := array(select r from payout.take_outcomes(v_outcomes) as r);
+    exception
+        when integrity_constraint_violation or data_exception
+            or sqlstate 'SP103' or sqlstate 'SP201' then
+            -- One contradicts its facts, or two each other: they are taken one by one, in the order
+            -- of locks.
+            v_reports := '{}';
+            foreach v_outcome in array array(
+                select v_outcomes[i]
+                from generate_subscripts(v_outcomes, 1) as i
+                order by (v_outcomes[i]).payout_transfer_id, i)
+            loop
+                v_reports := v_reports || payout.take_outcome_apart(v_outcome);
+            end loop;
+    end;
+    return query select * from unnest(v_reports);
 end
 $$;
 comment on function payout_api.report_outcomes(jsonb) is
@@ -5876,6 +5940,97 @@ comment on function payout_api.report_outcomes(jsonb) is
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
 -- end frozen: procedures/report/report_outcomes.sql
+-- frozen: procedures/report/take_outcome_apart.sql 3aea236fc85f
+-- take_outcome_apart: take one outcome; if that fails, keep it and set its transfer aside.
+--
+-- Called by: report_outcomes, once its outcomes together have raised an error. The answer of
+-- Stripe's is a fact and is not lost: it may be the only trace of a payment.
+
+create or replace function payout.take_outcome_apart(p_outcome payout.outcome)
+returns payout.reported[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(select r from payout.take_outcomes(array[p_outcome]) as r);
+exception
+    when integrity_constraint_violation or data_exception
+        or sqlstate 'SP103' or sqlstate 'SP201' then
+        perform payout.set_aside(p_outcome.payout_transfer_id, sqlerrm);
+        insert into payout.discrepancies (
+            kind, payout_transfer_id, stripe_transfer_id, theirs, advice)
+        values ('outcome_not_stored', p_outcome.payout_transfer_id, p_outcome.stripe_transfer_id,
+            jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
+            'Stripe answered, and the row of the transfer contradicts its facts. Look the '
+            'payout_ref up at Stripe; correct the row, and the next look-up settles the '
+            'transfer.');
+        return array(
+            select row(s.payout_transfer_id, p_outcome.generation, p_outcome.attempt, 'alarm',
+                s.state)::payout.reported
+            from payout.transfer_states as s
+            where s.payout_transfer_id = p_outcome.payout_transfer_id);
+end
+$$;
+comment on function payout.take_outcome_apart(payout.outcome) is
+    'Answers as take_outcomes does, or alarm after the outcome was kept in a discrepancy '
+    'outcome_not_stored.';
+-- end frozen: procedures/report/take_outcome_apart.sql
+-- frozen: procedures/report/take_outcomes.sql 092bb13400ed
+-- take_outcomes: lock the transfers of reported outcomes, judge and record each.
+--
+-- Called by: report_outcomes, take_outcome_apart. Two that name the same transfer at Stripe break
+-- its key here, and are taken one by one.
+-- Locks: the transfers' progress rows, in id order.
+
+create or replace function payout.take_outcomes(p_outcomes payout.outcome[])
+returns setof payout.reported
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_turns bigint[];
+    v_known_ids bigint[];
+begin
+    v_known_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (array(
+            select o.payout_transfer_id from unnest(p_outcomes) as o))
+        order by s.payout_transfer_id
+        for update);
+
+    -- Two outcomes of one transfer are judged one after the other.
+    v_turns := array(
+        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
+        from unnest(p_outcomes) with ordinality as o
+        order by o.ordinality);
+
+    for v_turn in 1 .. (
+        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
+    ) loop
+        return query
+        select * from payout.record_outcomes(array(
+            select p_outcomes[i]
+            from generate_subscripts(p_outcomes, 1) as i
+            where v_turns[i] = v_turn and (p_outcomes[i]).payout_transfer_id = any (v_known_ids)));
+    end loop;
+
+    if exists (
+        select from unnest(p_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
+    ) then
+        return query
+        select * from payout.record_unknown_transfers(array(
+            select p_outcomes[i]
+            from generate_subscripts(p_outcomes, 1) as i
+            where (p_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
+    end if;
+end
+$$;
+comment on function payout.take_outcomes(payout.outcome[]) is
+    'Stores outcomes, also of unknown transfers, and answers verdict and state for each.';
+-- end frozen: procedures/report/take_outcomes.sql
 -- frozen: procedures/report/was_seen_at_stripe.sql 181de4190c27
 -- was_seen_at_stripe: test whether a transfer was ever seen at Stripe, under any key.
 --
@@ -7492,12 +7647,13 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql 9f3fe4d6a4f7
+-- frozen: procedures/claim/claim_transfers.sql 7272b467595b
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
 -- Skips transfers that are on hold, that were first sent under their key longer ago than the send
--- window (Stripe may have forgotten the key), or that Stripe has already.
+-- window (Stripe may have forgotten the key), or that Stripe has already; sets aside those whose
+-- rows contradict each other.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
 -- range.
 
@@ -7527,12 +7683,15 @@ set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set enable_material = off
 as $$
 declare
     v_settings payout.engine_settings;
     v_now timestamptz := payout.clock();
+    v_size integer := p_limit;
     v_due_ids bigint[];
     v_wakeup_ids bigint[];
+    v_claims payout.claim[] := '{}';
 begin
     perform payout.refuse_unsafe_server(p_stripe_now);
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
@@ -7547,43 +7706,30 @@ begin
     end if;
 
     perform payout.forget_pending_wakeup();
-    select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
-    into v_due_ids, v_wakeup_ids
-    from payout.lock_due_transfers(
-        v_now, v_now - v_settings.send_window_for, p_worker, p_limit, p_payout_job_id) as d;
-    perform payout.remove_served_wakeups(v_wakeup_ids);
-    v_due_ids := payout.skip_listed_transfers(v_due_ids);
-    perform payout.adopt_at_first_claim(v_due_ids);
-    perform payout.freeze_requests(v_due_ids);
-    return query
-    with claimed as materialized (
-        update payout.transfer_states as s
-        set state = 'in_flight',
-            attempt = s.attempt + 1,
-            lease_until = v_now + v_settings.lease_for,
-            next_attempt_at = null,
-            first_sent_at = coalesce(s.first_sent_at, v_now),
-            wakeup_id = null,
-            changed_at = v_now
-        where s.payout_transfer_id = any (v_due_ids)
-        returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
-    ), opened as (
-        insert into payout.transfer_attempts (
-            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,
-            claim_token_sha256)
-        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until,
-            sha256(convert_to(c.claim_token, 'UTF8'))
-        from claimed as c
-    )
-    select
-        c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation, c.claim_token, r.request,
-        extract(epoch from v_settings.lease_for)::double precision,
-        extract(epoch from v_settings.http_deadline_for)::double precision
-    from claimed as c
-    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
-    join payout.transfer_requests as r
-        on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
+    loop
+        begin
+            select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
+            into v_due_ids, v_wakeup_ids
+            from payout.lock_due_transfers(
+                v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d;
+            exit when v_due_ids is null;
+            perform payout.remove_served_wakeups(v_wakeup_ids);
+            v_due_ids := payout.skip_listed_transfers(v_due_ids);
+            perform payout.adopt_at_first_claim(v_due_ids);
+            v_claims := v_claims || array(
+                select c from payout.open_attempts(v_due_ids, p_worker, v_now, v_settings) as c);
+            exit when v_size = p_limit or cardinality(v_claims) >= p_limit;
+        exception
+            when integrity_constraint_violation or data_exception
+                or sqlstate 'SP103' or sqlstate 'SP201' then
+                -- One of them contradicts its facts: one by one they show which.
+                if cardinality(v_due_ids) = 1 then
+                    perform payout.set_aside(v_due_ids[1], sqlerrm);
+                end if;
+                v_size := 1;
+        end;
+    end loop;
+    return query select * from unnest(v_claims);
 end
 $$;
 comment on function payout_api.claim_transfers(
@@ -7599,11 +7745,11 @@ grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
 -- end frozen: procedures/claim/claim_transfers.sql
--- frozen: procedures/claim/freeze_requests.sql 1f1f60d95fe4
+-- frozen: procedures/claim/freeze_requests.sql 43a9f139809e
 -- freeze_requests: write the request of each key that is about to be used for the first time.
 --
 -- The payee's present account is paid; from then on the request under this key does not change.
--- Called by: claim_transfers, which holds the locks of the transfers.
+-- Called by: open_attempts; claim_transfers holds the locks of the transfers.
 
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void
@@ -7646,13 +7792,14 @@ $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
 -- end frozen: procedures/claim/freeze_requests.sql
--- frozen: procedures/claim/lock_due_transfers.sql 17805113955b
+-- frozen: procedures/claim/lock_due_transfers.sql 32a50c1c8d89
 -- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
 --
 -- A key that was first sent in the future, by a clock that has since been set back, is of unknown
 -- age and is not sent. The low estimate of rows keeps the planner on the index of due transfers,
--- away from the history; transfers that a sweep found on hold are not in it. The other holds are
--- asked for only while there are any.
+-- away from the history; transfers that a sweep found on hold are not in it. The holds are read
+-- only while there are any, each scope once, into a hash: hence `in` within a case, and the case
+-- begins with a column of transfer_states, so that only due transfers are looked at.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
@@ -7685,9 +7832,18 @@ begin
                 and (h.scope = 'engine' or (h.scope = 'worker' and h.subject = p_worker))
         )
         and not case
+            when s.hold_id is not null then true
             when (select exists (
                 select from payout.holds as h where h.scope <> 'engine' and h.released_at is null))
-                then payout.open_hold_id(t) is not null
+                then
+                    t.currency::text in (select h.subject from payout.holds as h
+                        where h.scope = 'currency' and h.released_at is null)
+                    or t.payee_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'payee' and h.released_at is null)
+                    or t.settlement_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'settlement' and h.released_at is null)
+                    or t.payout_transfer_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'transfer' and h.released_at is null)
             else false
         end
     order by s.next_attempt_at
@@ -7698,6 +7854,59 @@ $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
 -- end frozen: procedures/claim/lock_due_transfers.sql
+-- frozen: procedures/claim/open_attempts.sql 36dc1ad0f222
+-- open_attempts: write request, attempt and lease of transfers that a worker is given.
+--
+-- Called by: claim_transfers, which holds the locks on the progress rows.
+
+create or replace function payout.open_attempts(
+    p_payout_transfer_ids bigint[],
+    p_worker text,
+    p_now timestamptz,
+    p_settings payout.engine_settings
+)
+returns setof payout.claim
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform payout.freeze_requests(p_payout_transfer_ids);
+    return query
+    with claimed as materialized (
+        update payout.transfer_states as s
+        set state = 'in_flight',
+            attempt = s.attempt + 1,
+            lease_until = p_now + p_settings.lease_for,
+            next_attempt_at = null,
+            first_sent_at = coalesce(s.first_sent_at, p_now),
+            wakeup_id = null,
+            changed_at = p_now
+        where s.payout_transfer_id = any (p_payout_transfer_ids)
+        returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
+    ), opened as (
+        insert into payout.transfer_attempts (
+            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,
+            claim_token_sha256)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, p_now, c.lease_until,
+            sha256(convert_to(c.claim_token, 'UTF8'))
+        from claimed as c
+    )
+    select
+        c.payout_transfer_id, c.generation, c.attempt,
+        t.payout_ref || ':' || c.generation, c.claim_token, r.request,
+        extract(epoch from p_settings.lease_for)::double precision,
+        extract(epoch from p_settings.http_deadline_for)::double precision
+    from claimed as c
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
+    join payout.transfer_requests as r
+        on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
+end
+$$;
+comment on function payout.open_attempts(
+    bigint[], text, timestamptz, payout.engine_settings
+) is 'Moves these transfers to in_flight; returns each with its key, token and request.';
+-- end frozen: procedures/claim/open_attempts.sql
 -- frozen: procedures/claim/refuse_unsafe_server.sql 7acd99ea9daa
 -- refuse_unsafe_server: refuse claims that a crash of the server, or its clock, could undo.
 --
@@ -8036,7 +8245,7 @@ as $$
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
 -- end frozen: procedures/audit/newest_row_id.sql
--- frozen: procedures/audit/seal.sql 15b6283d904d
+-- frozen: procedures/audit/seal.sql f6dec341edd1
 -- seal: close rows that can no longer change, so that a later change shows.
 --
 -- Called by: sweep, hence by every worker; operators at any time. It seals at most once a minute;
@@ -8084,7 +8293,14 @@ begin
         where m.marked_at <= v_now - interval '1 minute' or m.marked_at > v_now
         order by m.table_name
     loop
-        v_sealed := v_sealed + payout.seal_up_to_mark(v_mark, v_now, p_limit);
+        begin
+            v_sealed := v_sealed + payout.seal_up_to_mark(v_mark, v_now, p_limit);
+        exception
+            when integrity_constraint_violation or data_exception
+                or sqlstate 'SP103' or sqlstate 'SP201' then
+                -- The other tables, and the sweep, go on; the doctor tells of seals that are late.
+                raise log 'payout: % cannot be sealed: %', v_mark.table_name, sqlerrm;
+        end;
     end loop;
     return v_sealed;
 end
@@ -8455,7 +8671,7 @@ comment on function payout_api.verify_seals(bigint, text) is
 revoke execute on function payout_api.verify_seals(bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/verify_seals.sql
--- frozen: procedures/sweep/expire_leases.sql 7230033cbe37
+-- frozen: procedures/sweep/expire_leases.sql d5e3c0126807
 -- expire_leases: close leases that ran out without a report; their transfers become unknown.
 --
 -- A lease that ends further ahead than one lease was written by a clock that has since been set
@@ -8463,7 +8679,9 @@ grant execute on function payout_api.verify_seals(bigint, text) to payout_operat
 -- a claim after p_now is not ahead of it.
 -- Locks: the transfers' progress rows, skipping those that a report has locked.
 
-create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
+create or replace function payout.expire_leases(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
 returns integer
 language plpgsql
 volatile
@@ -8482,13 +8700,14 @@ begin
             end as reason
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where s.lease_until < p_now
-            or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
-                select from payout.transfer_attempts as a
-                where a.payout_transfer_id = s.payout_transfer_id
-                    and a.generation = s.generation
-                    and a.attempt = s.attempt
-                    and a.claimed_at > payout.clock() + e.lease_for))
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and (s.lease_until < p_now
+                or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
+                    select from payout.transfer_attempts as a
+                    where a.payout_transfer_id = s.payout_transfer_id
+                        and a.generation = s.generation
+                        and a.attempt = s.attempt
+                        and a.claimed_at > payout.clock() + e.lease_for)))
         order by s.lease_until
         limit p_limit
         for update of s skip locked
@@ -8527,11 +8746,11 @@ begin
     return v_expired;
 end
 $$;
-comment on function payout.expire_leases(timestamptz, integer) is
-    'Closes up to p_limit leases and returns how many: a transfer is due at once, or parked when '
-    'its tries are used up.';
+comment on function payout.expire_leases(timestamptz, integer, bigint[]) is
+    'Closes up to p_limit leases (of these transfers, if given) and returns how many: a transfer '
+    'is due at once, or parked when its tries are used up.';
 -- end frozen: procedures/sweep/expire_leases.sql
--- frozen: procedures/sweep/mark_held_transfers.sql 69fd08265903
+-- frozen: procedures/sweep/mark_held_transfers.sql 4fd3ea66f27f
 -- mark_held_transfers: take due transfers that are on hold out of the index of due transfers.
 --
 -- A claim steps over each transfer on hold that is due; marked ones it does not meet, however
@@ -8554,33 +8773,43 @@ begin
     ) then
         return 0;
     end if;
-    for v_round in 1 .. 20 loop
+    for v_round in 1 .. 5 loop
         with due as materialized (
-            select s.payout_transfer_id, payout.open_hold_id(t) as hold_id
+            select s.payout_transfer_id
             from payout.transfer_states as s
-            join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
             where s.next_attempt_at <= p_now
                 and s.hold_id is null
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
             order by s.next_attempt_at
             limit 1000
+        ), held as materialized (
+            select t.payout_transfer_id, h.hold_id
+            from due as d
+            join payout.payout_transfers as t on t.payout_transfer_id = d.payout_transfer_id
+            cross join lateral (values
+                ('currency', t.currency::text), ('payee', t.payee_id::text),
+                ('settlement', t.settlement_id::text), ('transfer', t.payout_transfer_id::text)
+            ) as x (scope, subject)
+            join payout.holds as h on h.released_at is null
+                and h.scope = x.scope
+                and h.subject = x.subject
         ), kept as materialized (
             select h.hold_id
             from payout.holds as h
-            where h.hold_id in (select d.hold_id from due as d) and h.released_at is null
+            where h.hold_id in (select d.hold_id from held as d) and h.released_at is null
             for share skip locked
         ), free as materialized (
             select s.payout_transfer_id
             from payout.transfer_states as s
             where s.payout_transfer_id in (
-                    select d.payout_transfer_id from due as d where d.hold_id is not null)
+                    select d.payout_transfer_id from held as d)
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
                 and payout.progress_problem(s) is null
             for update skip locked
         )
         update payout.transfer_states as s
         set hold_id = d.hold_id
-        from due as d
+        from held as d
         join kept as k on k.hold_id = d.hold_id
         join free as f on f.payout_transfer_id = d.payout_transfer_id
         where s.payout_transfer_id = d.payout_transfer_id;
@@ -8592,17 +8821,19 @@ begin
 end
 $$;
 comment on function payout.mark_held_transfers(timestamptz) is
-    'Sets transfer_states.hold_id of up to 20,000 transfers on hold that are due first; returns '
+    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
     'how many.';
 -- end frozen: procedures/sweep/mark_held_transfers.sql
--- frozen: procedures/sweep/park_expired_keys.sql d1cec4e40d1f
+-- frozen: procedures/sweep/park_expired_keys.sql 982a332d588e
 -- park_expired_keys: park transfers that were first sent too long ago to be sent again.
 --
 -- Stripe may forget a key after 24 hours; a send after that would be a new transfer. Only a
 -- look-up can settle these. A first send in the future means a clock that was set back, hence a
 -- key of unknown age. The clock is read for each row: a send after p_now is not in the future.
 
-create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
+create or replace function payout.park_expired_keys(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
 returns integer
 language plpgsql
 volatile
@@ -8617,7 +8848,8 @@ begin
                 else 'key_too_old_to_send' end as reason
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where s.next_attempt_at is not null
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
             and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
                 or s.first_sent_at > payout.clock())
@@ -8650,8 +8882,8 @@ begin
     return v_parked;
 end
 $$;
-comment on function payout.park_expired_keys(timestamptz, integer) is
-    'Parks up to p_limit transfers; returns how many.';
+comment on function payout.park_expired_keys(timestamptz, integer, bigint[]) is
+    'Parks up to p_limit transfers (of these, if given); returns how many.';
 -- end frozen: procedures/sweep/park_expired_keys.sql
 -- frozen: procedures/sweep/proof_of_absence.sql 5ec4264613de
 -- proof_of_absence: the scans that proved a transfer absent under its present key.
@@ -8678,7 +8910,7 @@ $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the observations, in order; null: it was not proved absent.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
--- frozen: procedures/sweep/reopen_failed.sql f2f7a8597cb3
+-- frozen: procedures/sweep/reopen_failed.sql 69713e671a89
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
 -- A new key is opened only if the former one ended in a decline that Stripe has saved, with no
@@ -8686,7 +8918,9 @@ comment on function payout.proof_of_absence(payout.transfer_states) is
 -- of this transfer ever saw a success. An observation names the evidence, which the first claim
 -- of the key notes with its request.
 
-create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
+create or replace function payout.reopen_failed(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
 returns integer
 language plpgsql
 volatile
@@ -8699,7 +8933,8 @@ begin
         select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where s.next_attempt_at <= p_now
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and s.next_attempt_at <= p_now
             and s.state = 'failed'
             and s.generation < e.max_generations
             and (payout.saved_decline(s) is not null or payout.proof_of_absence(s) is not null)
@@ -8743,8 +8978,8 @@ begin
     return cardinality(v_ids);
 end
 $$;
-comment on function payout.reopen_failed(timestamptz, integer) is
-    'Opens the next key for up to p_limit transfers; returns how many.';
+comment on function payout.reopen_failed(timestamptz, integer, bigint[]) is
+    'Opens the next key for up to p_limit transfers (of these, if given); returns how many.';
 -- end frozen: procedures/sweep/reopen_failed.sql
 -- frozen: procedures/sweep/saved_decline.sql 2db444649870
 -- saved_decline: the evidence that a transfer's present key will only ever be declined.
@@ -8768,7 +9003,7 @@ $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
 -- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql 5dad5619232e
+-- frozen: procedures/sweep/sweep.sql da082867d63c
 -- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
 --
 -- Called by: every worker every few seconds; operators at any time.
@@ -8804,9 +9039,9 @@ begin
     perform payout.mark_held_transfers(v_now);
     return query
     select
-        payout.expire_leases(v_now, p_limit),
-        payout.park_expired_keys(v_now, p_limit),
-        payout.reopen_failed(v_now, p_limit),
+        payout.sweep_apart('expire_leases', v_now, p_limit),
+        payout.sweep_apart('park_expired_keys', v_now, p_limit),
+        payout.sweep_apart('reopen_failed', v_now, p_limit),
         payout.queue_due_wakeups(v_now, p_limit);
 end
 $$;
@@ -8817,6 +9052,59 @@ comment on function payout_api.sweep(integer) is
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/sweep/sweep.sql
+-- frozen: procedures/sweep/sweep_apart.sql bc135c6faa86
+-- sweep_apart: do one step of the sweep, and set aside the transfers that make it fail.
+--
+-- The usual way is one statement for all. If it raises, both halves are tried by themselves, and
+-- so on, down to the one transfer whose rows contradict each other.
+
+create or replace function payout.sweep_apart(
+    p_step text, p_now timestamptz, p_limit integer, p_ids bigint[] default null
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_error text;
+    v_half integer;
+begin
+    begin
+        return case p_step
+            when 'expire_leases' then payout.expire_leases(p_now, p_limit, p_ids)
+            when 'park_expired_keys' then payout.park_expired_keys(p_now, p_limit, p_ids)
+            when 'reopen_failed' then payout.reopen_failed(p_now, p_limit, p_ids)
+        end;
+    exception
+        when integrity_constraint_violation or data_exception
+            or sqlstate 'SP103' or sqlstate 'SP201' then
+            v_error := sqlerrm;
+    end;
+
+    if cardinality(p_ids) = 1 then
+        perform payout.set_aside(p_ids[1], v_error);
+        return 0;
+    elsif p_ids is null then
+        p_ids := array(
+            select s.payout_transfer_id
+            from payout.transfer_states as s
+            where s.state = any (case p_step
+                    when 'expire_leases' then array['in_flight']
+                    when 'park_expired_keys' then array['retry_wait', 'unknown']
+                    when 'reopen_failed' then array['failed']
+                end)
+                and (s.lease_until is not null or s.next_attempt_at is not null));
+    end if;
+    v_half := cardinality(p_ids) / 2;
+    return payout.sweep_apart(p_step, p_now, p_limit, p_ids[:v_half])
+        + payout.sweep_apart(p_step, p_now, p_limit, p_ids[v_half + 1:]);
+end
+$$;
+comment on function payout.sweep_apart(text, timestamptz, integer, bigint[]) is
+    'Runs expire_leases, park_expired_keys or reopen_failed, as p_step says; returns how many '
+    'transfers it moved. p_ids are those that it may take; null: all.';
+-- end frozen: procedures/sweep/sweep_apart.sql
 -- frozen: procedures/operate/adopt_database.sql 9e9347112e89
 -- adopt_database: adopt this database, so that it hands out transfers again.
 --

@@ -78,6 +78,27 @@ comment on type payout.outcome is
     'One outcome of a transfer: an answer to an attempt (an element of the array that '
     'report_outcomes takes), a look-up, a lease or a key that ran out.';
 
+create type payout.claim as (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    idempotency_key text,
+    claim_token text,
+    request jsonb,
+    lease_seconds double precision,
+    deadline_seconds double precision
+);
+comment on type payout.claim is 'A transfer that a worker is given, as claim_transfers returns it.';
+
+create type payout.reported as (
+    payout_transfer_id bigint,
+    generation integer,
+    attempt integer,
+    verdict text,
+    state text
+);
+comment on type payout.reported is 'The answer to one outcome, as report_outcomes returns it.';
+
 create type payout.judgement as (
     verdict text,
     to_state text,

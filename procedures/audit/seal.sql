@@ -45,7 +45,14 @@ begin
         where m.marked_at <= v_now - interval '1 minute' or m.marked_at > v_now
         order by m.table_name
     loop
-        v_sealed := v_sealed + payout.seal_up_to_mark(v_mark, v_now, p_limit);
+        begin
+            v_sealed := v_sealed + payout.seal_up_to_mark(v_mark, v_now, p_limit);
+        exception
+            when integrity_constraint_violation or data_exception
+                or sqlstate 'SP103' or sqlstate 'SP201' then
+                -- The other tables, and the sweep, go on; the doctor tells of seals that are late.
+                raise log 'payout: % cannot be sealed: %', v_mark.table_name, sqlerrm;
+        end;
     end loop;
     return v_sealed;
 end

@@ -2,7 +2,8 @@
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
 -- Skips transfers that are on hold, that were first sent under their key longer ago than the send
--- window (Stripe may have forgotten the key), or that Stripe has already.
+-- window (Stripe may have forgotten the key), or that Stripe has already; sets aside those whose
+-- rows contradict each other.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
 -- range.
 
@@ -32,12 +33,15 @@ set jit = off
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set enable_material = off
 as $$
 declare
     v_settings payout.engine_settings;
     v_now timestamptz := payout.clock();
+    v_size integer := p_limit;
     v_due_ids bigint[];
     v_wakeup_ids bigint[];
+    v_claims payout.claim[] := '{}';
 begin
     perform payout.refuse_unsafe_server(p_stripe_now);
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
@@ -52,43 +56,30 @@ begin
     end if;
 
     perform payout.forget_pending_wakeup();
-    select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
-    into v_due_ids, v_wakeup_ids
-    from payout.lock_due_transfers(
-        v_now, v_now - v_settings.send_window_for, p_worker, p_limit, p_payout_job_id) as d;
-    perform payout.remove_served_wakeups(v_wakeup_ids);
-    v_due_ids := payout.skip_listed_transfers(v_due_ids);
-    perform payout.adopt_at_first_claim(v_due_ids);
-    perform payout.freeze_requests(v_due_ids);
-    return query
-    with claimed as materialized (
-        update payout.transfer_states as s
-        set state = 'in_flight',
-            attempt = s.attempt + 1,
-            lease_until = v_now + v_settings.lease_for,
-            next_attempt_at = null,
-            first_sent_at = coalesce(s.first_sent_at, v_now),
-            wakeup_id = null,
-            changed_at = v_now
-        where s.payout_transfer_id = any (v_due_ids)
-        returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
-    ), opened as (
-        insert into payout.transfer_attempts (
-            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,
-            claim_token_sha256)
-        select c.payout_transfer_id, c.generation, c.attempt, p_worker, v_now, c.lease_until,
-            sha256(convert_to(c.claim_token, 'UTF8'))
-        from claimed as c
-    )
-    select
-        c.payout_transfer_id, c.generation, c.attempt,
-        t.payout_ref || ':' || c.generation, c.claim_token, r.request,
-        extract(epoch from v_settings.lease_for)::double precision,
-        extract(epoch from v_settings.http_deadline_for)::double precision
-    from claimed as c
-    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
-    join payout.transfer_requests as r
-        on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
+    loop
+        begin
+            select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
+            into v_due_ids, v_wakeup_ids
+            from payout.lock_due_transfers(
+                v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d;
+            exit when v_due_ids is null;
+            perform payout.remove_served_wakeups(v_wakeup_ids);
+            v_due_ids := payout.skip_listed_transfers(v_due_ids);
+            perform payout.adopt_at_first_claim(v_due_ids);
+            v_claims := v_claims || array(
+                select c from payout.open_attempts(v_due_ids, p_worker, v_now, v_settings) as c);
+            exit when v_size = p_limit or cardinality(v_claims) >= p_limit;
+        exception
+            when integrity_constraint_violation or data_exception
+                or sqlstate 'SP103' or sqlstate 'SP201' then
+                -- One of them contradicts its facts: one by one they show which.
+                if cardinality(v_due_ids) = 1 then
+                    perform payout.set_aside(v_due_ids[1], sqlerrm);
+                end if;
+                v_size := 1;
+        end;
+    end loop;
+    return query select * from unnest(v_claims);
 end
 $$;
 comment on function payout_api.claim_transfers(

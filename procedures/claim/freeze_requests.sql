@@ -1,7 +1,7 @@
 -- freeze_requests: write the request of each key that is about to be used for the first time.
 --
 -- The payee's present account is paid; from then on the request under this key does not change.
--- Called by: claim_transfers, which holds the locks of the transfers.
+-- Called by: open_attempts; claim_transfers holds the locks of the transfers.
 
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void

@@ -2,8 +2,9 @@
 --
 -- A key that was first sent in the future, by a clock that has since been set back, is of unknown
 -- age and is not sent. The low estimate of rows keeps the planner on the index of due transfers,
--- away from the history; transfers that a sweep found on hold are not in it. The other holds are
--- asked for only while there are any.
+-- away from the history; transfers that a sweep found on hold are not in it. The holds are read
+-- only while there are any, each scope once, into a hash: hence `in` within a case, and the case
+-- begins with a column of transfer_states, so that only due transfers are looked at.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
@@ -36,9 +37,18 @@ begin
                 and (h.scope = 'engine' or (h.scope = 'worker' and h.subject = p_worker))
         )
         and not case
+            when s.hold_id is not null then true
             when (select exists (
                 select from payout.holds as h where h.scope <> 'engine' and h.released_at is null))
-                then payout.open_hold_id(t) is not null
+                then
+                    t.currency::text in (select h.subject from payout.holds as h
+                        where h.scope = 'currency' and h.released_at is null)
+                    or t.payee_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'payee' and h.released_at is null)
+                    or t.settlement_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'settlement' and h.released_at is null)
+                    or t.payout_transfer_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'transfer' and h.released_at is null)
             else false
         end
     order by s.next_attempt_at

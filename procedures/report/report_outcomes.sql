@@ -1,7 +1,8 @@
 -- report_outcomes: take the outcomes that workers report, judge them, keep the books.
 --
 -- Called by: worker. One call serves many transfers.
--- Safe to repeat: a report that was taken before answers `already`.
+-- Safe to repeat: a report that was taken before answers `already`. An outcome that cannot be
+-- stored with its transfer is kept in a discrepancy, and the others are taken.
 -- Locks: the transfers' progress rows, in id order.
 -- Raises: SP312 malformed outcomes; then nothing of the call is taken.
 
@@ -24,49 +25,26 @@ set enable_mergejoin = off
 as $$
 declare
     v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
-    v_turns bigint[];
-    v_known_ids bigint[];
+    v_reports payout.reported[];
+    v_outcome payout.outcome;
 begin
-    v_known_ids := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.payout_transfer_id = any (array(
-            select o.payout_transfer_id from unnest(v_outcomes) as o))
-        order by s.payout_transfer_id
-        for update);
-
-    -- Two outcomes of one transfer are judged one after the other.
-    v_turns := array(
-        select row_number() over (partition by o.payout_transfer_id order by o.ordinality)
-        from unnest(v_outcomes) with ordinality as o
-        order by o.ordinality);
-    -- So are all, if two name the same transfer at Stripe: judged together, both would count.
-    if (
-        select count(o.stripe_transfer_id) > count(distinct o.stripe_transfer_id)
-        from unnest(v_outcomes) as o
-    ) then
-        v_turns := array(select generate_series(1, cardinality(v_outcomes)));
-    end if;
-
-    for v_turn in 1 .. (
-        select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
-    ) loop
-        return query
-        select * from payout.record_outcomes(array(
-            select v_outcomes[i]
-            from generate_subscripts(v_outcomes, 1) as i
-            where v_turns[i] = v_turn and (v_outcomes[i]).payout_transfer_id = any (v_known_ids)));
-    end loop;
-
-    if exists (
-        select from unnest(v_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
-    ) then
-        return query
-        select * from payout.record_unknown_transfers(array(
-            select v_outcomes[i]
-            from generate_subscripts(v_outcomes, 1) as i
-            where (v_outcomes[i]).payout_transfer_id <> all (v_known_ids)));
-    end if;
+    begin
+        v_reports := array(select r from payout.take_outcomes(v_outcomes) as r);
+    exception
+        when integrity_constraint_violation or data_exception
+            or sqlstate 'SP103' or sqlstate 'SP201' then
+            -- One contradicts its facts, or two each other: they are taken one by one, in the order
+            -- of locks.
+            v_reports := '{}';
+            foreach v_outcome in array array(
+                select v_outcomes[i]
+                from generate_subscripts(v_outcomes, 1) as i
+                order by (v_outcomes[i]).payout_transfer_id, i)
+            loop
+                v_reports := v_reports || payout.take_outcome_apart(v_outcome);
+            end loop;
+    end;
+    return query select * from unnest(v_reports);
 end
 $$;
 comment on function payout_api.report_outcomes(jsonb) is

@@ -5,7 +5,9 @@
 -- a claim after p_now is not ahead of it.
 -- Locks: the transfers' progress rows, skipping those that a report has locked.
 
-create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
+create or replace function payout.expire_leases(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
 returns integer
 language plpgsql
 volatile
@@ -24,13 +26,14 @@ begin
             end as reason
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where s.lease_until < p_now
-            or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
-                select from payout.transfer_attempts as a
-                where a.payout_transfer_id = s.payout_transfer_id
-                    and a.generation = s.generation
-                    and a.attempt = s.attempt
-                    and a.claimed_at > payout.clock() + e.lease_for))
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and (s.lease_until < p_now
+                or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
+                    select from payout.transfer_attempts as a
+                    where a.payout_transfer_id = s.payout_transfer_id
+                        and a.generation = s.generation
+                        and a.attempt = s.attempt
+                        and a.claimed_at > payout.clock() + e.lease_for)))
         order by s.lease_until
         limit p_limit
         for update of s skip locked
@@ -69,6 +72,6 @@ begin
     return v_expired;
 end
 $$;
-comment on function payout.expire_leases(timestamptz, integer) is
-    'Closes up to p_limit leases and returns how many: a transfer is due at once, or parked when '
-    'its tries are used up.';
+comment on function payout.expire_leases(timestamptz, integer, bigint[]) is
+    'Closes up to p_limit leases (of these transfers, if given) and returns how many: a transfer '
+    'is due at once, or parked when its tries are used up.';

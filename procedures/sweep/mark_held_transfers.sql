@@ -20,33 +20,43 @@ begin
     ) then
         return 0;
     end if;
-    for v_round in 1 .. 20 loop
+    for v_round in 1 .. 5 loop
         with due as materialized (
-            select s.payout_transfer_id, payout.open_hold_id(t) as hold_id
+            select s.payout_transfer_id
             from payout.transfer_states as s
-            join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
             where s.next_attempt_at <= p_now
                 and s.hold_id is null
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
             order by s.next_attempt_at
             limit 1000
+        ), held as materialized (
+            select t.payout_transfer_id, h.hold_id
+            from due as d
+            join payout.payout_transfers as t on t.payout_transfer_id = d.payout_transfer_id
+            cross join lateral (values
+                ('currency', t.currency::text), ('payee', t.payee_id::text),
+                ('settlement', t.settlement_id::text), ('transfer', t.payout_transfer_id::text)
+            ) as x (scope, subject)
+            join payout.holds as h on h.released_at is null
+                and h.scope = x.scope
+                and h.subject = x.subject
         ), kept as materialized (
             select h.hold_id
             from payout.holds as h
-            where h.hold_id in (select d.hold_id from due as d) and h.released_at is null
+            where h.hold_id in (select d.hold_id from held as d) and h.released_at is null
             for share skip locked
         ), free as materialized (
             select s.payout_transfer_id
             from payout.transfer_states as s
             where s.payout_transfer_id in (
-                    select d.payout_transfer_id from due as d where d.hold_id is not null)
+                    select d.payout_transfer_id from held as d)
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
                 and payout.progress_problem(s) is null
             for update skip locked
         )
         update payout.transfer_states as s
         set hold_id = d.hold_id
-        from due as d
+        from held as d
         join kept as k on k.hold_id = d.hold_id
         join free as f on f.payout_transfer_id = d.payout_transfer_id
         where s.payout_transfer_id = d.payout_transfer_id;
@@ -58,5 +68,5 @@ begin
 end
 $$;
 comment on function payout.mark_held_transfers(timestamptz) is
-    'Sets transfer_states.hold_id of up to 20,000 transfers on hold that are due first; returns '
+    'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
     'how many.';

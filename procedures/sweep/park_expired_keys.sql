@@ -4,7 +4,9 @@
 -- look-up can settle these. A first send in the future means a clock that was set back, hence a
 -- key of unknown age. The clock is read for each row: a send after p_now is not in the future.
 
-create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
+create or replace function payout.park_expired_keys(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
 returns integer
 language plpgsql
 volatile
@@ -19,7 +21,8 @@ begin
                 else 'key_too_old_to_send' end as reason
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where s.next_attempt_at is not null
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
             and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
                 or s.first_sent_at > payout.clock())
@@ -52,5 +55,5 @@ begin
     return v_parked;
 end
 $$;
-comment on function payout.park_expired_keys(timestamptz, integer) is
-    'Parks up to p_limit transfers; returns how many.';
+comment on function payout.park_expired_keys(timestamptz, integer, bigint[]) is
+    'Parks up to p_limit transfers (of these, if given); returns how many.';

@@ -5,7 +5,9 @@
 -- of this transfer ever saw a success. An observation names the evidence, which the first claim
 -- of the key notes with its request.
 
-create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
+create or replace function payout.reopen_failed(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
 returns integer
 language plpgsql
 volatile
@@ -18,7 +20,8 @@ begin
         select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where s.next_attempt_at <= p_now
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and s.next_attempt_at <= p_now
             and s.state = 'failed'
             and s.generation < e.max_generations
             and (payout.saved_decline(s) is not null or payout.proof_of_absence(s) is not null)
@@ -62,5 +65,5 @@ begin
     return cardinality(v_ids);
 end
 $$;
-comment on function payout.reopen_failed(timestamptz, integer) is
-    'Opens the next key for up to p_limit transfers; returns how many.';
+comment on function payout.reopen_failed(timestamptz, integer, bigint[]) is
+    'Opens the next key for up to p_limit transfers (of these, if given); returns how many.';

@@ -33,9 +33,9 @@ begin
     perform payout.mark_held_transfers(v_now);
     return query
     select
-        payout.expire_leases(v_now, p_limit),
-        payout.park_expired_keys(v_now, p_limit),
-        payout.reopen_failed(v_now, p_limit),
+        payout.sweep_apart('expire_leases', v_now, p_limit),
+        payout.sweep_apart('park_expired_keys', v_now, p_limit),
+        payout.sweep_apart('reopen_failed', v_now, p_limit),
         payout.queue_due_wakeups(v_now, p_limit);
 end
 $$;

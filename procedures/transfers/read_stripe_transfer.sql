@@ -7,7 +7,7 @@
 create or replace function payout.read_stripe_transfer(p_object jsonb)
 returns payout.stripe_transfer
 language plpgsql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -46,8 +46,9 @@ begin
             and v_transfer.transfer_group ~ '^payout_[0-9a-f]+$' then v_transfer.transfer_group
         when not coalesce(v_transfer.payout_ref ~ '^payout_[0-9a-f]+$', false)
             and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0
-            then payout.payout_ref(v_transfer.settlement_id, v_transfer.payee_id,
-                v_transfer.source_transaction)
+            then payout.payout_ref(
+                coalesce(v_transfer.payout_engine, (select installation_id from payout.engine_settings)),
+                v_transfer.settlement_id, v_transfer.payee_id, v_transfer.source_transaction)
         else v_transfer.payout_ref
     end;
     -- Up to the end of the year 9999.

@@ -1,6 +1,6 @@
 -- note_failed_queue: let no settlement and no claim touch the queue before the next sweep does.
 --
--- A queue that is held up costs one caller a tenth of a second, not each of them.
+-- A session that holds the queue up costs one caller a tenth of a second, not each of them.
 
 create or replace function payout.note_failed_queue(p_problem text)
 returns void

@@ -34,13 +34,23 @@ begin
             and s.state in ('scheduled', 'retry_wait', 'unknown')
             and (s.wakeup_id is null
                 or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
-            and not exists (
-                select from procrastinate.procrastinate_jobs as q
-                where q.id = s.wakeup_id and q.status = 'todo'
-                    and q.task_name = 'payout.execute'
-            )
-            and payout.open_hold_id(t) is null
-            and payout.progress_problem(s) is null
+            and case
+                when exists (
+                    select from procrastinate.procrastinate_jobs as q
+                    where q.id = s.wakeup_id and q.status = 'todo'
+                        and q.task_name = 'payout.execute'
+                ) then false
+                when payout.progress_problem(s) is not null then false
+                else not (
+                    t.currency::text in (select h.subject from payout.holds as h
+                        where h.scope = 'currency' and h.released_at is null)
+                    or t.payee_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'payee' and h.released_at is null)
+                    or t.settlement_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'settlement' and h.released_at is null)
+                    or t.payout_transfer_id::text in (select h.subject from payout.holds as h
+                        where h.scope = 'transfer' and h.released_at is null))
+            end
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked);

@@ -22,26 +22,26 @@ CLAIM = "select * from payout_api.claim_transfers(p_worker => 'worker_1', p_limi
 
 @mutant(
     "a key out of a serial",
-    "claim_transfers",
+    "open_attempts",
     "t.payout_ref || ':' || c.generation",
     "'transfer_' || c.payout_transfer_id || ':' || c.generation",
 )
 @mutant(
     "a key without its generation",
-    "claim_transfers",
+    "open_attempts",
     "t.payout_ref || ':' || c.generation",
     "t.payout_ref",
 )
 @mutant(
     "a lease told longer than it is",
-    "claim_transfers",
-    "extract(epoch from v_settings.lease_for)",
+    "open_attempts",
+    "extract(epoch from p_settings.lease_for)",
     "60",
 )
 @mutant(
     "a deadline beyond the lease",
-    "claim_transfers",
-    "extract(epoch from v_settings.http_deadline_for)",
+    "open_attempts",
+    "extract(epoch from p_settings.http_deadline_for)",
     "40",
 )
 def test_a_claim_hands_out_key_request_lease_and_deadline(engine: Engine) -> None:
@@ -56,7 +56,7 @@ def test_a_claim_hands_out_key_request_lease_and_deadline(engine: Engine) -> Non
 
 @mutant(
     "a claim that keeps the digest of another token",
-    "claim_transfers",
+    "open_attempts",
     "sha256(convert_to(c.claim_token, 'UTF8'))",
     "sha256('')",
 )
@@ -75,7 +75,7 @@ def test_each_claim_is_told_a_token_of_its_own_of_which_the_digest_is_kept(engin
 
 @mutant(
     "a claim that leaves no attempt",
-    "claim_transfers",
+    "open_attempts",
     "'UTF8'))\n        from claimed as c",
     "'UTF8'))\n        from claimed as c where false",
 )
@@ -113,14 +113,14 @@ def test_nothing_is_claimed_before_its_time(engine: Engine) -> None:
 
 @mutant(
     "a key for each attempt",
-    "claim_transfers",
+    "open_attempts",
     "t.payout_ref || ':' || c.generation",
     "t.payout_ref || ':' || c.attempt",
     at="unknown",
 )
 @mutant(
     "a random key",
-    "claim_transfers",
+    "open_attempts",
     "t.payout_ref || ':' || c.generation",
     "gen_random_uuid()::text",
     at="unknown",
@@ -172,28 +172,28 @@ def test_what_rests_is_never_claimed(engine: Engine, state: str) -> None:
 )
 @mutant(
     "a hold of a currency ignored",
-    "open_hold_id",
+    "lock_due_transfers",
     "h.scope = 'currency'",
     "h.scope = 'nothing'",
     at="currency-usd-claimed1",
 )
 @mutant(
     "a hold of a payee ignored",
-    "open_hold_id",
+    "lock_due_transfers",
     "h.scope = 'payee'",
     "h.scope = 'nothing'",
     at="payee-seller_1-claimed2",
 )
 @mutant(
     "a hold of a settlement ignored",
-    "open_hold_id",
+    "lock_due_transfers",
     "h.scope = 'settlement'",
     "h.scope = 'nothing'",
     at="settlement-set_1-claimed3",
 )
 @mutant(
     "a hold of a transfer ignored",
-    "open_hold_id",
+    "lock_due_transfers",
     "h.scope = 'transfer'",
     "h.scope = 'nothing'",
     at="transfer-first-claimed4",
@@ -270,7 +270,7 @@ def test_a_key_is_sent_for_twenty_hours_after_its_first_use_and_never_later(
 @mutant(
     "an age that counts from the last send",
     edits=(
-        Edit("claim_transfers", "coalesce(s.first_sent_at, v_now)", "v_now"),
+        Edit("open_attempts", "coalesce(s.first_sent_at, p_now)", "p_now"),
         Edit(
             "tg_transfer_states__check_progress",
             "and new.first_sent_at is distinct from old.first_sent_at then",
@@ -421,6 +421,7 @@ def test_a_parked_transfer_stays_parked_when_its_hold_is_released(engine: Engine
     engine.report(success(engine.claim_one(), amount_minor=1))
     engine.release_holds()
     assert engine.claim() == []
+    assert engine.open_holds() == [], "no guard had to stop it"
 
 
 @mutant(

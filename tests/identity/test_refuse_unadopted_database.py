@@ -171,7 +171,7 @@ def test_a_change_of_the_account_sees_the_claims_it_has_waited_for(
     "perform payout.refuse_unsafe_account_change(old, new.is_livemode);",
     "",
 )
-def test_an_open_change_of_the_account_stops_no_claim_and_is_refused_for_what_was_claimed(
+def test_an_open_change_of_the_account_stops_no_claim_and_is_refused_for_the_claims_meanwhile(
     shared_engine: Engine,
 ) -> None:
     """An operator who goes to lunch in the middle of a transaction."""

@@ -128,7 +128,7 @@ def test_a_transfer_of_other_software_that_names_settlement_and_payee_is_none_of
     metadata = {"settlement_id": "old_1", "payee_id": "seller_1"}
     old = listed("tr_8", created=1_500_000_000, metadata=metadata)
     assert reconcile(engine.db, listed("tr_9", metadata=metadata), old) == Taken(2, 1, True)
-    assert findings(engine) == [Finding("transfer_without_payout_ref", "tr_9", None)]
+    assert discrepancies(engine) == [Discrepancy("transfer_without_payout_ref", "tr_9", None)]
 
 
 def test_a_transfer_of_a_settlement_that_is_not_known_is_a_discrepancy(engine: Engine) -> None:
@@ -273,7 +273,7 @@ def test_a_transfer_of_a_charge_is_known_by_settlement_and_payee(
     reconcile(engine.db, there | {"metadata": there["metadata"] | edit})
     settle_charge(engine)
     assert engine.claim() == []
-    assert findings(engine)[-1] == Finding("answer_contradicts_request", "tr_1", None)
+    assert discrepancies(engine)[-1] == Discrepancy("answer_contradicts_request", "tr_1", None)
 
 
 def test_a_transfer_of_a_charge_is_known_by_its_metadata(engine: Engine) -> None:

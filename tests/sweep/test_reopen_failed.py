@@ -329,7 +329,8 @@ def test_a_success_that_arrives_while_a_sweep_looks_keeps_the_key_closed(
     )
     slow = connect()
     source = slow.execute(
-        "select pg_get_functiondef('payout.reopen_failed(timestamptz, integer)'::regprocedure)"
+        "select pg_get_functiondef("
+        "'payout.reopen_failed(timestamptz, integer, bigint[])'::regprocedure)"
     ).fetchall()[0][0]
     changed = source.replace(
         "and (payout.saved_decline(s) is not null",

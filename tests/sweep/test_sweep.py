@@ -41,7 +41,7 @@ def test_a_lease_that_has_not_run_out_is_left_alone(engine: Engine) -> None:
     "has_unknown_send = true",
     "has_unknown_send = false",
 )
-@mutant("leases that never end", "expire_leases", "where s.lease_until < p_now\n", "where false\n")
+@mutant("leases that never end", "expire_leases", "(s.lease_until < p_now\n", "(false\n")
 def test_a_lease_that_ran_out_leaves_the_outcome_unknown_and_the_transfer_due(
     engine: Engine,
 ) -> None:

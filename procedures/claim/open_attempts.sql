@@ -1,0 +1,51 @@
+-- open_attempts: write request, attempt and lease of transfers that a worker is given.
+--
+-- Called by: claim_transfers, which holds the locks on the progress rows.
+
+create or replace function payout.open_attempts(
+    p_payout_transfer_ids bigint[],
+    p_worker text,
+    p_now timestamptz,
+    p_settings payout.engine_settings
+)
+returns setof payout.claim
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform payout.freeze_requests(p_payout_transfer_ids);
+    return query
+    with claimed as materialized (
+        update payout.transfer_states as s
+        set state = 'in_flight',
+            attempt = s.attempt + 1,
+            lease_until = p_now + p_settings.lease_for,
+            next_attempt_at = null,
+            first_sent_at = coalesce(s.first_sent_at, p_now),
+            wakeup_id = null,
+            changed_at = p_now
+        where s.payout_transfer_id = any (p_payout_transfer_ids)
+        returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
+    ), opened as (
+        insert into payout.transfer_attempts (
+            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,
+            claim_token_sha256)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, p_now, c.lease_until,
+            sha256(convert_to(c.claim_token, 'UTF8'))
+        from claimed as c
+    )
+    select
+        c.payout_transfer_id, c.generation, c.attempt,
+        t.payout_ref || ':' || c.generation, c.claim_token, r.request,
+        extract(epoch from p_settings.lease_for)::double precision,
+        extract(epoch from p_settings.http_deadline_for)::double precision
+    from claimed as c
+    join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
+    join payout.transfer_requests as r
+        on r.payout_transfer_id = c.payout_transfer_id and r.generation = c.generation;
+end
+$$;
+comment on function payout.open_attempts(
+    bigint[], text, timestamptz, payout.engine_settings
+) is 'Moves these transfers to in_flight; returns each with its key, token and request.';
