@@ -1,7 +1,8 @@
 -- owed_transfers: the sums of a settlement's lines, with the accounts that they can be sent to.
 --
 -- A payee without an account is left out, and so is an amount that Stripe does not take in the
--- currency: the sum then differs from the settlement's total.
+-- currency, and all of them where Stripe does not take the metadata: the sum then differs from
+-- the settlement's total.
 
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
@@ -35,6 +36,7 @@ begin
         order by pa.payee_account_id desc
         limit 1
     ) as a
+    where payout.metadata_problem(p_settlement.metadata) is null
     order by o.payee_id, o.source_transaction;
 end
 $$;
