@@ -1860,76 +1860,14 @@ alter table payout.seal_subtotals enable always trigger _500_refuse_truncate;
 
 grant select on payout.seal_subtotals to payout_operator, payout_auditor;
 -- end frozen: sql/tables/seals.sql
--- frozen: procedures/settle/tg_lines_ahead__check_settlement.sql 85222462d088
--- tg_lines_ahead__check_settlement: refuse lines that their settlement was scheduled without.
---
--- At commit: another transaction may by then have written the settlement and scheduled it
--- without these lines. A snapshot too old to show it cannot tell. Definer: the application may
--- write lines, but not read payout_jobs.
--- Raises: SP102 it was scheduled without the lines; SP310 there is no such settlement; SP402
--- repeat the transaction.
-
-create or replace function payout.tg_lines_ahead__check_settlement()
-returns trigger
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    delete from payout.lines_ahead as a where a.settlement_id = new.settlement_id;
-
-    -- Locked from the first look on: one that comes later is no settlement of these lines.
-    perform from payout.settlements as s
-    where s.settlement_id = new.settlement_id
-    for no key update;
-    if not found and current_setting('transaction_isolation') like 'read %' then
-        raise exception 'settlement % does not exist', new.settlement_id
-            using
-                errcode = 'SP310',
-                detail = 'Lines of it have been inserted.',
-                hint = 'Insert the settlement and its lines in one transaction, in any order.';
-    elsif not found then
-        raise exception 'settlement % does not exist, or not yet when this transaction began',
-            new.settlement_id
-            using
-                errcode = 'SP402',
-                hint = 'Repeat the transaction; insert the settlement in it if no other one does.';
-    end if;
-
-    -- Written, so that a transaction that completes it with an older snapshot fails.
-    update payout.settlements as s
-    set state = s.state
-    where s.settlement_id = new.settlement_id
-        and s.state = 'pending'
-        and s.xmin <> pg_current_xact_id()::xid;
-
-    perform from payout.payout_jobs as j
-    join payout.settlements as s on s.settlement_id = j.settlement_id
-    where j.settlement_id = new.settlement_id
-        and s.total_minor <> (
-            select sum(l.amount_minor)
-            from payout.settlement_lines as l
-            where l.settlement_id = new.settlement_id
-        );
-    if found then
-        perform payout.refuse_late_lines(new.settlement_id);
-    end if;
-    return null;
-end
-$$;
-comment on function payout.tg_lines_ahead__check_settlement() is
-    'Trigger: at commit, refuses lines whose settlement was scheduled without them (SP102), or is '
-    'not there (SP310).';
--- end frozen: procedures/settle/tg_lines_ahead__check_settlement.sql
--- frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql 846bb58c5895
+-- frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql 3a43037ee267
 -- tg_settlement_lines__refuse_frozen: refuse to change lines once their settlement is scheduled.
 --
--- Being complete does not freeze them yet: within one transaction the settlement may come before
--- its lines, or after them. New lines of a settlement that this very transaction wrote and has
--- not scheduled need no more than one look. On insert it is ORIGIN: a copy loads lines after
--- their job.
--- Raises: SP102 the settlement has been scheduled.
+-- Being complete does not freeze the lines yet: within one transaction they may come after a
+-- settlement that is complete at once. New lines of a settlement that this very transaction wrote
+-- and has not scheduled need no more than one look; for others the settlement is locked. On
+-- insert it is ORIGIN: a copy loads lines after their job.
+-- Raises: SP102 the settlement has been scheduled; SP310 there is no such settlement.
 
 create or replace function payout.tg_settlement_lines__refuse_frozen()
 returns trigger
@@ -1940,6 +1878,9 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
 as $$
+declare
+    v_settlement_ids text[];
+    v_frozen_id text;
 begin
     if tg_op = 'INSERT' then
         -- `offset 0`: two look-ups for each line, never a whole table for all.
@@ -1959,21 +1900,44 @@ begin
             return null;
         end if;
     end if;
-    perform payout.check_lines_of(
-        array(select distinct c.settlement_id::text from changed as c), tg_op = 'INSERT');
+
+    v_settlement_ids := array(select distinct c.settlement_id::text from changed as c);
+    perform payout.lock_settlements_of_lines(v_settlement_ids, tg_op <> 'DELETE');
+
+    -- With immediate constraints the very statement that inserts both has scheduled the
+    -- settlement by now, and a copy may load the job first: with these lines, if they add up.
+    select j.settlement_id::text into v_frozen_id
+    from payout.payout_jobs as j
+    join payout.settlements as s on s.settlement_id = j.settlement_id
+    where j.settlement_id = any (v_settlement_ids)
+        and (tg_op <> 'INSERT' or s.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = j.settlement_id
+        ))
+    limit 1;
+    if found then
+        raise exception 'settlement % is complete: its lines cannot be changed', v_frozen_id
+            using
+                errcode = 'SP102',
+                detail = 'Its payouts were scheduled from exactly the lines it had.',
+                hint = 'Record a correction as another settlement.',
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
     return null;
 end
 $$;
 comment on function payout.tg_settlement_lines__refuse_frozen() is
     'Trigger: refuses to add, change or remove lines of a settlement that has been scheduled '
-    '(SP102).';
+    '(SP102), and lines of none (SP310).';
 -- end frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql
--- frozen: procedures/settle/tg_settlements__refuse_frozen.sql 7f89dabf0111
+-- frozen: procedures/settle/tg_settlements__refuse_frozen.sql d8804c2e6d60
 -- tg_settlements__refuse_frozen: let a settlement be edited while pending, never once complete.
 --
--- An update that changes nothing, to the byte, passes: completing twice is harmless. A pending
--- settlement is not deleted while it has lines: they have no foreign key (D-058).
--- Raises: SP102 the settlement is complete, has lines, or would be renamed.
+-- An update that changes nothing, to the byte, passes: completing twice is harmless, and so is a
+-- program that writes all columns of a row that it has read.
+-- Raises: SP102 the settlement is complete, or would be renamed.
 
 create or replace function payout.tg_settlements__refuse_frozen()
 returns trigger
@@ -1992,16 +1956,6 @@ begin
                 table = tg_table_name;
     end if;
     if tg_op = 'DELETE' then
-        if exists (
-            select from payout.settlement_lines as l where l.settlement_id = old.settlement_id
-        ) then
-            raise exception 'settlement % has lines and cannot be deleted', old.settlement_id
-                using
-                    errcode = 'SP102',
-                    hint = 'Delete its lines first.',
-                    schema = tg_table_schema,
-                    table = tg_table_name;
-        end if;
         return old;
     end if;
     if new.settlement_id <> old.settlement_id then
@@ -2017,17 +1971,17 @@ begin
 end
 $$;
 comment on function payout.tg_settlements__refuse_frozen() is
-    'Trigger: refuses to change a complete settlement, to rename one, and to delete one that has '
-    'lines (SP102).';
+    'Trigger: refuses to change or delete a complete settlement, and to rename one (SP102).';
 -- end frozen: procedures/settle/tg_settlements__refuse_frozen.sql
--- frozen: procedures/settle/tg_settlements__schedule_payout_job.sql 7f28852843d6
+-- frozen: procedures/settle/tg_settlements__schedule_payout_job.sql 456bc9937a86
 -- tg_settlements__schedule_payout_job: schedule a settlement that commits as complete.
 --
--- Deferred to the commit, so that settlement and lines may come in any order.
--- complete_settlement schedules its own settlements by itself; no other writer may say so of a
--- row. The trigger stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
+-- Deferred to the commit, so that the lines may come after a settlement that is complete at once.
+-- The trigger stays ORIGIN, unlike the guards: a replica or a restore must not pay again. It
+-- passes by the rows that complete_settlement writes, which it knows by their writer, the owner;
+-- no column says so, since an application could write it.
 -- Definer: the application may write settlements, but no jobs or transfers.
--- Raises: as refuse_bad_settlement; the commit then fails as a whole.
+-- Raises: as schedule_payout_job; the commit then fails as a whole.
 
 create or replace function payout.tg_settlements__schedule_payout_job()
 returns trigger
@@ -2040,13 +1994,13 @@ set enable_seqscan = off
 as $$
 declare
     v_lines payout.settlement_lines[];
+    v_payout_job_id bigint;
 begin
     -- The row is as the event shows it, and stays so: a complete settlement is frozen.
     if new.state <> 'complete' then
         return null;
     end if;
-    -- Two lines are enough to see whether there is exactly one; none if it has its job. A
-    -- settlement that was complete before may have a job that an older snapshot does not show.
+    -- Two lines are enough to see whether there is exactly one; none if it has its job.
     v_lines := array(
         select l
         from payout.settlement_lines as l
@@ -2055,24 +2009,21 @@ begin
                 select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
             )
         limit 2);
-    if cardinality(v_lines) = 1 and old.state is distinct from 'complete' then
-        perform payout.create_single_payout(new, v_lines[1]);
-    else
-        perform payout.create_payout_job(new);
-    end if;
+    v_payout_job_id := payout.schedule_payout_job(
+        new.settlement_id, new, case when cardinality(v_lines) = 1 then v_lines[1] end);
     return null;
 end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
     'Trigger: at commit, makes the payout job of a complete settlement.';
 -- end frozen: procedures/settle/tg_settlements__schedule_payout_job.sql
--- frozen: sql/tables/settlements.sql c463e7e4892f
+-- frozen: sql/tables/settlements.sql 091dbc1892cf
 -- settlements: the application's side, frozen once a settlement is complete.
 --
 --   payees ◀── payee_accounts (history: the newest counts)
 --      ▲
 --      │ payee_id
---   settlement_lines ──▶ settlements        lines_ahead (lines that came before their settlement)
+--   settlement_lines ──▶ settlements        a settlement comes before its lines
 --                        pending ─▶ complete
 
 create table payout.payees (
@@ -2130,7 +2081,6 @@ create table payout.settlements (
     pay_after payout.moment,
     metadata payout.metadata not null default '{}',
     created_at timestamptz not null default current_timestamp,
-    is_scheduled_by_call boolean not null default false,
     constraint settlements_pkey primary key (settlement_id)
 );
 comment on table payout.settlements is
@@ -2142,8 +2092,8 @@ comment on column payout.settlements.pay_after is
     'The time before which nothing is sent; null: sent at once.';
 comment on column payout.settlements.metadata is
     'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
-comment on column payout.settlements.is_scheduled_by_call is
-    'True: complete_settlement wrote the row and made its job; the trigger need not.';
+comment on column payout.settlements.created_at is
+    'The time of the insert, unless its writer gives another; the engine reads it nowhere.';
 
 create trigger _500_refuse_frozen
     before update or delete on payout.settlements
@@ -2157,12 +2107,10 @@ create constraint trigger _900_schedule_payout_job
     after insert or update on payout.settlements
     deferrable initially deferred
     for each row
-    when (not new.is_scheduled_by_call)
+    when (current_user <> 'payout_owner')
     execute function payout.tg_settlements__schedule_payout_job();
 
-grant insert (settlement_id, currency, total_minor, state, pay_after, metadata),
-    update (currency, total_minor, state, pay_after, metadata), select
-    on payout.settlements to payout_app;
+grant select, insert, update, delete on payout.settlements to payout_app;
 grant select on payout.settlements to payout_operator, payout_auditor;
 
 
@@ -2172,10 +2120,15 @@ create table payout.settlement_lines (
     payee_id payout.external_id not null,
     amount_minor payout.positive_minor not null,
     source_transaction payout.source_transaction_id,
-    constraint settlement_lines_pkey primary key (settlement_id, line_id)
+    constraint settlement_lines_pkey primary key (settlement_id, line_id),
+    -- Deferred, so that the guard of lines is asked first: its error says what to do.
+    constraint settlement_lines_settlement_id_fkey
+        foreign key (settlement_id) references payout.settlements (settlement_id)
+        on delete cascade deferrable initially deferred
 );
 comment on table payout.settlement_lines is
-    'The parts of a settlement. Lines of one payee and source_transaction become one transfer.';
+    'The parts of a settlement, which comes before them and, while pending, takes them along when '
+    'it is deleted. Lines of one payee and source_transaction become one transfer.';
 comment on column payout.settlement_lines.amount_minor is
     'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
 comment on column payout.settlement_lines.source_transaction is
@@ -2208,31 +2161,8 @@ create trigger _903_refuse_frozen_delete
     execute function payout.tg_settlement_lines__refuse_frozen();
 alter table payout.settlement_lines enable always trigger _903_refuse_frozen_delete;
 
-grant insert (settlement_id, line_id, payee_id, amount_minor, source_transaction),
-    update (payee_id, amount_minor, source_transaction), select, delete
-    on payout.settlement_lines to payout_app;
+grant select, insert, update, delete on payout.settlement_lines to payout_app;
 grant select on payout.settlement_lines to payout_operator, payout_auditor;
-
-
-create table payout.lines_ahead (
-    settlement_id payout.external_id not null,
-    constraint lines_ahead_pkey primary key (settlement_id)
-);
-comment on table payout.lines_ahead is
-    'Settlements whose lines came first, while their transaction runs; other transactions see no '
-    'row. At commit each is checked: the settlement must be of the same transaction or still '
-    'pending.';
-
-create trigger _500_refuse_truncate before truncate on payout.lines_ahead
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.lines_ahead enable always trigger _500_refuse_truncate;
-create constraint trigger _900_check_settlement
-    after insert on payout.lines_ahead
-    deferrable initially deferred
-    for each row
-    execute function payout.tg_lines_ahead__check_settlement();
-
-grant select on payout.lines_ahead to payout_operator, payout_auditor;
 -- end frozen: sql/tables/settlements.sql
 -- frozen: sql/tables/wakeups.sql 9b36636a6b87
 -- wakeups: the two numbers that spare a settlement a look at the queue.
@@ -3245,7 +3175,7 @@ comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
     'Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; '
     'returns the reason.';
 -- end frozen: procedures/transfers/raise_alarm.sql
--- frozen: procedures/transfers/read_stripe_transfer.sql 649c5a18f247
+-- frozen: procedures/transfers/read_stripe_transfer.sql 046650925f9a
 -- read_stripe_transfer: Stripe's transfer object, from a list or an event, as a row.
 --
 -- The one reader of that object. It takes whatever JSON it is given: a field of the wrong type
@@ -3259,6 +3189,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_installation_id text := (select e.installation_id from payout.engine_settings as e);
     v_transfer payout.stripe_transfer;
     v_metadata jsonb := p_object -> 'metadata';
     v_created bigint := payout.read_whole(p_object -> 'created');
@@ -3295,8 +3226,8 @@ begin
         when not coalesce(v_transfer.payout_ref ~ '^payout_[0-9a-f]+$', false)
             and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0
             then payout.payout_ref(
-                coalesce(v_transfer.payout_engine, (select installation_id from payout.engine_settings)),
-                v_transfer.settlement_id, v_transfer.payee_id, v_transfer.source_transaction)
+                coalesce(v_transfer.payout_engine, v_installation_id), v_transfer.settlement_id,
+                v_transfer.payee_id, v_transfer.source_transaction)
         else v_transfer.payout_ref
     end;
     -- Up to the end of the year 9999.
@@ -4178,85 +4109,14 @@ comment on function payout.remove_served_wakeups(bigint[]) is
     'Deletes the queue jobs of these ids that no worker has fetched yet; returns their number, 0 '
     'if the queue fails.';
 -- end frozen: procedures/wakeup/remove_served_wakeups.sql
--- frozen: procedures/settle/check_lines_of.sql e9e1456fb226
--- check_lines_of: check lines of settlements that are not of this transaction, or not there yet.
---
--- A line of a pending settlement writes the settlement's row, so that a transaction that
--- completes it with an older snapshot fails (40001) instead of missing the line. Lines whose
--- settlement was not found and locked are checked once more at commit (lines_ahead), also if it
--- has come since.
--- Raises: SP102 the settlement has been scheduled.
-
-create or replace function payout.check_lines_of(p_settlement_ids text[], p_are_new boolean)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_found_ids text[];
-    v_has_older boolean;
-    v_frozen_id text;
-begin
-    select coalesce(array_agg(l.settlement_id), '{}'::text[]), coalesce(bool_or(l.is_older), false)
-    into v_found_ids, v_has_older
-    from (
-        select s.settlement_id::text,
-            s.state = 'pending' and s.xmin <> pg_current_xact_id()::xid as is_older
-        from payout.settlements as s
-        where s.settlement_id = any (p_settlement_ids)
-        order by s.settlement_id
-        for no key update
-    ) as l;
-
-    if cardinality(v_found_ids) < cardinality(p_settlement_ids) then
-        insert into payout.lines_ahead (settlement_id)
-        select i.settlement_id::payout.external_id
-        from (
-            select unnest(p_settlement_ids)
-            except
-            select unnest(v_found_ids)
-        ) as i (settlement_id)
-        order by i.settlement_id
-        on conflict do nothing;
-    end if;
-
-    if v_has_older then
-        update payout.settlements as s
-        set state = s.state
-        where s.settlement_id = any (p_settlement_ids)
-            and s.state = 'pending'
-            and s.xmin <> pg_current_xact_id()::xid;
-    end if;
-
-    -- With immediate constraints the very statement that inserts both has scheduled
-    -- the settlement by now; it did so with these lines if they add up.
-    select j.settlement_id::text into v_frozen_id
-    from payout.payout_jobs as j
-    join payout.settlements as s on s.settlement_id = j.settlement_id
-    where j.settlement_id = any (p_settlement_ids)
-        and (not p_are_new or s.total_minor <> (
-            select sum(l.amount_minor)
-            from payout.settlement_lines as l
-            where l.settlement_id = j.settlement_id
-        ))
-    limit 1;
-    if found then
-        perform payout.refuse_late_lines(v_frozen_id);
-    end if;
-end
-$$;
-comment on function payout.check_lines_of(text[], boolean) is
-    'Refuses changed lines of settlements that have been scheduled (SP102); guards against those '
-    'that are being completed meanwhile.';
--- end frozen: procedures/settle/check_lines_of.sql
--- frozen: procedures/settle/complete_settlement.sql 7cf7582a9f14
+-- frozen: procedures/settle/complete_settlement.sql 6c681810232a
 -- complete_settlement: record a whole settlement and schedule its payouts, in one call.
 --
 -- Called by: the application, or a trigger on a settlement table it already has.
 -- Safe to repeat: the same content again returns the same job.
 -- Locks: the settlement's row; of concurrent calls one writes, the others wait and compare.
--- Raises: SP307 other content than before; SP309 malformed lines; SP301 to SP308.
+-- Raises: SP307 other content than before; SP309 malformed lines; SP402 deleted meanwhile; as
+-- schedule_payout_job.
 
 create or replace function payout_api.complete_settlement(
     p_settlement_id text,
@@ -4277,8 +4137,8 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, coalesce(p_metadata, '{}')::payout.metadata, current_timestamp,
-        true)::payout.settlements;
+        p_pay_after::payout.moment, coalesce(p_metadata, '{}')::payout.metadata, current_timestamp
+    )::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
     v_total_minor bigint := 0::bigint;
@@ -4298,16 +4158,20 @@ begin
         insert into payout.settlement_lines
         select l.*
         from unnest(v_lines) as l;
-        if cardinality(v_lines) = 1 then
-            return payout.create_single_payout(v_settlement, v_lines[1]);
-        end if;
-        return payout.create_payout_job(v_settlement);
+        return payout.schedule_payout_job(p_settlement_id, v_settlement,
+            case when cardinality(v_lines) = 1 then v_lines[1] end);
     end if;
 
     select * into v_settlement
     from payout.settlements as s
     where s.settlement_id = p_settlement_id
     for update;
+    if not found then
+        raise exception 'settlement % was deleted meanwhile', p_settlement_id
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the transaction.';
+    end if;
 
     v_difference := payout.settlement_difference(
         v_settlement, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
@@ -4337,15 +4201,18 @@ grant execute on function payout_api.complete_settlement(
     text, text, jsonb, timestamptz, jsonb
 ) to payout_app;
 -- end frozen: procedures/settle/complete_settlement.sql
--- frozen: procedures/settle/create_payout_job.sql 912a704afb85
--- create_payout_job: make the payout job of a settlement, with its transfers and their books.
+-- frozen: procedures/settle/create_transfers.sql 11f208c052f4
+-- create_transfers: make the payout job of a settlement, with its transfers and their books.
 --
--- Called by: functions that have written or locked the settlement's row in this transaction.
--- Safe to repeat: a settlement that has its job keeps it; the unique key decides races.
--- The result is checked as a whole; only if it is wrong is the reason looked for.
--- Raises: as refuse_bad_settlement.
+-- One statement for all payees, so that a settlement of ten thousand costs little more than its
+-- rows. Transfers that cannot be paid as they stand are left out; lines and transfers are added
+-- up in one look, since a later look may find others. Only if the sum is wrong is the reason
+-- looked for.
+-- Called by: schedule_payout_job, whose transaction has written the settlement's row.
+-- Safe to repeat: a settlement that has its job keeps it.
+-- Raises: SP301 to SP306, SP308 it cannot be paid out as it stands; SP402 it can by now.
 
-create or replace function payout.create_payout_job(p_settlement payout.settlements)
+create or replace function payout.create_transfers(p_settlement payout.settlements)
 returns bigint
 language plpgsql
 volatile
@@ -4354,141 +4221,25 @@ as $$
 declare
     v_payout_job_id bigint;
     v_made_minor bigint;
+    v_wrong record;
 begin
-    insert into payout.payout_jobs (settlement_id)
-    values (p_settlement.settlement_id)
+    insert into payout.payout_jobs (settlement_id) values (p_settlement.settlement_id)
     on conflict do nothing
     returning payout_job_id into v_payout_job_id;
-
     if not found then
-        select j.payout_job_id into strict v_payout_job_id
-        from payout.payout_jobs as j
-        where j.settlement_id = p_settlement.settlement_id;
-        return v_payout_job_id;
+        return (select j.payout_job_id from payout.payout_jobs as j
+            where j.settlement_id = p_settlement.settlement_id);
     end if;
 
-    -- First: a reserved key in the metadata would be found wrong in the requests.
-    if p_settlement.metadata <> '{}' then
-        perform payout.refuse_bad_header(p_settlement);
-    end if;
-    v_made_minor := payout.create_transfers(p_settlement, v_payout_job_id);
-    if v_made_minor is distinct from p_settlement.total_minor then
-        perform payout.refuse_bad_settlement(p_settlement, v_made_minor);
-    end if;
-    return v_payout_job_id;
-end
-$$;
-comment on function payout.create_payout_job(payout.settlements) is
-    'Schedules the payouts of a complete settlement whose row this transaction holds; returns the '
-    'payout_job_id. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308) or '
-    'has changed meanwhile (SP402).';
--- end frozen: procedures/settle/create_payout_job.sql
--- frozen: procedures/settle/create_single_payout.sql 0c0343126ce6
--- create_single_payout: make the payout job of a settlement with one line.
---
--- This is the common case of create_payout_job, without the work for many lines or a second
--- call, at half its cost; a test compares the rows that the two write. Sequential scans are off
--- where it is called.
--- Called by: functions that have just written the settlement, which has no job yet.
--- Raises: as refuse_bad_header and refuse_bad_settlement.
-
-create or replace function payout.create_single_payout(
-    p_settlement payout.settlements, p_line payout.settlement_lines
-)
-returns bigint
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_destination text;
-    v_payout_job_id bigint := nextval('payout.payout_jobs_payout_job_id_seq'::regclass);
-    v_transfer_id bigint := nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass);
-    v_wakeup_id bigint := pg_sequence_last_value('payout.seen_wakeup'::regclass);
-begin
-    select (
-        select a.stripe_account_id
-        from payout.payee_accounts as a
-        where a.payee_id = p_line.payee_id
-        order by a.payee_account_id desc
-        limit 1
-    ) into v_destination
-    from payout.currencies as c
-    where c.currency = p_settlement.currency
-        and p_line.amount_minor <= c.largest_amount_minor
-        and p_line.amount_minor % c.amount_step = 0;
-
-    if p_settlement.metadata <> '{}' then
-        perform payout.refuse_bad_header(p_settlement);
-    end if;
-    if v_destination is null or p_line.amount_minor <> p_settlement.total_minor then
-        perform payout.refuse_bad_settlement(
-            p_settlement, case when v_destination is not null then p_line.amount_minor::bigint end);
-    end if;
-
-    -- The wake-up job that was seen to wait serves nearly every settlement.
-    if v_wakeup_id is null or p_settlement.pay_after is not null then
-        v_wakeup_id := (payout.queue_wakeup(v_payout_job_id, 1, p_settlement.pay_after))[1];
-    end if;
-
-    -- One statement, because each further one costs its start and end.
-    with job as (
-        insert into payout.payout_jobs (payout_job_id, settlement_id) overriding system value
-        values (v_payout_job_id, p_settlement.settlement_id)
-    ), transfer as (
-        insert into payout.payout_transfers (
-            payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction,
-            amount_minor, currency)
-        overriding system value
-        values (
-            v_transfer_id, v_payout_job_id, p_settlement.settlement_id, p_line.payee_id,
-            p_line.source_transaction, p_line.amount_minor, p_settlement.currency)
-    ), progress as (
-        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
-        values (v_transfer_id, coalesce(p_settlement.pay_after, current_timestamp), v_wakeup_id)
-    )
-    insert into payout.ledger_entries (
-        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
-    values
-        (v_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
-            p_line.amount_minor, p_settlement.currency),
-        (v_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
-            p_line.amount_minor, p_settlement.currency);
-    return v_payout_job_id;
-end
-$$;
-comment on function payout.create_single_payout(payout.settlements, payout.settlement_lines) is
-    'Schedules the payout of a new settlement by its only line; returns the payout_job_id. Its '
-    'refusals are those of create_payout_job.';
--- end frozen: procedures/settle/create_single_payout.sql
--- frozen: procedures/settle/create_transfers.sql 2326bd762818
--- create_transfers: write the transfers of a scheduled settlement, their progress and books.
---
--- One statement for all payees, so that a settlement of ten thousand costs little more than its
--- rows. Transfers that cannot be paid as they stand are left out; lines and transfers are added
--- up in one look, since a later look may find others.
-
-create or replace function payout.create_transfers(
-    p_settlement payout.settlements, p_payout_job_id bigint
-)
-returns bigint
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_made_minor bigint;
-begin
     with owed as materialized (
         select * from payout.owed_transfers(p_settlement)
     ), wakeups as materialized (
         select payout.queue_wakeup(
-            p_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
+            v_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
     ), transfers as (
         insert into payout.payout_transfers (
             payout_job_id, settlement_id, payee_id, source_transaction, amount_minor, currency)
-        select
-            p_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
+        select v_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
             o.amount_minor, p_settlement.currency
         from owed as o
         returning payout_transfer_id, payee_id, amount_minor, currency
@@ -4498,15 +4249,13 @@ begin
         select t.payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
             w.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
                 * cardinality(w.ids) / count(*) over ()]
-        from transfers as t
-        cross join wakeups as w
+        from transfers as t cross join wakeups as w
     ), entries as (
         insert into payout.ledger_entries (
-            payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
-            currency)
-        select
-            t.payout_transfer_id, e.kind, 1, e.debit_account, e.credit_account, t.amount_minor,
-            t.currency
+            payout_transfer_id, kind, generation, debit_account, credit_account, currency,
+            amount_minor)
+        select t.payout_transfer_id, e.kind, 1, e.debit_account, e.credit_account, t.currency,
+            t.amount_minor
         from transfers as t
         cross join lateral (values
             ('obligation', 'settlement_funds', 'payable:' || t.payee_id),
@@ -4514,19 +4263,106 @@ begin
         ) as e (kind, debit_account, credit_account)
         order by t.payout_transfer_id, e.kind
     )
-    select sum(t.amount_minor)::bigint into v_made_minor
+    select sum(t.amount_minor) into v_made_minor
     from transfers as t
     having sum(t.amount_minor) = (
-        select sum(l.amount_minor)
-        from payout.settlement_lines as l
+        select sum(l.amount_minor) from payout.settlement_lines as l
         where l.settlement_id = p_settlement.settlement_id);
-    return v_made_minor;
+    if v_made_minor is distinct from p_settlement.total_minor then
+        select * into v_wrong from payout.settlement_problem(p_settlement);
+        raise exception 'settlement %', p_settlement.settlement_id || v_wrong.problem
+            using errcode = v_wrong.code, hint = v_wrong.hint;
+    end if;
+    return v_payout_job_id;
 end
 $$;
-comment on function payout.create_transfers(payout.settlements, bigint) is
-    'Writes the transfers of a settlement, their progress rows with their wake-up jobs, and the '
-    'books; returns the sum of their amounts, null unless the lines add up to it.';
+comment on function payout.create_transfers(payout.settlements) is
+    'Schedules the payouts of a complete settlement whose row this transaction has written; '
+    'returns the payout_job_id, or the error that names what is wrong with it.';
 -- end frozen: procedures/settle/create_transfers.sql
+-- frozen: procedures/settle/lock_complete_settlement.sql 2b782bd4de7a
+-- lock_complete_settlement: lock a settlement that is to be scheduled without being written.
+--
+-- The row is written as it is, so that a transaction with an older snapshot, which would see no
+-- job, fails at its next write of the row (40001).
+-- Raises: SP310 unknown settlement; SP202 still pending.
+
+create or replace function payout.lock_complete_settlement(p_settlement_id text)
+returns payout.settlements
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_settlement payout.settlements;
+begin
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = p_settlement_id
+    returning * into v_settlement;
+
+    if not found then
+        raise exception 'settlement % does not exist', p_settlement_id
+            using errcode = 'SP310';
+    end if;
+    if v_settlement.state <> 'complete' then
+        raise exception 'settlement % is still pending', p_settlement_id
+            using
+                errcode = 'SP202',
+                hint = 'Set its state to complete; that schedules its payouts.';
+    end if;
+    return v_settlement;
+end
+$$;
+comment on function payout.lock_complete_settlement(text) is
+    'Returns the row of a complete settlement, which no other transaction then changes or '
+    'schedules; SP310 and SP202 where there is none.';
+-- end frozen: procedures/settle/lock_complete_settlement.sql
+-- frozen: procedures/settle/lock_settlements_of_lines.sql 15f09cf70998
+-- lock_settlements_of_lines: lock settlements whose lines change, until the transaction ends.
+--
+-- A settlement that is pending and of another transaction is also written: a completion with an
+-- older snapshot fails (40001) instead of missing the lines.
+-- Locks: the rows of the settlements, in the order of their ids.
+-- Raises: SP310 there is no such settlement, unless its lines are deleted with it.
+
+create or replace function payout.lock_settlements_of_lines(
+    p_settlement_ids text[], p_must_exist boolean
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_found_ids text[] := array(
+        select s.settlement_id::text
+        from payout.settlements as s
+        where s.settlement_id = any (p_settlement_ids)
+        order by s.settlement_id
+        for no key update);
+begin
+    if p_must_exist and cardinality(v_found_ids) < cardinality(p_settlement_ids) then
+        raise exception 'settlement % does not exist',
+            (select min(i) from unnest(p_settlement_ids) as i where i <> all (v_found_ids))
+            using
+                errcode = 'SP310',
+                detail = 'A line needs its settlement, which this transaction does not see.',
+                hint = 'Insert a settlement before its lines, or in the same statement.',
+                schema = 'payout',
+                table = 'settlement_lines';
+    end if;
+
+    update payout.settlements as s
+    set state = s.state
+    where s.settlement_id = any (v_found_ids)
+        and s.state = 'pending'
+        and s.xmin <> pg_current_xact_id()::xid;
+end
+$$;
+comment on function payout.lock_settlements_of_lines(text[], boolean) is
+    'Locks the settlements of changed lines against completion; refuses lines of none (SP310).';
+-- end frozen: procedures/settle/lock_settlements_of_lines.sql
 -- frozen: procedures/settle/metadata_problem.sql a3fdbd08b4cd
 -- metadata_problem: the reason why a settlement's metadata cannot be Stripe metadata.
 --
@@ -4565,18 +4401,18 @@ $$;
 comment on function payout.metadata_problem(jsonb) is
     'The rule of Stripe that this metadata breaks beside our own four keys, or null.';
 -- end frozen: procedures/settle/metadata_problem.sql
--- frozen: procedures/settle/owed_transfers.sql 400070cfab07
--- owed_transfers: the sums of a settlement's lines, with the accounts that they can be sent to.
+-- frozen: procedures/settle/owed_transfers.sql 38154b7743cc
+-- owed_transfers: the sums of a settlement's lines that can be sent to somebody.
 --
 -- A payee without an account is left out, and so is an amount that Stripe does not take in the
--- currency: the sum then differs from the settlement's total.
+-- currency, and all of them where Stripe does not take the metadata: the sum then differs from
+-- the settlement's total.
 
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
     payee_id payout.external_id,
     source_transaction text,
-    amount_minor bigint,
-    stripe_account_id text
+    amount_minor bigint
 )
 language plpgsql
 stable
@@ -4584,7 +4420,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select o.payee_id, o.source_transaction, o.amount_minor, a.stripe_account_id
+    select o.payee_id, o.source_transaction, o.amount_minor
     from (
         -- A sum that no bigint holds is more than any currency takes.
         select l.payee_id, l.source_transaction::text,
@@ -4596,18 +4432,13 @@ begin
     join payout.currencies as c on c.currency = p_settlement.currency
         and o.amount_minor <= c.largest_amount_minor
         and o.amount_minor % c.amount_step = 0
-    cross join lateral (
-        select pa.stripe_account_id
-        from payout.payee_accounts as pa
-        where pa.payee_id = o.payee_id
-        order by pa.payee_account_id desc
-        limit 1
-    ) as a
+    where exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)
+        and payout.metadata_problem(p_settlement.metadata) is null
     order by o.payee_id, o.source_transaction;
 end
 $$;
 comment on function payout.owed_transfers(payout.settlements) is
-    'Payee, source, amount in minor units and account of each transfer that a settlement makes.';
+    'Payee, source and amount in minor units of each transfer that a settlement makes.';
 -- end frozen: procedures/settle/owed_transfers.sql
 -- frozen: procedures/settle/read_lines.sql c90862c078bd
 -- read_lines: read the lines of a settlement from the JSON that complete_settlement takes.
@@ -4658,87 +4489,6 @@ $$;
 comment on function payout.read_lines(payout.external_id, jsonb) is
     'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
 -- end frozen: procedures/settle/read_lines.sql
--- frozen: procedures/settle/refuse_bad_amounts.sql d22a23bbe70b
--- refuse_bad_amounts: refuse a settlement with an amount that Stripe does not take.
---
--- Raises: SP304 more than one transfer can carry; SP306 not a multiple of the step.
-
-create or replace function payout.refuse_bad_amounts(p_settlement_id text, p_currency text)
-returns void
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_transfer record;
-begin
-    select l.payee_id, sum(l.amount_minor) as amount_minor, c.largest_amount_minor, c.amount_step
-    into v_transfer
-    from payout.settlement_lines as l
-    join payout.currencies as c on c.currency = p_currency
-    where l.settlement_id = p_settlement_id
-    group by l.payee_id, l.source_transaction, c.largest_amount_minor, c.amount_step
-    having sum(l.amount_minor) > c.largest_amount_minor or sum(l.amount_minor) % c.amount_step <> 0
-    order by l.payee_id
-    limit 1;
-
-    if not found then
-        return;
-    end if;
-    if v_transfer.amount_minor > v_transfer.largest_amount_minor then
-        raise exception 'settlement %, payee %: % is more than one transfer can carry (% %)',
-            p_settlement_id, v_transfer.payee_id, v_transfer.amount_minor,
-            v_transfer.largest_amount_minor, p_currency
-            using
-                errcode = 'SP304',
-                hint = 'Split it over several settlements.';
-    end if;
-    raise exception 'settlement %, payee %: % is not a multiple of % as Stripe asks for %',
-        p_settlement_id, v_transfer.payee_id, v_transfer.amount_minor,
-        v_transfer.amount_step, p_currency
-        using
-            errcode = 'SP306',
-            hint = 'payout.currencies.amount_step says which amounts a currency knows.';
-end
-$$;
-comment on function payout.refuse_bad_amounts(text, text) is
-    'Refuses a transfer of the settlement that is too large (SP304) or off the currency''s step '
-    '(SP306).';
--- end frozen: procedures/settle/refuse_bad_amounts.sql
--- frozen: procedures/settle/refuse_bad_header.sql da61f469f6a3
--- refuse_bad_header: refuse a settlement with a currency or metadata that Stripe does not take.
---
--- Raises: SP305 unsupported currency; SP308 metadata.
-
-create or replace function payout.refuse_bad_header(p_settlement payout.settlements)
-returns void
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_problem text := payout.metadata_problem(p_settlement.metadata);
-begin
-    if not exists (
-        select from payout.currencies as c where c.currency = p_settlement.currency
-    ) then
-        raise exception 'settlement %: currency % is not supported',
-            p_settlement.settlement_id, p_settlement.currency
-            using
-                errcode = 'SP305',
-                hint = 'payout.currencies lists those that Stripe transfers.';
-    end if;
-    if v_problem is not null then
-        raise exception 'settlement %: metadata %', p_settlement.settlement_id, v_problem
-            using
-                errcode = 'SP308',
-                hint = 'Stripe takes 50 keys of 40 characters, text values of 500; three are ours.';
-    end if;
-end
-$$;
-comment on function payout.refuse_bad_header(payout.settlements) is
-    'Refuses a settlement for its currency (SP305) or metadata (SP308).';
--- end frozen: procedures/settle/refuse_bad_header.sql
 -- frozen: procedures/settle/refuse_bad_lines.sql 55ac18b0a885
 -- refuse_bad_lines: name the first of the lines given as JSON that cannot be read.
 --
@@ -4798,137 +4548,6 @@ $$;
 comment on function payout.refuse_bad_lines(jsonb) is
     'Refuses lines given as JSON that cannot be read, naming the first (SP309).';
 -- end frozen: procedures/settle/refuse_bad_lines.sql
--- frozen: procedures/settle/refuse_bad_payees.sql ce98a8227fe8
--- refuse_bad_payees: refuse a settlement with a payee that cannot be paid.
---
--- Raises: SP301 unknown payee; SP302 payee without a Stripe account.
-
-create or replace function payout.refuse_bad_payees(p_settlement_id text)
-returns void
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_line record;
-begin
-    select l.line_id, l.payee_id, p.payee_id is not null as is_registered into v_line
-    from payout.settlement_lines as l
-    left join payout.payees as p on p.payee_id = l.payee_id
-    where l.settlement_id = p_settlement_id
-        and not exists (
-            select from payout.payee_accounts as a where a.payee_id = l.payee_id
-        )
-    order by l.line_id
-    limit 1;
-
-    if not found then
-        return;
-    end if;
-    if not v_line.is_registered then
-        raise exception 'settlement %, line %: payee % is unknown',
-            p_settlement_id, v_line.line_id, v_line.payee_id
-            using
-                errcode = 'SP301',
-                hint = 'Call payout_api.register_payee first.';
-    end if;
-    raise exception 'settlement %, line %: payee % has no Stripe account',
-        p_settlement_id, v_line.line_id, v_line.payee_id
-        using
-            errcode = 'SP302',
-            hint = 'Call payout_api.register_payee with p_stripe_account_id first.';
-end
-$$;
-comment on function payout.refuse_bad_payees(text) is
-    'Refuses a settlement with a payee that is unknown (SP301) or has no Stripe account (SP302).';
--- end frozen: procedures/settle/refuse_bad_payees.sql
--- frozen: procedures/settle/refuse_bad_settlement.sql 02c442a732e1
--- refuse_bad_settlement: name the reason why a settlement cannot be paid out as it stands.
---
--- Called by: functions that make its transfers, if these do not come to its total.
--- Raises: SP305, SP308 header; SP303 total; SP301, SP302 payees; SP304, SP306 amounts; SP402 the
--- reason is gone by now, as when a payee was registered meanwhile.
-
-create or replace function payout.refuse_bad_settlement(
-    p_settlement payout.settlements, p_made_minor bigint
-)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform payout.refuse_bad_header(p_settlement);
-    perform payout.refuse_bad_total(p_settlement);
-    perform payout.refuse_bad_payees(p_settlement.settlement_id);
-    perform payout.refuse_bad_amounts(p_settlement.settlement_id, p_settlement.currency);
-    if p_made_minor is distinct from p_settlement.total_minor then
-        raise exception 'settlement %: payees or currencies changed while it was scheduled',
-            p_settlement.settlement_id
-            using
-                errcode = 'SP402',
-                hint = 'Repeat the transaction.';
-    end if;
-end
-$$;
-comment on function payout.refuse_bad_settlement(payout.settlements, bigint) is
-    'Refuses a settlement that cannot be paid out as it stands (SP301 to SP306, SP308), or of '
-    'which another sum than its total can (SP402).';
--- end frozen: procedures/settle/refuse_bad_settlement.sql
--- frozen: procedures/settle/refuse_bad_total.sql 7a34e184a411
--- refuse_bad_total: refuse a settlement whose lines do not add up to its total.
---
--- Raises: SP303 they do not.
-
-create or replace function payout.refuse_bad_total(p_settlement payout.settlements)
-returns void
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_lines_minor numeric;
-begin
-    select coalesce(sum(l.amount_minor), 0) into v_lines_minor
-    from payout.settlement_lines as l
-    where l.settlement_id = p_settlement.settlement_id;
-
-    if v_lines_minor <> p_settlement.total_minor then
-        raise exception 'settlement %: lines add up to %, total_minor is %, difference %',
-            p_settlement.settlement_id, v_lines_minor, p_settlement.total_minor,
-            p_settlement.total_minor - v_lines_minor
-            using
-                errcode = 'SP303',
-                hint = 'Insert every line in the transaction that completes the settlement.';
-    end if;
-end
-$$;
-comment on function payout.refuse_bad_total(payout.settlements) is
-    'Refuses such a settlement (SP303), naming the difference.';
--- end frozen: procedures/settle/refuse_bad_total.sql
--- frozen: procedures/settle/refuse_late_lines.sql 8e033ebe0f59
--- refuse_late_lines: raise the one error for lines that come after their settlement was scheduled.
---
--- Raises: SP102, always.
-
-create or replace function payout.refuse_late_lines(p_settlement_id text)
-returns void
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception 'settlement % is complete: its lines cannot be changed', p_settlement_id
-        using
-            errcode = 'SP102',
-            detail = 'Its payouts were scheduled from exactly the lines it had.',
-            hint = 'Record a correction as another settlement.',
-            schema = 'payout',
-            table = 'settlement_lines';
-end
-$$;
-comment on function payout.refuse_late_lines(text) is 'Raises SP102 for a line that came too late.';
--- end frozen: procedures/settle/refuse_late_lines.sql
 -- frozen: procedures/settle/register_payee.sql ca484b8370bd
 -- register_payee: register a payee and the Stripe account that it is paid to.
 --
@@ -4981,43 +4600,85 @@ comment on function payout_api.register_payee(text, text) is
 revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;
 -- end frozen: procedures/settle/register_payee.sql
--- frozen: procedures/settle/schedule_payout_job.sql a2bde04672e6
--- schedule_payout_job: make the one payout job of a complete settlement, by its id.
+-- frozen: procedures/settle/schedule_payout_job.sql 98f61762a03a
+-- schedule_payout_job: make the one payout job of a complete settlement; every way leads here.
 --
--- Called by: complete_settlement for a settlement that is there already, and by the owner.
+-- A settlement of one line, the common case, costs one look and one statement. All others, and
+-- those that have their job or cannot be paid, are create_transfers' part; a test compares the
+-- rows of the two. Sequential scans are off where it is called.
+-- Called by: complete_settlement and the trigger, with the row that their transaction has written
+-- and, for one without a job, its only line; the owner, by the id alone.
 -- Safe to repeat: a settlement that has its job keeps it, nothing is written.
--- Locks: the settlement's row, so that nothing is added to it meanwhile.
--- Raises: SP310 unknown settlement; SP202 still pending; as create_payout_job.
+-- Raises: SP310 unknown settlement; SP202 still pending; as create_transfers.
 
-create or replace function payout.schedule_payout_job(p_settlement_id text)
+create or replace function payout.schedule_payout_job(
+    p_settlement_id text,
+    p_settlement payout.settlements default null,
+    p_line payout.settlement_lines default null
+)
 returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_settlement payout.settlements;
+    v_payout_job_id bigint;
+    v_transfer_id bigint;
+    v_wakeup_id bigint;
 begin
-    select * into v_settlement
-    from payout.settlements as s
-    where s.settlement_id = p_settlement_id
-    for update;
-
+    if p_line.line_id is null then
+        return payout.create_transfers(
+            coalesce(p_settlement, payout.lock_complete_settlement(p_settlement_id)));
+    end if;
+    -- The wake-up job that was seen to wait serves nearly every settlement.
+    select nextval('payout.payout_jobs_payout_job_id_seq'::regclass),
+        nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass),
+        pg_sequence_last_value('payout.seen_wakeup'::regclass)
+    into v_payout_job_id, v_transfer_id, v_wakeup_id
+    from payout.currencies as c
+    where c.currency = p_settlement.currency
+        and p_line.amount_minor = p_settlement.total_minor
+        and p_line.amount_minor <= c.largest_amount_minor
+        and p_line.amount_minor % c.amount_step = 0
+        and exists (select from payout.payee_accounts as a where a.payee_id = p_line.payee_id)
+        and (p_settlement.metadata = '{}'
+            or payout.metadata_problem(p_settlement.metadata) is null);
     if not found then
-        raise exception 'settlement % does not exist', p_settlement_id
-            using errcode = 'SP310';
+        return payout.create_transfers(p_settlement);
     end if;
-    if v_settlement.state <> 'complete' then
-        raise exception 'settlement % is still pending', p_settlement_id
-            using
-                errcode = 'SP202',
-                hint = 'Set its state to complete; that schedules its payouts.';
+
+    if v_wakeup_id is null or p_settlement.pay_after is not null then
+        v_wakeup_id := (payout.queue_wakeup(v_payout_job_id, 1, p_settlement.pay_after))[1];
     end if;
-    return payout.create_payout_job(v_settlement);
+    -- One statement, because each further one costs its start and end.
+    with job as (
+        insert into payout.payout_jobs (payout_job_id, settlement_id) overriding system value
+        values (v_payout_job_id, p_settlement_id)
+    ), transfer as (
+        insert into payout.payout_transfers (
+            payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction,
+            amount_minor, currency)
+        overriding system value
+        values (v_transfer_id, v_payout_job_id, p_settlement_id, p_line.payee_id,
+            p_line.source_transaction, p_line.amount_minor, p_settlement.currency)
+    ), progress as (
+        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
+        values (v_transfer_id, coalesce(p_settlement.pay_after, current_timestamp), v_wakeup_id)
+    )
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
+    values (v_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
+            p_line.amount_minor, p_settlement.currency),
+        (v_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
+            p_line.amount_minor, p_settlement.currency);
+    return v_payout_job_id;
 end
 $$;
-comment on function payout.schedule_payout_job(text) is
-    'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable.';
+comment on function payout.schedule_payout_job(
+    text, payout.settlements, payout.settlement_lines
+) is
+    'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. '
+    'Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';
 -- end frozen: procedures/settle/schedule_payout_job.sql
 -- frozen: procedures/settle/settlement_difference.sql 75579115fd04
 -- settlement_difference: the parts in which a repeated settlement differs from the stored one.
@@ -5058,6 +4719,81 @@ comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
 -- end frozen: procedures/settle/settlement_difference.sql
+-- frozen: procedures/settle/settlement_problem.sql 35475cc5de43
+-- settlement_problem: the first thing for which a settlement cannot be paid out as it stands.
+--
+-- First the settlement itself, then the sum, then payees and amounts in their order. There is
+-- always a row: where nothing is wrong any more, as when a payee was registered meanwhile, the
+-- transaction is to be repeated.
+
+create or replace function payout.settlement_problem(p_settlement payout.settlements)
+returns table (code text, problem text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with owed as (
+        select l.payee_id, min(l.line_id) as line_id, sum(l.amount_minor) as amount_minor
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    )
+    select w.code, w.problem, w.hint
+    from (
+        select 1, null, 'SP305', format(': currency %s is not supported', p_settlement.currency),
+            'payout.currencies lists those that Stripe transfers.'
+        where not exists (
+            select from payout.currencies as c where c.currency = p_settlement.currency
+        )
+        union all
+        select 2, null, 'SP308', ': metadata ' || m.problem,
+            'Stripe takes 50 keys of 40 characters, text values of 500; three are ours.'
+        from payout.metadata_problem(p_settlement.metadata) as m (problem)
+        where m.problem is not null
+        union all
+        select 3, null, 'SP303', format(': lines add up to %s, total_minor is %s, difference %s',
+                s.lines_minor, p_settlement.total_minor, p_settlement.total_minor - s.lines_minor),
+            'At commit total_minor is what all lines add up to: insert all, or correct it.'
+        from (select coalesce(sum(o.amount_minor), 0) from owed as o) as s (lines_minor)
+        where s.lines_minor <> p_settlement.total_minor
+        union all
+        select 4, o.line_id, a.code,
+            format(', line %s: payee %s %s', o.line_id, o.payee_id, a.problem),
+            'Call payout_api.register_payee with p_stripe_account_id first.'
+        from owed as o
+        left join payout.payees as p on p.payee_id = o.payee_id
+        cross join lateral (select
+            case when p.payee_id is null then 'SP301' else 'SP302' end,
+            case when p.payee_id is null then 'is unknown' else 'has no Stripe account' end
+        ) as a (code, problem)
+        where not exists (
+            select from payout.payee_accounts as pa where pa.payee_id = o.payee_id
+        )
+        union all
+        select 5, o.payee_id, a.code,
+            format(', payee %s: %s is %s', o.payee_id, o.amount_minor, a.problem), a.hint
+        from owed as o
+        join payout.currencies as c on c.currency = p_settlement.currency
+        cross join lateral (values
+            (o.amount_minor > c.largest_amount_minor, 'SP304',
+                format('more than one transfer can carry (%s %s)', c.largest_amount_minor,
+                    c.currency), 'Split it over several settlements.'),
+            (o.amount_minor % c.amount_step <> 0, 'SP306',
+                format('not a multiple of %s as Stripe asks for %s', c.amount_step, c.currency),
+                'payout.currencies.amount_step says which amounts a currency knows.')
+        ) as a (is_wrong, code, problem, hint)
+        where a.is_wrong
+        union all
+        select 6, null, 'SP402', ': payees or currencies changed while it was scheduled',
+            'Repeat the transaction.'
+    ) as w (place, name, code, problem, hint)
+    order by w.place, w.name, w.code
+    limit 1
+$$;
+comment on function payout.settlement_problem(payout.settlements) is
+    'SQLSTATE, message after the settlement''s name, and hint of the first reason for which it '
+    'cannot be paid out; SP402 if there is none by now.';
+-- end frozen: procedures/settle/settlement_problem.sql
 -- frozen: procedures/report/absence_counts_from.sql 4a150b78c91c
 -- absence_counts_from: the time from which a look at Stripe's list can prove a transfer absent.
 --
@@ -9346,7 +9082,7 @@ as $$
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_guards.sql 4c6cccc57cd1
+-- frozen: procedures/operate/check_guards.sql a078cb316a20
 -- check_guards: whether triggers, owners and rights are still as they were deployed.
 --
 -- `alter table … enable trigger all` and a restore with --disable-triggers silently turn ALWAYS
@@ -9358,22 +9094,21 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 69,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 68,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 69 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 68 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
     where c.relnamespace = 'payout'::regnamespace and not t.tgisinternal
-        and t.tgname not in (
-            '_900_schedule_payout_job', '_900_refuse_frozen_insert', '_900_check_settlement')
+        and t.tgname not in ('_900_schedule_payout_job', '_900_refuse_frozen_insert')
     union all
-    select 'inserts are guarded', count(*) = 2, format('%s of 2 guards', count(*)),
+    select 'inserts are guarded', count(*) = 1, format('%s of 1 guards', count(*)),
         'alter table … enable trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
     where c.relnamespace = 'payout'::regnamespace and t.tgenabled = 'O'
-        and t.tgname in ('_900_refuse_frozen_insert', '_900_check_settlement')
+        and t.tgname = '_900_refuse_frozen_insert'
     union all
     select 'settlements schedule their payouts', coalesce(min(t.tgenabled::text) = 'O', false),
         coalesce(min(t.tgenabled::text), 'missing'),
@@ -9528,12 +9263,12 @@ as $$
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_reads.sql
--- frozen: procedures/operate/check_references.sql c533062975dc
+-- frozen: procedures/operate/check_references.sql 51283f8f3d5a
 -- check_references: whether the rows of settlements refer to rows that exist.
 --
--- The rows of one settlement, and those it makes, have no foreign keys: a key would be looked up
--- for each, in the application's transaction. Guards refuse to delete them; this check shows rows
--- that were changed while the guards were off.
+-- The rows that a settlement makes have no foreign keys: a key would be looked up for each, in
+-- the application's transaction. Guards refuse to delete them; this check shows rows that were
+-- changed while the guards, or the key of the lines, were off.
 
 create or replace function payout.check_references()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -9839,7 +9574,7 @@ revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/operate/doctor.sql
--- frozen: procedures/operate/expected_rights.sql bce836276968
+-- frozen: procedures/operate/expected_rights.sql 04d3d06e49a2
 -- expected_rights: the rights beyond reading that the migrations give.
 --
 -- Roles and privileges are separated by |; things are regular expressions over the names that
@@ -9852,13 +9587,7 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
     values
-        ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
-            'state|pay_after|metadata)$'),
-        ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
-        ('payout_app', 'INSERT|UPDATE',
-            '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
-        ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
-        ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+        ('payout_app', 'INSERT|UPDATE|DELETE', '^payout[.](settlements|settlement_lines)$'),
         ('payout_app', 'EXECUTE', '^payout[.]id_fits[(]'),
         ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
         ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),

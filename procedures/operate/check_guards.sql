@@ -9,22 +9,21 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 69,
+    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 68,
         coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 69 guards', count(*))),
+            filter (where t.tgenabled <> 'A'), format('%s of 68 guards', count(*))),
         'alter table … enable always trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
     where c.relnamespace = 'payout'::regnamespace and not t.tgisinternal
-        and t.tgname not in (
-            '_900_schedule_payout_job', '_900_refuse_frozen_insert', '_900_check_settlement')
+        and t.tgname not in ('_900_schedule_payout_job', '_900_refuse_frozen_insert')
     union all
-    select 'inserts are guarded', count(*) = 2, format('%s of 2 guards', count(*)),
+    select 'inserts are guarded', count(*) = 1, format('%s of 1 guards', count(*)),
         'alter table … enable trigger …; then find out who disabled it'
     from pg_trigger as t
     join pg_class as c on c.oid = t.tgrelid
     where c.relnamespace = 'payout'::regnamespace and t.tgenabled = 'O'
-        and t.tgname in ('_900_refuse_frozen_insert', '_900_check_settlement')
+        and t.tgname = '_900_refuse_frozen_insert'
     union all
     select 'settlements schedule their payouts', coalesce(min(t.tgenabled::text) = 'O', false),
         coalesce(min(t.tgenabled::text), 'missing'),

@@ -1,8 +1,8 @@
 -- check_references: whether the rows of settlements refer to rows that exist.
 --
--- The rows of one settlement, and those it makes, have no foreign keys: a key would be looked up
--- for each, in the application's transaction. Guards refuse to delete them; this check shows rows
--- that were changed while the guards were off.
+-- The rows that a settlement makes have no foreign keys: a key would be looked up for each, in
+-- the application's transaction. Guards refuse to delete them; this check shows rows that were
+-- changed while the guards, or the key of the lines, were off.
 
 create or replace function payout.check_references()
 returns table (check_name text, is_ok boolean, detail text, hint text)

@@ -10,13 +10,7 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
     values
-        ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
-            'state|pay_after|metadata)$'),
-        ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
-        ('payout_app', 'INSERT|UPDATE',
-            '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
-        ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
-        ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
+        ('payout_app', 'INSERT|UPDATE|DELETE', '^payout[.](settlements|settlement_lines)$'),
         ('payout_app', 'EXECUTE', '^payout[.]id_fits[(]'),
         ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
         ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),

@@ -3,7 +3,8 @@
 -- Called by: the application, or a trigger on a settlement table it already has.
 -- Safe to repeat: the same content again returns the same job.
 -- Locks: the settlement's row; of concurrent calls one writes, the others wait and compare.
--- Raises: SP307 other content than before; SP309 malformed lines; SP301 to SP308.
+-- Raises: SP307 other content than before; SP309 malformed lines; SP402 deleted meanwhile; as
+-- schedule_payout_job.
 
 create or replace function payout_api.complete_settlement(
     p_settlement_id text,
@@ -24,8 +25,8 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, coalesce(p_metadata, '{}')::payout.metadata, current_timestamp,
-        true)::payout.settlements;
+        p_pay_after::payout.moment, coalesce(p_metadata, '{}')::payout.metadata, current_timestamp
+    )::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
     v_total_minor bigint := 0::bigint;
@@ -45,16 +46,20 @@ begin
         insert into payout.settlement_lines
         select l.*
         from unnest(v_lines) as l;
-        if cardinality(v_lines) = 1 then
-            return payout.create_single_payout(v_settlement, v_lines[1]);
-        end if;
-        return payout.create_payout_job(v_settlement);
+        return payout.schedule_payout_job(p_settlement_id, v_settlement,
+            case when cardinality(v_lines) = 1 then v_lines[1] end);
     end if;
 
     select * into v_settlement
     from payout.settlements as s
     where s.settlement_id = p_settlement_id
     for update;
+    if not found then
+        raise exception 'settlement % was deleted meanwhile', p_settlement_id
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the transaction.';
+    end if;
 
     v_difference := payout.settlement_difference(
         v_settlement, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));

@@ -1,36 +1,78 @@
--- schedule_payout_job: make the one payout job of a complete settlement, by its id.
+-- schedule_payout_job: make the one payout job of a complete settlement; every way leads here.
 --
--- Called by: complete_settlement for a settlement that is there already, and by the owner.
+-- A settlement of one line, the common case, costs one look and one statement. All others, and
+-- those that have their job or cannot be paid, are create_transfers' part; a test compares the
+-- rows of the two. Sequential scans are off where it is called.
+-- Called by: complete_settlement and the trigger, with the row that their transaction has written
+-- and, for one without a job, its only line; the owner, by the id alone.
 -- Safe to repeat: a settlement that has its job keeps it, nothing is written.
--- Locks: the settlement's row, so that nothing is added to it meanwhile.
--- Raises: SP310 unknown settlement; SP202 still pending; as create_payout_job.
+-- Raises: SP310 unknown settlement; SP202 still pending; as create_transfers.
 
-create or replace function payout.schedule_payout_job(p_settlement_id text)
+create or replace function payout.schedule_payout_job(
+    p_settlement_id text,
+    p_settlement payout.settlements default null,
+    p_line payout.settlement_lines default null
+)
 returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_settlement payout.settlements;
+    v_payout_job_id bigint;
+    v_transfer_id bigint;
+    v_wakeup_id bigint;
 begin
-    select * into v_settlement
-    from payout.settlements as s
-    where s.settlement_id = p_settlement_id
-    for update;
-
+    if p_line.line_id is null then
+        return payout.create_transfers(
+            coalesce(p_settlement, payout.lock_complete_settlement(p_settlement_id)));
+    end if;
+    -- The wake-up job that was seen to wait serves nearly every settlement.
+    select nextval('payout.payout_jobs_payout_job_id_seq'::regclass),
+        nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass),
+        pg_sequence_last_value('payout.seen_wakeup'::regclass)
+    into v_payout_job_id, v_transfer_id, v_wakeup_id
+    from payout.currencies as c
+    where c.currency = p_settlement.currency
+        and p_line.amount_minor = p_settlement.total_minor
+        and p_line.amount_minor <= c.largest_amount_minor
+        and p_line.amount_minor % c.amount_step = 0
+        and exists (select from payout.payee_accounts as a where a.payee_id = p_line.payee_id)
+        and (p_settlement.metadata = '{}'
+            or payout.metadata_problem(p_settlement.metadata) is null);
     if not found then
-        raise exception 'settlement % does not exist', p_settlement_id
-            using errcode = 'SP310';
+        return payout.create_transfers(p_settlement);
     end if;
-    if v_settlement.state <> 'complete' then
-        raise exception 'settlement % is still pending', p_settlement_id
-            using
-                errcode = 'SP202',
-                hint = 'Set its state to complete; that schedules its payouts.';
+
+    if v_wakeup_id is null or p_settlement.pay_after is not null then
+        v_wakeup_id := (payout.queue_wakeup(v_payout_job_id, 1, p_settlement.pay_after))[1];
     end if;
-    return payout.create_payout_job(v_settlement);
+    -- One statement, because each further one costs its start and end.
+    with job as (
+        insert into payout.payout_jobs (payout_job_id, settlement_id) overriding system value
+        values (v_payout_job_id, p_settlement_id)
+    ), transfer as (
+        insert into payout.payout_transfers (
+            payout_transfer_id, payout_job_id, settlement_id, payee_id, source_transaction,
+            amount_minor, currency)
+        overriding system value
+        values (v_transfer_id, v_payout_job_id, p_settlement_id, p_line.payee_id,
+            p_line.source_transaction, p_line.amount_minor, p_settlement.currency)
+    ), progress as (
+        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
+        values (v_transfer_id, coalesce(p_settlement.pay_after, current_timestamp), v_wakeup_id)
+    )
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
+    values (v_transfer_id, 'obligation', 1, 'settlement_funds', 'payable:' || p_line.payee_id,
+            p_line.amount_minor, p_settlement.currency),
+        (v_transfer_id, 'reserve', 1, 'payable:' || p_line.payee_id, 'in_flight',
+            p_line.amount_minor, p_settlement.currency);
+    return v_payout_job_id;
 end
 $$;
-comment on function payout.schedule_payout_job(text) is
-    'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable.';
+comment on function payout.schedule_payout_job(
+    text, payout.settlements, payout.settlement_lines
+) is
+    'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. '
+    'Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';

@@ -1,10 +1,10 @@
 -- tg_settlement_lines__refuse_frozen: refuse to change lines once their settlement is scheduled.
 --
--- Being complete does not freeze them yet: within one transaction the settlement may come before
--- its lines, or after them. New lines of a settlement that this very transaction wrote and has
--- not scheduled need no more than one look. On insert it is ORIGIN: a copy loads lines after
--- their job.
--- Raises: SP102 the settlement has been scheduled.
+-- Being complete does not freeze the lines yet: within one transaction they may come after a
+-- settlement that is complete at once. New lines of a settlement that this very transaction wrote
+-- and has not scheduled need no more than one look; for others the settlement is locked. On
+-- insert it is ORIGIN: a copy loads lines after their job.
+-- Raises: SP102 the settlement has been scheduled; SP310 there is no such settlement.
 
 create or replace function payout.tg_settlement_lines__refuse_frozen()
 returns trigger
@@ -15,6 +15,9 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
 as $$
+declare
+    v_settlement_ids text[];
+    v_frozen_id text;
 begin
     if tg_op = 'INSERT' then
         -- `offset 0`: two look-ups for each line, never a whole table for all.
@@ -34,11 +37,34 @@ begin
             return null;
         end if;
     end if;
-    perform payout.check_lines_of(
-        array(select distinct c.settlement_id::text from changed as c), tg_op = 'INSERT');
+
+    v_settlement_ids := array(select distinct c.settlement_id::text from changed as c);
+    perform payout.lock_settlements_of_lines(v_settlement_ids, tg_op <> 'DELETE');
+
+    -- With immediate constraints the very statement that inserts both has scheduled the
+    -- settlement by now, and a copy may load the job first: with these lines, if they add up.
+    select j.settlement_id::text into v_frozen_id
+    from payout.payout_jobs as j
+    join payout.settlements as s on s.settlement_id = j.settlement_id
+    where j.settlement_id = any (v_settlement_ids)
+        and (tg_op <> 'INSERT' or s.total_minor <> (
+            select sum(l.amount_minor)
+            from payout.settlement_lines as l
+            where l.settlement_id = j.settlement_id
+        ))
+    limit 1;
+    if found then
+        raise exception 'settlement % is complete: its lines cannot be changed', v_frozen_id
+            using
+                errcode = 'SP102',
+                detail = 'Its payouts were scheduled from exactly the lines it had.',
+                hint = 'Record a correction as another settlement.',
+                schema = tg_table_schema,
+                table = tg_table_name;
+    end if;
     return null;
 end
 $$;
 comment on function payout.tg_settlement_lines__refuse_frozen() is
     'Trigger: refuses to add, change or remove lines of a settlement that has been scheduled '
-    '(SP102).';
+    '(SP102), and lines of none (SP310).';

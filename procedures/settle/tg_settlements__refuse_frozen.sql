@@ -1,8 +1,8 @@
 -- tg_settlements__refuse_frozen: let a settlement be edited while pending, never once complete.
 --
--- An update that changes nothing, to the byte, passes: completing twice is harmless. A pending
--- settlement is not deleted while it has lines: they have no foreign key (D-058).
--- Raises: SP102 the settlement is complete, has lines, or would be renamed.
+-- An update that changes nothing, to the byte, passes: completing twice is harmless, and so is a
+-- program that writes all columns of a row that it has read.
+-- Raises: SP102 the settlement is complete, or would be renamed.
 
 create or replace function payout.tg_settlements__refuse_frozen()
 returns trigger
@@ -21,16 +21,6 @@ begin
                 table = tg_table_name;
     end if;
     if tg_op = 'DELETE' then
-        if exists (
-            select from payout.settlement_lines as l where l.settlement_id = old.settlement_id
-        ) then
-            raise exception 'settlement % has lines and cannot be deleted', old.settlement_id
-                using
-                    errcode = 'SP102',
-                    hint = 'Delete its lines first.',
-                    schema = tg_table_schema,
-                    table = tg_table_name;
-        end if;
         return old;
     end if;
     if new.settlement_id <> old.settlement_id then
@@ -46,5 +36,4 @@ begin
 end
 $$;
 comment on function payout.tg_settlements__refuse_frozen() is
-    'Trigger: refuses to change a complete settlement, to rename one, and to delete one that has '
-    'lines (SP102).';
+    'Trigger: refuses to change or delete a complete settlement, and to rename one (SP102).';

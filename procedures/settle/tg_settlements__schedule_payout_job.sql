@@ -1,10 +1,11 @@
 -- tg_settlements__schedule_payout_job: schedule a settlement that commits as complete.
 --
--- Deferred to the commit, so that settlement and lines may come in any order.
--- complete_settlement schedules its own settlements by itself; no other writer may say so of a
--- row. The trigger stays ORIGIN, unlike the guards: a replica or a restore must not pay again.
+-- Deferred to the commit, so that the lines may come after a settlement that is complete at once.
+-- The trigger stays ORIGIN, unlike the guards: a replica or a restore must not pay again. It
+-- passes by the rows that complete_settlement writes, which it knows by their writer, the owner;
+-- no column says so, since an application could write it.
 -- Definer: the application may write settlements, but no jobs or transfers.
--- Raises: as refuse_bad_settlement; the commit then fails as a whole.
+-- Raises: as schedule_payout_job; the commit then fails as a whole.
 
 create or replace function payout.tg_settlements__schedule_payout_job()
 returns trigger
@@ -17,13 +18,13 @@ set enable_seqscan = off
 as $$
 declare
     v_lines payout.settlement_lines[];
+    v_payout_job_id bigint;
 begin
     -- The row is as the event shows it, and stays so: a complete settlement is frozen.
     if new.state <> 'complete' then
         return null;
     end if;
-    -- Two lines are enough to see whether there is exactly one; none if it has its job. A
-    -- settlement that was complete before may have a job that an older snapshot does not show.
+    -- Two lines are enough to see whether there is exactly one; none if it has its job.
     v_lines := array(
         select l
         from payout.settlement_lines as l
@@ -32,11 +33,8 @@ begin
                 select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
             )
         limit 2);
-    if cardinality(v_lines) = 1 and old.state is distinct from 'complete' then
-        perform payout.create_single_payout(new, v_lines[1]);
-    else
-        perform payout.create_payout_job(new);
-    end if;
+    v_payout_job_id := payout.schedule_payout_job(
+        new.settlement_id, new, case when cardinality(v_lines) = 1 then v_lines[1] end);
     return null;
 end
 $$;

@@ -11,6 +11,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_installation_id text := (select e.installation_id from payout.engine_settings as e);
     v_transfer payout.stripe_transfer;
     v_metadata jsonb := p_object -> 'metadata';
     v_created bigint := payout.read_whole(p_object -> 'created');
@@ -47,8 +48,8 @@ begin
         when not coalesce(v_transfer.payout_ref ~ '^payout_[0-9a-f]+$', false)
             and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0
             then payout.payout_ref(
-                coalesce(v_transfer.payout_engine, (select installation_id from payout.engine_settings)),
-                v_transfer.settlement_id, v_transfer.payee_id, v_transfer.source_transaction)
+                coalesce(v_transfer.payout_engine, v_installation_id), v_transfer.settlement_id,
+                v_transfer.payee_id, v_transfer.source_transaction)
         else v_transfer.payout_ref
     end;
     -- Up to the end of the year 9999.

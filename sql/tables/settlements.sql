@@ -3,7 +3,7 @@
 --   payees ◀── payee_accounts (history: the newest counts)
 --      ▲
 --      │ payee_id
---   settlement_lines ──▶ settlements        lines_ahead (lines that came before their settlement)
+--   settlement_lines ──▶ settlements        a settlement comes before its lines
 --                        pending ─▶ complete
 
 create table payout.payees (
@@ -61,7 +61,6 @@ create table payout.settlements (
     pay_after payout.moment,
     metadata payout.metadata not null default '{}',
     created_at timestamptz not null default current_timestamp,
-    is_scheduled_by_call boolean not null default false,
     constraint settlements_pkey primary key (settlement_id)
 );
 comment on table payout.settlements is
@@ -73,8 +72,8 @@ comment on column payout.settlements.pay_after is
     'The time before which nothing is sent; null: sent at once.';
 comment on column payout.settlements.metadata is
     'Text values copied into the metadata of each Stripe transfer, within Stripe''s limits.';
-comment on column payout.settlements.is_scheduled_by_call is
-    'True: complete_settlement wrote the row and made its job; the trigger need not.';
+comment on column payout.settlements.created_at is
+    'The time of the insert, unless its writer gives another; the engine reads it nowhere.';
 
 create trigger _500_refuse_frozen
     before update or delete on payout.settlements
@@ -88,12 +87,10 @@ create constraint trigger _900_schedule_payout_job
     after insert or update on payout.settlements
     deferrable initially deferred
     for each row
-    when (not new.is_scheduled_by_call)
+    when (current_user <> 'payout_owner')
     execute function payout.tg_settlements__schedule_payout_job();
 
-grant insert (settlement_id, currency, total_minor, state, pay_after, metadata),
-    update (currency, total_minor, state, pay_after, metadata), select
-    on payout.settlements to payout_app;
+grant select, insert, update, delete on payout.settlements to payout_app;
 grant select on payout.settlements to payout_operator, payout_auditor;
 
 
@@ -103,10 +100,15 @@ create table payout.settlement_lines (
     payee_id payout.external_id not null,
     amount_minor payout.positive_minor not null,
     source_transaction payout.source_transaction_id,
-    constraint settlement_lines_pkey primary key (settlement_id, line_id)
+    constraint settlement_lines_pkey primary key (settlement_id, line_id),
+    -- Deferred, so that the guard of lines is asked first: its error says what to do.
+    constraint settlement_lines_settlement_id_fkey
+        foreign key (settlement_id) references payout.settlements (settlement_id)
+        on delete cascade deferrable initially deferred
 );
 comment on table payout.settlement_lines is
-    'The parts of a settlement. Lines of one payee and source_transaction become one transfer.';
+    'The parts of a settlement, which comes before them and, while pending, takes them along when '
+    'it is deleted. Lines of one payee and source_transaction become one transfer.';
 comment on column payout.settlement_lines.amount_minor is
     'Amount in the smallest unit of the settlement''s currency (cents for usd, yen for jpy).';
 comment on column payout.settlement_lines.source_transaction is
@@ -139,28 +141,5 @@ create trigger _903_refuse_frozen_delete
     execute function payout.tg_settlement_lines__refuse_frozen();
 alter table payout.settlement_lines enable always trigger _903_refuse_frozen_delete;
 
-grant insert (settlement_id, line_id, payee_id, amount_minor, source_transaction),
-    update (payee_id, amount_minor, source_transaction), select, delete
-    on payout.settlement_lines to payout_app;
+grant select, insert, update, delete on payout.settlement_lines to payout_app;
 grant select on payout.settlement_lines to payout_operator, payout_auditor;
-
-
-create table payout.lines_ahead (
-    settlement_id payout.external_id not null,
-    constraint lines_ahead_pkey primary key (settlement_id)
-);
-comment on table payout.lines_ahead is
-    'Settlements whose lines came first, while their transaction runs; other transactions see no '
-    'row. At commit each is checked: the settlement must be of the same transaction or still '
-    'pending.';
-
-create trigger _500_refuse_truncate before truncate on payout.lines_ahead
-    for each statement execute function payout.tg__refuse_change();
-alter table payout.lines_ahead enable always trigger _500_refuse_truncate;
-create constraint trigger _900_check_settlement
-    after insert on payout.lines_ahead
-    deferrable initially deferred
-    for each row
-    execute function payout.tg_lines_ahead__check_settlement();
-
-grant select on payout.lines_ahead to payout_operator, payout_auditor;

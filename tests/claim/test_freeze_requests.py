@@ -155,16 +155,6 @@ def test_the_account_is_the_one_at_the_first_claim_under_the_key(
     assert engine.report_one(success(other)) == ("ok", "paid")
 
 
-def test_the_newest_account_is_paid_whatever_the_plan(engine: Engine, db: Connection) -> None:
-    """No index hands out the order by accident."""
-    for account in ("acct_1", "acct_2", "acct_3"):
-        move(engine, account)
-    complete(engine.app, "set_1", [line("1", "seller_1", 5)])
-    for setting in ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"):
-        db.execute(f"set local {setting} = off".encode())
-    assert engine.claim_one().request["destination"] == "acct_3"
-
-
 def test_a_frozen_request_cannot_be_changed_by_anybody(engine: Engine, db: Connection) -> None:
     complete(engine.app, "set_1", [line("1", "seller_1", 5)])
     engine.claim()

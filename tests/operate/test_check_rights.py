@@ -13,7 +13,7 @@ from tests.operate.checks import complaints
     [
         ("UPDATE", "payout.transfer_states", "payout_worker"),
         ("INSERT", "payout.ledger_entries", "public"),
-        ("DELETE", "payout.settlements", "payout_app"),
+        ("DELETE", "payout.payees", "payout_app"),
         ("TRUNCATE", "payout.settlement_lines", "payout_app"),
         ("TRIGGER", "payout.payout_transfers", "payout_operator"),
         (

@@ -18,12 +18,12 @@ from typing import Any, Final, TypeAlias
 import psycopg
 import pytest
 from psycopg import errors, sql
+from psycopg.types.json import Jsonb
 
 from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
 from tests.settle.marketplace import (
     Line,
     complete,
-    insert_lines,
     insert_settlement,
     jobs,
     line,
@@ -64,14 +64,21 @@ def insert_before_its_lines(app: Connection, settlement: Settlement) -> None:
     insert_settlement(app, settlement.settlement_id, settlement.lines, currency=settlement.currency)
 
 
-def insert_after_its_lines(app: Connection, settlement: Settlement) -> None:
-    insert_lines(app, settlement.settlement_id, settlement.lines)
-    insert_settlement(
-        app,
-        settlement.settlement_id,
-        [],
-        total_minor=sum(content["amount_minor"] for content in settlement.lines),
-        currency=settlement.currency,
+def insert_in_one_statement(app: Connection, settlement: Settlement) -> None:
+    app.execute(
+        "with line as (insert into payout.settlement_lines "
+        "(settlement_id, line_id, payee_id, amount_minor, source_transaction) "
+        "select %(id)s, l.line_id, l.payee_id, l.amount_minor, l.source_transaction "
+        "from jsonb_to_recordset(%(lines)s) as l (line_id text, payee_id text, "
+        "amount_minor bigint, source_transaction text)) "
+        "insert into payout.settlements (settlement_id, currency, total_minor, state) "
+        "values (%(id)s, %(currency)s, %(total)s, 'complete')",
+        {
+            "id": settlement.settlement_id,
+            "currency": settlement.currency,
+            "lines": Jsonb(settlement.lines),
+            "total": sum(content["amount_minor"] for content in settlement.lines),
+        },
     )
 
 
@@ -120,7 +127,7 @@ class Form:
 
 FORMS: Final = {
     "as inserts before the lines": Form(events=[insert_before_its_lines], rounds=175),
-    "as inserts after the lines": Form(events=[insert_after_its_lines], rounds=175),
+    "as single statements": Form(events=[insert_in_one_statement], rounds=175),
     "as updates": Form(
         events=[update_to_complete, update_if_pending, upsert_as_complete],
         rounds=200,
@@ -128,8 +135,8 @@ FORMS: Final = {
     ),
     "as calls": Form(events=[call], rounds=200),
     "as inserts and calls": Form(events=[insert_before_its_lines, call], rounds=100),
-    "as inserts in both orders and calls": Form(
-        events=[insert_before_its_lines, insert_after_its_lines, call],
+    "as inserts, statements and calls": Form(
+        events=[insert_before_its_lines, insert_in_one_statement, call],
         rounds=25,
         try_again=(errors.DeadlockDetected,),
     ),
@@ -429,7 +436,7 @@ def test_ten_events_at_once_make_one_job_with_the_right_transfers(
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
-@pytest.mark.parametrize("name", ["as inserts in both orders and calls", "as updates and calls"])
+@pytest.mark.parametrize("name", ["as inserts, statements and calls", "as updates and calls"])
 def test_ten_events_at_once_that_try_again_make_one_job_at(
     isolation: str, name: str, marketplace: Marketplace, seed: int
 ) -> None:

@@ -31,6 +31,7 @@ from tests.settle.marketplace import (
 LINES: Final = [line("1", "seller_1", 700), line("2", "seller_2", 800)]
 COMPLETE: Final = "update payout.settlements set state = 'complete' where settlement_id = 'set_1'"
 LATE_LINE: Final = Refusal("SP102", "settlement set_1 is complete: its lines cannot be changed")
+NO_SETTLEMENT: Final = Refusal("SP310", "settlement set_1 does not exist")
 TRY_AGAIN: Final = Refusal("40001", "could not serialize access due to concurrent update")
 DEADLOCK: Final = Refusal("40P01", "deadlock detected")
 
@@ -185,7 +186,7 @@ def test_a_call_during_an_edit_is_compared_with_the_settlement_as_edited(
 
 @mutant(
     "a job that is written without asking whether there is one",
-    "create_payout_job",
+    "create_transfers",
     "    on conflict do nothing\n",
     "",
 )
@@ -255,105 +256,173 @@ def test_a_completion_with_an_older_snapshot_does_not_miss_a_line(
     assert jobs(db) == []
 
 
-def test_a_line_before_its_settlement_does_not_slip_in_behind_the_completion(
+def test_a_line_of_a_settlement_that_is_not_committed_yet_is_refused(
     db: Connection, first: Connection, second: Connection
 ) -> None:
-    """The line cannot see the settlement, nor the settlement the line, until both commit."""
+    """It does not wait, and does not slip in behind the completion."""
     first.execute("begin")
     insert_settlement(first, "set_1", LINES)
+    second.execute("set lock_timeout = '2s'")
     second.execute("begin")
-    insert_lines(second, "set_1", [line("3", "seller_1", 1)])
+    assert refused(insert_lines, second, "set_1", [line("3", "seller_1", 1)]) == NO_SETTLEMENT
+    second.execute("rollback")
     first.execute("commit")
 
-    with writes_nothing(db):
-        assert refused(second.execute, "commit") == LATE_LINE
-
-
-def test_a_line_before_its_settlement_does_not_slip_in_behind_a_later_completion(
-    db: Connection, first: Connection, second: Connection
-) -> None:
-    second.execute("begin")
-    insert_lines(second, "set_1", [line("3", "seller_1", 1)])
-    insert_settlement(first, "set_1", LINES, state="pending")
-    update(first)
-
-    with writes_nothing(db):
-        assert refused(second.execute, "commit") == LATE_LINE
-
-
-@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
-def test_a_line_before_its_settlement_is_seen_by_a_completion_that_comes_later(
-    level: str, db: Connection, first: Connection, second: Connection
-) -> None:
-    second.execute("begin")
-    insert_lines(second, "set_1", [line("3", "seller_1", 1)])
-    insert_settlement(first, "set_1", LINES, state="pending")
-    first.execute(f"begin isolation level {level}")
-    first.execute("select from payout.settlements")
-    second.execute("commit")
-
-    if level == "read committed":
-        update(first)
-        assert refused(first.execute, "commit") == Refusal(
-            "SP303", "settlement set_1: lines add up to 1501, total_minor is 1500, difference -1"
-        )
-    else:
-        assert refused(update, first) == TRY_AGAIN
-        first.execute("rollback")
-    assert jobs(db) == []
+    assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
+    assert refused(insert_lines, second, "set_1", [line("3", "seller_1", 1)]) == LATE_LINE
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-def test_a_line_before_its_settlement_is_refused_when_it_cannot_see_it_at_commit(
+def test_a_line_with_a_snapshot_older_than_its_settlement_is_refused(
     level: str, db: Connection, first: Connection, second: Connection
 ) -> None:
     second.execute(f"begin isolation level {level}")
-    insert_lines(second, "set_1", [line("3", "seller_1", 1)])
-    insert(first)
+    second.execute("select from payout.settlements")
+    insert_settlement(first, "set_1", LINES, state="pending")
 
     with writes_nothing(db):
-        assert refused(second.execute, "commit") == Refusal(
-            "SP402", "settlement set_1 does not exist, or not yet when this transaction began"
-        )
+        assert refused(insert_lines, second, "set_1", [line("3", "seller_1", 1)]) == NO_SETTLEMENT
 
 
-def test_a_settlement_that_gets_a_line_meanwhile_is_not_deleted(
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_line_with_a_snapshot_older_than_the_completion_is_refused(
+    level: str, db: Connection, first: Connection, second: Connection
+) -> None:
+    insert_settlement(first, "set_1", LINES, state="pending")
+    second.execute(f"begin isolation level {level}")
+    second.execute("select from payout.settlements")
+    update(first)
+
+    with writes_nothing(db):
+        assert refused(insert_lines, second, "set_1", [line("3", "seller_1", 1)]) == TRY_AGAIN
+
+
+@mutant(
+    "a line that does not hold up the completion",
+    "lock_settlements_of_lines",
+    "        order by s.settlement_id\n        for no key update);",
+    "        order by s.settlement_id);",
+    at="complete",
+)
+@pytest.mark.parametrize("state", ["pending", "complete"])
+def test_a_line_and_a_completion_wait_for_each_other(
+    state: str,
     db: Connection,
-    first: Connection,
     connect: Callable[..., Connection],
+    first: Connection,
+    second: Connection,
     background: ThreadPoolExecutor,
 ) -> None:
+    """Also where the settlement is complete and has no job, as after a copy."""
+    with db.transaction():
+        db.execute("set local session_replication_role = replica")
+        insert_settlement(db, "set_1", LINES, state=state)
+    completes = second if state == "pending" else connect("payout_owner")
+    statement = COMPLETE if state == "pending" else "select payout.schedule_payout_job('set_1')"
+
+    first.execute("begin")
+    insert_lines(first, "set_1", [line("3", "seller_1", 1)])
+    waiting = background.submit(refused, completes.execute, statement)
+    wait_until_blocked(db, completes, by=waiting)
+    first.execute("commit")
+
+    # The line is counted: the sum is no longer the total.
+    assert waiting.result() == Refusal(
+        "SP303", "settlement set_1: lines add up to 1501, total_minor is 1500, difference -1"
+    )
+    assert jobs(db) == []
+
+
+def test_a_settlement_that_gets_a_line_meanwhile_is_deleted_with_it(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
     insert_settlement(first, "set_1", [], state="pending", total_minor=1)
-    owner = connect("payout_owner")
 
     first.execute("begin")
     insert_lines(first, "set_1", [line("1", "seller_1", 1)])
-    waiting = background.submit(refused, owner.execute, "delete from payout.settlements")
-    wait_until_blocked(db, owner)
+    waiting = background.submit(refused, second.execute, "delete from payout.settlements")
+    wait_until_blocked(db, second)
     first.execute("commit")
 
-    assert waiting.result() == Refusal("SP102", "settlement set_1 has lines and cannot be deleted")
+    assert waiting.result() is None
+    assert db.execute("select from payout.settlement_lines").rowcount == 0
 
 
 def test_a_settlement_that_is_deleted_meanwhile_gets_no_line(
-    db: Connection,
-    first: Connection,
-    connect: Callable[..., Connection],
-    background: ThreadPoolExecutor,
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
 ) -> None:
     insert_settlement(first, "set_1", [], state="pending", total_minor=1)
-    owner = connect("payout_owner")
 
-    owner.execute("begin")
-    owner.execute("delete from payout.settlements")
-    first.execute("begin")
-    waiting = background.submit(insert_lines, first, "set_1", [line("1", "seller_1", 1)])
+    second.execute("begin")
+    second.execute("delete from payout.settlements")
+    waiting = background.submit(refused, insert_lines, first, "set_1", [line("1", "seller_1", 1)])
     wait_until_blocked(db, first)
-    owner.execute("commit")
+    second.execute("commit")
+
+    assert waiting.result() == NO_SETTLEMENT
+    assert db.execute("select from payout.settlement_lines").rowcount == 0
+
+
+def test_a_settlement_that_is_completed_meanwhile_is_not_deleted(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    insert_settlement(first, "set_1", LINES, state="pending")
+
+    first.execute("begin")
+    update(first)
+    waiting = background.submit(refused, second.execute, "delete from payout.settlements")
+    wait_until_blocked(db, second)
+    first.execute("commit")
+
+    assert waiting.result() == Refusal(
+        "SP102", "settlement set_1 is complete and cannot be changed"
+    )
+    assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+
+def test_a_settlement_that_is_deleted_meanwhile_is_recorded_by_a_call(
+    db: Connection, first: Connection, second: Connection, background: ThreadPoolExecutor
+) -> None:
+    insert_settlement(first, "set_1", [], state="pending", total_minor=1)
+
+    first.execute("begin")
+    first.execute("delete from payout.settlements")
+    waiting = background.submit(call, second)
+    wait_until_blocked(db, second)
+    first.execute("commit")
     waiting.result()
 
-    assert refused(first.execute, "commit") == Refusal("SP310", "settlement set_1 does not exist")
-    assert db.execute("select from payout.settlement_lines").rowcount == 0
+    assert transfers(db) == [("seller_1", None, 700), ("seller_2", None, 800)]
+
+
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+def test_a_settlement_that_is_deleted_while_a_call_compares_it_is_told_again(
+    level: str,
+    db: Connection,
+    first: Connection,
+    second: Connection,
+    background: ThreadPoolExecutor,
+) -> None:
+    """The call has seen that it exists, and waits until another session has deleted it."""
+    insert_settlement(first, "set_1", [], state="pending", total_minor=1)
+    db.execute(
+        "create function public.pause() returns trigger language plpgsql as $$ begin "
+        "perform pg_advisory_xact_lock(1); return null; end $$; "
+        "create trigger pause after insert on payout.settlements "
+        "for each statement execute function public.pause(); select pg_advisory_lock(1)"
+    )
+    second.execute(f"set default_transaction_isolation = '{level}'")
+    waiting = background.submit(refused, call, second)
+    wait_until_blocked(db, second)
+    first.execute("delete from payout.settlements")
+    db.execute("select pg_advisory_unlock(1)")
+
+    assert waiting.result() == (
+        Refusal("SP402", "settlement set_1 was deleted meanwhile")
+        if level == "read committed"
+        else TRY_AGAIN
+    )
+    assert jobs(db) == []
 
 
 def test_two_sessions_that_add_a_line_and_complete_wait_and_do_not_deadlock(

@@ -26,8 +26,6 @@ MOVING: Final = {
     "seal_marks",
 }
 RULES: Final = {"stripe_error_rules", "discrepancy_kinds"}
-# Holds rows only while a transaction runs, see test_frozen_settlements.py.
-PASSING: Final = {"lines_ahead"}
 FACTS: Final = (
     "currencies",
     "adoptions",
@@ -128,7 +126,7 @@ def test_every_table_is_either_insert_only_or_named_as_one_that_changes(db: Conn
         "select relname from pg_class where relnamespace = 'payout'::regnamespace "
         "and relkind in ('r', 'p')"
     )
-    assert {name for (name,) in tables} == (set(FACTS) | EDITED | MOVING | RULES | PASSING)
+    assert {name for (name,) in tables} == (set(FACTS) | EDITED | MOVING | RULES)
 
 
 def without_guards(test: Callable[..., None]) -> Callable[..., None]:
@@ -220,7 +218,7 @@ def test_no_table_is_ever_truncated(db: Connection, is_replica: bool) -> None:
     if is_replica:
         db.execute("set session_replication_role = replica")
 
-    for table in sorted(EDITED | MOVING | RULES | PASSING):
+    for table in sorted(EDITED | MOVING | RULES):
         assert refusal(db, statement(db, table, "truncate")) == refused_by_guard(table, "truncate")
 
 

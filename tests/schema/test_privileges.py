@@ -22,20 +22,9 @@ ROLES: Final = (
 )
 # Every right to write a table of the engine that a role other than its owner has.
 WRITES: Final = {
-    *(
-        ("payout_app", privilege, "settlements", column)
-        for privilege in ("INSERT", "UPDATE")
-        for column in ("currency", "total_minor", "state", "pay_after", "metadata")
-    ),
-    ("payout_app", "INSERT", "settlements", "settlement_id"),
-    *(
-        ("payout_app", privilege, "settlement_lines", column)
-        for privilege in ("INSERT", "UPDATE")
-        for column in ("payee_id", "amount_minor", "source_transaction")
-    ),
-    ("payout_app", "INSERT", "settlement_lines", "settlement_id"),
-    ("payout_app", "INSERT", "settlement_lines", "line_id"),
-    ("payout_app", "DELETE", "settlement_lines", None),
+    ("payout_app", privilege, table, None)
+    for privilege in ("INSERT", "UPDATE", "DELETE")
+    for table in ("settlements", "settlement_lines")
 }
 OURS: Final = "('payout'::regnamespace, 'payout_api'::regnamespace)"
 
@@ -220,7 +209,7 @@ def test_no_other_role_becomes_the_owner(act: Callable[[str | None], Session], r
     )
 
 
-def test_the_application_forges_neither_times_nor_names_of_others(
+def test_the_application_writes_settlements_and_lines_only(
     db: Connection, act: Callable[[str | None], Session]
 ) -> None:
     rows.add_settlement(db, state="pending")
@@ -228,16 +217,7 @@ def test_the_application_forges_neither_times_nor_names_of_others(
     denied = "permission denied for table"
 
     for statement, table in (
-        (
-            "insert into payout.settlements (settlement_id, currency, total_minor, created_at) "
-            "values ('set_2', 'usd', 1, '2020-01-01')",
-            "settlements",
-        ),
-        ("update payout.settlements set created_at = '2020-01-01'", "settlements"),
-        ("update payout.settlements set settlement_id = 'set_2'", "settlements"),
-        ("delete from payout.settlements", "settlements"),
-        ("update payout.settlement_lines set settlement_id = 'set_2'", "settlement_lines"),
-        ("update payout.settlement_lines set line_id = '2'", "settlement_lines"),
+        ("truncate payout.settlements", "settlements"),
         ("truncate payout.settlement_lines", "settlement_lines"),
         ("insert into payout.payees (payee_id) values ('seller_9')", "payees"),
         (

@@ -19,7 +19,6 @@ from tests.settle.marketplace import (
     line,
     refused,
     register,
-    settle,
     transfers,
     writes_nothing,
 )
@@ -115,7 +114,7 @@ def test_only_the_first_three_arguments_are_needed(app: Session, db: Session) ->
 
 @mutant(
     "a settlement scheduled again",
-    "create_payout_job",
+    "create_transfers",
     "    if not found then\n",
     "    if false then\n",
 )
@@ -227,38 +226,22 @@ def test_a_plain_update_after_the_call_changes_nothing(app: Session, db: Session
         app.execute("update payout.settlements set state = 'complete'")
 
 
-def test_the_trigger_passes_by_what_the_call_wrote_and_nothing_else(
-    app: Session, db: Session
-) -> None:
-    complete(app, "set_1", LINES)
-    settle(app, "set_2", LINES)
-    insert_settlement(app, "set_3", LINES, state="pending")
-    complete(app, "set_3", LINES)
-
-    assert db.execute(
-        "select settlement_id, is_scheduled_by_call from payout.settlements order by 1"
-    ).fetchall() == [("set_1", True), ("set_2", False), ("set_3", False)]
-    assert jobs(db) == ["set_1", "set_2", "set_3"]
-
-
-@pytest.mark.parametrize(
-    "claim",
-    [
-        "insert into payout.settlements "
-        "(settlement_id, currency, total_minor, state, is_scheduled_by_call) "
-        "values ('set_2', 'usd', 1500, 'complete', true)",
-        "update payout.settlements set state = 'complete', is_scheduled_by_call = true",
-    ],
+@mutant(
+    "a trigger that never schedules",
+    sql="alter table payout.settlements disable trigger _900_schedule_payout_job",
 )
-def test_nobody_else_may_say_that_a_settlement_is_scheduled(
-    claim: str, app: Session, db: Session
-) -> None:
-    insert_settlement(app, "set_1", LINES, state="pending")
+def test_only_what_the_call_itself_completes_is_passed_by(app: Session, db: Session) -> None:
+    """Where the trigger is asked, it finds the job that a call has made."""
+    with app.transaction():
+        insert_settlement(app, "set_1", LINES)
+        complete(app, "set_1", LINES)
+        insert_settlement(app, "set_2", LINES, state="pending")
+        complete(app, "set_2", LINES)
+        complete(app, "set_3", LINES)
+        app.execute("update payout.settlements set state = 'complete'")
+        insert_settlement(app, "set_4", LINES)
 
-    with writes_nothing(db):
-        assert refused(app.execute, claim) == Refusal(
-            "42501", "permission denied for table settlements"
-        )
+    assert jobs(db) == ["set_1", "set_2", "set_3", "set_4"]
 
 
 def test_another_account_meanwhile_makes_it_no_other_settlement(app: Session, db: Session) -> None:

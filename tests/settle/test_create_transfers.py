@@ -162,7 +162,7 @@ def test_it_is_due_at_a_pay_after(pay_after: datetime, app: Session, db: Session
 
 @mutant(
     "no ledger entry for the first reserve",
-    "create_single_payout",
+    "schedule_payout_job",
     "'in_flight',\n            p_line.amount_minor, p_settlement.currency);",
     "'in_flight',\n            1, p_settlement.currency);",
 )

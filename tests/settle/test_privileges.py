@@ -1,4 +1,4 @@
-"""The application may write settlements by column, read them back, and call two functions.
+"""The application may write settlements and lines, read them back, and call two functions.
 
 The lists are whole: whatever else the role were ever granted makes a test here fail.
 """
@@ -21,18 +21,12 @@ FUNCTIONS: Final = {
     "payout_api.register_payee",
 }
 RELATIONS: Final = {
-    ("payout.settlements", "SELECT"),
-    ("payout.settlement_lines", "SELECT"),
-    ("payout.settlement_lines", "DELETE"),
-    ("payout_api.error_codes", "SELECT"),
-}
-COLUMNS: Final = {
-    ("settlements", "INSERT"): "settlement_id currency total_minor state pay_after metadata",
-    ("settlements", "UPDATE"): "currency total_minor state pay_after metadata",
-    ("settlement_lines", "INSERT"): (
-        "settlement_id line_id payee_id amount_minor source_transaction"
+    *(
+        (f"payout.{table}", privilege)
+        for table in ("settlements", "settlement_lines")
+        for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")
     ),
-    ("settlement_lines", "UPDATE"): "payee_id amount_minor source_transaction",
+    ("payout_api.error_codes", "SELECT"),
 }
 # Statements of an application that wants more than it is due.
 FORBIDDEN: Final = {
@@ -44,15 +38,8 @@ FORBIDDEN: Final = {
     "select from payout_api.trial_balance": "view trial_balance",
     "insert into payout.payees (payee_id) values ('x')": "table payees",
     "insert into payout.payout_jobs (settlement_id) values ('set_1')": "table payout_jobs",
-    "insert into payout.settlements (settlement_id, currency, total_minor, created_at) "
-    "values ('set_2', 'usd', 5, now())": "table settlements",
-    "update payout.settlements set settlement_id = 'set_2'": "table settlements",
-    "update payout.settlements set created_at = now()": "table settlements",
-    "delete from payout.settlements": "table settlements",
     "truncate payout.settlements": "table settlements",
     "truncate payout.settlement_lines": "table settlement_lines",
-    "update payout.settlement_lines set settlement_id = 'set_2'": "table settlement_lines",
-    "update payout.settlement_lines set line_id = '2'": "table settlement_lines",
     "update payout.transfer_states set state = 'cancelled'": "table transfer_states",
     "delete from payout.payout_transfers": "table payout_transfers",
     "select payout.schedule_payout_job('set_1')": "function schedule_payout_job",
@@ -106,17 +93,13 @@ def test_it_holds_these_privileges_on_whole_relations_and_no_others(db: Session)
     assert set(rows) == RELATIONS
 
 
-def test_it_holds_these_privileges_on_columns_and_no_others(db: Session) -> None:
+def test_it_holds_no_privilege_on_single_columns(db: Session) -> None:
     rows = db.execute(
-        "select c.relname, p.privilege, string_agg(a.attname, ' ' order by a.attnum) "
-        "from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 "
-        "cross join unnest(array['INSERT', 'UPDATE', 'REFERENCES']) as p (privilege) "
-        "where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace) "
-        "and c.relkind in ('r', 'v', 'p', 'm') and not a.attisdropped "
-        "and has_column_privilege('payout_app', c.oid, a.attnum, p.privilege) "
-        "group by c.relname, p.privilege"
+        "select c.relname, a.attname from pg_class as c "
+        "join pg_attribute as a on a.attrelid = c.oid and a.attacl is not null "
+        "where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)"
     )
-    assert {(table, privilege): columns for table, privilege, columns in rows} == COLUMNS
+    assert rows.fetchall() == []
 
 
 def test_it_holds_no_privilege_on_a_sequence(db: Session) -> None:

@@ -217,8 +217,8 @@ def test_a_pending_settlement_that_cannot_be_paid_out_stays_as_it_was(
 
 @mutant(
     "a single line that is not the total",
-    "create_single_payout",
-    "or p_line.amount_minor <> p_settlement.total_minor",
+    "schedule_payout_job",
+    "        and p_line.amount_minor = p_settlement.total_minor\n",
     "",
     at="too much",
 )
@@ -421,25 +421,28 @@ def test_lines_are_not_left_out_to_make_the_total_fit(
 
 @mutant(
     "a settlement whose payee came between two looks",
-    "refuse_bad_settlement",
-    "if p_made_minor is distinct from p_settlement.total_minor then",
-    "if false then",
+    "create_transfers",
+    "if v_made_minor is distinct from p_settlement.total_minor then",
+    "if (payout.settlement_problem(p_settlement)).code <> 'SP402' then",
 )
 def test_a_payee_registered_while_the_reason_is_looked_for_is_not_left_out(
     engine: Engine,
 ) -> None:
+    engine.settle(settlement_id="set_0")
     engine.db.execute("select payout_api.register_payee('late')")
-    # The account comes in the midst of the check, after the transfers were made.
+    # The account comes while the transfers are made, and the wake-up jobs for them.
     engine.db.execute(
-        "create or replace function payout.refuse_bad_header(p_settlement payout.settlements) "
-        "returns void language sql set search_path = pg_catalog, pg_temp as "
+        "create or replace function payout.queue_wakeup("
+        "p_payout_job_id bigint, p_transfers integer, p_pay_after timestamptz) "
+        "returns bigint[] language sql set search_path = pg_catalog, pg_temp as "
         "$$ insert into payout.payee_accounts (payee_id, stripe_account_id) "
-        "values ('late', 'acct_late') $$"
+        "values ('late', 'acct_late') returning '{}'::bigint[] $$"
     )
     refused = refusal(
         engine.db,
         "select payout_api.complete_settlement('set_1', 'usd', "
-        """'[{"line_id": "1", "payee_id": "late", "amount_minor": 700}]')""",
+        """'[{"line_id": "1", "payee_id": "seller_1", "amount_minor": 700},
+             {"line_id": "2", "payee_id": "late", "amount_minor": 700}]')""",
     )
     assert refused == Refusal(
         "SP402", "settlement set_1: payees or currencies changed while it was scheduled"

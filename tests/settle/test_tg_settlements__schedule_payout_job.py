@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import PASSWORD, Connection, Server, connect_to_clone, login_name
 from tests.mutants import mutant
-from tests.schema.refusals import Refusal
+from tests.schema.refusals import Refusal, refusal_in
 from tests.settle.marketplace import (
     jobs,
     refused,
@@ -79,7 +79,6 @@ NO_LINES: Final = Refusal(
 # The statements of one session; `begin` and `commit` stand where the application would write them.
 WAYS: Final = {
     "inserted complete before its lines": ["begin", SETTLEMENT, LINES, "commit"],
-    "inserted complete after its lines": ["begin", LINES, SETTLEMENT, "commit"],
     "inserted pending, completed in the same transaction": [
         "begin", PENDING, LINES, COMPLETE, "commit",
     ],
@@ -94,7 +93,7 @@ WAYS: Final = {
     ],
     "insert on conflict do update": [PENDING, LINES, UPSERT],
     "insert on conflict do update, repeated": [PENDING, LINES, UPSERT, UPSERT],
-    "merge that inserts": ["begin", LINES, MERGE, "commit"],
+    "merge that inserts": ["begin", MERGE, LINES, "commit"],
     "merge that updates": [PENDING, LINES, MERGE],
     "update of every pending settlement": [
         PENDING, LINES, "update payout.settlements set state = 'complete' where state = 'pending'",
@@ -104,7 +103,7 @@ WAYS: Final = {
         "commit",
     ],
     "written again after rolling back to a savepoint": [
-        "begin", "savepoint a", SETTLEMENT, LINES, "rollback to a", LINES, SETTLEMENT, "commit",
+        "begin", "savepoint a", SETTLEMENT, LINES, "rollback to a", SETTLEMENT, LINES, "commit",
     ],
     "scheduled in a savepoint that is rolled back, then committed": [
         "begin", SETTLEMENT, LINES, "savepoint a", "set constraints all immediate", "rollback to a",
@@ -191,17 +190,17 @@ def test_a_multi_row_insert_gives_every_settlement_its_own_job(
 def test_settlements_copied_in_have_their_jobs(app: Connection, db: Connection) -> None:
     with app.transaction():
         with app.cursor().copy(
+            "copy payout.settlements (settlement_id, currency, total_minor, state) from stdin"
+        ) as settlements:
+            for number in range(1, 51):
+                settlements.write_row((f"set_{number:02}", "usd", number + 100, "complete"))
+        with app.cursor().copy(
             "copy payout.settlement_lines "
             "(settlement_id, line_id, payee_id, amount_minor, source_transaction) from stdin"
         ) as lines:
             for number in range(1, 51):
                 lines.write_row((f"set_{number:02}", "1", "seller_1", number, None))
                 lines.write_row((f"set_{number:02}", "2", "seller_2", 100, f"ch_{number}"))
-        with app.cursor().copy(
-            "copy payout.settlements (settlement_id, currency, total_minor, state) from stdin"
-        ) as settlements:
-            for number in range(1, 51):
-                settlements.write_row((f"set_{number:02}", "usd", number + 100, "complete"))
 
     assert jobs(db) == [f"set_{number:02}" for number in range(1, 51)]
     assert transfers(db, "set_07") == [("seller_1", None, 7), ("seller_2", "ch_7", 100)]
@@ -334,6 +333,18 @@ def test_one_bad_settlement_keeps_the_good_ones_of_its_transaction_out(
         assert refused(app.execute, "commit") == Refusal(
             "SP303", "settlement set_2: lines add up to 0, total_minor is 5, difference 5"
         )
+
+
+def test_a_line_before_its_settlement_is_refused_with_the_next_step(
+    app: Connection, db: Connection
+) -> None:
+    with writes_nothing(db), pytest.raises(psycopg.Error) as caught:
+        app.execute(LINES)
+
+    assert refusal_in(caught.value) == Refusal("SP310", "settlement set_1 does not exist")
+    assert caught.value.diag.message_hint == (
+        "Insert a settlement before its lines, or in the same statement."
+    )
 
 
 @mutant(

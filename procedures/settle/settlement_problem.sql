@@ -1,0 +1,73 @@
+-- settlement_problem: the first thing for which a settlement cannot be paid out as it stands.
+--
+-- First the settlement itself, then the sum, then payees and amounts in their order. There is
+-- always a row: where nothing is wrong any more, as when a payee was registered meanwhile, the
+-- transaction is to be repeated.
+
+create or replace function payout.settlement_problem(p_settlement payout.settlements)
+returns table (code text, problem text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with owed as (
+        select l.payee_id, min(l.line_id) as line_id, sum(l.amount_minor) as amount_minor
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    )
+    select w.code, w.problem, w.hint
+    from (
+        select 1, null, 'SP305', format(': currency %s is not supported', p_settlement.currency),
+            'payout.currencies lists those that Stripe transfers.'
+        where not exists (
+            select from payout.currencies as c where c.currency = p_settlement.currency
+        )
+        union all
+        select 2, null, 'SP308', ': metadata ' || m.problem,
+            'Stripe takes 50 keys of 40 characters, text values of 500; three are ours.'
+        from payout.metadata_problem(p_settlement.metadata) as m (problem)
+        where m.problem is not null
+        union all
+        select 3, null, 'SP303', format(': lines add up to %s, total_minor is %s, difference %s',
+                s.lines_minor, p_settlement.total_minor, p_settlement.total_minor - s.lines_minor),
+            'At commit total_minor is what all lines add up to: insert all, or correct it.'
+        from (select coalesce(sum(o.amount_minor), 0) from owed as o) as s (lines_minor)
+        where s.lines_minor <> p_settlement.total_minor
+        union all
+        select 4, o.line_id, a.code,
+            format(', line %s: payee %s %s', o.line_id, o.payee_id, a.problem),
+            'Call payout_api.register_payee with p_stripe_account_id first.'
+        from owed as o
+        left join payout.payees as p on p.payee_id = o.payee_id
+        cross join lateral (select
+            case when p.payee_id is null then 'SP301' else 'SP302' end,
+            case when p.payee_id is null then 'is unknown' else 'has no Stripe account' end
+        ) as a (code, problem)
+        where not exists (
+            select from payout.payee_accounts as pa where pa.payee_id = o.payee_id
+        )
+        union all
+        select 5, o.payee_id, a.code,
+            format(', payee %s: %s is %s', o.payee_id, o.amount_minor, a.problem), a.hint
+        from owed as o
+        join payout.currencies as c on c.currency = p_settlement.currency
+        cross join lateral (values
+            (o.amount_minor > c.largest_amount_minor, 'SP304',
+                format('more than one transfer can carry (%s %s)', c.largest_amount_minor,
+                    c.currency), 'Split it over several settlements.'),
+            (o.amount_minor % c.amount_step <> 0, 'SP306',
+                format('not a multiple of %s as Stripe asks for %s', c.amount_step, c.currency),
+                'payout.currencies.amount_step says which amounts a currency knows.')
+        ) as a (is_wrong, code, problem, hint)
+        where a.is_wrong
+        union all
+        select 6, null, 'SP402', ': payees or currencies changed while it was scheduled',
+            'Repeat the transaction.'
+    ) as w (place, name, code, problem, hint)
+    order by w.place, w.name, w.code
+    limit 1
+$$;
+comment on function payout.settlement_problem(payout.settlements) is
+    'SQLSTATE, message after the settlement''s name, and hint of the first reason for which it '
+    'cannot be paid out; SP402 if there is none by now.';
