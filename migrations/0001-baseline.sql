@@ -3175,7 +3175,7 @@ comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
     'Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; '
     'returns the reason.';
 -- end frozen: procedures/transfers/raise_alarm.sql
--- frozen: procedures/transfers/read_stripe_transfer.sql 046650925f9a
+-- frozen: procedures/transfers/read_stripe_transfer.sql e3d95ab39034
 -- read_stripe_transfer: Stripe's transfer object, from a list or an event, as a row.
 --
 -- The one reader of that object. It takes whatever JSON it is given: a field of the wrong type
@@ -3225,9 +3225,8 @@ begin
             and v_transfer.transfer_group ~ '^payout_[0-9a-f]+$' then v_transfer.transfer_group
         when not coalesce(v_transfer.payout_ref ~ '^payout_[0-9a-f]+$', false)
             and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0
-            then payout.payout_ref(
-                coalesce(v_transfer.payout_engine, v_installation_id), v_transfer.settlement_id,
-                v_transfer.payee_id, v_transfer.source_transaction)
+            then payout.payout_ref(coalesce(v_transfer.payout_engine, v_installation_id),
+                v_transfer.settlement_id, v_transfer.payee_id, v_transfer.source_transaction)
         else v_transfer.payout_ref
     end;
     -- Up to the end of the year 9999.

@@ -47,9 +47,8 @@ begin
             and v_transfer.transfer_group ~ '^payout_[0-9a-f]+$' then v_transfer.transfer_group
         when not coalesce(v_transfer.payout_ref ~ '^payout_[0-9a-f]+$', false)
             and num_nulls(v_transfer.settlement_id, v_transfer.payee_id) = 0
-            then payout.payout_ref(
-                coalesce(v_transfer.payout_engine, v_installation_id), v_transfer.settlement_id,
-                v_transfer.payee_id, v_transfer.source_transaction)
+            then payout.payout_ref(coalesce(v_transfer.payout_engine, v_installation_id),
+                v_transfer.settlement_id, v_transfer.payee_id, v_transfer.source_transaction)
         else v_transfer.payout_ref
     end;
     -- Up to the end of the year 9999.
