@@ -243,6 +243,37 @@ $$;
 comment on function payout.tg__refuse_change() is
     'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
 -- end frozen: procedures/common/tg__refuse_change.sql
+-- frozen: sql/tables/catalogues.sql b172f93a6d1e
+-- catalogues: the objects that give the books their meaning, as each migration left them.
+
+create table payout.catalogues (
+    catalogue_id bigint not null generated always as identity,
+    objects jsonb not null,
+    server_major integer not null default current_setting('server_version_num')::integer / 10000,
+    reason text not null,
+    recorded_by text not null default session_user,
+    recorded_at timestamptz not null default now(),
+    constraint catalogues_pkey primary key (catalogue_id),
+    constraint objects_is_an_object check (jsonb_typeof(objects) = 'object'),
+    constraint reason_is_given check (length(btrim(reason)) > 0)
+);
+comment on table payout.catalogues is
+    'Functions, triggers, constraints, rights, reference rows and all other objects of the engine, '
+    'written at the end of each migration; the doctor compares the newest row with the database.';
+comment on column payout.catalogues.objects is
+    'For each object its definition, and its text as the server writes it.';
+comment on column payout.catalogues.server_major is
+    'The major version of the server that wrote these texts; another one may write them otherwise.';
+
+create trigger _500_refuse_change before update or delete on payout.catalogues
+    for each row execute function payout.tg__refuse_change();
+alter table payout.catalogues enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.catalogues
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.catalogues enable always trigger _500_refuse_truncate;
+
+grant select on payout.catalogues to payout_operator, payout_auditor;
+-- end frozen: sql/tables/catalogues.sql
 -- frozen: sql/tables/identity.sql 8dae7f7aa63e
 -- identity: the engine's settings, and the identity under which this database was adopted.
 --
@@ -7554,6 +7585,397 @@ revoke execute on function payout_api.balances_as_of(timestamptz) from public;
 grant execute on function payout_api.balances_as_of(timestamptz)
     to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/balances_as_of.sql
+-- frozen: procedures/audit/catalogue.sql 396a71563f1d
+-- catalogue: everything that gives the books their meaning, one row an object.
+--
+-- Functions count by their text, everything else by its properties in the catalogue. Where only
+-- the server can tell what an object says it writes that out (deparsed), and another major version
+-- may write it otherwise.
+
+create or replace function payout.catalogue()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select * from payout.catalogue_relations()
+    union all
+    select * from payout.catalogue_rules()
+    union all
+    select * from payout.catalogue_functions()
+    union all
+    select * from payout.catalogue_rights()
+    union all
+    select * from payout.catalogue_roles()
+    union all
+    select * from payout.catalogue_rows()
+$$;
+comment on function payout.catalogue() is
+    'Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event '
+    'triggers, rights, roles and reference rows of the engine; deparsed is null where definition '
+    'says it all.';
+-- end frozen: procedures/audit/catalogue.sql
+-- frozen: procedures/audit/catalogue_differences.sql ac8da42b2490
+-- catalogue_differences: the objects that are not as the last migration left them.
+--
+-- Called by: doctor, operators, auditors.
+-- Texts that a server of another major version wrote are not compared.
+
+create or replace function payout_api.catalogue_differences()
+returns table (object text, what text, recorded jsonb, present jsonb)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    with newest as (
+        select c.objects,
+            c.server_major = current_setting('server_version_num')::integer / 10000 as is_same_major
+        from payout.catalogues as c
+        order by c.catalogue_id desc
+        limit 1
+    )
+    select object,
+        case
+            when r.definition is null then 'added'
+            when p.definition is null then 'removed'
+            else 'changed'
+        end,
+        r.definition, p.definition
+    from (
+        select o.key as object, o.value as definition
+        from newest as n
+        cross join lateral jsonb_each(n.objects) as o
+    ) as r
+    full join (
+        select c.object, jsonb_build_array(c.definition, c.deparsed) as definition
+        from payout.catalogue() as c
+    ) as p using (object)
+    where r.definition is distinct from p.definition
+        and (
+            coalesce((select n.is_same_major from newest as n), true)
+            or r.definition -> 0 is distinct from p.definition -> 0)
+    order by object
+$$;
+comment on function payout_api.catalogue_differences() is
+    'One row for each object that was added, removed or changed since the catalogue was recorded; '
+    'recorded and present are its definition, and its text as the server writes it.';
+revoke execute on function payout_api.catalogue_differences() from public;
+grant execute on function payout_api.catalogue_differences() to payout_operator, payout_auditor;
+-- end frozen: procedures/audit/catalogue_differences.sql
+-- frozen: procedures/audit/catalogue_functions.sql 1f3a9146bbb0
+-- catalogue_functions: the functions and types of the engine, and objects that reach into them.
+--
+-- Objects that were added to pg_catalog can take the place of those that our functions call; an
+-- event trigger runs beside each command that defines something. 16384 is the first id of an
+-- object that is not part of Postgres itself.
+
+create or replace function payout.catalogue_functions()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select
+        format('function %s', p.oid::regprocedure),
+        jsonb_build_array(
+            p.prokind, l.lanname, p.proowner::regrole, sha256(convert_to(p.prosrc, 'UTF8')),
+            p.prosecdef, p.proleakproof, p.proisstrict, p.provolatile, p.proparallel,
+            p.prosupport, p.proconfig, p.proargnames, p.proargmodes,
+            pg_get_function_result(p.oid))::text,
+        concat_ws(' as ', pg_get_function_arguments(p.oid), pg_get_function_sqlbody(p.oid))
+    from pg_proc as p
+    join pg_language as l on l.oid = p.prolang
+    where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        or (p.oid >= 16384 and p.pronamespace = 'pg_catalog'::regnamespace)
+    union all
+    select
+        format('type %s', t.oid::regtype),
+        jsonb_build_array(
+            t.typtype, t.typowner::regrole, format_type(t.typbasetype, t.typtypmod),
+            t.typnotnull, t.typcollation::regcollation, t.typdefault is not null)::text,
+        t.typdefault
+    from pg_type as t
+    where t.typnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        and t.typtype <> 'c' and t.typcategory <> 'A'
+    union all
+    select format('operator %s', o.oid::regoperator), o.oprcode::regprocedure::text, null
+    from pg_operator as o
+    where o.oid >= 16384 and o.oprnamespace = 'pg_catalog'::regnamespace
+    union all
+    select format('cast %s to %s', k.castsource::regtype, k.casttarget::regtype),
+        jsonb_build_array(k.castfunc::regprocedure, k.castcontext)::text, null
+    from pg_cast as k
+    join pg_type as s on s.oid = k.castsource and s.typnamespace = 'pg_catalog'::regnamespace
+    join pg_type as t on t.oid = k.casttarget and t.typnamespace = 'pg_catalog'::regnamespace
+    where k.oid >= 16384
+    union all
+    select
+        format('event trigger %s', e.evtname),
+        jsonb_build_array(
+            e.evtevent, e.evtenabled, e.evttags, e.evtfoid::regprocedure,
+            sha256(convert_to(p.prosrc, 'UTF8')))::text,
+        null
+    from pg_event_trigger as e
+    join pg_proc as p on p.oid = e.evtfoid
+$$;
+comment on function payout.catalogue_functions() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_functions.sql
+-- frozen: procedures/audit/catalogue_relations.sql 63443de15ad5
+-- catalogue_relations: the schemas of the engine, their tables, views, sequences and columns.
+--
+-- Settings of tables that only concern storage and vacuum are the operator's.
+
+create or replace function payout.catalogue_relations()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with ours as (
+        select c.*
+        from pg_class as c
+        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+            and c.relkind not in ('i', 'I', 't')
+    )
+    select format('schema %s', n.nspname), n.nspowner::regrole::text, null
+    from pg_namespace as n
+    where n.nspname in ('payout', 'payout_api')
+    union all
+    select
+        format('%s %s', case c.relkind
+            when 'r' then 'table' when 'v' then 'view' when 'S' then 'sequence'
+            when 'c' then 'type' else 'relation' end, c.oid::regclass),
+        jsonb_build_array(
+            c.relkind, c.relpersistence, c.relowner::regrole, c.relrowsecurity,
+            c.relforcerowsecurity, (
+                select array_agg(o order by o) from unnest(c.reloptions) as o
+                where o !~ '^(autovacuum_|toast[._]|fillfactor|vacuum_|parallel_)'
+            ), (
+                select array_agg(a.attname order by a.attnum)
+                from pg_attribute as a
+                where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+            ), (
+                select to_jsonb(s) - '{seqrelid,seqtypid}'::text[]
+                from pg_sequence as s where s.seqrelid = c.oid
+            ))::text,
+        case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end
+    from ours as c
+    union all
+    select format('child %s of %s', i.inhrelid::regclass, i.inhparent::regclass), '', null
+    from pg_inherits as i
+    where exists (
+        select from ours as c where c.oid in (i.inhrelid, i.inhparent)
+    )
+    union all
+    select
+        format('column %s.%s', c.oid::regclass, a.attname),
+        jsonb_build_array(
+            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
+            a.attcollation::regcollation, d.oid is not null)::text,
+        pg_get_expr(d.adbin, d.adrelid)
+    from ours as c
+    join pg_attribute as a on a.attrelid = c.oid
+    left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
+$$;
+comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_relations.sql
+-- frozen: procedures/audit/catalogue_rights.sql 04f5fd8d45f3
+-- catalogue_rights: the rights on the engine's objects, and its roles with their memberships.
+--
+-- Rights to read harm nothing and are the operator's to give, save to the roles of the engine.
+-- Memberships in those roles are too (check_logins): here are only the memberships that they have.
+
+create or replace function payout.catalogue_rights()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with ours as (
+        select r.*
+        from pg_roles as r
+        where r.rolname in (
+            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+    ), things (name, acl) as (
+        select format('schema %s', n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
+        from pg_namespace as n
+        where n.nspname in ('payout', 'payout_api')
+        union all
+        select c.oid::regclass::text, coalesce(c.relacl, acldefault(
+            case c.relkind when 'S' then 's' else 'r' end::"char", c.relowner))
+        from pg_class as c
+        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+            and c.relkind not in ('i', 'I', 't', 'c')
+        union all
+        select format('%s.%s', a.attrelid::regclass, a.attname), a.attacl
+        from pg_attribute as a
+        join pg_class as c on c.oid = a.attrelid
+        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        union all
+        select p.oid::regprocedure::text, coalesce(p.proacl, acldefault('f', p.proowner))
+        from pg_proc as p
+        where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        union all
+        select format('new objects %s of %s', d.defaclobjtype, d.defaclrole::regrole), d.defaclacl
+        from pg_default_acl as d
+        where d.defaclrole in (select o.oid from ours as o)
+        union all
+        select format('parameter %s', p.parname), p.paracl from pg_parameter_acl as p
+        where p.parname = 'session_replication_role'
+    )
+    select
+        format('rights of %s on %s',
+            case a.grantee when 0 then 'public' else a.grantee::regrole::text end, t.name),
+        string_agg(distinct a.privilege_type || case when a.is_grantable then '*' else '' end,
+            ', '), null
+    from things as t
+    cross join lateral aclexplode(t.acl) as a
+    left join ours as o on o.oid = a.grantee
+    where case a.privilege_type
+        when 'SELECT' then o.oid is not null
+        when 'USAGE' then o.oid is not null or t.name !~ '^schema '
+        else a.privilege_type <> 'MAINTAIN' or o.rolname is distinct from 'payout_owner'
+    end
+    group by a.grantee, t.name
+$$;
+comment on function payout.catalogue_rights() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_rights.sql
+-- frozen: procedures/audit/catalogue_roles.sql 22060c4d7804
+-- catalogue_roles: the roles of the engine, the roles they act as, and settings that stop triggers.
+
+create or replace function payout.catalogue_roles()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with ours as (
+        select r.*
+        from pg_roles as r
+        where r.rolname in (
+            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+    )
+    select format('role %s', o.rolname),
+        jsonb_build_array(
+            o.rolsuper, o.rolcreaterole, o.rolcreatedb, o.rolcanlogin, o.rolreplication,
+            o.rolbypassrls)::text,
+        null
+    from ours as o
+    union all
+    select distinct format('membership of %s in %s', o.rolname, m.roleid::regrole), '', null
+    from pg_auth_members as m
+    join ours as o on o.oid = m.member
+    union all
+    select
+        format('settings of %s in %s',
+            coalesce(nullif(s.setrole, 0)::regrole::text, 'every role'),
+            case s.setdatabase when 0 then 'every database' else 'this database' end),
+        c.setting, null
+    from pg_db_role_setting as s
+    cross join lateral unnest(s.setconfig) as c (setting)
+    where c.setting like 'session_replication_role=%'
+        and s.setdatabase in (
+            0, (select d.oid from pg_database as d where d.datname = current_database()))
+$$;
+comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_roles.sql
+-- frozen: procedures/audit/catalogue_rows.sql 074281730c4d
+-- catalogue_rows: the rows of the reference tables, which only migrations write.
+
+create or replace function payout.catalogue_rows()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set intervalstyle = 'postgres'
+as $$
+    select format('row %s of %s', r.name, r.table_name), r.content::text, null
+    from (
+        select 'currencies', c.currency::text, to_jsonb(c) from payout.currencies as c
+        union all
+        select 'states', s.state, to_jsonb(s) from payout.states as s
+        union all
+        select 'state_edges', concat_ws(' to ', e.from_state, e.to_state), to_jsonb(e)
+        from payout.state_edges as e
+        union all
+        select 'ledger_accounts', a.account, to_jsonb(a) from payout.ledger_accounts as a
+        union all
+        select 'stripe_error_rules', r.error_rule_id::text, to_jsonb(r)
+        from payout.stripe_error_rules as r
+        union all
+        select 'discrepancy_kinds', k.kind, to_jsonb(k) from payout.discrepancy_kinds as k
+    ) as r (table_name, name, content)
+$$;
+comment on function payout.catalogue_rows() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_rows.sql
+-- frozen: procedures/audit/catalogue_rules.sql bd9bd92aebc5
+-- catalogue_rules: the constraints, indexes, triggers, rules and policies of the engine's tables.
+--
+-- A foreign key is enforced by triggers of its own, which can be switched off like any other.
+
+create or replace function payout.catalogue_rules()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with ours as (
+        select c.oid
+        from pg_class as c
+        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+    )
+    select
+        format('constraint %s on %s', k.conname, coalesce(
+            nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text)),
+        jsonb_build_array(
+            k.contype, k.condeferrable, k.condeferred, k.convalidated, k.connoinherit,
+            coalesce(to_jsonb(k) ->> 'conenforced', 'true'), (
+                select string_agg(t.tgenabled::text, '' order by t.tgenabled)
+                from pg_trigger as t
+                where t.tgconstraint = k.oid and t.tgisinternal
+            ))::text,
+        pg_get_constraintdef(k.oid)
+    from pg_constraint as k
+    where k.connamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        and k.contype not in ('n', 't')
+    union all
+    select
+        format('index %s', i.indexrelid::regclass),
+        jsonb_build_array(
+            i.indrelid::regclass, i.indisunique, i.indisprimary, i.indisvalid, i.indisready,
+            i.indislive, i.indimmediate, i.indnullsnotdistinct, i.indpred is not null)::text,
+        pg_get_indexdef(i.indexrelid)
+    from pg_index as i
+    join ours as c on c.oid = i.indrelid
+    union all
+    select
+        format('trigger %s on %s', t.tgname, t.tgrelid::regclass),
+        jsonb_build_array(
+            t.tgenabled, t.tgfoid::regprocedure, t.tgtype, t.tgdeferrable, t.tginitdeferred,
+            encode(t.tgargs, 'hex'), t.tgoldtable, t.tgnewtable, t.tgqual is not null)::text,
+        pg_get_triggerdef(t.oid)
+    from pg_trigger as t
+    join ours as c on c.oid = t.tgrelid
+    where not t.tgisinternal
+    union all
+    select format('rule %s on %s', r.rulename, r.ev_class::regclass),
+        jsonb_build_array(r.ev_type, r.ev_enabled, r.is_instead)::text, pg_get_ruledef(r.oid)
+    from pg_rewrite as r
+    join ours as c on c.oid = r.ev_class
+    where r.rulename <> '_RETURN'
+    union all
+    select format('policy %s on %s', p.polname, p.polrelid::regclass),
+        jsonb_build_array(p.polcmd, p.polpermissive, p.polroles::regrole[])::text,
+        concat_ws(' check ', pg_get_expr(p.polqual, p.polrelid),
+            pg_get_expr(p.polwithcheck, p.polrelid))
+    from pg_policy as p
+    join ours as c on c.oid = p.polrelid
+$$;
+comment on function payout.catalogue_rules() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_rules.sql
 -- frozen: procedures/audit/check_seal.sql 1879653ad38b
 -- check_seal: the differences between a seal and the rows that it covers.
 --
@@ -7686,6 +8108,30 @@ as $$
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
 -- end frozen: procedures/audit/newest_row_id.sql
+-- frozen: procedures/audit/record_catalogue.sql cf9c9e58715e
+-- record_catalogue: keep the catalogue as it is now, as the one that is deployed.
+--
+-- Called by: each migration at its end; the owner or a superuser after a change that is meant.
+-- Safe to repeat: it writes no row while nothing has changed.
+
+create or replace function payout.record_catalogue(p_reason text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into payout.catalogues (objects, reason)
+    select
+        jsonb_object_agg(c.object, jsonb_build_array(c.definition, c.deparsed)), p_reason
+    from payout.catalogue() as c
+    having exists (select from payout_api.catalogue_differences()) or (
+        select n.server_major from payout.catalogues as n order by n.catalogue_id desc limit 1
+    ) is distinct from current_setting('server_version_num')::integer / 10000
+$$;
+comment on function payout.record_catalogue(text) is
+    'Records every object of the catalogue, with the reason and the login, for the doctor to '
+    'compare with.';
+-- end frozen: procedures/audit/record_catalogue.sql
 -- frozen: procedures/audit/seal.sql eb840bd80898
 -- seal: close rows that can no longer change, so that a later change shows.
 --
@@ -8635,72 +9081,38 @@ as $$
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_guards.sql efe8424e5684
--- check_guards: whether triggers, owners and rights are still as they were deployed.
---
--- `alter table … enable trigger all` and a restore with --disable-triggers silently turn ALWAYS
--- triggers into ones that a replica role passes.
+-- frozen: procedures/operate/check_catalogue.sql f11a6cfe1253
+-- check_catalogue: whether the database is as the last migration left it.
 
-create or replace function payout.check_guards()
+create or replace function payout.check_catalogue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 72,
-        coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 72 guards', count(*))),
-        'alter table … enable always trigger …; then find out who disabled it'
-    from pg_trigger as t
-    join pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace = 'payout'::regnamespace and not t.tgisinternal
-        and t.tgname not in (
-            '_900_schedule_payout_job', '_900_refuse_frozen_insert', '_900_check_settlement')
+    select 'everything is as it was deployed', count(d.object) = 0,
+        coalesce(string_agg(format('%s (%s)', d.object, d.what), ', ' order by d.object), (
+            select format('%s objects, recorded by %s at %s: %s',
+                (select count(*) from jsonb_object_keys(c.objects)), c.recorded_by, c.recorded_at,
+                c.reason)
+            from payout.catalogues as c
+            order by c.catalogue_id desc
+            limit 1)),
+        'select * from payout_api.catalogue_differences(); undo it and find out who did it, or, if '
+        'it is meant, as superuser: select payout.record_catalogue(reason)'
+    from payout_api.catalogue_differences() as d
     union all
-    select 'inserts are guarded', count(*) = 2, format('%s of 2 guards', count(*)),
-        'alter table … enable trigger …; then find out who disabled it'
-    from pg_trigger as t
-    join pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace = 'payout'::regnamespace and t.tgenabled = 'O'
-        and t.tgname in ('_900_refuse_frozen_insert', '_900_check_settlement')
-    union all
-    select 'settlements schedule their payouts', coalesce(min(t.tgenabled::text) = 'O', false),
-        coalesce(min(t.tgenabled::text), 'missing'),
-        'alter table payout.settlements enable trigger _900_schedule_payout_job'
-    from pg_trigger as t
-    where t.tgrelid = 'payout.settlements'::regclass and t.tgname = '_900_schedule_payout_job'
-    union all
-    select 'no table is part of another', count(*) = 0,
-        coalesce(string_agg(i.inhrelid::regclass::text, ', '), 'no child'),
-        'find out who made it: its rows count as those of its parent, and no guard sees them'
-    from pg_inherits as i
-    join pg_class as c on c.oid = i.inhparent
-    where c.relnamespace = 'payout'::regnamespace and c.relkind = 'r'
-    union all
-    select 'everything belongs to payout_owner', count(*) = 0,
-        coalesce(string_agg(o.name, ', '), 'tables, views and functions'),
-        'alter … owner to payout_owner'
+    select 'the catalogue was recorded on this version of Postgres',
+        c.server_major = current_setting('server_version_num')::integer / 10000,
+        format('PostgreSQL %s', c.server_major),
+        'conditions and views were not compared; as superuser, after a look at '
+        'payout_api.catalogue_differences(): select payout.record_catalogue(''upgraded'')'
     from (
-        select c.oid::regclass::text from pg_class as c
-        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
-            and c.relkind in ('r', 'v') and c.relowner <> 'payout_owner'::regrole
-        union all
-        select p.oid::regprocedure::text from pg_proc as p
-        where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
-            and p.proowner <> 'payout_owner'::regrole
-    ) as o (name)
-    union all
-    select 'functions are pinned and private', count(*) = 0,
-        coalesce(string_agg(p.oid::regprocedure::text, ', '), 'every function'),
-        'deploy the migrations again; nothing else may replace these functions'
-    from pg_proc as p
-    where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
-        and (not coalesce(p.proconfig, '{}') && array[
-                'search_path=pg_catalog, pg_temp', 'search_path=pg_catalog, procrastinate, pg_temp']
-            or has_function_privilege('public', p.oid, 'EXECUTE'))
+        select c.* from payout.catalogues as c order by c.catalogue_id desc limit 1
+    ) as c
 $$;
-comment on function payout.check_guards() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_guards.sql
+comment on function payout.check_catalogue() is 'Part of payout_api.doctor().';
+-- end frozen: procedures/operate/check_catalogue.sql
 -- frozen: procedures/operate/check_identity.sql dbb0ecd5932c
 -- check_identity: whether the database is adopted, and the caller's key is of its Stripe account.
 
@@ -8828,35 +9240,6 @@ as $$
 $$;
 comment on function payout.check_references() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_references.sql
--- frozen: procedures/operate/check_rights.sql a86eb74fccec
--- check_rights: whether roles have more rights than the migrations give.
---
--- Rights to read do no harm; any other that given_rights returns is named, unless expected_rights
--- lists it.
-
-create or replace function payout.check_rights()
-returns table (check_name text, is_ok boolean, detail text, hint text)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select 'no role has more rights than deployed', count(*) = 0,
-        coalesce(string_agg(format('%s on %s to %s', g.privilege_type, g.thing,
-            case g.grantee when 0 then 'public' else g.grantee::regrole::text end), ', '), 'none'),
-        'revoke … on … from …; then find out who granted it'
-    from payout.given_rights() as g
-    where g.grantee <> g.owner
-        and not exists (
-            select
-            from payout.expected_rights() as w
-            where g.grantee <> 0
-                and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))
-                and g.privilege_type = any (string_to_array(w.privileges, '|'))
-                and g.thing ~ w.things
-        )
-$$;
-comment on function payout.check_rights() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_rights.sql
 -- frozen: procedures/operate/check_rules.sql 8f16da7a09c0
 -- check_rules: whether rows that were written while their guards were off keep the rules.
 --
@@ -9043,7 +9426,7 @@ as $$
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_settlements.sql
--- frozen: procedures/operate/doctor.sql 483c0ec4ed09
+-- frozen: procedures/operate/doctor.sql adfc2a4355c6
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
@@ -9063,9 +9446,7 @@ as $$
     union all
     select * from payout.check_identity(p_stripe_account_id, p_is_livemode)
     union all
-    select * from payout.check_guards()
-    union all
-    select * from payout.check_rights()
+    select * from payout.check_catalogue()
     union all
     select * from payout.check_queue()
     union all
@@ -9087,105 +9468,6 @@ revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/operate/doctor.sql
--- frozen: procedures/operate/expected_rights.sql 77063bbaf710
--- expected_rights: the rights beyond reading that the migrations give.
---
--- Roles and privileges are separated by |; things are regular expressions over the names that
--- given_rights returns.
-
-create or replace function payout.expected_rights()
-returns table (roles text, privileges text, things text)
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    values
-        ('payout_app', 'INSERT|UPDATE', '^payout[.]settlements[.](currency|total_minor|'
-            'state|pay_after|metadata)$'),
-        ('payout_app', 'INSERT', '^payout[.]settlements[.]settlement_id$'),
-        ('payout_app', 'INSERT|UPDATE',
-            '^payout[.]settlement_lines[.](payee_id|amount_minor|source_transaction)$'),
-        ('payout_app', 'INSERT', '^payout[.]settlement_lines[.](settlement_id|line_id)$'),
-        ('payout_app', 'DELETE', '^payout[.]settlement_lines$'),
-        ('payout_app', 'EXECUTE', '^payout[.]id_fits[(]'),
-        ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
-        ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
-        ('payout_worker', 'EXECUTE', '^payout_api[.](claim_transfers|report_outcomes|'
-            'claim_lookups|report_lookup_page)[(]'),
-        ('payout_worker', 'EXECUTE',
-            '^payout_api[.](begin_reconcile|report_reconcile_page|next_events_query|'
-            'report_events_page|claim_reversal_lookups|report_reversals)[(]'),
-        ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
-        ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
-        ('payout_operator', 'EXECUTE', '^payout_api[.]resolve_discrepancy[(]'),
-        ('payout_operator', 'EXECUTE',
-            '^payout_api[.](adopt_database|change_stripe_account|approve_absence)[(]'),
-        ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-            '^payout_api[.](doctor|open_discrepancies)[(]'),
-        ('payout_operator|payout_auditor', 'EXECUTE',
-            '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
-$$;
-comment on function payout.expected_rights() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/expected_rights.sql
--- frozen: procedures/operate/given_rights.sql 01cfb9ed7928
--- given_rights: the rights beyond reading that roles have on objects of the engine.
---
--- Includes ways around our rights: a role of ours that acts as another role, the right to switch
--- triggers off by a setting, rights of the application on the queue's tables.
-
-create or replace function payout.given_rights()
-returns table (thing text, privilege_type text, grantee oid, owner oid)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with ours as (
-        select n.oid, n.nspname, n.nspowner as owner, n.nspacl as acl
-        from pg_namespace as n
-        where n.nspname in ('payout', 'payout_api')
-    )
-    select format('schema %s', o.nspname), a.privilege_type, a.grantee, o.owner
-    from ours as o cross join lateral aclexplode(o.acl) as a
-    where a.privilege_type <> 'USAGE'
-    union all
-    select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
-    from pg_class as c
-    join ours as o on o.oid = c.relnamespace
-    cross join lateral aclexplode(c.relacl) as a
-    where a.privilege_type <> 'SELECT' and c.relkind in ('r', 'v', 'S')
-    union all
-    select format('%s.%s', t.attrelid::regclass, t.attname), a.privilege_type, a.grantee,
-        c.relowner
-    from pg_attribute as t
-    join pg_class as c on c.oid = t.attrelid
-    join ours as o on o.oid = c.relnamespace
-    cross join lateral aclexplode(t.attacl) as a
-    where a.privilege_type <> 'SELECT'
-    union all
-    select p.oid::regprocedure::text, a.privilege_type, a.grantee, p.proowner
-    from pg_proc as p
-    join ours as o on o.oid = p.pronamespace
-    cross join lateral aclexplode(p.proacl) as a
-    where a.grantee <> 0
-    union all
-    select format('role %s', m.roleid::regrole), 'MEMBER', m.member, m.roleid
-    from pg_auth_members as m
-    where m.member::regrole::text in (
-        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
-    union all
-    select format('parameter %s', p.parname), a.privilege_type, a.grantee, a.grantor
-    from pg_parameter_acl as p cross join lateral aclexplode(p.paracl) as a
-    where p.parname = 'session_replication_role'
-    union all
-    select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
-    from pg_class as c
-    cross join lateral aclexplode(c.relacl) as a
-    where c.relnamespace = to_regnamespace('procrastinate')
-        and a.privilege_type <> 'SELECT'
-        and (a.grantee = 0 or a.grantee::regrole::text = 'payout_app')
-$$;
-comment on function payout.given_rights() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/given_rights.sql
 -- frozen: procedures/operate/hold.sql 2fc5d3d4ded1
 -- hold: stop sending, for the whole engine or for one currency, payee or settlement.
 --
@@ -9674,4 +9956,5 @@ comment on view payout_api.unpaid is
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
 -- end frozen: sql/views/unpaid.sql
 
+select payout.record_catalogue('0001-baseline');
 reset role;

@@ -35,6 +35,8 @@ QUEUE_FOLDER: Final = "procedures/wakeup/"
 QUEUE_PATH: Final = ("pg_catalog", "procrastinate", "pg_temp")
 # The functions that speak for the checks of tables, and of the domain of ids.
 CHECK_VIOLATIONS: Final = {("refuse_bad_row", "'23514'"), ("id_fits", "'23514'")}
+# Settings that say how values are written; a digest of rows must not depend on the session's.
+FORMATS: Final = ("search_path", "timezone", "intervalstyle", "bytea_output")
 ATTRIBUTE_ORDER: Final = ("language", "volatility", "strict", "security", "set", "as")
 
 
@@ -279,7 +281,7 @@ def _check_settings(
     if name.startswith("payout_api.") or file.stem.startswith("tg_"):
         return
     for option in function.options or ():
-        if option.defname != "set" or option.arg.name == "search_path":
+        if option.defname != "set" or option.arg.name in FORMATS:
             continue
         if render(option.arg).split()[-1].strip("'") != "on":
             yield file.found(line, f"{name} sets {option.arg.name}: its public callers may")

@@ -17,9 +17,7 @@ as $$
     union all
     select * from payout.check_identity(p_stripe_account_id, p_is_livemode)
     union all
-    select * from payout.check_guards()
-    union all
-    select * from payout.check_rights()
+    select * from payout.check_catalogue()
     union all
     select * from payout.check_queue()
     union all

@@ -43,7 +43,10 @@ def shipped_files(root: Path) -> dict[str, str]:
 
 
 def describe(uri: str) -> str:
-    """Return the schema of a database with the text of its views and its reference rows."""
+    """Return the schema of a database with the text of its views and its reference rows.
+
+    The catalogue that was recorded last must be that of the database.
+    """
     with psycopg.connect(uri) as connection:
         if not connection.execute("select from pg_namespace where nspname = 'payout'").rowcount:
             return ""
@@ -58,4 +61,6 @@ def describe(uri: str) -> str:
             )
         ]
         text = snapshot.describe(connection)
+        differences = connection.execute("select * from payout_api.catalogue_differences()")
+        assert differences.fetchall() == []
     return "\n".join([text, *(f"{name}: {text}" for name, text in views), *rows])
