@@ -274,7 +274,31 @@ alter table payout.catalogues enable always trigger _500_refuse_truncate;
 
 grant select on payout.catalogues to payout_operator, payout_auditor;
 -- end frozen: sql/tables/catalogues.sql
--- frozen: sql/tables/identity.sql 8dae7f7aa63e
+-- frozen: procedures/identity/tg_engine_settings__record_change.sql a2935c7e555e
+-- tg_engine_settings__record_change: each change of a setting is on record, whoever makes it.
+
+create or replace function payout.tg_engine_settings__record_change()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set intervalstyle = 'postgres'
+as $$
+begin
+    insert into payout.operator_actions (action, subject, reason, details)
+    select 'change_setting', n.key, 'engine_settings was updated',
+        jsonb_build_object('old', o.value, 'new', n.value)
+    from jsonb_each(to_jsonb(old)) as o
+    join jsonb_each(to_jsonb(new)) as n on n.key = o.key
+    where n.value <> o.value
+    order by n.key;
+    return null;
+end
+$$;
+comment on function payout.tg_engine_settings__record_change() is
+    'Trigger: writes the old and the new value of each changed setting into operator_actions.';
+-- end frozen: procedures/identity/tg_engine_settings__record_change.sql
+-- frozen: sql/tables/identity.sql b20b2dd7af38
 -- identity: the engine's settings, and the identity under which this database was adopted.
 --
 --   engine_settings (one row)  lease, windows, bounds, the Stripe account that pays
@@ -354,6 +378,11 @@ alter table payout.engine_settings enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.engine_settings
     for each statement execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_truncate;
+-- Not ALWAYS: a replica gets the record by itself.
+create trigger _900_record_change
+    after update on payout.engine_settings
+    for each row
+    execute function payout.tg_engine_settings__record_change();
 
 grant select on payout.engine_settings to payout_operator, payout_auditor;
 
@@ -1252,7 +1281,7 @@ alter table payout.key_generations enable always trigger _500_refuse_truncate;
 
 grant select on payout.key_generations to payout_operator, payout_auditor;
 -- end frozen: sql/tables/transfers.sql
--- frozen: sql/tables/operations.sql b77768792684
+-- frozen: sql/tables/operations.sql 1c2e317f661e
 -- operations: acts of operators and of the engine, holds and discrepancies.
 --
 --   operator_actions   each act of an operator, with the reason
@@ -1271,7 +1300,11 @@ create table payout.operator_actions (
     constraint reason_is_given check (length(btrim(reason)) > 0)
 );
 comment on table payout.operator_actions is
-    'Each act of an operator with its reason; also each stop that the engine made by itself.';
+    'Each act of an operator with its reason; also each stop that the engine made by itself, and '
+    'each change of engine_settings.';
+
+create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
+    where action in ('adopt_database', 'change_setting');
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();
@@ -1690,7 +1723,7 @@ alter table payout.event_pages enable always trigger _500_refuse_truncate;
 
 grant select on payout.event_pages to payout_operator, payout_auditor;
 -- end frozen: sql/tables/reads.sql
--- frozen: sql/tables/seals.sql 3599d39c6f44
+-- frozen: sql/tables/seals.sql d8097e368312
 -- seals: one hash chain over the tables that hold facts.
 --
 --   seal_marks (a table each)  the id up to which a table can be sealed next
@@ -1723,7 +1756,7 @@ comment on table payout.seals is
     'covers the hash of the seal before it. Insert-only.';
 comment on column payout.seals.seal_id is 'Number in the chain, without gaps.';
 comment on column payout.seals.seal_version is
-    'The version of the columns that the digests cover: 1 those of payout.sealed_rows_v1.';
+    'The version of the content that the digests cover: 1 that of payout.sealed_rows_v1.';
 comment on column payout.seals.first_id is
     'The first id of the range: right after the former range of this table, gaps included.';
 comment on column payout.seals.last_id is
@@ -2246,14 +2279,16 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'reverse the transfer at Stripe, or resolve this with the reason.')
 on conflict (kind) do update set advice = excluded.advice;
 -- end frozen: sql/data/discrepancy_kinds.sql
--- frozen: sql/data/installation.sql 9e07804c7d8b
+-- frozen: sql/data/installation.sql 2f7ca12608c4
 -- installation: the first rows of the tables that have some from the beginning.
 
 insert into payout.engine_settings default values
 on conflict do nothing;
 
 insert into payout.seal_marks (table_name) values
-    ('key_generations'), ('ledger_entries'), ('payout_transfers'), ('transfer_observations')
+    ('adoptions'), ('catalogues'), ('discrepancies'), ('holds'), ('key_generations'),
+    ('ledger_entries'), ('operator_actions'), ('payee_accounts'), ('payout_jobs'),
+    ('payout_transfers'), ('transfer_observations')
 on conflict do nothing;
 
 -- With a transfer this may be a copy already, and only an operator knows.
@@ -7882,8 +7917,10 @@ as $$
 $$;
 comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
 -- end frozen: procedures/audit/catalogue_roles.sql
--- frozen: procedures/audit/catalogue_rows.sql 074281730c4d
--- catalogue_rows: the rows of the reference tables, which only migrations write.
+-- frozen: procedures/audit/catalogue_rows.sql ac467c784d23
+-- catalogue_rows: the rows of the reference tables, which only migrations write, and the settings.
+--
+-- A setting counts by the value from which its recorded changes have led to the present one.
 
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
@@ -7907,6 +7944,24 @@ as $$
         from payout.stripe_error_rules as r
         union all
         select 'discrepancy_kinds', k.kind, to_jsonb(k) from payout.discrepancy_kinds as k
+        union all
+        select 'engine_settings', e.key, case
+            when not exists (
+                select from payout.operator_actions as a
+                where a.action = 'change_setting' and a.subject = e.key
+            ) then e.value
+            when e.value = (
+                select a.details -> 'new' from payout.operator_actions as a
+                where a.action = 'change_setting' and a.subject = e.key
+                order by a.operator_action_id desc limit 1
+            ) then (
+                select a.details -> 'old' from payout.operator_actions as a
+                where a.action = 'change_setting' and a.subject = e.key
+                order by a.operator_action_id limit 1
+            )
+        end
+        from payout.engine_settings as s
+        cross join lateral jsonb_each(to_jsonb(s)) as e
     ) as r (table_name, name, content)
 $$;
 comment on function payout.catalogue_rows() is 'Part of payout.catalogue().';
@@ -8084,27 +8139,26 @@ $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
 -- end frozen: procedures/audit/check_seal_rows.sql
--- frozen: procedures/audit/newest_row_id.sql 6cec9621f0c0
+-- frozen: procedures/audit/newest_row_id.sql bfe6fee8d139
 -- newest_row_id: the highest id that a sealed table shows.
 --
 -- Stable, so that it reads with the snapshot of the query that calls it.
 
 create or replace function payout.newest_row_id(p_table_name text)
 returns bigint
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case p_table_name
-        when 'ledger_entries' then
-            (select max(e.ledger_entry_id) from payout.ledger_entries as e)
-        when 'transfer_observations' then
-            (select max(o.observation_id) from payout.transfer_observations as o)
-        when 'key_generations' then
-            (select max(k.key_generation_id) from payout.key_generations as k)
-        when 'payout_transfers' then
-            (select max(t.payout_transfer_id) from payout.payout_transfers as t)
-    end
+begin
+    return (
+        select r.row_id
+        from payout_api.sealed_rows as r
+        where r.table_name = p_table_name
+        order by r.row_id desc
+        limit 1
+    );
+end
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
 -- end frozen: procedures/audit/newest_row_id.sql
@@ -8132,7 +8186,7 @@ comment on function payout.record_catalogue(text) is
     'Records every object of the catalogue, with the reason and the login, for the doctor to '
     'compare with.';
 -- end frozen: procedures/audit/record_catalogue.sql
--- frozen: procedures/audit/seal.sql eb840bd80898
+-- frozen: procedures/audit/seal.sql 280a6d6c1936
 -- seal: close rows that can no longer change, so that a later change shows.
 --
 -- Called by: sweep, hence by every worker; operators at any time. It seals at most once a minute;
@@ -8148,6 +8202,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
 as $$
 declare
     v_now timestamptz := payout.clock();
@@ -8164,7 +8219,7 @@ begin
     -- The first mark is the lock: there is one chain, hence one sealer at a time.
     perform
     from payout.seal_marks as m
-    where m.table_name = 'key_generations'
+    where m.table_name = (select min(f.table_name) from payout.seal_marks as f)
         and exists (
             select from payout.seal_marks as d
             where d.marked_at <= v_now - interval '1 minute' or d.marked_at > v_now
@@ -8186,8 +8241,8 @@ begin
 end
 $$;
 comment on function payout_api.seal(integer) is
-    'Seals rows of the ledger, observations, keys and transfers that no new row can precede, '
-    'about p_limit of each; returns how many. Safe to repeat.';
+    'Seals rows of payout_api.sealed_rows that no new row can precede, about p_limit of each table; '
+    'returns how many. Safe to repeat.';
 revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/audit/seal.sql
@@ -8292,13 +8347,13 @@ $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
     'Seals about p_limit rows at most; returns the number of rows.';
 -- end frozen: procedures/audit/seal_up_to_mark.sql
--- frozen: procedures/audit/sealed_rows_v1.sql 619657107f4c
+-- frozen: procedures/audit/sealed_rows_v1.sql a41950e26840
 -- sealed_rows_v1: the rows of a range of ids, each with its time and its digest.
 --
--- A digest covers the columns named here and no others, as a JSON array of numbers, texts,
--- booleans and seconds since 1970: no setting of a session shows in it. Seals of version 1 rest
--- on this text: to cover a later column append it where it is not null, or differs from its
--- former value, so that older rows keep their digests; else write a v2.
+-- A digest covers the content that payout_api.sealed_rows shows, as JSON without the columns that
+-- are null, with times in UTC: no setting of a session shows in it. Seals of version 1 rest on
+-- that. A later column keeps older digests where it is null in older rows; else the view leaves it
+-- out where it says nothing, or a v2 is written.
 
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
@@ -8307,50 +8362,16 @@ returns table (row_id bigint, row_at timestamptz, row_sha256 bytea)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set bytea_output = 'hex'
 as $$
 begin
-    if p_table_name = 'ledger_entries' then
-        return query
-        select e.ledger_entry_id, e.created_at, payout.row_sha256(jsonb_build_array(
-            e.ledger_entry_id, e.payout_transfer_id, e.kind, e.generation, e.debit_account,
-            e.credit_account, e.amount_minor, e.currency, e.stripe_reversal_id,
-            extract(epoch from e.created_at)::text))
-        from payout.ledger_entries as e
-        where e.ledger_entry_id between p_first_id and p_last_id
-        order by e.ledger_entry_id limit p_limit;
-    elsif p_table_name = 'transfer_observations' then
-        return query
-        select o.observation_id, o.observed_at, payout.row_sha256(jsonb_build_array(
-            o.observation_id, o.payout_transfer_id, o.generation, o.attempt, o.signal, o.verdict,
-            o.moved_to, o.reason, o.error_rule_id, o.http_status, o.error_type, o.error_code,
-            o.is_replayed, o.stripe_transfer_id, o.stripe_request_id, o.facts, o.is_counted_try,
-            o.has_unknown_send, extract(epoch from o.next_attempt_at)::text,
-            extract(epoch from o.observed_at)::text))
-        from payout.transfer_observations as o
-        where o.observation_id between p_first_id and p_last_id
-        order by o.observation_id limit p_limit;
-    elsif p_table_name = 'key_generations' then
-        return query
-        select k.key_generation_id, k.opened_at, payout.row_sha256(jsonb_build_array(
-            k.key_generation_id, k.payout_transfer_id, k.generation, k.reason,
-            k.evidence_observation_id, k.opened_by, extract(epoch from k.opened_at)::text)
-            || case when k.second_evidence_observation_id is null then '[]'
-                else jsonb_build_array(k.second_evidence_observation_id) end)
-        from payout.key_generations as k
-        where k.key_generation_id between p_first_id and p_last_id
-        order by k.key_generation_id limit p_limit;
-    elsif p_table_name = 'payout_transfers' then
-        return query
-        select t.payout_transfer_id, t.created_at, payout.row_sha256(jsonb_build_array(
-            t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
-            t.source_transaction, t.destination, t.amount_minor, t.currency, t.payout_ref,
-            t.request, extract(epoch from t.created_at)::text)
-            || case when t.request_sha256 = payout.request_sha256(t.request) then '[]'
-                else jsonb_build_array(encode(t.request_sha256, 'hex')) end)
-        from payout.payout_transfers as t
-        where t.payout_transfer_id between p_first_id and p_last_id
-        order by t.payout_transfer_id limit p_limit;
-    end if;
+    return query
+    select r.row_id, r.row_at, payout.row_sha256(jsonb_strip_nulls(r.content))
+    from payout_api.sealed_rows as r
+    where r.table_name = p_table_name and r.row_id between p_first_id and p_last_id
+    order by r.row_id
+    limit p_limit;
 end
 $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
@@ -8494,7 +8515,7 @@ comment on function payout_api.verify_projection() is
 revoke execute on function payout_api.verify_projection() from public;
 grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/verify_projection.sql
--- frozen: procedures/audit/verify_seals.sql 9d1c26f1a382
+-- frozen: procedures/audit/verify_seals.sql 134d0136d5cf
 -- verify_seals: the first row of each table that is not as it was sealed.
 --
 -- Called by: operators, auditors. It reads all that it verifies: seals from p_from on.
@@ -8512,6 +8533,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
 as $$
 begin
     if p_from is null or (p_from <> 1 and not exists (
@@ -8839,7 +8861,7 @@ comment on function payout_api.sweep(integer) is
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/sweep/sweep.sql
--- frozen: procedures/operate/adopt_database.sql e1783faaa845
+-- frozen: procedures/operate/adopt_database.sql d503bb4ce897
 -- adopt_database: adopt this database, so that it hands out transfers again.
 --
 -- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
@@ -8906,8 +8928,8 @@ begin
     values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
         v_identity.table_oid, v_run_id, p_reason)
     returning * into v_adoption;
-    insert into payout.operator_actions (action, reason, details)
-    values ('adopt_database', p_reason, jsonb_build_object('adoption_id', v_adoption.adoption_id,
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('adopt_database', v_adoption.adoption_id, p_reason, jsonb_build_object(
         'reconcile_run_id', v_run_id, 'problem', v_problem));
     return v_adoption;
 end
@@ -9113,7 +9135,7 @@ as $$
 $$;
 comment on function payout.check_catalogue() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_catalogue.sql
--- frozen: procedures/operate/check_identity.sql dbb0ecd5932c
+-- frozen: procedures/operate/check_identity.sql 2571dc09ffa8
 -- check_identity: whether the database is adopted, and the caller's key is of its Stripe account.
 
 create or replace function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean)
@@ -9130,6 +9152,22 @@ as $$
             limit 1)),
         'docs/restore.md: payout-engine reconcile, then select payout_api.adopt_database(reason)'
     from (select payout.identity_problem() as problem) as i
+    union all
+    -- Any other adoption was written by hand.
+    select 'the adoption is of an operator or of the first claim',
+        a.system_identifier is null
+            or exists (
+                select from payout.operator_actions as o
+                where o.action = 'adopt_database' and o.subject = a.adoption_id::text
+            ) or not exists (
+                select from payout.adoptions as e
+                where not (e.is_installation or e.is_first_claim)
+                    or (e.system_identifier, e.timeline_id, e.database_oid, e.table_oid)
+                        <> (a.system_identifier, a.timeline_id, a.database_oid, a.table_oid)
+            ),
+        format('number %s, by %s at %s', a.adoption_id, a.recorded_by, a.recorded_at),
+        'payout_api.hold(''engine'', …), find out who wrote it, then docs/restore.md'
+    from (select e.* from payout.adoptions as e order by e.adoption_id desc limit 1) as a
     union all
     select 'the key is of the fixed account',
         s.stripe_account_id is null or p_stripe_account_id is null
@@ -9240,7 +9278,7 @@ as $$
 $$;
 comment on function payout.check_references() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_references.sql
--- frozen: procedures/operate/check_rules.sql 8f16da7a09c0
+-- frozen: procedures/operate/check_rules.sql 60989733f61b
 -- check_rules: whether rows that were written while their guards were off keep the rules.
 --
 -- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer, a
@@ -9279,6 +9317,20 @@ as $$
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
         union all
+        select s.payout_transfer_id, 'every date is one that was decided'
+        from payout.transfer_states as s
+        where s.next_attempt_at > clock_timestamp() + interval '1 day'
+            and s.next_attempt_at > all (
+                select t.pay_after::timestamptz
+                from payout.settlements as t
+                join payout.payout_transfers as p on p.settlement_id = t.settlement_id
+                where p.payout_transfer_id = s.payout_transfer_id and t.pay_after is not null
+                union all
+                select b.next_attempt_at
+                from payout.transfer_observations as b
+                where b.payout_transfer_id = s.payout_transfer_id and b.next_attempt_at is not null
+            )
+        union all
         select e.ledger_entry_id, 'every entry is a movement that exists'
         from payout.ledger_entries as e
         where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
@@ -9298,6 +9350,7 @@ as $$
     from (values
         ('every request still to be sent agrees with its row'),
         ('every transfer that is not paid can go on'),
+        ('every date is one that was decided'),
         ('every entry is a movement that exists')
     ) as r (rule)
     left join wrong as w (id, rule) on w.rule = r.rule
@@ -9305,7 +9358,7 @@ as $$
 $$;
 comment on function payout.check_rules() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_rules.sql
--- frozen: procedures/operate/check_seals.sql caa9a0381021
+-- frozen: procedures/operate/check_seals.sql 4d5f7e25307b
 -- check_seals: whether facts are sealed in time, and the newest seals are as they were made.
 --
 -- It is quick, hence in the doctor; payout_api.verify_seals() reads everything.
@@ -9328,6 +9381,7 @@ as $$
             -9223372036854775808),
         9223372036854775807, 1) as r
     where r.row_at < clock_timestamp() - interval '15 minutes'
+        and m.marked_at < clock_timestamp() - interval '15 minutes'
     union all
     select 'the newest seals are as they were made', count(*) = 0,
         coalesce(string_agg(distinct c.table_name, ', '), 'the last range of each sealed table'),
@@ -9426,7 +9480,7 @@ as $$
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_settlements.sql
--- frozen: procedures/operate/doctor.sql adfc2a4355c6
+-- frozen: procedures/operate/doctor.sql d89ce72bc283
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
@@ -9441,6 +9495,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set plan_cache_mode = force_custom_plan
 as $$
     select * from payout.check_server()
     union all
@@ -9849,6 +9904,61 @@ comment on view payout_api.reconcile_progress is
     'books expected, and the number of its discrepancies.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
 -- end frozen: sql/views/reconcile_progress.sql
+-- frozen: sql/views/sealed_rows.sql 6680989e3e3a
+-- sealed_rows: the rows that seals cover, each with the content that its digest is made of.
+--
+-- This is the one list of sealed tables; sql/data/installation.sql gives each its mark. Columns
+-- that may change are taken out: operator_actions records who changed them. A settlement and its
+-- lines have no number of their own, so the job that froze them carries them.
+
+create or replace view payout_api.sealed_rows as
+select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
+    to_jsonb(a) as content
+from payout.adoptions as a
+union all
+select 'catalogues', c.catalogue_id, c.recorded_at, to_jsonb(c)
+from payout.catalogues as c
+union all
+select 'discrepancies', d.discrepancy_id, d.found_at, to_jsonb(d) - '{resolved_at,resolved_by,
+    resolution,resolved_by_run_id,last_found_by_run_id}'::text[]
+from payout.discrepancies as d
+union all
+select 'holds', h.hold_id, h.placed_at,
+    to_jsonb(h) - '{released_at,released_by,release_reason}'::text[]
+from payout.holds as h
+union all
+select 'key_generations', k.key_generation_id, k.opened_at, to_jsonb(k)
+from payout.key_generations as k
+union all
+select 'ledger_entries', e.ledger_entry_id, e.created_at, to_jsonb(e)
+from payout.ledger_entries as e
+union all
+select 'operator_actions', a.operator_action_id, a.acted_at, to_jsonb(a)
+from payout.operator_actions as a
+union all
+select 'payee_accounts', a.payee_account_id, a.recorded_at, to_jsonb(a)
+from payout.payee_accounts as a
+union all
+select 'payout_jobs', j.payout_job_id, j.created_at, to_jsonb(j) || jsonb_build_object(
+    'settlement',
+    (select to_jsonb(s) from payout.settlements as s where s.settlement_id = j.settlement_id),
+    'lines', (
+        select jsonb_agg(to_jsonb(l) order by l.line_id collate "C")
+        from payout.settlement_lines as l
+        where l.settlement_id = j.settlement_id
+    ))
+from payout.payout_jobs as j
+union all
+select 'payout_transfers', t.payout_transfer_id, t.created_at, to_jsonb(t)
+from payout.payout_transfers as t
+union all
+select 'transfer_observations', o.observation_id, o.observed_at, to_jsonb(o)
+from payout.transfer_observations as o;
+comment on view payout_api.sealed_rows is
+    'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
+    'compares.';
+grant select on payout_api.sealed_rows to payout_operator, payout_auditor;
+-- end frozen: sql/views/sealed_rows.sql
 -- frozen: sql/views/trial_balance.sql de61275d9b80
 -- trial_balance: the books of each currency, which always add up to zero.
 --

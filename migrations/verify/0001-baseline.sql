@@ -16,9 +16,10 @@ select 'payout.tg__refuse_change()'::regprocedure;
 select 'payout.catalogues'::regclass;
 select 1 / (count(*) = 2)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.catalogues}'::regclass[]);
+select 'payout.tg_engine_settings__record_change()'::regprocedure;
 select 'payout.engine_settings'::regclass;
 select 'payout.adoptions'::regclass;
-select 1 / (count(*) = 4)::integer from pg_trigger
+select 1 / (count(*) = 5)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.adoptions,payout.engine_settings}'::regclass[]);
 select 'payout.tg_ledger_entries__check_movement()'::regprocedure;
 select 'payout.ledger_entries'::regclass;
@@ -247,5 +248,6 @@ select 'payout_api.discrepancies'::regclass;
 select 'payout_api.ledger_balances'::regclass;
 select 'payout_api.overview'::regclass;
 select 'payout_api.reconcile_progress'::regclass;
+select 'payout_api.sealed_rows'::regclass;
 select 'payout_api.trial_balance'::regclass;
 select 'payout_api.unpaid'::regclass;

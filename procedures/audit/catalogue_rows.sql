@@ -1,4 +1,6 @@
--- catalogue_rows: the rows of the reference tables, which only migrations write.
+-- catalogue_rows: the rows of the reference tables, which only migrations write, and the settings.
+--
+-- A setting counts by the value from which its recorded changes have led to the present one.
 
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
@@ -22,6 +24,24 @@ as $$
         from payout.stripe_error_rules as r
         union all
         select 'discrepancy_kinds', k.kind, to_jsonb(k) from payout.discrepancy_kinds as k
+        union all
+        select 'engine_settings', e.key, case
+            when not exists (
+                select from payout.operator_actions as a
+                where a.action = 'change_setting' and a.subject = e.key
+            ) then e.value
+            when e.value = (
+                select a.details -> 'new' from payout.operator_actions as a
+                where a.action = 'change_setting' and a.subject = e.key
+                order by a.operator_action_id desc limit 1
+            ) then (
+                select a.details -> 'old' from payout.operator_actions as a
+                where a.action = 'change_setting' and a.subject = e.key
+                order by a.operator_action_id limit 1
+            )
+        end
+        from payout.engine_settings as s
+        cross join lateral jsonb_each(to_jsonb(s)) as e
     ) as r (table_name, name, content)
 $$;
 comment on function payout.catalogue_rows() is 'Part of payout.catalogue().';

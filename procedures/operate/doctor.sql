@@ -12,6 +12,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set plan_cache_mode = force_custom_plan
 as $$
     select * from payout.check_server()
     union all

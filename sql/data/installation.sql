@@ -4,7 +4,9 @@ insert into payout.engine_settings default values
 on conflict do nothing;
 
 insert into payout.seal_marks (table_name) values
-    ('key_generations'), ('ledger_entries'), ('payout_transfers'), ('transfer_observations')
+    ('adoptions'), ('catalogues'), ('discrepancies'), ('holds'), ('key_generations'),
+    ('ledger_entries'), ('operator_actions'), ('payee_accounts'), ('payout_jobs'),
+    ('payout_transfers'), ('transfer_observations')
 on conflict do nothing;
 
 -- With a transfer this may be a copy already, and only an operator knows.

@@ -77,6 +77,11 @@ alter table payout.engine_settings enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.engine_settings
     for each statement execute function payout.tg__refuse_change();
 alter table payout.engine_settings enable always trigger _500_refuse_truncate;
+-- Not ALWAYS: a replica gets the record by itself.
+create trigger _900_record_change
+    after update on payout.engine_settings
+    for each row
+    execute function payout.tg_engine_settings__record_change();
 
 grant select on payout.engine_settings to payout_operator, payout_auditor;
 

@@ -28,6 +28,48 @@ def change_body(function: str, body: str) -> str:
     return REPLACE.format(function, body.replace("'", "''").join(("$body$",) * 2))
 
 
+@mutant(
+    "a catalogue without conditions of triggers",
+    "catalogue_rules",
+    "pg_get_triggerdef(t.oid)",
+    "null",
+    at="a trigger with another condition",
+)
+@mutant(
+    "a catalogue that takes a function for its name",
+    "catalogue_functions",
+    "sha256(convert_to(p.prosrc, 'UTF8')),\n            p.prosecdef",
+    "p.prosecdef",
+    at="payout.tg__refuse_change()",
+)
+@mutant(
+    "a catalogue that overlooks triggers of foreign keys",
+    "catalogue_rules",
+    "select string_agg(t.tgenabled::text, '' order by t.tgenabled)",
+    "select count(*)",
+    at="a foreign key that is not enforced",
+)
+@mutant(
+    "a catalogue that passes rights to write",
+    "catalogue_rights",
+    "when 'SELECT' then o.oid is not null",
+    "when 'SELECT' then o.oid is not null when 'UPDATE' then false",
+    at="update to payout_worker",
+)
+@mutant(
+    "a catalogue without memberships of our roles",
+    "catalogue_roles",
+    "join ours as o on o.oid = m.member",
+    "join ours as o on o.oid = m.member and false",
+    at="a role that acts as the owner",
+)
+@mutant(
+    "a catalogue without persistence",
+    "catalogue_relations",
+    "c.relkind, c.relpersistence, c.relowner",
+    "c.relkind, c.relowner",
+    at="an unlogged table",
+)
 @pytest.mark.parametrize(
     ("attack", "named"),
     [
@@ -262,7 +304,7 @@ def change_body(function: str, body: str) -> str:
             pytest.param(
                 f"grant {right} on {thing} to {role}",
                 f"rights of {role} on {re.sub('^function ', '', thing)} ({what})",
-                id=f"{right} to {role}",
+                id=f"{right} to {role}" if right != "execute" else f"execute {thing} to {role}",
             )
             for right, thing, role, what in (
                 ("update", "payout.transfer_states", "payout_worker", "added"),
@@ -338,7 +380,7 @@ def test_a_change_behind_the_migrations_is_noticed_and_its_object_named(
 
 def objects(db: Connection) -> list[str]:
     """Return the objects that the doctor names."""
-    return re.split(r"(?<=\)), ", complaints(db)[AS_DEPLOYED])
+    return re.split(r"(?<=\)), ", complaints(db).get(AS_DEPLOYED, ""))
 
 
 @pytest.mark.parametrize(
@@ -419,6 +461,46 @@ def test_after_an_upgrade_of_the_server_texts_are_not_compared_until_they_are_re
         assert objects(engine.db)[-1] == "table payout.ledger_entries (changed)"
     engine.db.execute("select payout.record_catalogue('upgraded')")
     assert complaints(engine.db) == {}
+
+
+def test_a_change_of_a_setting_is_recorded_with_both_values_and_the_login(engine: Engine) -> None:
+    engine.set(lease_for="45 seconds")
+    engine.set(lease_for="50 seconds", max_tries=49)
+    recorded = engine.db.execute(
+        "select subject, details, acted_by = session_user from payout.operator_actions "
+        "where action = 'change_setting' order by operator_action_id"
+    ).fetchall()
+    assert recorded == [
+        ("lease_for", {"old": "00:00:30", "new": "00:00:45"}, True),
+        ("lease_for", {"old": "00:00:45", "new": "00:00:50"}, True),
+        ("max_tries", {"old": 50, "new": 49}, True),
+    ]
+    assert complaints(engine.db) == {}
+
+
+@mutant(
+    "a setting whose newest value is not compared",
+    "catalogue_rows",
+    "when e.value = (",
+    "when e.value is not null or e.value = (",
+    at="set absence_limit_minor = 100000-before",
+)
+@pytest.mark.parametrize("history", [[], ["set absence_limit_minor = 5"]], ids=["none", "before"])
+@pytest.mark.parametrize(
+    "change", ["set absence_limit_minor = 99999999", "set absence_limit_minor = 100000"]
+)
+def test_a_setting_that_was_changed_past_its_record_is_named(
+    engine: Engine, history: list[str], change: str
+) -> None:
+    for recorded in history:
+        engine.db.execute(f"update payout.engine_settings {recorded}".encode())
+    assert complaints(engine.db) == {}
+    with unguarded(engine.db, "payout.engine_settings"):
+        engine.db.execute(f"update payout.engine_settings {change}".encode())
+    if not history and change.endswith(" 100000"):
+        assert complaints(engine.db) == {}
+    else:
+        assert objects(engine.db) == ["row absence_limit_minor of engine_settings (changed)"]
 
 
 def test_without_a_catalogue_everything_is_named(engine: Engine) -> None:

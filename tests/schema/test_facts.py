@@ -31,6 +31,7 @@ PASSING: Final = {"lines_ahead"}
 FACTS: Final = (
     "currencies",
     "adoptions",
+    "catalogues",
     "event_pages",
     "key_generations",
     "ledger_accounts",

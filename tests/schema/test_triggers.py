@@ -12,6 +12,7 @@ ORIGIN: Final = {
     ("settlements", "_900_schedule_payout_job"),
     ("settlement_lines", "_900_refuse_frozen_insert"),
     ("lines_ahead", "_900_check_settlement"),
+    ("engine_settings", "_900_record_change"),
 }
 
 
