@@ -9188,6 +9188,66 @@ as $$
 $$;
 comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_identity.sql
+-- frozen: procedures/operate/check_logins.sql fd557f67eea0
+-- check_logins: the logins that can act for the engine, and those that can do more than their part.
+--
+-- Logins are the operator's to make, so these are warnings. The superuser that every server is
+-- made with is named, and no warning.
+
+create or replace function payout.check_logins()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with logins as (
+        select
+            r.rolname, r.oid = 10 as is_first, (
+                select array_agg(g.rolname order by g.rolname)
+                from pg_roles as g
+                where g.rolname in (
+                        'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+                    and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
+            ) as parts, case when r.rolsuper then '{superuser}' else (
+                select array_agg(g.rolname order by g.rolname)
+                from pg_roles as g
+                where g.rolname in (
+                        'payout_owner', 'pg_write_all_data', 'pg_write_server_files',
+                        'pg_execute_server_program')
+                    and pg_has_role(r.oid, g.oid, 'member')
+            ) end as ways
+        from pg_roles as r
+        where r.rolcanlogin
+    )
+    select 'each login has one part', count(*) filter (where l.is_both) = 0,
+        coalesce(string_agg(l.told, ', ' order by l.told) filter (where l.is_both),
+            string_agg(l.told, ', ' order by l.told), 'no login has any'),
+        'revoke one of the roles: application, worker and operator watch each other'
+    from (
+        select format('%s (%s)', o.rolname, array_to_string(o.parts, ', ')) as told,
+            cardinality(array_remove(o.parts, 'payout_auditor')) > 1 as is_both
+        from logins as o
+        where o.parts is not null
+    ) as l
+    union all
+    select 'no login passes the rights', coalesce(bool_and(l.is_first), true),
+        coalesce(string_agg(format('%s (%s)', l.rolname, array_to_string(l.ways, ', ')), ', '
+            order by l.rolname), 'none'),
+        'revoke the role, or watch these logins: docs/guarantees.md says what they can do'
+    from logins as l
+    where l.ways is not null
+    union all
+    select 'the application does not write the queue', count(*) = 0,
+        coalesce(string_agg(format('%s on %s', a.privilege_type, c.oid::regclass), ', '),
+            'nor does public'),
+        'revoke … on … from …; then find out who granted it'
+    from pg_class as c
+    cross join lateral aclexplode(c.relacl) as a
+    where c.relnamespace = to_regnamespace('procrastinate') and a.privilege_type <> 'SELECT'
+        and a.grantee in (0, to_regrole('payout_app'))
+$$;
+comment on function payout.check_logins() is 'Part of payout_api.doctor().';
+-- end frozen: procedures/operate/check_logins.sql
 -- frozen: procedures/operate/check_queue.sql 0e4cf60756da
 -- check_queue: whether wake-up jobs can be queued, and workers sweep and claim.
 
@@ -9399,7 +9459,7 @@ as $$
 $$;
 comment on function payout.check_seals() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_seals.sql
--- frozen: procedures/operate/check_server.sql 92485888de84
+-- frozen: procedures/operate/check_server.sql 82ea0c7a4e50
 -- check_server: whether the engine can trust the server with a claim.
 
 create or replace function payout.check_server()
@@ -9420,6 +9480,11 @@ as $$
             current_setting('fsync'), current_setting('synchronous_commit'),
             current_setting('full_page_writes'), pg_is_in_recovery()),
         'Claims are refused on a server that may lose them.'
+    union all
+    select 'triggers fire', current_setting('session_replication_role') = 'origin',
+        format('session_replication_role %s', current_setting('session_replication_role')),
+        'Find out who set it, by alter database, alter role or alter system: settlements schedule '
+        'nothing under it.'
     union all
     select 'public may not create temporary objects',
         not has_database_privilege('public', current_database(), 'TEMPORARY'),
@@ -9480,7 +9545,7 @@ as $$
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_settlements.sql
--- frozen: procedures/operate/doctor.sql d89ce72bc283
+-- frozen: procedures/operate/doctor.sql bca9c17c7099
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
@@ -9489,7 +9554,7 @@ comment on function payout.check_settlements() is 'Part of payout_api.doctor().'
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
-returns table (check_name text, is_ok boolean, detail text, hint text)
+returns table (check_name text, status text, detail text, hint text)
 language sql
 volatile
 security definer
@@ -9497,28 +9562,41 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set plan_cache_mode = force_custom_plan
 as $$
-    select * from payout.check_server()
-    union all
-    select * from payout.check_identity(p_stripe_account_id, p_is_livemode)
-    union all
-    select * from payout.check_catalogue()
-    union all
-    select * from payout.check_queue()
-    union all
-    select * from payout.check_books()
-    union all
-    select * from payout.check_settlements()
-    union all
-    select * from payout.check_rules()
-    union all
-    select * from payout.check_references()
-    union all
-    select * from payout.check_seals()
+    select c.check_name,
+        case
+            when c.is_ok then 'ok'
+            when c.check_name in (
+                'nothing is on hold', 'each login has one part', 'no login passes the rights'
+            ) then 'warning'
+            else 'failure'
+        end,
+        c.detail, c.hint
+    from (
+        select * from payout.check_server()
+        union all
+        select * from payout.check_identity(p_stripe_account_id, p_is_livemode)
+        union all
+        select * from payout.check_catalogue()
+        union all
+        select * from payout.check_logins()
+        union all
+        select * from payout.check_queue()
+        union all
+        select * from payout.check_books()
+        union all
+        select * from payout.check_settlements()
+        union all
+        select * from payout.check_rules()
+        union all
+        select * from payout.check_references()
+        union all
+        select * from payout.check_seals()
+    ) as c
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, identity, guards, rights, queue, books, settlements and seals; hint names the '
-    'next step where is_ok is false. The Stripe account is that of the caller''s key, if it has '
-    'one.';
+    'Checks server, identity, catalogue, logins, queue, books, settlements and seals; status is ok, '
+    'warning or failure, and hint names the next step. The Stripe account is that of the caller''s '
+    'key, if it has one.';
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;

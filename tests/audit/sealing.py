@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple
 
 from tests.conftest import Connection
 
-# What a round of payouts adds rows to; a new installation has some in the others.
+# The tables in which a new installation has rows, and those to which a round of payouts adds some.
+INSTALLED: Final = ["adoptions", "catalogues", "operator_actions", "payee_accounts"]
 SEALED: Final = (
     "key_generations",
     "ledger_entries",

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from tests.audit.sealing import (
+    INSTALLED,
     SEALED,
     let_a_minute_pass,
     let_transactions_end,
@@ -33,7 +34,7 @@ PATIENCE_SECONDS: Final = 60.0
 def sealed_engine(shared_engine: Engine) -> Engine:
     """An engine in which all that an installation has is sealed: the next seal is number 5."""
     found = seal_installation(shared_engine.db)
-    assert found == ["adoptions", "catalogues", "operator_actions", "payee_accounts"]
+    assert found == INSTALLED
     return shared_engine
 
 

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.audit.sealing import (
+    INSTALLED,
     SEALED,
     Finding,
     forge,
@@ -53,7 +54,7 @@ SLIP_IN: Final = """
 
 def seal_two_rounds(engine: Engine) -> Connection:
     """Make books of two rounds, each sealed: seals 5 to 9, and 10 to 14."""
-    assert seal_installation(engine.db) == ["adoptions", "catalogues", "operator_actions", "payee_accounts"]
+    assert seal_installation(engine.db) == INSTALLED
     for round_ in (1, 2):
         engine.settle("seller_1", "seller_2", "seller_3", settlement_id=f"set_{round_}")
         paid, unknown, poor = engine.claim()

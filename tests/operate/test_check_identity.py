@@ -12,14 +12,14 @@ from tests.operate.checks import complaints, examine
 ADOPTED = "the database is adopted"
 BY_HAND = "the adoption is of an operator or of the first claim"
 ACCOUNT = "the key is of the fixed account"
-ASK = "select is_ok, detail from payout_api.doctor(%s, %s) where check_name = %s"
+ASK = "select status = 'ok', detail from payout_api.doctor(%s, %s) where check_name = %s"
 
 
 def test_a_passed_identity_check_names_the_adoption_and_its_reason(
     engine: Engine,
 ) -> None:
     [check] = [check for check in examine(engine.db) if check.check_name == ADOPTED]
-    assert check.is_ok
+    assert check.status == "ok"
     assert check.detail.endswith(": a copy for a test")
 
 

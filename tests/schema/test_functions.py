@@ -16,7 +16,10 @@ from tests.schema.refusals import Refusal, refusal
 
 OURS: Final = "('payout'::regnamespace, 'payout_api'::regnamespace)"
 # Settings of the planner, and of the form in which values are written.
-HARMLESS: Final = ("jit=", "enable_", "plan_cache_mode=", "TimeZone=", "IntervalStyle=", "bytea_output=")
+HARMLESS: Final = (
+    *("jit=", "enable_", "plan_cache_mode="),
+    *("TimeZone=", "IntervalStyle=", "bytea_output="),
+)
 PINNED: Final = ["search_path=pg_catalog, pg_temp"]
 # procrastinate's functions name their tables bare: functions that call them need its schema.
 PINNED_WITH_THE_QUEUE: Final = ["search_path=pg_catalog, procrastinate, pg_temp"]

@@ -46,7 +46,7 @@ QUERIES: Final = {
     "failed_checks": """
         select d.check_name, d.detail
         from payout_api.doctor() as d
-        where not d.is_ok and d.check_name <> 'no discrepancy is open'
+        where d.status = 'failure' and d.check_name <> 'no discrepancy is open'
         union all
         select 'a discrepancy stands at a parked transfer', d.kind
         from payout.discrepancies as d
