@@ -8186,7 +8186,7 @@ comment on function payout.record_catalogue(text) is
     'Records every object of the catalogue, with the reason and the login, for the doctor to '
     'compare with.';
 -- end frozen: procedures/audit/record_catalogue.sql
--- frozen: procedures/audit/seal.sql 280a6d6c1936
+-- frozen: procedures/audit/seal.sql 45ff18e85c74
 -- seal: close rows that can no longer change, so that a later change shows.
 --
 -- Called by: sweep, hence by every worker; operators at any time. It seals at most once a minute;
@@ -8241,8 +8241,8 @@ begin
 end
 $$;
 comment on function payout_api.seal(integer) is
-    'Seals rows of payout_api.sealed_rows that no new row can precede, about p_limit of each table; '
-    'returns how many. Safe to repeat.';
+    'Seals rows of payout_api.sealed_rows that no new row can precede, about p_limit of each '
+    'table; returns how many. Safe to repeat.';
 revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/audit/seal.sql
@@ -9135,6 +9135,38 @@ as $$
 $$;
 comment on function payout.check_catalogue() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_catalogue.sql
+-- frozen: procedures/operate/check_dates.sql 8309c5151f5f
+-- check_dates: whether transfers wait for a time that somebody has decided.
+--
+-- A transfer whose date was moved far ahead looks as if it waited like any other.
+
+create or replace function payout.check_dates()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'every date is one that was decided', count(*) = 0,
+        format('%s are not%s', count(*), ', the first is number ' || min(s.payout_transfer_id)),
+        'find out who moved it; the settlement''s pay_after and the observations say the true one'
+    from payout.transfer_states as s
+    where s.next_attempt_at > clock_timestamp() + interval '1 day'
+        and not exists (
+            select
+            from payout.payout_transfers as p
+            join payout.settlements as t on t.settlement_id = p.settlement_id
+            where p.payout_transfer_id = s.payout_transfer_id
+                and t.pay_after >= s.next_attempt_at
+        )
+        and not exists (
+            select
+            from payout.transfer_observations as o
+            where o.payout_transfer_id = s.payout_transfer_id
+                and o.next_attempt_at >= s.next_attempt_at
+        )
+$$;
+comment on function payout.check_dates() is 'Part of payout_api.doctor().';
+-- end frozen: procedures/operate/check_dates.sql
 -- frozen: procedures/operate/check_identity.sql 2571dc09ffa8
 -- check_identity: whether the database is adopted, and the caller's key is of its Stripe account.
 
@@ -9338,7 +9370,7 @@ as $$
 $$;
 comment on function payout.check_references() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_references.sql
--- frozen: procedures/operate/check_rules.sql 60989733f61b
+-- frozen: procedures/operate/check_rules.sql 8f16da7a09c0
 -- check_rules: whether rows that were written while their guards were off keep the rules.
 --
 -- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer, a
@@ -9377,20 +9409,6 @@ as $$
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
         union all
-        select s.payout_transfer_id, 'every date is one that was decided'
-        from payout.transfer_states as s
-        where s.next_attempt_at > clock_timestamp() + interval '1 day'
-            and s.next_attempt_at > all (
-                select t.pay_after::timestamptz
-                from payout.settlements as t
-                join payout.payout_transfers as p on p.settlement_id = t.settlement_id
-                where p.payout_transfer_id = s.payout_transfer_id and t.pay_after is not null
-                union all
-                select b.next_attempt_at
-                from payout.transfer_observations as b
-                where b.payout_transfer_id = s.payout_transfer_id and b.next_attempt_at is not null
-            )
-        union all
         select e.ledger_entry_id, 'every entry is a movement that exists'
         from payout.ledger_entries as e
         where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
@@ -9410,7 +9428,6 @@ as $$
     from (values
         ('every request still to be sent agrees with its row'),
         ('every transfer that is not paid can go on'),
-        ('every date is one that was decided'),
         ('every entry is a movement that exists')
     ) as r (rule)
     left join wrong as w (id, rule) on w.rule = r.rule
@@ -9545,7 +9562,7 @@ as $$
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_settlements.sql
--- frozen: procedures/operate/doctor.sql bca9c17c7099
+-- frozen: procedures/operate/doctor.sql b01c0078b29a
 -- doctor: everything that can be checked from inside, one row a check.
 --
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
@@ -9588,15 +9605,17 @@ as $$
         union all
         select * from payout.check_rules()
         union all
+        select * from payout.check_dates()
+        union all
         select * from payout.check_references()
         union all
         select * from payout.check_seals()
     ) as c
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, identity, catalogue, logins, queue, books, settlements and seals; status is ok, '
-    'warning or failure, and hint names the next step. The Stripe account is that of the caller''s '
-    'key, if it has one.';
+    'Checks server, identity, catalogue, logins, queue, books, settlements and seals; status is '
+    'ok, warning or failure, and hint names the next step. The Stripe account is that of the '
+    'caller''s key, if it has one.';
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;

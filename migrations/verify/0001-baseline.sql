@@ -231,6 +231,7 @@ select 'payout_api.approve_absence(bigint, text)'::regprocedure;
 select 'payout_api.change_stripe_account(text, boolean, text)'::regprocedure;
 select 'payout.check_books()'::regprocedure;
 select 'payout.check_catalogue()'::regprocedure;
+select 'payout.check_dates()'::regprocedure;
 select 'payout.check_identity(text, boolean)'::regprocedure;
 select 'payout.check_logins()'::regprocedure;
 select 'payout.check_queue()'::regprocedure;

@@ -36,20 +36,6 @@ as $$
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
         union all
-        select s.payout_transfer_id, 'every date is one that was decided'
-        from payout.transfer_states as s
-        where s.next_attempt_at > clock_timestamp() + interval '1 day'
-            and s.next_attempt_at > all (
-                select t.pay_after::timestamptz
-                from payout.settlements as t
-                join payout.payout_transfers as p on p.settlement_id = t.settlement_id
-                where p.payout_transfer_id = s.payout_transfer_id and t.pay_after is not null
-                union all
-                select b.next_attempt_at
-                from payout.transfer_observations as b
-                where b.payout_transfer_id = s.payout_transfer_id and b.next_attempt_at is not null
-            )
-        union all
         select e.ledger_entry_id, 'every entry is a movement that exists'
         from payout.ledger_entries as e
         where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
@@ -69,7 +55,6 @@ as $$
     from (values
         ('every request still to be sent agrees with its row'),
         ('every transfer that is not paid can go on'),
-        ('every date is one that was decided'),
         ('every entry is a movement that exists')
     ) as r (rule)
     left join wrong as w (id, rule) on w.rule = r.rule

@@ -40,15 +40,17 @@ as $$
         union all
         select * from payout.check_rules()
         union all
+        select * from payout.check_dates()
+        union all
         select * from payout.check_references()
         union all
         select * from payout.check_seals()
     ) as c
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, identity, catalogue, logins, queue, books, settlements and seals; status is ok, '
-    'warning or failure, and hint names the next step. The Stripe account is that of the caller''s '
-    'key, if it has one.';
+    'Checks server, identity, catalogue, logins, queue, books, settlements and seals; status is '
+    'ok, warning or failure, and hint names the next step. The Stripe account is that of the '
+    'caller''s key, if it has one.';
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;

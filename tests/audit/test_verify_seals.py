@@ -514,7 +514,7 @@ def test_anybody_can_recompute_a_seal_without_this_database(sealed: Connection) 
         return f"{Decimal(since // timedelta(microseconds=1)) / 1_000_000:.6f}"
 
     def known(content: Any) -> Any:
-        """Leave out what is null; the keys in the order of jsonb: shorter ones first."""
+        """Leave out nulls; the keys in the order of jsonb: shorter ones first."""
         if isinstance(content, list):
             return [known(each) for each in content]
         if not isinstance(content, dict):

@@ -167,7 +167,7 @@ def test_a_transfer_that_nobody_would_take_up_is_noticed(engine: Engine, change:
 
 @mutant(
     "a doctor that lets dates be moved",
-    "check_rules",
+    "check_dates",
     "where s.next_attempt_at > clock_timestamp() + interval '1 day'",
     "where false",
     at="294000-01-01",
@@ -181,7 +181,7 @@ def test_a_date_that_nothing_has_decided_is_noticed(engine: Engine, date: str) -
         "update payout.transfer_states set next_attempt_at = %s where payout_transfer_id = %s",
         [date, transfer],
     )
-    assert complaints(engine.db) == {DATE: f"1 break this, the first is number {transfer}"}
+    assert complaints(engine.db) == {DATE: f"1 are not, the first is number {transfer}"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.schema.refusals import refusal
 
 AS_DEPLOYED: Final = "everything is as it was deployed"
 SAME_VERSION: Final = "the catalogue was recorded on this version of Postgres"
-# A body that does something else under the same name; what stands before `as` stays.
+# A body that does something else under the same name.
 REPLACE: Final = (
     "do $do$ begin execute regexp_replace(pg_get_functiondef('{}'::regprocedure), "
     "'AS [$]function[$].*', 'as {}'); end $do$"
@@ -302,10 +302,10 @@ def change_body(function: str, body: str) -> str:
         *(
             pytest.param(
                 f"grant {right} on {thing} to {role}",
-                f"rights of {role} on {re.sub('^function ', '', thing)} ({what})",
+                f"rights of {role} on {re.sub('^function ', '', thing)} ({verb})",
                 id=f"{right} to {role}" if right != "execute" else f"execute {thing} to {role}",
             )
-            for right, thing, role, what in (
+            for right, thing, role, verb in (
                 ("update", "payout.transfer_states", "payout_worker", "added"),
                 ("insert", "payout.ledger_entries", "public", "added"),
                 ("select", "payout.holds", "payout_worker", "added"),
@@ -392,11 +392,11 @@ def test_no_guard_can_be_taken_away_unnoticed(engine: Engine, change: str) -> No
         "where c.relnamespace = 'payout'::regnamespace and not t.tgisinternal"
     ).fetchall()
     assert len(guards) > 40
+    verb = "removed" if change.startswith("drop") else "changed"
     for guard, table in guards:
         with engine.db.transaction(force_rollback=True):
             engine.db.execute(change.format(guard, table).encode())
-            what = "removed" if change.startswith("drop") else "changed"
-            assert objects(engine.db) == [f"trigger {guard} on {table} ({what})"]
+            assert objects(engine.db) == [f"trigger {guard} on {table} ({verb})"]
 
 
 def test_guards_that_a_restore_has_downgraded_are_named(engine: Engine) -> None:
@@ -419,9 +419,7 @@ def test_guards_that_a_restore_has_downgraded_are_named(engine: Engine) -> None:
         "cluster payout.ledger_entries using ledger_entries_pkey",
     ],
 )
-def test_what_an_operator_may_do_without_a_migration_is_no_complaint(
-    engine: Engine, change: str
-) -> None:
+def test_a_change_that_an_operator_may_make_is_no_complaint(engine: Engine, change: str) -> None:
     engine.db.execute(change.encode())
     assert complaints(engine.db) == {}
 

@@ -105,6 +105,7 @@ def test_a_line_does_not_slip_in_when_its_settlement_comes_between_two_looks(
     assert refused(second.execute, "commit") == LATE_LINE
 
     assert transfers(db) == [("seller_1", None, 100)]
+    db.execute("drop trigger pause on payout.settlements")
     assert complaints(db) == {}
 
 
