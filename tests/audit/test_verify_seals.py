@@ -579,3 +579,42 @@ def test_operators_and_auditors_may_verify_and_nobody_else(
         refused = refusal(visit(role), call)
         assert refused is not None
         assert refused.sqlstate == "42501"
+
+
+@pytest.mark.parametrize(
+    ("table", "attack"),
+    [
+        ("payee_accounts", "delete from {} where payee_id = 'seller_1'"),
+        ("operator_actions", "delete from {} where action = 'hold'"),
+        ("operator_actions", "update {} set acted_by = 'somebody' where action = 'hold'"),
+        ("holds", "delete from {}"),
+        ("holds", "update {} set subject = 'set_9'"),
+        ("discrepancies", "delete from {}"),
+        ("discrepancies", "update {} set theirs = '{{}}'"),
+        ("adoptions", "delete from {} where not is_installation"),
+        ("catalogues", "delete from {}"),
+    ],
+)
+def test_an_act_a_hold_or_an_account_cannot_be_taken_out_of_history(
+    shared_engine: Engine, table: str, attack: str
+) -> None:
+    shared_engine.settle()
+    shared_engine.report_one(success(shared_engine.claim_one(), amount_minor=1))
+    seal_everything(shared_engine.db)
+    assert verify(shared_engine.db) == []
+    name = f"payout.{table}"
+    (found,) = after(shared_engine.db, attack.format(name), table=name)
+    assert found.table_name == table
+    assert found.what == ("removed" if attack.startswith("delete") else "altered")
+
+
+def test_an_account_that_is_slipped_into_the_history_is_named(shared_engine: Engine) -> None:
+    shared_engine.settle("seller_1")
+    seal_everything(shared_engine.db)
+    (found,) = after(
+        shared_engine.db,
+        "insert into payout.payee_accounts (payee_account_id, payee_id, stripe_account_id) "
+        "overriding system value values (-1, 'seller_1', 'acct_9')",
+        table=ACCOUNTS,
+    )
+    assert (found.table_name, found.row_id, found.what) == ("payee_accounts", -1, "slipped in")

@@ -136,10 +136,12 @@ def change_body(function: str, body: str) -> str:
             for function, body in (
                 ("payout.tg__refuse_change()", "begin return coalesce(new, old); end"),
                 ("payout.tg_settlements__schedule_payout_job()", "begin return null; end"),
+                ("payout.tg_transfer_states__check_transition()", "begin return new; end"),
                 (
-                    "payout.tg_transfer_states__check_transition()",
-                    "begin return new; end",
+                    "payout.answers_request(payout.outcome,payout.payout_transfers)",
+                    "begin return true; end",
                 ),
+                ("payout_api.verify_seals(bigint,text)", "begin return; end"),
             )
         ),
         *(

@@ -105,7 +105,6 @@ def test_a_line_does_not_slip_in_when_its_settlement_comes_between_two_looks(
     assert refused(second.execute, "commit") == LATE_LINE
 
     assert transfers(db) == [("seller_1", None, 100)]
-    db.execute("drop trigger pause on payout.settlements")
     assert complaints(db) == {}
 
 
@@ -156,6 +155,7 @@ def test_lines_ahead_find_their_settlement_at_the_first_look_or_not_at_all(
     assert waiting.result() == Refusal("SP310", "settlement set_1 does not exist")
 
     assert transfers(db) == [("seller_1", None, 100)]
+    db.execute("drop trigger pause on payout.settlements")
     assert complaints(db) == {}
 
 
