@@ -79,6 +79,7 @@ def seal_installation(db: Connection) -> list[str]:
         "from generate_series(1, 3) as n"
     )
     seal_everything(db)
+    let_transactions_end(db)
     return [each.table_name for each in seals(db)]
 
 
