@@ -34,9 +34,14 @@ def examine(db: Connection) -> list[Check]:
 
 
 def complaints(db: Connection) -> dict[str, str]:
-    """Return the detail of each check of this database that is not ok, by its name."""
-    return {
+    """Return the detail of each check of this database that is not ok, by its name.
+
+    The checks are those of the doctor and of `verify_books`.
+    """
+    found = {
         check.check_name: check.detail
         for check in examine(db)
         if check.status != "ok" and check.check_name not in OF_THE_SERVER
     }
+    verified = db.execute("select check_name, detail from payout_api.verify_books()")
+    return found | dict(verified.fetchall())

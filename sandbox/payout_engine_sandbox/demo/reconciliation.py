@@ -48,6 +48,8 @@ QUERIES: Final = {
         from payout_api.doctor() as d
         where d.status = 'failure' and d.check_name <> 'no discrepancy is open'
         union all
+        select v.check_name, v.detail from payout_api.verify_books() as v
+        union all
         select 'a discrepancy stands at a parked transfer', d.kind
         from payout.discrepancies as d
         left join payout.transfer_states as s on s.payout_transfer_id = d.payout_transfer_id
