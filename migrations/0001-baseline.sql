@@ -8162,10 +8162,10 @@ end
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
 -- end frozen: procedures/audit/newest_row_id.sql
--- frozen: procedures/audit/record_catalogue.sql cf9c9e58715e
+-- frozen: procedures/audit/record_catalogue.sql 07e6678ab41e
 -- record_catalogue: keep the catalogue as it is now, as the one that is deployed.
 --
--- Called by: each migration at its end; the owner or a superuser after a change that is meant.
+-- Called by: each migration at its end; a member of payout_owner after a change that is meant.
 -- Safe to repeat: it writes no row while nothing has changed.
 
 create or replace function payout.record_catalogue(p_reason text)
@@ -9082,7 +9082,7 @@ as $$
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_catalogue.sql f11a6cfe1253
+-- frozen: procedures/operate/check_catalogue.sql 37d2aa36d542
 -- check_catalogue: whether the database is as the last migration left it.
 
 create or replace function payout.check_catalogue()
@@ -9100,14 +9100,14 @@ as $$
             order by c.catalogue_id desc
             limit 1)),
         'select * from payout_api.catalogue_differences(); undo it and find out who did it, or, if '
-        'it is meant, as superuser: select payout.record_catalogue(reason)'
+        'it is meant: set role payout_owner; select payout.record_catalogue(reason)'
     from payout_api.catalogue_differences() as d
     union all
     select 'the catalogue was recorded on this version of Postgres',
         c.server_major = current_setting('server_version_num')::integer / 10000,
         format('PostgreSQL %s', c.server_major),
-        'conditions and views were not compared; as superuser, after a look at '
-        'payout_api.catalogue_differences(): select payout.record_catalogue(''upgraded'')'
+        'conditions and views were not compared: set role payout_owner; '
+        'select payout.record_catalogue(''upgraded'')'
     from (
         select c.* from payout.catalogues as c order by c.catalogue_id desc limit 1
     ) as c

@@ -1,6 +1,6 @@
 -- record_catalogue: keep the catalogue as it is now, as the one that is deployed.
 --
--- Called by: each migration at its end; the owner or a superuser after a change that is meant.
+-- Called by: each migration at its end; a member of payout_owner after a change that is meant.
 -- Safe to repeat: it writes no row while nothing has changed.
 
 create or replace function payout.record_catalogue(p_reason text)

@@ -15,14 +15,14 @@ as $$
             order by c.catalogue_id desc
             limit 1)),
         'select * from payout_api.catalogue_differences(); undo it and find out who did it, or, if '
-        'it is meant, as superuser: select payout.record_catalogue(reason)'
+        'it is meant: set role payout_owner; select payout.record_catalogue(reason)'
     from payout_api.catalogue_differences() as d
     union all
     select 'the catalogue was recorded on this version of Postgres',
         c.server_major = current_setting('server_version_num')::integer / 10000,
         format('PostgreSQL %s', c.server_major),
-        'conditions and views were not compared; as superuser, after a look at '
-        'payout_api.catalogue_differences(): select payout.record_catalogue(''upgraded'')'
+        'conditions and views were not compared: set role payout_owner; '
+        'select payout.record_catalogue(''upgraded'')'
     from (
         select c.* from payout.catalogues as c order by c.catalogue_id desc limit 1
     ) as c

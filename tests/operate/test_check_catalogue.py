@@ -429,8 +429,10 @@ def test_a_change_that_an_operator_may_make_is_no_complaint(engine: Engine, chan
 def test_a_change_that_is_meant_is_recorded_with_its_reason(engine: Engine) -> None:
     engine.db.execute("create index mine on payout.holds (placed_at)")
     assert objects(engine.db) == ["index payout.mine (added)"]
+    engine.db.execute("set local role payout_owner")
     for _ in range(2):
         engine.db.execute("select payout.record_catalogue('a report needs it')")
+    engine.db.execute("reset role")
     assert complaints(engine.db) == {}
     recorded = engine.db.execute(
         "select reason, recorded_by = session_user from payout.catalogues order by catalogue_id"
