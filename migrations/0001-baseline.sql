@@ -289,6 +289,37 @@ $$;
 comment on function payout.tg__refuse_change() is
     'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
 -- end frozen: procedures/common/tg__refuse_change.sql
+-- frozen: sql/tables/catalogues.sql b172f93a6d1e
+-- catalogues: the objects that give the books their meaning, as each migration left them.
+
+create table payout.catalogues (
+    catalogue_id bigint not null generated always as identity,
+    objects jsonb not null,
+    server_major integer not null default current_setting('server_version_num')::integer / 10000,
+    reason text not null,
+    recorded_by text not null default session_user,
+    recorded_at timestamptz not null default now(),
+    constraint catalogues_pkey primary key (catalogue_id),
+    constraint objects_is_an_object check (jsonb_typeof(objects) = 'object'),
+    constraint reason_is_given check (length(btrim(reason)) > 0)
+);
+comment on table payout.catalogues is
+    'Functions, triggers, constraints, rights, reference rows and all other objects of the engine, '
+    'written at the end of each migration; the doctor compares the newest row with the database.';
+comment on column payout.catalogues.objects is
+    'For each object its definition, and its text as the server writes it.';
+comment on column payout.catalogues.server_major is
+    'The major version of the server that wrote these texts; another one may write them otherwise.';
+
+create trigger _500_refuse_change before update or delete on payout.catalogues
+    for each row execute function payout.tg__refuse_change();
+alter table payout.catalogues enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.catalogues
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.catalogues enable always trigger _500_refuse_truncate;
+
+grant select on payout.catalogues to payout_operator, payout_auditor;
+-- end frozen: sql/tables/catalogues.sql
 -- frozen: procedures/identity/tg_engine_settings__check_account.sql 72b8ea42bf2e
 -- tg_engine_settings__check_account: look once more, at the commit, that no claim is under way.
 --
@@ -324,7 +355,31 @@ comment on function payout.tg_engine_settings__check_account() is
     'Deferred trigger: refuses another Stripe account or mode if a claim or page came meanwhile '
     '(SP411).';
 -- end frozen: procedures/identity/tg_engine_settings__check_account.sql
--- frozen: sql/tables/identity.sql d63ce7c2c8be
+-- frozen: procedures/identity/tg_engine_settings__record_change.sql a2935c7e555e
+-- tg_engine_settings__record_change: each change of a setting is on record, whoever makes it.
+
+create or replace function payout.tg_engine_settings__record_change()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set intervalstyle = 'postgres'
+as $$
+begin
+    insert into payout.operator_actions (action, subject, reason, details)
+    select 'change_setting', n.key, 'engine_settings was updated',
+        jsonb_build_object('old', o.value, 'new', n.value)
+    from jsonb_each(to_jsonb(old)) as o
+    join jsonb_each(to_jsonb(new)) as n on n.key = o.key
+    where n.value <> o.value
+    order by n.key;
+    return null;
+end
+$$;
+comment on function payout.tg_engine_settings__record_change() is
+    'Trigger: writes the old and the new value of each changed setting into operator_actions.';
+-- end frozen: procedures/identity/tg_engine_settings__record_change.sql
+-- frozen: sql/tables/identity.sql b45340f1ea3d
 -- identity: the engine's settings, and the identity under which this database was adopted.
 --
 --   engine_settings (one row)  lease, windows, bounds, the Stripe account that pays
@@ -432,6 +487,11 @@ create constraint trigger _900_check_account
             is distinct from (new.stripe_account_id, new.is_livemode))
     execute function payout.tg_engine_settings__check_account();
 alter table payout.engine_settings enable always trigger _900_check_account;
+-- Not ALWAYS: a replica gets the record by itself.
+create trigger _900_record_change
+    after update on payout.engine_settings
+    for each row
+    execute function payout.tg_engine_settings__record_change();
 
 grant select on payout.engine_settings to payout_operator, payout_auditor;
 
@@ -1343,7 +1403,7 @@ alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
 -- end frozen: sql/tables/transfers.sql
--- frozen: sql/tables/operations.sql de99ce7bdc36
+-- frozen: sql/tables/operations.sql fcdb00577f28
 -- operations: acts of operators and of the engine, holds and discrepancies.
 --
 --   operator_actions   each act of an operator, with the reason
@@ -1362,7 +1422,11 @@ create table payout.operator_actions (
     constraint reason_is_given check (length(btrim(reason)) > 0)
 );
 comment on table payout.operator_actions is
-    'Each act of an operator with its reason; also each stop that the engine made by itself.';
+    'Each act of an operator with its reason; also each stop that the engine made by itself, and '
+    'each change of engine_settings.';
+
+create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
+    where action in ('adopt_database', 'change_setting');
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();
@@ -1745,7 +1809,7 @@ alter table payout.reversed_transfers enable always trigger _500_refuse_truncate
 
 grant select on payout.reversed_transfers to payout_operator, payout_auditor;
 -- end frozen: sql/tables/reads.sql
--- frozen: sql/tables/seals.sql 3599d39c6f44
+-- frozen: sql/tables/seals.sql d8097e368312
 -- seals: one hash chain over the tables that hold facts.
 --
 --   seal_marks (a table each)  the id up to which a table can be sealed next
@@ -1778,7 +1842,7 @@ comment on table payout.seals is
     'covers the hash of the seal before it. Insert-only.';
 comment on column payout.seals.seal_id is 'Number in the chain, without gaps.';
 comment on column payout.seals.seal_version is
-    'The version of the columns that the digests cover: 1 those of payout.sealed_rows_v1.';
+    'The version of the content that the digests cover: 1 that of payout.sealed_rows_v1.';
 comment on column payout.seals.first_id is
     'The first id of the range: right after the former range of this table, gaps included.';
 comment on column payout.seals.last_id is
@@ -2236,14 +2300,16 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'this with the reason.')
 on conflict (kind) do update set advice = excluded.advice;
 -- end frozen: sql/data/discrepancy_kinds.sql
--- frozen: sql/data/installation.sql 6b132e7d4c8e
+-- frozen: sql/data/installation.sql 424ba695b806
 -- installation: the first rows of the tables that have some from the beginning.
 
 insert into payout.engine_settings default values
 on conflict do nothing;
 
 insert into payout.seal_marks (table_name) values
-    ('ledger_entries'), ('payout_transfers'), ('transfer_observations'), ('transfer_requests')
+    ('adoptions'), ('catalogues'), ('discrepancies'), ('holds'), ('ledger_entries'),
+    ('operator_actions'), ('payee_accounts'), ('payout_jobs'), ('payout_transfers'),
+    ('transfer_observations'), ('transfer_requests')
 on conflict do nothing;
 
 -- With a transfer this may be a copy already, and only an operator knows.
@@ -7848,6 +7914,417 @@ revoke execute on function payout_api.balances_as_of(timestamptz) from public;
 grant execute on function payout_api.balances_as_of(timestamptz)
     to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/balances_as_of.sql
+-- frozen: procedures/audit/catalogue.sql 396a71563f1d
+-- catalogue: everything that gives the books their meaning, one row an object.
+--
+-- Functions count by their text, everything else by its properties in the catalogue. Where only
+-- the server can tell what an object says it writes that out (deparsed), and another major version
+-- may write it otherwise.
+
+create or replace function payout.catalogue()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select * from payout.catalogue_relations()
+    union all
+    select * from payout.catalogue_rules()
+    union all
+    select * from payout.catalogue_functions()
+    union all
+    select * from payout.catalogue_rights()
+    union all
+    select * from payout.catalogue_roles()
+    union all
+    select * from payout.catalogue_rows()
+$$;
+comment on function payout.catalogue() is
+    'Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event '
+    'triggers, rights, roles and reference rows of the engine; deparsed is null where definition '
+    'says it all.';
+-- end frozen: procedures/audit/catalogue.sql
+-- frozen: procedures/audit/catalogue_differences.sql ac8da42b2490
+-- catalogue_differences: the objects that are not as the last migration left them.
+--
+-- Called by: doctor, operators, auditors.
+-- Texts that a server of another major version wrote are not compared.
+
+create or replace function payout_api.catalogue_differences()
+returns table (object text, what text, recorded jsonb, present jsonb)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    with newest as (
+        select c.objects,
+            c.server_major = current_setting('server_version_num')::integer / 10000 as is_same_major
+        from payout.catalogues as c
+        order by c.catalogue_id desc
+        limit 1
+    )
+    select object,
+        case
+            when r.definition is null then 'added'
+            when p.definition is null then 'removed'
+            else 'changed'
+        end,
+        r.definition, p.definition
+    from (
+        select o.key as object, o.value as definition
+        from newest as n
+        cross join lateral jsonb_each(n.objects) as o
+    ) as r
+    full join (
+        select c.object, jsonb_build_array(c.definition, c.deparsed) as definition
+        from payout.catalogue() as c
+    ) as p using (object)
+    where r.definition is distinct from p.definition
+        and (
+            coalesce((select n.is_same_major from newest as n), true)
+            or r.definition -> 0 is distinct from p.definition -> 0)
+    order by object
+$$;
+comment on function payout_api.catalogue_differences() is
+    'One row for each object that was added, removed or changed since the catalogue was recorded; '
+    'recorded and present are its definition, and its text as the server writes it.';
+revoke execute on function payout_api.catalogue_differences() from public;
+grant execute on function payout_api.catalogue_differences() to payout_operator, payout_auditor;
+-- end frozen: procedures/audit/catalogue_differences.sql
+-- frozen: procedures/audit/catalogue_functions.sql 1f3a9146bbb0
+-- catalogue_functions: the functions and types of the engine, and objects that reach into them.
+--
+-- Objects that were added to pg_catalog can take the place of those that our functions call; an
+-- event trigger runs beside each command that defines something. 16384 is the first id of an
+-- object that is not part of Postgres itself.
+
+create or replace function payout.catalogue_functions()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select
+        format('function %s', p.oid::regprocedure),
+        jsonb_build_array(
+            p.prokind, l.lanname, p.proowner::regrole, sha256(convert_to(p.prosrc, 'UTF8')),
+            p.prosecdef, p.proleakproof, p.proisstrict, p.provolatile, p.proparallel,
+            p.prosupport, p.proconfig, p.proargnames, p.proargmodes,
+            pg_get_function_result(p.oid))::text,
+        concat_ws(' as ', pg_get_function_arguments(p.oid), pg_get_function_sqlbody(p.oid))
+    from pg_proc as p
+    join pg_language as l on l.oid = p.prolang
+    where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        or (p.oid >= 16384 and p.pronamespace = 'pg_catalog'::regnamespace)
+    union all
+    select
+        format('type %s', t.oid::regtype),
+        jsonb_build_array(
+            t.typtype, t.typowner::regrole, format_type(t.typbasetype, t.typtypmod),
+            t.typnotnull, t.typcollation::regcollation, t.typdefault is not null)::text,
+        t.typdefault
+    from pg_type as t
+    where t.typnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        and t.typtype <> 'c' and t.typcategory <> 'A'
+    union all
+    select format('operator %s', o.oid::regoperator), o.oprcode::regprocedure::text, null
+    from pg_operator as o
+    where o.oid >= 16384 and o.oprnamespace = 'pg_catalog'::regnamespace
+    union all
+    select format('cast %s to %s', k.castsource::regtype, k.casttarget::regtype),
+        jsonb_build_array(k.castfunc::regprocedure, k.castcontext)::text, null
+    from pg_cast as k
+    join pg_type as s on s.oid = k.castsource and s.typnamespace = 'pg_catalog'::regnamespace
+    join pg_type as t on t.oid = k.casttarget and t.typnamespace = 'pg_catalog'::regnamespace
+    where k.oid >= 16384
+    union all
+    select
+        format('event trigger %s', e.evtname),
+        jsonb_build_array(
+            e.evtevent, e.evtenabled, e.evttags, e.evtfoid::regprocedure,
+            sha256(convert_to(p.prosrc, 'UTF8')))::text,
+        null
+    from pg_event_trigger as e
+    join pg_proc as p on p.oid = e.evtfoid
+$$;
+comment on function payout.catalogue_functions() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_functions.sql
+-- frozen: procedures/audit/catalogue_relations.sql 63443de15ad5
+-- catalogue_relations: the schemas of the engine, their tables, views, sequences and columns.
+--
+-- Settings of tables that only concern storage and vacuum are the operator's.
+
+create or replace function payout.catalogue_relations()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with ours as (
+        select c.*
+        from pg_class as c
+        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+            and c.relkind not in ('i', 'I', 't')
+    )
+    select format('schema %s', n.nspname), n.nspowner::regrole::text, null
+    from pg_namespace as n
+    where n.nspname in ('payout', 'payout_api')
+    union all
+    select
+        format('%s %s', case c.relkind
+            when 'r' then 'table' when 'v' then 'view' when 'S' then 'sequence'
+            when 'c' then 'type' else 'relation' end, c.oid::regclass),
+        jsonb_build_array(
+            c.relkind, c.relpersistence, c.relowner::regrole, c.relrowsecurity,
+            c.relforcerowsecurity, (
+                select array_agg(o order by o) from unnest(c.reloptions) as o
+                where o !~ '^(autovacuum_|toast[._]|fillfactor|vacuum_|parallel_)'
+            ), (
+                select array_agg(a.attname order by a.attnum)
+                from pg_attribute as a
+                where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+            ), (
+                select to_jsonb(s) - '{seqrelid,seqtypid}'::text[]
+                from pg_sequence as s where s.seqrelid = c.oid
+            ))::text,
+        case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end
+    from ours as c
+    union all
+    select format('child %s of %s', i.inhrelid::regclass, i.inhparent::regclass), '', null
+    from pg_inherits as i
+    where exists (
+        select from ours as c where c.oid in (i.inhrelid, i.inhparent)
+    )
+    union all
+    select
+        format('column %s.%s', c.oid::regclass, a.attname),
+        jsonb_build_array(
+            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
+            a.attcollation::regcollation, d.oid is not null)::text,
+        pg_get_expr(d.adbin, d.adrelid)
+    from ours as c
+    join pg_attribute as a on a.attrelid = c.oid
+    left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
+$$;
+comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_relations.sql
+-- frozen: procedures/audit/catalogue_rights.sql 04f5fd8d45f3
+-- catalogue_rights: the rights on the engine's objects, and its roles with their memberships.
+--
+-- Rights to read harm nothing and are the operator's to give, save to the roles of the engine.
+-- Memberships in those roles are too (check_logins): here are only the memberships that they have.
+
+create or replace function payout.catalogue_rights()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with ours as (
+        select r.*
+        from pg_roles as r
+        where r.rolname in (
+            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+    ), things (name, acl) as (
+        select format('schema %s', n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
+        from pg_namespace as n
+        where n.nspname in ('payout', 'payout_api')
+        union all
+        select c.oid::regclass::text, coalesce(c.relacl, acldefault(
+            case c.relkind when 'S' then 's' else 'r' end::"char", c.relowner))
+        from pg_class as c
+        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+            and c.relkind not in ('i', 'I', 't', 'c')
+        union all
+        select format('%s.%s', a.attrelid::regclass, a.attname), a.attacl
+        from pg_attribute as a
+        join pg_class as c on c.oid = a.attrelid
+        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        union all
+        select p.oid::regprocedure::text, coalesce(p.proacl, acldefault('f', p.proowner))
+        from pg_proc as p
+        where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        union all
+        select format('new objects %s of %s', d.defaclobjtype, d.defaclrole::regrole), d.defaclacl
+        from pg_default_acl as d
+        where d.defaclrole in (select o.oid from ours as o)
+        union all
+        select format('parameter %s', p.parname), p.paracl from pg_parameter_acl as p
+        where p.parname = 'session_replication_role'
+    )
+    select
+        format('rights of %s on %s',
+            case a.grantee when 0 then 'public' else a.grantee::regrole::text end, t.name),
+        string_agg(distinct a.privilege_type || case when a.is_grantable then '*' else '' end,
+            ', '), null
+    from things as t
+    cross join lateral aclexplode(t.acl) as a
+    left join ours as o on o.oid = a.grantee
+    where case a.privilege_type
+        when 'SELECT' then o.oid is not null
+        when 'USAGE' then o.oid is not null or t.name !~ '^schema '
+        else a.privilege_type <> 'MAINTAIN' or o.rolname is distinct from 'payout_owner'
+    end
+    group by a.grantee, t.name
+$$;
+comment on function payout.catalogue_rights() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_rights.sql
+-- frozen: procedures/audit/catalogue_roles.sql 22060c4d7804
+-- catalogue_roles: the roles of the engine, the roles they act as, and settings that stop triggers.
+
+create or replace function payout.catalogue_roles()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with ours as (
+        select r.*
+        from pg_roles as r
+        where r.rolname in (
+            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+    )
+    select format('role %s', o.rolname),
+        jsonb_build_array(
+            o.rolsuper, o.rolcreaterole, o.rolcreatedb, o.rolcanlogin, o.rolreplication,
+            o.rolbypassrls)::text,
+        null
+    from ours as o
+    union all
+    select distinct format('membership of %s in %s', o.rolname, m.roleid::regrole), '', null
+    from pg_auth_members as m
+    join ours as o on o.oid = m.member
+    union all
+    select
+        format('settings of %s in %s',
+            coalesce(nullif(s.setrole, 0)::regrole::text, 'every role'),
+            case s.setdatabase when 0 then 'every database' else 'this database' end),
+        c.setting, null
+    from pg_db_role_setting as s
+    cross join lateral unnest(s.setconfig) as c (setting)
+    where c.setting like 'session_replication_role=%'
+        and s.setdatabase in (
+            0, (select d.oid from pg_database as d where d.datname = current_database()))
+$$;
+comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_roles.sql
+-- frozen: procedures/audit/catalogue_rows.sql ac467c784d23
+-- catalogue_rows: the rows of the reference tables, which only migrations write, and the settings.
+--
+-- A setting counts by the value from which its recorded changes have led to the present one.
+
+create or replace function payout.catalogue_rows()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set intervalstyle = 'postgres'
+as $$
+    select format('row %s of %s', r.name, r.table_name), r.content::text, null
+    from (
+        select 'currencies', c.currency::text, to_jsonb(c) from payout.currencies as c
+        union all
+        select 'states', s.state, to_jsonb(s) from payout.states as s
+        union all
+        select 'state_edges', concat_ws(' to ', e.from_state, e.to_state), to_jsonb(e)
+        from payout.state_edges as e
+        union all
+        select 'ledger_accounts', a.account, to_jsonb(a) from payout.ledger_accounts as a
+        union all
+        select 'stripe_error_rules', r.error_rule_id::text, to_jsonb(r)
+        from payout.stripe_error_rules as r
+        union all
+        select 'discrepancy_kinds', k.kind, to_jsonb(k) from payout.discrepancy_kinds as k
+        union all
+        select 'engine_settings', e.key, case
+            when not exists (
+                select from payout.operator_actions as a
+                where a.action = 'change_setting' and a.subject = e.key
+            ) then e.value
+            when e.value = (
+                select a.details -> 'new' from payout.operator_actions as a
+                where a.action = 'change_setting' and a.subject = e.key
+                order by a.operator_action_id desc limit 1
+            ) then (
+                select a.details -> 'old' from payout.operator_actions as a
+                where a.action = 'change_setting' and a.subject = e.key
+                order by a.operator_action_id limit 1
+            )
+        end
+        from payout.engine_settings as s
+        cross join lateral jsonb_each(to_jsonb(s)) as e
+    ) as r (table_name, name, content)
+$$;
+comment on function payout.catalogue_rows() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_rows.sql
+-- frozen: procedures/audit/catalogue_rules.sql bd9bd92aebc5
+-- catalogue_rules: the constraints, indexes, triggers, rules and policies of the engine's tables.
+--
+-- A foreign key is enforced by triggers of its own, which can be switched off like any other.
+
+create or replace function payout.catalogue_rules()
+returns table (object text, definition text, deparsed text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with ours as (
+        select c.oid
+        from pg_class as c
+        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+    )
+    select
+        format('constraint %s on %s', k.conname, coalesce(
+            nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text)),
+        jsonb_build_array(
+            k.contype, k.condeferrable, k.condeferred, k.convalidated, k.connoinherit,
+            coalesce(to_jsonb(k) ->> 'conenforced', 'true'), (
+                select string_agg(t.tgenabled::text, '' order by t.tgenabled)
+                from pg_trigger as t
+                where t.tgconstraint = k.oid and t.tgisinternal
+            ))::text,
+        pg_get_constraintdef(k.oid)
+    from pg_constraint as k
+    where k.connamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
+        and k.contype not in ('n', 't')
+    union all
+    select
+        format('index %s', i.indexrelid::regclass),
+        jsonb_build_array(
+            i.indrelid::regclass, i.indisunique, i.indisprimary, i.indisvalid, i.indisready,
+            i.indislive, i.indimmediate, i.indnullsnotdistinct, i.indpred is not null)::text,
+        pg_get_indexdef(i.indexrelid)
+    from pg_index as i
+    join ours as c on c.oid = i.indrelid
+    union all
+    select
+        format('trigger %s on %s', t.tgname, t.tgrelid::regclass),
+        jsonb_build_array(
+            t.tgenabled, t.tgfoid::regprocedure, t.tgtype, t.tgdeferrable, t.tginitdeferred,
+            encode(t.tgargs, 'hex'), t.tgoldtable, t.tgnewtable, t.tgqual is not null)::text,
+        pg_get_triggerdef(t.oid)
+    from pg_trigger as t
+    join ours as c on c.oid = t.tgrelid
+    where not t.tgisinternal
+    union all
+    select format('rule %s on %s', r.rulename, r.ev_class::regclass),
+        jsonb_build_array(r.ev_type, r.ev_enabled, r.is_instead)::text, pg_get_ruledef(r.oid)
+    from pg_rewrite as r
+    join ours as c on c.oid = r.ev_class
+    where r.rulename <> '_RETURN'
+    union all
+    select format('policy %s on %s', p.polname, p.polrelid::regclass),
+        jsonb_build_array(p.polcmd, p.polpermissive, p.polroles::regrole[])::text,
+        concat_ws(' check ', pg_get_expr(p.polqual, p.polrelid),
+            pg_get_expr(p.polwithcheck, p.polrelid))
+    from pg_policy as p
+    join ours as c on c.oid = p.polrelid
+$$;
+comment on function payout.catalogue_rules() is 'Part of payout.catalogue().';
+-- end frozen: procedures/audit/catalogue_rules.sql
 -- frozen: procedures/audit/check_seal.sql 1879653ad38b
 -- check_seal: the differences between a seal and the rows that it covers.
 --
@@ -7956,31 +8433,54 @@ $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
 -- end frozen: procedures/audit/check_seal_rows.sql
--- frozen: procedures/audit/newest_row_id.sql 9d03ef64a21a
+-- frozen: procedures/audit/newest_row_id.sql bfe6fee8d139
 -- newest_row_id: the highest id that a sealed table shows.
 --
 -- Stable, so that it reads with the snapshot of the query that calls it.
 
 create or replace function payout.newest_row_id(p_table_name text)
 returns bigint
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case p_table_name
-        when 'ledger_entries' then
-            (select max(e.ledger_entry_id) from payout.ledger_entries as e)
-        when 'transfer_observations' then
-            (select max(o.observation_id) from payout.transfer_observations as o)
-        when 'transfer_requests' then
-            (select max(r.transfer_request_id) from payout.transfer_requests as r)
-        when 'payout_transfers' then
-            (select max(t.payout_transfer_id) from payout.payout_transfers as t)
-    end
+begin
+    return (
+        select r.row_id
+        from payout_api.sealed_rows as r
+        where r.table_name = p_table_name
+        order by r.row_id desc
+        limit 1
+    );
+end
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
 -- end frozen: procedures/audit/newest_row_id.sql
--- frozen: procedures/audit/seal.sql f6dec341edd1
+-- frozen: procedures/audit/record_catalogue.sql 07e6678ab41e
+-- record_catalogue: keep the catalogue as it is now, as the one that is deployed.
+--
+-- Called by: each migration at its end; a member of payout_owner after a change that is meant.
+-- Safe to repeat: it writes no row while nothing has changed.
+
+create or replace function payout.record_catalogue(p_reason text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into payout.catalogues (objects, reason)
+    select
+        jsonb_object_agg(c.object, jsonb_build_array(c.definition, c.deparsed)), p_reason
+    from payout.catalogue() as c
+    having exists (select from payout_api.catalogue_differences()) or (
+        select n.server_major from payout.catalogues as n order by n.catalogue_id desc limit 1
+    ) is distinct from current_setting('server_version_num')::integer / 10000
+$$;
+comment on function payout.record_catalogue(text) is
+    'Records every object of the catalogue, with the reason and the login, for the doctor to '
+    'compare with.';
+-- end frozen: procedures/audit/record_catalogue.sql
+-- frozen: procedures/audit/seal.sql 5d2670f4a555
 -- seal: close rows that can no longer change, so that a later change shows.
 --
 -- Called by: sweep, hence by every worker; operators at any time. It seals at most once a minute;
@@ -7996,6 +8496,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
 as $$
 declare
     v_now timestamptz := payout.clock();
@@ -8012,7 +8513,7 @@ begin
     -- The first mark is the lock: there is one chain, hence one sealer at a time.
     perform
     from payout.seal_marks as m
-    where m.table_name = 'transfer_requests'
+    where m.table_name = (select min(f.table_name) from payout.seal_marks as f)
         and exists (
             select from payout.seal_marks as d
             where d.marked_at <= v_now - interval '1 minute' or d.marked_at > v_now
@@ -8041,8 +8542,8 @@ begin
 end
 $$;
 comment on function payout_api.seal(integer) is
-    'Seals rows of the ledger, observations, keys and transfers that no new row can precede, '
-    'about p_limit of each; returns how many. Safe to repeat.';
+    'Seals rows of payout_api.sealed_rows that no new row can precede, about p_limit of each '
+    'table; returns how many. Safe to repeat.';
 revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/audit/seal.sql
@@ -8147,13 +8648,13 @@ $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
     'Seals about p_limit rows at most; returns the number of rows.';
 -- end frozen: procedures/audit/seal_up_to_mark.sql
--- frozen: procedures/audit/sealed_rows_v1.sql f77dbb5f49f5
+-- frozen: procedures/audit/sealed_rows_v1.sql a41950e26840
 -- sealed_rows_v1: the rows of a range of ids, each with its time and its digest.
 --
--- A digest covers the columns named here and no others, as a JSON array of numbers, texts,
--- booleans and seconds since 1970: no setting of a session shows in it. Seals of version 1 rest
--- on this text: to cover a later column append it where it is not null, or differs from its
--- former value, so that older rows keep their digests; else write a v2.
+-- A digest covers the content that payout_api.sealed_rows shows, as JSON without the columns that
+-- are null, with times in UTC: no setting of a session shows in it. Seals of version 1 rest on
+-- that. A later column keeps older digests where it is null in older rows; else the view leaves it
+-- out where it says nothing, or a v2 is written.
 
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
@@ -8162,47 +8663,16 @@ returns table (row_id bigint, row_at timestamptz, row_sha256 bytea)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set bytea_output = 'hex'
 as $$
 begin
-    if p_table_name = 'ledger_entries' then
-        return query
-        select e.ledger_entry_id, e.created_at, payout.row_sha256(jsonb_build_array(
-            e.ledger_entry_id, e.payout_transfer_id, e.kind, e.generation, e.debit_account,
-            e.credit_account, e.amount_minor, e.currency, e.stripe_reversal_id,
-            extract(epoch from e.created_at)::text))
-        from payout.ledger_entries as e
-        where e.ledger_entry_id between p_first_id and p_last_id
-        order by e.ledger_entry_id limit p_limit;
-    elsif p_table_name = 'transfer_observations' then
-        return query
-        select o.observation_id, o.observed_at, payout.row_sha256(jsonb_build_array(
-            o.observation_id, o.payout_transfer_id, o.generation, o.attempt, o.signal, o.verdict,
-            o.moved_to, o.reason, o.error_rule_id, o.http_status, o.error_type, o.error_code,
-            o.is_replayed, o.stripe_transfer_id, o.stripe_request_id, o.facts, o.is_counted_try,
-            o.has_unknown_send, extract(epoch from o.next_attempt_at)::text,
-            extract(epoch from o.observed_at)::text))
-        from payout.transfer_observations as o
-        where o.observation_id between p_first_id and p_last_id
-        order by o.observation_id limit p_limit;
-    elsif p_table_name = 'transfer_requests' then
-        return query
-        select r.transfer_request_id, r.frozen_at, payout.row_sha256(jsonb_build_array(
-            r.transfer_request_id, r.payout_transfer_id, r.generation, r.destination, r.request,
-            encode(r.request_sha256, 'hex'), r.reason, r.evidence_observation_id,
-            r.second_evidence_observation_id, extract(epoch from r.frozen_at)::text))
-        from payout.transfer_requests as r
-        where r.transfer_request_id between p_first_id and p_last_id
-        order by r.transfer_request_id limit p_limit;
-    elsif p_table_name = 'payout_transfers' then
-        return query
-        select t.payout_transfer_id, t.created_at, payout.row_sha256(jsonb_build_array(
-            t.payout_transfer_id, t.payout_job_id, t.settlement_id, t.payee_id,
-            t.source_transaction, t.amount_minor, t.currency, t.payout_ref,
-            extract(epoch from t.created_at)::text))
-        from payout.payout_transfers as t
-        where t.payout_transfer_id between p_first_id and p_last_id
-        order by t.payout_transfer_id limit p_limit;
-    end if;
+    return query
+    select r.row_id, r.row_at, payout.row_sha256(jsonb_strip_nulls(r.content))
+    from payout_api.sealed_rows as r
+    where r.table_name = p_table_name and r.row_id between p_first_id and p_last_id
+    order by r.row_id
+    limit p_limit;
 end
 $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
@@ -8346,7 +8816,7 @@ comment on function payout_api.verify_projection() is
 revoke execute on function payout_api.verify_projection() from public;
 grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/verify_projection.sql
--- frozen: procedures/audit/verify_seals.sql 9d1c26f1a382
+-- frozen: procedures/audit/verify_seals.sql 134d0136d5cf
 -- verify_seals: the first row of each table that is not as it was sealed.
 --
 -- Called by: operators, auditors. It reads all that it verifies: seals from p_from on.
@@ -8364,6 +8834,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
 as $$
 begin
     if p_from is null or (p_from <> 1 and not exists (
@@ -8840,7 +9311,7 @@ comment on function payout.sweep_apart(text, timestamptz, integer, bigint[]) is
     'Runs expire_leases, park_expired_keys or reopen_failed, as p_step says; returns how many '
     'transfers it moved. p_ids are those that it may take; null: all.';
 -- end frozen: procedures/sweep/sweep_apart.sql
--- frozen: procedures/operate/adopt_database.sql 9e9347112e89
+-- frozen: procedures/operate/adopt_database.sql d243091f5316
 -- adopt_database: adopt this database, so that it hands out transfers again.
 --
 -- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
@@ -8907,8 +9378,8 @@ begin
     values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
         v_identity.table_oid, v_read_id, p_reason)
     returning * into v_adoption;
-    insert into payout.operator_actions (action, reason, details)
-    values ('adopt_database', p_reason, jsonb_build_object('adoption_id', v_adoption.adoption_id,
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('adopt_database', v_adoption.adoption_id, p_reason, jsonb_build_object(
         'read_id', v_read_id, 'problem', v_problem));
     return v_adoption;
 end
@@ -9037,8 +9508,8 @@ comment on function payout_api.change_stripe_account(text, boolean, text) is
 revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;
 -- end frozen: procedures/operate/change_stripe_account.sql
--- frozen: procedures/operate/check_books.sql d1996448b4de
--- check_books: whether the books agree with the transfers, and hold no secret.
+-- frozen: procedures/operate/check_books.sql 011f28f91bbf
+-- check_books: whether the books agree with the transfers, and with Stripe.
 
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -9057,96 +9528,74 @@ as $$
         'select * from payout.discrepancies where resolved_at is null'
     from payout.discrepancies as d
     where d.resolved_at is null
-    union all
-    select 'no secret in any row', count(*) = 0,
-        coalesce(string_agg(distinct x.place, ', '), 'settlements, observations, actions, holds'),
-        'revoke that key at Stripe, then find out who wrote it'
-    from (
-        select 'settlements.metadata', s.metadata::text from payout.settlements as s
-        union all
-        select 'transfer_observations',
-            concat_ws(' ', o.facts, o.error_code, o.error_type, o.reason, o.stripe_request_id)
-        from payout.transfer_observations as o
-        union all
-        select 'operator_actions', concat_ws(' ', a.reason, a.subject, a.details)
-        from payout.operator_actions as a
-        union all
-        select 'holds', concat_ws(' ', h.reason, h.subject, h.release_reason)
-        from payout.holds as h
-        union all
-        select 'discrepancies', concat_ws(' ', d.ours, d.theirs, d.resolution)
-        from payout.discrepancies as d
-    ) as x (place, content)
-    where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_guards.sql a078cb316a20
--- check_guards: whether triggers, owners and rights are still as they were deployed.
---
--- `alter table … enable trigger all` and a restore with --disable-triggers silently turn ALWAYS
--- triggers into ones that a replica role passes.
+-- frozen: procedures/operate/check_catalogue.sql 37d2aa36d542
+-- check_catalogue: whether the database is as the last migration left it.
 
-create or replace function payout.check_guards()
+create or replace function payout.check_catalogue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'guards are enabled always', count(*) filter (where t.tgenabled = 'A') = 68,
-        coalesce(string_agg(format('%s on %s', t.tgname, t.tgrelid::regclass), ', ')
-            filter (where t.tgenabled <> 'A'), format('%s of 68 guards', count(*))),
-        'alter table … enable always trigger …; then find out who disabled it'
-    from pg_trigger as t
-    join pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace = 'payout'::regnamespace and not t.tgisinternal
-        and t.tgname not in ('_900_schedule_payout_job', '_900_refuse_frozen_insert')
+    select 'everything is as it was deployed', count(d.object) = 0,
+        coalesce(string_agg(format('%s (%s)', d.object, d.what), ', ' order by d.object), (
+            select format('%s objects, recorded by %s at %s: %s',
+                (select count(*) from jsonb_object_keys(c.objects)), c.recorded_by, c.recorded_at,
+                c.reason)
+            from payout.catalogues as c
+            order by c.catalogue_id desc
+            limit 1)),
+        'select * from payout_api.catalogue_differences(); undo it and find out who did it, or, if '
+        'it is meant: set role payout_owner; select payout.record_catalogue(reason)'
+    from payout_api.catalogue_differences() as d
     union all
-    select 'inserts are guarded', count(*) = 1, format('%s of 1 guards', count(*)),
-        'alter table … enable trigger …; then find out who disabled it'
-    from pg_trigger as t
-    join pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace = 'payout'::regnamespace and t.tgenabled = 'O'
-        and t.tgname = '_900_refuse_frozen_insert'
-    union all
-    select 'settlements schedule their payouts', coalesce(min(t.tgenabled::text) = 'O', false),
-        coalesce(min(t.tgenabled::text), 'missing'),
-        'alter table payout.settlements enable trigger _900_schedule_payout_job'
-    from pg_trigger as t
-    where t.tgrelid = 'payout.settlements'::regclass and t.tgname = '_900_schedule_payout_job'
-    union all
-    select 'no table is part of another', count(*) = 0,
-        coalesce(string_agg(i.inhrelid::regclass::text, ', '), 'no child'),
-        'find out who made it: its rows count as those of its parent, and no guard sees them'
-    from pg_inherits as i
-    join pg_class as c on c.oid = i.inhparent
-    where c.relnamespace = 'payout'::regnamespace and c.relkind = 'r'
-    union all
-    select 'everything belongs to payout_owner', count(*) = 0,
-        coalesce(string_agg(o.name, ', '), 'tables, views and functions'),
-        'alter … owner to payout_owner'
+    select 'the catalogue was recorded on this version of Postgres',
+        c.server_major = current_setting('server_version_num')::integer / 10000,
+        format('PostgreSQL %s', c.server_major),
+        'conditions and views were not compared: set role payout_owner; '
+        'select payout.record_catalogue(''upgraded'')'
     from (
-        select c.oid::regclass::text from pg_class as c
-        where c.relnamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
-            and c.relkind in ('r', 'v') and c.relowner <> 'payout_owner'::regrole
-        union all
-        select p.oid::regprocedure::text from pg_proc as p
-        where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
-            and p.proowner <> 'payout_owner'::regrole
-    ) as o (name)
-    union all
-    select 'functions are pinned and private', count(*) = 0,
-        coalesce(string_agg(p.oid::regprocedure::text, ', '), 'every function'),
-        'deploy the migrations again; nothing else may replace these functions'
-    from pg_proc as p
-    where p.pronamespace in ('payout'::regnamespace, 'payout_api'::regnamespace)
-        and (not coalesce(p.proconfig, '{}') && array[
-                'search_path=pg_catalog, pg_temp', 'search_path=pg_catalog, procrastinate, pg_temp']
-            or has_function_privilege('public', p.oid, 'EXECUTE'))
+        select c.* from payout.catalogues as c order by c.catalogue_id desc limit 1
+    ) as c
 $$;
-comment on function payout.check_guards() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_guards.sql
--- frozen: procedures/operate/check_identity.sql dbb0ecd5932c
+comment on function payout.check_catalogue() is 'Part of payout_api.doctor().';
+-- end frozen: procedures/operate/check_catalogue.sql
+-- frozen: procedures/operate/check_dates.sql 8309c5151f5f
+-- check_dates: whether transfers wait for a time that somebody has decided.
+--
+-- A transfer whose date was moved far ahead looks as if it waited like any other.
+
+create or replace function payout.check_dates()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'every date is one that was decided', count(*) = 0,
+        format('%s are not%s', count(*), ', the first is number ' || min(s.payout_transfer_id)),
+        'find out who moved it; the settlement''s pay_after and the observations say the true one'
+    from payout.transfer_states as s
+    where s.next_attempt_at > clock_timestamp() + interval '1 day'
+        and not exists (
+            select
+            from payout.payout_transfers as p
+            join payout.settlements as t on t.settlement_id = p.settlement_id
+            where p.payout_transfer_id = s.payout_transfer_id
+                and t.pay_after >= s.next_attempt_at
+        )
+        and not exists (
+            select
+            from payout.transfer_observations as o
+            where o.payout_transfer_id = s.payout_transfer_id
+                and o.next_attempt_at >= s.next_attempt_at
+        )
+$$;
+comment on function payout.check_dates() is 'Part of payout_api.doctor().';
+-- end frozen: procedures/operate/check_dates.sql
+-- frozen: procedures/operate/check_identity.sql 2571dc09ffa8
 -- check_identity: whether the database is adopted, and the caller's key is of its Stripe account.
 
 create or replace function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean)
@@ -9163,6 +9612,22 @@ as $$
             limit 1)),
         'docs/restore.md: payout-engine reconcile, then select payout_api.adopt_database(reason)'
     from (select payout.identity_problem() as problem) as i
+    union all
+    -- Any other adoption was written by hand.
+    select 'the adoption is of an operator or of the first claim',
+        a.system_identifier is null
+            or exists (
+                select from payout.operator_actions as o
+                where o.action = 'adopt_database' and o.subject = a.adoption_id::text
+            ) or not exists (
+                select from payout.adoptions as e
+                where not (e.is_installation or e.is_first_claim)
+                    or (e.system_identifier, e.timeline_id, e.database_oid, e.table_oid)
+                        <> (a.system_identifier, a.timeline_id, a.database_oid, a.table_oid)
+            ),
+        format('number %s, by %s at %s', a.adoption_id, a.recorded_by, a.recorded_at),
+        'payout_api.hold(''engine'', …), find out who wrote it, then docs/restore.md'
+    from (select e.* from payout.adoptions as e order by e.adoption_id desc limit 1) as a
     union all
     select 'the key is of the fixed account',
         s.stripe_account_id is null or p_stripe_account_id is null
@@ -9183,6 +9648,66 @@ as $$
 $$;
 comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_identity.sql
+-- frozen: procedures/operate/check_logins.sql fd557f67eea0
+-- check_logins: the logins that can act for the engine, and those that can do more than their part.
+--
+-- Logins are the operator's to make, so these are warnings. The superuser that every server is
+-- made with is named, and no warning.
+
+create or replace function payout.check_logins()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with logins as (
+        select
+            r.rolname, r.oid = 10 as is_first, (
+                select array_agg(g.rolname order by g.rolname)
+                from pg_roles as g
+                where g.rolname in (
+                        'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+                    and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
+            ) as parts, case when r.rolsuper then '{superuser}' else (
+                select array_agg(g.rolname order by g.rolname)
+                from pg_roles as g
+                where g.rolname in (
+                        'payout_owner', 'pg_write_all_data', 'pg_write_server_files',
+                        'pg_execute_server_program')
+                    and pg_has_role(r.oid, g.oid, 'member')
+            ) end as ways
+        from pg_roles as r
+        where r.rolcanlogin
+    )
+    select 'each login has one part', count(*) filter (where l.is_both) = 0,
+        coalesce(string_agg(l.told, ', ' order by l.told) filter (where l.is_both),
+            string_agg(l.told, ', ' order by l.told), 'no login has any'),
+        'revoke one of the roles: application, worker and operator watch each other'
+    from (
+        select format('%s (%s)', o.rolname, array_to_string(o.parts, ', ')) as told,
+            cardinality(array_remove(o.parts, 'payout_auditor')) > 1 as is_both
+        from logins as o
+        where o.parts is not null
+    ) as l
+    union all
+    select 'no login passes the rights', coalesce(bool_and(l.is_first), true),
+        coalesce(string_agg(format('%s (%s)', l.rolname, array_to_string(l.ways, ', ')), ', '
+            order by l.rolname), 'none'),
+        'revoke the role, or watch these logins: docs/guarantees.md says what they can do'
+    from logins as l
+    where l.ways is not null
+    union all
+    select 'the application does not write the queue', count(*) = 0,
+        coalesce(string_agg(format('%s on %s', a.privilege_type, c.oid::regclass), ', '),
+            'nor does public'),
+        'revoke … on … from …; then find out who granted it'
+    from pg_class as c
+    cross join lateral aclexplode(c.relacl) as a
+    where c.relnamespace = to_regnamespace('procrastinate') and a.privilege_type <> 'SELECT'
+        and a.grantee in (0, to_regrole('payout_app'))
+$$;
+comment on function payout.check_logins() is 'Part of payout_api.doctor().';
+-- end frozen: procedures/operate/check_logins.sql
 -- frozen: procedures/operate/check_queue.sql d9b5999ec98e
 -- check_queue: whether wake-up jobs can be queued, and workers sweep and claim.
 
@@ -9262,7 +9787,7 @@ as $$
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_reads.sql
--- frozen: procedures/operate/check_references.sql 51283f8f3d5a
+-- frozen: procedures/operate/check_references.sql be514a4606d8
 -- check_references: whether the rows of settlements refer to rows that exist.
 --
 -- The rows that a settlement makes have no foreign keys: a key would be looked up for each, in
@@ -9312,38 +9837,9 @@ as $$
         )
     ) as o (name)
 $$;
-comment on function payout.check_references() is 'Part of payout_api.doctor().';
+comment on function payout.check_references() is 'Part of payout_api.verify_books().';
 -- end frozen: procedures/operate/check_references.sql
--- frozen: procedures/operate/check_rights.sql a86eb74fccec
--- check_rights: whether roles have more rights than the migrations give.
---
--- Rights to read do no harm; any other that given_rights returns is named, unless expected_rights
--- lists it.
-
-create or replace function payout.check_rights()
-returns table (check_name text, is_ok boolean, detail text, hint text)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select 'no role has more rights than deployed', count(*) = 0,
-        coalesce(string_agg(format('%s on %s to %s', g.privilege_type, g.thing,
-            case g.grantee when 0 then 'public' else g.grantee::regrole::text end), ', '), 'none'),
-        'revoke … on … from …; then find out who granted it'
-    from payout.given_rights() as g
-    where g.grantee <> g.owner
-        and not exists (
-            select
-            from payout.expected_rights() as w
-            where g.grantee <> 0
-                and g.grantee::regrole::text = any (string_to_array(w.roles, '|'))
-                and g.privilege_type = any (string_to_array(w.privileges, '|'))
-                and g.thing ~ w.things
-        )
-$$;
-comment on function payout.check_rights() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_rights.sql
--- frozen: procedures/operate/check_rules.sql e5a19bfc5b0f
+-- frozen: procedures/operate/check_rules.sql 1e43ffd757d5
 -- check_rules: whether rows that were written while their guards were off keep the rules.
 --
 -- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer, a
@@ -9404,9 +9900,9 @@ as $$
     left join wrong as w (id, rule) on w.rule = r.rule
     group by r.rule
 $$;
-comment on function payout.check_rules() is 'Part of payout_api.doctor().';
+comment on function payout.check_rules() is 'Part of payout_api.verify_books().';
 -- end frozen: procedures/operate/check_rules.sql
--- frozen: procedures/operate/check_seals.sql caa9a0381021
+-- frozen: procedures/operate/check_seals.sql 4d5f7e25307b
 -- check_seals: whether facts are sealed in time, and the newest seals are as they were made.
 --
 -- It is quick, hence in the doctor; payout_api.verify_seals() reads everything.
@@ -9429,6 +9925,7 @@ as $$
             -9223372036854775808),
         9223372036854775807, 1) as r
     where r.row_at < clock_timestamp() - interval '15 minutes'
+        and m.marked_at < clock_timestamp() - interval '15 minutes'
     union all
     select 'the newest seals are as they were made', count(*) = 0,
         coalesce(string_agg(distinct c.table_name, ', '), 'the last range of each sealed table'),
@@ -9446,7 +9943,39 @@ as $$
 $$;
 comment on function payout.check_seals() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_seals.sql
--- frozen: procedures/operate/check_server.sql 92485888de84
+-- frozen: procedures/operate/check_secrets.sql 84bf4161124f
+-- check_secrets: whether any row holds a key of Stripe's.
+
+create or replace function payout.check_secrets()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'no secret in any row', count(*) = 0,
+        coalesce(string_agg(distinct x.place, ', '), 'settlements, observations, actions, holds'),
+        'revoke that key at Stripe, then find out who wrote it'
+    from (
+        select 'settlements.metadata', s.metadata::text from payout.settlements as s
+        union all
+        select 'transfer_observations',
+            concat_ws(' ', o.facts, o.error_code, o.error_type, o.reason, o.stripe_request_id)
+        from payout.transfer_observations as o
+        union all
+        select 'operator_actions', concat_ws(' ', a.reason, a.subject, a.details)
+        from payout.operator_actions as a
+        union all
+        select 'holds', concat_ws(' ', h.reason, h.subject, h.release_reason)
+        from payout.holds as h
+        union all
+        select 'discrepancies', concat_ws(' ', d.ours, d.theirs, d.resolution)
+        from payout.discrepancies as d
+    ) as x (place, content)
+    where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
+$$;
+comment on function payout.check_secrets() is 'Part of payout_api.verify_books().';
+-- end frozen: procedures/operate/check_secrets.sql
+-- frozen: procedures/operate/check_server.sql 82ea0c7a4e50
 -- check_server: whether the engine can trust the server with a claim.
 
 create or replace function payout.check_server()
@@ -9468,6 +9997,11 @@ as $$
             current_setting('full_page_writes'), pg_is_in_recovery()),
         'Claims are refused on a server that may lose them.'
     union all
+    select 'triggers fire', current_setting('session_replication_role') = 'origin',
+        format('session_replication_role %s', current_setting('session_replication_role')),
+        'Find out who set it, by alter database, alter role or alter system: settlements schedule '
+        'nothing under it.'
+    union all
     select 'public may not create temporary objects',
         not has_database_privilege('public', current_database(), 'TEMPORARY'),
         format('database %s', current_database()),
@@ -9475,7 +10009,7 @@ as $$
 $$;
 comment on function payout.check_server() is 'Part of payout_api.doctor().';
 -- end frozen: procedures/operate/check_server.sql
--- frozen: procedures/operate/check_settlements.sql 048b30d8ed45
+-- frozen: procedures/operate/check_settlements.sql 0d0dfd33acf2
 -- check_settlements: whether complete settlements are scheduled, to the last line.
 
 create or replace function payout.check_settlements()
@@ -9525,144 +10059,63 @@ as $$
         from wrong as w
     )
 $$;
-comment on function payout.check_settlements() is 'Part of payout_api.doctor().';
+comment on function payout.check_settlements() is 'Part of payout_api.verify_books().';
 -- end frozen: procedures/operate/check_settlements.sql
--- frozen: procedures/operate/doctor.sql 9f7444c60e94
--- doctor: everything that can be checked from inside, one row a check.
+-- frozen: procedures/operate/doctor.sql ff276bc31520
+-- doctor: the checks that take the same time whatever the history, one row each.
 --
+-- payout_api.verify_books(), verify_projection() and verify_seals() read everything.
 -- Called by: payout-engine doctor, operators, auditors; after a restore above all.
 -- Compiling its queries takes 1.5 s on PostgreSQL 15, running them 30 ms.
 
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
-returns table (check_name text, is_ok boolean, detail text, hint text)
+returns table (check_name text, status text, detail text, hint text)
 language sql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set plan_cache_mode = force_custom_plan
 as $$
-    select * from payout.check_server()
-    union all
-    select * from payout.check_identity(p_stripe_account_id, p_is_livemode)
-    union all
-    select * from payout.check_guards()
-    union all
-    select * from payout.check_rights()
-    union all
-    select * from payout.check_queue()
-    union all
-    select * from payout.check_reads()
-    union all
-    select * from payout.check_books()
-    union all
-    select * from payout.check_settlements()
-    union all
-    select * from payout.check_rules()
-    union all
-    select * from payout.check_references()
-    union all
-    select * from payout.check_seals()
+    select c.check_name,
+        case
+            when c.is_ok then 'ok'
+            when c.check_name in (
+                'nothing is on hold', 'each login has one part', 'no login passes the rights'
+            ) then 'warning'
+            else 'failure'
+        end,
+        c.detail, c.hint
+    from (
+        select * from payout.check_server()
+        union all
+        select * from payout.check_identity(p_stripe_account_id, p_is_livemode)
+        union all
+        select * from payout.check_catalogue()
+        union all
+        select * from payout.check_logins()
+        union all
+        select * from payout.check_queue()
+        union all
+        select * from payout.check_reads()
+        union all
+        select * from payout.check_books()
+        union all
+        select * from payout.check_dates()
+        union all
+        select * from payout.check_seals()
+    ) as c
 $$;
 comment on function payout_api.doctor(text, boolean) is
-    'Checks server, identity, guards, rights, queue, reads, books, settlements and seals; hint '
-    'names the next step where is_ok is false. The Stripe account is that of the caller''s key, if '
-    'it has one.';
+    'Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; '
+    'status is ok, warning or failure, and hint names the next step. The Stripe account is that of '
+    'the caller''s key, if it has one.';
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
 -- end frozen: procedures/operate/doctor.sql
--- frozen: procedures/operate/expected_rights.sql 04d3d06e49a2
--- expected_rights: the rights beyond reading that the migrations give.
---
--- Roles and privileges are separated by |; things are regular expressions over the names that
--- given_rights returns.
-
-create or replace function payout.expected_rights()
-returns table (roles text, privileges text, things text)
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    values
-        ('payout_app', 'INSERT|UPDATE|DELETE', '^payout[.](settlements|settlement_lines)$'),
-        ('payout_app', 'EXECUTE', '^payout[.]id_fits[(]'),
-        ('payout_app|payout_operator', 'EXECUTE', '^payout_api[.]register_payee[(]'),
-        ('payout_app', 'EXECUTE', '^payout_api[.]complete_settlement[(]'),
-        ('payout_worker', 'EXECUTE',
-            '^payout_api[.](claim_transfers|report_outcomes|claim_reads|report_page)[(]'),
-        ('payout_worker|payout_operator', 'EXECUTE', '^payout_api[.](sweep|seal)[(]'),
-        ('payout_operator', 'EXECUTE', '^payout_api[.](hold|release_hold)[(]'),
-        ('payout_operator', 'EXECUTE', '^payout_api[.]resolve_discrepancy[(]'),
-        ('payout_operator', 'EXECUTE',
-            '^payout_api[.](adopt_database|change_stripe_account|approve_absence)[(]'),
-        ('payout_worker|payout_operator|payout_auditor', 'EXECUTE',
-            '^payout_api[.](doctor|open_discrepancies)[(]'),
-        ('payout_operator|payout_auditor', 'EXECUTE',
-            '^payout_api[.](verify_projection|verify_seals|seal_head|balances_as_of)[(]')
-$$;
-comment on function payout.expected_rights() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/expected_rights.sql
--- frozen: procedures/operate/given_rights.sql 01cfb9ed7928
--- given_rights: the rights beyond reading that roles have on objects of the engine.
---
--- Includes ways around our rights: a role of ours that acts as another role, the right to switch
--- triggers off by a setting, rights of the application on the queue's tables.
-
-create or replace function payout.given_rights()
-returns table (thing text, privilege_type text, grantee oid, owner oid)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with ours as (
-        select n.oid, n.nspname, n.nspowner as owner, n.nspacl as acl
-        from pg_namespace as n
-        where n.nspname in ('payout', 'payout_api')
-    )
-    select format('schema %s', o.nspname), a.privilege_type, a.grantee, o.owner
-    from ours as o cross join lateral aclexplode(o.acl) as a
-    where a.privilege_type <> 'USAGE'
-    union all
-    select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
-    from pg_class as c
-    join ours as o on o.oid = c.relnamespace
-    cross join lateral aclexplode(c.relacl) as a
-    where a.privilege_type <> 'SELECT' and c.relkind in ('r', 'v', 'S')
-    union all
-    select format('%s.%s', t.attrelid::regclass, t.attname), a.privilege_type, a.grantee,
-        c.relowner
-    from pg_attribute as t
-    join pg_class as c on c.oid = t.attrelid
-    join ours as o on o.oid = c.relnamespace
-    cross join lateral aclexplode(t.attacl) as a
-    where a.privilege_type <> 'SELECT'
-    union all
-    select p.oid::regprocedure::text, a.privilege_type, a.grantee, p.proowner
-    from pg_proc as p
-    join ours as o on o.oid = p.pronamespace
-    cross join lateral aclexplode(p.proacl) as a
-    where a.grantee <> 0
-    union all
-    select format('role %s', m.roleid::regrole), 'MEMBER', m.member, m.roleid
-    from pg_auth_members as m
-    where m.member::regrole::text in (
-        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
-    union all
-    select format('parameter %s', p.parname), a.privilege_type, a.grantee, a.grantor
-    from pg_parameter_acl as p cross join lateral aclexplode(p.paracl) as a
-    where p.parname = 'session_replication_role'
-    union all
-    select c.oid::regclass::text, a.privilege_type, a.grantee, c.relowner
-    from pg_class as c
-    cross join lateral aclexplode(c.relacl) as a
-    where c.relnamespace = to_regnamespace('procrastinate')
-        and a.privilege_type <> 'SELECT'
-        and (a.grantee = 0 or a.grantee::regrole::text = 'payout_app')
-$$;
-comment on function payout.given_rights() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/given_rights.sql
 -- frozen: procedures/operate/hold.sql 89aa6e6f0cb2
 -- hold: stop sending, for the whole engine or for one currency, payee, settlement or transfer.
 --
@@ -9859,6 +10312,39 @@ comment on function payout_api.resolve_discrepancy(bigint, text) is
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
 -- end frozen: procedures/operate/resolve_discrepancy.sql
+-- frozen: procedures/operate/verify_books.sql 1bd63386516d
+-- verify_books: whether all rows agree with each other and keep their rules.
+--
+-- Called by: operators, auditors; after a restore, or when the doctor names a guard. It reads all
+-- settlements, lines, transfers, entries and observations.
+
+create or replace function payout_api.verify_books()
+returns table (check_name text, detail text, hint text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    select c.check_name, c.detail, c.hint
+    from (
+        select * from payout.check_settlements()
+        union all
+        select * from payout.check_rules()
+        union all
+        select * from payout.check_references()
+        union all
+        select * from payout.check_secrets()
+    ) as c
+    where not c.is_ok
+$$;
+comment on function payout_api.verify_books() is
+    'One row for each rule that is broken: settlements that are not scheduled to the last line, '
+    'requests, progress and entries that contradict their rows, rows without an origin, secrets. '
+    'None: all is well.';
+revoke execute on function payout_api.verify_books() from public;
+grant execute on function payout_api.verify_books() to payout_operator, payout_auditor;
+-- end frozen: procedures/operate/verify_books.sql
 -- frozen: sql/error_codes.sql 2fa87fd406a2
 -- error_codes: every error that the engine raises by itself, with the reaction of the caller.
 
@@ -10000,6 +10486,61 @@ comment on view payout_api.reconcile_progress is
     'discrepancies.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
 -- end frozen: sql/views/reconcile_progress.sql
+-- frozen: sql/views/sealed_rows.sql 48c5729bffc3
+-- sealed_rows: the rows that seals cover, each with the content that its digest is made of.
+--
+-- This is the one list of sealed tables; sql/data/installation.sql gives each its mark. Columns
+-- that may change are taken out: operator_actions records who changed them. A settlement and its
+-- lines have no number of their own, so the job that froze them carries them.
+
+create or replace view payout_api.sealed_rows as
+select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
+    to_jsonb(a) as content
+from payout.adoptions as a
+union all
+select 'catalogues', c.catalogue_id, c.recorded_at, to_jsonb(c)
+from payout.catalogues as c
+union all
+select 'discrepancies', d.discrepancy_id, d.found_at, to_jsonb(d) - '{resolved_at,resolved_by,
+    resolution,resolved_by_read_id,last_found_by_read_id}'::text[]
+from payout.discrepancies as d
+union all
+select 'holds', h.hold_id, h.placed_at,
+    to_jsonb(h) - '{released_at,released_by,release_reason}'::text[]
+from payout.holds as h
+union all
+select 'ledger_entries', e.ledger_entry_id, e.created_at, to_jsonb(e)
+from payout.ledger_entries as e
+union all
+select 'operator_actions', a.operator_action_id, a.acted_at, to_jsonb(a)
+from payout.operator_actions as a
+union all
+select 'payee_accounts', a.payee_account_id, a.recorded_at, to_jsonb(a)
+from payout.payee_accounts as a
+union all
+select 'payout_jobs', j.payout_job_id, j.created_at, to_jsonb(j) || jsonb_build_object(
+    'settlement',
+    (select to_jsonb(s) from payout.settlements as s where s.settlement_id = j.settlement_id),
+    'lines', (
+        select jsonb_agg(to_jsonb(l) order by l.line_id collate "C")
+        from payout.settlement_lines as l
+        where l.settlement_id = j.settlement_id
+    ))
+from payout.payout_jobs as j
+union all
+select 'payout_transfers', t.payout_transfer_id, t.created_at, to_jsonb(t)
+from payout.payout_transfers as t
+union all
+select 'transfer_observations', o.observation_id, o.observed_at, to_jsonb(o)
+from payout.transfer_observations as o
+union all
+select 'transfer_requests', r.transfer_request_id, r.frozen_at, to_jsonb(r)
+from payout.transfer_requests as r;
+comment on view payout_api.sealed_rows is
+    'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
+    'compares.';
+grant select on payout_api.sealed_rows to payout_operator, payout_auditor;
+-- end frozen: sql/views/sealed_rows.sql
 -- frozen: sql/views/trial_balance.sql de61275d9b80
 -- trial_balance: the books of each currency, which always add up to zero.
 --
@@ -10114,4 +10655,5 @@ comment on view payout_api.unpaid is
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
 -- end frozen: sql/views/unpaid.sql
 
+select payout.record_catalogue('0001-baseline');
 reset role;

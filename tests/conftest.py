@@ -85,11 +85,13 @@ def install(conninfo: str) -> None:
 
 
 def adopt(connection: Connection) -> None:
-    """Adopt a database that is a copy, by the row that `adopt_database` would write."""
+    """Adopt a database that is a copy, by the rows that `adopt_database` would write."""
     connection.execute(
-        "insert into payout.adoptions "
+        "with adopted as (insert into payout.adoptions "
         "(system_identifier, timeline_id, database_oid, table_oid, reason) "
-        "select w.*, 'a copy for a test' from payout.database_identity() as w"
+        "select w.*, 'a copy for a test' from payout.database_identity() as w returning *) "
+        "insert into payout.operator_actions (action, subject, reason) "
+        "select 'adopt_database', adoption_id, reason from adopted"
     )
 
 
@@ -235,6 +237,8 @@ def connect_to_clone(server: Server, maintenance: Connection) -> Iterator[Connec
         )
         connection.execute("set plpgsql.extra_errors = 'all'")
         adopt(connection)
+        # However old the template is, a sweep does not happen to seal.
+        connection.execute("update payout.seal_marks set marked_at = clock_timestamp()")
         yield connection
 
 

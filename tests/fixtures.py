@@ -87,8 +87,6 @@ def shared_engine(
 ) -> Iterator[Engine]:
     """An engine in a database of its own, whose roles are logins, for more than one connection."""
     engine = Engine(db, log_in=connect)
-    # However old the template is, a sweep does not happen to seal.
-    db.execute("update payout.seal_marks set marked_at = clock_timestamp()")
     yield engine
     if broken_by is None:
         assert engine.differences_in_the_books() == []

@@ -42,6 +42,8 @@ OTHER_ERRCODES: Final = {
     ("id_fits", "'23514'"),
     ("create_transfers", "v_wrong"),
 }
+# Settings that say how values are written; a digest of rows must not depend on the session's.
+FORMATS: Final = ("search_path", "timezone", "intervalstyle", "bytea_output")
 ATTRIBUTE_ORDER: Final = ("language", "volatility", "strict", "security", "set", "as")
 
 
@@ -292,7 +294,7 @@ def _check_settings(
     if name.startswith("payout_api.") or file.stem.startswith("tg_"):
         return
     for option in function.options or ():
-        if option.defname != "set" or option.arg.name == "search_path":
+        if option.defname != "set" or option.arg.name in FORMATS:
             continue
         if option.arg.name == "lock_timeout" and file.path.startswith(QUEUE_FOLDER):
             continue

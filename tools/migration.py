@@ -181,13 +181,15 @@ def write(root: Path, *, name: str | None = None, why: str | None = None) -> tup
     is_first = not names
     header = f"-- {name}: {why}\n" + ("" if is_first else f"-- depends: {names[-1]}\n")
     start = schema_files.SETTINGS + ("" if is_first else "\n" + AS_OWNER)
-    by_hand = _by_hand(deploy_path(root, name), f"{header}\n{start}", AS_ONESELF)
+    end = schema_files.record(change.new, name) + AS_ONESELF
+    by_hand = _by_hand(deploy_path(root, name), f"{header}\n{start}", end)
     before = re.sub(rf"\A-- {name}: .*\n(-- depends: .*\n)?", header, by_hand[0])
     _write(
         deploy_path(root, name),
         Script(before=before, blocks=change.deploy_blocks(), after=by_hand[1]),
     )
-    _write_revert(root, name, () if is_first else change.revert_blocks(), is_first=is_first)
+    end = schema_files.record(change.old, f"reverted {name}") + AS_ONESELF
+    _write_revert(root, name, change.revert_blocks(), end="" if is_first else end)
     _write_verify_files(root)
     link = deploy_path(root, name).with_suffix(".rollback.sql")
     if not link.is_symlink():
@@ -356,13 +358,13 @@ def _leavings(path: str, old: Mapping[str, str], new: Mapping[str, str]) -> list
     return [Block(kind="dropped", path=path, body=body)] if body else []
 
 
-def _write_revert(root: Path, name: str, blocks: tuple[Block, ...], *, is_first: bool) -> None:
+def _write_revert(root: Path, name: str, blocks: tuple[Block, ...], *, end: str) -> None:
     path = revert_path(root, name)
     start = f"-- Revert {name}.\n\n{schema_files.SETTINGS}"
-    if is_first:
-        before, after = f"{start}\n{REVERT_ALL}", ""
+    if end:
+        before, after = _by_hand(path, f"{start}\n{AS_OWNER}", end)
     else:
-        before, after = _by_hand(path, f"{start}\n{AS_OWNER}", AS_ONESELF)
+        before, after, blocks = f"{start}\n{REVERT_ALL}", "", ()
     _write(path, Script(before=before, blocks=blocks, after=after))
 
 

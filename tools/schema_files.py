@@ -59,6 +59,7 @@ set local lock_timeout = '5s';
 set local statement_timeout = '60s';
 set local check_function_bodies = off;
 """
+RECORDER: Final = "procedures/audit/record_catalogue.sql"
 OUTPUT_MODES: Final = (
     FunctionParameterMode.FUNC_PARAM_OUT,
     FunctionParameterMode.FUNC_PARAM_TABLE,
@@ -119,6 +120,12 @@ def build(conninfo: str, root: Path) -> None:
             except psycopg.Error as error:
                 error.add_note(f"while running {path}")
                 raise
+        connection.execute(record(files, "built from the files").encode())
+
+
+def record(files: Iterable[str], reason: str) -> str:
+    """Return the statement that ends each deployment: the doctor compares with what it records."""
+    return f"select payout.record_catalogue('{reason}');\n" if RECORDER in files else ""
 
 
 def parse(path: str, text: str) -> tuple[ast.RawStmt, ...]:

@@ -4,19 +4,18 @@
 
 create or replace function payout.newest_row_id(p_table_name text)
 returns bigint
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case p_table_name
-        when 'ledger_entries' then
-            (select max(e.ledger_entry_id) from payout.ledger_entries as e)
-        when 'transfer_observations' then
-            (select max(o.observation_id) from payout.transfer_observations as o)
-        when 'transfer_requests' then
-            (select max(r.transfer_request_id) from payout.transfer_requests as r)
-        when 'payout_transfers' then
-            (select max(t.payout_transfer_id) from payout.payout_transfers as t)
-    end
+begin
+    return (
+        select r.row_id
+        from payout_api.sealed_rows as r
+        where r.table_name = p_table_name
+        order by r.row_id desc
+        limit 1
+    );
+end
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';

@@ -13,6 +13,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
 as $$
 declare
     v_now timestamptz := payout.clock();
@@ -29,7 +30,7 @@ begin
     -- The first mark is the lock: there is one chain, hence one sealer at a time.
     perform
     from payout.seal_marks as m
-    where m.table_name = 'transfer_requests'
+    where m.table_name = (select min(f.table_name) from payout.seal_marks as f)
         and exists (
             select from payout.seal_marks as d
             where d.marked_at <= v_now - interval '1 minute' or d.marked_at > v_now
@@ -58,7 +59,7 @@ begin
 end
 $$;
 comment on function payout_api.seal(integer) is
-    'Seals rows of the ledger, observations, keys and transfers that no new row can precede, '
-    'about p_limit of each; returns how many. Safe to repeat.';
+    'Seals rows of payout_api.sealed_rows that no new row can precede, about p_limit of each '
+    'table; returns how many. Safe to repeat.';
 revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;

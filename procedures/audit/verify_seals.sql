@@ -15,6 +15,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
 as $$
 begin
     if p_from is null or (p_from <> 1 and not exists (

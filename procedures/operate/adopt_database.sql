@@ -64,8 +64,8 @@ begin
     values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
         v_identity.table_oid, v_read_id, p_reason)
     returning * into v_adoption;
-    insert into payout.operator_actions (action, reason, details)
-    values ('adopt_database', p_reason, jsonb_build_object('adoption_id', v_adoption.adoption_id,
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('adopt_database', v_adoption.adoption_id, p_reason, jsonb_build_object(
         'read_id', v_read_id, 'problem', v_problem));
     return v_adoption;
 end

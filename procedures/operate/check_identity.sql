@@ -15,6 +15,22 @@ as $$
         'docs/restore.md: payout-engine reconcile, then select payout_api.adopt_database(reason)'
     from (select payout.identity_problem() as problem) as i
     union all
+    -- Any other adoption was written by hand.
+    select 'the adoption is of an operator or of the first claim',
+        a.system_identifier is null
+            or exists (
+                select from payout.operator_actions as o
+                where o.action = 'adopt_database' and o.subject = a.adoption_id::text
+            ) or not exists (
+                select from payout.adoptions as e
+                where not (e.is_installation or e.is_first_claim)
+                    or (e.system_identifier, e.timeline_id, e.database_oid, e.table_oid)
+                        <> (a.system_identifier, a.timeline_id, a.database_oid, a.table_oid)
+            ),
+        format('number %s, by %s at %s', a.adoption_id, a.recorded_by, a.recorded_at),
+        'payout_api.hold(''engine'', …), find out who wrote it, then docs/restore.md'
+    from (select e.* from payout.adoptions as e order by e.adoption_id desc limit 1) as a
+    union all
     select 'the key is of the fixed account',
         s.stripe_account_id is null or p_stripe_account_id is null
             or (s.stripe_account_id = p_stripe_account_id

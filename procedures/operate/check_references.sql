@@ -47,4 +47,4 @@ as $$
         )
     ) as o (name)
 $$;
-comment on function payout.check_references() is 'Part of payout_api.doctor().';
+comment on function payout.check_references() is 'Part of payout_api.verify_books().';

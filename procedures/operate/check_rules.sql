@@ -58,4 +58,4 @@ as $$
     left join wrong as w (id, rule) on w.rule = r.rule
     group by r.rule
 $$;
-comment on function payout.check_rules() is 'Part of payout_api.doctor().';
+comment on function payout.check_rules() is 'Part of payout_api.verify_books().';

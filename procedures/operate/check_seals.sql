@@ -20,6 +20,7 @@ as $$
             -9223372036854775808),
         9223372036854775807, 1) as r
     where r.row_at < clock_timestamp() - interval '15 minutes'
+        and m.marked_at < clock_timestamp() - interval '15 minutes'
     union all
     select 'the newest seals are as they were made', count(*) = 0,
         coalesce(string_agg(distinct c.table_name, ', '), 'the last range of each sealed table'),

@@ -19,6 +19,11 @@ as $$
             current_setting('full_page_writes'), pg_is_in_recovery()),
         'Claims are refused on a server that may lose them.'
     union all
+    select 'triggers fire', current_setting('session_replication_role') = 'origin',
+        format('session_replication_role %s', current_setting('session_replication_role')),
+        'Find out who set it, by alter database, alter role or alter system: settlements schedule '
+        'nothing under it.'
+    union all
     select 'public may not create temporary objects',
         not has_database_privilege('public', current_database(), 'TEMPORARY'),
         format('database %s', current_database()),

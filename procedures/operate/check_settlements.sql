@@ -47,4 +47,4 @@ as $$
         from wrong as w
     )
 $$;
-comment on function payout.check_settlements() is 'Part of payout_api.doctor().';
+comment on function payout.check_settlements() is 'Part of payout_api.verify_books().';

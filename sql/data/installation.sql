@@ -4,7 +4,9 @@ insert into payout.engine_settings default values
 on conflict do nothing;
 
 insert into payout.seal_marks (table_name) values
-    ('ledger_entries'), ('payout_transfers'), ('transfer_observations'), ('transfer_requests')
+    ('adoptions'), ('catalogues'), ('discrepancies'), ('holds'), ('ledger_entries'),
+    ('operator_actions'), ('payee_accounts'), ('payout_jobs'), ('payout_transfers'),
+    ('transfer_observations'), ('transfer_requests')
 on conflict do nothing;
 
 -- With a transfer this may be a copy already, and only an operator knows.

@@ -105,6 +105,11 @@ create constraint trigger _900_check_account
             is distinct from (new.stripe_account_id, new.is_livemode))
     execute function payout.tg_engine_settings__check_account();
 alter table payout.engine_settings enable always trigger _900_check_account;
+-- Not ALWAYS: a replica gets the record by itself.
+create trigger _900_record_change
+    after update on payout.engine_settings
+    for each row
+    execute function payout.tg_engine_settings__record_change();
 
 grant select on payout.engine_settings to payout_operator, payout_auditor;
 

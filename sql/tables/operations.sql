@@ -16,7 +16,11 @@ create table payout.operator_actions (
     constraint reason_is_given check (length(btrim(reason)) > 0)
 );
 comment on table payout.operator_actions is
-    'Each act of an operator with its reason; also each stop that the engine made by itself.';
+    'Each act of an operator with its reason; also each stop that the engine made by itself, and '
+    'each change of engine_settings.';
+
+create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
+    where action in ('adopt_database', 'change_setting');
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();

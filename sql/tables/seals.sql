@@ -30,7 +30,7 @@ comment on table payout.seals is
     'covers the hash of the seal before it. Insert-only.';
 comment on column payout.seals.seal_id is 'Number in the chain, without gaps.';
 comment on column payout.seals.seal_version is
-    'The version of the columns that the digests cover: 1 those of payout.sealed_rows_v1.';
+    'The version of the content that the digests cover: 1 that of payout.sealed_rows_v1.';
 comment on column payout.seals.first_id is
     'The first id of the range: right after the former range of this table, gaps included.';
 comment on column payout.seals.last_id is

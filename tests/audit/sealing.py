@@ -6,8 +6,11 @@ from typing import Any, Final, NamedTuple
 
 from tests.conftest import Connection
 
+# The tables in which a new installation has rows, and those to which a round of payouts adds some.
+INSTALLED: Final = ["adoptions", "catalogues", "operator_actions", "payee_accounts"]
 SEALED: Final = (
     "ledger_entries",
+    "payout_jobs",
     "payout_transfers",
     "transfer_observations",
     "transfer_requests",
@@ -67,6 +70,17 @@ def seal(db: Connection, *, limit: int = 10000) -> int:
     row = db.execute("select payout_api.seal(p_limit => %s)", [limit]).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def seal_installation(db: Connection) -> list[str]:
+    """Register three payees and seal all there is; return their tables, whose seals are 1 to 4."""
+    db.execute(
+        "select payout_api.register_payee('seller_' || n, 'acct_' || n) "
+        "from generate_series(1, 3) as n"
+    )
+    seal_everything(db)
+    let_transactions_end(db)
+    return [each.table_name for each in seals(db)]
 
 
 def seal_everything(db: Connection) -> int:

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine_sandbox.stripe_double import Fault
+from tests.audit.sealing import seal_everything, verify
 from tests.conftest import RUN, Connection, Server, install
 from tests.crash.dumps import dump, restore
 from tests.crash.story import Story
@@ -36,8 +37,13 @@ LISTS: Final = (
     "state_edges",
     "ledger_accounts",
     "stripe_error_rules",
+    "discrepancy_kinds",
     "engine_settings",
     "adoptions",
+    "catalogues",
+    "seals",
+    "seal_subtotals",
+    "seal_marks",
 )
 
 StartWith = Callable[..., Worker]
@@ -150,6 +156,7 @@ def test_data_loaded_into_a_new_installation_hands_out_nothing(
     empty_database: Callable[[], str],
     tmp_path: Path,
 ) -> None:
+    seal_everything(due.engine.db)
     without_lists = (f"--exclude-table=payout.{table}" for table in LISTS)
     path = dump(dsn(), tmp_path / "data.sql", "--data-only", "--schema=payout", *without_lists)
     copy = empty_database()
@@ -157,6 +164,9 @@ def test_data_loaded_into_a_new_installation_hands_out_nothing(
         install(copy)
     restore(path, copy, session_replication_role="replica")
     assert problem_of(copy) == "It has transfers from before it was installed."
+    with psycopg.connect(copy, autocommit=True) as db:
+        assert seal_everything(db) > 2
+        assert verify(db) == []
 
 
 def test_data_loaded_into_an_installation_that_stood_ready_hands_out_nothing(

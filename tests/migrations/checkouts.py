@@ -44,12 +44,16 @@ def shipped_files(root: Path) -> dict[str, str]:
 
 
 def describe(uri: str) -> str:
-    """Return the schema of a database with all rows of its tables."""
+    """Return the schema of a database with all rows of its tables.
+
+    The catalogue that was recorded last must be that of the database.
+    """
     with psycopg.connect(uri) as connection:
         if not connection.execute("select from pg_namespace where nspname = 'payout'").rowcount:
             return ""
         tables = connection.execute(
-            "select tablename from pg_tables where schemaname = 'payout' order by 1"
+            "select tablename from pg_tables "
+            "where schemaname = 'payout' and tablename <> 'catalogues' order by 1"
         ).fetchall()
         rows = [
             f"{table} {row}"
@@ -60,4 +64,6 @@ def describe(uri: str) -> str:
                 [COLUMNS_OF_A_DATABASE],
             )
         ]
+        differences = connection.execute("select * from payout_api.catalogue_differences()")
+        assert differences.fetchall() == []
         return "\n".join([snapshot.describe(connection), *rows])

@@ -15,6 +15,7 @@ SCHEDULED: Final = "every complete settlement is scheduled"
 AS_ITS_LINES_SAY: Final = "every settlement is paid as its lines say"
 AS_ITS_ROW_SAYS: Final = "every request still to be sent agrees with its row"
 CAN_GO_ON: Final = "every transfer that is not paid can go on"
+DATE: Final = "every date is one that was decided"
 MOVEMENT_EXISTS: Final = "every entry is a movement that exists"
 DISCREPANCY: Final = "no discrepancy is open"
 NO_SECRET: Final = "no secret in any row"
@@ -146,6 +147,7 @@ def test_a_request_that_says_something_else_is_noticed_while_it_may_be_sent(
 ) -> None:
     for name in ("request_names_the_destination", "digest_is_of_the_request"):
         engine.db.execute(f"alter table payout.transfer_requests drop constraint {name}".encode())
+    engine.db.execute("select payout.record_catalogue('without the checks of a request')")
     assert_noticed(engine, "payout.transfer_requests", change)
 
 
@@ -181,6 +183,25 @@ def test_a_transfer_that_nobody_would_take_up_is_noticed(engine: Engine, change:
         with unguarded(engine.db, "payout.transfer_states"):
             engine.db.execute(f"update payout.transfer_states set {change}".encode())
         assert complaints(engine.db)[CAN_GO_ON] == f"1 break this, the first is number {transfer}"
+
+
+@mutant(
+    "a doctor that lets dates be moved",
+    "check_dates",
+    "where s.next_attempt_at > clock_timestamp() + interval '1 day'",
+    "where false",
+    at="294000-01-01",
+)
+@pytest.mark.parametrize("date", ["294000-01-01", "infinity", "2100-01-01"])
+def test_a_date_that_nothing_has_decided_is_noticed(engine: Engine, date: str) -> None:
+    engine.settle(settlement_id="set_1", pay_after="2099-01-01")
+    (transfer,) = engine.settle(settlement_id="set_2")
+    assert complaints(engine.db) == {}
+    engine.db.execute(
+        "update payout.transfer_states set next_attempt_at = %s where payout_transfer_id = %s",
+        [date, transfer],
+    )
+    assert complaints(engine.db) == {DATE: f"1 are not, the first is number {transfer}"}
 
 
 @pytest.mark.parametrize(

@@ -34,23 +34,23 @@ def old(engine: Engine) -> Engine:
 
 def test_a_new_engine_needs_no_comparison_yet(engine: Engine) -> None:
     engine.settle()
-    assert compared(engine)[1:3] == (True, "no comparison has finished")
+    assert compared(engine)[1:3] == ("ok", "no comparison has finished")
 
 
 def test_books_that_were_never_compared_are_named(old: Engine) -> None:
-    assert compared(old)[1:3] == (False, "no comparison has finished")
+    assert compared(old)[1:3] == ("failure", "no comparison has finished")
 
 
 def test_a_comparison_counts_for_a_day_and_says_how_it_ended(old: Engine) -> None:
     reconcile(old.db, listed("tr_9", created=1))
     check = compared(old)
-    assert check.is_ok
+    assert check.status == "ok"
     assert check.detail.endswith(": compared 1 transfers of Stripe's: 0 discrepancies")
     age(old, "payout.stripe_reads", "begun_at finished_at")
-    assert not compared(old).is_ok
+    assert compared(old).status == "failure"
 
 
 def test_a_comparison_of_the_database_that_this_is_a_copy_of_does_not_count(old: Engine) -> None:
     reconcile(old.db)
     adopted_elsewhere(old.db, "table_oid")
-    assert not compared(old).is_ok
+    assert compared(old).status == "failure"

@@ -27,12 +27,17 @@ def test_a_right_of_everybody_to_create_temporary_objects_is_noticed(engine: Eng
     name = engine.db.info.dbname
     grant = sql.SQL("grant temporary on database {} to public").format(sql.Identifier(name))
     engine.db.execute(grant)
-    (found,) = [row for row in engine.db.execute(DOCTOR) if not row[1]]
+    (found,) = [row for row in engine.db.execute(DOCTOR) if row[1] == "failure"]
     assert found == (
         "public may not create temporary objects",
-        False,
+        "failure",
         f"database {name}",
         f"revoke temporary on database {name} from public",
     )
     engine.db.execute(found[3])
     assert complaints(engine.db) == {}
+
+
+def test_a_session_in_which_settlements_schedule_nothing_is_noticed(engine: Engine) -> None:
+    engine.db.execute("set local session_replication_role = replica")
+    assert complaints(engine.db) == {"triggers fire": "session_replication_role replica"}

@@ -331,6 +331,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "table_oid": 1,
             "reason": "a test",
         },
+        "catalogues": {"objects": {}, "reason": "a test"},
         "operator_actions": {"action": "hold", "reason": "a test"},
         "holds": {"scope": "payee", "subject": PAYEE, "reason": "a test"},
         "discrepancies": {"kind": "missing_at_stripe", "advice": "Look it up."},

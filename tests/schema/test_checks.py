@@ -238,6 +238,8 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("adoptions", "only_an_identity_is_reconciled"): [NO_IDENTITY | {"read_id": 1}],
     ("adoptions", "installation_has_an_identity"): [NO_IDENTITY | {"is_installation": True}],
     ("adoptions", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
+    ("catalogues", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
+    ("catalogues", "objects_is_an_object"): [{"objects": []}, {"objects": "null"}],
     ("operator_actions", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
     ("holds", "scope_is_known"): [{"scope": "bank"}, {"scope": ""}],
     ("holds", "only_the_engine_has_no_subject"): [

@@ -30,6 +30,7 @@ FACTS: Final = (
     "currencies",
     "adoptions",
     "transfer_requests",
+    "catalogues",
     "ledger_accounts",
     "ledger_entries",
     "operator_actions",

@@ -11,6 +11,7 @@ from tests.schema.test_facts import EDITED, FACTS, MOVING, RULES
 ORIGIN: Final = {
     ("settlements", "_900_schedule_payout_job"),
     ("settlement_lines", "_900_refuse_frozen_insert"),
+    ("engine_settings", "_900_record_change"),
 }
 
 

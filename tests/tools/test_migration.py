@@ -169,6 +169,27 @@ def test_the_first_migration_is_reverted_as_a_whole(begun: Tree) -> None:
     ]
 
 
+def test_deploy_and_revert_end_with_a_record_of_the_catalogue(tree: Tree) -> None:
+    """The first one is reverted as a whole, with its catalogue."""
+    tree.put(
+        "procedures/audit/record_catalogue.sql",
+        "-- record_catalogue: nothing.\n\n"
+        "create or replace function payout.record_catalogue(p_reason text)\n"
+        "returns void\nlanguage sql\nvolatile\nset search_path = pg_catalog, pg_temp\n"
+        "as $$ select $$;\n",
+    )
+    tree.write(FIRST, "the first")
+    tree.begin_second("another name")
+    tree.edit("procedures/settle/add.sql", "add(p_name text)", "add(p_label text)")
+    tree.write()
+    end = "select payout.record_catalogue('{}');\nreset role;\n"
+    assert tree.read(f"migrations/{FIRST}.sql").endswith(end.format(FIRST))
+    assert "record_catalogue" not in tree.read(f"migrations/revert/{FIRST}.sql")
+    assert tree.read(f"migrations/{SECOND}.sql").endswith(end.format(SECOND))
+    revert = tree.read(f"migrations/revert/{SECOND}.sql")
+    assert revert.endswith(end.format(f"reverted {SECOND}"))
+
+
 def test_yoyos_rollback_file_is_a_link_to_the_revert_file(begun: Tree) -> None:
     link = begun.root / "migrations" / f"{FIRST}.rollback.sql"
 

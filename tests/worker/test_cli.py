@@ -37,8 +37,8 @@ end $$
 DOCTOR = """
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null)
-returns table (check_name text, is_ok boolean, detail text, hint text)
-language sql as $$ values ('guards', {}, 'all are ALWAYS', 'Run this.') $$
+returns table (check_name text, status text, detail text, hint text)
+language sql as $$ values ('guards', '{}', 'all are ALWAYS', 'Run this.') $$
 """
 
 
@@ -144,17 +144,17 @@ def test_execute_carries_one_payout_job_and_prints_its_states(
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(
-    ("is_ok", "line"),
-    [(True, "ok   guards         all are ALWAYS"), (False, "FAIL guards         all are ALWAYS")],
+    ("status", "mark", "exit_code"),
+    [("ok", "ok  ", 0), ("warning", "warn", 0), ("failure", "FAIL", 1)],
 )
-def test_doctor_prints_each_failed_check(
-    db: Connection, capsys: pytest.CaptureFixture[str], is_ok: bool, line: str
+def test_doctor_prints_each_check_and_what_to_do(
+    db: Connection, capsys: pytest.CaptureFixture[str], status: str, mark: str, exit_code: int
 ) -> None:
-    db.execute(DOCTOR.format(is_ok).encode())
-    assert cli.main(["doctor"]) == (0 if is_ok else 1)
+    db.execute(DOCTOR.format(status).encode())
+    assert cli.main(["doctor"]) == exit_code
     told = capsys.readouterr().out
-    assert line in told
-    assert ("Run this." in told) is not is_ok
+    assert f"{mark} guards         all are ALWAYS" in told
+    assert ("Run this." in told) is (status != "ok")
     assert "ok   Stripe key     test mode" in told
     assert "ok   Stripe answers account acct_" in told
     assert f"stripe {version('stripe')}" in told
@@ -165,7 +165,7 @@ def test_doctor_prints_each_failed_check(
 def test_doctor_says_that_stripe_does_not_take_the_key(
     db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    db.execute(DOCTOR.format(True).encode())
+    db.execute(DOCTOR.format("ok").encode())
     double.revoke_key(api_key=CANARY)
     assert cli.main(["doctor"]) == 1
     told = capsys.readouterr().out

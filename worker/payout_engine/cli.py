@@ -43,6 +43,7 @@ from payout_engine.stripe_payout_adapter import (
 )
 
 INDENT: Final = " " * 11
+MARKS: Final = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
 EXPECTED: Final = (
     SettingsError,
     NotReady,
@@ -84,7 +85,7 @@ def worker(options: argparse.Namespace) -> int:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """check the installation; exit code 1 if anything is not as it should be"""
+    """check the installation; exit code 1 if a check fails, 0 if there are only warnings"""
     return asyncio.run(_doctor(_settings_that_connect()))
 
 
@@ -92,7 +93,7 @@ async def _doctor(settings: Settings) -> int:
     print(", ".join(f"{name} {version(name)}" for name in ("stripe", "procrastinate", "psycopg")))
     key: Check = {
         "check_name": "Stripe key",
-        "is_ok": True,
+        "status": "ok",
         "detail": f"{settings.key_mode} mode",
         "hint": None,
     }
@@ -104,16 +105,15 @@ async def _doctor(settings: Settings) -> int:
     checks = [key, answer, *found]
     width = max(len(check["check_name"]) for check in checks)
     for check in checks:
-        mark = "ok  " if check["is_ok"] else "FAIL"
-        print(mark, f"{check['check_name']:{width}}", check["detail"])
-        if not check["is_ok"] and check["hint"]:
+        print(MARKS[check["status"]], f"{check['check_name']:{width}}", check["detail"])
+        if check["status"] != "ok" and check["hint"]:
             print(" " * 4, " " * width, check["hint"])
-    return 0 if all(check["is_ok"] for check in checks) else 1
+    return 1 if any(check["status"] == "failure" for check in checks) else 0
 
 
 async def _check_stripe(settings: Settings) -> tuple[str | None, Check]:
     """Return the account that the key belongs to, if Stripe says it, and a check to print."""
-    check: Check = {"check_name": "Stripe answers", "is_ok": True, "detail": "", "hint": None}
+    check: Check = {"check_name": "Stripe answers", "status": "ok", "detail": "", "hint": None}
     adapter = StripePayoutAdapter(
         api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
     )
@@ -122,7 +122,7 @@ async def _check_stripe(settings: Settings) -> tuple[str | None, Check]:
             account_id = await adapter.account_id()
     except AccountUnknown as error:
         hint = "See STRIPE_API_KEY and STRIPE_API_BASE."
-        return None, check | {"is_ok": False, "detail": redact(str(error)), "hint": hint}
+        return None, check | {"status": "failure", "detail": redact(str(error)), "hint": hint}
     detail = f"account {account_id} at {settings.stripe_api_base}"
     return account_id, check | {"detail": detail}
 

@@ -112,6 +112,6 @@ class Check(TypedDict):
     """A row of `doctor`."""
 
     check_name: str
-    is_ok: bool
+    status: str
     detail: str
     hint: str | None

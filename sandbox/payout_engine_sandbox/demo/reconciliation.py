@@ -48,7 +48,9 @@ QUERIES: Final = {
     "failed_checks": """
         select d.check_name, d.detail
         from payout_api.doctor() as d
-        where not d.is_ok and d.check_name <> 'no discrepancy is open'
+        where d.status = 'failure' and d.check_name <> 'no discrepancy is open'
+        union all
+        select v.check_name, v.detail from payout_api.verify_books() as v
         union all
         select 'a discrepancy stands at a parked transfer', d.kind
         from payout.discrepancies as d

@@ -1,0 +1,58 @@
+-- check_logins: the logins that can act for the engine, and those that can do more than their part.
+--
+-- Logins are the operator's to make, so these are warnings. The superuser that every server is
+-- made with is named, and no warning.
+
+create or replace function payout.check_logins()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with logins as (
+        select
+            r.rolname, r.oid = 10 as is_first, (
+                select array_agg(g.rolname order by g.rolname)
+                from pg_roles as g
+                where g.rolname in (
+                        'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+                    and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
+            ) as parts, case when r.rolsuper then '{superuser}' else (
+                select array_agg(g.rolname order by g.rolname)
+                from pg_roles as g
+                where g.rolname in (
+                        'payout_owner', 'pg_write_all_data', 'pg_write_server_files',
+                        'pg_execute_server_program')
+                    and pg_has_role(r.oid, g.oid, 'member')
+            ) end as ways
+        from pg_roles as r
+        where r.rolcanlogin
+    )
+    select 'each login has one part', count(*) filter (where l.is_both) = 0,
+        coalesce(string_agg(l.told, ', ' order by l.told) filter (where l.is_both),
+            string_agg(l.told, ', ' order by l.told), 'no login has any'),
+        'revoke one of the roles: application, worker and operator watch each other'
+    from (
+        select format('%s (%s)', o.rolname, array_to_string(o.parts, ', ')) as told,
+            cardinality(array_remove(o.parts, 'payout_auditor')) > 1 as is_both
+        from logins as o
+        where o.parts is not null
+    ) as l
+    union all
+    select 'no login passes the rights', coalesce(bool_and(l.is_first), true),
+        coalesce(string_agg(format('%s (%s)', l.rolname, array_to_string(l.ways, ', ')), ', '
+            order by l.rolname), 'none'),
+        'revoke the role, or watch these logins: docs/guarantees.md says what they can do'
+    from logins as l
+    where l.ways is not null
+    union all
+    select 'the application does not write the queue', count(*) = 0,
+        coalesce(string_agg(format('%s on %s', a.privilege_type, c.oid::regclass), ', '),
+            'nor does public'),
+        'revoke … on … from …; then find out who granted it'
+    from pg_class as c
+    cross join lateral aclexplode(c.relacl) as a
+    where c.relnamespace = to_regnamespace('procrastinate') and a.privilege_type <> 'SELECT'
+        and a.grantee in (0, to_regrole('payout_app'))
+$$;
+comment on function payout.check_logins() is 'Part of payout_api.doctor().';
