@@ -1061,13 +1061,13 @@ $$;
 comment on function payout.tg_transfer_states__check_transition() is
     'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
 -- end frozen: procedures/transfers/tg_transfer_states__check_transition.sql
--- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql a2b7e6ae8220
--- tg_transfer_states__plan_lookup: plan the first look-up of a transfer that becomes parked.
+-- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql 77fe591bbffa
+-- tg_transfer_states__plan_lookup: plan the look-up of a transfer that becomes parked or failed.
 --
--- It serves every way to be parked: a report, an expired lease or key, an alarm. While the
--- transfer stays parked, the functions that judge the look-up move the time or clear it. A
--- transfer that moves leaves the hold under which it was found: it is asked anew whether it is on
--- hold.
+-- It serves every way to be parked: a report, an expired lease or key, an alarm. A transfer that
+-- failed is looked for when its next key is due. While the state stays, the functions that judge
+-- the look-up move the time or clear it. A transfer that moves leaves the hold under which it was
+-- found: it is asked anew whether it is on hold.
 
 create or replace function payout.tg_transfer_states__plan_lookup()
 returns trigger
@@ -1076,20 +1076,21 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if (old.state = 'parked') <> (new.state = 'parked') then
-        new.next_lookup_at := case new.state when 'parked' then payout.clock() end;
-    end if;
     if old.state <> new.state then
+        new.next_lookup_at := case new.state
+            when 'parked' then payout.clock()
+            when 'failed' then new.next_attempt_at
+        end;
         new.hold_id := null;
     end if;
     return new;
 end
 $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
-    'Trigger: sets next_lookup_at when a transfer becomes parked, clears it when it leaves; clears '
-    'hold_id when a transfer moves.';
+    'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
+    'when it moves.';
 -- end frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql
--- frozen: sql/tables/transfers.sql 813bf1cb232a
+-- frozen: sql/tables/transfers.sql c4e32f359b8e
 -- transfers: the engine's side, from the payout job to Stripe's answer.
 --
 --   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
@@ -1202,7 +1203,8 @@ comment on column payout.transfer_states.reason is 'The reason for its state, in
 comment on column payout.transfer_states.wakeup_id is
     'The wake-up job that was queued for it. No foreign key: the queue may be emptied at any time.';
 comment on column payout.transfer_states.next_lookup_at is
-    'The time of the next look-up of a parked transfer at Stripe; null: it is not parked.';
+    'The time of the next look-up at Stripe: while it is parked, before a new key, or before a '
+    'late first send; null: none is planned.';
 comment on column payout.transfer_states.hold_id is
     'An open hold under which a sweep found it due: it leaves the index of due transfers until '
     'that hold is released. Null does not mean that it is on no hold.';
@@ -1223,7 +1225,8 @@ create index transfer_states_hold_id_idx
 create trigger _110_plan_lookup
     before update on payout.transfer_states
     for each row
-    when ((old.state = 'parked') <> (new.state = 'parked') or old.hold_id is not null)
+    when (new.state in ('parked', 'failed') and old.state <> new.state
+        or old.next_lookup_at is not null or old.hold_id is not null)
     execute function payout.tg_transfer_states__plan_lookup();
 alter table payout.transfer_states enable always trigger _110_plan_lookup;
 create trigger _500_check_start
@@ -2037,7 +2040,7 @@ $$;
 comment on function payout.tg_settlements__refuse_frozen() is
     'Trigger: refuses to change or delete a complete settlement, and to rename one (SP102).';
 -- end frozen: procedures/settle/tg_settlements__refuse_frozen.sql
--- frozen: procedures/settle/tg_settlements__schedule_payout_job.sql 456bc9937a86
+-- frozen: procedures/settle/tg_settlements__schedule_payout_job.sql a5bb9018c7e9
 -- tg_settlements__schedule_payout_job: schedule a settlement that commits as complete.
 --
 -- Deferred to the commit, so that the lines may come after a settlement that is complete at once.
@@ -2058,7 +2061,6 @@ set enable_seqscan = off
 as $$
 declare
     v_lines payout.settlement_lines[];
-    v_payout_job_id bigint;
 begin
     -- The row is as the event shows it, and stays so: a complete settlement is frozen.
     if new.state <> 'complete' then
@@ -2073,7 +2075,7 @@ begin
                 select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
             )
         limit 2);
-    v_payout_job_id := payout.schedule_payout_job(
+    perform payout.schedule_payout_job(
         new.settlement_id, new, case when cardinality(v_lines) = 1 then v_lines[1] end);
     return null;
 end
@@ -3147,7 +3149,7 @@ comment on function payout.place_hold(text, text, text, bigint) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
 -- end frozen: procedures/transfers/place_hold.sql
--- frozen: procedures/transfers/progress_problem.sql 66a3b423c8c6
+-- frozen: procedures/transfers/progress_problem.sql d98596df9fdc
 -- progress_problem: the rule that a row of transfer_states breaks.
 --
 -- Called by: the triggers that refuse such a row, and the doctor, which finds rows that were
@@ -3178,8 +3180,8 @@ begin
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
             then 'parked_and_failed_say_why'
-        when p_state.state <> 'parked' and p_state.next_lookup_at is not null
-            then 'only_parked_is_looked_up'
+        when p_state.state not in ('scheduled', 'parked', 'failed')
+            and p_state.next_lookup_at is not null then 'only_resting_is_looked_up'
     end;
 end
 $$;
@@ -3440,7 +3442,7 @@ comment on function payout.stop_refused_worker(payout.outcome, text) is
     'Places a hold on the worker of the attempt, if another worker succeeded within '
     'engine_settings.alarm_window_for, else on the engine.';
 -- end frozen: procedures/transfers/stop_refused_worker.sql
--- frozen: procedures/transfers/stop_transfer.sql 2fbd405cc5e1
+-- frozen: procedures/transfers/stop_transfer.sql 02ed18b51bea
 -- stop_transfer: hold a transfer for an alarm, and the engine once there are many alarms.
 --
 -- Alarms from before an operator last let the engine go on do not count.
@@ -3462,7 +3464,7 @@ begin
 
     select * into strict v_settings from payout.engine_settings;
     v_alarms := (
-        select count(*)
+        select count(*)::integer
         from payout.holds as h
         where h.discrepancy_id is not null
             and h.placed_at > greatest(payout.clock() - v_settings.alarm_window_for, (
@@ -4266,7 +4268,7 @@ grant execute on function payout_api.complete_settlement(
     text, text, jsonb, timestamptz, jsonb
 ) to payout_app;
 -- end frozen: procedures/settle/complete_settlement.sql
--- frozen: procedures/settle/create_transfers.sql 11f208c052f4
+-- frozen: procedures/settle/create_transfers.sql 2661a8aef909
 -- create_transfers: make the payout job of a settlement, with its transfers and their books.
 --
 -- One statement for all payees, so that a settlement of ten thousand costs little more than its
@@ -4328,7 +4330,7 @@ begin
         ) as e (kind, debit_account, credit_account)
         order by t.payout_transfer_id, e.kind
     )
-    select sum(t.amount_minor) into v_made_minor
+    select sum(t.amount_minor)::bigint into v_made_minor
     from transfers as t
     having sum(t.amount_minor) = (
         select sum(l.amount_minor) from payout.settlement_lines as l
@@ -4988,12 +4990,14 @@ comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
 -- end frozen: procedures/report/is_saved.sql
--- frozen: procedures/report/judge_absence.sql 2be4a43e0aeb
+-- frozen: procedures/report/judge_absence.sql 18253f0d7093
 -- judge_absence: decide on a transfer that may have been sent and is not in Stripe's list.
 --
 -- Proof of absence needs two such scans, the second begun well after the first ended, both after
 -- everything that was sent is over (first_absence). Large amounts need an operator's approval as
--- well, before or after the proof is there. A transfer that never left needs no proof.
+-- well, before or after the proof is there. A transfer that never left needs no proof. One that
+-- failed keeps the look as evidence for its next key; one that was never sent is due from the look
+-- on.
 
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
@@ -5011,8 +5015,14 @@ declare
     v_never_left boolean := payout.never_left(p_state.payout_transfer_id, (
         select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id));
 begin
-    v_judgement.verdict := case p_state.state when 'parked' then 'ok' else 'stale' end;
+    v_judgement.verdict := case
+        when p_state.state in ('parked', 'failed', 'scheduled') then 'ok' else 'stale' end;
     v_judgement.reason := 'absent_at_stripe';
+    if p_state.state = 'scheduled' then
+        v_judgement.to_state := 'scheduled';
+        v_judgement.next_attempt_at := payout.clock();
+        return v_judgement;
+    end if;
     if p_state.state <> 'parked'
         or (p_outcome.first_absence_id is null and not v_never_left) then
         return v_judgement;
@@ -5543,7 +5553,7 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql def288ca2247
+-- frozen: procedures/report/record_outcomes.sql 17904621abb2
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
 -- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
@@ -5591,7 +5601,7 @@ begin
             stripe_transfer_id = case when j.to_state = 'paid' then j.stripe_transfer_id end,
             tries = s.tries + coalesce(j.counts_as_try, false)::integer,
             has_unknown_send = s.has_unknown_send or coalesce(j.leaves_unknown, false),
-            reason = j.reason,
+            reason = case when j.to_state <> 'scheduled' then j.reason end,
             changed_at = payout.clock()
         from judged as j
         where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null
@@ -5854,7 +5864,7 @@ $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
 -- end frozen: procedures/report/was_seen_at_stripe.sql
--- frozen: procedures/reconcile/begin_list.sql 7658d99445cd
+-- frozen: procedures/reconcile/begin_list.sql e46f226fe6a5
 -- begin_list: begin a comparison of all transfers, or a read of events, where the last one ended.
 --
 -- Called by: continue_list.
@@ -5874,7 +5884,7 @@ declare
     v_last payout.stripe_reads;
     v_books_from timestamptz;
     v_query jsonb := case p_kind
-        when 'events' then '{"types": ["transfer.reversed"]}' else '{}' end;
+        when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
 begin
     update payout.stripe_reads as r
     set abandoned_at = v_now
@@ -6046,7 +6056,7 @@ $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
     'Books reversals that are not booked yet; returns their number.';
 -- end frozen: procedures/reconcile/book_reversals.sql
--- frozen: procedures/reconcile/claim_reads.sql 790bef830655
+-- frozen: procedures/reconcile/claim_reads.sql 3be4266d56e1
 -- claim_reads: hand out what is to be read at Stripe next, each with a token.
 --
 -- Called by: worker. It moves no money, so it asks for neither holds nor an adoption.
@@ -6079,7 +6089,7 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
-    v_ids bigint[] := '{}';
+    v_ids bigint[] := '{}'::bigint[];
 begin
     lock table payout.adoptions in access share mode;
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
@@ -6278,7 +6288,7 @@ $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
 -- end frozen: procedures/reconcile/finish_comparison.sql
--- frozen: procedures/reconcile/finish_lookup.sql 8e8145b8139c
+-- frozen: procedures/reconcile/finish_lookup.sql 49bb1a6ea21d
 -- finish_lookup: judge a complete look-up, and plan the next if the transfer stays parked.
 --
 -- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
@@ -6302,24 +6312,30 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
+    if v_outcome.found = 1 then
+        perform payout.park_listed_transfer(array[v_state.payout_transfer_id]);
+    end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
-        r.verdict = 'alarm', coalesce(v_outcome.found, 0)
+        r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
     into strict v_read.result, v_read.is_alarm, v_read.objects_found
     from payout.record_outcomes(array[v_outcome]) as r;
 
     v_counts_from := payout.absence_counts_from(v_state.payout_transfer_id);
     update payout.transfer_states as s
-    set next_lookup_at = payout.clock() + greatest(
-        e.scans_apart_for,
-        case
-            when p_read.begun_at < v_counts_from then
-                least((payout.clock() - s.changed_at) / 4, v_counts_from - payout.clock())
-            when v_counts_from is null or s.reason = 'absence_awaits_approval' then
-                (payout.clock() - s.changed_at) / 4
-        end)
+    set next_lookup_at = case s.state
+        when 'parked' then payout.clock() + greatest(
+            e.scans_apart_for,
+            case
+                when p_read.begun_at < v_counts_from then
+                    least((payout.clock() - s.changed_at) / 4, v_counts_from - payout.clock())
+                when v_counts_from is null or s.reason = 'absence_awaits_approval' then
+                    (payout.clock() - s.changed_at) / 4
+            end)
+        else case when v_outcome.found is null then s.next_lookup_at end
+    end
     from payout.engine_settings as e
     where s.payout_transfer_id = v_state.payout_transfer_id
-        and s.state = 'parked';
+        and s.state in ('parked', 'failed', 'scheduled');
 
     if v_outcome.found = 1 then
         perform payout.note_reversals(array[
@@ -6379,7 +6395,7 @@ $$;
 comment on function payout.finish_read(payout.stripe_reads) is
     'Returns the read with its result, and whether that is an alarm.';
 -- end frozen: procedures/reconcile/finish_read.sql
--- frozen: procedures/reconcile/finish_reversals.sql bfcf1672c3ea
+-- frozen: procedures/reconcile/finish_reversals.sql 3dc2fc1936d9
 -- finish_reversals: book the reversals of a transfer, so that the payee is owed their amount again.
 --
 -- The transfer stays paid; operators decide whether to pay again, with another settlement. Each
@@ -6420,7 +6436,7 @@ begin
 
     v_problem := payout.reversals_problem(v_transfer, v_reversals);
     if v_problem is null then
-        v_read.objects_found := payout.book_reversals(v_transfer, v_reversals);
+        v_read.objects_found := payout.book_reversals(v_transfer, v_reversals)::bigint;
         v_problem := case when p_read.objects_seen > (
             select sum(jsonb_array_length(p.kept))
             from payout.stripe_read_pages as p
@@ -7348,7 +7364,7 @@ comment on function payout.take_listed_transfers(
     'Returns the number of discrepancies and alarms; for events, of the transfers of which more is '
     'reversed than was known.';
 -- end frozen: procedures/reconcile/take_listed_transfers.sql
--- frozen: procedures/reconcile/take_page.sql 5567579f7e0b
+-- frozen: procedures/reconcile/take_page.sql cb95edc54ee6
 -- take_page: store a page of a read and what is new on it; finish the read after its last page.
 --
 -- Called by: report_page, which holds the lock of the read.
@@ -7364,7 +7380,7 @@ as $$
 declare
     v_read payout.stripe_reads;
     v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
-    v_seen payout.stripe_transfer[] := '{}';
+    v_seen payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
     v_found integer := 0;
     v_unreadable integer := 0;
 begin
@@ -7448,7 +7464,7 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql 7272b467595b
+-- frozen: procedures/claim/claim_transfers.sql 29a5016df0a9
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
@@ -7492,7 +7508,7 @@ declare
     v_size integer := p_limit;
     v_due_ids bigint[];
     v_wakeup_ids bigint[];
-    v_claims payout.claim[] := '{}';
+    v_claims payout.claim[] := '{}'::payout.claim[];
 begin
     perform payout.refuse_unsafe_server(p_stripe_now);
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
@@ -7593,14 +7609,15 @@ $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
 -- end frozen: procedures/claim/freeze_requests.sql
--- frozen: procedures/claim/lock_due_transfers.sql 32a50c1c8d89
+-- frozen: procedures/claim/lock_due_transfers.sql 6b8a7d4eda40
 -- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
 --
 -- A key that was first sent in the future, by a clock that has since been set back, is of unknown
--- age and is not sent. The low estimate of rows keeps the planner on the index of due transfers,
--- away from the history; transfers that a sweep found on hold are not in it. The holds are read
--- only while there are any, each scope once, into a hash: hence `in` within a case, and the case
--- begins with a column of transfer_states, so that only due transfers are looked at.
+-- age and is not sent. A first send that is later than a key lives waits for a look at Stripe's
+-- list (plan_late_lookups). The low estimate of rows keeps the planner on the index of due
+-- transfers, away from the history; transfers that a sweep found on hold are not in it. The holds
+-- are read only while there are any, each scope once, into a hash: hence `in` within a case, and
+-- the case begins with a column of transfer_states, so that only due transfers are looked at.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
@@ -7624,7 +7641,7 @@ begin
     where s.next_attempt_at <= p_now
         and s.hold_id is null
         and s.state in ('scheduled', 'retry_wait', 'unknown')
-        and (s.first_sent_at is null
+        and ((s.first_sent_at is null and s.next_attempt_at > p_first_sent_after)
             or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
         and not exists (
@@ -8877,6 +8894,38 @@ comment on function payout_api.verify_seals(bigint, text) is
 revoke execute on function payout_api.verify_seals(bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/verify_seals.sql
+-- frozen: procedures/sweep/evidence_for_new_key.sql 837f774834bd
+-- evidence_for_new_key: the observations that allow a failed transfer its next key.
+--
+-- A decline that Stripe saved may have been a copy of another answer, though it names our key. So
+-- a look at Stripe's list that began after it must have found nothing of ours. A proof of absence
+-- is such a look itself.
+
+create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        (select array[d.observation_id, max(o.observation_id)]
+            from payout.transfer_observations as d
+            join payout.transfer_observations as o
+                on o.payout_transfer_id = d.payout_transfer_id
+                and o.generation = d.generation
+                and o.signal = 'looked_up'
+                and o.verdict = 'ok'
+                and o.facts ->> 'found' = '0'
+            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
+                and r.begun_at >= d.observed_at
+            where d.observation_id = payout.saved_decline(p_state)
+            group by d.observation_id),
+        payout.proof_of_absence(p_state))
+$$;
+comment on function payout.evidence_for_new_key(payout.transfer_states) is
+    'Ids of a saved decline and of the look after it, or of the scans that prove absence; null: '
+    'there is no evidence yet.';
+-- end frozen: procedures/sweep/evidence_for_new_key.sql
 -- frozen: procedures/sweep/expire_leases.sql d5e3c0126807
 -- expire_leases: close leases that ran out without a report; their transfers become unknown.
 --
@@ -9091,6 +9140,47 @@ $$;
 comment on function payout.park_expired_keys(timestamptz, integer, bigint[]) is
     'Parks up to p_limit transfers (of these, if given); returns how many.';
 -- end frozen: procedures/sweep/park_expired_keys.sql
+-- frozen: procedures/sweep/plan_late_lookups.sql 5433885c1af9
+-- plan_late_lookups: plan a look at Stripe's list before a late first send.
+--
+-- A transfer that has been due for longer than a key lives was, as far as this database knows,
+-- never sent. A database that went back in time may have forgotten that it was, and Stripe has
+-- forgotten the key. The claim leaves it out until a look has found nothing (judge_absence).
+
+create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_due_before timestamptz := (select p_now - e.send_window_for from payout.engine_settings as e);
+    v_planned integer;
+begin
+    with late as (
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.next_attempt_at <= v_due_before
+            and s.state = 'scheduled'
+            and s.first_sent_at is null
+            and s.next_lookup_at is null
+            and s.hold_id is null
+            and payout.progress_problem(s) is null
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked
+    )
+    update payout.transfer_states as s
+    set next_lookup_at = p_now
+    from late as l
+    where s.payout_transfer_id = l.payout_transfer_id;
+    get diagnostics v_planned = row_count;
+    return v_planned;
+end
+$$;
+comment on function payout.plan_late_lookups(timestamptz, integer) is
+    'Plans the look-up of up to p_limit transfers; returns how many.';
+-- end frozen: procedures/sweep/plan_late_lookups.sql
 -- frozen: procedures/sweep/proof_of_absence.sql 5ec4264613de
 -- proof_of_absence: the scans that proved a transfer absent under its present key.
 --
@@ -9116,13 +9206,13 @@ $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the observations, in order; null: it was not proved absent.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
--- frozen: procedures/sweep/reopen_failed.sql 69713e671a89
+-- frozen: procedures/sweep/reopen_failed.sql 1365d5efd2da
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
 -- A new key is opened only if the former one ended in a decline that Stripe has saved, with no
--- other attempt open (judge_failure saw to it), or was proved absent (judge_absence); and no key
--- of this transfer ever saw a success. An observation names the evidence, which the first claim
--- of the key notes with its request.
+-- other attempt open (judge_failure saw to it), and a look after it found nothing; or if it was
+-- proved absent (judge_absence); and no key of this transfer ever saw a success. An observation
+-- names the evidence, which the first claim of the key notes with its request.
 
 create or replace function payout.reopen_failed(
     p_now timestamptz, p_limit integer, p_ids bigint[]
@@ -9143,7 +9233,7 @@ begin
             and s.next_attempt_at <= p_now
             and s.state = 'failed'
             and s.generation < e.max_generations
-            and (payout.saved_decline(s) is not null or payout.proof_of_absence(s) is not null)
+            and payout.evidence_for_new_key(s) is not null
             and not payout.was_seen_at_stripe(s.payout_transfer_id)
         order by s.next_attempt_at
         limit p_limit
@@ -9155,11 +9245,11 @@ begin
     select s.payout_transfer_id, s.generation + 1, s.attempt, 'key_opened', 'ok', 'scheduled',
         s.reason,
         jsonb_strip_nulls(jsonb_build_object(
-            'evidence_observation_id', coalesce(payout.saved_decline(s), p.scans[1]),
-            'second_evidence_observation_id', p.scans[2])),
+            'evidence_observation_id', k.evidence[1],
+            'second_evidence_observation_id', k.evidence[2])),
         s.next_attempt_at
     from payout.transfer_states as s
-    cross join lateral payout.proof_of_absence(s) as p (scans)
+    cross join lateral payout.evidence_for_new_key(s) as k (evidence)
     where s.payout_transfer_id = any (v_ids);
 
     with reopened as (
@@ -9209,7 +9299,7 @@ $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
 -- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql da082867d63c
+-- frozen: procedures/sweep/sweep.sql a30309f7617b
 -- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
 --
 -- Called by: every worker every few seconds; operators at any time.
@@ -9243,6 +9333,7 @@ begin
     perform payout_api.seal();
     v_now := payout.clock();
     perform payout.mark_held_transfers(v_now);
+    perform payout.plan_late_lookups(v_now, p_limit);
     return query
     select
         payout.sweep_apart('expire_leases', v_now, p_limit),
@@ -9253,8 +9344,8 @@ end
 $$;
 comment on function payout_api.sweep(integer) is
     'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
-    'where the evidence allows it, queues wake-up jobs for due transfers; up to p_limit of each. '
-    'Returns how many. It also seals.';
+    'where the evidence allows it, plans looks before late first sends, queues wake-up jobs for '
+    'due transfers; up to p_limit of each. Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/sweep/sweep.sql

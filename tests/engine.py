@@ -59,6 +59,29 @@ with booked as (
 """
 
 
+LOOK_FOR_FAILED: Final = """
+with failed as (
+    update payout.transfer_states set next_lookup_at = null
+    where state = 'failed' and next_attempt_at is not null
+    returning payout_transfer_id, generation, attempt
+), looks as (
+    insert into payout.stripe_reads (
+        kind, path, queries, next_parameters, payout_transfer_id, worker, begun_at, finished_at,
+        result)
+    select 'lookup', '/v1/transfers', '[]', null, f.payout_transfer_id, 'a test', payout.clock(),
+        payout.clock(), 'nothing'
+    from failed as f
+    returning read_id, payout_transfer_id
+)
+insert into payout.transfer_observations (
+    payout_transfer_id, generation, attempt, signal, verdict, reason, facts)
+select f.payout_transfer_id, f.generation, f.attempt, 'looked_up', 'ok', 'absent_at_stripe',
+    jsonb_build_object('read_id', l.read_id, 'found', 0)
+from failed as f
+join looks as l using (payout_transfer_id)
+"""
+
+
 class Claim(NamedTuple):
     """A row of `claim_transfers`."""
 
@@ -367,11 +390,16 @@ class Engine:
         )
 
     def make_due(self) -> None:
-        """Let the wait of every transfer be over, without anything else becoming older."""
+        """Let the wait of every transfer be over, and Stripe's list show nothing of the failed."""
         self.db.execute(
             "update payout.transfer_states set next_attempt_at = payout.clock() "
             "where next_attempt_at is not null"
         )
+        self.show_nothing()
+
+    def show_nothing(self) -> None:
+        """Let a look at Stripe's list, made now, show nothing of the transfers that failed."""
+        self.db.execute(LOOK_FOR_FAILED)
 
     def make_lookups_due(self) -> None:
         """Let every parked transfer be looked up at once."""

@@ -41,7 +41,7 @@ declare
     v_size integer := p_limit;
     v_due_ids bigint[];
     v_wakeup_ids bigint[];
-    v_claims payout.claim[] := '{}';
+    v_claims payout.claim[] := '{}'::payout.claim[];
 begin
     perform payout.refuse_unsafe_server(p_stripe_now);
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);

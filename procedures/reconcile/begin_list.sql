@@ -17,7 +17,7 @@ declare
     v_last payout.stripe_reads;
     v_books_from timestamptz;
     v_query jsonb := case p_kind
-        when 'events' then '{"types": ["transfer.reversed"]}' else '{}' end;
+        when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
 begin
     update payout.stripe_reads as r
     set abandoned_at = v_now

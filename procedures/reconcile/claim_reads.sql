@@ -30,7 +30,7 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
-    v_ids bigint[] := '{}';
+    v_ids bigint[] := '{}'::bigint[];
 begin
     lock table payout.adoptions in access share mode;
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);

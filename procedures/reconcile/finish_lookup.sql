@@ -21,24 +21,30 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
+    if v_outcome.found = 1 then
+        perform payout.park_listed_transfer(array[v_state.payout_transfer_id]);
+    end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
-        r.verdict = 'alarm', coalesce(v_outcome.found, 0)
+        r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
     into strict v_read.result, v_read.is_alarm, v_read.objects_found
     from payout.record_outcomes(array[v_outcome]) as r;
 
     v_counts_from := payout.absence_counts_from(v_state.payout_transfer_id);
     update payout.transfer_states as s
-    set next_lookup_at = payout.clock() + greatest(
-        e.scans_apart_for,
-        case
-            when p_read.begun_at < v_counts_from then
-                least((payout.clock() - s.changed_at) / 4, v_counts_from - payout.clock())
-            when v_counts_from is null or s.reason = 'absence_awaits_approval' then
-                (payout.clock() - s.changed_at) / 4
-        end)
+    set next_lookup_at = case s.state
+        when 'parked' then payout.clock() + greatest(
+            e.scans_apart_for,
+            case
+                when p_read.begun_at < v_counts_from then
+                    least((payout.clock() - s.changed_at) / 4, v_counts_from - payout.clock())
+                when v_counts_from is null or s.reason = 'absence_awaits_approval' then
+                    (payout.clock() - s.changed_at) / 4
+            end)
+        else case when v_outcome.found is null then s.next_lookup_at end
+    end
     from payout.engine_settings as e
     where s.payout_transfer_id = v_state.payout_transfer_id
-        and s.state = 'parked';
+        and s.state in ('parked', 'failed', 'scheduled');
 
     if v_outcome.found = 1 then
         perform payout.note_reversals(array[

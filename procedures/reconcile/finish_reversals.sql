@@ -38,7 +38,7 @@ begin
 
     v_problem := payout.reversals_problem(v_transfer, v_reversals);
     if v_problem is null then
-        v_read.objects_found := payout.book_reversals(v_transfer, v_reversals);
+        v_read.objects_found := payout.book_reversals(v_transfer, v_reversals)::bigint;
         v_problem := case when p_read.objects_seen > (
             select sum(jsonb_array_length(p.kept))
             from payout.stripe_read_pages as p

@@ -13,7 +13,7 @@ as $$
 declare
     v_read payout.stripe_reads;
     v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
-    v_seen payout.stripe_transfer[] := '{}';
+    v_seen payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
     v_found integer := 0;
     v_unreadable integer := 0;
 begin

@@ -2,7 +2,9 @@
 --
 -- Proof of absence needs two such scans, the second begun well after the first ended, both after
 -- everything that was sent is over (first_absence). Large amounts need an operator's approval as
--- well, before or after the proof is there. A transfer that never left needs no proof.
+-- well, before or after the proof is there. A transfer that never left needs no proof. One that
+-- failed keeps the look as evidence for its next key; one that was never sent is due from the look
+-- on.
 
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
@@ -20,8 +22,14 @@ declare
     v_never_left boolean := payout.never_left(p_state.payout_transfer_id, (
         select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id));
 begin
-    v_judgement.verdict := case p_state.state when 'parked' then 'ok' else 'stale' end;
+    v_judgement.verdict := case
+        when p_state.state in ('parked', 'failed', 'scheduled') then 'ok' else 'stale' end;
     v_judgement.reason := 'absent_at_stripe';
+    if p_state.state = 'scheduled' then
+        v_judgement.to_state := 'scheduled';
+        v_judgement.next_attempt_at := payout.clock();
+        return v_judgement;
+    end if;
     if p_state.state <> 'parked'
         or (p_outcome.first_absence_id is null and not v_never_left) then
         return v_judgement;

@@ -45,7 +45,7 @@ begin
             stripe_transfer_id = case when j.to_state = 'paid' then j.stripe_transfer_id end,
             tries = s.tries + coalesce(j.counts_as_try, false)::integer,
             has_unknown_send = s.has_unknown_send or coalesce(j.leaves_unknown, false),
-            reason = j.reason,
+            reason = case when j.to_state <> 'scheduled' then j.reason end,
             changed_at = payout.clock()
         from judged as j
         where s.payout_transfer_id = j.payout_transfer_id and j.to_state is not null

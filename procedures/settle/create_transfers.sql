@@ -59,7 +59,7 @@ begin
         ) as e (kind, debit_account, credit_account)
         order by t.payout_transfer_id, e.kind
     )
-    select sum(t.amount_minor) into v_made_minor
+    select sum(t.amount_minor)::bigint into v_made_minor
     from transfers as t
     having sum(t.amount_minor) = (
         select sum(l.amount_minor) from payout.settlement_lines as l

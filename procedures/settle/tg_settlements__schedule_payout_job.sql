@@ -18,7 +18,6 @@ set enable_seqscan = off
 as $$
 declare
     v_lines payout.settlement_lines[];
-    v_payout_job_id bigint;
 begin
     -- The row is as the event shows it, and stays so: a complete settlement is frozen.
     if new.state <> 'complete' then
@@ -33,7 +32,7 @@ begin
                 select from payout.payout_jobs as j where j.settlement_id = new.settlement_id
             )
         limit 2);
-    v_payout_job_id := payout.schedule_payout_job(
+    perform payout.schedule_payout_job(
         new.settlement_id, new, case when cardinality(v_lines) = 1 then v_lines[1] end);
     return null;
 end

@@ -1,9 +1,9 @@
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
 -- A new key is opened only if the former one ended in a decline that Stripe has saved, with no
--- other attempt open (judge_failure saw to it), or was proved absent (judge_absence); and no key
--- of this transfer ever saw a success. An observation names the evidence, which the first claim
--- of the key notes with its request.
+-- other attempt open (judge_failure saw to it), and a look after it found nothing; or if it was
+-- proved absent (judge_absence); and no key of this transfer ever saw a success. An observation
+-- names the evidence, which the first claim of the key notes with its request.
 
 create or replace function payout.reopen_failed(
     p_now timestamptz, p_limit integer, p_ids bigint[]
@@ -24,7 +24,7 @@ begin
             and s.next_attempt_at <= p_now
             and s.state = 'failed'
             and s.generation < e.max_generations
-            and (payout.saved_decline(s) is not null or payout.proof_of_absence(s) is not null)
+            and payout.evidence_for_new_key(s) is not null
             and not payout.was_seen_at_stripe(s.payout_transfer_id)
         order by s.next_attempt_at
         limit p_limit
@@ -36,11 +36,11 @@ begin
     select s.payout_transfer_id, s.generation + 1, s.attempt, 'key_opened', 'ok', 'scheduled',
         s.reason,
         jsonb_strip_nulls(jsonb_build_object(
-            'evidence_observation_id', coalesce(payout.saved_decline(s), p.scans[1]),
-            'second_evidence_observation_id', p.scans[2])),
+            'evidence_observation_id', k.evidence[1],
+            'second_evidence_observation_id', k.evidence[2])),
         s.next_attempt_at
     from payout.transfer_states as s
-    cross join lateral payout.proof_of_absence(s) as p (scans)
+    cross join lateral payout.evidence_for_new_key(s) as k (evidence)
     where s.payout_transfer_id = any (v_ids);
 
     with reopened as (

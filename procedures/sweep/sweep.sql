@@ -31,6 +31,7 @@ begin
     perform payout_api.seal();
     v_now := payout.clock();
     perform payout.mark_held_transfers(v_now);
+    perform payout.plan_late_lookups(v_now, p_limit);
     return query
     select
         payout.sweep_apart('expire_leases', v_now, p_limit),
@@ -41,7 +42,7 @@ end
 $$;
 comment on function payout_api.sweep(integer) is
     'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
-    'where the evidence allows it, queues wake-up jobs for due transfers; up to p_limit of each. '
-    'Returns how many. It also seals.';
+    'where the evidence allows it, plans looks before late first sends, queues wake-up jobs for '
+    'due transfers; up to p_limit of each. Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;

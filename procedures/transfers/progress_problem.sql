@@ -28,8 +28,8 @@ begin
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
             then 'parked_and_failed_say_why'
-        when p_state.state <> 'parked' and p_state.next_lookup_at is not null
-            then 'only_parked_is_looked_up'
+        when p_state.state not in ('scheduled', 'parked', 'failed')
+            and p_state.next_lookup_at is not null then 'only_resting_is_looked_up'
     end;
 end
 $$;

@@ -19,7 +19,7 @@ begin
 
     select * into strict v_settings from payout.engine_settings;
     v_alarms := (
-        select count(*)
+        select count(*)::integer
         from payout.holds as h
         where h.discrepancy_id is not null
             and h.placed_at > greatest(payout.clock() - v_settings.alarm_window_for, (

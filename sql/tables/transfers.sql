@@ -110,7 +110,8 @@ comment on column payout.transfer_states.reason is 'The reason for its state, in
 comment on column payout.transfer_states.wakeup_id is
     'The wake-up job that was queued for it. No foreign key: the queue may be emptied at any time.';
 comment on column payout.transfer_states.next_lookup_at is
-    'The time of the next look-up of a parked transfer at Stripe; null: it is not parked.';
+    'The time of the next look-up at Stripe: while it is parked, before a new key, or before a '
+    'late first send; null: none is planned.';
 comment on column payout.transfer_states.hold_id is
     'An open hold under which a sweep found it due: it leaves the index of due transfers until '
     'that hold is released. Null does not mean that it is on no hold.';
@@ -131,7 +132,8 @@ create index transfer_states_hold_id_idx
 create trigger _110_plan_lookup
     before update on payout.transfer_states
     for each row
-    when ((old.state = 'parked') <> (new.state = 'parked') or old.hold_id is not null)
+    when (new.state in ('parked', 'failed') and old.state <> new.state
+        or old.next_lookup_at is not null or old.hold_id is not null)
     execute function payout.tg_transfer_states__plan_lookup();
 alter table payout.transfer_states enable always trigger _110_plan_lookup;
 create trigger _500_check_start

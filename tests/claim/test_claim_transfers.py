@@ -13,7 +13,16 @@ import psycopg
 import pytest
 
 from tests.conftest import Connection
-from tests.engine import Engine, no_answer, rate_limited, success, unfunded
+from tests.engine import (
+    STRIPE_TRANSFER,
+    Engine,
+    LookupReport,
+    listed,
+    no_answer,
+    rate_limited,
+    success,
+    unfunded,
+)
 from tests.mutants import Edit, mutant
 from tests.schema.refusals import Refusal, refusal, refusal_of
 
@@ -107,7 +116,7 @@ def test_what_is_claimed_is_not_claimed_again(engine: Engine) -> None:
 def test_nothing_is_claimed_before_its_time(engine: Engine) -> None:
     engine.settle(pay_after="2100-01-01")
     assert engine.claim() == []
-    engine.let_pass("100 years")
+    engine.make_due()
     assert len(engine.claim()) == 1
 
 
@@ -291,6 +300,8 @@ def test_a_key_counts_its_age_from_its_first_use_and_not_from_its_last(engine: E
 def test_a_key_that_was_never_used_has_no_age(engine: Engine) -> None:
     engine.settle()
     engine.let_pass("3 months")
+    engine.sweep()
+    engine.look_up()
     assert len(engine.claim()) == 1
 
 
@@ -298,6 +309,7 @@ def test_a_new_key_has_an_age_of_its_own(engine: Engine) -> None:
     engine.settle()
     engine.report(unfunded(engine.claim_one()))
     engine.let_pass("2 days")
+    engine.make_due()
     engine.sweep()
     claim = engine.claim_one()
     assert (claim.generation, claim.attempt) == (2, 2)
@@ -546,3 +558,45 @@ def test_a_worker_sees_nothing_but_what_it_is_handed(shared_engine: Engine) -> N
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
         shared_engine.worker.execute("select from payout.transfer_states")
     assert caught.value.diag.message_primary == "permission denied for schema payout"
+
+
+@mutant(
+    "a late first send without a look",
+    "lock_due_transfers",
+    "(s.first_sent_at is null and s.next_attempt_at > p_first_sent_after)",
+    "s.first_sent_at is null",
+)
+def test_a_late_first_send_waits_for_a_look_at_stripes_list(engine: Engine) -> None:
+    """The attack: a standby that lagged behind is started by hand, and has forgotten the send."""
+    (transfer,) = engine.settle()
+    with engine.db.transaction(force_rollback=True):
+        claim = engine.claim_one()  # The true database sends, and this one will not know.
+    engine.let_pass("21 hours")
+    assert engine.claim() == []
+
+    engine.sweep()
+    assert engine.look_up(listed(claim)) == LookupReport(True, "ok", "paid")
+    assert engine.progress(transfer).stripe_transfer_id == STRIPE_TRANSFER
+    assert engine.claim() == []
+
+
+def test_a_late_first_send_goes_out_once_a_look_found_nothing(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.let_pass("21 hours")
+    engine.sweep()
+    assert engine.look_up() == LookupReport(True, "ok", "scheduled")
+    assert engine.progress(transfer).reason is None
+    assert engine.report_one(success(engine.claim_one())) == ("ok", "paid")
+
+
+def test_what_is_held_for_long_is_looked_for_once_it_is_free(engine: Engine) -> None:
+    engine.settle()
+    engine.hold("payee", "seller_1")
+    engine.let_pass("21 hours")
+    engine.sweep()
+    assert engine.claim_lookups() == []
+    engine.release_holds()
+    assert engine.claim() == []
+    engine.sweep()
+    engine.look_up()
+    assert engine.claim_one().attempt == 1

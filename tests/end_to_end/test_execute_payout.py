@@ -17,6 +17,7 @@ from payout_engine.engine import open_engine
 from payout_engine.errors import NotNow
 from payout_engine.settings import Settings
 from payout_engine_sandbox.stripe_double import Fault, StripeDouble
+from tests.engine import Engine
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Execute = Callable[..., None]
@@ -149,7 +150,7 @@ def test_an_underfunded_transfer_is_paid_under_a_new_key_once_there_are_funds(
         assert states(db) == ["failed"]
 
         double.set_balance(currency="usd", available_minor=1500)
-        db.execute("update payout.transfer_states set next_attempt_at = now()")
+        Engine(db).make_due()
         db.execute("select * from payout_api.sweep()")
         execute(double, job)
 

@@ -95,6 +95,7 @@ def test_a_key_opened_beside_the_page_is_a_discrepancy_of_the_next_run(
     both.db.execute(
         "update payout.transfer_states set next_attempt_at = payout.clock() where state = 'failed'"
     )
+    both.show_nothing()
 
     def act() -> None:
         assert both.sweep().transfers_reopened == 1

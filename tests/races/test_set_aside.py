@@ -81,6 +81,7 @@ def test_a_sweep_sets_aside_the_transfer_whose_next_key_is_booked(
     drifted, *others = engine.settle(*SELLERS)
     engine.report(*(unfunded(claim) for claim in engine.claim()))
     engine.let_pass("13 hours")
+    engine.show_nothing()
     engine.db.execute(
         "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "
         "credit_account, amount_minor, currency) select payout_transfer_id, 'reserve', 2, "

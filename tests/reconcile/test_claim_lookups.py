@@ -123,8 +123,8 @@ def test_a_released_transfer_plans_no_look_up(engine: Engine) -> None:
 @mutant(
     "a parked transfer without a look-up",
     "tg_transfer_states__plan_lookup",
-    "case new.state when 'parked' then payout.clock() end",
-    "null",
+    "when 'parked' then payout.clock()",
+    "when 'parked' then null",
 )
 def test_what_is_parked_is_looked_up_at_once(engine: Engine) -> None:
     (transfer,) = engine.settle()

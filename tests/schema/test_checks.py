@@ -107,9 +107,8 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("transfer_states", "parked_and_failed_say_why"): [
         state_row(state, next_attempt_at=None, reason=None) for state in ("parked", "failed")
     ],
-    ("transfer_states", "only_parked_is_looked_up"): [
-        *(state_row(state, next_lookup_at=OPENED) for state in WAITING),
-        state_row("failed", next_attempt_at=None, next_lookup_at=OPENED),
+    ("transfer_states", "only_resting_is_looked_up"): [
+        *(state_row(state, next_lookup_at=OPENED) for state in WAITING if state != "scheduled"),
         state_row("paid", next_attempt_at=None, next_lookup_at=OPENED),
     ],
     ("stripe_read_pages", "pages_count_from_one"): [{"page_number": 0}, {"objects_seen": -1}],

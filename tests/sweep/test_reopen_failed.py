@@ -10,11 +10,14 @@ import pytest
 from tests.conftest import Connection
 from tests.engine import (
     Engine,
+    LookupReport,
+    listed,
     no_answer,
     no_such_account,
     refusal_by_stripe,
     success,
     unfunded,
+    unguarded,
 )
 from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
@@ -130,6 +133,57 @@ def test_a_later_decline_needs_evidence_of_its_own(engine: Engine) -> None:
     assert evidence == [(1,)] * 3
 
 
+@mutant(
+    "a new key without a look",
+    "evidence_for_new_key",
+    "(select array[d.observation_id, max(o.observation_id)]",
+    "(select array[payout.saved_decline(p_state)] where payout.saved_decline(p_state) is not null),"
+    "(select array[d.observation_id, max(o.observation_id)]",
+)
+def test_no_new_key_is_opened_before_a_look_at_stripes_list(engine: Engine) -> None:
+    """The attack: a decline that was a copy of another answer, while Stripe made the transfer."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    engine.let_pass("13 hours")
+    assert engine.sweep().transfers_reopened == 0
+
+    assert engine.look_up(listed(claim)) == LookupReport(True, "alarm", "failed")
+    engine.let_pass("13 hours")
+    engine.release_holds()
+    assert engine.sweep().transfers_reopened == 0
+    assert engine.progress(transfer).generation == 1
+    assert engine.discrepancies()[-1][0] == "success_under_closed_key"
+
+
+@mutant(
+    "a look from before the decline",
+    "evidence_for_new_key",
+    "and r.begun_at >= d.observed_at",
+    "",
+)
+def test_a_look_that_began_before_the_decline_is_no_evidence(engine: Engine) -> None:
+    engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    engine.make_due()
+    with unguarded(engine.db, "payout.stripe_reads"):
+        engine.db.execute("update payout.stripe_reads set begun_at = begun_at - interval '1 hour'")
+    assert engine.sweep().transfers_reopened == 0
+    engine.make_due()
+    assert engine.sweep().transfers_reopened == 1
+
+
+def test_a_look_that_met_something_unreadable_opens_no_key(engine: Engine) -> None:
+    engine.settle()
+    engine.report(unfunded(claim := engine.claim_one()))
+    engine.let_pass("13 hours")
+    engine.look_up(listed(claim, metadata=7, transfer_group=None, amount="many"))
+    assert engine.sweep().transfers_reopened == 0
+    engine.make_lookups_due()
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 1
+
+
 @pytest.mark.parametrize(
     "code", ["insufficient_capabilities_for_transfer", "transfers_not_allowed", "account_invalid"]
 )
@@ -154,8 +208,8 @@ def test_what_was_declined_for_another_reason_gets_no_new_key_by_itself(
 @mutant(
     "a new key without evidence",
     "reopen_failed",
-    "and (payout.saved_decline(s) is not null",
-    "and (true",
+    "and payout.evidence_for_new_key(s) is not null",
+    "",
     at="no evidence",
 )
 @pytest.mark.parametrize("is_unsaved", [False, True], ids=["no evidence", "not saved"])
@@ -182,6 +236,7 @@ def test_without_a_saved_decline_there_is_no_new_key(engine: Engine, is_unsaved:
             "from payout.payout_transfers"
         )
     engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    engine.show_nothing()
     assert engine.sweep().transfers_reopened == 0
     assert engine.progress(transfer).generation == 1
 
@@ -236,6 +291,7 @@ def test_a_refusal_under_the_next_key_is_no_ground_for_a_third(engine: Engine) -
     engine.sweep()
     engine.report(no_such_account(engine.claim_one()))
     engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    engine.show_nothing()
     assert engine.sweep().transfers_reopened == 0
     assert engine.progress(transfer).generation == 2
 
@@ -253,6 +309,7 @@ def test_a_key_is_not_opened_once_a_success_was_seen(engine: Engine) -> None:
     engine.report(unfunded(claim))
     engine.report(success(claim))
     engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    engine.show_nothing()
     assert engine.sweep().transfers_reopened == 0
     assert engine.progress(transfer).generation == 1
 
@@ -262,17 +319,21 @@ def test_keys_are_bounded_even_when_the_last_one_is_due(engine: Engine) -> None:
     engine.set(max_generations=1)
     decline(engine)
     engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    engine.show_nothing()
     assert engine.sweep().transfers_reopened == 0
 
 
 @mutant(
     "a proof whose second scan is not named",
     "reopen_failed",
-    "'second_evidence_observation_id', p.scans[2]",
+    "'second_evidence_observation_id', k.evidence[2]",
     "'second_evidence_observation_id', null",
 )
 @mutant(
-    "no new key after a proof", "reopen_failed", "or payout.proof_of_absence(s) is not null", ""
+    "no new key after a proof",
+    "evidence_for_new_key",
+    "payout.proof_of_absence(p_state))",
+    "null)",
 )
 def test_a_key_after_a_proof_of_absence_names_both_scans(engine: Engine) -> None:
     engine.settle()
@@ -333,8 +394,8 @@ def test_a_success_that_arrives_while_a_sweep_looks_keeps_the_key_closed(
         "'payout.reopen_failed(timestamptz, integer, bigint[])'::regprocedure)"
     ).fetchall()[0][0]
     changed = source.replace(
-        "and (payout.saved_decline(s) is not null",
-        "and (payout.slow_evidence(payout.saved_decline(s)) is not null",
+        "and payout.evidence_for_new_key(s) is not null",
+        "and payout.slow_evidence((payout.evidence_for_new_key(s))[1]) is not null",
     )
     assert changed != source
     slow.execute(changed)

@@ -181,6 +181,7 @@ def test_a_sweep_that_follows_a_sweep_finds_nothing(engine: Engine) -> None:
     vanished, too_old, declined = engine.claim()
     engine.report(no_answer(too_old), unfunded(declined))
     engine.let_pass("20 hours")
+    engine.show_nothing()
     assert engine.sweep() == Sweep(1, 2, 1)
     assert engine.sweep() == NOTHING
     assert engine.progress(vanished.payout_transfer_id).state == "parked"
@@ -238,6 +239,7 @@ def test_sweeps_at_once_take_each_transfer_once(
     shared_engine.report(*(no_answer(claim) for claim in claims[20:40]))
     shared_engine.report(*(unfunded(claim) for claim in claims[40:]))
     shared_engine.let_pass("20 hours")
+    shared_engine.show_nothing()
     workers = [connect("payout_worker") for _ in range(6)]
     barrier = Barrier(len(workers))
 

@@ -1,0 +1,39 @@
+-- plan_late_lookups: plan a look at Stripe's list before a late first send.
+--
+-- A transfer that has been due for longer than a key lives was, as far as this database knows,
+-- never sent. A database that went back in time may have forgotten that it was, and Stripe has
+-- forgotten the key. The claim leaves it out until a look has found nothing (judge_absence).
+
+create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_due_before timestamptz := (select p_now - e.send_window_for from payout.engine_settings as e);
+    v_planned integer;
+begin
+    with late as (
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.next_attempt_at <= v_due_before
+            and s.state = 'scheduled'
+            and s.first_sent_at is null
+            and s.next_lookup_at is null
+            and s.hold_id is null
+            and payout.progress_problem(s) is null
+        order by s.next_attempt_at
+        limit p_limit
+        for update of s skip locked
+    )
+    update payout.transfer_states as s
+    set next_lookup_at = p_now
+    from late as l
+    where s.payout_transfer_id = l.payout_transfer_id;
+    get diagnostics v_planned = row_count;
+    return v_planned;
+end
+$$;
+comment on function payout.plan_late_lookups(timestamptz, integer) is
+    'Plans the look-up of up to p_limit transfers; returns how many.';
