@@ -33,17 +33,23 @@ REACTIONS: Final = {
     "rate_limited": "retry",
     "unauthorized": "pause",
     "key_in_use": "retry",
+    "forbidden": "decline",
     "refused": "decline",
     "unfunded": "decline_until_funded",
     "declined": "decline",
     "failed_500": "unknown",
     "replayed_500": "park",
     "may_execute_later": "park",
+    "foreign": "unknown",
 }
 # Surely without effect: `is_only_send` does not count them.
-CLEAN: Final = frozenset({"not_sent", "rate_limited", "unauthorized", "refused"})
+CLEAN: Final = frozenset({"not_sent", "rate_limited", "unauthorized", "forbidden", "refused"})
 # Known not to have begun, or ended for good: nothing of it can come later.
 DEFINITE: Final = CLEAN | {"key_in_use", "unfunded", "declined", "success"}
+# Stripe repeats them under the same key: they are final as soon as they name it.
+SAVED: Final = frozenset({"unfunded", "declined"})
+# Given before Stripe looks at the key: they name none, and come whatever was sent under it.
+KEYLESS: Final = frozenset({"rate_limited", "unauthorized", "forbidden"})
 # Answers that Stripe repeats under the same key.
 REPLAYS: Final = {
     "success": "success",
@@ -55,8 +61,7 @@ REPLAYS: Final = {
 
 # Answers of Stripe to a new request, besides making the transfer.
 ANSWERS: Final = frozenset(
-    {"rate_limited", "unauthorized", "refused", "unfunded", "declined", "failed_500"}
-    | {"may_execute_later"}
+    KEYLESS | {"refused", "unfunded", "declined", "failed_500", "may_execute_later"}
 )
 EDGES: Final = frozenset(
     {
@@ -83,14 +88,21 @@ EDGES: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rules:
-    """The rules and bounds of one exploration; `unsafe` names rules left out or changed."""
+    """The rules and bounds of one exploration; `unsafe` names rules left out or changed.
+
+    In place of each answer in `copied` a copy of another transfer's 403 may come, which names no
+    key. With `forgets` the database may once go back to before all attempts.
+    """
 
     unsafe: frozenset[str] = frozenset()
     attempts: int = 3
     workers: int = 2
     max_tries: int = 3
     max_generations: int = 2
+    sends_to_believe: int = 2  # a 403; three in the database, more than two attempts can show
     answers: frozenset[str] = ANSWERS
+    copied: frozenset[str] = frozenset()
+    forgets: bool = False
     reactions: dict[str, str] = field(default_factory=lambda: dict(REACTIONS))
     edges: frozenset[tuple[str, str]] = EDGES
 
@@ -126,13 +138,16 @@ class State(NamedTuple):
     generation: int = 1
     tries: int = 0
     has_unknown_send: bool = False
+    forbidden: int = 0  # 403s under this key
     is_due: bool = False  # failed, and the next key will be opened
+    is_looked_up: bool = False  # nothing of ours is at Stripe: the next send may be a first one
     may_execute_later: bool = False
     attempts: tuple[Attempt, ...] = ()
     keys: tuple[Key, ...] = ()
     effect: int = ABSENT
     scans: int = 0  # complete and without match: 0, 1; 2 is one that is an hour old
     scan: str = ""  # under way, with its result: hit, counts (against there being one)
+    forgotten: int = 0  # so many attempts, the first ones, a restored database does not know
 
 
 ATTEMPTS: Final = State._fields.index("attempts")
@@ -201,11 +216,16 @@ def with_part(state: State, number: int, attempt: Attempt, index: int, key: Key)
 # The database
 
 
+def known_attempts(state: State) -> Iterator[tuple[int, Attempt]]:
+    """Return the attempts that the database has rows of, with their numbers."""
+    return enumerate(state.attempts[state.forgotten :], start=state.forgotten)
+
+
 def others_are_open(state: State, number: int) -> bool:
     """other_attempts_drain_at: an earlier attempt without a report has not drained."""
     return any(
         a.generation == state.generation and n != number and not a.verdict and a.age < DRAINED
-        for n, a in enumerate(state.attempts)
+        for n, a in known_attempts(state)
     )
 
 
@@ -213,7 +233,7 @@ def is_only_send(state: State, number: int) -> bool:
     """is_only_send: no attempt but this can have had an effect under the current key."""
     return not state.has_unknown_send and not any(
         a.generation == state.generation and n != number and a.is_dirty
-        for n, a in enumerate(state.attempts)
+        for n, a in known_attempts(state)
     )
 
 
@@ -222,10 +242,10 @@ def judge_decline(state: State, number: int, outcome: str, rules: Rules) -> Stat
     if others_are_open(state, number) and not rules.lacks("decline while another attempt is open"):
         return state._replace(state="unknown")
     is_final_400 = rules.lacks("a non-saved 4xx is final") or rules.lacks("a new key after a 4xx")
-    is_saved = outcome != "refused"
+    is_saved = outcome in SAVED or outcome == "foreign"
     if not is_saved and not is_only_send(state, number) and not is_final_400:
         return state._replace(state="parked")
-    has_next_key = rules.reactions[outcome] == "decline_until_funded" or (
+    has_next_key = reaction_to(outcome, rules) == "decline_until_funded" or (
         not is_saved and rules.lacks("a new key after a 4xx")
     )
     return state._replace(
@@ -233,24 +253,44 @@ def judge_decline(state: State, number: int, outcome: str, rules: Rules) -> Stat
     )
 
 
+def reaction_to(outcome: str, rules: Rules) -> str:
+    """match_error_rule: the reaction to an outcome that is no success."""
+    if outcome == "foreign" and rules.lacks("an untied decline is final"):
+        return "decline_until_funded"
+    return rules.reactions[outcome]
+
+
+def is_believed(state: State, outcome: str, rules: Rules) -> bool:
+    """sends_to_believe: a decline counts that Stripe saves, or that enough sends have got."""
+    return outcome != "forbidden" or (
+        state.forbidden >= rules.sends_to_believe or rules.lacks("a 403 is believed at once")
+    )
+
+
 def judge_failure(state: State, number: int, outcome: str, rules: Rules) -> State:
     """judge_failure: the newest attempt came back without a success."""
-    reaction = rules.reactions[outcome]
+    reaction = reaction_to(outcome, rules)
     had_unknown_send = state.has_unknown_send
     tries = state.tries + (reaction != "pause")
     leaves_unknown = reaction in ("unknown", "park") and not rules.lacks("unknown is forgotten")
-    state = state._replace(tries=tries, has_unknown_send=had_unknown_send or leaves_unknown)
+    forbidden = min(state.forbidden + (outcome == "forbidden"), rules.sends_to_believe)
+    state = state._replace(
+        tries=tries,
+        has_unknown_send=had_unknown_send or leaves_unknown,
+        forbidden=forbidden,
+    )
     if outcome == "failed_500" and rules.lacks("a new key after a 500"):
         return state._replace(state="failed", is_due=state.generation < rules.max_generations)
-    if reaction in ("decline", "decline_until_funded"):
+    is_decline = reaction in ("decline", "decline_until_funded")
+    if is_decline and is_believed(state, outcome, rules):
         return judge_decline(state, number, outcome, rules)
     if reaction == "park":
         return state._replace(state="parked", may_execute_later=outcome == "may_execute_later")
     if reaction != "pause" and tries >= rules.max_tries:
         return state._replace(state="parked")
-    if reaction in ("retry", "pause") and not had_unknown_send:
-        return state._replace(state="retry_wait")
-    return state._replace(state="unknown")
+    if leaves_unknown or had_unknown_send:
+        return state._replace(state="unknown")
+    return state._replace(state="retry_wait")
 
 
 def judge_success(state: State, number: int) -> tuple[str, State]:
@@ -269,6 +309,10 @@ def judge_success(state: State, number: int) -> tuple[str, State]:
 def report(state: State, number: int, rules: Rules) -> tuple[str, State]:
     """report_outcomes, judge_outcome: verdict and state after one report."""
     attempt = state.attempts[number]
+    if number < state.forgotten:
+        reported = reporting(attempt, "stale")
+        attempts = (*state.attempts[:number], reported, *state.attempts[number + 1 :])
+        return "alarm", with_attempts(state, attempts)
     is_newest = (
         state.state == "in_flight"
         and attempt.generation == state.generation
@@ -288,6 +332,19 @@ def report(state: State, number: int, rules: Rules) -> tuple[str, State]:
     reported = reporting(attempt, verdict)
     attempts = (*state.attempts[:number], reported, *state.attempts[number + 1 :])
     return verdict, with_attempts(after, attempts)
+
+
+def forged(state: State, number: int, rules: Rules) -> State:
+    """knows_claim_token: a decline that somebody makes up, without the token, moves nothing."""
+    if not rules.lacks("no token") or state.state != "in_flight":
+        return state
+    attempt = state.attempts[number]
+    told = attempt._replace(outcome="declined")
+    attempts = (*state.attempts[:number], told, *state.attempts[number + 1 :])
+    _, after = report(with_attempts(state, attempts), number, rules)
+    believed = after.attempts[number]._replace(outcome=attempt.outcome)
+    attempts = (*after.attempts[:number], believed, *after.attempts[number + 1 :])
+    return with_attempts(after, attempts)
 
 
 @cache
@@ -316,7 +373,25 @@ def can_claim(state: State, rules: Rules) -> bool:
     if not has_room(state, rules):
         return False
     ignores_age = rules.lacks("no 24-hour limit") or rules.lacks("parked can be claimed")
-    return ignores_age or current_key(state, rules).age == YOUNG
+    return ignores_age or is_within_window(state, rules)
+
+
+def is_within_window(state: State, rules: Rules) -> bool:
+    """Whether the next send would still meet the key at Stripe, as far as the database knows.
+
+    It counts from when the transfer was due for the first time: a restored database does not know
+    when it was sent, and a due time is not lost.
+    """
+    known = [a for _, a in known_attempts(state) if a.generation == state.generation]
+    if state.forgotten and known and rules.lacks("the window begins at the first known send"):
+        return known[0].age < SETTLED  # a little longer than the window
+    if state.forgotten and not known and state.generation > 1:
+        return True  # opened just now, whatever was sent before
+    return (
+        current_key(state, rules).age == YOUNG
+        or state.is_looked_up
+        or (not known and rules.lacks("no look before a late first send"))
+    )
 
 
 def claim(state: State, rules: Rules) -> State:
@@ -327,7 +402,18 @@ def claim(state: State, rules: Rules) -> State:
         state="in_flight",
         attempts=(*state.attempts, Attempt(state.generation)),
         keys=(*state.keys, Key()) if is_first else state.keys,
+        is_looked_up=False,
         scans=0,
+    )
+
+
+def go_back(state: State) -> State:
+    """An older copy of the database, from before the first claim, goes on."""
+    return State(
+        attempts=state.attempts,
+        keys=state.keys,
+        effect=state.effect,
+        forgotten=len(state.attempts),
     )
 
 
@@ -348,7 +434,9 @@ def reopen(state: State) -> State:
         generation=state.generation + 1,
         tries=0,
         has_unknown_send=False,
+        forbidden=0,
         is_due=False,
+        is_looked_up=False,
     )
 
 
@@ -358,7 +446,7 @@ def scan_counts(state: State, rules: Rules) -> bool:
         return True
     if state.may_execute_later:
         return False
-    for attempt in state.attempts:
+    for _, attempt in known_attempts(state):
         waits_a_day = not attempt.is_definite
         if rules.lacks("absence 15 minutes after a 500"):
             waits_a_day = False
@@ -381,7 +469,51 @@ def end_scan(state: State, rules: Rules) -> State:
     )
     if not is_enough:
         return state._replace(scans=1)
-    return state._replace(state="failed", scans=0, is_due=state.generation < rules.max_generations)
+    return state._replace(
+        state="failed",
+        scans=0,
+        is_due=state.generation < rules.max_generations,
+        is_looked_up=True,
+    )
+
+
+def look_moves(state: State, rules: Rules) -> Iterator[Move]:
+    """The looks at Stripe's list that come before a new key, and before a late first send.
+
+    Once Stripe has made a transfer, its list shows it: two scans are for those that come late.
+    """
+    if state.state == "failed" and not state.is_due and state.generation < rules.max_generations:
+        retried = state._replace(is_due=True, is_looked_up=False)
+        yield Move("an operator retries", True, retried)
+    if state.state == "failed" and state.is_due and not state.is_looked_up:
+        if state.effect == ABSENT:
+            yield Move("a look finds nothing", False, state._replace(is_looked_up=True))
+        else:
+            yield Move("a look finds it: alarm", False, state._replace(is_due=False))
+    if is_late_first_send(state, rules) and not state.is_looked_up:
+        if state.effect != ABSENT:
+            yield Move("a look finds it: parked", False, state._replace(state="parked"))
+        elif is_all_over(state, rules):
+            yield Move("a look finds nothing", False, state._replace(is_looked_up=True))
+
+
+def is_late_first_send(state: State, rules: Rules) -> bool:
+    """Whether a transfer that was never sent, as far as is known, is due for too long."""
+    return (
+        state.state == "scheduled"
+        and state.generation == 1
+        and current_key(state, rules).age >= WALLED
+    )
+
+
+def is_all_over(state: State, rules: Rules) -> bool:
+    """Whether nothing can come any more of sends that a restored database has forgotten.
+
+    They were made within the send window after the transfer was due; the database knows when.
+    """
+    return rules.lacks("a look at once before a late first send") or all(
+        a.age == SETTLED for a in state.attempts[: state.forgotten]
+    )
 
 
 # The world
@@ -395,6 +527,10 @@ def attempt_moves(state: State, number: int, rules: Rules) -> Iterator[Move]:
         verdict, after = report(state, number, rules)
         label = f"worker of attempt {number + 1} reports {attempt.outcome}: "
         yield Move(f"{label}{verdict}, {after.state}", False, after)
+    if number + 1 == len(state.attempts):
+        after = forged(state, number, rules)
+        if after is not state:
+            yield Move(f"somebody reports attempt {number + 1} declined", True, after)
     for part in (
         *worker_parts(number, attempt, key, rules),
         *stripe_parts(number, attempt, key, rules),
@@ -430,6 +566,10 @@ def _worker_parts(subject: str, attempt: Attempt, key: Key, rules: Rules) -> Ite
         is_fault = bool(attempt.request) and attempt.age == FRESH
         given_up = attempt._replace(worker="knows", outcome="no_response")
         yield Part(f"{subject} gives up waiting", is_fault, given_up, key)
+        # One state for both, as long as the database learns as little from both.
+        knows_less = reaction_to("foreign", rules) == rules.reactions["no_response"]
+        foreign = given_up if knows_less else given_up._replace(outcome="foreign")
+        yield Part(f"{subject} is handed a copy of a foreign decline", True, foreign, key)
     if attempt.worker != "gone":
         is_fault = attempt.worker != "knows" or not attempt.verdict
         yield Part(f"{subject} dies", is_fault, attempt._replace(worker="gone", outcome=""), key)
@@ -451,15 +591,18 @@ def stripe_parts(number: int, attempt: Attempt, key: Key, rules: Rules) -> tuple
 def _stripe_parts(subject: str, attempt: Attempt, key: Key, rules: Rules) -> Iterator[Part]:
     if attempt.request == "on_its_way":
         yield Part(f"{subject} is lost", True, attempt._replace(request=""), key)
+        for outcome in sorted(KEYLESS & rules.answers):
+            label = f"{subject}: {outcome}, nothing saved"
+            yield Part(label, True, answered(attempt, outcome), key)
         if key.record == "busy":
             yield Part(f"{subject}: 409 key in use", False, answered(attempt, "key_in_use"), key)
         elif key.record and key.age != FORGOTTEN:
             replay = REPLAYS[key.record]
             yield Part(f"{subject}: {replay} replayed", False, answered(attempt, replay), key)
         else:
-            for outcome in sorted({"rate_limited", "unauthorized", "refused"} & rules.answers):
-                label = f"{subject}: {outcome}, nothing saved"
-                yield Part(label, True, answered(attempt, outcome), key)
+            if "refused" in rules.answers:
+                label = f"{subject}: refused, nothing saved"
+                yield Part(label, True, answered(attempt, "refused"), key)
             begun = attempt._replace(request="executing")
             broken = FORGOTTEN_KEY if key.age == FORGOTTEN else None
             label = f"{subject} begins to be executed"
@@ -480,6 +623,10 @@ def _stripe_parts(subject: str, attempt: Attempt, key: Key, rules: Rules) -> Ite
             label += f", {leaves}" if leaves else ", and the effect" if has_effect else ""
             after = answered(attempt, outcome, leaves)
             yield Part(label, not has_effect, after, key._replace(record=record), has_effect)
+            if outcome in rules.copied:
+                label += "; a copy of a foreign 403 comes in its place"
+                after = answered(attempt, "forbidden", leaves)
+                yield Part(label, True, after, key._replace(record=record), has_effect)
     elif attempt.request:
         label = f"{subject} is carried out late"
         yield Part(label, False, attempt._replace(request=""), key, has_effect=True)
@@ -567,8 +714,15 @@ def database_moves(state: State, rules: Rules) -> Iterator[Move]:
         and not rules.lacks("no 24-hour limit")
     ):
         yield Move("sweep: the key is too old, parked", False, state._replace(state="parked"))
-    if state.state == "failed" and state.is_due:
+    yield from look_moves(state, rules)
+    if (
+        state.state == "failed"
+        and state.is_due
+        and (state.is_looked_up or rules.lacks("a new key without a look"))
+    ):
         yield Move("sweep: the next key", False, reopen(state))
+    if rules.forgets and not state.forgotten and state.attempts:
+        yield Move("the database goes back in time", True, go_back(state))
     if state.state == "parked" and not state.scan and not rules.lacks("parked is not looked up"):
         counts = scan_counts(state, rules)
         # Both scans must be an hour apart: the second begins when the first is that old.
