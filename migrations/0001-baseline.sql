@@ -5492,7 +5492,7 @@ comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
 -- end frozen: procedures/report/other_attempts_drain_at.sql
--- frozen: procedures/report/read_outcome.sql bc890858cbd1
+-- frozen: procedures/report/read_outcome.sql 6203a8991de7
 -- read_outcome: read one reported outcome, and Stripe's answer in its body.
 --
 -- Called by: read_outcomes, which has checked the fields that name the attempt. The others come
@@ -5507,7 +5507,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_outcome payout.outcome;
-    v_transfer payout.stripe_transfer;
     v_error jsonb;
 begin
     v_outcome.payout_transfer_id := p_outcome ->> 'payout_transfer_id';
@@ -5536,17 +5535,9 @@ begin
     v_outcome.error_code := payout.read_text(v_error -> 'code');
     v_outcome.error_message := left(v_error ->> 'message', 500);
     v_outcome.error_param := payout.read_text(v_error -> 'param');
-    v_transfer := payout.read_stripe_transfer(v_outcome.body);
-    v_outcome.object := v_transfer.object;
-    v_outcome.stripe_transfer_id := v_transfer.stripe_transfer_id;
-    v_outcome.amount_minor := v_transfer.amount_minor;
-    v_outcome.currency := v_transfer.currency;
-    v_outcome.destination := v_transfer.destination;
-    v_outcome.is_livemode := v_transfer.is_livemode;
-    v_outcome.payout_ref := v_transfer.payout_ref;
-    v_outcome.payout_engine := v_transfer.payout_engine;
-    v_outcome.amount_reversed_minor := v_transfer.amount_reversed_minor;
-    return v_outcome;
+    -- The fields of a transfer have the same names in both types.
+    return jsonb_populate_record(
+        v_outcome, to_jsonb(payout.read_stripe_transfer(v_outcome.body)));
 end
 $$;
 comment on function payout.read_outcome(jsonb) is

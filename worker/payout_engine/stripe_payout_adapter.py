@@ -304,7 +304,7 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
     try:
         if not _answers_key(headers, order["idempotency_key"]):
             raise Unreadable("the answer names the key of another request")
-        body = _each_text(_read_body(exchange, failure), redact)
+        body: dict[str, Any] = _each_text(_read_body(exchange, failure), redact)
     except (Unreadable, RecursionError) as reason:
         return outcome | {"signal": "unreadable", "detail": _describe(reason)}
     return outcome | {"signal": "response", "body": body}
