@@ -5720,7 +5720,7 @@ $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
     'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
 -- end frozen: procedures/report/record_unknown_transfers.sql
--- frozen: procedures/report/remaining_facts.sql f5a0ea185f55
+-- frozen: procedures/report/remaining_facts.sql 99fbc30ca19e
 -- remaining_facts: the parts of an outcome that have no column of their own.
 
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
@@ -5732,8 +5732,8 @@ as $$
 begin
     return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
         'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'claim_token', 'signal',
-        'http_status', 'body', 'error_type', 'error_code', 'is_replayed', 'stripe_transfer_id',
-        'stripe_request_id']);
+        'http_status', 'body', 'payout_engine', 'error_type', 'error_code', 'is_replayed',
+        'stripe_transfer_id', 'stripe_request_id']);
 end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is

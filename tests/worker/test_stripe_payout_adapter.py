@@ -544,10 +544,12 @@ def test_an_answer_that_names_another_key_is_unreadable_and_ends_its_connection(
 
 
 def test_a_secret_in_an_answer_is_struck_out() -> None:
-    error = {"error": {"message": f"No such key: {CANARY}", "code": CANARY}}
+    error = {"error": {"message": f"No such key: {CANARY}", "code": CANARY, CANARY: [CANARY]}}
     body = json.dumps(error).replace("_", r"\u005f").encode()
     outcome = send_to(http_answer(body, status="401 Unauthorized"))
-    assert outcome["body"] == {"error": {"message": "No such key: ***", "code": "***"}}
+    assert outcome["body"] == {
+        "error": {"message": "No such key: ***", "code": "***", "***": ["***"]}
+    }
 
 
 def test_requests_share_connections_and_stay_within_the_limit() -> None:
