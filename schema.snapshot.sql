@@ -93,7 +93,8 @@ type payout.outcome as
     is_replayed boolean
     should_retry text
     rate_limited_reason text
-    retry_after_seconds numeric
+    retry_after_seconds bigint
+    body jsonb
     error_type text
     error_code text
     error_message text
@@ -105,11 +106,12 @@ type payout.outcome as
     destination text
     is_livemode boolean
     payout_ref text
+    payout_engine text
     amount_reversed_minor bigint
     read_id bigint
     found integer
     first_absence_id bigint
-    -- One outcome of a transfer: an answer to an attempt (an element of the array that report_outcomes takes), a look-up, a lease or a key that ran out.
+    -- One outcome of a transfer: an answer to an attempt (an element of the array that report_outcomes takes, up to body; read_outcome reads what follows out of it), a look-up, a lease or a key that ran out.
 
 type payout.reported as
     payout_transfer_id bigint
@@ -325,6 +327,7 @@ table payout.listed_transfers, owner payout_owner -- Transfers that Stripe had w
     destination text
     is_livemode boolean
     named_payout_ref text -- payout_ref in its metadata, by which a success is judged.
+    named_engine text -- payout_engine in its metadata, by which a success is judged.
     named_settlement text -- settlement_id in its metadata.
     created_at timestamp with time zone -- The time at which Stripe made it, by Stripe's clock; null: not to be read.
     read_id bigint -- The read that saw it first, a comparison or one of events.
@@ -789,7 +792,7 @@ view payout_api.unpaid, body 67f75e5100c0, owner payout_owner -- One row for eac
 function payout.absence_counts_from(p_payout_transfer_id bigint) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 52810f030925 -- The time at which everything that was ever sent for a transfer is over; null: it cannot be known, or nothing was sent.
 function payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) returns payout.seals, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bebbf3c70f9 -- Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.
 function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 08caba92f982 -- Records the identity of a new installation, once it hands out any of these transfers.
-function payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers, p_destinations text[]) returns boolean, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2f656bff8ce7 -- True when object, id, amount, currency, mode and payout_ref are those asked for, and the destination is one of those given.
+function payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns boolean, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 964b63b29b65 -- True when object, id, amount, currency, mode, payout_ref and installation are those asked for, and the destination is one of those given.
 function payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) returns interval, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 444bad0dac65 -- The rule's floor plus a random part of its base, doubled for each earlier try up to its cap.
 function payout.begin_list(p_kind text, p_worker text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6e5f420dde46 -- Begins a read, unless one is open; abandons one that no longer counts for this database.
 function payout.begin_lookups(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7a55804af120 -- Begins up to p_limit look-ups and returns their reads.
@@ -854,11 +857,11 @@ function payout.judge_decline(p_judgement payout.judgement, p_is_saved boolean, 
 function payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f0857c0d930e -- Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, parked, or as judge_decline says.
 function payout.judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 52fac01310f0 -- Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, several as an alarm; null: it cannot be told.
 function payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5c79c9bb9297 -- Verdict, next state and reason for one reported outcome; changes nothing.
-function payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ed7f5a23ef5b -- Paid, already known, or an alarm, which parks a transfer that is open.
-function payout.keep_listed_transfers(p_seen payout.stripe_transfer[], p_read_id bigint) returns SETOF text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c0d52b02114f -- Returns the ids of those that are to be judged now.
+function payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 812763177e50 -- Paid, already known, or an alarm, which parks a transfer that is open.
+function payout.keep_listed_transfers(p_seen payout.stripe_transfer[], p_read_id bigint) returns SETOF text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0419025d464d -- Returns the ids of those that are to be judged now.
 function payout.knows_claim_token(p_outcome payout.outcome) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 703cfc0954d5 -- True when the token of the report is that of the attempt that it names.
 function payout.listed_on_page(p_kind text, p_objects jsonb) returns payout.stripe_transfer[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 11873568e8f7 -- Each once, in order of their ids; those whose id cannot be read are left out.
-function payout.listed_transfer_outcome(p_listed payout.listed_transfers, p_state payout.transfer_states) returns payout.outcome, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6b0728101c3e -- The outcome that a listed transfer is for the present key of its transfer.
+function payout.listed_transfer_outcome(p_listed payout.listed_transfers, p_state payout.transfer_states) returns payout.outcome, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b03d5de6f0ec -- The outcome that a listed transfer is for the present key of its transfer.
 function payout.lock_complete_settlement(p_settlement_id text) returns payout.settlements, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2734c00b4349 -- Returns the row of a complete settlement, which no other transaction then changes or schedules; SP310 and SP202 where there is none.
 function payout.lock_due_transfers(p_now timestamp with time zone, p_first_sent_after timestamp with time zone, p_worker text, p_limit integer, p_payout_job_id bigint) returns TABLE(payout_transfer_id bigint, wakeup_id bigint), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5513b55d2821 -- Returns up to p_limit transfers that are not on hold and whose key is young enough.
 function payout.lock_settlements_of_lines(p_settlement_ids text[], p_must_exist boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body eb212948ddca -- Locks the settlements of changed lines against completion; refuses lines of none (SP310).
@@ -893,7 +896,8 @@ function payout.queue_problem() returns text, plpgsql volatile, owner payout_own
 function payout.queue_wakeup(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 599b1139f7cd -- Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or relies on one that waits already; none before pay_after, none while the queue fails. Returns the ids.
 function payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7a22fd445e07 -- Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; returns the reason.
 function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) returns payout.settlement_lines[], plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c7c26e9f3e85 -- The lines of a settlement given as JSON, or an error that names the wrong one (SP309).
-function payout.read_outcomes(p_outcomes jsonb) returns payout.outcome[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9814857e06ce -- Reported outcomes in the order they came; SP312 when one cannot be read.
+function payout.read_outcome(p_outcome jsonb) returns payout.outcome, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 03d1082a9f0a -- One outcome as a row; null where a field is absent or cannot be read.
+function payout.read_outcomes(p_outcomes jsonb) returns payout.outcome[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fb9470e98d78 -- Reported outcomes in the order they came; SP312 when one cannot be read.
 function payout.read_reversal(p_object jsonb, p_stripe_transfer_id text) returns jsonb, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6c37375ec0a3 -- Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.
 function payout.read_stripe_transfer(p_object jsonb) returns payout.stripe_transfer, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 38a2b6f30234 -- Reads one object; null where a field is absent or cannot be read.
 function payout.read_text(p_value jsonb) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bc1c873e1823 -- The text; null for a value that is absent, of another type or longer than 500 characters.
@@ -909,7 +913,7 @@ function payout.refuse_unadopted_database(p_stripe_account_id text, p_is_livemod
 function payout.refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4158cb582efd -- Refuses a live account while transfers are open that were ever sent, or after anything was done in test mode (SP411).
 function payout.refuse_unsafe_server(p_stripe_now timestamp with time zone) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e8484dbbda5e -- Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while the server's clock is more than five minutes from the time at Stripe, if that is given.
 function payout.release_alarm_holds(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b429a3e448f2 -- Releases the holds that alarms placed on these transfers, where none of them is open.
-function payout.remaining_facts(p_outcome payout.outcome) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a9a2af5e6fa6 -- The JSON for transfer_observations.facts; absent parts are left out.
+function payout.remaining_facts(p_outcome payout.outcome) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b7fa8ac8de8d -- The JSON for transfer_observations.facts; absent parts are left out.
 function payout.remove_lost_wakeups() returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp, rights: none, body db691d1bd9ac -- Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.
 function payout.remove_served_wakeups(p_wakeup_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp; lock_timeout=100ms, rights: none, body e26211232296 -- Deletes the queue jobs of these ids that no worker has fetched yet; returns their number, 0 if the queue fails.
 function payout.reopen_failed(p_now timestamp with time zone, p_limit integer, p_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1670971df4e6 -- Opens the next key for up to p_limit transfers (of these, if given); returns how many.

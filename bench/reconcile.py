@@ -113,14 +113,7 @@ def outcome(
         "claim_token": token,
         "signal": "response",
         "http_status": 200,
-        "object": "transfer",
-        "stripe_transfer_id": made["id"],
-        "amount_minor": made["amount"],
-        "currency": made["currency"],
-        "destination": made["destination"],
-        "is_livemode": made["livemode"],
-        "payout_ref": made["metadata"]["payout_ref"],
-        "amount_reversed_minor": 0,
+        "body": made,
     }
 
 

@@ -22,11 +22,10 @@ PAY = """
             'payout_transfer_id', c.payout_transfer_id, 'generation', c.generation,
             'attempt', c.attempt, 'idempotency_key', c.idempotency_key,
             'claim_token', c.claim_token, 'signal', 'response',
-            'http_status', 200, 'object', 'transfer',
-            'stripe_transfer_id', 'tr_' || c.payout_transfer_id,
-            'amount_minor', c.request -> 'amount', 'currency', c.request -> 'currency',
-            'destination', c.request -> 'destination', 'is_livemode', false,
-            'payout_ref', c.request -> 'metadata' -> 'payout_ref', 'amount_reversed_minor', 0)))
+            'http_status', 200,
+            'body', c.request || jsonb_build_object(
+                'object', 'transfer', 'id', 'tr_' || c.payout_transfer_id, 'livemode', false,
+                'amount_reversed', 0))))
         from claimed as c having count(*) > 0
     ) as r
     """

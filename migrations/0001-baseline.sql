@@ -112,7 +112,7 @@ comment on function payout.id_fits(text) is
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
 -- end frozen: procedures/common/id_fits.sql
--- frozen: sql/types.sql 7670669a1556
+-- frozen: sql/types.sql d29b2ae03534
 -- types: domains that keep the rules of single values, and the composite types of the engine.
 --
 -- A rule in a domain is read once a session; one in a check of a table is read anew for each
@@ -172,7 +172,8 @@ create type payout.outcome as (
     is_replayed boolean,
     should_retry text,
     rate_limited_reason text,
-    retry_after_seconds numeric,
+    retry_after_seconds bigint,
+    body jsonb,
     error_type text,
     error_code text,
     error_message text,
@@ -184,6 +185,7 @@ create type payout.outcome as (
     destination text,
     is_livemode boolean,
     payout_ref text,
+    payout_engine text,
     amount_reversed_minor bigint,
     read_id bigint,
     found integer,
@@ -191,7 +193,8 @@ create type payout.outcome as (
 );
 comment on type payout.outcome is
     'One outcome of a transfer: an answer to an attempt (an element of the array that '
-    'report_outcomes takes), a look-up, a lease or a key that ran out.';
+    'report_outcomes takes, up to body; read_outcome reads what follows out of it), a look-up, a '
+    'lease or a key that ran out.';
 
 create type payout.claim as (
     payout_transfer_id bigint,
@@ -1583,7 +1586,7 @@ $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
 -- end frozen: procedures/identity/database_identity.sql
--- frozen: sql/tables/reads.sql d1603919ee79
+-- frozen: sql/tables/reads.sql f81e8d5d9c4b
 -- reads: the reads of Stripe's lists, their pages, and what they showed.
 --
 --   payout_transfers ◀── stripe_reads ◀── stripe_read_pages
@@ -1745,6 +1748,7 @@ create table payout.listed_transfers (
     destination text,
     is_livemode boolean,
     named_payout_ref text,
+    named_engine text,
     named_settlement text,
     created_at timestamptz,
     read_id bigint,
@@ -1758,6 +1762,8 @@ comment on column payout.listed_transfers.payout_ref is
     'The transfer that it belongs to: by its transfer_group, else by its metadata.';
 comment on column payout.listed_transfers.named_payout_ref is
     'payout_ref in its metadata, by which a success is judged.';
+comment on column payout.listed_transfers.named_engine is
+    'payout_engine in its metadata, by which a success is judged.';
 comment on column payout.listed_transfers.amount_minor is
     'With the next columns: as Stripe listed it; null: not to be read.';
 comment on column payout.listed_transfers.amount_reversed_minor is
@@ -4892,11 +4898,16 @@ comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known, or nothing was sent.';
 -- end frozen: procedures/report/absence_counts_from.sql
--- frozen: procedures/report/answers_request.sql d86bac3a9155
+-- frozen: procedures/report/answers_request.sql 9a92559bb220
 -- answers_request: test whether an answer is the very transfer that was asked for.
+--
+-- Its payout_ref is made with the installation's id, and names settlement and payee.
 
 create or replace function payout.answers_request(
-    p_outcome payout.outcome, p_transfer payout.payout_transfers, p_destinations text[]
+    p_outcome payout.outcome,
+    p_transfer payout.payout_transfers,
+    p_destinations text[],
+    p_settings payout.engine_settings
 )
 returns boolean
 language plpgsql
@@ -4906,19 +4917,22 @@ as $$
 begin
     return coalesce(
         p_outcome.object = 'transfer'
-        and p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]+$'
-        and length(p_outcome.stripe_transfer_id) <= 255
+        and p_outcome.stripe_transfer_id is not null
         and p_outcome.amount_minor = p_transfer.amount_minor
         and p_outcome.currency = p_transfer.currency
         and p_outcome.destination = any (p_destinations)
         and p_outcome.payout_ref = p_transfer.payout_ref
-        and p_outcome.is_livemode is not null,
+        and p_outcome.payout_engine = p_settings.installation_id
+        and p_outcome.is_livemode is not null
+        and coalesce(p_outcome.is_livemode = p_settings.is_livemode, true),
         false);
 end
 $$;
-comment on function payout.answers_request(payout.outcome, payout.payout_transfers, text[]) is
-    'True when object, id, amount, currency, mode and payout_ref are those asked for, and the '
-    'destination is one of those given.';
+comment on function payout.answers_request(
+    payout.outcome, payout.payout_transfers, text[], payout.engine_settings
+) is
+    'True when object, id, amount, currency, mode, payout_ref and installation are those asked '
+    'for, and the destination is one of those given.';
 -- end frozen: procedures/report/answers_request.sql
 -- frozen: procedures/report/is_definite.sql 1d2c6030a7fb
 -- is_definite: test whether an attempt ended in an answer after which it can have no effect.
@@ -5306,7 +5320,7 @@ comment on function payout.judge_outcome(
     payout.engine_settings
 ) is 'Verdict, next state and reason for one reported outcome; changes nothing.';
 -- end frozen: procedures/report/judge_outcome.sql
--- frozen: procedures/report/judge_success.sql c71ce9365760
+-- frozen: procedures/report/judge_success.sql 6705cf776c2a
 -- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
 -- It counts when it is the transfer that was asked for, under the current key, whichever attempt
@@ -5329,8 +5343,8 @@ declare
     v_judgement payout.judgement;
 begin
     v_judgement.reason := case
-        when not payout.answers_request(p_outcome, p_transfer, p_destinations)
-            or p_outcome.is_livemode <> p_settings.is_livemode then 'answer_contradicts_request'
+        when not payout.answers_request(p_outcome, p_transfer, p_destinations, p_settings)
+            then 'answer_contradicts_request'
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation
@@ -5488,12 +5502,61 @@ comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
 -- end frozen: procedures/report/other_attempts_drain_at.sql
--- frozen: procedures/report/read_outcomes.sql d222fdad8285
+-- frozen: procedures/report/read_outcome.sql 6203a8991de7
+-- read_outcome: read one reported outcome, and Stripe's answer in its body.
+--
+-- Called by: read_outcomes, which has checked the fields that name the attempt. The others come
+-- from the network; one of the wrong type is dropped: the outcome still counts, and a success
+-- without its amount contradicts its request.
+
+create or replace function payout.read_outcome(p_outcome jsonb)
+returns payout.outcome
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_outcome payout.outcome;
+    v_error jsonb;
+begin
+    v_outcome.payout_transfer_id := p_outcome ->> 'payout_transfer_id';
+    v_outcome.generation := p_outcome ->> 'generation';
+    v_outcome.attempt := p_outcome ->> 'attempt';
+    v_outcome.idempotency_key := p_outcome ->> 'idempotency_key';
+    v_outcome.claim_token := p_outcome ->> 'claim_token';
+    v_outcome.signal := p_outcome ->> 'signal';
+    v_outcome.detail := payout.read_text(p_outcome -> 'detail');
+    v_outcome.http_status := case
+        when payout.read_whole(p_outcome -> 'http_status') between 100 and 999
+            then p_outcome ->> 'http_status' end;
+    v_outcome.stripe_request_id := payout.read_text(p_outcome -> 'stripe_request_id');
+    v_outcome.is_tied := p_outcome -> 'is_tied' = 'true';
+    v_outcome.is_replayed := p_outcome -> 'is_replayed' = 'true';
+    v_outcome.should_retry := payout.read_text(p_outcome -> 'should_retry');
+    v_outcome.rate_limited_reason := payout.read_text(p_outcome -> 'rate_limited_reason');
+    v_outcome.retry_after_seconds := payout.read_whole(p_outcome -> 'retry_after_seconds');
+    if v_outcome.signal <> 'response' then
+        return v_outcome;
+    end if;
+
+    v_outcome.body := p_outcome -> 'body';
+    v_error := v_outcome.body -> 'error';
+    v_outcome.error_type := payout.read_text(v_error -> 'type');
+    v_outcome.error_code := payout.read_text(v_error -> 'code');
+    v_outcome.error_message := left(v_error ->> 'message', 500);
+    v_outcome.error_param := payout.read_text(v_error -> 'param');
+    -- The fields of a transfer have the same names in both types.
+    return jsonb_populate_record(
+        v_outcome, to_jsonb(payout.read_stripe_transfer(v_outcome.body)));
+end
+$$;
+comment on function payout.read_outcome(jsonb) is
+    'One outcome as a row; null where a field is absent or cannot be read.';
+-- end frozen: procedures/report/read_outcome.sql
+-- frozen: procedures/report/read_outcomes.sql f7dce8ea06e9
 -- read_outcomes: read reported outcomes from the JSON that a worker sends.
 --
--- The fields that name the attempt must be right. The others come from the network; one of the
--- wrong type is dropped: the outcome still counts, and a success without its amount contradicts
--- its request.
+-- The fields that name the attempt must be right; read_outcome drops others that are wrong.
 -- Raises: SP312 not an array of outcomes, naming the element.
 
 create or replace function payout.read_outcomes(p_outcomes jsonb)
@@ -5536,16 +5599,7 @@ begin
     end if;
 
     return array(
-        select jsonb_populate_record(null::payout.outcome, e.outcome - array(
-            select f.key
-            from jsonb_each_text(e.outcome) as f
-            where f.key in ('read_id', 'found', 'first_absence_id')
-                or (f.key = 'http_status' and f.value !~ '^[0-9]{3}$')
-                or (f.key in ('amount_minor', 'amount_reversed_minor')
-                    and f.value !~ '^-?[0-9]{1,18}$')
-                or (f.key = 'retry_after_seconds' and f.value !~ '^[0-9]{1,9}([.][0-9]{1,9})?$')
-                or (f.key in ('is_tied', 'is_replayed', 'is_livemode')
-                    and f.value not in ('true', 'false'))))
+        select payout.read_outcome(e.outcome)
         from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
         order by e.position);
 end
@@ -5676,7 +5730,7 @@ $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
     'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
 -- end frozen: procedures/report/record_unknown_transfers.sql
--- frozen: procedures/report/remaining_facts.sql dbecad956b55
+-- frozen: procedures/report/remaining_facts.sql 99fbc30ca19e
 -- remaining_facts: the parts of an outcome that have no column of their own.
 
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
@@ -5688,8 +5742,8 @@ as $$
 begin
     return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
         'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'claim_token', 'signal',
-        'http_status', 'error_type', 'error_code', 'is_replayed', 'stripe_transfer_id',
-        'stripe_request_id']);
+        'http_status', 'body', 'payout_engine', 'error_type', 'error_code', 'is_replayed',
+        'stripe_transfer_id', 'stripe_request_id']);
 end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
@@ -6558,7 +6612,7 @@ comment on function payout.is_of_this_database(payout.stripe_reads) is
     'True for a read begun since the database was last adopted or its Stripe account changed, and '
     'for those from the comparison on that the adoption rests on.';
 -- end frozen: procedures/reconcile/is_of_this_database.sql
--- frozen: procedures/reconcile/keep_listed_transfers.sql ecf8e59a2fb4
+-- frozen: procedures/reconcile/keep_listed_transfers.sql f8afb28ff30b
 -- keep_listed_transfers: store listed transfers of ours that no paid transfer explains.
 --
 -- Transfers that are unknown here are stored too: a listed transfer is never sent
@@ -6585,11 +6639,11 @@ begin
     ), kept as (
         insert into payout.listed_transfers (
             stripe_transfer_id, payout_ref, amount_minor, amount_reversed_minor, currency,
-            destination, is_livemode, named_payout_ref, named_settlement, created_at, read_id,
-            seen_at)
+            destination, is_livemode, named_payout_ref, named_engine, named_settlement, created_at,
+            read_id, seen_at)
         select u.stripe_transfer_id, u.belongs_to, u.amount_minor,
             coalesce(u.amount_reversed_minor, 0), u.currency, u.destination, u.is_livemode,
-            u.payout_ref, u.settlement_id, u.created_at, p_read_id, payout.clock()
+            u.payout_ref, u.payout_engine, u.settlement_id, u.created_at, p_read_id, payout.clock()
         from unexplained as u
         order by u.stripe_transfer_id
         on conflict do nothing
@@ -6632,7 +6686,7 @@ $$;
 comment on function payout.listed_on_page(text, jsonb) is
     'Each once, in order of their ids; those whose id cannot be read are left out.';
 -- end frozen: procedures/reconcile/listed_on_page.sql
--- frozen: procedures/reconcile/listed_transfer_outcome.sql 6b989843fec0
+-- frozen: procedures/reconcile/listed_transfer_outcome.sql 20a6d7b54cee
 -- listed_transfer_outcome: a listed transfer as an outcome, so that it is judged as any success.
 
 create or replace function payout.listed_transfer_outcome(
@@ -6653,6 +6707,7 @@ begin
             'object', 'transfer',
             'found', 1,
             'payout_ref', p_listed.named_payout_ref,
+            'payout_engine', p_listed.named_engine,
             'detail', 'read ' || p_listed.read_id));
 end
 $$;

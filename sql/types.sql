@@ -57,7 +57,8 @@ create type payout.outcome as (
     is_replayed boolean,
     should_retry text,
     rate_limited_reason text,
-    retry_after_seconds numeric,
+    retry_after_seconds bigint,
+    body jsonb,
     error_type text,
     error_code text,
     error_message text,
@@ -69,6 +70,7 @@ create type payout.outcome as (
     destination text,
     is_livemode boolean,
     payout_ref text,
+    payout_engine text,
     amount_reversed_minor bigint,
     read_id bigint,
     found integer,
@@ -76,7 +78,8 @@ create type payout.outcome as (
 );
 comment on type payout.outcome is
     'One outcome of a transfer: an answer to an attempt (an element of the array that '
-    'report_outcomes takes), a look-up, a lease or a key that ran out.';
+    'report_outcomes takes, up to body; read_outcome reads what follows out of it), a look-up, a '
+    'lease or a key that ran out.';
 
 create type payout.claim as (
     payout_transfer_id bigint,

@@ -476,8 +476,26 @@ class Engine:
         return self.db.execute(DIFFERENCES_IN_THE_BOOKS).fetchall() + projection.fetchall()
 
 
+# Where Stripe's answer has what SQL reads into an outcome.
+IN_THE_BODY: Final = {
+    "error_type": ("error", "type"),
+    "error_code": ("error", "code"),
+    "error_message": ("error", "message"),
+    "error_param": ("error", "param"),
+    "object": ("object",),
+    "stripe_transfer_id": ("id",),
+    "amount_minor": ("amount",),
+    "currency": ("currency",),
+    "destination": ("destination",),
+    "is_livemode": ("livemode",),
+    "payout_ref": ("metadata", "payout_ref"),
+    "payout_engine": ("metadata", "payout_engine"),
+    "amount_reversed_minor": ("amount_reversed",),
+}
+
+
 def outcome(claim: Claim, signal: str, **facts: object) -> Outcome:
-    """Return the outcome of a claim, as a worker reports it."""
+    """Return the outcome of a claim, as a worker reports it; what is Stripe's is in its body."""
     identity = {
         "payout_transfer_id": claim.payout_transfer_id,
         "generation": claim.generation,
@@ -486,7 +504,14 @@ def outcome(claim: Claim, signal: str, **facts: object) -> Outcome:
         "claim_token": claim.claim_token,
     }
     tied = {"is_tied": True} if signal == "response" else {}
-    return identity | {"signal": signal} | tied | facts
+    body: dict[str, Any] = {}
+    for name in facts.keys() & IN_THE_BODY.keys():
+        *outer, last = IN_THE_BODY[name]
+        place = body
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[last] = facts.pop(name)
+    return identity | {"signal": signal, "body": body} | tied | facts
 
 
 def success(claim: Claim, **changes: object) -> Outcome:
@@ -500,6 +525,7 @@ def success(claim: Claim, **changes: object) -> Outcome:
         "destination": claim.request["destination"],
         "is_livemode": False,
         "payout_ref": claim.request["metadata"]["payout_ref"],
+        "payout_engine": claim.request["metadata"]["payout_engine"],
         "amount_reversed_minor": 0,
         "is_replayed": False,
     }

@@ -135,7 +135,7 @@ select 'payout.schedule_payout_job(text, payout.settlements, payout.settlement_l
 select 'payout.settlement_difference(payout.settlements, text, jsonb, timestamptz, jsonb)'::regprocedure;
 select 'payout.settlement_problem(payout.settlements)'::regprocedure;
 select 'payout.absence_counts_from(bigint)'::regprocedure;
-select 'payout.answers_request(payout.outcome, payout.payout_transfers, text[])'::regprocedure;
+select 'payout.answers_request(payout.outcome, payout.payout_transfers, text[], payout.engine_settings)'::regprocedure;
 select 'payout.is_definite(payout.transfer_attempts)'::regprocedure;
 select 'payout.is_only_send(payout.transfer_states)'::regprocedure;
 select 'payout.is_saved(boolean, boolean, text)'::regprocedure;
@@ -149,6 +149,7 @@ select 'payout.knows_claim_token(payout.outcome)'::regprocedure;
 select 'payout.match_error_rule(payout.outcome)'::regprocedure;
 select 'payout.never_left(bigint, timestamptz)'::regprocedure;
 select 'payout.other_attempts_drain_at(payout.transfer_states)'::regprocedure;
+select 'payout.read_outcome(jsonb)'::regprocedure;
 select 'payout.read_outcomes(jsonb)'::regprocedure;
 select 'payout.record_outcomes(payout.outcome[])'::regprocedure;
 select 'payout.record_unknown_transfers(payout.outcome[])'::regprocedure;

@@ -24,11 +24,11 @@ begin
     ), kept as (
         insert into payout.listed_transfers (
             stripe_transfer_id, payout_ref, amount_minor, amount_reversed_minor, currency,
-            destination, is_livemode, named_payout_ref, named_settlement, created_at, read_id,
-            seen_at)
+            destination, is_livemode, named_payout_ref, named_engine, named_settlement, created_at,
+            read_id, seen_at)
         select u.stripe_transfer_id, u.belongs_to, u.amount_minor,
             coalesce(u.amount_reversed_minor, 0), u.currency, u.destination, u.is_livemode,
-            u.payout_ref, u.settlement_id, u.created_at, p_read_id, payout.clock()
+            u.payout_ref, u.payout_engine, u.settlement_id, u.created_at, p_read_id, payout.clock()
         from unexplained as u
         order by u.stripe_transfer_id
         on conflict do nothing

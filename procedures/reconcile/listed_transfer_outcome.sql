@@ -18,6 +18,7 @@ begin
             'object', 'transfer',
             'found', 1,
             'payout_ref', p_listed.named_payout_ref,
+            'payout_engine', p_listed.named_engine,
             'detail', 'read ' || p_listed.read_id));
 end
 $$;

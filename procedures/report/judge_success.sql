@@ -20,8 +20,8 @@ declare
     v_judgement payout.judgement;
 begin
     v_judgement.reason := case
-        when not payout.answers_request(p_outcome, p_transfer, p_destinations)
-            or p_outcome.is_livemode <> p_settings.is_livemode then 'answer_contradicts_request'
+        when not payout.answers_request(p_outcome, p_transfer, p_destinations, p_settings)
+            then 'answer_contradicts_request'
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation

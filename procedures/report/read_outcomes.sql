@@ -1,8 +1,6 @@
 -- read_outcomes: read reported outcomes from the JSON that a worker sends.
 --
--- The fields that name the attempt must be right. The others come from the network; one of the
--- wrong type is dropped: the outcome still counts, and a success without its amount contradicts
--- its request.
+-- The fields that name the attempt must be right; read_outcome drops others that are wrong.
 -- Raises: SP312 not an array of outcomes, naming the element.
 
 create or replace function payout.read_outcomes(p_outcomes jsonb)
@@ -45,16 +43,7 @@ begin
     end if;
 
     return array(
-        select jsonb_populate_record(null::payout.outcome, e.outcome - array(
-            select f.key
-            from jsonb_each_text(e.outcome) as f
-            where f.key in ('read_id', 'found', 'first_absence_id')
-                or (f.key = 'http_status' and f.value !~ '^[0-9]{3}$')
-                or (f.key in ('amount_minor', 'amount_reversed_minor')
-                    and f.value !~ '^-?[0-9]{1,18}$')
-                or (f.key = 'retry_after_seconds' and f.value !~ '^[0-9]{1,9}([.][0-9]{1,9})?$')
-                or (f.key in ('is_tied', 'is_replayed', 'is_livemode')
-                    and f.value not in ('true', 'false'))))
+        select payout.read_outcome(e.outcome)
         from jsonb_array_elements(p_outcomes) with ordinality as e (outcome, position)
         order by e.position);
 end

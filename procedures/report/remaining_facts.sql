@@ -9,8 +9,8 @@ as $$
 begin
     return jsonb_strip_nulls(to_jsonb(p_outcome) - array[
         'payout_transfer_id', 'generation', 'attempt', 'idempotency_key', 'claim_token', 'signal',
-        'http_status', 'error_type', 'error_code', 'is_replayed', 'stripe_transfer_id',
-        'stripe_request_id']);
+        'http_status', 'body', 'payout_engine', 'error_type', 'error_code', 'is_replayed',
+        'stripe_transfer_id', 'stripe_request_id']);
 end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is

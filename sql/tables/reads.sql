@@ -159,6 +159,7 @@ create table payout.listed_transfers (
     destination text,
     is_livemode boolean,
     named_payout_ref text,
+    named_engine text,
     named_settlement text,
     created_at timestamptz,
     read_id bigint,
@@ -172,6 +173,8 @@ comment on column payout.listed_transfers.payout_ref is
     'The transfer that it belongs to: by its transfer_group, else by its metadata.';
 comment on column payout.listed_transfers.named_payout_ref is
     'payout_ref in its metadata, by which a success is judged.';
+comment on column payout.listed_transfers.named_engine is
+    'payout_engine in its metadata, by which a success is judged.';
 comment on column payout.listed_transfers.amount_minor is
     'With the next columns: as Stripe listed it; null: not to be read.';
 comment on column payout.listed_transfers.amount_reversed_minor is

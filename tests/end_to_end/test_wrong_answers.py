@@ -34,6 +34,10 @@ CONTRADICTIONS: Final[dict[str, dict[str, Any]]] = {
     "another payout_ref": {"changes": {"metadata": {"payout_ref": "another"}}},
     "another object": {"changes": {"object": "payout", "id": "po_1"}},
     "no id": {"removes": ("id",)},
+    "an id with a NUL": {"changes": {"id": "tr_1\0"}},
+    "half an emoji in the id": {"changes": {"id": "tr_1\ud83d"}},
+    "a number without end": {"changes": {"amount": 10**400}},
+    "no installation": {"changes": {"metadata": {}}},
     "an empty object": {"status": 200, "body": "{}"},
 }
 # Half an answer, or none of Stripe's: with the signal that is stored of it.
@@ -178,12 +182,8 @@ def test_a_success_that_contradicts_the_request_is_parked_and_notifies_operators
     assert story.engine.progress(story.transfer).has_unknown_send
     assert story.stored() == [("response", "alarm", "parked", 200, reason)]
     [[made]] = story.double.effects_by_payout_ref().values()
-    seen = made["id"]
-    if "id" in lie.get("changes", {}):
-        seen = lie["changes"]["id"]
-    elif "id" in lie.get("removes", ()) or "body" in lie:
-        seen = None
-    story.assert_operators_were_notified(reason, seen)
+    is_told = "body" not in lie and "id" not in {*lie.get("changes", {}), *lie.get("removes", ())}
+    story.assert_operators_were_notified(reason, made["id"] if is_told else None)
     assert story.engine.entries(story.transfer)[-1].kind == "reserve"
     story.assert_nothing_more_is_sent()
 

@@ -258,7 +258,8 @@ def test_a_key_in_the_metadata_of_a_settlement_is_noticed_and_not_repeated(
 @pytest.mark.parametrize("fact", ["detail", "error_message", "error_code", "stripe_request_id"])
 def test_a_key_that_came_with_an_answer_is_noticed(engine: Engine, fact: str) -> None:
     engine.settle()
-    engine.report_one(outcome(engine.claim_one(), "no_response", **{fact: f"wrong key {KEY}"}))
+    said = {"http_status": 429, fact: f"wrong key {KEY}"}
+    engine.report_one(outcome(engine.claim_one(), "response", **said))
     assert complaints(engine.db) == {NO_SECRET: "transfer_observations"}
 
 

@@ -138,7 +138,8 @@ def change_body(function: str, body: str) -> str:
                 ("payout.tg_settlements__schedule_payout_job()", "begin return null; end"),
                 ("payout.tg_transfer_states__check_transition()", "begin return new; end"),
                 (
-                    "payout.answers_request(payout.outcome,payout.payout_transfers,text[])",
+                    "payout.answers_request(payout.outcome,payout.payout_transfers,text[],"
+                    "payout.engine_settings)",
                     "begin return true; end",
                 ),
                 ("payout_api.verify_seals(bigint,text)", "begin return; end"),

@@ -91,7 +91,7 @@ def test_an_outcome_of_a_transfer_that_appears_between_two_looks_is_stored(
         "claim_token": "of_the_lost_database",
         "signal": "response",
         "http_status": 200,
-        "stripe_transfer_id": "tr_lost",
+        "body": {"id": "tr_lost"},
     }
     lock(engine.db, "payout.discrepancies")
     reporting = background.submit(engine.report, outcome, connection=reporter)

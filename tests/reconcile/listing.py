@@ -166,11 +166,17 @@ def ours(
 ) -> Listed:
     """Return a transfer as Stripe lists it after this engine, or a copy of it, has made it."""
     identity = [settlement_id, payee_id, source_transaction]
-    ((ref,),) = db.execute(
-        "select payout.payout_ref(installation_id, %s, %s, %s) from payout.engine_settings",
+    ((ref, installation_id),) = db.execute(
+        "select payout.payout_ref(installation_id, %s, %s, %s), installation_id "
+        "from payout.engine_settings",
         identity,
     ).fetchall()
-    metadata = {"payout_ref": ref, "settlement_id": settlement_id, "payee_id": payee_id}
+    metadata = {
+        "payout_engine": installation_id,
+        "payout_ref": ref,
+        "settlement_id": settlement_id,
+        "payee_id": payee_id,
+    }
     group = ref if source_transaction is None else "group_pi_1"
     facts: Listed = {
         "metadata": metadata,

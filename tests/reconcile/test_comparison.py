@@ -276,6 +276,25 @@ def test_a_transfer_of_a_charge_is_known_by_settlement_and_payee(
     assert discrepancies(engine)[-1] == Discrepancy("answer_contradicts_request", "tr_1", None)
 
 
+@mutant(
+    "a listed transfer of another installation paid as ours",
+    "answers_request",
+    "p_outcome.payout_engine = p_settings.installation_id",
+    "true",
+    at="another",
+)
+@pytest.mark.parametrize("installation_id", ["another", None])
+def test_a_listed_transfer_of_another_installation_pays_nothing(
+    engine: Engine, installation_id: str | None
+) -> None:
+    there = ours(engine.db)
+    (transfer,) = engine.settle()
+    metadata = there["metadata"] | {"payout_engine": installation_id}
+    reconcile(engine.db, there | {"metadata": metadata})
+    assert engine.progress(transfer).state == "parked"
+    assert discrepancies(engine)[-1] == Discrepancy("answer_contradicts_request", "tr_1", None)
+
+
 def test_a_transfer_of_a_charge_is_known_by_its_metadata(engine: Engine) -> None:
     there = ours(engine.db, source_transaction="ch_1")
     reconcile(engine.db, there)

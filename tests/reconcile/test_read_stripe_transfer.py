@@ -39,8 +39,7 @@ def read(db: Connection, transfer: object) -> dict[str, Any]:
 
 def whole(db: Connection) -> dict[str, Any]:
     """Return a transfer in which every field is filled."""
-    transfer = ours(db, source_transaction="ch_1", transfer_group="group_pi_1")
-    return transfer | {"metadata": transfer["metadata"] | {"payout_engine": "installation_1"}}
+    return ours(db, source_transaction="ch_1", transfer_group="group_pi_1")
 
 
 def test_every_field_is_read(engine: Engine) -> None:

@@ -440,7 +440,13 @@ def test_a_refused_report_does_not_hide_that_nothing_left(engine: Engine) -> Non
     edits=(
         Edit("first_absence", "and o.signal = 'looked_up'", ""),
         Edit("first_absence", "and o.verdict = 'ok'", ""),
-        Edit("read_outcomes", "f.key in ('read_id', 'found', 'first_absence_id')", "false"),
+        Edit(
+            "read_outcome",
+            "if v_outcome.signal <> 'response' then",
+            "v_outcome.read_id := p_outcome ->> 'read_id';\n"
+            "v_outcome.found := p_outcome ->> 'found';\n"
+            "if v_outcome.signal <> 'response' then",
+        ),
     ),
 )
 def test_a_report_that_tells_of_a_look_up_is_no_first_scan(engine: Engine) -> None:

@@ -28,12 +28,21 @@ CONTRADICTIONS: dict[str, dict[str, Any]] = {
     "no destination": {"destination": None},
     "another payout_ref": {"payout_ref": "payout_" + "0" * 40},
     "no payout_ref": {"payout_ref": None},
+    "another installation": {"payout_engine": "another"},
+    "no installation": {"payout_engine": None},
     "another object": {"object": "transfer_reversal"},
     "no object": {"object": None},
     "an id of another kind": {"stripe_transfer_id": "trr_1"},
     "an id without end": {"stripe_transfer_id": "tr_" + "1" * 300},
     "an empty id": {"stripe_transfer_id": ""},
     "no id": {"stripe_transfer_id": None},
+    "a nested id": {"stripe_transfer_id": {"id": STRIPE_TRANSFER}},
+    "an id with a character that was no text": {"stripe_transfer_id": "tr_\ufffd"},
+    "a number without end for an amount": {"amount_minor": 10**400},
+    "an amount with decimals": {"amount_minor": 1500.5},
+    "an amount in quotes": {"amount_minor": "1500"},
+    "a list for a destination": {"destination": ["acct_1"]},
+    "a mode in words": {"is_livemode": "false"},
     "neither live nor test": {"is_livemode": None},
 }
 
@@ -80,6 +89,13 @@ def test_any_2xx_that_answers_the_request_pays(engine: Engine, status: int) -> N
     at="another payout_ref",
 )
 @mutant(
+    "no check of the installation",
+    "answers_request",
+    "p_outcome.payout_engine = p_settings.installation_id",
+    "true",
+    at="another installation",
+)
+@mutant(
     "no check of the object",
     "answers_request",
     "p_outcome.object = 'transfer'",
@@ -89,7 +105,7 @@ def test_any_2xx_that_answers_the_request_pays(engine: Engine, status: int) -> N
 @mutant(
     "no check of the id",
     "answers_request",
-    "p_outcome.stripe_transfer_id ~ '^tr_[A-Za-z0-9_]+$'",
+    "p_outcome.stripe_transfer_id is not null",
     "true",
     at="an id of another kind",
 )
@@ -116,6 +132,24 @@ def test_an_answer_that_contradicts_the_request_is_parked_and_notifies_operators
     assert engine.open_holds() == [("transfer", str(transfer), "answer_contradicts_request")]
 
 
+def test_what_a_worker_says_beside_the_body_pays_nothing(engine: Engine) -> None:
+    """The body is the one place that tells of a transfer."""
+    engine.settle()
+    told = success(engine.claim_one())
+    beside = {"object": "transfer", "stripe_transfer_id": "tr_9", "amount_minor": 1500}
+    assert engine.report_one(told | beside | {"body": {}}) == ("alarm", "parked")
+    assert [found for *_, found in engine.discrepancies()] == [None]
+
+
+@pytest.mark.parametrize("body", [None, 7, "text", [], [{"id": "tr_1"}], {"metadata": 7}, {}])
+def test_a_body_that_is_no_transfer_is_kept_for_operators(engine: Engine, body: object) -> None:
+    engine.settle()
+    told = success(engine.claim_one()) | {"body": body}
+    assert engine.report_one(told) == ("alarm", "parked")
+    [(kept,)] = engine.db.execute("select theirs -> 'body' from payout.discrepancies").fetchall()
+    assert kept == body
+
+
 def test_a_discrepancy_says_what_each_side_says(engine: Engine) -> None:
     engine.settle()
     claim = engine.claim_one()
@@ -129,9 +163,9 @@ def test_a_discrepancy_says_what_each_side_says(engine: Engine) -> None:
 
 @mutant(
     "no check of the mode",
-    "judge_success",
-    "p_outcome.is_livemode <> p_settings.is_livemode",
-    "false",
+    "answers_request",
+    "coalesce(p_outcome.is_livemode = p_settings.is_livemode, true)",
+    "true",
     at="False-True",
 )
 @pytest.mark.parametrize(("ours", "theirs"), [(True, False), (False, True)])

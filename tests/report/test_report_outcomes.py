@@ -235,6 +235,20 @@ def test_a_call_serves_many_transfers_each_with_its_own_outcome(engine: Engine) 
     assert {row.verdict for row in rows} == {"ok"}
 
 
+def test_a_report_of_large_answers_is_taken_whole(engine: Engine) -> None:
+    engine.settle(*(f"seller_{n}" for n in range(100)))
+    outcomes = [success(c, stripe_transfer_id=f"tr_{n}") for n, c in enumerate(engine.claim())]
+    for told in outcomes:
+        told["body"]["description"] = 10_000 * "x"
+    outcomes[0]["body"] |= {"amount": 1, "description": 400_000 * "x"}
+    reports = engine.report(*outcomes)
+    assert [report.state for report in reports] == ["parked"] + 99 * ["paid"]
+    ((longest,),) = engine.db.execute(
+        "select max(length(facts::text)) from payout.transfer_observations"
+    ).fetchall()
+    assert longest < 1000
+
+
 def test_a_report_reads_no_more_than_what_it_is_about(engine: Engine) -> None:
     engine.settle(*(f"seller_{n}" for n in range(300)))
     claims = engine.claim(20)

@@ -25,7 +25,7 @@ def make_outcome(number: int, **changes: Any) -> Outcome:
         "claim_token": f"token_{number}",
         "signal": "response",
         "http_status": 200,
-        "stripe_transfer_id": f"tr_{number}",
+        "body": {"id": f"tr_{number}"},
     }
     return outcome | changes  # type: ignore[no-any-return]
 
@@ -103,7 +103,7 @@ def test_a_refused_outcome_is_reported_plainly_and_delays_no_other(
     database = FakeDatabase()
 
     async def on_report(outcomes: list[Outcome]) -> None:
-        if any(outcome.get("stripe_transfer_id") == "tr_2" for outcome in outcomes):
+        if any(outcome.get("body") == {"id": "tr_2"} for outcome in outcomes):
             raise error
 
     database.on_report = on_report
@@ -239,4 +239,20 @@ def test_an_alarm_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_a_logged_outcome_has_no_line_breaks() -> None:
-    assert "\n" not in describe(make_outcome(1, stripe_transfer_id=None, detail="a\nb"))
+    assert "\n" not in describe(make_outcome(1, detail="a\nb", body={"id": "tr\n1"}))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"error": {"code": "account_closed"}, "id": "tr_1"}, "account_closed"),
+        ({"error": {"code": None}}, ""),
+        ({"error": "gone", "id": {"id": "tr_1"}}, ""),
+        ({"id": "x" * 9999}, "x" * 255),
+        ({}, ""),
+    ],
+)
+def test_a_logged_outcome_names_the_code_or_the_transfer(body: dict[str, Any], told: str) -> None:
+    assert describe(make_outcome(1, body=body)) == (
+        f"transfer 1 (generation 1, attempt 1): response 200 {told}".rstrip()
+    )

@@ -116,10 +116,13 @@ class Reporter:
 def describe(outcome: Outcome) -> str:
     """Return one line with the transfer, its attempt and the answer."""
     transfer, generation, attempt = _attempt(outcome)
+    body = outcome.get("body", {})
+    error = body.get("error")
+    named = error.get("code") if isinstance(error, dict) else body.get("id")
     parts = (
         outcome["signal"],
         outcome.get("http_status"),
-        outcome.get("stripe_transfer_id") or outcome.get("error_code"),
+        named[:255] if isinstance(named, str) else None,
         outcome.get("detail"),
     )
     answer = " ".join(str(part) for part in parts if part is not None)

@@ -25,7 +25,7 @@ class Order(TypedDict):
 class Outcome(TypedDict):
     """An element of the array that `report_outcomes` takes, of the type `payout.outcome`.
 
-    The last three attributes of that type are for look-ups; SQL fills them itself.
+    `body` is the answer as it came. SQL reads it into the other attributes of that type.
     """
 
     payout_transfer_id: int
@@ -41,19 +41,8 @@ class Outcome(TypedDict):
     is_replayed: NotRequired[bool]
     should_retry: NotRequired[str | None]
     rate_limited_reason: NotRequired[str | None]
-    retry_after_seconds: NotRequired[float | None]
-    error_type: NotRequired[str | None]
-    error_code: NotRequired[str | None]
-    error_message: NotRequired[str | None]
-    error_param: NotRequired[str | None]
-    object: NotRequired[str | None]
-    stripe_transfer_id: NotRequired[str | None]
-    amount_minor: NotRequired[int | None]
-    currency: NotRequired[str | None]
-    destination: NotRequired[str | None]
-    is_livemode: NotRequired[bool | None]
-    payout_ref: NotRequired[str | None]
-    amount_reversed_minor: NotRequired[int | None]
+    retry_after_seconds: NotRequired[int | None]
+    body: NotRequired[dict[str, Any]]
 
 
 class Report(TypedDict):

@@ -1,0 +1,49 @@
+-- read_outcome: read one reported outcome, and Stripe's answer in its body.
+--
+-- Called by: read_outcomes, which has checked the fields that name the attempt. The others come
+-- from the network; one of the wrong type is dropped: the outcome still counts, and a success
+-- without its amount contradicts its request.
+
+create or replace function payout.read_outcome(p_outcome jsonb)
+returns payout.outcome
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_outcome payout.outcome;
+    v_error jsonb;
+begin
+    v_outcome.payout_transfer_id := p_outcome ->> 'payout_transfer_id';
+    v_outcome.generation := p_outcome ->> 'generation';
+    v_outcome.attempt := p_outcome ->> 'attempt';
+    v_outcome.idempotency_key := p_outcome ->> 'idempotency_key';
+    v_outcome.claim_token := p_outcome ->> 'claim_token';
+    v_outcome.signal := p_outcome ->> 'signal';
+    v_outcome.detail := payout.read_text(p_outcome -> 'detail');
+    v_outcome.http_status := case
+        when payout.read_whole(p_outcome -> 'http_status') between 100 and 999
+            then p_outcome ->> 'http_status' end;
+    v_outcome.stripe_request_id := payout.read_text(p_outcome -> 'stripe_request_id');
+    v_outcome.is_tied := p_outcome -> 'is_tied' = 'true';
+    v_outcome.is_replayed := p_outcome -> 'is_replayed' = 'true';
+    v_outcome.should_retry := payout.read_text(p_outcome -> 'should_retry');
+    v_outcome.rate_limited_reason := payout.read_text(p_outcome -> 'rate_limited_reason');
+    v_outcome.retry_after_seconds := payout.read_whole(p_outcome -> 'retry_after_seconds');
+    if v_outcome.signal <> 'response' then
+        return v_outcome;
+    end if;
+
+    v_outcome.body := p_outcome -> 'body';
+    v_error := v_outcome.body -> 'error';
+    v_outcome.error_type := payout.read_text(v_error -> 'type');
+    v_outcome.error_code := payout.read_text(v_error -> 'code');
+    v_outcome.error_message := left(v_error ->> 'message', 500);
+    v_outcome.error_param := payout.read_text(v_error -> 'param');
+    -- The fields of a transfer have the same names in both types.
+    return jsonb_populate_record(
+        v_outcome, to_jsonb(payout.read_stripe_transfer(v_outcome.body)));
+end
+$$;
+comment on function payout.read_outcome(jsonb) is
+    'One outcome as a row; null where a field is absent or cannot be read.';
