@@ -2331,7 +2331,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.')
 on conflict do nothing;
 -- end frozen: sql/data/ledger_accounts.sql
--- frozen: sql/data/states.sql c994dd59e093
+-- frozen: sql/data/states.sql 59aef9352378
 -- states: the states of a transfer and the moves between them; docs/states.md draws them.
 
 insert into payout.states (state, is_final, whose_turn, meaning) values
@@ -2349,6 +2349,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('scheduled', 'in_flight', 'claimed by a worker'),
     ('scheduled', 'cancelled', 'withdrawn before any attempt'),
     ('scheduled', 'parked', 'Stripe reported a success under another key'),
+    ('scheduled', 'paid', 'found in Stripe''s list before it was sent'),
     ('retry_wait', 'in_flight', 'claimed again, same key'),
     ('retry_wait', 'paid', 'a late success'),
     ('retry_wait', 'parked', 'an answer contradicts the row, or the key is too old to be sent'),
@@ -2366,7 +2367,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'scheduled', 'a new key, where the evidence allows it')
 on conflict do nothing;
 -- end frozen: sql/data/states.sql
--- frozen: sql/data/stripe_error_rules.sql 03be1238ebe5
+-- frozen: sql/data/stripe_error_rules.sql e1e4541b4a2d
 -- stripe_error_rules: the reaction to each answer that is no success; the lowest fitting id counts.
 --
 -- A row: id and the answer that it fits (null fits every one); the reaction, the sends that it
@@ -2397,7 +2398,7 @@ values
         'A worker died or lost its connection. Stripe may have paid; the engine asks again with '
         'the same key.'),
     (50, 'key_expired', null, null, null, null, null, null, null,
-        'park', 1, true, '0', '1 s', '1 s',
+        'park', 1, false, '0', '1 s', '1 s',
         'key_too_old_to_send',
         'Stripe forgets keys after 24 hours. The engine looks the transfer up in Stripe''s list '
         'and goes on by the result.'),
@@ -5100,6 +5101,52 @@ comment on function payout.judge_decline(
     payout.engine_settings
 ) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
 -- end frozen: procedures/report/judge_decline.sql
+-- frozen: procedures/report/judge_expiry.sql 34807a7c9278
+-- judge_expiry: judge a lease or a key that ran out.
+--
+-- A send whose worker did not come back may have been executed. A lease or a first send in the
+-- future was written by a clock that has since been set back: the age of its key is unknown.
+
+create or replace function payout.judge_expiry(
+    p_outcome payout.outcome,
+    p_state payout.transfer_states,
+    p_settings payout.engine_settings
+)
+returns payout.judgement
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_judgement payout.judgement;
+    v_rule payout.stripe_error_rules := payout.match_error_rule(p_outcome);
+    v_is_lease boolean := p_outcome.signal = 'lease_expired';
+begin
+    v_judgement.verdict := 'ok';
+    v_judgement.to_state := 'parked';
+    v_judgement.reason := coalesce(v_rule.reason, p_outcome.signal);
+    v_judgement.error_rule_id := v_rule.error_rule_id;
+    v_judgement.counts_as_try := v_is_lease;
+    v_judgement.leaves_unknown := v_is_lease;
+    v_judgement.is_alarm := v_rule.is_alarm;
+
+    if coalesce(p_state.lease_until, p_state.first_sent_at) > payout.clock() then
+        v_judgement.reason := 'clock_was_set_back';
+    elsif v_is_lease and p_state.tries + 1 >= p_settings.max_tries then
+        v_judgement.reason := 'tries_used_up_' || v_judgement.reason;
+    elsif v_is_lease then
+        v_judgement.to_state := 'unknown';
+        v_judgement.next_attempt_at := payout.clock();
+    end if;
+    return v_judgement;
+end
+$$;
+comment on function payout.judge_expiry(
+    payout.outcome, payout.transfer_states, payout.engine_settings
+) is
+    'Judges an expired lease: unknown and due at once, or parked when the tries are used up; and '
+    'an expired key: parked.';
+-- end frozen: procedures/report/judge_expiry.sql
 -- frozen: procedures/report/judge_failure.sql d6c6e7ad8359
 -- judge_failure: judge the newest attempt when it came back without a success.
 --
@@ -5232,12 +5279,13 @@ comment on function payout.judge_lookup(
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm; null: it cannot be told.';
 -- end frozen: procedures/report/judge_lookup.sql
--- frozen: procedures/report/judge_outcome.sql ea0a2e93bbff
+-- frozen: procedures/report/judge_outcome.sql 94292dc7e39a
 -- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
--- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
--- newest attempt while it is in flight: this fences off workers that lost their lease. A report
--- without key and token of its claim moves nothing.
+-- Look-ups and expiries are the engine's own. All else was reported: a success is a fact,
+-- whichever attempt it answers. Any other outcome counts only from the newest attempt while it is
+-- in flight: this fences off workers that lost their lease. A report without key and token of its
+-- claim moves nothing.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
@@ -5257,6 +5305,8 @@ begin
     if p_outcome.signal = 'looked_up' then
         return payout.judge_lookup(
             p_outcome, p_state, p_transfer, p_destinations, p_settings);
+    elsif p_outcome.signal in ('lease_expired', 'key_expired') then
+        return payout.judge_expiry(p_outcome, p_state, p_settings);
     end if;
 
     -- Serials are handed out again after a promotion, keys and tokens are not.
@@ -5294,9 +5344,9 @@ $$;
 comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
-) is 'Verdict, next state and reason for one reported outcome; changes nothing.';
+) is 'Verdict, next state and reason for one outcome; changes nothing.';
 -- end frozen: procedures/report/judge_outcome.sql
--- frozen: procedures/report/judge_success.sql c71ce9365760
+-- frozen: procedures/report/judge_success.sql 99c79c7472c8
 -- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
 -- It counts when it is the transfer that was asked for, under the current key, whichever attempt
@@ -5324,7 +5374,7 @@ begin
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation
-            or p_state.state in ('scheduled', 'failed', 'cancelled')
+            or p_state.state in ('failed', 'cancelled')
             then 'success_under_closed_key'
         when exists (
             select from payout.transfer_states as s
@@ -5341,6 +5391,7 @@ begin
             and o.attempt = p_outcome.attempt
             and o.generation = p_outcome.generation
             and o.verdict = 'alarm'
+            and o.reason <> 'report_of_another_claim'
             and o.stripe_transfer_id is not distinct from p_outcome.stripe_transfer_id
     ) then
         v_judgement.verdict := 'already';
@@ -5543,10 +5594,11 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql def288ca2247
+-- frozen: procedures/report/record_outcomes.sql 624b0da8bfb8
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
--- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
+-- Called by: report_outcomes, reads of Stripe's lists, the sweep; all hold the locks on the
+-- progress rows.
 
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns table (
@@ -6542,11 +6594,10 @@ comment on function payout.is_of_this_database(payout.stripe_reads) is
     'True for a read begun since the database was last adopted or its Stripe account changed, and '
     'for those from the comparison on that the adoption rests on.';
 -- end frozen: procedures/reconcile/is_of_this_database.sql
--- frozen: procedures/reconcile/keep_listed_transfers.sql ecf8e59a2fb4
+-- frozen: procedures/reconcile/keep_listed_transfers.sql 8142bb15ee72
 -- keep_listed_transfers: store listed transfers of ours that no paid transfer explains.
 --
--- Transfers that are unknown here are stored too: a listed transfer is never sent
--- (skip_listed_transfers).
+-- Transfers that are unknown here are stored too: a claim never sends a listed transfer.
 
 create or replace function payout.keep_listed_transfers(
     p_seen payout.stripe_transfer[], p_read_id bigint
@@ -6585,7 +6636,7 @@ begin
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
     where case
         when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
-        -- The sweep schedules its next key, and the claim then skips it.
+        -- The sweep schedules its next key, and then judges it.
         when s.state = 'failed' and s.next_attempt_at is not null then false
         else u.stripe_transfer_id in (select k.stripe_transfer_id from kept as k)
     end;
@@ -6856,41 +6907,6 @@ $$;
 comment on function payout.page_problem(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Names the problem, with the parameters expected; null: it is the next page.';
 -- end frozen: procedures/reconcile/page_problem.sql
--- frozen: procedures/reconcile/park_listed_transfer.sql f93ee35bbab4
--- park_listed_transfer: park scheduled transfers that Stripe has already, before they are sent.
---
--- Called by: record_listed_transfers, which holds the locks and judges them next: from `parked` a
--- success that was found counts as any other.
-
-create or replace function payout.park_listed_transfer(p_payout_transfer_ids bigint[])
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    with parked as (
-        update payout.transfer_states as s
-        set state = 'parked',
-            next_attempt_at = null,
-            wakeup_id = null,
-            reason = 'seen_at_stripe',
-            changed_at = payout.clock()
-        where s.payout_transfer_id = any (p_payout_transfer_ids)
-            and s.state = 'scheduled'
-        returning s.payout_transfer_id, s.generation, s.attempt
-    )
-    insert into payout.transfer_observations (
-        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason)
-    select p.payout_transfer_id, p.generation, p.attempt, 'looked_up', 'ok', 'parked',
-        'seen_at_stripe'
-    from parked as p
-    order by p.payout_transfer_id;
-end
-$$;
-comment on function payout.park_listed_transfer(bigint[]) is
-    'Parks those that are scheduled, each with an observation.';
--- end frozen: procedures/reconcile/park_listed_transfer.sql
 -- frozen: procedures/reconcile/possible_matches.sql c34a0c0c922b
 -- possible_matches: the transfers on a page of a look-up that may be the one that is looked for.
 --
@@ -7027,7 +7043,7 @@ $$;
 comment on function payout.record_discrepancies(payout.discrepancy[], bigint) is
     'Stores each discrepancy once; returns how many are open.';
 -- end frozen: procedures/reconcile/record_discrepancies.sql
--- frozen: procedures/reconcile/record_listed_transfers.sql 790bdeac13bc
+-- frozen: procedures/reconcile/record_listed_transfers.sql fbdd405fc7f7
 -- record_listed_transfers: judge listed transfers as successes, so that ours become paid.
 --
 -- Each counts for the present key. Two listed transfers with one payout_ref are judged one after
@@ -7041,24 +7057,20 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[];
     v_outcomes payout.outcome[];
     v_alarms integer := 0;
 begin
     if p_stripe_transfer_ids = '{}' then
         return 0;
     end if;
-    v_ids := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.payout_transfer_id = any (array(
-            select t.payout_transfer_id
-            from payout.listed_transfers as l
-            join payout.payout_transfers as t on t.payout_ref = l.payout_ref
-            where l.stripe_transfer_id = any (p_stripe_transfer_ids)))
-        order by s.payout_transfer_id
-        for update);
-    perform payout.park_listed_transfer(v_ids);
+    perform from payout.transfer_states as s
+    where s.payout_transfer_id = any (array(
+        select t.payout_transfer_id
+        from payout.listed_transfers as l
+        join payout.payout_transfers as t on t.payout_ref = l.payout_ref
+        where l.stripe_transfer_id = any (p_stripe_transfer_ids)))
+    order by s.payout_transfer_id
+    for update;
 
     for v_outcomes in
         select array_agg(o.outcome)
@@ -7418,11 +7430,11 @@ $$;
 comment on function payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Returns the read with its next parameters and counts.';
 -- end frozen: procedures/reconcile/take_page.sql
--- frozen: procedures/reconcile/unjudged_listed_transfers.sql 27555f6c9f53
+-- frozen: procedures/reconcile/unjudged_listed_transfers.sql 765c27766cda
 -- unjudged_listed_transfers: the listed transfers of transfers here that were never judged.
 --
 -- A settlement that was recorded, or a key that was opened, while the page was being stored is
--- sent by a claim that did not see the page (skip_listed_transfers).
+-- sent by a claim that did not see the page.
 
 create or replace function payout.unjudged_listed_transfers()
 returns setof text
@@ -7448,13 +7460,13 @@ $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql 7272b467595b
+-- frozen: procedures/claim/claim_transfers.sql 95fbf928585e
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
 -- Skips transfers that are on hold, that were first sent under their key longer ago than the send
--- window (Stripe may have forgotten the key), or that Stripe has already; sets aside those whose
--- rows contradict each other.
+-- window (Stripe may have forgotten the key), or that Stripe has listed already (the sweep judges
+-- them); sets aside those whose rows contradict each other.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
 -- range.
 
@@ -7512,10 +7524,14 @@ begin
             select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
             into v_due_ids, v_wakeup_ids
             from payout.lock_due_transfers(
-                v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d;
+                v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d
+            where not exists (
+                select from payout.payout_transfers as t
+                join payout.listed_transfers as l on l.payout_ref = t.payout_ref
+                where t.payout_transfer_id = d.payout_transfer_id
+            );
             exit when v_due_ids is null;
             perform payout.remove_served_wakeups(v_wakeup_ids);
-            v_due_ids := payout.skip_listed_transfers(v_due_ids);
             perform payout.adopt_at_first_claim(v_due_ids);
             v_claims := v_claims || array(
                 select c from payout.open_attempts(v_due_ids, p_worker, v_now, v_settings) as c);
@@ -7751,45 +7767,6 @@ comment on function payout.refuse_unsafe_server(timestamptz) is
     'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
     'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
 -- end frozen: procedures/claim/refuse_unsafe_server.sql
--- frozen: procedures/claim/skip_listed_transfers.sql 1c64cf428353
--- skip_listed_transfers: leave out transfers that Stripe has already, before they are sent.
---
--- Called by: claim_transfers, which holds the locks. A restored database has forgotten that it
--- sent them; a reconcile run has listed them.
-
-create or replace function payout.skip_listed_transfers(p_payout_transfer_ids bigint[])
-returns bigint[]
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_seen_ids bigint[];
-    v_listed text[];
-begin
-    if not exists (select from payout.listed_transfers) then
-        return p_payout_transfer_ids;
-    end if;
-    select array_agg(t.payout_transfer_id), array_agg(l.stripe_transfer_id)
-    into v_seen_ids, v_listed
-    from payout.payout_transfers as t
-    join payout.listed_transfers as l on l.payout_ref = t.payout_ref
-    where t.payout_transfer_id = any (p_payout_transfer_ids);
-
-    if v_seen_ids is null then
-        return p_payout_transfer_ids;
-    end if;
-    perform payout.record_listed_transfers(v_listed);
-    return array(
-        select t.payout_transfer_id
-        from payout.payout_transfers as t
-        where t.payout_transfer_id = any (p_payout_transfer_ids)
-            and t.payout_transfer_id <> all (v_seen_ids));
-end
-$$;
-comment on function payout.skip_listed_transfers(bigint[]) is
-    'Judges those that were listed and returns the others, which may be sent.';
--- end frozen: procedures/claim/skip_listed_transfers.sql
 -- frozen: procedures/audit/add_seal.sql 8fce290857a1
 -- add_seal: seal the next rows of a table, up to an id below which no row can come any more.
 --
@@ -8877,12 +8854,11 @@ comment on function payout_api.verify_seals(bigint, text) is
 revoke execute on function payout_api.verify_seals(bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
 -- end frozen: procedures/audit/verify_seals.sql
--- frozen: procedures/sweep/expire_leases.sql d5e3c0126807
--- expire_leases: close leases that ran out without a report; their transfers become unknown.
+-- frozen: procedures/sweep/expire_leases.sql d973a8bd5d99
+-- expire_leases: close leases that ran out without a report.
 --
 -- A lease that ends further ahead than one lease was written by a clock that has since been set
--- back: the age of its key is unknown, so its transfer is parked. The clock is read for each row:
--- a claim after p_now is not ahead of it.
+-- back. The clock is read for each row: a claim after p_now is not ahead of it.
 -- Locks: the transfers' progress rows, skipping those that a report has locked.
 
 create or replace function payout.expire_leases(
@@ -8893,17 +8869,9 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_parked integer;
-    v_expired integer;
 begin
-    with expired as (
-        select s.payout_transfer_id, s.generation, s.attempt,
-            case
-                when s.lease_until > payout.clock() then 'clock_was_set_back'
-                when s.tries + 1 >= e.max_tries then 'tries_used_up_worker_did_not_report'
-                else 'worker_did_not_report'
-            end as reason
+    return payout.record_expiries('lease_expired', array(
+        select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
         where (p_ids is null or s.payout_transfer_id = any (p_ids))
@@ -8916,46 +8884,59 @@ begin
                         and a.claimed_at > payout.clock() + e.lease_for)))
         order by s.lease_until
         limit p_limit
-        for update of s skip locked
-    ), judged as (
-        select x.*, case x.reason when 'worker_did_not_report' then 'unknown' else 'parked' end
-            as to_state
-        from expired as x
-    ), observed as (
-        insert into payout.transfer_observations (
-            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
-            error_rule_id, is_counted_try, has_unknown_send, next_attempt_at)
-        select j.payout_transfer_id, j.generation, j.attempt, 'lease_expired', 'ok', j.to_state,
-            j.reason, r.error_rule_id, true, true, case j.to_state when 'unknown' then p_now end
-        from judged as j
-        left join payout.stripe_error_rules as r on r.signal = 'lease_expired'
-    ), moved as (
-        update payout.transfer_states as s
-        set state = j.to_state,
-            lease_until = null,
-            next_attempt_at = case j.to_state when 'unknown' then p_now end,
-            tries = s.tries + 1,
-            has_unknown_send = true,
-            reason = j.reason,
-            changed_at = p_now
-        from judged as j
-        where s.payout_transfer_id = j.payout_transfer_id
-        returning s.state
-    )
-    select (count(*) filter (where m.state = 'parked'))::integer, count(*)::integer
-    into v_parked, v_expired
-    from moved as m;
-
-    if v_parked > 0 then
-        perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
-    end if;
-    return v_expired;
+        for update of s skip locked));
 end
 $$;
 comment on function payout.expire_leases(timestamptz, integer, bigint[]) is
     'Closes up to p_limit leases (of these transfers, if given) and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
 -- end frozen: procedures/sweep/expire_leases.sql
+-- frozen: procedures/sweep/judge_listed_transfers.sql c1913f0048f6
+-- judge_listed_transfers: judge due transfers that Stripe has listed already.
+--
+-- A restored database has forgotten that it sent them; a read of Stripe's list showed them before
+-- they were settled here again. A claim does not send them.
+-- Locks: the transfers' progress rows, skipping those that are locked.
+
+create or replace function payout.judge_listed_transfers(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[];
+begin
+    if not exists (select from payout.listed_transfers) then
+        return 0;
+    end if;
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and s.next_attempt_at <= p_now
+            and s.state in ('scheduled', 'retry_wait', 'unknown')
+            and exists (
+                select from payout.listed_transfers as l where l.payout_ref = t.payout_ref
+            )
+        limit p_limit
+        for update of s skip locked);
+
+    perform payout.record_listed_transfers(array(
+        select l.stripe_transfer_id
+        from payout.payout_transfers as t
+        join payout.listed_transfers as l on l.payout_ref = t.payout_ref
+        where t.payout_transfer_id = any (v_ids)));
+    return cardinality(v_ids);
+end
+$$;
+comment on function payout.judge_listed_transfers(timestamptz, integer, bigint[]) is
+    'Judges up to p_limit transfers (of these, if given), which are then paid or parked; returns '
+    'how many.';
+-- end frozen: procedures/sweep/judge_listed_transfers.sql
 -- frozen: procedures/sweep/mark_held_transfers.sql 4fd3ea66f27f
 -- mark_held_transfers: take due transfers that are on hold out of the index of due transfers.
 --
@@ -9030,12 +9011,13 @@ comment on function payout.mark_held_transfers(timestamptz) is
     'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
     'how many.';
 -- end frozen: procedures/sweep/mark_held_transfers.sql
--- frozen: procedures/sweep/park_expired_keys.sql 982a332d588e
+-- frozen: procedures/sweep/park_expired_keys.sql 4573e149f534
 -- park_expired_keys: park transfers that were first sent too long ago to be sent again.
 --
 -- Stripe may forget a key after 24 hours; a send after that would be a new transfer. Only a
--- look-up can settle these. A first send in the future means a clock that was set back, hence a
--- key of unknown age. The clock is read for each row: a send after p_now is not in the future.
+-- look-up can settle these. A first send in the future means a clock that was set back. The clock
+-- is read for each row: a send after p_now is not in the future.
+-- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.park_expired_keys(
     p_now timestamptz, p_limit integer, p_ids bigint[]
@@ -9045,13 +9027,9 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_parked integer;
 begin
-    with expired as (
-        select s.payout_transfer_id, s.generation, s.attempt,
-            case when s.first_sent_at > payout.clock() then 'clock_was_set_back'
-                else 'key_too_old_to_send' end as reason
+    return payout.record_expiries('key_expired', array(
+        select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
         where (p_ids is null or s.payout_transfer_id = any (p_ids))
@@ -9061,31 +9039,7 @@ begin
                 or s.first_sent_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
-        for update of s skip locked
-    ), observed as (
-        insert into payout.transfer_observations (
-            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
-            error_rule_id)
-        select x.payout_transfer_id, x.generation, x.attempt, 'key_expired', 'ok', 'parked',
-            x.reason, r.error_rule_id
-        from expired as x
-        left join payout.stripe_error_rules as r on r.signal = 'key_expired'
-    ), moved as (
-        update payout.transfer_states as s
-        set state = 'parked',
-            next_attempt_at = null,
-            reason = x.reason,
-            changed_at = p_now
-        from expired as x
-        where s.payout_transfer_id = x.payout_transfer_id
-        returning 1
-    )
-    select count(*)::integer into v_parked from moved;
-
-    if v_parked > 0 then
-        perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
-    end if;
-    return v_parked;
+        for update of s skip locked));
 end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer, bigint[]) is
@@ -9116,6 +9070,44 @@ $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the observations, in order; null: it was not proved absent.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
+-- frozen: procedures/sweep/record_expiries.sql 230148b01de8
+-- record_expiries: record that leases or keys ran out, and notify operators of parked transfers.
+--
+-- Called by: expire_leases, park_expired_keys; both hold the locks on the progress rows.
+
+create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_parked integer;
+begin
+    if p_payout_transfer_ids = '{}' then
+        return 0;
+    end if;
+    select count(*) into v_parked
+    from payout.record_outcomes(array(
+        select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
+            'payout_transfer_id', s.payout_transfer_id,
+            'generation', s.generation,
+            'attempt', s.attempt,
+            'signal', p_signal))
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (p_payout_transfer_ids))) as r
+    where r.state = 'parked';
+
+    if v_parked > 0 then
+        perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
+    end if;
+    return cardinality(p_payout_transfer_ids);
+end
+$$;
+comment on function payout.record_expiries(text, bigint[]) is
+    'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
+    'how many.';
+-- end frozen: procedures/sweep/record_expiries.sql
 -- frozen: procedures/sweep/reopen_failed.sql 69713e671a89
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
@@ -9209,8 +9201,8 @@ $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
 -- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql da082867d63c
--- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
+-- frozen: procedures/sweep/sweep.sql 2b588b164bbb
+-- sweep: judge what is listed, close leases and keys that ran out, open keys, queue wake-ups.
 --
 -- Called by: every worker every few seconds; operators at any time.
 -- Safe to repeat, also by several workers at once: each row is taken once.
@@ -9230,8 +9222,6 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
 as $$
-declare
-    v_now timestamptz;
 begin
     if p_limit is null or p_limit < 1 then
         raise exception 'sweep of % transfers', coalesce(p_limit::text, 'null')
@@ -9241,24 +9231,25 @@ begin
     end if;
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
-    v_now := payout.clock();
-    perform payout.mark_held_transfers(v_now);
+    perform payout.mark_held_transfers(payout.clock());
+    perform payout.sweep_apart('judge_listed_transfers', payout.clock(), p_limit);
+    -- Each step reads the clock: the second one takes what the first one has made due.
     return query
     select
-        payout.sweep_apart('expire_leases', v_now, p_limit),
-        payout.sweep_apart('park_expired_keys', v_now, p_limit),
-        payout.sweep_apart('reopen_failed', v_now, p_limit),
-        payout.queue_due_wakeups(v_now, p_limit);
+        payout.sweep_apart('expire_leases', payout.clock(), p_limit),
+        payout.sweep_apart('park_expired_keys', payout.clock(), p_limit),
+        payout.sweep_apart('reopen_failed', payout.clock(), p_limit),
+        payout.queue_due_wakeups(payout.clock(), p_limit);
 end
 $$;
 comment on function payout_api.sweep(integer) is
-    'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
-    'where the evidence allows it, queues wake-up jobs for due transfers; up to p_limit of each. '
-    'Returns how many. It also seals.';
+    'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
+    'whose key is too old to send, opens new keys where the evidence allows it, queues wake-up '
+    'jobs for due transfers; up to p_limit of each. Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/sweep/sweep.sql
--- frozen: procedures/sweep/sweep_apart.sql bc135c6faa86
+-- frozen: procedures/sweep/sweep_apart.sql 91ecf7e40977
 -- sweep_apart: do one step of the sweep, and set aside the transfers that make it fail.
 --
 -- The usual way is one statement for all. If it raises, both halves are tried by themselves, and
@@ -9278,6 +9269,8 @@ declare
 begin
     begin
         return case p_step
+            when 'judge_listed_transfers' then
+                payout.judge_listed_transfers(p_now, p_limit, p_ids)
             when 'expire_leases' then payout.expire_leases(p_now, p_limit, p_ids)
             when 'park_expired_keys' then payout.park_expired_keys(p_now, p_limit, p_ids)
             when 'reopen_failed' then payout.reopen_failed(p_now, p_limit, p_ids)
@@ -9296,6 +9289,7 @@ begin
             select s.payout_transfer_id
             from payout.transfer_states as s
             where s.state = any (case p_step
+                    when 'judge_listed_transfers' then array['scheduled', 'retry_wait', 'unknown']
                     when 'expire_leases' then array['in_flight']
                     when 'park_expired_keys' then array['retry_wait', 'unknown']
                     when 'reopen_failed' then array['failed']
@@ -9308,8 +9302,8 @@ begin
 end
 $$;
 comment on function payout.sweep_apart(text, timestamptz, integer, bigint[]) is
-    'Runs expire_leases, park_expired_keys or reopen_failed, as p_step says; returns how many '
-    'transfers it moved. p_ids are those that it may take; null: all.';
+    'Runs the step that p_step names; returns how many transfers it moved. p_ids are those that it '
+    'may take; null: all.';
 -- end frozen: procedures/sweep/sweep_apart.sql
 -- frozen: procedures/operate/adopt_database.sql d243091f5316
 -- adopt_database: adopt this database, so that it hands out transfers again.

@@ -2,8 +2,8 @@
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
 -- Skips transfers that are on hold, that were first sent under their key longer ago than the send
--- window (Stripe may have forgotten the key), or that Stripe has already; sets aside those whose
--- rows contradict each other.
+-- window (Stripe may have forgotten the key), or that Stripe has listed already (the sweep judges
+-- them); sets aside those whose rows contradict each other.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
 -- range.
 
@@ -61,10 +61,14 @@ begin
             select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
             into v_due_ids, v_wakeup_ids
             from payout.lock_due_transfers(
-                v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d;
+                v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d
+            where not exists (
+                select from payout.payout_transfers as t
+                join payout.listed_transfers as l on l.payout_ref = t.payout_ref
+                where t.payout_transfer_id = d.payout_transfer_id
+            );
             exit when v_due_ids is null;
             perform payout.remove_served_wakeups(v_wakeup_ids);
-            v_due_ids := payout.skip_listed_transfers(v_due_ids);
             perform payout.adopt_at_first_claim(v_due_ids);
             v_claims := v_claims || array(
                 select c from payout.open_attempts(v_due_ids, p_worker, v_now, v_settings) as c);

@@ -1,7 +1,7 @@
 -- unjudged_listed_transfers: the listed transfers of transfers here that were never judged.
 --
 -- A settlement that was recorded, or a key that was opened, while the page was being stored is
--- sent by a claim that did not see the page (skip_listed_transfers).
+-- sent by a claim that did not see the page.
 
 create or replace function payout.unjudged_listed_transfers()
 returns setof text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.conftest import Connection
 from tests.engine import Engine, no_answer, success, unfunded, unguarded
 from tests.mutants import mutant
+from tests.reconcile.listing import ours, reconcile, with_account
 
 SELLERS = [f"seller_{number}" for number in range(1, 8)]
 CONTRADICTION = "row_contradicts_facts"
@@ -119,6 +120,41 @@ def test_a_sweep_closes_the_other_leases_and_keys_beside_a_broken_row(
     assert kinds(engine) == [(CONTRADICTION, broken)]
     write(engine.db, broken, "tries = 0")
     assert engine.sweep().leases_expired == 1
+
+
+@mutant(
+    "a sweep that does not look among the listed",
+    "sweep_apart",
+    "when 'judge_listed_transfers' then array['scheduled', 'retry_wait', 'unknown']",
+    "when 'judge_listed_transfers' then array['failed']",
+)
+def test_a_sweep_judges_the_other_listed_transfers_beside_a_broken_row(
+    shared_engine: Engine,
+) -> None:
+    engine = with_account(shared_engine)
+    there = [ours(engine.db, s.replace("seller", "tr"), payee_id=s) for s in SELLERS[:2]]
+    reconcile(engine.worker, *there)
+    broken, other, *rest = engine.settle(*SELLERS)
+    write(engine.db, broken, "tries = -5")
+    engine.sweep()
+    assert engine.progress(other).state == "paid"
+    assert kinds(engine)[-1] == (CONTRADICTION, broken)
+    assert [claim.payout_transfer_id for claim in engine.claim()] == rest
+    write(engine.db, broken, "tries = 0")
+
+
+def test_a_claim_of_single_transfers_ends_at_one_that_is_listed(shared_engine: Engine) -> None:
+    """It is still due, so that the claim would meet it for ever."""
+    engine = with_account(shared_engine)
+    reconcile(engine.worker, ours(engine.db, payee_id=SELLERS[0]))
+    listed, drifted, other = engine.settle(*SELLERS[:3])
+    write(engine.db, listed, "next_attempt_at = now() - interval '1 hour'")
+    write(engine.db, drifted, "tries = -1")
+    assert engine.claim() == []
+    engine.sweep()
+    assert engine.progress(listed).state == "paid"
+    assert [claim.payout_transfer_id for claim in engine.claim()] == [other]
+    write(engine.db, drifted, "tries = 0")
 
 
 @mutant(
