@@ -2089,7 +2089,7 @@ $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
     'Trigger: at commit, makes the payout job of a complete settlement.';
 -- end frozen: procedures/settle/tg_settlements__schedule_payout_job.sql
--- frozen: sql/tables/settlements.sql 091dbc1892cf
+-- frozen: sql/tables/settlements.sql 13578146eecd
 -- settlements: the application's side, frozen once a settlement is complete.
 --
 --   payees ◀── payee_accounts (history: the newest counts)
@@ -2129,8 +2129,8 @@ create table payout.payee_accounts (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255)
 );
 comment on table payout.payee_accounts is
-    'The Stripe accounts of payees, as history: the newest row counts for settlements completed '
-    'from then on; transfers already scheduled keep the account they were given.';
+    'The Stripe accounts of payees, as history: the newest row counts for each key that is claimed '
+    'for the first time from then on; a request under a key keeps its account.';
 
 create index payee_accounts_payee_id_idx
     on payout.payee_accounts (payee_id, payee_account_id desc) include (stripe_account_id);
@@ -2339,7 +2339,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.')
 on conflict do nothing;
 -- end frozen: sql/data/ledger_accounts.sql
--- frozen: sql/data/states.sql c994dd59e093
+-- frozen: sql/data/states.sql 59aef9352378
 -- states: the states of a transfer and the moves between them; docs/states.md draws them.
 
 insert into payout.states (state, is_final, whose_turn, meaning) values
@@ -2357,6 +2357,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('scheduled', 'in_flight', 'claimed by a worker'),
     ('scheduled', 'cancelled', 'withdrawn before any attempt'),
     ('scheduled', 'parked', 'Stripe reported a success under another key'),
+    ('scheduled', 'paid', 'found in Stripe''s list before it was sent'),
     ('retry_wait', 'in_flight', 'claimed again, same key'),
     ('retry_wait', 'paid', 'a late success'),
     ('retry_wait', 'parked', 'an answer contradicts the row, or the key is too old to be sent'),
@@ -2374,7 +2375,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'scheduled', 'a new key, where the evidence allows it')
 on conflict do nothing;
 -- end frozen: sql/data/states.sql
--- frozen: sql/data/stripe_error_rules.sql 03be1238ebe5
+-- frozen: sql/data/stripe_error_rules.sql e1e4541b4a2d
 -- stripe_error_rules: the reaction to each answer that is no success; the lowest fitting id counts.
 --
 -- A row: id and the answer that it fits (null fits every one); the reaction, the sends that it
@@ -2405,7 +2406,7 @@ values
         'A worker died or lost its connection. Stripe may have paid; the engine asks again with '
         'the same key.'),
     (50, 'key_expired', null, null, null, null, null, null, null,
-        'park', 1, true, '0', '1 s', '1 s',
+        'park', 1, false, '0', '1 s', '1 s',
         'key_too_old_to_send',
         'Stripe forgets keys after 24 hours. The engine looks the transfer up in Stripe''s list '
         'and goes on by the result.'),
@@ -3326,10 +3327,11 @@ $$;
 comment on function payout.read_stripe_transfer(jsonb) is
     'Reads one object; null where a field is absent or cannot be read.';
 -- end frozen: procedures/transfers/read_stripe_transfer.sql
--- frozen: procedures/transfers/release_alarm_holds.sql 39c0d8705e7e
+-- frozen: procedures/transfers/release_alarm_holds.sql c976e250e939
 -- release_alarm_holds: end the holds of alarms that are resolved.
 --
--- Called by: resolve_paid, which has resolved them. A hold that a person placed stays.
+-- Called by: resolve_paid and finish_lookup, which have resolved them. A hold that a person
+-- placed stays.
 -- Locks: the holds' rows, skipping those that another session has locked.
 
 create or replace function payout.release_alarm_holds(p_payout_transfer_ids bigint[])
@@ -3359,7 +3361,7 @@ $$;
 comment on function payout.release_alarm_holds(bigint[]) is
     'Releases the holds that alarms placed on these transfers, where none of them is open.';
 -- end frozen: procedures/transfers/release_alarm_holds.sql
--- frozen: procedures/transfers/set_aside.sql d148f904732f
+-- frozen: procedures/transfers/set_aside.sql 97b81e5742c1
 -- set_aside: park a transfer whose rows contradict each other, so that the others go on.
 --
 -- Called by: claim, report and sweep, once the transfer alone has raised an error. It is held,
@@ -3392,9 +3394,16 @@ begin
     if found then
         perform payout.notify_operators(
             'row_contradicts_facts', 'transfer ' || p_payout_transfer_id);
-        perform payout.stop_transfer(
-            p_payout_transfer_id, 'row_contradicts_facts', v_discrepancy_id);
+    else
+        select d.discrepancy_id into v_discrepancy_id
+        from payout.discrepancies as d
+        where d.payout_transfer_id = p_payout_transfer_id
+            and d.kind = 'row_contradicts_facts'
+            and d.resolved_at is null;
     end if;
+    -- Its hold may have been released too early.
+    perform payout.stop_transfer(
+        p_payout_transfer_id, 'row_contradicts_facts', v_discrepancy_id);
     perform payout.park_contradiction(p_payout_transfer_id);
 end
 $$;
@@ -4621,7 +4630,7 @@ $$;
 comment on function payout.refuse_bad_lines(jsonb) is
     'Refuses lines given as JSON that cannot be read, naming the first (SP309).';
 -- end frozen: procedures/settle/refuse_bad_lines.sql
--- frozen: procedures/settle/register_payee.sql ca484b8370bd
+-- frozen: procedures/settle/register_payee.sql acbe8a73674f
 -- register_payee: register a payee and the Stripe account that it is paid to.
 --
 -- Called by: the application, as often as it likes.
@@ -4669,7 +4678,7 @@ end
 $$;
 comment on function payout_api.register_payee(text, text) is
     'Registers a payee; with an account, records it as the one to pay from now on. Repeatable; '
-    'transfers already scheduled keep their account.';
+    'a transfer that was claimed keeps its account under its key.';
 revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;
 -- end frozen: procedures/settle/register_payee.sql
@@ -5124,6 +5133,52 @@ comment on function payout.judge_decline(
     payout.engine_settings
 ) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
 -- end frozen: procedures/report/judge_decline.sql
+-- frozen: procedures/report/judge_expiry.sql 34807a7c9278
+-- judge_expiry: judge a lease or a key that ran out.
+--
+-- A send whose worker did not come back may have been executed. A lease or a first send in the
+-- future was written by a clock that has since been set back: the age of its key is unknown.
+
+create or replace function payout.judge_expiry(
+    p_outcome payout.outcome,
+    p_state payout.transfer_states,
+    p_settings payout.engine_settings
+)
+returns payout.judgement
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_judgement payout.judgement;
+    v_rule payout.stripe_error_rules := payout.match_error_rule(p_outcome);
+    v_is_lease boolean := p_outcome.signal = 'lease_expired';
+begin
+    v_judgement.verdict := 'ok';
+    v_judgement.to_state := 'parked';
+    v_judgement.reason := coalesce(v_rule.reason, p_outcome.signal);
+    v_judgement.error_rule_id := v_rule.error_rule_id;
+    v_judgement.counts_as_try := v_is_lease;
+    v_judgement.leaves_unknown := v_is_lease;
+    v_judgement.is_alarm := v_rule.is_alarm;
+
+    if coalesce(p_state.lease_until, p_state.first_sent_at) > payout.clock() then
+        v_judgement.reason := 'clock_was_set_back';
+    elsif v_is_lease and p_state.tries + 1 >= p_settings.max_tries then
+        v_judgement.reason := 'tries_used_up_' || v_judgement.reason;
+    elsif v_is_lease then
+        v_judgement.to_state := 'unknown';
+        v_judgement.next_attempt_at := payout.clock();
+    end if;
+    return v_judgement;
+end
+$$;
+comment on function payout.judge_expiry(
+    payout.outcome, payout.transfer_states, payout.engine_settings
+) is
+    'Judges an expired lease: unknown and due at once, or parked when the tries are used up; and '
+    'an expired key: parked.';
+-- end frozen: procedures/report/judge_expiry.sql
 -- frozen: procedures/report/judge_failure.sql d6c6e7ad8359
 -- judge_failure: judge the newest attempt when it came back without a success.
 --
@@ -5256,12 +5311,13 @@ comment on function payout.judge_lookup(
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm; null: it cannot be told.';
 -- end frozen: procedures/report/judge_lookup.sql
--- frozen: procedures/report/judge_outcome.sql ea0a2e93bbff
+-- frozen: procedures/report/judge_outcome.sql 94292dc7e39a
 -- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
--- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
--- newest attempt while it is in flight: this fences off workers that lost their lease. A report
--- without key and token of its claim moves nothing.
+-- Look-ups and expiries are the engine's own. All else was reported: a success is a fact,
+-- whichever attempt it answers. Any other outcome counts only from the newest attempt while it is
+-- in flight: this fences off workers that lost their lease. A report without key and token of its
+-- claim moves nothing.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
@@ -5281,6 +5337,8 @@ begin
     if p_outcome.signal = 'looked_up' then
         return payout.judge_lookup(
             p_outcome, p_state, p_transfer, p_destinations, p_settings);
+    elsif p_outcome.signal in ('lease_expired', 'key_expired') then
+        return payout.judge_expiry(p_outcome, p_state, p_settings);
     end if;
 
     -- Serials are handed out again after a promotion, keys and tokens are not.
@@ -5318,9 +5376,9 @@ $$;
 comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
-) is 'Verdict, next state and reason for one reported outcome; changes nothing.';
+) is 'Verdict, next state and reason for one outcome; changes nothing.';
 -- end frozen: procedures/report/judge_outcome.sql
--- frozen: procedures/report/judge_success.sql 6705cf776c2a
+-- frozen: procedures/report/judge_success.sql a57c16e0b957
 -- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
 -- It counts when it is the transfer that was asked for, under the current key, whichever attempt
@@ -5348,7 +5406,7 @@ begin
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation
-            or p_state.state in ('scheduled', 'failed', 'cancelled')
+            or p_state.state in ('failed', 'cancelled')
             then 'success_under_closed_key'
         when exists (
             select from payout.transfer_states as s
@@ -5365,6 +5423,8 @@ begin
             and o.attempt = p_outcome.attempt
             and o.generation = p_outcome.generation
             and o.verdict = 'alarm'
+            and o.reason is distinct from 'report_of_another_claim'
+            and o.reason <> 'report_of_another_claim'
             and o.stripe_transfer_id is not distinct from p_outcome.stripe_transfer_id
     ) then
         v_judgement.verdict := 'already';
@@ -5607,10 +5667,11 @@ $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
 -- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql 17904621abb2
+-- frozen: procedures/report/record_outcomes.sql 625c4b2b418f
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
--- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
+-- Called by: report_outcomes, reads of Stripe's lists, the sweep; all hold the locks on the
+-- progress rows.
 
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns table (
@@ -5982,7 +6043,7 @@ $$;
 comment on function payout.begin_list(text, text) is
     'Begins a read, unless one is open; abandons one that no longer counts for this database.';
 -- end frozen: procedures/reconcile/begin_list.sql
--- frozen: procedures/reconcile/begin_lookups.sql fe570005aa80
+-- frozen: procedures/reconcile/begin_lookups.sql 87196d2b5862
 -- begin_lookups: begin a look-up for each parked transfer that is due for one.
 --
 -- Called by: claim_reads.
@@ -6001,7 +6062,7 @@ begin
     with due as (
         select s.payout_transfer_id
         from payout.transfer_states as s
-        where s.next_lookup_at <= v_now
+        where s.next_lookup_at <= v_now and payout.progress_problem(s) is null
         order by s.next_lookup_at
         limit p_limit
         for update skip locked
@@ -6342,7 +6403,7 @@ $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
 -- end frozen: procedures/reconcile/finish_comparison.sql
--- frozen: procedures/reconcile/finish_lookup.sql 49bb1a6ea21d
+-- frozen: procedures/reconcile/finish_lookup.sql e9b56f49548d
 -- finish_lookup: judge a complete look-up, and plan the next if the transfer stays parked.
 --
 -- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
@@ -6366,9 +6427,6 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
-    if v_outcome.found = 1 then
-        perform payout.park_listed_transfer(array[v_state.payout_transfer_id]);
-    end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
     into strict v_read.result, v_read.is_alarm, v_read.objects_found
@@ -6406,6 +6464,7 @@ begin
             and d.kind <> 'several_transfers_at_stripe'
             and s.payout_transfer_id = v_state.payout_transfer_id
             and s.stripe_transfer_id = v_outcome.stripe_transfer_id;
+        perform payout.release_alarm_holds(array[v_state.payout_transfer_id]);
     end if;
     return v_read;
 end
@@ -6612,11 +6671,10 @@ comment on function payout.is_of_this_database(payout.stripe_reads) is
     'True for a read begun since the database was last adopted or its Stripe account changed, and '
     'for those from the comparison on that the adoption rests on.';
 -- end frozen: procedures/reconcile/is_of_this_database.sql
--- frozen: procedures/reconcile/keep_listed_transfers.sql f8afb28ff30b
+-- frozen: procedures/reconcile/keep_listed_transfers.sql 602592771f4c
 -- keep_listed_transfers: store listed transfers of ours that no paid transfer explains.
 --
--- Transfers that are unknown here are stored too: a listed transfer is never sent
--- (skip_listed_transfers).
+-- Transfers that are unknown here are stored too: a claim never sends a listed transfer.
 
 create or replace function payout.keep_listed_transfers(
     p_seen payout.stripe_transfer[], p_read_id bigint
@@ -6655,7 +6713,7 @@ begin
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
     where case
         when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
-        -- The sweep schedules its next key, and the claim then skips it.
+        -- The sweep schedules its next key, and then judges it.
         when s.state = 'failed' and s.next_attempt_at is not null then false
         else u.stripe_transfer_id in (select k.stripe_transfer_id from kept as k)
     end;
@@ -6927,41 +6985,6 @@ $$;
 comment on function payout.page_problem(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Names the problem, with the parameters expected; null: it is the next page.';
 -- end frozen: procedures/reconcile/page_problem.sql
--- frozen: procedures/reconcile/park_listed_transfer.sql f93ee35bbab4
--- park_listed_transfer: park scheduled transfers that Stripe has already, before they are sent.
---
--- Called by: record_listed_transfers, which holds the locks and judges them next: from `parked` a
--- success that was found counts as any other.
-
-create or replace function payout.park_listed_transfer(p_payout_transfer_ids bigint[])
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    with parked as (
-        update payout.transfer_states as s
-        set state = 'parked',
-            next_attempt_at = null,
-            wakeup_id = null,
-            reason = 'seen_at_stripe',
-            changed_at = payout.clock()
-        where s.payout_transfer_id = any (p_payout_transfer_ids)
-            and s.state = 'scheduled'
-        returning s.payout_transfer_id, s.generation, s.attempt
-    )
-    insert into payout.transfer_observations (
-        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason)
-    select p.payout_transfer_id, p.generation, p.attempt, 'looked_up', 'ok', 'parked',
-        'seen_at_stripe'
-    from parked as p
-    order by p.payout_transfer_id;
-end
-$$;
-comment on function payout.park_listed_transfer(bigint[]) is
-    'Parks those that are scheduled, each with an observation.';
--- end frozen: procedures/reconcile/park_listed_transfer.sql
 -- frozen: procedures/reconcile/possible_matches.sql c34a0c0c922b
 -- possible_matches: the transfers on a page of a look-up that may be the one that is looked for.
 --
@@ -7098,7 +7121,7 @@ $$;
 comment on function payout.record_discrepancies(payout.discrepancy[], bigint) is
     'Stores each discrepancy once; returns how many are open.';
 -- end frozen: procedures/reconcile/record_discrepancies.sql
--- frozen: procedures/reconcile/record_listed_transfers.sql 790bdeac13bc
+-- frozen: procedures/reconcile/record_listed_transfers.sql fbdd405fc7f7
 -- record_listed_transfers: judge listed transfers as successes, so that ours become paid.
 --
 -- Each counts for the present key. Two listed transfers with one payout_ref are judged one after
@@ -7112,24 +7135,20 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[];
     v_outcomes payout.outcome[];
     v_alarms integer := 0;
 begin
     if p_stripe_transfer_ids = '{}' then
         return 0;
     end if;
-    v_ids := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.payout_transfer_id = any (array(
-            select t.payout_transfer_id
-            from payout.listed_transfers as l
-            join payout.payout_transfers as t on t.payout_ref = l.payout_ref
-            where l.stripe_transfer_id = any (p_stripe_transfer_ids)))
-        order by s.payout_transfer_id
-        for update);
-    perform payout.park_listed_transfer(v_ids);
+    perform from payout.transfer_states as s
+    where s.payout_transfer_id = any (array(
+        select t.payout_transfer_id
+        from payout.listed_transfers as l
+        join payout.payout_transfers as t on t.payout_ref = l.payout_ref
+        where l.stripe_transfer_id = any (p_stripe_transfer_ids)))
+    order by s.payout_transfer_id
+    for update;
 
     for v_outcomes in
         select array_agg(o.outcome)
@@ -7489,11 +7508,11 @@ $$;
 comment on function payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Returns the read with its next parameters and counts.';
 -- end frozen: procedures/reconcile/take_page.sql
--- frozen: procedures/reconcile/unjudged_listed_transfers.sql 27555f6c9f53
+-- frozen: procedures/reconcile/unjudged_listed_transfers.sql 0b97a71398c1
 -- unjudged_listed_transfers: the listed transfers of transfers here that were never judged.
 --
 -- A settlement that was recorded, or a key that was opened, while the page was being stored is
--- sent by a claim that did not see the page (skip_listed_transfers).
+-- sent by a claim that did not see the page.
 
 create or replace function payout.unjudged_listed_transfers()
 returns setof text
@@ -7514,18 +7533,19 @@ as $$
             select from payout.transfer_observations as o
             where o.payout_transfer_id = t.payout_transfer_id
                 and o.stripe_transfer_id = l.stripe_transfer_id
+                and o.reason is distinct from 'report_of_another_claim'
         )
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
 -- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql 29a5016df0a9
+-- frozen: procedures/claim/claim_transfers.sql 891486421c7a
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
 -- Skips transfers that are on hold, that were first sent under their key longer ago than the send
--- window (Stripe may have forgotten the key), or that Stripe has already; sets aside those whose
--- rows contradict each other.
+-- window (Stripe may have forgotten the key), or that Stripe has listed already (the sweep judges
+-- them); sets aside those whose rows contradict each other.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
 -- range.
 
@@ -7578,7 +7598,8 @@ begin
     end if;
 
     perform payout.forget_pending_wakeup();
-    loop
+    -- Bounded, should a row be due still that was set aside.
+    for v_turn in 0 .. 2 * p_limit loop
         begin
             select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
             into v_due_ids, v_wakeup_ids
@@ -7586,7 +7607,6 @@ begin
                 v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d;
             exit when v_due_ids is null;
             perform payout.remove_served_wakeups(v_wakeup_ids);
-            v_due_ids := payout.skip_listed_transfers(v_due_ids);
             perform payout.adopt_at_first_claim(v_due_ids);
             v_claims := v_claims || array(
                 select c from payout.open_attempts(v_due_ids, p_worker, v_now, v_settings) as c);
@@ -7664,15 +7684,16 @@ $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
 -- end frozen: procedures/claim/freeze_requests.sql
--- frozen: procedures/claim/lock_due_transfers.sql 6b8a7d4eda40
+-- frozen: procedures/claim/lock_due_transfers.sql f470d398f4cc
 -- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
 --
 -- A key that was first sent in the future, by a clock that has since been set back, is of unknown
 -- age and is not sent. A first send that is later than a key lives waits for a look at Stripe's
--- list (plan_late_lookups). The low estimate of rows keeps the planner on the index of due
--- transfers, away from the history; transfers that a sweep found on hold are not in it. The holds
--- are read only while there are any, each scope once, into a hash: hence `in` within a case, and
--- the case begins with a column of transfer_states, so that only due transfers are looked at.
+-- list (plan_late_lookups). A transfer that Stripe has listed is left to the sweep. The low
+-- estimate of rows keeps the planner on the index of due transfers, away from the history;
+-- transfers that a sweep found on hold are not in it. The holds are read only while there are any,
+-- each scope once, into a hash: hence `in` within a case, and the case begins with a column of
+-- transfer_states, so that only due transfers are looked at.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
@@ -7699,6 +7720,13 @@ begin
         and ((s.first_sent_at is null and s.next_attempt_at > p_first_sent_after)
             or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
+        and not case
+            when (select exists (select from payout.listed_transfers))
+                then exists (
+                    select from payout.listed_transfers as l where l.payout_ref = t.payout_ref
+                )
+            else false
+        end
         and not exists (
             select from payout.holds as h
             where h.released_at is null
@@ -7823,45 +7851,6 @@ comment on function payout.refuse_unsafe_server(timestamptz) is
     'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
     'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
 -- end frozen: procedures/claim/refuse_unsafe_server.sql
--- frozen: procedures/claim/skip_listed_transfers.sql 1c64cf428353
--- skip_listed_transfers: leave out transfers that Stripe has already, before they are sent.
---
--- Called by: claim_transfers, which holds the locks. A restored database has forgotten that it
--- sent them; a reconcile run has listed them.
-
-create or replace function payout.skip_listed_transfers(p_payout_transfer_ids bigint[])
-returns bigint[]
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_seen_ids bigint[];
-    v_listed text[];
-begin
-    if not exists (select from payout.listed_transfers) then
-        return p_payout_transfer_ids;
-    end if;
-    select array_agg(t.payout_transfer_id), array_agg(l.stripe_transfer_id)
-    into v_seen_ids, v_listed
-    from payout.payout_transfers as t
-    join payout.listed_transfers as l on l.payout_ref = t.payout_ref
-    where t.payout_transfer_id = any (p_payout_transfer_ids);
-
-    if v_seen_ids is null then
-        return p_payout_transfer_ids;
-    end if;
-    perform payout.record_listed_transfers(v_listed);
-    return array(
-        select t.payout_transfer_id
-        from payout.payout_transfers as t
-        where t.payout_transfer_id = any (p_payout_transfer_ids)
-            and t.payout_transfer_id <> all (v_seen_ids));
-end
-$$;
-comment on function payout.skip_listed_transfers(bigint[]) is
-    'Judges those that were listed and returns the others, which may be sent.';
--- end frozen: procedures/claim/skip_listed_transfers.sql
 -- frozen: procedures/audit/add_seal.sql 8fce290857a1
 -- add_seal: seal the next rows of a table, up to an id below which no row can come any more.
 --
@@ -8016,7 +8005,7 @@ comment on function payout.catalogue() is
     'triggers, rights, roles and reference rows of the engine; deparsed is null where definition '
     'says it all.';
 -- end frozen: procedures/audit/catalogue.sql
--- frozen: procedures/audit/catalogue_differences.sql ac8da42b2490
+-- frozen: procedures/audit/catalogue_differences.sql becbc68e1276
 -- catalogue_differences: the objects that are not as the last migration left them.
 --
 -- Called by: doctor, operators, auditors.
@@ -8028,6 +8017,9 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set bytea_output = 'hex'
+set intervalstyle = 'postgres'
+set quote_all_identifiers = off
 set jit = off
 as $$
     with newest as (
@@ -8528,7 +8520,7 @@ end
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
 -- end frozen: procedures/audit/newest_row_id.sql
--- frozen: procedures/audit/record_catalogue.sql 07e6678ab41e
+-- frozen: procedures/audit/record_catalogue.sql a70f88ea82a0
 -- record_catalogue: keep the catalogue as it is now, as the one that is deployed.
 --
 -- Called by: each migration at its end; a member of payout_owner after a change that is meant.
@@ -8539,6 +8531,9 @@ returns void
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
+set bytea_output = 'hex'
+set intervalstyle = 'postgres'
+set quote_all_identifiers = off
 as $$
     insert into payout.catalogues (objects, reason)
     select
@@ -8981,12 +8976,11 @@ comment on function payout.evidence_for_new_key(payout.transfer_states) is
     'Ids of a saved decline and of the look after it, or of the scans that prove absence; null: '
     'there is no evidence yet.';
 -- end frozen: procedures/sweep/evidence_for_new_key.sql
--- frozen: procedures/sweep/expire_leases.sql d5e3c0126807
--- expire_leases: close leases that ran out without a report; their transfers become unknown.
+-- frozen: procedures/sweep/expire_leases.sql d973a8bd5d99
+-- expire_leases: close leases that ran out without a report.
 --
 -- A lease that ends further ahead than one lease was written by a clock that has since been set
--- back: the age of its key is unknown, so its transfer is parked. The clock is read for each row:
--- a claim after p_now is not ahead of it.
+-- back. The clock is read for each row: a claim after p_now is not ahead of it.
 -- Locks: the transfers' progress rows, skipping those that a report has locked.
 
 create or replace function payout.expire_leases(
@@ -8997,17 +8991,9 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_parked integer;
-    v_expired integer;
 begin
-    with expired as (
-        select s.payout_transfer_id, s.generation, s.attempt,
-            case
-                when s.lease_until > payout.clock() then 'clock_was_set_back'
-                when s.tries + 1 >= e.max_tries then 'tries_used_up_worker_did_not_report'
-                else 'worker_did_not_report'
-            end as reason
+    return payout.record_expiries('lease_expired', array(
+        select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
         where (p_ids is null or s.payout_transfer_id = any (p_ids))
@@ -9020,46 +9006,59 @@ begin
                         and a.claimed_at > payout.clock() + e.lease_for)))
         order by s.lease_until
         limit p_limit
-        for update of s skip locked
-    ), judged as (
-        select x.*, case x.reason when 'worker_did_not_report' then 'unknown' else 'parked' end
-            as to_state
-        from expired as x
-    ), observed as (
-        insert into payout.transfer_observations (
-            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
-            error_rule_id, is_counted_try, has_unknown_send, next_attempt_at)
-        select j.payout_transfer_id, j.generation, j.attempt, 'lease_expired', 'ok', j.to_state,
-            j.reason, r.error_rule_id, true, true, case j.to_state when 'unknown' then p_now end
-        from judged as j
-        left join payout.stripe_error_rules as r on r.signal = 'lease_expired'
-    ), moved as (
-        update payout.transfer_states as s
-        set state = j.to_state,
-            lease_until = null,
-            next_attempt_at = case j.to_state when 'unknown' then p_now end,
-            tries = s.tries + 1,
-            has_unknown_send = true,
-            reason = j.reason,
-            changed_at = p_now
-        from judged as j
-        where s.payout_transfer_id = j.payout_transfer_id
-        returning s.state
-    )
-    select (count(*) filter (where m.state = 'parked'))::integer, count(*)::integer
-    into v_parked, v_expired
-    from moved as m;
-
-    if v_parked > 0 then
-        perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
-    end if;
-    return v_expired;
+        for update of s skip locked));
 end
 $$;
 comment on function payout.expire_leases(timestamptz, integer, bigint[]) is
     'Closes up to p_limit leases (of these transfers, if given) and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
 -- end frozen: procedures/sweep/expire_leases.sql
+-- frozen: procedures/sweep/judge_listed_transfers.sql c1913f0048f6
+-- judge_listed_transfers: judge due transfers that Stripe has listed already.
+--
+-- A restored database has forgotten that it sent them; a read of Stripe's list showed them before
+-- they were settled here again. A claim does not send them.
+-- Locks: the transfers' progress rows, skipping those that are locked.
+
+create or replace function payout.judge_listed_transfers(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[];
+begin
+    if not exists (select from payout.listed_transfers) then
+        return 0;
+    end if;
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and s.next_attempt_at <= p_now
+            and s.state in ('scheduled', 'retry_wait', 'unknown')
+            and exists (
+                select from payout.listed_transfers as l where l.payout_ref = t.payout_ref
+            )
+        limit p_limit
+        for update of s skip locked);
+
+    perform payout.record_listed_transfers(array(
+        select l.stripe_transfer_id
+        from payout.payout_transfers as t
+        join payout.listed_transfers as l on l.payout_ref = t.payout_ref
+        where t.payout_transfer_id = any (v_ids)));
+    return cardinality(v_ids);
+end
+$$;
+comment on function payout.judge_listed_transfers(timestamptz, integer, bigint[]) is
+    'Judges up to p_limit transfers (of these, if given), which are then paid or parked; returns '
+    'how many.';
+-- end frozen: procedures/sweep/judge_listed_transfers.sql
 -- frozen: procedures/sweep/mark_held_transfers.sql 4fd3ea66f27f
 -- mark_held_transfers: take due transfers that are on hold out of the index of due transfers.
 --
@@ -9134,12 +9133,13 @@ comment on function payout.mark_held_transfers(timestamptz) is
     'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
     'how many.';
 -- end frozen: procedures/sweep/mark_held_transfers.sql
--- frozen: procedures/sweep/park_expired_keys.sql 982a332d588e
+-- frozen: procedures/sweep/park_expired_keys.sql 4573e149f534
 -- park_expired_keys: park transfers that were first sent too long ago to be sent again.
 --
 -- Stripe may forget a key after 24 hours; a send after that would be a new transfer. Only a
--- look-up can settle these. A first send in the future means a clock that was set back, hence a
--- key of unknown age. The clock is read for each row: a send after p_now is not in the future.
+-- look-up can settle these. A first send in the future means a clock that was set back. The clock
+-- is read for each row: a send after p_now is not in the future.
+-- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.park_expired_keys(
     p_now timestamptz, p_limit integer, p_ids bigint[]
@@ -9149,13 +9149,9 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_parked integer;
 begin
-    with expired as (
-        select s.payout_transfer_id, s.generation, s.attempt,
-            case when s.first_sent_at > payout.clock() then 'clock_was_set_back'
-                else 'key_too_old_to_send' end as reason
+    return payout.record_expiries('key_expired', array(
+        select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
         where (p_ids is null or s.payout_transfer_id = any (p_ids))
@@ -9165,31 +9161,7 @@ begin
                 or s.first_sent_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
-        for update of s skip locked
-    ), observed as (
-        insert into payout.transfer_observations (
-            payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
-            error_rule_id)
-        select x.payout_transfer_id, x.generation, x.attempt, 'key_expired', 'ok', 'parked',
-            x.reason, r.error_rule_id
-        from expired as x
-        left join payout.stripe_error_rules as r on r.signal = 'key_expired'
-    ), moved as (
-        update payout.transfer_states as s
-        set state = 'parked',
-            next_attempt_at = null,
-            reason = x.reason,
-            changed_at = p_now
-        from expired as x
-        where s.payout_transfer_id = x.payout_transfer_id
-        returning 1
-    )
-    select count(*)::integer into v_parked from moved;
-
-    if v_parked > 0 then
-        perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
-    end if;
-    return v_parked;
+        for update of s skip locked));
 end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer, bigint[]) is
@@ -9261,6 +9233,44 @@ $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the observations, in order; null: it was not proved absent.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
+-- frozen: procedures/sweep/record_expiries.sql 230148b01de8
+-- record_expiries: record that leases or keys ran out, and notify operators of parked transfers.
+--
+-- Called by: expire_leases, park_expired_keys; both hold the locks on the progress rows.
+
+create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_parked integer;
+begin
+    if p_payout_transfer_ids = '{}' then
+        return 0;
+    end if;
+    select count(*) into v_parked
+    from payout.record_outcomes(array(
+        select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
+            'payout_transfer_id', s.payout_transfer_id,
+            'generation', s.generation,
+            'attempt', s.attempt,
+            'signal', p_signal))
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (p_payout_transfer_ids))) as r
+    where r.state = 'parked';
+
+    if v_parked > 0 then
+        perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
+    end if;
+    return cardinality(p_payout_transfer_ids);
+end
+$$;
+comment on function payout.record_expiries(text, bigint[]) is
+    'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
+    'how many.';
+-- end frozen: procedures/sweep/record_expiries.sql
 -- frozen: procedures/sweep/reopen_failed.sql 1365d5efd2da
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
@@ -9354,8 +9364,8 @@ $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
 -- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql a30309f7617b
--- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
+-- frozen: procedures/sweep/sweep.sql dc7759f47d69
+-- sweep: judge what is listed, close leases and keys that ran out, open keys, queue wake-ups.
 --
 -- Called by: every worker every few seconds; operators at any time.
 -- Safe to repeat, also by several workers at once: each row is taken once.
@@ -9375,8 +9385,6 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
 as $$
-declare
-    v_now timestamptz;
 begin
     if p_limit is null or p_limit < 1 then
         raise exception 'sweep of % transfers', coalesce(p_limit::text, 'null')
@@ -9386,25 +9394,27 @@ begin
     end if;
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
-    v_now := payout.clock();
-    perform payout.mark_held_transfers(v_now);
-    perform payout.plan_late_lookups(v_now, p_limit);
+    perform payout.mark_held_transfers(payout.clock());
+    perform payout.plan_late_lookups(payout.clock(), p_limit);
+    perform payout.sweep_apart('judge_listed_transfers', payout.clock(), p_limit);
+    -- Each step reads the clock: the second one takes what the first one has made due.
     return query
     select
-        payout.sweep_apart('expire_leases', v_now, p_limit),
-        payout.sweep_apart('park_expired_keys', v_now, p_limit),
-        payout.sweep_apart('reopen_failed', v_now, p_limit),
-        payout.queue_due_wakeups(v_now, p_limit);
+        payout.sweep_apart('expire_leases', payout.clock(), p_limit),
+        payout.sweep_apart('park_expired_keys', payout.clock(), p_limit),
+        payout.sweep_apart('reopen_failed', payout.clock(), p_limit),
+        payout.queue_due_wakeups(payout.clock(), p_limit);
 end
 $$;
 comment on function payout_api.sweep(integer) is
-    'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
-    'where the evidence allows it, plans looks before late first sends, queues wake-up jobs for '
-    'due transfers; up to p_limit of each. Returns how many. It also seals.';
+    'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
+    'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
+    'late first sends, queues wake-up jobs for due transfers; up to p_limit of each. Returns how '
+    'many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- end frozen: procedures/sweep/sweep.sql
--- frozen: procedures/sweep/sweep_apart.sql bc135c6faa86
+-- frozen: procedures/sweep/sweep_apart.sql 91ecf7e40977
 -- sweep_apart: do one step of the sweep, and set aside the transfers that make it fail.
 --
 -- The usual way is one statement for all. If it raises, both halves are tried by themselves, and
@@ -9424,6 +9434,8 @@ declare
 begin
     begin
         return case p_step
+            when 'judge_listed_transfers' then
+                payout.judge_listed_transfers(p_now, p_limit, p_ids)
             when 'expire_leases' then payout.expire_leases(p_now, p_limit, p_ids)
             when 'park_expired_keys' then payout.park_expired_keys(p_now, p_limit, p_ids)
             when 'reopen_failed' then payout.reopen_failed(p_now, p_limit, p_ids)
@@ -9442,6 +9454,7 @@ begin
             select s.payout_transfer_id
             from payout.transfer_states as s
             where s.state = any (case p_step
+                    when 'judge_listed_transfers' then array['scheduled', 'retry_wait', 'unknown']
                     when 'expire_leases' then array['in_flight']
                     when 'park_expired_keys' then array['retry_wait', 'unknown']
                     when 'reopen_failed' then array['failed']
@@ -9454,8 +9467,8 @@ begin
 end
 $$;
 comment on function payout.sweep_apart(text, timestamptz, integer, bigint[]) is
-    'Runs expire_leases, park_expired_keys or reopen_failed, as p_step says; returns how many '
-    'transfers it moved. p_ids are those that it may take; null: all.';
+    'Runs the step that p_step names; returns how many transfers it moved. p_ids are those that it '
+    'may take; null: all.';
 -- end frozen: procedures/sweep/sweep_apart.sql
 -- frozen: procedures/operate/adopt_database.sql d243091f5316
 -- adopt_database: adopt this database, so that it hands out transfers again.

@@ -43,7 +43,13 @@ OTHER_ERRCODES: Final = {
     ("create_transfers", "v_wrong"),
 }
 # Settings that say how values are written; a digest of rows must not depend on the session's.
-FORMATS: Final = ("search_path", "timezone", "intervalstyle", "bytea_output")
+FORMATS: Final = (
+    "search_path",
+    "timezone",
+    "intervalstyle",
+    "bytea_output",
+    "quote_all_identifiers",
+)
 ATTRIBUTE_ORDER: Final = ("language", "volatility", "strict", "security", "set", "as")
 
 

@@ -2,8 +2,8 @@
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
 -- Skips transfers that are on hold, that were first sent under their key longer ago than the send
--- window (Stripe may have forgotten the key), or that Stripe has already; sets aside those whose
--- rows contradict each other.
+-- window (Stripe may have forgotten the key), or that Stripe has listed already (the sweep judges
+-- them); sets aside those whose rows contradict each other.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
 -- range.
 
@@ -56,7 +56,8 @@ begin
     end if;
 
     perform payout.forget_pending_wakeup();
-    loop
+    -- Bounded, should a row be due still that was set aside.
+    for v_turn in 0 .. 2 * p_limit loop
         begin
             select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
             into v_due_ids, v_wakeup_ids
@@ -64,7 +65,6 @@ begin
                 v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d;
             exit when v_due_ids is null;
             perform payout.remove_served_wakeups(v_wakeup_ids);
-            v_due_ids := payout.skip_listed_transfers(v_due_ids);
             perform payout.adopt_at_first_claim(v_due_ids);
             v_claims := v_claims || array(
                 select c from payout.open_attempts(v_due_ids, p_worker, v_now, v_settings) as c);

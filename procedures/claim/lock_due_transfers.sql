@@ -2,10 +2,11 @@
 --
 -- A key that was first sent in the future, by a clock that has since been set back, is of unknown
 -- age and is not sent. A first send that is later than a key lives waits for a look at Stripe's
--- list (plan_late_lookups). The low estimate of rows keeps the planner on the index of due
--- transfers, away from the history; transfers that a sweep found on hold are not in it. The holds
--- are read only while there are any, each scope once, into a hash: hence `in` within a case, and
--- the case begins with a column of transfer_states, so that only due transfers are looked at.
+-- list (plan_late_lookups). A transfer that Stripe has listed is left to the sweep. The low
+-- estimate of rows keeps the planner on the index of due transfers, away from the history;
+-- transfers that a sweep found on hold are not in it. The holds are read only while there are any,
+-- each scope once, into a hash: hence `in` within a case, and the case begins with a column of
+-- transfer_states, so that only due transfers are looked at.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
@@ -32,6 +33,13 @@ begin
         and ((s.first_sent_at is null and s.next_attempt_at > p_first_sent_after)
             or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
+        and not case
+            when (select exists (select from payout.listed_transfers))
+                then exists (
+                    select from payout.listed_transfers as l where l.payout_ref = t.payout_ref
+                )
+            else false
+        end
         and not exists (
             select from payout.holds as h
             where h.released_at is null

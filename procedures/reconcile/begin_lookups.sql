@@ -16,7 +16,7 @@ begin
     with due as (
         select s.payout_transfer_id
         from payout.transfer_states as s
-        where s.next_lookup_at <= v_now
+        where s.next_lookup_at <= v_now and payout.progress_problem(s) is null
         order by s.next_lookup_at
         limit p_limit
         for update skip locked

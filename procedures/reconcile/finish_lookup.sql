@@ -21,9 +21,6 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
-    if v_outcome.found = 1 then
-        perform payout.park_listed_transfer(array[v_state.payout_transfer_id]);
-    end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
     into strict v_read.result, v_read.is_alarm, v_read.objects_found
@@ -61,6 +58,7 @@ begin
             and d.kind <> 'several_transfers_at_stripe'
             and s.payout_transfer_id = v_state.payout_transfer_id
             and s.stripe_transfer_id = v_outcome.stripe_transfer_id;
+        perform payout.release_alarm_holds(array[v_state.payout_transfer_id]);
     end if;
     return v_read;
 end

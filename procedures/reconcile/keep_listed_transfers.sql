@@ -1,7 +1,6 @@
 -- keep_listed_transfers: store listed transfers of ours that no paid transfer explains.
 --
--- Transfers that are unknown here are stored too: a listed transfer is never sent
--- (skip_listed_transfers).
+-- Transfers that are unknown here are stored too: a claim never sends a listed transfer.
 
 create or replace function payout.keep_listed_transfers(
     p_seen payout.stripe_transfer[], p_read_id bigint
@@ -40,7 +39,7 @@ begin
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
     where case
         when s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked') then true
-        -- The sweep schedules its next key, and the claim then skips it.
+        -- The sweep schedules its next key, and then judges it.
         when s.state = 'failed' and s.next_attempt_at is not null then false
         else u.stripe_transfer_id in (select k.stripe_transfer_id from kept as k)
     end;

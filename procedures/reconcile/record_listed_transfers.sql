@@ -11,24 +11,20 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_ids bigint[];
     v_outcomes payout.outcome[];
     v_alarms integer := 0;
 begin
     if p_stripe_transfer_ids = '{}' then
         return 0;
     end if;
-    v_ids := array(
-        select s.payout_transfer_id
-        from payout.transfer_states as s
-        where s.payout_transfer_id = any (array(
-            select t.payout_transfer_id
-            from payout.listed_transfers as l
-            join payout.payout_transfers as t on t.payout_ref = l.payout_ref
-            where l.stripe_transfer_id = any (p_stripe_transfer_ids)))
-        order by s.payout_transfer_id
-        for update);
-    perform payout.park_listed_transfer(v_ids);
+    perform from payout.transfer_states as s
+    where s.payout_transfer_id = any (array(
+        select t.payout_transfer_id
+        from payout.listed_transfers as l
+        join payout.payout_transfers as t on t.payout_ref = l.payout_ref
+        where l.stripe_transfer_id = any (p_stripe_transfer_ids)))
+    order by s.payout_transfer_id
+    for update;
 
     for v_outcomes in
         select array_agg(o.outcome)

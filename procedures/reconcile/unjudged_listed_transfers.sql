@@ -1,7 +1,7 @@
 -- unjudged_listed_transfers: the listed transfers of transfers here that were never judged.
 --
 -- A settlement that was recorded, or a key that was opened, while the page was being stored is
--- sent by a claim that did not see the page (skip_listed_transfers).
+-- sent by a claim that did not see the page.
 
 create or replace function payout.unjudged_listed_transfers()
 returns setof text
@@ -22,6 +22,7 @@ as $$
             select from payout.transfer_observations as o
             where o.payout_transfer_id = t.payout_transfer_id
                 and o.stripe_transfer_id = l.stripe_transfer_id
+                and o.reason is distinct from 'report_of_another_claim'
         )
 $$;
 comment on function payout.unjudged_listed_transfers() is

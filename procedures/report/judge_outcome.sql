@@ -1,8 +1,9 @@
 -- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
--- A success is a fact, whichever attempt it answers. Any other outcome counts only from the
--- newest attempt while it is in flight: this fences off workers that lost their lease. A report
--- without key and token of its claim moves nothing.
+-- Look-ups and expiries are the engine's own. All else was reported: a success is a fact,
+-- whichever attempt it answers. Any other outcome counts only from the newest attempt while it is
+-- in flight: this fences off workers that lost their lease. A report without key and token of its
+-- claim moves nothing.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
@@ -22,6 +23,8 @@ begin
     if p_outcome.signal = 'looked_up' then
         return payout.judge_lookup(
             p_outcome, p_state, p_transfer, p_destinations, p_settings);
+    elsif p_outcome.signal in ('lease_expired', 'key_expired') then
+        return payout.judge_expiry(p_outcome, p_state, p_settings);
     end if;
 
     -- Serials are handed out again after a promotion, keys and tokens are not.
@@ -59,4 +62,4 @@ $$;
 comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
-) is 'Verdict, next state and reason for one reported outcome; changes nothing.';
+) is 'Verdict, next state and reason for one outcome; changes nothing.';

@@ -25,7 +25,7 @@ begin
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation
-            or p_state.state in ('scheduled', 'failed', 'cancelled')
+            or p_state.state in ('failed', 'cancelled')
             then 'success_under_closed_key'
         when exists (
             select from payout.transfer_states as s
@@ -42,6 +42,7 @@ begin
             and o.attempt = p_outcome.attempt
             and o.generation = p_outcome.generation
             and o.verdict = 'alarm'
+            and o.reason <> 'report_of_another_claim'
             and o.stripe_transfer_id is not distinct from p_outcome.stripe_transfer_id
     ) then
         v_judgement.verdict := 'already';

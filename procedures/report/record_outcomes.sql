@@ -1,6 +1,7 @@
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
--- Called by: report_outcomes, finish_lookup; both hold the locks on the progress rows.
+-- Called by: report_outcomes, reads of Stripe's lists, the sweep; all hold the locks on the
+-- progress rows.
 
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns table (

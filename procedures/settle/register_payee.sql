@@ -45,6 +45,6 @@ end
 $$;
 comment on function payout_api.register_payee(text, text) is
     'Registers a payee; with an account, records it as the one to pay from now on. Repeatable; '
-    'transfers already scheduled keep their account.';
+    'a transfer that was claimed keeps its account under its key.';
 revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;

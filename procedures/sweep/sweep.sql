@@ -1,4 +1,4 @@
--- sweep: close leases and keys that ran out, open new keys, queue missing wake-up jobs.
+-- sweep: judge what is listed, close leases and keys that ran out, open keys, queue wake-ups.
 --
 -- Called by: every worker every few seconds; operators at any time.
 -- Safe to repeat, also by several workers at once: each row is taken once.
@@ -18,8 +18,6 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
 as $$
-declare
-    v_now timestamptz;
 begin
     if p_limit is null or p_limit < 1 then
         raise exception 'sweep of % transfers', coalesce(p_limit::text, 'null')
@@ -29,20 +27,22 @@ begin
     end if;
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
-    v_now := payout.clock();
-    perform payout.mark_held_transfers(v_now);
-    perform payout.plan_late_lookups(v_now, p_limit);
+    perform payout.mark_held_transfers(payout.clock());
+    perform payout.plan_late_lookups(payout.clock(), p_limit);
+    perform payout.sweep_apart('judge_listed_transfers', payout.clock(), p_limit);
+    -- Each step reads the clock: the second one takes what the first one has made due.
     return query
     select
-        payout.sweep_apart('expire_leases', v_now, p_limit),
-        payout.sweep_apart('park_expired_keys', v_now, p_limit),
-        payout.sweep_apart('reopen_failed', v_now, p_limit),
-        payout.queue_due_wakeups(v_now, p_limit);
+        payout.sweep_apart('expire_leases', payout.clock(), p_limit),
+        payout.sweep_apart('park_expired_keys', payout.clock(), p_limit),
+        payout.sweep_apart('reopen_failed', payout.clock(), p_limit),
+        payout.queue_due_wakeups(payout.clock(), p_limit);
 end
 $$;
 comment on function payout_api.sweep(integer) is
-    'Closes leases that ran out, parks transfers whose key is too old to send, opens new keys '
-    'where the evidence allows it, plans looks before late first sends, queues wake-up jobs for '
-    'due transfers; up to p_limit of each. Returns how many. It also seals.';
+    'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
+    'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
+    'late first sends, queues wake-up jobs for due transfers; up to p_limit of each. Returns how '
+    'many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;

@@ -17,6 +17,8 @@ declare
 begin
     begin
         return case p_step
+            when 'judge_listed_transfers' then
+                payout.judge_listed_transfers(p_now, p_limit, p_ids)
             when 'expire_leases' then payout.expire_leases(p_now, p_limit, p_ids)
             when 'park_expired_keys' then payout.park_expired_keys(p_now, p_limit, p_ids)
             when 'reopen_failed' then payout.reopen_failed(p_now, p_limit, p_ids)
@@ -35,6 +37,7 @@ begin
             select s.payout_transfer_id
             from payout.transfer_states as s
             where s.state = any (case p_step
+                    when 'judge_listed_transfers' then array['scheduled', 'retry_wait', 'unknown']
                     when 'expire_leases' then array['in_flight']
                     when 'park_expired_keys' then array['retry_wait', 'unknown']
                     when 'reopen_failed' then array['failed']
@@ -47,5 +50,5 @@ begin
 end
 $$;
 comment on function payout.sweep_apart(text, timestamptz, integer, bigint[]) is
-    'Runs expire_leases, park_expired_keys or reopen_failed, as p_step says; returns how many '
-    'transfers it moved. p_ids are those that it may take; null: all.';
+    'Runs the step that p_step names; returns how many transfers it moved. p_ids are those that it '
+    'may take; null: all.';

@@ -1,6 +1,7 @@
 -- release_alarm_holds: end the holds of alarms that are resolved.
 --
--- Called by: resolve_paid, which has resolved them. A hold that a person placed stays.
+-- Called by: resolve_paid and finish_lookup, which have resolved them. A hold that a person
+-- placed stays.
 -- Locks: the holds' rows, skipping those that another session has locked.
 
 create or replace function payout.release_alarm_holds(p_payout_transfer_ids bigint[])

@@ -30,9 +30,16 @@ begin
     if found then
         perform payout.notify_operators(
             'row_contradicts_facts', 'transfer ' || p_payout_transfer_id);
-        perform payout.stop_transfer(
-            p_payout_transfer_id, 'row_contradicts_facts', v_discrepancy_id);
+    else
+        select d.discrepancy_id into v_discrepancy_id
+        from payout.discrepancies as d
+        where d.payout_transfer_id = p_payout_transfer_id
+            and d.kind = 'row_contradicts_facts'
+            and d.resolved_at is null;
     end if;
+    -- Its hold may have been released too early.
+    perform payout.stop_transfer(
+        p_payout_transfer_id, 'row_contradicts_facts', v_discrepancy_id);
     perform payout.park_contradiction(p_payout_transfer_id);
 end
 $$;

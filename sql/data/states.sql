@@ -15,6 +15,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('scheduled', 'in_flight', 'claimed by a worker'),
     ('scheduled', 'cancelled', 'withdrawn before any attempt'),
     ('scheduled', 'parked', 'Stripe reported a success under another key'),
+    ('scheduled', 'paid', 'found in Stripe''s list before it was sent'),
     ('retry_wait', 'in_flight', 'claimed again, same key'),
     ('retry_wait', 'paid', 'a late success'),
     ('retry_wait', 'parked', 'an answer contradicts the row, or the key is too old to be sent'),

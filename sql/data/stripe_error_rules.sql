@@ -28,7 +28,7 @@ values
         'A worker died or lost its connection. Stripe may have paid; the engine asks again with '
         'the same key.'),
     (50, 'key_expired', null, null, null, null, null, null, null,
-        'park', 1, true, '0', '1 s', '1 s',
+        'park', 1, false, '0', '1 s', '1 s',
         'key_too_old_to_send',
         'Stripe forgets keys after 24 hours. The engine looks the transfer up in Stripe''s list '
         'and goes on by the result.'),

@@ -37,8 +37,8 @@ create table payout.payee_accounts (
         stripe_account_id ~ '^acct_[A-Za-z0-9_]+$' and length(stripe_account_id) <= 255)
 );
 comment on table payout.payee_accounts is
-    'The Stripe accounts of payees, as history: the newest row counts for settlements completed '
-    'from then on; transfers already scheduled keep the account they were given.';
+    'The Stripe accounts of payees, as history: the newest row counts for each key that is claimed '
+    'for the first time from then on; a request under a key keeps its account.';
 
 create index payee_accounts_payee_id_idx
     on payout.payee_accounts (payee_id, payee_account_id desc) include (stripe_account_id);

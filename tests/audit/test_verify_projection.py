@@ -107,12 +107,6 @@ def make_busy(engine: Engine) -> None:
     "false, j",
 )
 @mutant(
-    "an observation without the try of a lost lease",
-    "expire_leases",
-    "r.error_rule_id, true, true,",
-    "r.error_rule_id, false, true,",
-)
-@mutant(
     "a fold that forgets claims",
     "fold_facts",
     "when n.claim_attempt > coalesce(n.moved_attempt, 0) then",

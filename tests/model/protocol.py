@@ -67,6 +67,7 @@ EDGES: Final = frozenset(
     {
         ("scheduled", "in_flight"),
         ("scheduled", "parked"),
+        ("scheduled", "paid"),
         ("retry_wait", "in_flight"),
         ("retry_wait", "paid"),
         ("retry_wait", "parked"),

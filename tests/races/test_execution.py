@@ -17,7 +17,6 @@ from payout_engine.database import Database
 from payout_engine.reporter import Reporter
 from tests.conftest import Connection
 from tests.engine import Engine, rate_limited, success
-from tests.reconcile.listing import ours, reconcile, with_account
 from tests.schema.refusals import Refusal, wait_until_blocked
 from tests.settle.marketplace import refused
 
@@ -106,18 +105,6 @@ def test_an_outcome_of_a_transfer_that_appears_between_two_looks_is_stored(
     ).fetchall()
     assert stored == [("tr_lost",)]
     assert [report.verdict for report in reports] == ["alarm"]
-
-
-def test_a_claim_hands_out_the_others_beside_a_transfer_that_it_has_put_on_hold_itself(
-    shared_engine: Engine,
-) -> None:
-    """A transfer listed by Stripe contradicts one of two transfers in the same claim."""
-    engine = with_account(shared_engine)
-    reconcile(engine.db, ours(engine.db, amount=1, payee_id="seller_1"))
-    listed, other = engine.settle("seller_1", "seller_2")
-    claims = engine.claim()
-    assert ("transfer", str(listed), "answer_contradicts_request") in engine.open_holds()
-    assert [claim.payout_transfer_id for claim in claims] == [other]
 
 
 def test_a_transfer_always_under_one_hold_or_another_is_not_handed_out(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.conftest import Connection
 from tests.engine import Engine, no_answer, success, unfunded, unguarded
 from tests.mutants import mutant
+from tests.reconcile.listing import ours, reconcile, with_account
 
 SELLERS = [f"seller_{number}" for number in range(1, 8)]
 CONTRADICTION = "row_contradicts_facts"
@@ -123,6 +124,39 @@ def test_a_sweep_closes_the_other_leases_and_keys_beside_a_broken_row(
 
 
 @mutant(
+    "a sweep that does not look among the listed",
+    "sweep_apart",
+    "when 'judge_listed_transfers' then array['scheduled', 'retry_wait', 'unknown']",
+    "when 'judge_listed_transfers' then array['failed']",
+)
+def test_a_sweep_judges_the_other_listed_transfers_beside_a_broken_row(
+    shared_engine: Engine,
+) -> None:
+    engine = with_account(shared_engine)
+    there = [ours(engine.db, s.replace("seller", "tr"), payee_id=s) for s in SELLERS[:2]]
+    reconcile(engine.worker, *there)
+    broken, other, *rest = engine.settle(*SELLERS)
+    write(engine.db, broken, "tries = -5")
+    engine.sweep()
+    assert engine.progress(other).state == "paid"
+    assert kinds(engine)[-1] == (CONTRADICTION, broken)
+    assert [claim.payout_transfer_id for claim in engine.claim()] == rest
+    write(engine.db, broken, "tries = 0")
+
+
+def test_a_claim_of_single_transfers_steps_over_one_that_is_listed(shared_engine: Engine) -> None:
+    engine = with_account(shared_engine)
+    reconcile(engine.worker, ours(engine.db, payee_id=SELLERS[0]))
+    listed, drifted, other = engine.settle(*SELLERS[:3])
+    write(engine.db, listed, "next_attempt_at = now() - interval '1 hour'")
+    write(engine.db, drifted, "tries = -1")
+    assert [claim.payout_transfer_id for claim in engine.claim()] == [other]
+    engine.sweep()
+    assert engine.progress(listed).state == "paid"
+    write(engine.db, drifted, "tries = 0")
+
+
+@mutant(
     "an outcome lost with its row",
     "take_outcome_apart",
     "jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token')",
@@ -157,6 +191,29 @@ def test_a_report_keeps_the_outcome_that_cannot_be_stored_and_takes_the_others(
     # Once the row is corrected the same report pays.
     write(engine.db, broken, "tries = 0")
     assert engine.report(outcomes[0])[0].state == "paid"
+
+
+def test_a_broken_row_whose_hold_was_released_is_held_again(shared_engine: Engine) -> None:
+    """It cannot be parked: a claim that met it again and again would never end."""
+    engine = shared_engine
+    broken, *others = engine.settle(*SELLERS)
+    write(engine.db, broken, "tries = -1, next_attempt_at = now() - interval '1 hour'")
+    assert {claim.payout_transfer_id for claim in engine.claim()} == {*others}
+    engine.release_holds()
+    engine.worker.execute("set statement_timeout = '10s'")
+    assert engine.claim() == []
+    assert engine.claim(1) == []
+    assert [scope for scope, _, _ in engine.open_holds()] == ["transfer"]
+    write(engine.db, broken, "tries = 0")
+
+
+def test_a_parked_row_that_breaks_a_rule_stops_no_other_look_up(shared_engine: Engine) -> None:
+    engine = shared_engine
+    broken, other = engine.settle("seller_1", "seller_2")
+    engine.report(*(success(claim, amount_minor=1) for claim in engine.claim()))
+    write(engine.db, broken, "tries = -1")
+    assert [lookup.payout_transfer_id for lookup in engine.claim_lookups()] == [other]
+    write(engine.db, broken, "tries = 0")
 
 
 def test_many_contradictions_stop_the_engine(shared_engine: Engine) -> None:

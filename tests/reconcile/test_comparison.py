@@ -11,7 +11,15 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.conftest import Connection
-from tests.engine import Engine, no_answer, no_such_account, success, unfunded, unguarded
+from tests.engine import (
+    Engine,
+    no_answer,
+    no_such_account,
+    rate_limited,
+    success,
+    unfunded,
+    unguarded,
+)
 from tests.identity.identities import adopted_elsewhere
 from tests.mutants import mutant
 from tests.reconcile.listing import (
@@ -214,15 +222,9 @@ def test_a_failed_transfer_that_stripe_has_is_an_alarm(engine: Engine) -> None:
 
 @mutant(
     "a claim without the listed transfers",
-    "claim_transfers",
-    "v_due_ids := payout.skip_listed_transfers(v_due_ids);",
-    "",
-)
-@mutant(
-    "a failed transfer that is sent although Stripe lists it",
-    "skip_listed_transfers",
-    "t.payout_transfer_id <> all (v_seen_ids)",
-    "true",
+    "lock_due_transfers",
+    "(select exists (select from payout.listed_transfers))",
+    "false",
 )
 def test_a_transfer_that_waits_for_its_next_key_is_not_sent_under_it(engine: Engine) -> None:
     (transfer,) = engine.settle()
@@ -233,6 +235,7 @@ def test_a_transfer_that_waits_for_its_next_key_is_not_sent_under_it(engine: Eng
     engine.sweep()
     assert engine.progress(transfer).state == "scheduled"
     assert engine.claim() == []
+    engine.sweep()
     assert engine.progress(transfer).state == "paid"
     assert engine.entries(transfer)[-1] == ("paid", 2, "in_flight", "stripe_balance", 1500)
 
@@ -247,6 +250,7 @@ def test_a_transfer_without_its_metadata_is_not_sent_but_shown_to_operators(engi
     reconcile(engine.db, ours(engine.db, metadata={}))
     (transfer,) = engine.settle()
     assert engine.claim() == []
+    engine.sweep()
     assert engine.progress(transfer).state == "parked"
     assert discrepancies(engine)[-1] == Discrepancy("answer_contradicts_request", "tr_1", None)
 
@@ -273,6 +277,7 @@ def test_a_transfer_of_a_charge_is_known_by_settlement_and_payee(
     reconcile(engine.db, there | {"metadata": there["metadata"] | edit})
     settle_charge(engine)
     assert engine.claim() == []
+    engine.sweep()
     assert discrepancies(engine)[-1] == Discrepancy("answer_contradicts_request", "tr_1", None)
 
 
@@ -571,6 +576,7 @@ def test_a_forgotten_transfer_is_paid_when_it_is_settled_again_and_never_claimed
     # The third was not there, so it is sent.
     (claim,) = engine.claim()
     assert claim.payout_transfer_id == transfers[2]
+    engine.sweep()
     assert [engine.progress(transfer).state for transfer in transfers] == [
         "paid",
         "paid",
@@ -591,7 +597,9 @@ def test_a_forgotten_transfer_that_is_settled_otherwise_is_parked_with_an_alarm(
     reconcile(engine.db, ours(engine.db))
     (transfer,) = engine.settle(amount_minor=1600)
     assert engine.claim() == []
+    engine.sweep()
     assert engine.progress(transfer).state == "parked"
+    assert engine.progress(transfer).reason == "answer_contradicts_request"
     assert discrepancies(engine) == [
         Discrepancy("unknown_transfer_at_stripe", "tr_1", None),
         Discrepancy("answer_contradicts_request", "tr_1", None),
@@ -642,15 +650,34 @@ def test_nobody_but_a_worker_reports_a_page(visit: Callable[..., Connection], ro
 
 
 @mutant(
-    "a claim that sends what it has put on hold itself",
-    "skip_listed_transfers",
-    "t.payout_transfer_id <> all (v_seen_ids)",
-    "true",
+    "listed transfers that nobody judges",
+    "sweep",
+    "payout.sweep_apart('judge_listed_transfers'",
+    "payout.sweep_apart('expire_leases'",
 )
-def test_a_claim_sends_no_transfer_that_it_has_put_on_hold_and_sends_the_others(
+def test_a_claim_sends_no_transfer_that_is_listed_and_sends_the_others(
     engine: Engine,
 ) -> None:
     reconcile(engine.db, ours(engine.db, amount=1, payee_id="seller_1"))
     listed, other = engine.settle("seller_1", "seller_2")
     assert [claim.payout_transfer_id for claim in engine.claim()] == [other]
+    engine.sweep()
     assert ("transfer", str(listed), "answer_contradicts_request") in engine.open_holds()
+
+
+@mutant(
+    "a forged report that hides a listed transfer",
+    "judge_success",
+    "            and o.reason <> 'report_of_another_claim'\n",
+    "",
+)
+def test_a_listed_transfer_is_judged_though_a_forged_report_named_it(engine: Engine) -> None:
+    """The attack: left alone, it would neither be sent nor paid, and no operator would know."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(rate_limited(claim))
+    engine.report(success(claim._replace(claim_token="invented"), stripe_transfer_id="tr_1"))
+    engine.release_holds()
+    reconcile(engine.db, ours(engine.db, amount=1))
+    assert engine.progress(transfer).state == "parked"
+    assert engine.progress(transfer).reason == "answer_contradicts_request"

@@ -268,6 +268,7 @@ def test_a_reversal_of_a_transfer_that_is_not_known_waits_until_it_is(engine: En
     assert claimed(engine) == []
     engine.settle()
     assert engine.claim() == []
+    engine.sweep()
     assert claimed(engine) == ["tr_1"]
     assert report(engine, reversal()) == (1, True)
     assert discrepancies(engine) == [Discrepancy("unknown_transfer_at_stripe", "tr_1", "engine")]

@@ -349,3 +349,23 @@ def test_an_alarm_that_is_told_again_calls_nobody_again(
         assert engine.report_one(success(claim, **changes))[0] == "already"
     assert engine.discrepancies() == found
     assert engine.open_holds() == []
+
+
+@mutant(
+    "an alarm that a forged report has taken the place of",
+    "judge_success",
+    "and o.reason <> 'report_of_another_claim'",
+    "",
+)
+def test_a_forged_report_does_not_silence_the_true_alarm(engine: Engine) -> None:
+    """The attack: a login that claimed nothing names Stripe's id before the true report does."""
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    engine.make_due()
+    engine.sweep()
+    engine.report(success(claim._replace(claim_token="ct_x"), stripe_transfer_id="tr_9"))
+    engine.release_holds()
+    assert engine.report_one(success(claim, stripe_transfer_id="tr_9")) == ("alarm", "parked")
+    assert engine.claim() == []
+    assert engine.progress(transfer).reason == "success_under_closed_key"

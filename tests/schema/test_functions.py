@@ -18,7 +18,7 @@ OURS: Final = "('payout'::regnamespace, 'payout_api'::regnamespace)"
 # Settings of the planner, and of the form in which values are written.
 HARMLESS: Final = (
     *("jit=", "enable_", "plan_cache_mode=", "lock_timeout="),
-    *("TimeZone=", "IntervalStyle=", "bytea_output="),
+    *("TimeZone=", "IntervalStyle=", "bytea_output=", "quote_all_identifiers="),
 )
 PINNED: Final = ["search_path=pg_catalog, pg_temp"]
 # procrastinate's functions name their tables bare: functions that call them need its schema.

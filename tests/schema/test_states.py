@@ -48,6 +48,7 @@ LEGAL: Final = frozenset(
         ("failed", "scheduled"),
         ("scheduled", "cancelled"),
         ("scheduled", "parked"),
+        ("scheduled", "paid"),
     }
 )
 # A way from scheduled, where every transfer starts, to each state.

@@ -44,7 +44,7 @@ def held(engine: Engine) -> int:
 @mutant(
     "transfers on hold stay in the way",
     "sweep",
-    "perform payout.mark_held_transfers(v_now);",
+    "perform payout.mark_held_transfers(payout.clock());",
     "",
 )
 def test_a_claim_reads_no_transfer_that_a_sweep_found_on_hold(engine: Engine, held: int) -> None:

@@ -21,7 +21,7 @@ from tests.engine import (
     unfunded,
     unguarded,
 )
-from tests.mutants import Edit, mutant
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
 
 NOTHING = Sweep(0, 0, 0)
@@ -37,9 +37,15 @@ def test_a_lease_that_has_not_run_out_is_left_alone(engine: Engine) -> None:
 
 @mutant(
     "unknown not remembered of a vanished worker",
-    "expire_leases",
-    "has_unknown_send = true",
-    "has_unknown_send = false",
+    "judge_expiry",
+    "v_judgement.leaves_unknown := v_is_lease",
+    "v_judgement.leaves_unknown := false",
+)
+@mutant(
+    "a vanished worker's claim that counts as no try",
+    "judge_expiry",
+    "v_judgement.counts_as_try := v_is_lease",
+    "v_judgement.counts_as_try := false",
 )
 @mutant("leases that never end", "expire_leases", "(s.lease_until < p_now\n", "(false\n")
 def test_a_lease_that_ran_out_leaves_the_outcome_unknown_and_the_transfer_due(
@@ -81,10 +87,9 @@ def test_workers_that_vanish_again_and_again_end_with_operators(engine: Engine) 
 )
 @mutant(
     "unknown becomes failed because time passed",
-    edits=(
-        Edit("park_expired_keys", "'key_expired', 'ok', 'parked'", "'key_expired', 'ok', 'failed'"),
-        Edit("park_expired_keys", "set state = 'parked'", "set state = 'failed'"),
-    ),
+    "judge_expiry",
+    "v_judgement.to_state := 'parked'",
+    "v_judgement.to_state := 'failed'",
     at="unknown",
 )
 @pytest.mark.parametrize("outcome", [rate_limited, no_answer], ids=["retry_wait", "unknown"])
@@ -139,6 +144,24 @@ def test_a_lease_that_ran_out_long_ago_is_closed_and_its_key_parked_in_one_sweep
     engine.let_pass("2 days")
     assert engine.sweep() == Sweep(1, 1, 0)
     assert [seen.moved_to for seen in engine.observations(transfer)] == ["unknown", "parked"]
+
+
+@mutant("a sweep that parks in silence", "record_expiries", "if v_parked > 0 then", "if false then")
+def test_operators_are_notified_once_of_all_that_a_step_parks(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    engine = shared_engine
+    engine.settle("seller_1", "seller_2")
+    engine.report(*(no_answer(claim) for claim in engine.claim()))
+    engine.let_pass("20 hours")
+    listener = connect()
+    listener.execute("listen payout_alarms")
+    assert engine.sweep() == Sweep(0, 2, 0)
+    notices = [notice.payload for notice in listener.notifies(timeout=5, stop_after=1)]
+    assert notices + [notice.payload for notice in listener.notifies(timeout=0)] == [
+        "transfers_parked"
+    ]
+    assert engine.discrepancies() == []
 
 
 def test_a_late_success_pays_what_the_sweep_has_parked(engine: Engine) -> None:

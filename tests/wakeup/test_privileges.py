@@ -111,7 +111,7 @@ def test_a_temporary_table_in_front_of_the_queue_deceives_nobody(shared_engine: 
         name = f"procrastinate_{table}"
         worker.execute(f"create temporary table {name} (like procrastinate.{name})")
     shared_engine.settle(pay_after="2100-01-01")
-    shared_engine.let_pass("100 years")
+    shared_engine.make_due()
     assert rung(worker) == 1
     assert len(wakeups(shared_engine.db)) == 1
     shared_engine.claim_one()

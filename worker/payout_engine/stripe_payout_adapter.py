@@ -200,8 +200,9 @@ class StripePayoutAdapter:
             failure = error
         finally:
             exchange.send_before = -math.inf  # a request that has not begun to leave never will
+        if _answers_key(exchange.headers, order["idempotency_key"]):
             self._note_date(exchange)
-        if not _answers_key(exchange.headers, order["idempotency_key"]):
+        else:
             # The next answer on its connection may belong elsewhere too: use none of them again.
             self._transfers = self._open_client(self._max_in_flight).v1.transfers
         if exchange.status in (401, 403):
@@ -258,6 +259,7 @@ class StripePayoutAdapter:
         async with asyncio.timeout(PAGE_DEADLINE_SECONDS):
             await self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
         body = _read_ok(exchange)
+        self._note_date(exchange)
         data, has_more = body.get("data"), body.get("has_more")
         if body.get("object") != "list" or not isinstance(data, list):
             raise Unreadable("the body is JSON, but not a list of Stripe's")

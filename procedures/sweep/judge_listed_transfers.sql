@@ -1,0 +1,44 @@
+-- judge_listed_transfers: judge due transfers that Stripe has listed already.
+--
+-- A restored database has forgotten that it sent them; a read of Stripe's list showed them before
+-- they were settled here again. A claim does not send them.
+-- Locks: the transfers' progress rows, skipping those that are locked.
+
+create or replace function payout.judge_listed_transfers(
+    p_now timestamptz, p_limit integer, p_ids bigint[]
+)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[];
+begin
+    if not exists (select from payout.listed_transfers) then
+        return 0;
+    end if;
+    v_ids := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where (p_ids is null or s.payout_transfer_id = any (p_ids))
+            and s.next_attempt_at <= p_now
+            and s.state in ('scheduled', 'retry_wait', 'unknown')
+            and exists (
+                select from payout.listed_transfers as l where l.payout_ref = t.payout_ref
+            )
+        limit p_limit
+        for update of s skip locked);
+
+    perform payout.record_listed_transfers(array(
+        select l.stripe_transfer_id
+        from payout.payout_transfers as t
+        join payout.listed_transfers as l on l.payout_ref = t.payout_ref
+        where t.payout_transfer_id = any (v_ids)));
+    return cardinality(v_ids);
+end
+$$;
+comment on function payout.judge_listed_transfers(timestamptz, integer, bigint[]) is
+    'Judges up to p_limit transfers (of these, if given), which are then paid or parked; returns '
+    'how many.';

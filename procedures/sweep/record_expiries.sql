@@ -1,0 +1,36 @@
+-- record_expiries: record that leases or keys ran out, and notify operators of parked transfers.
+--
+-- Called by: expire_leases, park_expired_keys; both hold the locks on the progress rows.
+
+create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_parked integer;
+begin
+    if p_payout_transfer_ids = '{}' then
+        return 0;
+    end if;
+    select count(*) into v_parked
+    from payout.record_outcomes(array(
+        select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
+            'payout_transfer_id', s.payout_transfer_id,
+            'generation', s.generation,
+            'attempt', s.attempt,
+            'signal', p_signal))
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (p_payout_transfer_ids))) as r
+    where r.state = 'parked';
+
+    if v_parked > 0 then
+        perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
+    end if;
+    return cardinality(p_payout_transfer_ids);
+end
+$$;
+comment on function payout.record_expiries(text, bigint[]) is
+    'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
+    'how many.';
