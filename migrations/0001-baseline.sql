@@ -5378,7 +5378,7 @@ comment on function payout.judge_outcome(
     payout.engine_settings
 ) is 'Verdict, next state and reason for one outcome; changes nothing.';
 -- end frozen: procedures/report/judge_outcome.sql
--- frozen: procedures/report/judge_success.sql a57c16e0b957
+-- frozen: procedures/report/judge_success.sql 54686de13e98
 -- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
 --
 -- It counts when it is the transfer that was asked for, under the current key, whichever attempt
@@ -5423,7 +5423,6 @@ begin
             and o.attempt = p_outcome.attempt
             and o.generation = p_outcome.generation
             and o.verdict = 'alarm'
-            and o.reason is distinct from 'report_of_another_claim'
             and o.reason <> 'report_of_another_claim'
             and o.stripe_transfer_id is not distinct from p_outcome.stripe_transfer_id
     ) then
@@ -9013,11 +9012,12 @@ comment on function payout.expire_leases(timestamptz, integer, bigint[]) is
     'Closes up to p_limit leases (of these transfers, if given) and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
 -- end frozen: procedures/sweep/expire_leases.sql
--- frozen: procedures/sweep/judge_listed_transfers.sql c1913f0048f6
+-- frozen: procedures/sweep/judge_listed_transfers.sql abe869fcf9a9
 -- judge_listed_transfers: judge due transfers that Stripe has listed already.
 --
 -- A restored database has forgotten that it sent them; a read of Stripe's list showed them before
--- they were settled here again. A claim does not send them.
+-- they were settled here again. A claim does not send them. The array and the condition on the
+-- hold lead the planner to indexes of the few, away from the history.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.judge_listed_transfers(
@@ -9040,10 +9040,10 @@ begin
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where (p_ids is null or s.payout_transfer_id = any (p_ids))
             and s.next_attempt_at <= p_now
+            and s.hold_id is null
             and s.state in ('scheduled', 'retry_wait', 'unknown')
-            and exists (
-                select from payout.listed_transfers as l where l.payout_ref = t.payout_ref
-            )
+            and t.payout_ref = any (array(
+                select l.payout_ref from payout.listed_transfers as l))
         limit p_limit
         for update of s skip locked);
 

@@ -22,6 +22,7 @@ from tests.engine import (
     unguarded,
 )
 from tests.mutants import mutant
+from tests.reconcile.listing import ours, reconcile, with_account
 from tests.schema.refusals import Refusal, refusal
 
 NOTHING = Sweep(0, 0, 0)
@@ -251,6 +252,21 @@ def test_a_sweep_reads_nothing_of_what_is_paid_or_not_yet_due(engine: Engine) ->
     before = engine.rows_read()
     assert engine.sweep() == NOTHING
     assert engine.rows_read() - before < 100
+
+
+def test_a_sweep_with_a_listed_transfer_reads_nothing_of_the_history(engine: Engine) -> None:
+    with_account(engine)
+    reconcile(engine.db, ours(engine.db, settlement_id="set_9"))
+    payees = [f"seller_{n}" for n in range(300)]
+    engine.settle(*payees, settlement_id="set_1", pay_after="2100-01-01")
+    engine.settle(*payees, settlement_id="set_2", pay_after="2100-01-01")
+    (listed,) = engine.settle(settlement_id="set_9")
+    engine.db.execute("analyze payout.payout_transfers, payout.transfer_states")
+    engine.db.execute("set local enable_seqscan = off")
+    before = engine.rows_read()
+    assert engine.sweep() == NOTHING
+    assert engine.progress(listed).state == "paid"
+    assert engine.rows_read() - before < 200
 
 
 def test_sweeps_at_once_take_each_transfer_once(
