@@ -5561,7 +5561,7 @@ comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
 -- end frozen: procedures/report/other_attempts_drain_at.sql
--- frozen: procedures/report/read_outcome.sql 6203a8991de7
+-- frozen: procedures/report/read_outcome.sql da64a0d3890e
 -- read_outcome: read one reported outcome, and Stripe's answer in its body.
 --
 -- Called by: read_outcomes, which has checked the fields that name the attempt. The others come
@@ -5578,16 +5578,16 @@ declare
     v_outcome payout.outcome;
     v_error jsonb;
 begin
-    v_outcome.payout_transfer_id := p_outcome ->> 'payout_transfer_id';
-    v_outcome.generation := p_outcome ->> 'generation';
-    v_outcome.attempt := p_outcome ->> 'attempt';
+    v_outcome.payout_transfer_id := (p_outcome ->> 'payout_transfer_id')::bigint;
+    v_outcome.generation := (p_outcome ->> 'generation')::integer;
+    v_outcome.attempt := (p_outcome ->> 'attempt')::integer;
     v_outcome.idempotency_key := p_outcome ->> 'idempotency_key';
     v_outcome.claim_token := p_outcome ->> 'claim_token';
     v_outcome.signal := p_outcome ->> 'signal';
     v_outcome.detail := payout.read_text(p_outcome -> 'detail');
     v_outcome.http_status := case
         when payout.read_whole(p_outcome -> 'http_status') between 100 and 999
-            then p_outcome ->> 'http_status' end;
+            then (p_outcome ->> 'http_status')::integer end;
     v_outcome.stripe_request_id := payout.read_text(p_outcome -> 'stripe_request_id');
     v_outcome.is_tied := p_outcome -> 'is_tied' = 'true';
     v_outcome.is_replayed := p_outcome -> 'is_replayed' = 'true';
@@ -6507,7 +6507,7 @@ $$;
 comment on function payout.finish_read(payout.stripe_reads) is
     'Returns the read with its result, and whether that is an alarm.';
 -- end frozen: procedures/reconcile/finish_read.sql
--- frozen: procedures/reconcile/finish_reversals.sql 3dc2fc1936d9
+-- frozen: procedures/reconcile/finish_reversals.sql 64767d5a1c21
 -- finish_reversals: book the reversals of a transfer, so that the payee is owed their amount again.
 --
 -- The transfer stays paid; operators decide whether to pay again, with another settlement. Each
@@ -6564,7 +6564,7 @@ begin
     end if;
 
     v_booked_minor := (
-        select coalesce(sum(e.amount_minor), 0)
+        select coalesce(sum(e.amount_minor), 0)::bigint
         from payout.ledger_entries as e
         where e.payout_transfer_id = v_transfer.payout_transfer_id and e.kind = 'reversal');
     update payout.reversed_transfers as r
@@ -9233,7 +9233,7 @@ $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the observations, in order; null: it was not proved absent.';
 -- end frozen: procedures/sweep/proof_of_absence.sql
--- frozen: procedures/sweep/record_expiries.sql 230148b01de8
+-- frozen: procedures/sweep/record_expiries.sql e6ffec3cb36b
 -- record_expiries: record that leases or keys ran out, and notify operators of parked transfers.
 --
 -- Called by: expire_leases, park_expired_keys; both hold the locks on the progress rows.
@@ -9250,7 +9250,7 @@ begin
     if p_payout_transfer_ids = '{}' then
         return 0;
     end if;
-    select count(*) into v_parked
+    select count(*)::integer into v_parked
     from payout.record_outcomes(array(
         select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
             'payout_transfer_id', s.payout_transfer_id,

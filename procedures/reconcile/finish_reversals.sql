@@ -54,7 +54,7 @@ begin
     end if;
 
     v_booked_minor := (
-        select coalesce(sum(e.amount_minor), 0)
+        select coalesce(sum(e.amount_minor), 0)::bigint
         from payout.ledger_entries as e
         where e.payout_transfer_id = v_transfer.payout_transfer_id and e.kind = 'reversal');
     update payout.reversed_transfers as r

@@ -14,16 +14,16 @@ declare
     v_outcome payout.outcome;
     v_error jsonb;
 begin
-    v_outcome.payout_transfer_id := p_outcome ->> 'payout_transfer_id';
-    v_outcome.generation := p_outcome ->> 'generation';
-    v_outcome.attempt := p_outcome ->> 'attempt';
+    v_outcome.payout_transfer_id := (p_outcome ->> 'payout_transfer_id')::bigint;
+    v_outcome.generation := (p_outcome ->> 'generation')::integer;
+    v_outcome.attempt := (p_outcome ->> 'attempt')::integer;
     v_outcome.idempotency_key := p_outcome ->> 'idempotency_key';
     v_outcome.claim_token := p_outcome ->> 'claim_token';
     v_outcome.signal := p_outcome ->> 'signal';
     v_outcome.detail := payout.read_text(p_outcome -> 'detail');
     v_outcome.http_status := case
         when payout.read_whole(p_outcome -> 'http_status') between 100 and 999
-            then p_outcome ->> 'http_status' end;
+            then (p_outcome ->> 'http_status')::integer end;
     v_outcome.stripe_request_id := payout.read_text(p_outcome -> 'stripe_request_id');
     v_outcome.is_tied := p_outcome -> 'is_tied' = 'true';
     v_outcome.is_replayed := p_outcome -> 'is_replayed' = 'true';

@@ -14,7 +14,7 @@ begin
     if p_payout_transfer_ids = '{}' then
         return 0;
     end if;
-    select count(*) into v_parked
+    select count(*)::integer into v_parked
     from payout.record_outcomes(array(
         select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
             'payout_transfer_id', s.payout_transfer_id,

@@ -267,10 +267,10 @@ def change_body(function: str, body: str) -> str:
             )
         ),
         pytest.param(
-            "alter domain payout.positive_minor drop constraint amount_is_positive; "
-            "alter domain payout.positive_minor add constraint amount_is_positive "
-            "check (value > -1)",
-            "constraint amount_is_positive on payout.positive_minor (changed)",
+            "alter domain payout.transfer_state drop constraint state_is_known; "
+            "alter domain payout.transfer_state add constraint state_is_known "
+            "check (value <> '')",
+            "constraint state_is_known on payout.transfer_state (changed)",
             id="the check of a domain",
         ),
         pytest.param(
