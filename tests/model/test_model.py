@@ -86,7 +86,7 @@ CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     (
         "the window begins at the first known send",
         TWO_EFFECTS,
-        NO_ANSWERS | ONE_WORKER | FORGETS | {"attempts": 3, "max_generations": 1},
+        NO_ANSWERS | ONE_WORKER | FORGETS | {"attempts": 3},
     ),
 )
 
