@@ -90,8 +90,8 @@ CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     ),
 )
 
-# What the rules of today leave open, all told in docs/model.md: a rule that closes one moves it to
-# the tests of what is safe.
+# Gaps that the rules of today leave open, all told in docs/model.md: a rule that closes one moves
+# it to the tests of the safe rules.
 GAPS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     (FALSE_FAILURE, {"answers": frozenset({"forbidden"})} | ONE_WORKER | COPIED),
     (
