@@ -4682,7 +4682,7 @@ comment on function payout_api.register_payee(text, text) is
 revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;
 -- end frozen: procedures/settle/register_payee.sql
--- frozen: procedures/settle/schedule_payout_job.sql 98f61762a03a
+-- frozen: procedures/settle/schedule_payout_job.sql a4c83b4e3a1b
 -- schedule_payout_job: make the one payout job of a complete settlement; every way leads here.
 --
 -- A settlement of one line, the common case, costs one look and one statement. All others, and
@@ -4708,6 +4708,13 @@ declare
     v_transfer_id bigint;
     v_wakeup_id bigint;
 begin
+    -- A snapshot shows the lines of a settlement of the same id that was deleted after it was
+    -- taken: locking what it shows of the id then fails (40001).
+    if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+        perform from payout.settlements as s
+        where s.settlement_id = p_settlement_id
+        for key share;
+    end if;
     if p_line.line_id is null then
         return payout.create_transfers(
             coalesce(p_settlement, payout.lock_complete_settlement(p_settlement_id)));

@@ -23,6 +23,13 @@ declare
     v_transfer_id bigint;
     v_wakeup_id bigint;
 begin
+    -- A snapshot shows the lines of a settlement of the same id that was deleted after it was
+    -- taken: locking what it shows of the id then fails (40001).
+    if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+        perform from payout.settlements as s
+        where s.settlement_id = p_settlement_id
+        for key share;
+    end if;
     if p_line.line_id is null then
         return payout.create_transfers(
             coalesce(p_settlement, payout.lock_complete_settlement(p_settlement_id)));

@@ -13,8 +13,10 @@ from typing import Final
 import pytest
 
 from tests.conftest import Connection
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, wait_until_blocked
 from tests.settle.marketplace import (
+    Line,
     complete,
     insert_settlement,
     jobs,
@@ -92,4 +94,49 @@ def test_a_job_that_came_after_the_snapshot_is_met_as_a_conflict(
     first.execute("select from payout.settlements")
     db.execute("select payout.schedule_payout_job('set_1')")
     assert refused(first.execute, COMPLETE) == TRY_AGAIN
+    assert transfers(db) == [("seller_1", None, sum(amounts))]
+
+
+def see_a_settlement_that_is_deleted(
+    first: Connection, second: Connection, level: str, lines: list[Line]
+) -> None:
+    """Let `first` keep a snapshot with a pending settlement, which `second` then deletes."""
+    register(first, "seller_1")
+    with second.transaction():
+        insert_settlement(second, "set_1", lines, state="pending")
+    first.execute(f"begin isolation level {level}".encode())
+    first.execute("select from payout.settlements")
+    second.execute("delete from payout.settlements where settlement_id = 'set_1'")
+
+
+@mutant(
+    "lines of a deleted settlement, shown by an older snapshot",
+    "schedule_payout_job",
+    "    if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then",
+    "    if false then",
+)
+@pytest.mark.parametrize("amounts", [[10], [10, 20]])
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_lines_of_a_settlement_deleted_after_the_snapshot_are_not_paid(
+    db: Connection, first: Connection, second: Connection, level: str, amounts: list[int]
+) -> None:
+    """The new settlement has no lines; those that the snapshot still shows add up to its total."""
+    lines = [line(str(number), "seller_1", amount) for number, amount in enumerate(amounts)]
+    see_a_settlement_that_is_deleted(first, second, level, lines)
+    insert_settlement(first, "set_1", [], total_minor=sum(amounts))
+    assert refused(first.execute, "commit") == TRY_AGAIN
+    assert jobs(db) == []
+
+
+@pytest.mark.parametrize("amounts", [[10], [10, 20]])
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_settlement_deleted_after_the_snapshot_is_completed_by_the_next_try(
+    db: Connection, first: Connection, second: Connection, level: str, amounts: list[int]
+) -> None:
+    lines = [line(str(number), "seller_1", amount) for number, amount in enumerate(amounts)]
+    see_a_settlement_that_is_deleted(first, second, level, lines)
+    assert refused(complete, first, "set_1", lines) == TRY_AGAIN
+    first.execute("rollback")
+
+    complete(first, "set_1", lines)
     assert transfers(db) == [("seller_1", None, sum(amounts))]
