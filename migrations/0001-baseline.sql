@@ -4,13 +4,7 @@ set local lock_timeout = '5s';
 set local statement_timeout = '60s';
 set local check_function_bodies = off;
 
--- frozen: sql/roles.sql 818fcd92e807
--- roles: the five group roles, none of which can log in, and the two schemas.
---
--- Grant the roles to logins of your own: `grant payout_worker to my_worker_login`.
--- Roles belong to the cluster, so they are made once and outlive a revert. The
--- installing login runs this file; payout_owner runs all that comes after it.
-
+-- frozen: sql/roles.sql 6516da9e962b
 reset role;
 
 do $$
@@ -63,14 +57,7 @@ end
 $$;
 
 set local role payout_owner;
--- end frozen: sql/roles.sql
--- frozen: procedures/common/id_fits.sql 99ef992c05d1
--- id_fits: the rules of an id that is not plainly short, printable ASCII.
---
--- Called by: the check of the domain external_id, hence also by the application, which writes
--- such ids itself. A check of the domain for each rule cost twice as much.
--- Raises: 23514 with the name of the first rule that is broken, as the domain would.
-
+-- frozen: procedures/common/id_fits.sql 9d80b2688801
 create or replace function payout.id_fits(p_id text)
 returns boolean
 language plpgsql
@@ -111,13 +98,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- end frozen: procedures/common/id_fits.sql
--- frozen: sql/types.sql d29b2ae03534
--- types: domains that keep the rules of single values, and the composite types of the engine.
---
--- A rule in a domain is read once a session; one in a check of a table is read anew for each
--- statement (D-033).
-
+-- frozen: sql/types.sql 4bc040e02aa4
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -265,14 +246,7 @@ create type payout.discrepancy as (
 );
 comment on type payout.discrepancy is
     'A disagreement of Stripe and the books about a transfer, before it is a discrepancy''s row.';
--- end frozen: sql/types.sql
--- frozen: procedures/common/tg__refuse_change.sql 90d229670756
--- tg__refuse_change: refuse to change or remove a fact.
---
--- It stands on every insert-only table and is enabled ALWAYS, so that it also holds for a
--- superuser and under session_replication_role = replica.
--- Raises: SP101 the row is a fact.
-
+-- frozen: procedures/common/tg__refuse_change.sql 69218febe042
 create or replace function payout.tg__refuse_change()
 returns trigger
 language plpgsql
@@ -291,10 +265,7 @@ end
 $$;
 comment on function payout.tg__refuse_change() is
     'Trigger: refuses update, delete and truncate of an insert-only table (SP101).';
--- end frozen: procedures/common/tg__refuse_change.sql
--- frozen: sql/tables/catalogues.sql b172f93a6d1e
--- catalogues: the objects that give the books their meaning, as each migration left them.
-
+-- frozen: sql/tables/catalogues.sql 8d2e0ab9d70c
 create table payout.catalogues (
     catalogue_id bigint not null generated always as identity,
     objects jsonb not null,
@@ -322,16 +293,7 @@ create trigger _500_refuse_truncate before truncate on payout.catalogues
 alter table payout.catalogues enable always trigger _500_refuse_truncate;
 
 grant select on payout.catalogues to payout_operator, payout_auditor;
--- end frozen: sql/tables/catalogues.sql
--- frozen: procedures/identity/tg_engine_settings__check_account.sql 72b8ea42bf2e
--- tg_engine_settings__check_account: look once more, at the commit, that no claim is under way.
---
--- The change itself locks no claim out, however long its transaction stays open. At the commit a
--- lock waits for the claims and pages under way, and later ones wait for the commit: each claim is
--- done before, and seen here, or sees the change.
--- Locks: payout.adoptions, from which each claim and page reads first.
--- Raises: SP411 (refuse_unsafe_account_change); SP402 a claim or page did not end within a second.
-
+-- frozen: procedures/identity/tg_engine_settings__check_account.sql 3c472215d847
 create or replace function payout.tg_engine_settings__check_account()
 returns trigger
 language plpgsql
@@ -357,10 +319,7 @@ $$;
 comment on function payout.tg_engine_settings__check_account() is
     'Deferred trigger: refuses another Stripe account or mode if a claim or page came meanwhile '
     '(SP411).';
--- end frozen: procedures/identity/tg_engine_settings__check_account.sql
--- frozen: procedures/identity/tg_engine_settings__record_change.sql a2935c7e555e
--- tg_engine_settings__record_change: each change of a setting is on record, whoever makes it.
-
+-- frozen: procedures/identity/tg_engine_settings__record_change.sql fa4646531ce7
 create or replace function payout.tg_engine_settings__record_change()
 returns trigger
 language plpgsql
@@ -381,13 +340,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- end frozen: procedures/identity/tg_engine_settings__record_change.sql
--- frozen: sql/tables/identity.sql b45340f1ea3d
--- identity: the engine's settings, and the identity under which this database was adopted.
---
---   engine_settings (one row)  lease, windows, bounds, the Stripe account that pays
---   adoptions                  each time the database was adopted; the newest row counts
-
+-- frozen: sql/tables/identity.sql 03b1ed05af5e
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -548,14 +501,7 @@ create trigger _500_refuse_truncate before truncate on payout.adoptions
 alter table payout.adoptions enable always trigger _500_refuse_truncate;
 
 grant select on payout.adoptions to payout_operator, payout_auditor;
--- end frozen: sql/tables/identity.sql
--- frozen: procedures/transfers/tg_ledger_entries__check_movement.sql c6c9b4f17df6
--- tg_ledger_entries__check_movement: the rules of a row of ledger_entries.
---
--- The movements stand in branches by kind: PL/pgSQL prepares only the expressions that it
--- reaches.
--- Raises: 23514 with the name of the first rule that is broken.
-
+-- frozen: procedures/transfers/tg_ledger_entries__check_movement.sql 2f02ec128764
 create or replace function payout.tg_ledger_entries__check_movement()
 returns trigger
 language plpgsql
@@ -594,14 +540,7 @@ $$;
 comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
     'reversal (23514).';
--- end frozen: procedures/transfers/tg_ledger_entries__check_movement.sql
--- frozen: sql/tables/ledger.sql 71a059b4824c
--- ledger: the double-entry books of all transfers.
---
---   settlement_funds ─▶ payable:<payee> ─▶ in_flight ─▶ stripe_balance
---        obligation          reserve           paid
---                            ◀─ release        ◀─ reversal (stripe_balance ─▶ payable:<payee>)
-
+-- frozen: sql/tables/ledger.sql 358cda0082de
 create table payout.ledger_entries (
     ledger_entry_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -645,16 +584,7 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
--- end frozen: sql/tables/ledger.sql
--- frozen: sql/tables/lists.sql 976d32c543ee
--- lists: the reference tables, whose rows stand in sql/data/.
---
---   currencies          the minor units of each currency, as Stripe counts them
---   states ◀── state_edges          the states of a transfer, and the only moves between them
---   ledger_accounts     the chart of accounts
---   stripe_error_rules  the reaction to each answer that is no success
---   discrepancy_kinds   the next step for each kind of discrepancy
-
+-- frozen: sql/tables/lists.sql 4e41fbc7b06f
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -825,12 +755,7 @@ create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
 alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
 
 grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;
--- end frozen: sql/tables/lists.sql
--- frozen: procedures/transfers/tg_holds__release_once.sql a9f6bdb6ffb2
--- tg_holds__release_once: refuse every change of a hold but its first release.
---
--- Raises: SP104 any other change.
-
+-- frozen: procedures/transfers/tg_holds__release_once.sql 943cf9adb679
 create or replace function payout.tg_holds__release_once()
 returns trigger
 language plpgsql
@@ -855,13 +780,7 @@ end
 $$;
 comment on function payout.tg_holds__release_once() is
     'Trigger: a hold is released once and does not change otherwise (SP104).';
--- end frozen: procedures/transfers/tg_holds__release_once.sql
--- frozen: procedures/transfers/request_sha256.sql 40b1cd1d7bc6
--- request_sha256: the digest of a frozen request.
---
--- It is taken of the text in the encoding of the database, backslashes doubled for the cast
--- only. The trigger that writes digests has the same expression: a call would cost more than it.
-
+-- frozen: procedures/transfers/request_sha256.sql a0a868794bba
 create or replace function payout.request_sha256(p_request jsonb)
 returns bytea
 language plpgsql
@@ -873,14 +792,7 @@ begin
 end
 $$;
 comment on function payout.request_sha256(jsonb) is 'SHA-256 of the JSON text of a request.';
--- end frozen: procedures/transfers/request_sha256.sql
--- frozen: procedures/transfers/tg_payout_transfers__derive.sql 88a37faae452
--- tg_payout_transfers__derive: fill in the identity of a transfer, which follows from the rest.
---
--- An insert may leave it out; a given one must agree, unless a replica role copies the rows of
--- another installation.
--- Raises: 23514 with the name of the first rule that is broken.
-
+-- frozen: procedures/transfers/tg_payout_transfers__derive.sql 7d1b15052f7b
 create or replace function payout.tg_payout_transfers__derive()
 returns trigger
 language plpgsql
@@ -911,17 +823,7 @@ $$;
 comment on function payout.tg_payout_transfers__derive() is
     'Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not '
     'above 0 (23514).';
--- end frozen: procedures/transfers/tg_payout_transfers__derive.sql
--- frozen: procedures/transfers/tg_transfer_states__check_progress.sql 1fee0ae8d664
--- tg_transfer_states__check_progress: let attempts and keys only count up.
---
--- A row never goes to another transfer. A claim, and nothing else, counts one attempt up. A new
--- key comes only with the move failed -> scheduled, takes the next number, and must have its
--- observation. An old key is never sent again because its number never comes back; the time of
--- its first send, and that a send ended unknown, are never forgotten. A paid row does not change
--- at all. No WHEN clauses: Postgres reads their text anew for each statement.
--- Raises: SP103 the change would go back; 23514 the name of a rule that is broken.
-
+-- frozen: procedures/transfers/tg_transfer_states__check_progress.sql 1f74f7db97a3
 create or replace function payout.tg_transfer_states__check_progress()
 returns trigger
 language plpgsql
@@ -981,13 +883,7 @@ $$;
 comment on function payout.tg_transfer_states__check_progress() is
     'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row '
     'keeps its rules (23514).';
--- end frozen: procedures/transfers/tg_transfer_states__check_progress.sql
--- frozen: procedures/transfers/tg_transfer_states__check_start.sql 4641cdc49513
--- tg_transfer_states__check_start: let a transfer start only as scheduled, with its first key.
---
--- Rows that a replica role copies may have come further; the rules of the row hold for them too.
--- Raises: SP103 another start; 23514 the name of a rule that is broken.
-
+-- frozen: procedures/transfers/tg_transfer_states__check_start.sql b5487f1de7b3
 create or replace function payout.tg_transfer_states__check_start()
 returns trigger
 language plpgsql
@@ -1028,15 +924,7 @@ $$;
 comment on function payout.tg_transfer_states__check_start() is
     'Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps '
     'the rules of its row (23514).';
--- end frozen: procedures/transfers/tg_transfer_states__check_start.sql
--- frozen: procedures/transfers/tg_transfer_states__check_transition.sql 73c93c635c14
--- tg_transfer_states__check_transition: let a transfer move only along payout.state_edges.
---
--- It fires for every update, so that one typed into psql is held to the same rule as the worker.
--- No column list on the trigger: `update of state` would miss a state set by another
--- before-trigger.
--- Raises: SP201 no such move.
-
+-- frozen: procedures/transfers/tg_transfer_states__check_transition.sql 53080799398b
 create or replace function payout.tg_transfer_states__check_transition()
 returns trigger
 language plpgsql
@@ -1063,15 +951,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__check_transition() is
     'Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).';
--- end frozen: procedures/transfers/tg_transfer_states__check_transition.sql
--- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql 77fe591bbffa
--- tg_transfer_states__plan_lookup: plan the look-up of a transfer that becomes parked or failed.
---
--- It serves every way to be parked: a report, an expired lease or key, an alarm. A transfer that
--- failed is looked for when its next key is due. While the state stays, the functions that judge
--- the look-up move the time or clear it. A transfer that moves leaves the hold under which it was
--- found: it is asked anew whether it is on hold.
-
+-- frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql ea01e9c053a8
 create or replace function payout.tg_transfer_states__plan_lookup()
 returns trigger
 language plpgsql
@@ -1092,20 +972,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
     'when it moves.';
--- end frozen: procedures/transfers/tg_transfer_states__plan_lookup.sql
--- frozen: sql/tables/transfers.sql c4e32f359b8e
--- transfers: the engine's side, from the payout job to Stripe's answer.
---
---   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
---                                        ▲    ▲    ▲    ▲
---                                        │    │    │    └─ transfer_states (1:1, it moves)
---                                        │    │    └────── transfer_requests      each key
---                                        │    └─────────── transfer_attempts      each claim
---                                        └──────────────── transfer_observations  each observation
---
--- Keys between these are unique or derived by one function in one transaction, and no row is ever
--- deleted; foreign keys that would only look again at settling are left out (D-034).
-
+-- frozen: sql/tables/transfers.sql 24d1753fe8d2
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1408,14 +1275,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- end frozen: sql/tables/transfers.sql
--- frozen: sql/tables/operations.sql fcdb00577f28
--- operations: acts of operators and of the engine, holds and discrepancies.
---
---   operator_actions   each act of an operator, with the reason
---   discrepancies ──▶ payout_transfers   disagreements between Stripe and the books
---   holds ──▶ discrepancies              stops on sending, placed by people and by alarms
-
+-- frozen: sql/tables/operations.sql 563aa54fce73
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1555,14 +1415,7 @@ create trigger _500_release_once
 alter table payout.holds enable always trigger _500_release_once;
 
 grant select on payout.holds to payout_operator, payout_auditor;
--- end frozen: sql/tables/operations.sql
--- frozen: procedures/identity/database_identity.sql 0b99df01604f
--- database_identity: the values that tell this database from any copy of it.
---
--- A promotion changes the timeline at once, though pg_control_checkpoint() says so only after
--- the next checkpoint: hence the name of the file that is written. A new cluster has another
--- system identifier, a clone or a restore other oids.
-
+-- frozen: procedures/identity/database_identity.sql d51110a7bd9d
 create or replace function payout.database_identity(
     out system_identifier bigint,
     out timeline_id integer,
@@ -1585,18 +1438,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- end frozen: procedures/identity/database_identity.sql
--- frozen: sql/tables/reads.sql f81e8d5d9c4b
--- reads: the reads of Stripe's lists, their pages, and what they showed.
---
---   payout_transfers ◀── stripe_reads ◀── stripe_read_pages
---                          lookup       all that Stripe can have of one transfer
---                          reversals    the reversals of one transfer
---                          events       events about reversed transfers
---                          comparison   all transfers, compared with the books
---   listed_transfers     transfers that Stripe had and the books did not call paid
---   reversed_transfers   transfers of ours that Stripe has reversed in full or in part
-
+-- frozen: sql/tables/reads.sql 518a003bbc76
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -1817,13 +1659,7 @@ create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
 alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
 
 grant select on payout.reversed_transfers to payout_operator, payout_auditor;
--- end frozen: sql/tables/reads.sql
--- frozen: sql/tables/seals.sql d8097e368312
--- seals: one hash chain over the tables that hold facts.
---
---   seal_marks (a table each)  the id up to which a table can be sealed next
---   seals ◀── seal_subtotals   a range of ids with its digests; of the ledger, sums per account
-
+-- frozen: sql/tables/seals.sql 7d90fecbdbbf
 create table payout.seals (
     seal_id bigint not null,
     seal_version integer not null,
@@ -1932,16 +1768,7 @@ create trigger _500_refuse_truncate before truncate on payout.seal_subtotals
 alter table payout.seal_subtotals enable always trigger _500_refuse_truncate;
 
 grant select on payout.seal_subtotals to payout_operator, payout_auditor;
--- end frozen: sql/tables/seals.sql
--- frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql 3a43037ee267
--- tg_settlement_lines__refuse_frozen: refuse to change lines once their settlement is scheduled.
---
--- Being complete does not freeze the lines yet: within one transaction they may come after a
--- settlement that is complete at once. New lines of a settlement that this very transaction wrote
--- and has not scheduled need no more than one look; for others the settlement is locked. On
--- insert it is ORIGIN: a copy loads lines after their job.
--- Raises: SP102 the settlement has been scheduled; SP310 there is no such settlement.
-
+-- frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql fcfaaab5349a
 create or replace function payout.tg_settlement_lines__refuse_frozen()
 returns trigger
 language plpgsql
@@ -2004,14 +1831,7 @@ $$;
 comment on function payout.tg_settlement_lines__refuse_frozen() is
     'Trigger: refuses to add, change or remove lines of a settlement that has been scheduled '
     '(SP102), and lines of none (SP310).';
--- end frozen: procedures/settle/tg_settlement_lines__refuse_frozen.sql
--- frozen: procedures/settle/tg_settlements__refuse_frozen.sql d8804c2e6d60
--- tg_settlements__refuse_frozen: let a settlement be edited while pending, never once complete.
---
--- An update that changes nothing, to the byte, passes: completing twice is harmless, and so is a
--- program that writes all columns of a row that it has read.
--- Raises: SP102 the settlement is complete, or would be renamed.
-
+-- frozen: procedures/settle/tg_settlements__refuse_frozen.sql 151f97d093cc
 create or replace function payout.tg_settlements__refuse_frozen()
 returns trigger
 language plpgsql
@@ -2045,17 +1865,7 @@ end
 $$;
 comment on function payout.tg_settlements__refuse_frozen() is
     'Trigger: refuses to change or delete a complete settlement, and to rename one (SP102).';
--- end frozen: procedures/settle/tg_settlements__refuse_frozen.sql
--- frozen: procedures/settle/tg_settlements__schedule_payout_job.sql a5bb9018c7e9
--- tg_settlements__schedule_payout_job: schedule a settlement that commits as complete.
---
--- Deferred to the commit, so that the lines may come after a settlement that is complete at once.
--- The trigger stays ORIGIN, unlike the guards: a replica or a restore must not pay again. It
--- passes by the rows that complete_settlement writes, which it knows by their writer, the owner;
--- no column says so, since an application could write it.
--- Definer: the application may write settlements, but no jobs or transfers.
--- Raises: as schedule_payout_job; the commit then fails as a whole.
-
+-- frozen: procedures/settle/tg_settlements__schedule_payout_job.sql 6bb0bfe4f0e9
 create or replace function payout.tg_settlements__schedule_payout_job()
 returns trigger
 language plpgsql
@@ -2088,16 +1898,7 @@ end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
     'Trigger: at commit, makes the payout job of a complete settlement.';
--- end frozen: procedures/settle/tg_settlements__schedule_payout_job.sql
--- frozen: sql/tables/settlements.sql 13578146eecd
--- settlements: the application's side, frozen once a settlement is complete.
---
---   payees ◀── payee_accounts (history: the newest counts)
---      ▲
---      │ payee_id
---   settlement_lines ──▶ settlements        a settlement comes before its lines
---                        pending ─▶ complete
-
+-- frozen: sql/tables/settlements.sql 28ee2b47b698
 create table payout.payees (
     payee_id payout.external_id not null,
     created_at timestamptz not null default now(),
@@ -2235,13 +2036,7 @@ alter table payout.settlement_lines enable always trigger _903_refuse_frozen_del
 
 grant select, insert, update, delete on payout.settlement_lines to payout_app;
 grant select on payout.settlement_lines to payout_operator, payout_auditor;
--- end frozen: sql/tables/settlements.sql
--- frozen: sql/tables/wakeups.sql 9b36636a6b87
--- wakeups: the two numbers that spare a settlement a look at the queue.
---
--- They are sequences, because they are read and set outside of transactions. Not called means
--- null.
-
+-- frozen: sql/tables/wakeups.sql 51e1a9bcd71a
 create sequence payout.waiting_wakeup;
 comment on sequence payout.waiting_wakeup is
     'The wake-up job that was queued last, if no claim was made since; not called: none.';
@@ -2250,10 +2045,7 @@ create sequence payout.seen_wakeup minvalue 0 start 1;
 comment on sequence payout.seen_wakeup is
     'The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: '
     'the queue failed, so that only the next sweep touches it.';
--- end frozen: sql/tables/wakeups.sql
--- frozen: sql/data/currencies.sql 41665012e5ea
--- currencies: those that Stripe transfers (docs.stripe.com/currencies), with their minor digits.
-
+-- frozen: sql/data/currencies.sql f68a317bb0c4
 insert into payout.currencies (currency, minor_digits)
 select c.currency, 2
 from unnest(string_to_array(
@@ -2281,10 +2073,7 @@ insert into payout.currencies (currency, minor_digits, amount_step, largest_amou
     ('ugx', 2, 100, 99999999),
     ('idr', 2, 1, 999999999999)
 on conflict do nothing;
--- end frozen: sql/data/currencies.sql
--- frozen: sql/data/discrepancy_kinds.sql c50e72b67025
--- discrepancy_kinds: the next step for each kind of discrepancy that a comparison can find.
-
+-- frozen: sql/data/discrepancy_kinds.sql 4d949f261f59
 insert into payout.discrepancy_kinds (kind, advice) values
     ('missing_at_stripe',
         'Look the id up at Stripe. If it is not there the payee was not paid: find out which '
@@ -2307,10 +2096,7 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'at Stripe: if it pays a transfer of yours, that one must not be sent again. Else resolve '
         'this with the reason.')
 on conflict (kind) do update set advice = excluded.advice;
--- end frozen: sql/data/discrepancy_kinds.sql
--- frozen: sql/data/installation.sql 424ba695b806
--- installation: the first rows of the tables that have some from the beginning.
-
+-- frozen: sql/data/installation.sql 1208afb5c5be
 insert into payout.engine_settings default values
 on conflict do nothing;
 
@@ -2327,10 +2113,7 @@ select i.system_identifier, i.timeline_id, i.database_oid, i.table_oid, true, 'i
 from payout.database_identity() as i
 where not exists (select from payout.adoptions)
     and not exists (select from payout.payout_transfers);
--- end frozen: sql/data/installation.sql
--- frozen: sql/data/ledger_accounts.sql 66f3af4f655a
--- ledger_accounts: the chart of accounts.
-
+-- frozen: sql/data/ledger_accounts.sql badd9aef91bd
 insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('settlement_funds', false,
         'The amounts that settlements assigned to payees; its debit is all ever owed.'),
@@ -2338,10 +2121,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('in_flight', false, 'Reserved for transfers that are neither paid nor given up.'),
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.')
 on conflict do nothing;
--- end frozen: sql/data/ledger_accounts.sql
--- frozen: sql/data/states.sql 59aef9352378
--- states: the states of a transfer and the moves between them; docs/states.md draws them.
-
+-- frozen: sql/data/states.sql 85b6aa8b1a25
 insert into payout.states (state, is_final, whose_turn, meaning) values
     ('scheduled', false, 'engine', 'Owed and reserved; Stripe has not been asked under this key.'),
     ('in_flight', false, 'stripe', 'A worker holds the lease and may be talking to Stripe.'),
@@ -2374,14 +2154,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('parked', 'failed', 'proved absent at Stripe'),
     ('failed', 'scheduled', 'a new key, where the evidence allows it')
 on conflict do nothing;
--- end frozen: sql/data/states.sql
--- frozen: sql/data/stripe_error_rules.sql e1e4541b4a2d
--- stripe_error_rules: the reaction to each answer that is no success; the lowest fitting id counts.
---
--- A row: id and the answer that it fits (null fits every one); the reaction, the sends that it
--- takes to believe a decline that is not saved, the alarm, the waits (floor, first and longest);
--- the reason; the advice.
-
+-- frozen: sql/data/stripe_error_rules.sql fc9857707a0b
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code, is_replayed,
     should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm, wait_at_least, wait_base,
@@ -2634,13 +2407,7 @@ on conflict (error_rule_id) do update set
     wait_cap = excluded.wait_cap,
     reason = excluded.reason,
     advice = excluded.advice;
--- end frozen: sql/data/stripe_error_rules.sql
--- frozen: procedures/common/backoff.sql e407d125f29e
--- backoff: the wait before the next try.
---
--- Exponential with a cap and full jitter, so that transfers that failed together do not come
--- back together.
-
+-- frozen: procedures/common/backoff.sql 15dc72c09415
 create or replace function payout.backoff(p_rule payout.stripe_error_rules, p_tries integer)
 returns interval
 language plpgsql
@@ -2656,13 +2423,7 @@ end
 $$;
 comment on function payout.backoff(payout.stripe_error_rules, integer) is
     'The rule''s floor plus a random part of its base, doubled for each earlier try up to its cap.';
--- end frozen: procedures/common/backoff.sql
--- frozen: procedures/common/can_notify.sql cc56eeba0e83
--- can_notify: test whether a notification can be sent.
---
--- Postgres keeps notifications until every listener has read them. Once their queue is full, a
--- commit with a notification fails: then a listener is stuck, and a hint is not worth a payment.
-
+-- frozen: procedures/common/can_notify.sql 826533e1bf0c
 create or replace function payout.can_notify()
 returns boolean
 language plpgsql
@@ -2674,13 +2435,7 @@ begin
 end
 $$;
 comment on function payout.can_notify() is 'True until the queue of NOTIFY is nearly full.';
--- end frozen: procedures/common/can_notify.sql
--- frozen: procedures/common/clock.sql ff8ee5640001
--- clock: the only source of the time.
---
--- The clock of the database decides every lease, wait and key age; the worker reads only its own
--- monotonic clock. No setting moves it: tests age the rows.
-
+-- frozen: procedures/common/clock.sql 338a7402c7f2
 create or replace function payout.clock()
 returns timestamptz
 language plpgsql
@@ -2693,13 +2448,7 @@ end
 $$;
 comment on function payout.clock() is
     'Now, by the database''s clock, which goes on within a transaction.';
--- end frozen: procedures/common/clock.sql
--- frozen: procedures/common/notify_operators.sql 4d6644499dfd
--- notify_operators: notify operators of an alarm, over NOTIFY and in the server's log.
---
--- Called by: each function that raises an alarm; the caller stores the subject of it.
--- The warning reaches the server's log and the worker, which logs it at ERROR.
-
+-- frozen: procedures/common/notify_operators.sql abf97ea10943
 create or replace function payout.notify_operators(p_reason text, p_subject text)
 returns void
 language plpgsql
@@ -2716,12 +2465,7 @@ end
 $$;
 comment on function payout.notify_operators(text, text) is
     'Notifies channel payout_alarms of the reason, and warns with reason and subject.';
--- end frozen: procedures/common/notify_operators.sql
--- frozen: procedures/common/read_text.sql 9f60cb64d0f0
--- read_text: a text out of JSON from outside, if it is one that can be stored and indexed.
---
--- Stripe's ids have 255 characters at most, values of metadata 500.
-
+-- frozen: procedures/common/read_text.sql d182e3df69f7
 create or replace function payout.read_text(p_value jsonb)
 returns text
 language plpgsql
@@ -2737,10 +2481,7 @@ end
 $$;
 comment on function payout.read_text(jsonb) is
     'The text; null for a value that is absent, of another type or longer than 500 characters.';
--- end frozen: procedures/common/read_text.sql
--- frozen: procedures/common/read_whole.sql a961419d2e3b
--- read_whole: a whole number out of JSON from outside, if it is one that bigint holds.
-
+-- frozen: procedures/common/read_whole.sql 7116306db62a
 create or replace function payout.read_whole(p_value jsonb)
 returns bigint
 language plpgsql
@@ -2758,15 +2499,7 @@ end
 $$;
 comment on function payout.read_whole(jsonb) is
     'The number; null for one that is absent, negative, broken, above 18 digits or no number.';
--- end frozen: procedures/common/read_whole.sql
--- frozen: procedures/common/refuse_bad_row.sql 2563caa8ba77
--- refuse_bad_row: raise the error that a check of that name would raise for a row.
---
--- Postgres reads the text of every check anew for each statement; on the tables that a
--- settlement writes, that cost more than the inserts. There a trigger knows all rules of the row
--- by name.
--- Raises: 23514, always.
-
+-- frozen: procedures/common/refuse_bad_row.sql 47f98f04b9ee
 create or replace function payout.refuse_bad_row(p_table text, p_rule text)
 returns void
 language plpgsql
@@ -2784,10 +2517,7 @@ end
 $$;
 comment on function payout.refuse_bad_row(text, text) is
     'Raises 23514 for a row of the table that breaks the rule.';
--- end frozen: procedures/common/refuse_bad_row.sql
--- frozen: procedures/common/row_sha256.sql afdbf703b9c9
--- row_sha256: the digest of a row's columns, given as JSON.
-
+-- frozen: procedures/common/row_sha256.sql d568ef7ed23d
 create or replace function payout.row_sha256(p_columns jsonb)
 returns bytea
 language plpgsql
@@ -2799,12 +2529,7 @@ begin
 end
 $$;
 comment on function payout.row_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';
--- end frozen: procedures/common/row_sha256.sql
--- frozen: procedures/transfers/booked_states.sql e6fe710e0529
--- booked_states: the account on which the books have the money of each transfer.
---
--- Reversals come after a transfer was paid and do not change that it is.
-
+-- frozen: procedures/transfers/booked_states.sql e37eec545a86
 create or replace function payout.booked_states()
 returns table (payout_transfer_id bigint, place text)
 language sql
@@ -2829,12 +2554,7 @@ $$;
 comment on function payout.booked_states() is
     'For each transfer the account, amount in minor units and currency that its ledger entries '
     'leave it at, reversals aside.';
--- end frozen: procedures/transfers/booked_states.sql
--- frozen: procedures/transfers/destinations.sql 1fd9fd9f9500
--- destinations: the Stripe accounts to which a transfer may have been sent.
---
--- A restored database may have forgotten the request: then it is any account of the payee.
-
+-- frozen: procedures/transfers/destinations.sql 8899dc86921c
 create or replace function payout.destinations(p_transfer payout.payout_transfers)
 returns text[]
 language sql
@@ -2852,13 +2572,7 @@ $$;
 comment on function payout.destinations(payout.payout_transfers) is
     'The accounts in the requests of a transfer, under all its keys; before the first request, '
     'those of its payee.';
--- end frozen: procedures/transfers/destinations.sql
--- frozen: procedures/transfers/end_holds.sql 0f789a82c8ed
--- end_holds: release holds, and let the transfers that were marked with them be due again.
---
--- Called by: release_hold, release_alarm_holds; both hold the locks on the holds, for which a
--- sweep that marks transfers waits, or is waited for. A row that breaks a rule keeps its mark.
-
+-- frozen: procedures/transfers/end_holds.sql 6a0fa14f223a
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
 )
@@ -2892,10 +2606,7 @@ $$;
 comment on function payout.end_holds(bigint[], text, text) is
     'Releases these holds with a reason, clears transfer_states.hold_id, notes it in '
     'operator_actions.';
--- end frozen: procedures/transfers/end_holds.sql
--- frozen: procedures/transfers/expected_destinations.sql 22dc8a801ed8
--- expected_destinations: the Stripe accounts to which the present key of a transfer may have paid.
-
+-- frozen: procedures/transfers/expected_destinations.sql 0f18da377c44
 create or replace function payout.expected_destinations(
     p_state payout.transfer_states, p_transfer payout.payout_transfers
 )
@@ -2913,14 +2624,7 @@ as $$
 $$;
 comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
     'The account in the request under the key; without a request, those of payout.destinations.';
--- end frozen: procedures/transfers/expected_destinations.sql
--- frozen: procedures/transfers/fold_facts.sql dd23ed21c1d7
--- fold_facts: every transfer's progress, made again out of the facts.
---
--- The last observation that moved a transfer gives its state, unless a claim came after it.
--- Attempts count over all keys, and observations are numbered under the transfer's lock, so both
--- give the order of events.
-
+-- frozen: procedures/transfers/fold_facts.sql 7719339e1dec
 create or replace function payout.fold_facts()
 returns table (
     payout_transfer_id bigint,
@@ -2965,14 +2669,7 @@ $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations and books.';
--- end frozen: procedures/transfers/fold_facts.sql
--- frozen: procedures/transfers/newest_facts.sql 61fc345e3373
--- newest_facts: the facts of every transfer that give its progress.
---
--- These are its newest key and claim, the first claim under that key, the last observation that
--- moved it, and the observations since the key was opened. Whole tables are joined: looked up
--- one by one, all transfers would take hours.
-
+-- frozen: procedures/transfers/newest_facts.sql 43ca00946a5d
 create or replace function payout.newest_facts()
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
@@ -3039,13 +2736,7 @@ $$;
 comment on function payout.newest_facts() is
     'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
     'unknown sends are those of the newest key.';
--- end frozen: procedures/transfers/newest_facts.sql
--- frozen: procedures/transfers/park_contradiction.sql d4c6fbb24ab8
--- park_contradiction: park a transfer whose row contradicts its facts, if its row can be written.
---
--- A failed one stays failed, without the date of a next key. The observation is that of a lease
--- that ran out: nobody knows what became of the last send.
-
+-- frozen: procedures/transfers/park_contradiction.sql 86cb907e388e
 create or replace function payout.park_contradiction(p_payout_transfer_id bigint)
 returns void
 language plpgsql
@@ -3081,13 +2772,7 @@ $$;
 comment on function payout.park_contradiction(bigint) is
     'Parks a transfer that is open, with reason row_contradicts_facts; takes the date from a '
     'failed one.';
--- end frozen: procedures/transfers/park_contradiction.sql
--- frozen: procedures/transfers/payout_ref.sql 329813b22900
--- payout_ref: the business identity of one transfer of one installation.
---
--- A hash, so that it is short and shows no name, over texts that carry their lengths, so that no
--- two identities are written alike. Never a serial: a promoted standby hands out serials again.
-
+-- frozen: procedures/transfers/payout_ref.sql e6f22b94e5c4
 create or replace function payout.payout_ref(
     p_installation_id text, p_settlement_id text, p_payee_id text, p_source_transaction text
 )
@@ -3107,15 +2792,7 @@ $$;
 comment on function payout.payout_ref(text, text, text, text) is
     'Identity of the transfer that an installation owes for a settlement to a payee from a source: '
     'payout_ and 40 hex digits.';
--- end frozen: procedures/transfers/payout_ref.sql
--- frozen: procedures/transfers/place_hold.sql f68fb5c43707
--- place_hold: stop sending for the engine, a worker, a currency, payee, settlement or transfer.
---
--- Safe to repeat: a subject that is on hold stays on hold, once for all alarms and once for any
--- other reason.
--- Locks: the hold that is there already, so that it is not released before the caller that
--- relies on it commits; one that was released meanwhile is placed anew.
-
+-- frozen: procedures/transfers/place_hold.sql 0bd18fc087e2
 create or replace function payout.place_hold(
     p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint default null
 )
@@ -3155,13 +2832,7 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- end frozen: procedures/transfers/place_hold.sql
--- frozen: procedures/transfers/progress_problem.sql d98596df9fdc
--- progress_problem: the rule that a row of transfer_states breaks.
---
--- Called by: the triggers that refuse such a row, and the doctor, which finds rows that were
--- written while the triggers were off.
-
+-- frozen: procedures/transfers/progress_problem.sql 44752048c8ce
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
 language plpgsql
@@ -3195,14 +2866,7 @@ $$;
 comment on function payout.progress_problem(payout.transfer_states) is
     'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
     'or null.';
--- end frozen: procedures/transfers/progress_problem.sql
--- frozen: procedures/transfers/raise_alarm.sql bbaa26540aa8
--- raise_alarm: notify operators, and stop sending meanwhile.
---
--- Called by: record_outcomes, for each judgement that is an alarm.
--- An alarm stops the transfer it is about, many alarms stop the engine. A refused Stripe key
--- stops the worker that has it, and the engine unless another worker succeeds.
-
+-- frozen: procedures/transfers/raise_alarm.sql 2f7ae70b7a82
 create or replace function payout.raise_alarm(
     p_outcome payout.outcome, p_judgement payout.judgement
 )
@@ -3249,14 +2913,7 @@ $$;
 comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
     'Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; '
     'returns the reason.';
--- end frozen: procedures/transfers/raise_alarm.sql
--- frozen: procedures/transfers/read_stripe_transfer.sql e3d95ab39034
--- read_stripe_transfer: Stripe's transfer object, from a list or an event, as a row.
---
--- The one reader of that object. It takes whatever JSON it is given: a field of the wrong type
--- is null, never an error, so that nobody's object stops the reading of others. It calls little:
--- it runs for each object of each page.
-
+-- frozen: procedures/transfers/read_stripe_transfer.sql 6f71b8f758e9
 create or replace function payout.read_stripe_transfer(p_object jsonb)
 returns payout.stripe_transfer
 language plpgsql
@@ -3326,14 +2983,7 @@ end
 $$;
 comment on function payout.read_stripe_transfer(jsonb) is
     'Reads one object; null where a field is absent or cannot be read.';
--- end frozen: procedures/transfers/read_stripe_transfer.sql
--- frozen: procedures/transfers/release_alarm_holds.sql c976e250e939
--- release_alarm_holds: end the holds of alarms that are resolved.
---
--- Called by: resolve_paid and finish_lookup, which have resolved them. A hold that a person
--- placed stays.
--- Locks: the holds' rows, skipping those that another session has locked.
-
+-- frozen: procedures/transfers/release_alarm_holds.sql 8a7f6886bdc4
 create or replace function payout.release_alarm_holds(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -3360,14 +3010,7 @@ end
 $$;
 comment on function payout.release_alarm_holds(bigint[]) is
     'Releases the holds that alarms placed on these transfers, where none of them is open.';
--- end frozen: procedures/transfers/release_alarm_holds.sql
--- frozen: procedures/transfers/set_aside.sql 97b81e5742c1
--- set_aside: park a transfer whose rows contradict each other, so that the others go on.
---
--- Called by: claim, report and sweep, once the transfer alone has raised an error. It is held,
--- reported as a discrepancy, and looked up at Stripe like any parked transfer. A row that breaks
--- a rule of its own cannot even be parked: the hold stops its sends.
-
+-- frozen: procedures/transfers/set_aside.sql 63eac805adda
 create or replace function payout.set_aside(p_payout_transfer_id bigint, p_error text)
 returns void
 language plpgsql
@@ -3410,13 +3053,7 @@ $$;
 comment on function payout.set_aside(bigint, text) is
     'Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the '
     'error.';
--- end frozen: procedures/transfers/set_aside.sql
--- frozen: procedures/transfers/stop_refused_worker.sql 84d8d14feb5c
--- stop_refused_worker: hold the worker whose key Stripe refuses, or the engine.
---
--- The key is one worker's trouble while another worker, which is not on hold itself, is paid out
--- to by Stripe. The newest thousand observations tell.
-
+-- frozen: procedures/transfers/stop_refused_worker.sql 26b014b50805
 create or replace function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text)
 returns void
 language plpgsql
@@ -3456,12 +3093,7 @@ $$;
 comment on function payout.stop_refused_worker(payout.outcome, text) is
     'Places a hold on the worker of the attempt, if another worker succeeded within '
     'engine_settings.alarm_window_for, else on the engine.';
--- end frozen: procedures/transfers/stop_refused_worker.sql
--- frozen: procedures/transfers/stop_transfer.sql 02ed18b51bea
--- stop_transfer: hold a transfer for an alarm, and the engine once there are many alarms.
---
--- Alarms from before an operator last let the engine go on do not count.
-
+-- frozen: procedures/transfers/stop_transfer.sql 80f0cc62e9bd
 create or replace function payout.stop_transfer(
     p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint
 )
@@ -3494,10 +3126,7 @@ $$;
 comment on function payout.stop_transfer(bigint, text, bigint) is
     'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
     'engine.';
--- end frozen: procedures/transfers/stop_transfer.sql
--- frozen: procedures/transfers/transfer_facts.sql 8f68cf371794
--- transfer_facts: one of our transfers in the terms of a listed transfer, to compare the two.
-
+-- frozen: procedures/transfers/transfer_facts.sql faeacfe7e0c8
 create or replace function payout.transfer_facts(
     p_transfer payout.payout_transfers, p_is_livemode boolean
 )
@@ -3523,14 +3152,7 @@ end
 $$;
 comment on function payout.transfer_facts(payout.payout_transfers, boolean) is
     'Reference, settlement, amount, currency, destination and mode of a transfer by these books.';
--- end frozen: procedures/transfers/transfer_facts.sql
--- frozen: procedures/transfers/transfer_request.sql a3ad6c4edb20
--- transfer_request: the parameters of POST /v1/transfers for one of our transfers.
---
--- Nothing volatile is in it: a retry repeats it to the letter. Stripe sets transfer_group itself
--- when source_transaction is given: it is left out then. jsonb_object takes texts only, and costs
--- a fraction of jsonb_build_object.
-
+-- frozen: procedures/transfers/transfer_request.sql 0294ede43abb
 create or replace function payout.transfer_request(
     p_transfer payout.payout_transfers,
     p_destination text,
@@ -3561,14 +3183,7 @@ $$;
 comment on function payout.transfer_request(payout.payout_transfers, text, jsonb, text) is
     'The request for a transfer to an account, with the metadata of its settlement and the '
     'installation''s id.';
--- end frozen: procedures/transfers/transfer_request.sql
--- frozen: procedures/identity/adopt_at_first_claim.sql 3bca8949daed
--- adopt_at_first_claim: adopt a new installation when it hands out its first transfer.
---
--- Called by: claim_transfers, before the first attempts are written. An installation that has
--- attempts but no such adoption was loaded with those of another one, however old it is. Two
--- first claims at once write two adoptions.
-
+-- frozen: procedures/identity/adopt_at_first_claim.sql c819390c11cf
 create or replace function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -3588,13 +3203,7 @@ end
 $$;
 comment on function payout.adopt_at_first_claim(bigint[]) is
     'Records the identity of a new installation, once it hands out any of these transfers.';
--- end frozen: procedures/identity/adopt_at_first_claim.sql
--- frozen: procedures/identity/bind_stripe_account.sql e8d52a6adc97
--- bind_stripe_account: keep one database to one Stripe account, in one mode.
---
--- Another account knows none of our keys and would execute them all once more.
--- Raises: SP404 another account or mode than the fixed one, or none.
-
+-- frozen: procedures/identity/bind_stripe_account.sql 77749caf6e88
 create or replace function payout.bind_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean
 )
@@ -3639,13 +3248,7 @@ end
 $$;
 comment on function payout.bind_stripe_account(text, boolean) is
     'Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).';
--- end frozen: procedures/identity/bind_stripe_account.sql
--- frozen: procedures/identity/identity_problem.sql 1a069b4d75dd
--- identity_problem: the reason why claims are refused, as a sentence.
---
--- Volatile although it only reads: a claim that waited for a change of the Stripe account then
--- sees that claims were stopped.
-
+-- frozen: procedures/identity/identity_problem.sql 67f4da77ea53
 create or replace function payout.identity_problem()
 returns text
 language plpgsql
@@ -3700,14 +3303,7 @@ $$;
 comment on function payout.identity_problem() is
     'Names the difference between the identity of the database and the adopted one, or another '
     'reason to refuse claims; null: none.';
--- end frozen: procedures/identity/identity_problem.sql
--- frozen: procedures/identity/refuse_unadopted_database.sql 102684208c16
--- refuse_unadopted_database: the identity check: a copy of the adopted database hands out nothing.
---
--- A restored, promoted or cloned database may have forgotten that transfers were sent, and
--- another one may be sending the same.
--- Raises: SP403 not the database that was adopted; SP404 a key of another Stripe account.
-
+-- frozen: procedures/identity/refuse_unadopted_database.sql a3331bc157f4
 create or replace function payout.refuse_unadopted_database(
     p_stripe_account_id text, p_is_livemode boolean
 )
@@ -3733,15 +3329,7 @@ $$;
 comment on function payout.refuse_unadopted_database(text, boolean) is
     'Refuses to go on in a database that is not adopted (SP403), or for another Stripe account '
     '(SP404).';
--- end frozen: procedures/identity/refuse_unadopted_database.sql
--- frozen: procedures/identity/refuse_unsafe_account_change.sql c7f5049001e1
--- refuse_unsafe_account_change: refuse an account or mode that would pay twice, or not at all.
---
--- Called by: change_stripe_account, for an early answer; tg_engine_settings__check_account, whose
--- lock keeps claims and pages out.
--- Raises: SP411 transfers that the old account may have executed, or a database that has left
--- live mode and was used in test mode.
-
+-- frozen: procedures/identity/refuse_unsafe_account_change.sql a113b5cd7148
 create or replace function payout.refuse_unsafe_account_change(
     p_old payout.engine_settings, p_is_livemode boolean
 )
@@ -3783,10 +3371,7 @@ $$;
 comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
     'Refuses a live account while transfers are open that were ever sent, or after anything was '
     'done in test mode (SP411).';
--- end frozen: procedures/identity/refuse_unsafe_account_change.sql
--- frozen: procedures/identity/stripe_account_label.sql 9374419bf92c
--- stripe_account_label: a Stripe account and its mode, as text for messages.
-
+-- frozen: procedures/identity/stripe_account_label.sql 260751e2b08d
 create or replace function payout.stripe_account_label(
     p_stripe_account_id text, p_is_livemode boolean
 )
@@ -3802,15 +3387,7 @@ end
 $$;
 comment on function payout.stripe_account_label(text, boolean) is
     'Text such as: acct_1 in live mode.';
--- end frozen: procedures/identity/stripe_account_label.sql
--- frozen: procedures/wakeup/defer_job.sql aa1b56bdad60
--- defer_job: write wake-up jobs of a payout job, which any worker may fetch, to the queue.
---
--- procrastinate's functions name their tables bare, hence its schema in the path of the
--- functions that write to the queue. Neither lock nor queueing lock: a duplicate would abort the
--- settlement. Each job is a notification: none while those are not read.
--- Called by: functions that survive every error of the queue.
-
+-- frozen: procedures/wakeup/defer_job.sql d1d2d8e68b3a
 create or replace function payout.defer_job(p_payout_job_id bigint, p_times integer)
 returns bigint[]
 language plpgsql
@@ -3832,14 +3409,7 @@ $$;
 comment on function payout.defer_job(bigint, integer) is
     'Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none while '
     'notifications are not read.';
--- end frozen: procedures/wakeup/defer_job.sql
--- frozen: procedures/wakeup/find_wakeup.sql 12fc82c32734
--- find_wakeup: the wake-up job that waits in the queue, or else new ones.
---
--- Called by: queue_wakeup, in the transaction of a settlement. The queue may be locked, gone, of
--- another version or closed to us: the settlement waits for it a tenth of a second, then goes on
--- without, and the sweep makes up for it.
-
+-- frozen: procedures/wakeup/find_wakeup.sql 3e5be3b45b9b
 create or replace function payout.find_wakeup(p_payout_job_id bigint, p_times integer)
 returns bigint[]
 language plpgsql
@@ -3870,14 +3440,7 @@ $$;
 comment on function payout.find_wakeup(bigint, integer) is
     'One wake-up job that waits, if that is enough, or p_times new ones; their ids, none if the '
     'queue fails.';
--- end frozen: procedures/wakeup/find_wakeup.sql
--- frozen: procedures/wakeup/forget_pending_wakeup.sql 8613b9bff27e
--- forget_pending_wakeup: forget the waiting wake-up job; the next settlement queues another.
---
--- Called by: claim_transfers, before it looks for due transfers. A settlement that relied on the
--- waiting job and commits after that look is found by the pump's second look or by the sweep.
--- That the queue has failed is forgotten by the sweep only.
-
+-- frozen: procedures/wakeup/forget_pending_wakeup.sql a1a2d66d312c
 create or replace function payout.forget_pending_wakeup()
 returns void
 language plpgsql
@@ -3896,12 +3459,7 @@ $$;
 comment on function payout.forget_pending_wakeup() is
     'Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a '
     'rollback.';
--- end frozen: procedures/wakeup/forget_pending_wakeup.sql
--- frozen: procedures/wakeup/note_failed_queue.sql ef6bf7721615
--- note_failed_queue: let no settlement and no claim touch the queue before the next sweep does.
---
--- A session that holds the queue up costs one caller a tenth of a second, not each of them.
-
+-- frozen: procedures/wakeup/note_failed_queue.sql f9685cc303ad
 create or replace function payout.note_failed_queue(p_problem text)
 returns void
 language plpgsql
@@ -3917,16 +3475,7 @@ $$;
 comment on function payout.note_failed_queue(text) is
     'Sets payout.seen_wakeup to 0, also if the transaction rolls back, and writes to the server''s '
     'log.';
--- end frozen: procedures/wakeup/note_failed_queue.sql
--- frozen: procedures/wakeup/pending_wakeup.sql d2bc1d8b6ffd
--- pending_wakeup: the wake-up job that was queued last, if it still waits in the queue.
---
--- A job that was rolled back, is not committed yet or was fetched by a worker does not count.
--- Once seen, a job counts as waiting until a claim forgets it: no further look. A job of this
--- very transaction serves it, but other sessions do not see it yet: its event has the time at
--- which this transaction began.
--- Called by: find_wakeup, which survives every error of the queue.
-
+-- frozen: procedures/wakeup/pending_wakeup.sql 38b5349061a8
 create or replace function payout.pending_wakeup()
 returns bigint
 language plpgsql
@@ -3958,15 +3507,7 @@ $$;
 comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
--- end frozen: procedures/wakeup/pending_wakeup.sql
--- frozen: procedures/wakeup/queue_due_wakeups.sql 0e0413020bc0
--- queue_due_wakeups: queue wake-up jobs for due transfers that have none in the queue.
---
--- Such transfers wait to be tried again, had a pay_after, or lost their job with a worker or
--- with the queue. A job that a worker has fetched does not count: the worker either claims soon
--- or is gone. Transfers on hold get none. A queue that fails stops nothing else of the sweep.
--- Locks: progress rows, skipping those that another session has locked.
-
+-- frozen: procedures/wakeup/queue_due_wakeups.sql 209d01254f00
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -4038,12 +3579,7 @@ $$;
 comment on function payout.queue_due_wakeups(timestamptz, integer) is
     'Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, '
     '0 if the queue fails.';
--- end frozen: procedures/wakeup/queue_due_wakeups.sql
--- frozen: procedures/wakeup/queue_problem.sql dcb6f2e334fc
--- queue_problem: the reason why a wake-up job can be neither queued nor removed.
---
--- Called by: the doctor. It tries both, with a job that no worker ever sees.
-
+-- frozen: procedures/wakeup/queue_problem.sql de60d2811dd1
 create or replace function payout.queue_problem()
 returns text
 language plpgsql
@@ -4073,14 +3609,7 @@ end
 $$;
 comment on function payout.queue_problem() is
     'The error of the queue, or null; a read-only transaction cannot tell, and gets null.';
--- end frozen: procedures/wakeup/queue_problem.sql
--- frozen: procedures/wakeup/queue_wakeup.sql 05782757865c
--- queue_wakeup: queue wake-up jobs for a payout job that is being scheduled.
---
--- A job that waits in the queue already is enough for few transfers: the worker that fetches it
--- claims all that is due. More transfers get one job for each transfers_per_wakeup of them. None
--- is queued before pay_after: the queue's fetch would walk past it each time.
-
+-- frozen: procedures/wakeup/queue_wakeup.sql bfd3986ed9a2
 create or replace function payout.queue_wakeup(
     p_payout_job_id bigint, p_transfers integer, p_pay_after timestamptz
 )
@@ -4112,15 +3641,7 @@ comment on function payout.queue_wakeup(bigint, integer, timestamptz) is
     'Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or '
     'relies on one that waits already; none before pay_after, none while the queue fails. Returns '
     'the ids.';
--- end frozen: procedures/wakeup/queue_wakeup.sql
--- frozen: procedures/wakeup/remove_lost_wakeups.sql beae6d5a3604
--- remove_lost_wakeups: remove wake-up jobs that a worker fetched and never finished.
---
--- procrastinate leaves such a job `doing` for ever when its worker died or its finish was lost.
--- A worker answers a job within seconds, so after two minutes it is lost, and the sweep has
--- queued another. Failed ones stay a day.
--- Called by: queue_due_wakeups, which survives every error of the queue.
-
+-- frozen: procedures/wakeup/remove_lost_wakeups.sql d10bbca9452a
 create or replace function payout.remove_lost_wakeups()
 returns integer
 language plpgsql
@@ -4150,14 +3671,7 @@ end
 $$;
 comment on function payout.remove_lost_wakeups() is
     'Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.';
--- end frozen: procedures/wakeup/remove_lost_wakeups.sql
--- frozen: procedures/wakeup/remove_served_wakeups.sql 4d5a185a7704
--- remove_served_wakeups: remove the wake-up jobs of transfers that were just claimed.
---
--- Called by: claim_transfers, in its transaction. The claiming worker goes on until nothing is
--- due, so that no wake-up is lost; if it dies, the sweep queues another job. A queue that fails
--- keeps its jobs.
-
+-- frozen: procedures/wakeup/remove_served_wakeups.sql d63b5a8d71c4
 create or replace function payout.remove_served_wakeups(p_wakeup_ids bigint[])
 returns integer
 language plpgsql
@@ -4190,16 +3704,7 @@ $$;
 comment on function payout.remove_served_wakeups(bigint[]) is
     'Deletes the queue jobs of these ids that no worker has fetched yet; returns their number, 0 '
     'if the queue fails.';
--- end frozen: procedures/wakeup/remove_served_wakeups.sql
--- frozen: procedures/settle/complete_settlement.sql 6c681810232a
--- complete_settlement: record a whole settlement and schedule its payouts, in one call.
---
--- Called by: the application, or a trigger on a settlement table it already has.
--- Safe to repeat: the same content again returns the same job.
--- Locks: the settlement's row; of concurrent calls one writes, the others wait and compare.
--- Raises: SP307 other content than before; SP309 malformed lines; SP402 deleted meanwhile; as
--- schedule_payout_job.
-
+-- frozen: procedures/settle/complete_settlement.sql d38c6b027c01
 create or replace function payout_api.complete_settlement(
     p_settlement_id text,
     p_currency text,
@@ -4282,18 +3787,7 @@ revoke execute on function payout_api.complete_settlement(
 grant execute on function payout_api.complete_settlement(
     text, text, jsonb, timestamptz, jsonb
 ) to payout_app;
--- end frozen: procedures/settle/complete_settlement.sql
--- frozen: procedures/settle/create_transfers.sql 2661a8aef909
--- create_transfers: make the payout job of a settlement, with its transfers and their books.
---
--- One statement for all payees, so that a settlement of ten thousand costs little more than its
--- rows. Transfers that cannot be paid as they stand are left out; lines and transfers are added
--- up in one look, since a later look may find others. Only if the sum is wrong is the reason
--- looked for.
--- Called by: schedule_payout_job, whose transaction has written the settlement's row.
--- Safe to repeat: a settlement that has its job keeps it.
--- Raises: SP301 to SP306, SP308 it cannot be paid out as it stands; SP402 it can by now.
-
+-- frozen: procedures/settle/create_transfers.sql c996cdf29ec1
 create or replace function payout.create_transfers(p_settlement payout.settlements)
 returns bigint
 language plpgsql
@@ -4361,14 +3855,7 @@ $$;
 comment on function payout.create_transfers(payout.settlements) is
     'Schedules the payouts of a complete settlement whose row this transaction has written; '
     'returns the payout_job_id, or the error that names what is wrong with it.';
--- end frozen: procedures/settle/create_transfers.sql
--- frozen: procedures/settle/lock_complete_settlement.sql 2b782bd4de7a
--- lock_complete_settlement: lock a settlement that is to be scheduled without being written.
---
--- The row is written as it is, so that a transaction with an older snapshot, which would see no
--- job, fails at its next write of the row (40001).
--- Raises: SP310 unknown settlement; SP202 still pending.
-
+-- frozen: procedures/settle/lock_complete_settlement.sql c5568ed7ddac
 create or replace function payout.lock_complete_settlement(p_settlement_id text)
 returns payout.settlements
 language plpgsql
@@ -4399,15 +3886,7 @@ $$;
 comment on function payout.lock_complete_settlement(text) is
     'Returns the row of a complete settlement, which no other transaction then changes or '
     'schedules; SP310 and SP202 where there is none.';
--- end frozen: procedures/settle/lock_complete_settlement.sql
--- frozen: procedures/settle/lock_settlements_of_lines.sql 15f09cf70998
--- lock_settlements_of_lines: lock settlements whose lines change, until the transaction ends.
---
--- A settlement that is pending and of another transaction is also written: a completion with an
--- older snapshot fails (40001) instead of missing the lines.
--- Locks: the rows of the settlements, in the order of their ids.
--- Raises: SP310 there is no such settlement, unless its lines are deleted with it.
-
+-- frozen: procedures/settle/lock_settlements_of_lines.sql 7d9ba489fbd6
 create or replace function payout.lock_settlements_of_lines(
     p_settlement_ids text[], p_must_exist boolean
 )
@@ -4444,13 +3923,7 @@ end
 $$;
 comment on function payout.lock_settlements_of_lines(text[], boolean) is
     'Locks the settlements of changed lines against completion; refuses lines of none (SP310).';
--- end frozen: procedures/settle/lock_settlements_of_lines.sql
--- frozen: procedures/settle/metadata_problem.sql a3fdbd08b4cd
--- metadata_problem: the reason why a settlement's metadata cannot be Stripe metadata.
---
--- Stripe takes 50 keys of up to 40 characters without square brackets and text values of up to
--- 500 (docs.stripe.com/api/metadata); four keys are ours.
-
+-- frozen: procedures/settle/metadata_problem.sql 34bddf4d567c
 create or replace function payout.metadata_problem(p_metadata jsonb)
 returns text
 language sql
@@ -4482,14 +3955,7 @@ as $$
 $$;
 comment on function payout.metadata_problem(jsonb) is
     'The rule of Stripe that this metadata breaks beside our own four keys, or null.';
--- end frozen: procedures/settle/metadata_problem.sql
--- frozen: procedures/settle/owed_transfers.sql 38154b7743cc
--- owed_transfers: the sums of a settlement's lines that can be sent to somebody.
---
--- A payee without an account is left out, and so is an amount that Stripe does not take in the
--- currency, and all of them where Stripe does not take the metadata: the sum then differs from
--- the settlement's total.
-
+-- frozen: procedures/settle/owed_transfers.sql 27c9affa9fdf
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
     payee_id payout.external_id,
@@ -4521,14 +3987,7 @@ end
 $$;
 comment on function payout.owed_transfers(payout.settlements) is
     'Payee, source and amount in minor units of each transfer that a settlement makes.';
--- end frozen: procedures/settle/owed_transfers.sql
--- frozen: procedures/settle/read_lines.sql c90862c078bd
--- read_lines: read the lines of a settlement from the JSON that complete_settlement takes.
---
--- One line, the common case, is well formed if it equals itself written anew out of texts.
--- Others are checked by a query, then read in a loop, which costs less than another query.
--- Raises: SP309 not an array of such objects, naming the element.
-
+-- frozen: procedures/settle/read_lines.sql 093542e708c0
 create or replace function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb)
 returns payout.settlement_lines[]
 language plpgsql
@@ -4570,12 +4029,7 @@ end
 $$;
 comment on function payout.read_lines(payout.external_id, jsonb) is
     'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
--- end frozen: procedures/settle/read_lines.sql
--- frozen: procedures/settle/refuse_bad_lines.sql 55ac18b0a885
--- refuse_bad_lines: name the first of the lines given as JSON that cannot be read.
---
--- Raises: SP309 not an array of such objects, naming the element.
-
+-- frozen: procedures/settle/refuse_bad_lines.sql e1e96135b40a
 create or replace function payout.refuse_bad_lines(p_lines jsonb)
 returns void
 language plpgsql
@@ -4629,16 +4083,7 @@ end
 $$;
 comment on function payout.refuse_bad_lines(jsonb) is
     'Refuses lines given as JSON that cannot be read, naming the first (SP309).';
--- end frozen: procedures/settle/refuse_bad_lines.sql
--- frozen: procedures/settle/register_payee.sql acbe8a73674f
--- register_payee: register a payee and the Stripe account that it is paid to.
---
--- Called by: the application, as often as it likes.
--- Safe to repeat: the same account again writes nothing.
--- Locks: the payee's row, so that two changes at once have an order; not its key, so that
--- settlements of the payee do not wait.
--- Raises: 23514 an id or account that cannot be one.
-
+-- frozen: procedures/settle/register_payee.sql 935ed9c15d3b
 create or replace function payout_api.register_payee(
     p_payee_id text, p_stripe_account_id text default null
 )
@@ -4681,18 +4126,7 @@ comment on function payout_api.register_payee(text, text) is
     'a transfer that was claimed keeps its account under its key.';
 revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;
--- end frozen: procedures/settle/register_payee.sql
--- frozen: procedures/settle/schedule_payout_job.sql a4c83b4e3a1b
--- schedule_payout_job: make the one payout job of a complete settlement; every way leads here.
---
--- A settlement of one line, the common case, costs one look and one statement. All others, and
--- those that have their job or cannot be paid, are create_transfers' part; a test compares the
--- rows of the two. Sequential scans are off where it is called.
--- Called by: complete_settlement and the trigger, with the row that their transaction has written
--- and, for one without a job, its only line; the owner, by the id alone.
--- Safe to repeat: a settlement that has its job keeps it, nothing is written.
--- Raises: SP310 unknown settlement; SP202 still pending; as create_transfers.
-
+-- frozen: procedures/settle/schedule_payout_job.sql e7d2a4b9541d
 create or replace function payout.schedule_payout_job(
     p_settlement_id text,
     p_settlement payout.settlements default null,
@@ -4768,10 +4202,7 @@ comment on function payout.schedule_payout_job(
 ) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. '
     'Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';
--- end frozen: procedures/settle/schedule_payout_job.sql
--- frozen: procedures/settle/settlement_difference.sql 75579115fd04
--- settlement_difference: the parts in which a repeated settlement differs from the stored one.
-
+-- frozen: procedures/settle/settlement_difference.sql 6f827e0a15b1
 create or replace function payout.settlement_difference(
     p_settlement payout.settlements,
     p_currency text,
@@ -4807,14 +4238,7 @@ $$;
 comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
--- end frozen: procedures/settle/settlement_difference.sql
--- frozen: procedures/settle/settlement_problem.sql 35475cc5de43
--- settlement_problem: the first thing for which a settlement cannot be paid out as it stands.
---
--- First the settlement itself, then the sum, then payees and amounts in their order. There is
--- always a row: where nothing is wrong any more, as when a payee was registered meanwhile, the
--- transaction is to be repeated.
-
+-- frozen: procedures/settle/settlement_problem.sql f84078e9186e
 create or replace function payout.settlement_problem(p_settlement payout.settlements)
 returns table (code text, problem text, hint text)
 language sql
@@ -4882,14 +4306,7 @@ $$;
 comment on function payout.settlement_problem(payout.settlements) is
     'SQLSTATE, message after the settlement''s name, and hint of the first reason for which it '
     'cannot be paid out; SP402 if there is none by now.';
--- end frozen: procedures/settle/settlement_problem.sql
--- frozen: procedures/report/absence_counts_from.sql 4a150b78c91c
--- absence_counts_from: the time from which a look at Stripe's list can prove a transfer absent.
---
--- Proof of absence counts once every attempt has drained, and a day has passed after those that
--- did not end in a definite answer: a lost answer may have been a 500, which Stripe can still
--- carry out. There is no such time for a transfer that Stripe may execute later, or once showed.
-
+-- frozen: procedures/report/absence_counts_from.sql 204b8ab9db82
 create or replace function payout.absence_counts_from(p_payout_transfer_id bigint)
 returns timestamptz
 language sql
@@ -4913,12 +4330,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known, or nothing was sent.';
--- end frozen: procedures/report/absence_counts_from.sql
--- frozen: procedures/report/answers_request.sql 9a92559bb220
--- answers_request: test whether an answer is the very transfer that was asked for.
---
--- Its payout_ref is made with the installation's id, and names settlement and payee.
-
+-- frozen: procedures/report/answers_request.sql bae99c3155fc
 create or replace function payout.answers_request(
     p_outcome payout.outcome,
     p_transfer payout.payout_transfers,
@@ -4949,10 +4361,7 @@ comment on function payout.answers_request(
 ) is
     'True when object, id, amount, currency, mode, payout_ref and installation are those asked '
     'for, and the destination is one of those given.';
--- end frozen: procedures/report/answers_request.sql
--- frozen: procedures/report/is_definite.sql 1d2c6030a7fb
--- is_definite: test whether an attempt ended in an answer after which it can have no effect.
-
+-- frozen: procedures/report/is_definite.sql dc75814f41f0
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
 language sql
@@ -4971,14 +4380,7 @@ as $$
 $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
     'True when an accepted answer says that the send had no effect, nor will have.';
--- end frozen: procedures/report/is_definite.sql
--- frozen: procedures/report/is_only_send.sql df4100063cca
--- is_only_send: test whether every other attempt under the key was surely never executed.
---
--- A decline that Stripe does not save says nothing of another send. Only a send that never left,
--- or that Stripe turned away (a 4xx that names the key, or 401, 403, 429), is surely without
--- effect; a 409 speaks of a send that is being executed.
-
+-- frozen: procedures/report/is_only_send.sql 3a63d91f1802
 create or replace function payout.is_only_send(p_state payout.transfer_states)
 returns boolean
 language sql
@@ -4999,13 +4401,7 @@ as $$
 $$;
 comment on function payout.is_only_send(payout.transfer_states) is
     'True when no attempt but the newest can have had an effect under the current key.';
--- end frozen: procedures/report/is_only_send.sql
--- frozen: procedures/report/is_saved.sql 5b9f49932048
--- is_saved: test whether Stripe gives the same answer to every later send under the key.
---
--- Stripe says so itself, whatever the code: it forbids another try, or it repeats an answer. Only
--- an answer that names our key says anything of it (stripe/FACTS.md, section 7).
-
+-- frozen: procedures/report/is_saved.sql af380d7f5d98
 create or replace function payout.is_saved(
     p_is_tied boolean, p_is_replayed boolean, p_should_retry text
 )
@@ -5019,16 +4415,7 @@ $$;
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
--- end frozen: procedures/report/is_saved.sql
--- frozen: procedures/report/judge_absence.sql 18253f0d7093
--- judge_absence: decide on a transfer that may have been sent and is not in Stripe's list.
---
--- Proof of absence needs two such scans, the second begun well after the first ended, both after
--- everything that was sent is over (first_absence). Large amounts need an operator's approval as
--- well, before or after the proof is there. A transfer that never left needs no proof. One that
--- failed keeps the look as evidence for its next key; one that was never sent is due from the look
--- on.
-
+-- frozen: procedures/report/judge_absence.sql 10a953ec4fb4
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5086,13 +4473,7 @@ comment on function payout.judge_absence(
 ) is
     'Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed '
     'with a new key at once, or parked for approval.';
--- end frozen: procedures/report/judge_absence.sql
--- frozen: procedures/report/judge_decline.sql d90de81457b7
--- judge_decline: judge a decline of the newest attempt that is to be believed.
---
--- It settles the transfer, but not while another attempt may still be on its way; a decline that
--- Stripe does not save settles it only when nothing else was sent.
-
+-- frozen: procedures/report/judge_decline.sql c920a298194c
 create or replace function payout.judge_decline(
     p_judgement payout.judgement,
     p_is_saved boolean,
@@ -5139,13 +4520,7 @@ comment on function payout.judge_decline(
     payout.judgement, boolean, payout.stripe_error_rules, payout.transfer_states,
     payout.engine_settings
 ) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
--- end frozen: procedures/report/judge_decline.sql
--- frozen: procedures/report/judge_expiry.sql 34807a7c9278
--- judge_expiry: judge a lease or a key that ran out.
---
--- A send whose worker did not come back may have been executed. A lease or a first send in the
--- future was written by a clock that has since been set back: the age of its key is unknown.
-
+-- frozen: procedures/report/judge_expiry.sql 268ed21eff97
 create or replace function payout.judge_expiry(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5185,15 +4560,7 @@ comment on function payout.judge_expiry(
 ) is
     'Judges an expired lease: unknown and due at once, or parked when the tries are used up; and '
     'an expired key: parked.';
--- end frozen: procedures/report/judge_expiry.sql
--- frozen: procedures/report/judge_failure.sql d6c6e7ad8359
--- judge_failure: judge the newest attempt when it came back without a success.
---
--- `surely not executed` speaks only of this send: after an unknown one the transfer stays
--- unknown. A decline that is not tied to the key of its request is as good as unreadable. One that
--- Stripe saves is final under its key; one that it does not save is asked for again, as often as
--- its rule wants, until it is believed.
-
+-- frozen: procedures/report/judge_failure.sql 7c0714c3e9c5
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5262,14 +4629,7 @@ comment on function payout.judge_failure(
 ) is
     'Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, '
     'parked, or as judge_decline says.';
--- end frozen: procedures/report/judge_failure.sql
--- frozen: procedures/report/judge_lookup.sql 596fdc8915a2
--- judge_lookup: judge a complete look at Stripe's list for one transfer.
---
--- One transfer found is judged as any success; several are an alarm. None is evidence and
--- settles nothing, unless it completes a proof of absence. A look that cannot tell, because of
--- something unreadable, is no evidence either.
-
+-- frozen: procedures/report/judge_lookup.sql 7ff2b7a66c89
 create or replace function payout.judge_lookup(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5317,15 +4677,7 @@ comment on function payout.judge_lookup(
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm; null: it cannot be told.';
--- end frozen: procedures/report/judge_lookup.sql
--- frozen: procedures/report/judge_outcome.sql 94292dc7e39a
--- judge_outcome: judge one outcome by its transfer, as both stand now.
---
--- Look-ups and expiries are the engine's own. All else was reported: a success is a fact,
--- whichever attempt it answers. Any other outcome counts only from the newest attempt while it is
--- in flight: this fences off workers that lost their lease. A report without key and token of its
--- claim moves nothing.
-
+-- frozen: procedures/report/judge_outcome.sql dc2a229ecb0b
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5384,14 +4736,7 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Verdict, next state and reason for one outcome; changes nothing.';
--- end frozen: procedures/report/judge_outcome.sql
--- frozen: procedures/report/judge_success.sql 54686de13e98
--- judge_success: judge a transfer that Stripe says it made, in an answer or in its list.
---
--- It counts when it is the transfer that was asked for, under the current key, whichever attempt
--- made it. Everything else is an alarm: it is stored, operators are notified, and nothing more
--- is sent for this transfer meanwhile.
-
+-- frozen: procedures/report/judge_success.sql 038add22252c
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5450,13 +4795,7 @@ comment on function payout.judge_success(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Paid, already known, or an alarm, which parks a transfer that is open.';
--- end frozen: procedures/report/judge_success.sql
--- frozen: procedures/report/knows_claim_token.sql c172c61866c9
--- knows_claim_token: tell whether a report names the secret that only its claim was told.
---
--- Any login of payout_worker may report; only the one that claimed knows the token. The database
--- keeps the digest, so that reading the tables tells no token.
-
+-- frozen: procedures/report/knows_claim_token.sql a4a24ae77955
 create or replace function payout.knows_claim_token(p_outcome payout.outcome)
 returns boolean
 language sql
@@ -5473,10 +4812,7 @@ as $$
 $$;
 comment on function payout.knows_claim_token(payout.outcome) is
     'True when the token of the report is that of the attempt that it names.';
--- end frozen: procedures/report/knows_claim_token.sql
--- frozen: procedures/report/match_error_rule.sql 4dafd45eee21
--- match_error_rule: find the error rule of an outcome that is no success.
-
+-- frozen: procedures/report/match_error_rule.sql 9ecfa7463e48
 create or replace function payout.match_error_rule(p_outcome payout.outcome)
 returns payout.stripe_error_rules
 language sql
@@ -5499,14 +4835,7 @@ as $$
 $$;
 comment on function payout.match_error_rule(payout.outcome) is
     'The first rule in order of id that fits; the last rule of a signal fits all.';
--- end frozen: procedures/report/match_error_rule.sql
--- frozen: procedures/report/never_left.sql 9a096029cbbf
--- never_left: tell whether surely no attempt of a transfer ever came to be executed by Stripe.
---
--- Each attempt, under any key, ended in a report that nothing was sent, or that Stripe turned it
--- away for its rate (429), and in no other. A 429 names no key, so it may be a copy of another
--- answer: it counts once the attempt would be over in any case.
-
+-- frozen: procedures/report/never_left.sql 9a3981198ade
 create or replace function payout.never_left(
     p_payout_transfer_id bigint, p_looked_at timestamptz
 )
@@ -5536,13 +4865,7 @@ as $$
 $$;
 comment on function payout.never_left(bigint, timestamptz) is
     'True, as of a look at Stripe''s list, when there are attempts and none was ever executed.';
--- end frozen: procedures/report/never_left.sql
--- frozen: procedures/report/other_attempts_drain_at.sql be9159c35891
--- other_attempts_drain_at: the time until which another attempt of this key may be on its way.
---
--- An attempt is open from its claim until its worker reports, or, without a report, until long
--- after its lease.
-
+-- frozen: procedures/report/other_attempts_drain_at.sql abf06dd0b8dc
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
 language sql
@@ -5567,14 +4890,7 @@ $$;
 comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
--- end frozen: procedures/report/other_attempts_drain_at.sql
--- frozen: procedures/report/read_outcome.sql da64a0d3890e
--- read_outcome: read one reported outcome, and Stripe's answer in its body.
---
--- Called by: read_outcomes, which has checked the fields that name the attempt. The others come
--- from the network; one of the wrong type is dropped: the outcome still counts, and a success
--- without its amount contradicts its request.
-
+-- frozen: procedures/report/read_outcome.sql ea44c8a0295a
 create or replace function payout.read_outcome(p_outcome jsonb)
 returns payout.outcome
 language plpgsql
@@ -5618,13 +4934,7 @@ end
 $$;
 comment on function payout.read_outcome(jsonb) is
     'One outcome as a row; null where a field is absent or cannot be read.';
--- end frozen: procedures/report/read_outcome.sql
--- frozen: procedures/report/read_outcomes.sql f7dce8ea06e9
--- read_outcomes: read reported outcomes from the JSON that a worker sends.
---
--- The fields that name the attempt must be right; read_outcome drops others that are wrong.
--- Raises: SP312 not an array of outcomes, naming the element.
-
+-- frozen: procedures/report/read_outcomes.sql b42e29633404
 create or replace function payout.read_outcomes(p_outcomes jsonb)
 returns payout.outcome[]
 language plpgsql
@@ -5672,13 +4982,7 @@ end
 $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
--- end frozen: procedures/report/read_outcomes.sql
--- frozen: procedures/report/record_outcomes.sql 625c4b2b418f
--- record_outcomes: judge outcomes of different transfers, store them and act on them.
---
--- Called by: report_outcomes, reads of Stripe's lists, the sweep; all hold the locks on the
--- progress rows.
-
+-- frozen: procedures/report/record_outcomes.sql f6cf3b855303
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns table (
     payout_transfer_id bigint,
@@ -5754,13 +5058,7 @@ end
 $$;
 comment on function payout.record_outcomes(payout.outcome[]) is
     'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
--- end frozen: procedures/report/record_outcomes.sql
--- frozen: procedures/report/record_unknown_transfers.sql b11c119ba97f
--- record_unknown_transfers: record outcomes of transfers that this database does not have.
---
--- A restored or promoted database may have forgotten the transfers that a worker was given.
--- Stripe's answer is a fact all the same: it is kept, and operators are notified.
-
+-- frozen: procedures/report/record_unknown_transfers.sql afa855c2387c
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
 returns table (
     payout_transfer_id bigint,
@@ -5796,10 +5094,7 @@ end
 $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
     'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
--- end frozen: procedures/report/record_unknown_transfers.sql
--- frozen: procedures/report/remaining_facts.sql 99fbc30ca19e
--- remaining_facts: the parts of an outcome that have no column of their own.
-
+-- frozen: procedures/report/remaining_facts.sql 2512605f89fd
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
 returns jsonb
 language plpgsql
@@ -5815,16 +5110,7 @@ end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
     'The JSON for transfer_observations.facts; absent parts are left out.';
--- end frozen: procedures/report/remaining_facts.sql
--- frozen: procedures/report/report_outcomes.sql 5cc80da2a1b1
--- report_outcomes: take the outcomes that workers report, judge them, keep the books.
---
--- Called by: worker. One call serves many transfers.
--- Safe to repeat: a report that was taken before answers `already`. An outcome that cannot be
--- stored with its transfer is kept in a discrepancy, and the others are taken.
--- Locks: the transfers' progress rows, in id order.
--- Raises: SP312 malformed outcomes; then nothing of the call is taken.
-
+-- frozen: procedures/report/report_outcomes.sql 6b20c37e02f0
 create or replace function payout_api.report_outcomes(p_outcomes jsonb)
 returns table (
     payout_transfer_id bigint,
@@ -5871,13 +5157,7 @@ comment on function payout_api.report_outcomes(jsonb) is
     'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- end frozen: procedures/report/report_outcomes.sql
--- frozen: procedures/report/take_outcome_apart.sql 3aea236fc85f
--- take_outcome_apart: take one outcome; if that fails, keep it and set its transfer aside.
---
--- Called by: report_outcomes, once its outcomes together have raised an error. The answer of
--- Stripe's is a fact and is not lost: it may be the only trace of a payment.
-
+-- frozen: procedures/report/take_outcome_apart.sql 190b08aaddae
 create or replace function payout.take_outcome_apart(p_outcome payout.outcome)
 returns payout.reported[]
 language plpgsql
@@ -5907,14 +5187,7 @@ $$;
 comment on function payout.take_outcome_apart(payout.outcome) is
     'Answers as take_outcomes does, or alarm after the outcome was kept in a discrepancy '
     'outcome_not_stored.';
--- end frozen: procedures/report/take_outcome_apart.sql
--- frozen: procedures/report/take_outcomes.sql 092bb13400ed
--- take_outcomes: lock the transfers of reported outcomes, judge and record each.
---
--- Called by: report_outcomes, take_outcome_apart. Two that name the same transfer at Stripe break
--- its key here, and are taken one by one.
--- Locks: the transfers' progress rows, in id order.
-
+-- frozen: procedures/report/take_outcomes.sql d3e6ba19d14a
 create or replace function payout.take_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -5962,13 +5235,7 @@ end
 $$;
 comment on function payout.take_outcomes(payout.outcome[]) is
     'Stores outcomes, also of unknown transfers, and answers verdict and state for each.';
--- end frozen: procedures/report/take_outcomes.sql
--- frozen: procedures/report/was_seen_at_stripe.sql 181de4190c27
--- was_seen_at_stripe: test whether a transfer was ever seen at Stripe, under any key.
---
--- Several transfers that a look-up found count as one does. A report of another transfer under
--- the same number says nothing of this one.
-
+-- frozen: procedures/report/was_seen_at_stripe.sql a92843220999
 create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
 returns boolean
 language sql
@@ -5984,16 +5251,7 @@ as $$
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
--- end frozen: procedures/report/was_seen_at_stripe.sql
--- frozen: procedures/reconcile/begin_list.sql e46f226fe6a5
--- begin_list: begin a comparison of all transfers, or a read of events, where the last one ended.
---
--- Called by: continue_list.
--- Our own clock bounds no list, as it may be wrong: the newest time that Stripe showed in the
--- last read does, less a day. Without one the whole list is read: a restored database has
--- forgotten transfers, and Stripe keeps events for 30 days.
--- Safe to repeat, also by several workers at once: one read of a kind is open.
-
+-- frozen: procedures/reconcile/begin_list.sql 931db4759226
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -6048,13 +5306,7 @@ end
 $$;
 comment on function payout.begin_list(text, text) is
     'Begins a read, unless one is open; abandons one that no longer counts for this database.';
--- end frozen: procedures/reconcile/begin_list.sql
--- frozen: procedures/reconcile/begin_lookups.sql 87196d2b5862
--- begin_lookups: begin a look-up for each parked transfer that is due for one.
---
--- Called by: claim_reads.
--- Locks: the transfers' progress rows, skipping those that are locked.
-
+-- frozen: procedures/reconcile/begin_lookups.sql 55986ccdeb82
 create or replace function payout.begin_lookups(p_worker text, p_limit integer)
 returns bigint[]
 language plpgsql
@@ -6095,13 +5347,7 @@ end
 $$;
 comment on function payout.begin_lookups(text, integer) is
     'Begins up to p_limit look-ups and returns their reads.';
--- end frozen: procedures/reconcile/begin_lookups.sql
--- frozen: procedures/reconcile/begin_reversals.sql 89a1e1667007
--- begin_reversals: begin to read the reversals of transfers that have more than is booked.
---
--- Called by: claim_reads. A transfer at Stripe waits until a transfer of ours is paid by it.
--- Locks: rows of reversed_transfers, skipping those that are locked.
-
+-- frozen: procedures/reconcile/begin_reversals.sql 77b21b07d424
 create or replace function payout.begin_reversals(p_worker text, p_limit integer)
 returns bigint[]
 language plpgsql
@@ -6145,10 +5391,7 @@ end
 $$;
 comment on function payout.begin_reversals(text, integer) is
     'Begins up to p_limit reads of reversals and returns them.';
--- end frozen: procedures/reconcile/begin_reversals.sql
--- frozen: procedures/reconcile/book_reversals.sql 1dc8f221a577
--- book_reversals: book each reversal at Stripe once, oldest first.
-
+-- frozen: procedures/reconcile/book_reversals.sql 5748c33172da
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
 )
@@ -6176,16 +5419,7 @@ end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
     'Books reversals that are not booked yet; returns their number.';
--- end frozen: procedures/reconcile/book_reversals.sql
--- frozen: procedures/reconcile/claim_reads.sql 3be4266d56e1
--- claim_reads: hand out what is to be read at Stripe next, each with a token.
---
--- Called by: worker. It moves no money, so it asks for neither holds nor an adoption.
--- Safe to repeat: a look-up, or the reversals of a transfer, is begun once more after ten minutes;
--- a comparison and a read of events go on where they are, also by several workers at once.
--- Locks: payout.adoptions, so that a read for an account begins before the account is changed.
--- Raises: SP404 (bind_stripe_account); SP311 no worker, limit out of range, unknown kind.
-
+-- frozen: procedures/reconcile/claim_reads.sql 3ae4438d9422
 create or replace function payout_api.claim_reads(
     p_worker text,
     p_limit integer default 20,
@@ -6258,13 +5492,7 @@ comment on function payout_api.claim_reads(text, integer, text, boolean, text) i
 revoke execute on function payout_api.claim_reads(text, integer, text, boolean, text) from public;
 grant execute on function payout_api.claim_reads(text, integer, text, boolean, text)
     to payout_worker;
--- end frozen: procedures/reconcile/claim_reads.sql
--- frozen: procedures/reconcile/compare_listed_transfers.sql 3ffd1305b727
--- compare_listed_transfers: the discrepancies between listed transfers and the books.
---
--- Leaves out our transfers that are not paid by the listed one: they are judged as any success
--- (record_listed_transfers). Leaves out transfers that others made before the installation.
-
+-- frozen: procedures/reconcile/compare_listed_transfers.sql b146fe1927f1
 create or replace function payout.compare_listed_transfers(p_seen payout.stripe_transfer[])
 returns setof payout.discrepancy
 language plpgsql
@@ -6305,13 +5533,7 @@ end
 $$;
 comment on function payout.compare_listed_transfers(payout.stripe_transfer[]) is
     'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.';
--- end frozen: procedures/reconcile/compare_listed_transfers.sql
--- frozen: procedures/reconcile/continue_list.sql ecc006dd17f4
--- continue_list: go on with the comparison, or the read of events, that is under way, or begin one.
---
--- Called by: claim_reads. One of each is open, by a unique key.
--- Locks: the open read, so that its last page is not taken meanwhile.
-
+-- frozen: procedures/reconcile/continue_list.sql f4dd34d1f79e
 create or replace function payout.continue_list(p_kind text, p_worker text)
 returns bigint
 language plpgsql
@@ -6339,13 +5561,7 @@ end
 $$;
 comment on function payout.continue_list(text, text) is
     'Returns the one open read of the kind, comparison or events.';
--- end frozen: procedures/reconcile/continue_list.sql
--- frozen: procedures/reconcile/find_missing.sql 67ac806e33b2
--- find_missing: the transfers that are paid here and that a whole comparison did not list.
---
--- Compares transfers that were first sent and reported between books_from and its begin: Stripe
--- made them in between. Two such times overlap by more than the time for which a key may be sent.
-
+-- frozen: procedures/reconcile/find_missing.sql 7bdb5b7ce54e
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
 language plpgsql
@@ -6382,10 +5598,7 @@ end
 $$;
 comment on function payout.find_missing(payout.stripe_reads) is
     'Discrepancies at the end of a comparison, of kind missing_at_stripe.';
--- end frozen: procedures/reconcile/find_missing.sql
--- frozen: procedures/reconcile/finish_comparison.sql dd52b01a1130
--- finish_comparison: compare the books with all that a comparison has listed, the other way round.
-
+-- frozen: procedures/reconcile/finish_comparison.sql 3305ef6cd1ae
 create or replace function payout.finish_comparison(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6408,14 +5621,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- end frozen: procedures/reconcile/finish_comparison.sql
--- frozen: procedures/reconcile/finish_lookup.sql e9b56f49548d
--- finish_lookup: judge a complete look-up, and plan the next if the transfer stays parked.
---
--- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
--- a proof of absence. A transfer that is found resolves no discrepancy about another one.
--- Locks: the transfer's progress row.
-
+-- frozen: procedures/reconcile/finish_lookup.sql f48d280e4ebf
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6477,12 +5683,7 @@ end
 $$;
 comment on function payout.finish_lookup(payout.stripe_reads) is
     'Returns the read with verdict and state as its result, and the number of transfers found.';
--- end frozen: procedures/reconcile/finish_lookup.sql
--- frozen: procedures/reconcile/finish_read.sql 0d3f294f9331
--- finish_read: judge a read of which every page was taken.
---
--- Called by: take_page, which holds the lock of the read.
-
+-- frozen: procedures/reconcile/finish_read.sql be62120764e8
 create or replace function payout.finish_read(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6513,16 +5714,7 @@ end
 $$;
 comment on function payout.finish_read(payout.stripe_reads) is
     'Returns the read with its result, and whether that is an alarm.';
--- end frozen: procedures/reconcile/finish_read.sql
--- frozen: procedures/reconcile/finish_reversals.sql 64767d5a1c21
--- finish_reversals: book the reversals of a transfer, so that the payee is owed their amount again.
---
--- The transfer stays paid; operators decide whether to pay again, with another settlement. Each
--- reversal is booked once. Stripe's list may lag: one that is short of the known amount is read
--- again later. Reversals that contradict the transfer, or cannot be read, wait for an operator, or
--- until more is reversed.
--- Locks: the transfer's row of reversed_transfers.
-
+-- frozen: procedures/reconcile/finish_reversals.sql 61c399a84e1e
 create or replace function payout.finish_reversals(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6591,13 +5783,7 @@ end
 $$;
 comment on function payout.finish_reversals(payout.stripe_reads) is
     'Returns the read with its result and the number of reversals booked now.';
--- end frozen: procedures/reconcile/finish_reversals.sql
--- frozen: procedures/reconcile/first_absence.sql fa76e73ed8cb
--- first_absence: the earlier scan that, with this one, proves a transfer absent at Stripe.
---
--- Both scans found no transfer and began after everything that was sent is over; between them
--- lies the time by which a list may lag. Only a look-up is evidence, never a worker's report.
-
+-- frozen: procedures/reconcile/first_absence.sql f159aa827505
 create or replace function payout.first_absence(p_read payout.stripe_reads)
 returns bigint
 language sql
@@ -6618,13 +5804,7 @@ as $$
 $$;
 comment on function payout.first_absence(payout.stripe_reads) is
     'Id of the observation of the earlier scan; null: there is no proof yet.';
--- end frozen: procedures/reconcile/first_absence.sql
--- frozen: procedures/reconcile/is_explained.sql cf5adf9910c8
--- is_explained: whether an equal discrepancy has been resolved for good.
---
--- An operator resolves for good, and so does the engine when the transfer becomes paid. A larger
--- amount reversed, or another time of creation, makes no new discrepancy.
-
+-- frozen: procedures/reconcile/is_explained.sql df58a7f0ff19
 create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
 returns boolean
 language sql
@@ -6644,14 +5824,7 @@ as $$
 $$;
 comment on function payout.is_explained(payout.discrepancy) is
     'True when an equal discrepancy was resolved, and not by a comparison that found it no longer.';
--- end frozen: procedures/reconcile/is_explained.sql
--- frozen: procedures/reconcile/is_of_this_database.sql a6668a9d5cc5
--- is_of_this_database: tell whether a read counts for this database as it is now.
---
--- A read of another identity, or from before the newest row of adoptions (first claims aside),
--- was of another database or another Stripe account. The comparison that the newest adoption
--- rests on counts. No time is compared: a clock may be set back.
-
+-- frozen: procedures/reconcile/is_of_this_database.sql 481c8ee01164
 create or replace function payout.is_of_this_database(p_read payout.stripe_reads)
 returns boolean
 language sql
@@ -6676,12 +5849,7 @@ $$;
 comment on function payout.is_of_this_database(payout.stripe_reads) is
     'True for a read begun since the database was last adopted or its Stripe account changed, and '
     'for those from the comparison on that the adoption rests on.';
--- end frozen: procedures/reconcile/is_of_this_database.sql
--- frozen: procedures/reconcile/keep_listed_transfers.sql 602592771f4c
--- keep_listed_transfers: store listed transfers of ours that no paid transfer explains.
---
--- Transfers that are unknown here are stored too: a claim never sends a listed transfer.
-
+-- frozen: procedures/reconcile/keep_listed_transfers.sql 7d29ee4cf5ec
 create or replace function payout.keep_listed_transfers(
     p_seen payout.stripe_transfer[], p_read_id bigint
 )
@@ -6727,12 +5895,7 @@ end
 $$;
 comment on function payout.keep_listed_transfers(payout.stripe_transfer[], bigint) is
     'Returns the ids of those that are to be judged now.';
--- end frozen: procedures/reconcile/keep_listed_transfers.sql
--- frozen: procedures/reconcile/listed_on_page.sql 49ff792bebac
--- listed_on_page: the transfers that a page of a comparison, or of events, shows.
---
--- Of several events about one transfer, the one with the most reversed counts.
-
+-- frozen: procedures/reconcile/listed_on_page.sql b4f0bac1a4be
 create or replace function payout.listed_on_page(p_kind text, p_objects jsonb)
 returns payout.stripe_transfer[]
 language sql
@@ -6749,10 +5912,7 @@ as $$
 $$;
 comment on function payout.listed_on_page(text, jsonb) is
     'Each once, in order of their ids; those whose id cannot be read are left out.';
--- end frozen: procedures/reconcile/listed_on_page.sql
--- frozen: procedures/reconcile/listed_transfer_outcome.sql 20a6d7b54cee
--- listed_transfer_outcome: a listed transfer as an outcome, so that it is judged as any success.
-
+-- frozen: procedures/reconcile/listed_transfer_outcome.sql 423239a222ba
 create or replace function payout.listed_transfer_outcome(
     p_listed payout.listed_transfers, p_state payout.transfer_states
 )
@@ -6778,14 +5938,7 @@ $$;
 comment on function payout.listed_transfer_outcome(
     payout.listed_transfers, payout.transfer_states
 ) is 'The outcome that a listed transfer is for the present key of its transfer.';
--- end frozen: procedures/reconcile/listed_transfer_outcome.sql
--- frozen: procedures/reconcile/lookup_outcome.sql 713bd8d4de1c
--- lookup_outcome: the result of a complete look-up as an outcome to be judged.
---
--- A transfer that several queries or pages list counts once. A match by charge counts only where
--- no transfer of ours was found, and no other paid transfer here explains it. With nothing found,
--- an object that could not be read leaves open whether the transfer is there.
-
+-- frozen: procedures/reconcile/lookup_outcome.sql e61a59572883
 create or replace function payout.lookup_outcome(
     p_read payout.stripe_reads, p_state payout.transfer_states
 )
@@ -6840,14 +5993,7 @@ $$;
 comment on function payout.lookup_outcome(payout.stripe_reads, payout.transfer_states) is
     'The number of transfers found, and the facts of the transfer if it is one; null: it cannot be '
     'told.';
--- end frozen: procedures/reconcile/lookup_outcome.sql
--- frozen: procedures/reconcile/lookup_queries.sql 73bd360f0afd
--- lookup_queries: the queries that together list a transfer, if Stripe has it.
---
--- One asks for its transfer_group, unless Stripe sets the group itself for a source_transaction.
--- The others ask for each account that it may have been sent to, from the first transfer on: a
--- start by our clock would hide a transfer if the clock was ever wrong.
-
+-- frozen: procedures/reconcile/lookup_queries.sql f96d307af61d
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
 returns jsonb
 language sql
@@ -6863,10 +6009,7 @@ as $$
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
     'Parameters of GET /v1/transfers, one object a query.';
--- end frozen: procedures/reconcile/lookup_queries.sql
--- frozen: procedures/reconcile/next_parameters.sql 7730b94b1fcf
--- next_parameters: the parameters of the page that follows a page of a read.
-
+-- frozen: procedures/reconcile/next_parameters.sql 18d4b721ab46
 create or replace function payout.next_parameters(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
 )
@@ -6887,12 +6030,7 @@ as $$
 $$;
 comment on function payout.next_parameters(payout.stripe_reads, jsonb, jsonb, boolean) is
     'After the last page of a query those of the next query; null after the last one.';
--- end frozen: procedures/reconcile/next_parameters.sql
--- frozen: procedures/reconcile/note_reversals.sql f77390676e6c
--- note_reversals: note the transfers of ours of which Stripe has reversed more than was known.
---
--- The amount only grows, so that a page that comes twice or late changes nothing.
-
+-- frozen: procedures/reconcile/note_reversals.sql 693685349347
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
 language plpgsql
@@ -6922,12 +6060,7 @@ end
 $$;
 comment on function payout.note_reversals(payout.stripe_transfer[]) is
     'Plans the read of their reversals; returns the number of transfers.';
--- end frozen: procedures/reconcile/note_reversals.sql
--- frozen: procedures/reconcile/open_discrepancies.sql 6475bf485a8e
--- open_discrepancies: the discrepancies that wait for an operator, by kind.
---
--- Called by: worker, for `payout-engine reconcile`; operator; auditor.
-
+-- frozen: procedures/reconcile/open_discrepancies.sql 44e825d839ee
 create or replace function payout_api.open_discrepancies()
 returns table (kind text, open_count bigint, since timestamptz, advice text)
 language sql
@@ -6947,12 +6080,7 @@ comment on function payout_api.open_discrepancies() is
 revoke execute on function payout_api.open_discrepancies() from public;
 grant execute on function payout_api.open_discrepancies()
     to payout_worker, payout_operator, payout_auditor;
--- end frozen: procedures/reconcile/open_discrepancies.sql
--- frozen: procedures/reconcile/page_problem.sql 4d7a0956c19d
--- page_problem: the reason why a page is not the one that a read waits for.
---
--- An object on it that cannot be read is no reason: it is set aside by itself.
-
+-- frozen: procedures/reconcile/page_problem.sql 590f95066c5b
 create or replace function payout.page_problem(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
 )
@@ -6990,14 +6118,7 @@ end
 $$;
 comment on function payout.page_problem(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Names the problem, with the parameters expected; null: it is the next page.';
--- end frozen: procedures/reconcile/page_problem.sql
--- frozen: procedures/reconcile/possible_matches.sql c34a0c0c922b
--- possible_matches: the transfers on a page of a look-up that may be the one that is looked for.
---
--- Ours: its group or payout_ref, or its settlement and payee, unless they are those of another
--- transfer here. People can edit metadata, and Stripe sets the group of what a charge pays: hence
--- by charge, with the same account and amount. Unreadable: nothing that can be read excludes it.
-
+-- frozen: procedures/reconcile/possible_matches.sql 3e73e1ea9c31
 create or replace function payout.possible_matches(
     p_read payout.stripe_reads, p_objects jsonb
 )
@@ -7035,10 +6156,7 @@ $$;
 comment on function payout.possible_matches(payout.stripe_reads, jsonb) is
     'An array of payout.stripe_transfer as objects, each with why it may match: ours, by charge, '
     'unreadable.';
--- end frozen: procedures/reconcile/possible_matches.sql
--- frozen: procedures/reconcile/read_reversal.sql a2159728116e
--- read_reversal: a reversal out of Stripe's list of the reversals of a transfer.
-
+-- frozen: procedures/reconcile/read_reversal.sql 445b95ea87a3
 create or replace function payout.read_reversal(p_object jsonb, p_stripe_transfer_id text)
 returns jsonb
 language sql
@@ -7057,14 +6175,7 @@ as $$
 $$;
 comment on function payout.read_reversal(jsonb, text) is
     'Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.';
--- end frozen: procedures/reconcile/read_reversal.sql
--- frozen: procedures/reconcile/record_discrepancies.sql c1151eb0ef09
--- record_discrepancies: store discrepancies, and notify operators of those that are new.
---
--- A discrepancy that is found again stays the same row, also once it is resolved. It is a new row
--- if a comparison no longer found it meanwhile, or if its content differs from the resolved one
--- (is_explained).
-
+-- frozen: procedures/reconcile/record_discrepancies.sql 0260a0c3659c
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_read_id bigint
 )
@@ -7126,14 +6237,7 @@ end
 $$;
 comment on function payout.record_discrepancies(payout.discrepancy[], bigint) is
     'Stores each discrepancy once; returns how many are open.';
--- end frozen: procedures/reconcile/record_discrepancies.sql
--- frozen: procedures/reconcile/record_listed_transfers.sql fbdd405fc7f7
--- record_listed_transfers: judge listed transfers as successes, so that ours become paid.
---
--- Each counts for the present key. Two listed transfers with one payout_ref are judged one after
--- the other: the second is an alarm.
--- Locks: the transfers' progress rows, in id order.
-
+-- frozen: procedures/reconcile/record_listed_transfers.sql b4325b4e2f1a
 create or replace function payout.record_listed_transfers(p_stripe_transfer_ids text[])
 returns integer
 language plpgsql
@@ -7182,16 +6286,7 @@ end
 $$;
 comment on function payout.record_listed_transfers(text[]) is
     'Judges stored listed transfers that are known here; returns the number of alarms.';
--- end frozen: procedures/reconcile/record_listed_transfers.sql
--- frozen: procedures/reconcile/report_page.sql 986b08ef116f
--- report_page: take the next page of a read, and judge the read after its last page.
---
--- Called by: worker. Pages come in order, each with the parameters that were told for it.
--- Safe to repeat: a page that was taken before changes nothing, and tells where the read is now.
--- Locks: the read; the progress rows of the transfers that it concerns, in id order.
--- Raises: SP340 no such read, or not its token; SP341 a page out of order or malformed, or a read
--- that no longer counts for this database.
-
+-- frozen: procedures/reconcile/report_page.sql 9ef567378b67
 create or replace function payout_api.report_page(
     p_read_id bigint,
     p_token text,
@@ -7259,10 +6354,7 @@ comment on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) 
 revoke execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) from public;
 grant execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean)
     to payout_worker;
--- end frozen: procedures/reconcile/report_page.sql
--- frozen: procedures/reconcile/resolve_compared.sql b0b47fdee1e6
--- resolve_compared: resolve discrepancies that a finished comparison found no longer.
-
+-- frozen: procedures/reconcile/resolve_compared.sql fbc9552a29b0
 create or replace function payout.resolve_compared(p_read_id bigint)
 returns void
 language plpgsql
@@ -7292,10 +6384,7 @@ $$;
 comment on function payout.resolve_compared(bigint) is
     'Resolves open discrepancies of transfers that this comparison listed without finding them '
     'again.';
--- end frozen: procedures/reconcile/resolve_compared.sql
--- frozen: procedures/reconcile/resolve_paid.sql a6ac6b1452b3
--- resolve_paid: resolve discrepancies about transfers that a listed transfer has paid.
-
+-- frozen: procedures/reconcile/resolve_paid.sql 7b480a3ecb23
 create or replace function payout.resolve_paid(p_stripe_transfer_ids text[])
 returns void
 language plpgsql
@@ -7332,10 +6421,7 @@ $$;
 comment on function payout.resolve_paid(text[]) is
     'Resolves the open discrepancies of the transfers that are paid by these ids, except those of '
     'several transfers at Stripe, and releases the holds that their alarms placed.';
--- end frozen: procedures/reconcile/resolve_paid.sql
--- frozen: procedures/reconcile/reversals_problem.sql 78e2d93dc75f
--- reversals_problem: the contradiction between reversals and the transfer that was paid.
-
+-- frozen: procedures/reconcile/reversals_problem.sql 39b97d3395fa
 create or replace function payout.reversals_problem(
     p_transfer payout.payout_transfers, p_reversals jsonb
 )
@@ -7375,13 +6461,7 @@ end
 $$;
 comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
     'Null: the reversals fit the transfer and the books.';
--- end frozen: procedures/reconcile/reversals_problem.sql
--- frozen: procedures/reconcile/set_aside_unreadable.sql 7886b0e0ad93
--- set_aside_unreadable: record the objects of a page that cannot be read, each as a discrepancy.
---
--- They stop nobody else's: the page is taken with the others. A comparison can do without all
--- fields but the id; a look-up needs each field that tells whose transfer it is.
-
+-- frozen: procedures/reconcile/set_aside_unreadable.sql 7fceb23a16ea
 create or replace function payout.set_aside_unreadable(
     p_read payout.stripe_reads, p_objects jsonb
 )
@@ -7412,13 +6492,7 @@ as $$
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Returns the number of discrepancies of kind unreadable_at_stripe.';
--- end frozen: procedures/reconcile/set_aside_unreadable.sql
--- frozen: procedures/reconcile/take_listed_transfers.sql 2d0d922030a3
--- take_listed_transfers: compare transfers that Stripe's list or events show with the books.
---
--- A transfer that differs, or is unknown here, is a discrepancy. A transfer of ours that is not
--- paid here is stored and judged. Events tell of reversals alone, so these are what they found.
-
+-- frozen: procedures/reconcile/take_listed_transfers.sql dabee5e1e129
 create or replace function payout.take_listed_transfers(
     p_seen payout.stripe_transfer[], p_read payout.stripe_reads
 )
@@ -7443,12 +6517,7 @@ comment on function payout.take_listed_transfers(
 ) is
     'Returns the number of discrepancies and alarms; for events, of the transfers of which more is '
     'reversed than was known.';
--- end frozen: procedures/reconcile/take_listed_transfers.sql
--- frozen: procedures/reconcile/take_page.sql cb95edc54ee6
--- take_page: store a page of a read and what is new on it; finish the read after its last page.
---
--- Called by: report_page, which holds the lock of the read.
-
+-- frozen: procedures/reconcile/take_page.sql 7a9e0ef0a9c1
 create or replace function payout.take_page(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
 )
@@ -7513,13 +6582,7 @@ end
 $$;
 comment on function payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean) is
     'Returns the read with its next parameters and counts.';
--- end frozen: procedures/reconcile/take_page.sql
--- frozen: procedures/reconcile/unjudged_listed_transfers.sql 0b97a71398c1
--- unjudged_listed_transfers: the listed transfers of transfers here that were never judged.
---
--- A settlement that was recorded, or a key that was opened, while the page was being stored is
--- sent by a claim that did not see the page.
-
+-- frozen: procedures/reconcile/unjudged_listed_transfers.sql 925a116a06dc
 create or replace function payout.unjudged_listed_transfers()
 returns setof text
 language sql
@@ -7544,17 +6607,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- end frozen: procedures/reconcile/unjudged_listed_transfers.sql
--- frozen: procedures/claim/claim_transfers.sql 891486421c7a
--- claim_transfers: hand a worker the transfers that are due, each under a lease.
---
--- Called by: worker. One call serves many transfers and waits for no other call.
--- Skips transfers that are on hold, that were first sent under their key longer ago than the send
--- window (Stripe may have forgotten the key), or that Stripe has listed already (the sweep judges
--- them); sets aside those whose rows contradict each other.
--- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
--- range.
-
+-- frozen: procedures/claim/claim_transfers.sql 9a6ece61f2f6
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -7642,13 +6695,7 @@ revoke execute on function payout_api.claim_transfers(
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
--- end frozen: procedures/claim/claim_transfers.sql
--- frozen: procedures/claim/freeze_requests.sql 43a9f139809e
--- freeze_requests: write the request of each key that is about to be used for the first time.
---
--- The payee's present account is paid; from then on the request under this key does not change.
--- Called by: open_attempts; claim_transfers holds the locks of the transfers.
-
+-- frozen: procedures/claim/freeze_requests.sql 4d2aca9bce5b
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -7689,19 +6736,7 @@ end
 $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
--- end frozen: procedures/claim/freeze_requests.sql
--- frozen: procedures/claim/lock_due_transfers.sql f470d398f4cc
--- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
---
--- A key that was first sent in the future, by a clock that has since been set back, is of unknown
--- age and is not sent. A first send that is later than a key lives waits for a look at Stripe's
--- list (plan_late_lookups). A transfer that Stripe has listed is left to the sweep. The low
--- estimate of rows keeps the planner on the index of due transfers, away from the history;
--- transfers that a sweep found on hold are not in it. The holds are read only while there are any,
--- each scope once, into a hash: hence `in` within a case, and the case begins with a column of
--- transfer_states, so that only due transfers are looked at.
--- Locks: the transfers' progress rows, skipping those that are locked.
-
+-- frozen: procedures/claim/lock_due_transfers.sql aba77b0fef01
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
     p_first_sent_after timestamptz,
@@ -7760,12 +6795,7 @@ end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
--- end frozen: procedures/claim/lock_due_transfers.sql
--- frozen: procedures/claim/open_attempts.sql 36dc1ad0f222
--- open_attempts: write request, attempt and lease of transfers that a worker is given.
---
--- Called by: claim_transfers, which holds the locks on the progress rows.
-
+-- frozen: procedures/claim/open_attempts.sql 29236c9500b6
 create or replace function payout.open_attempts(
     p_payout_transfer_ids bigint[],
     p_worker text,
@@ -7813,16 +6843,7 @@ $$;
 comment on function payout.open_attempts(
     bigint[], text, timestamptz, payout.engine_settings
 ) is 'Moves these transfers to in_flight; returns each with its key, token and request.';
--- end frozen: procedures/claim/open_attempts.sql
--- frozen: procedures/claim/refuse_unsafe_server.sql 7acd99ea9daa
--- refuse_unsafe_server: refuse claims that a crash of the server, or its clock, could undo.
---
--- The first send under a key starts the key's clock: a server that may forget it could send again
--- after Stripe has forgotten the key; so could one whose clock is wrong. A transaction that keeps
--- its first snapshot would not see that the database is no longer adopted.
--- Raises: SP401 the server may lose commits, its clock is not Stripe's, or the transaction is not
--- read committed.
-
+-- frozen: procedures/claim/refuse_unsafe_server.sql 41e11ded080d
 create or replace function payout.refuse_unsafe_server(p_stripe_now timestamptz)
 returns void
 language plpgsql
@@ -7856,12 +6877,7 @@ $$;
 comment on function payout.refuse_unsafe_server(timestamptz) is
     'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
     'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
--- end frozen: procedures/claim/refuse_unsafe_server.sql
--- frozen: procedures/audit/add_seal.sql 8fce290857a1
--- add_seal: seal the next rows of a table, up to an id below which no row can come any more.
---
--- Called by: seal_up_to_mark, under the lock of the one sealer.
-
+-- frozen: procedures/audit/add_seal.sql 282123938301
 create or replace function payout.add_seal(
     p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamptz
 )
@@ -7910,15 +6926,7 @@ end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
     'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- end frozen: procedures/audit/add_seal.sql
--- frozen: procedures/audit/balances_as_of.sql c1353e463922
--- balances_as_of: the balance of each account at a time.
---
--- An entry counts from the moment its transaction began (created_at), with all others of that
--- transaction, but shows only once it has committed: the balances of a moment may still change
--- while a transaction that began before it runs.
--- Sealed ranges are not read again: their sub-totals stand for them.
-
+-- frozen: procedures/audit/balances_as_of.sql 76ca3a2cbe5a
 create or replace function payout_api.balances_as_of(p_at timestamptz)
 returns table (
     account text,
@@ -7980,14 +6988,7 @@ comment on function payout_api.balances_as_of(timestamptz) is
 revoke execute on function payout_api.balances_as_of(timestamptz) from public;
 grant execute on function payout_api.balances_as_of(timestamptz)
     to payout_operator, payout_auditor;
--- end frozen: procedures/audit/balances_as_of.sql
--- frozen: procedures/audit/catalogue.sql 396a71563f1d
--- catalogue: everything that gives the books their meaning, one row an object.
---
--- Functions count by their text, everything else by its properties in the catalogue. Where only
--- the server can tell what an object says it writes that out (deparsed), and another major version
--- may write it otherwise.
-
+-- frozen: procedures/audit/catalogue.sql e5680cf0be37
 create or replace function payout.catalogue()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8010,13 +7011,7 @@ comment on function payout.catalogue() is
     'Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event '
     'triggers, rights, roles and reference rows of the engine; deparsed is null where definition '
     'says it all.';
--- end frozen: procedures/audit/catalogue.sql
--- frozen: procedures/audit/catalogue_differences.sql becbc68e1276
--- catalogue_differences: the objects that are not as the last migration left them.
---
--- Called by: doctor, operators, auditors.
--- Texts that a server of another major version wrote are not compared.
-
+-- frozen: procedures/audit/catalogue_differences.sql 7126ede8acf1
 create or replace function payout_api.catalogue_differences()
 returns table (object text, what text, recorded jsonb, present jsonb)
 language sql
@@ -8062,14 +7057,7 @@ comment on function payout_api.catalogue_differences() is
     'recorded and present are its definition, and its text as the server writes it.';
 revoke execute on function payout_api.catalogue_differences() from public;
 grant execute on function payout_api.catalogue_differences() to payout_operator, payout_auditor;
--- end frozen: procedures/audit/catalogue_differences.sql
--- frozen: procedures/audit/catalogue_functions.sql 1f3a9146bbb0
--- catalogue_functions: the functions and types of the engine, and objects that reach into them.
---
--- Objects that were added to pg_catalog can take the place of those that our functions call; an
--- event trigger runs beside each command that defines something. 16384 is the first id of an
--- object that is not part of Postgres itself.
-
+-- frozen: procedures/audit/catalogue_functions.sql 5cb8285f8610
 create or replace function payout.catalogue_functions()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8120,12 +7108,7 @@ as $$
     join pg_proc as p on p.oid = e.evtfoid
 $$;
 comment on function payout.catalogue_functions() is 'Part of payout.catalogue().';
--- end frozen: procedures/audit/catalogue_functions.sql
--- frozen: procedures/audit/catalogue_relations.sql 63443de15ad5
--- catalogue_relations: the schemas of the engine, their tables, views, sequences and columns.
---
--- Settings of tables that only concern storage and vacuum are the operator's.
-
+-- frozen: procedures/audit/catalogue_relations.sql 02cba9a5ea4e
 create or replace function payout.catalogue_relations()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8180,13 +7163,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- end frozen: procedures/audit/catalogue_relations.sql
--- frozen: procedures/audit/catalogue_rights.sql 04f5fd8d45f3
--- catalogue_rights: the rights on the engine's objects, and its roles with their memberships.
---
--- Rights to read harm nothing and are the operator's to give, save to the roles of the engine.
--- Memberships in those roles are too (check_logins): here are only the memberships that they have.
-
+-- frozen: procedures/audit/catalogue_rights.sql baf7fc277ec7
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8241,10 +7218,7 @@ as $$
     group by a.grantee, t.name
 $$;
 comment on function payout.catalogue_rights() is 'Part of payout.catalogue().';
--- end frozen: procedures/audit/catalogue_rights.sql
--- frozen: procedures/audit/catalogue_roles.sql 22060c4d7804
--- catalogue_roles: the roles of the engine, the roles they act as, and settings that stop triggers.
-
+-- frozen: procedures/audit/catalogue_roles.sql 0357b6f84447
 create or replace function payout.catalogue_roles()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8280,12 +7254,7 @@ as $$
             0, (select d.oid from pg_database as d where d.datname = current_database()))
 $$;
 comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
--- end frozen: procedures/audit/catalogue_roles.sql
--- frozen: procedures/audit/catalogue_rows.sql ac467c784d23
--- catalogue_rows: the rows of the reference tables, which only migrations write, and the settings.
---
--- A setting counts by the value from which its recorded changes have led to the present one.
-
+-- frozen: procedures/audit/catalogue_rows.sql 635ba698c3df
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8329,12 +7298,7 @@ as $$
     ) as r (table_name, name, content)
 $$;
 comment on function payout.catalogue_rows() is 'Part of payout.catalogue().';
--- end frozen: procedures/audit/catalogue_rows.sql
--- frozen: procedures/audit/catalogue_rules.sql bd9bd92aebc5
--- catalogue_rules: the constraints, indexes, triggers, rules and policies of the engine's tables.
---
--- A foreign key is enforced by triggers of its own, which can be switched off like any other.
-
+-- frozen: procedures/audit/catalogue_rules.sql 482a07141b5d
 create or replace function payout.catalogue_rules()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8394,12 +7358,7 @@ as $$
     join ours as c on c.oid = p.polrelid
 $$;
 comment on function payout.catalogue_rules() is 'Part of payout.catalogue().';
--- end frozen: procedures/audit/catalogue_rules.sql
--- frozen: procedures/audit/check_seal.sql 1879653ad38b
--- check_seal: the differences between a seal and the rows that it covers.
---
--- Sub-totals are compared only where the rows are unchanged: otherwise they must differ.
-
+-- frozen: procedures/audit/check_seal.sql bec3f8725901
 create or replace function payout.check_seal(p_seal payout.seals)
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language sql
@@ -8427,10 +7386,7 @@ as $$
 $$;
 comment on function payout.check_seal(payout.seals) is
     'One row for each difference: in the chain, in the rows, in the sub-totals.';
--- end frozen: procedures/audit/check_seal.sql
--- frozen: procedures/audit/check_seal_chain.sql 1695feb7dd8a
--- check_seal_chain: whether a seal is as it was made and follows the one before it.
-
+-- frozen: procedures/audit/check_seal_chain.sql 97d2c3ce7993
 create or replace function payout.check_seal_chain(p_seal payout.seals)
 returns text
 language sql
@@ -8452,10 +7408,7 @@ as $$
 $$;
 comment on function payout.check_seal_chain(payout.seals) is
     'Names the problem of the seal itself; null: it has none.';
--- end frozen: procedures/audit/check_seal_chain.sql
--- frozen: procedures/audit/check_seal_rows.sql 0b1b266eb99b
--- check_seal_rows: the rows of a sealed range that are not as they were sealed.
-
+-- frozen: procedures/audit/check_seal_rows.sql 81de0d77ee21
 create or replace function payout.check_seal_rows(p_seal payout.seals)
 returns table (row_id bigint, what text)
 language plpgsql
@@ -8502,12 +7455,7 @@ end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
--- end frozen: procedures/audit/check_seal_rows.sql
--- frozen: procedures/audit/newest_row_id.sql bfe6fee8d139
--- newest_row_id: the highest id that a sealed table shows.
---
--- Stable, so that it reads with the snapshot of the query that calls it.
-
+-- frozen: procedures/audit/newest_row_id.sql 896aa9258ed2
 create or replace function payout.newest_row_id(p_table_name text)
 returns bigint
 language plpgsql
@@ -8525,13 +7473,7 @@ begin
 end
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
--- end frozen: procedures/audit/newest_row_id.sql
--- frozen: procedures/audit/record_catalogue.sql a70f88ea82a0
--- record_catalogue: keep the catalogue as it is now, as the one that is deployed.
---
--- Called by: each migration at its end; a member of payout_owner after a change that is meant.
--- Safe to repeat: it writes no row while nothing has changed.
-
+-- frozen: procedures/audit/record_catalogue.sql 27e6892949d4
 create or replace function payout.record_catalogue(p_reason text)
 returns void
 language sql
@@ -8552,15 +7494,7 @@ $$;
 comment on function payout.record_catalogue(text) is
     'Records every object of the catalogue, with the reason and the login, for the doctor to '
     'compare with.';
--- end frozen: procedures/audit/record_catalogue.sql
--- frozen: procedures/audit/seal.sql 5d2670f4a555
--- seal: close rows that can no longer change, so that a later change shows.
---
--- Called by: sweep, hence by every worker; operators at any time. It seals at most once a minute;
--- a call in between returns 0.
--- Locks: the rows of seal_marks, skipping them while another call has them.
--- Raises: SP311 a limit below 1.
-
+-- frozen: procedures/audit/seal.sql 048f08fde1bc
 create or replace function payout_api.seal(p_limit integer default 10000)
 returns integer
 language plpgsql
@@ -8619,14 +7553,7 @@ comment on function payout_api.seal(integer) is
     'table; returns how many. Safe to repeat.';
 revoke execute on function payout_api.seal(integer) from public;
 grant execute on function payout_api.seal(integer) to payout_worker, payout_operator;
--- end frozen: procedures/audit/seal.sql
--- frozen: procedures/audit/seal_head.sql 031d2f2a202f
--- seal_head: the end of the chain of seals, to be kept where this database's owner cannot write.
---
--- Called by: operators, auditors; print it, mail it, log it elsewhere, daily.
--- A role that can rewrite tables can rewrite every seal after its change: only a head that was
--- kept elsewhere shows that. verify_seals(p_head => …) compares.
-
+-- frozen: procedures/audit/seal_head.sql 25bc66f319bf
 create or replace function payout_api.seal_head()
 returns text
 language sql
@@ -8643,13 +7570,7 @@ comment on function payout_api.seal_head() is
     'Number and hash of the newest seal; null before the first.';
 revoke execute on function payout_api.seal_head() from public;
 grant execute on function payout_api.seal_head() to payout_operator, payout_auditor;
--- end frozen: procedures/audit/seal_head.sql
--- frozen: procedures/audit/seal_sha256.sql 9a0b5b3172b7
--- seal_sha256: the hash of a seal, over its content and the hash of the seal before it.
---
--- So a seal cannot be changed, removed or slipped in without a change of every later one, which a
--- hash that was kept elsewhere shows.
-
+-- frozen: procedures/audit/seal_sha256.sql c19f48cc741f
 create or replace function payout.seal_sha256(p_seal payout.seals)
 returns bytea
 language sql
@@ -8668,15 +7589,7 @@ as $$
 $$;
 comment on function payout.seal_sha256(payout.seals) is
     'SHA-256 of the former hash, followed by the other columns as a JSON array.';
--- end frozen: procedures/audit/seal_sha256.sql
--- frozen: procedures/audit/seal_up_to_mark.sql e39f156972f1
--- seal_up_to_mark: seal a table up to its mark, then set the next mark.
---
--- Ids are given out before commit, so a lower id can appear after a higher one. A transaction
--- that had written an id below the mark when the mark was set had a transaction id below the
--- snapshot's end, and is over once no such transaction runs. A transaction that had fetched an id
--- but not yet written its row had no transaction id: hence the wait of a minute.
-
+-- frozen: procedures/audit/seal_up_to_mark.sql f7579cb71afb
 create or replace function payout.seal_up_to_mark(
     p_mark payout.seal_marks, p_now timestamptz, p_limit integer
 )
@@ -8720,15 +7633,7 @@ end
 $$;
 comment on function payout.seal_up_to_mark(payout.seal_marks, timestamptz, integer) is
     'Seals about p_limit rows at most; returns the number of rows.';
--- end frozen: procedures/audit/seal_up_to_mark.sql
--- frozen: procedures/audit/sealed_rows_v1.sql a41950e26840
--- sealed_rows_v1: the rows of a range of ids, each with its time and its digest.
---
--- A digest covers the content that payout_api.sealed_rows shows, as JSON without the columns that
--- are null, with times in UTC: no setting of a session shows in it. Seals of version 1 rest on
--- that. A later column keeps older digests where it is null in older rows; else the view leaves it
--- out where it says nothing, or a v2 is written.
-
+-- frozen: procedures/audit/sealed_rows_v1.sql a0125db52cca
 create or replace function payout.sealed_rows_v1(
     p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer
 )
@@ -8751,13 +7656,7 @@ $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
     'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
     'seals of version 1 cover.';
--- end frozen: procedures/audit/sealed_rows_v1.sql
--- frozen: procedures/audit/subtotals_at.sql 386e27aa0e96
--- subtotals_at: the sums of every account at the end of a seal of the ledger.
---
--- It steps from one account to the next by index and takes the newest sub-total of each: its cost
--- grows with the accounts, not with their history.
-
+-- frozen: procedures/audit/subtotals_at.sql b34cf779fd9d
 create or replace function payout.subtotals_at(p_seal_id bigint)
 returns table (
     account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
@@ -8796,13 +7695,7 @@ as $$
 $$;
 comment on function payout.subtotals_at(bigint) is
     'Debits and credits in minor units, from the first entry to the end of the seal.';
--- end frozen: procedures/audit/subtotals_at.sql
--- frozen: procedures/audit/subtotals_of.sql e151de523016
--- subtotals_of: the sums, at the end of a seal, of each account that its range moved.
---
--- Each is the sum at the end of the former seal that moved the account, and the entries of the
--- range.
-
+-- frozen: procedures/audit/subtotals_of.sql da6e33894405
 create or replace function payout.subtotals_of(p_seal payout.seals)
 returns table (
     account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
@@ -8834,14 +7727,7 @@ as $$
 $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, from the first entry to the last of the range.';
--- end frozen: procedures/audit/subtotals_of.sql
--- frozen: procedures/audit/verify_projection.sql 26eaa1ee15ed
--- verify_projection: compare transfer_states with the facts.
---
--- Called by: operators, auditors. It reads every transfer with its facts.
--- Leaves out next_attempt_at, which may be moved without a fact, and reason, changed_at and
--- wakeup_id, which are for people and the queue.
-
+-- frozen: procedures/audit/verify_projection.sql fd068c585c53
 create or replace function payout_api.verify_projection()
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
 language sql
@@ -8888,15 +7774,7 @@ comment on function payout_api.verify_projection() is
     'is well.';
 revoke execute on function payout_api.verify_projection() from public;
 grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;
--- end frozen: procedures/audit/verify_projection.sql
--- frozen: procedures/audit/verify_seals.sql 134d0136d5cf
--- verify_seals: the first row of each table that is not as it was sealed.
---
--- Called by: operators, auditors. It reads all that it verifies: seals from p_from on.
--- p_head is a former result of seal_head(): without it, neither the removal of the newest seals
--- shows nor a chain that was made anew from some seal on.
--- Raises: SP330 no such seal to start from, or a malformed head.
-
+-- frozen: procedures/audit/verify_seals.sql 87edbfcba03c
 create or replace function payout_api.verify_seals(
     p_from bigint default 1, p_head text default null
 )
@@ -8949,14 +7827,7 @@ comment on function payout_api.verify_seals(bigint, text) is
     'or slipped in, table seals for the chain itself; nothing when all is as it was sealed.';
 revoke execute on function payout_api.verify_seals(bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
--- end frozen: procedures/audit/verify_seals.sql
--- frozen: procedures/sweep/evidence_for_new_key.sql 837f774834bd
--- evidence_for_new_key: the observations that allow a failed transfer its next key.
---
--- A decline that Stripe saved may have been a copy of another answer, though it names our key. So
--- a look at Stripe's list that began after it must have found nothing of ours. A proof of absence
--- is such a look itself.
-
+-- frozen: procedures/sweep/evidence_for_new_key.sql 418302eaac3d
 create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
 returns bigint[]
 language sql
@@ -8981,14 +7852,7 @@ $$;
 comment on function payout.evidence_for_new_key(payout.transfer_states) is
     'Ids of a saved decline and of the look after it, or of the scans that prove absence; null: '
     'there is no evidence yet.';
--- end frozen: procedures/sweep/evidence_for_new_key.sql
--- frozen: procedures/sweep/expire_leases.sql d973a8bd5d99
--- expire_leases: close leases that ran out without a report.
---
--- A lease that ends further ahead than one lease was written by a clock that has since been set
--- back. The clock is read for each row: a claim after p_now is not ahead of it.
--- Locks: the transfers' progress rows, skipping those that a report has locked.
-
+-- frozen: procedures/sweep/expire_leases.sql 05fbd72543a5
 create or replace function payout.expire_leases(
     p_now timestamptz, p_limit integer, p_ids bigint[]
 )
@@ -9018,15 +7882,7 @@ $$;
 comment on function payout.expire_leases(timestamptz, integer, bigint[]) is
     'Closes up to p_limit leases (of these transfers, if given) and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- end frozen: procedures/sweep/expire_leases.sql
--- frozen: procedures/sweep/judge_listed_transfers.sql abe869fcf9a9
--- judge_listed_transfers: judge due transfers that Stripe has listed already.
---
--- A restored database has forgotten that it sent them; a read of Stripe's list showed them before
--- they were settled here again. A claim does not send them. The array and the condition on the
--- hold lead the planner to indexes of the few, away from the history.
--- Locks: the transfers' progress rows, skipping those that are locked.
-
+-- frozen: procedures/sweep/judge_listed_transfers.sql c56f325c4471
 create or replace function payout.judge_listed_transfers(
     p_now timestamptz, p_limit integer, p_ids bigint[]
 )
@@ -9065,15 +7921,7 @@ $$;
 comment on function payout.judge_listed_transfers(timestamptz, integer, bigint[]) is
     'Judges up to p_limit transfers (of these, if given), which are then paid or parked; returns '
     'how many.';
--- end frozen: procedures/sweep/judge_listed_transfers.sql
--- frozen: procedures/sweep/mark_held_transfers.sql 4fd3ea66f27f
--- mark_held_transfers: take due transfers that are on hold out of the index of due transfers.
---
--- A claim steps over each transfer on hold that is due; marked ones it does not meet, however
--- many there are and however long they are on hold. The mark only spares that work: a claim asks
--- for holds itself. It is set under a lock on the hold, and the hold's release clears it.
--- Locks: open holds, shared, and the transfers' progress rows, skipping those that are locked.
-
+-- frozen: procedures/sweep/mark_held_transfers.sql 9c538e075a43
 create or replace function payout.mark_held_transfers(p_now timestamptz)
 returns integer
 language plpgsql
@@ -9139,15 +7987,7 @@ $$;
 comment on function payout.mark_held_transfers(timestamptz) is
     'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
     'how many.';
--- end frozen: procedures/sweep/mark_held_transfers.sql
--- frozen: procedures/sweep/park_expired_keys.sql 4573e149f534
--- park_expired_keys: park transfers that were first sent too long ago to be sent again.
---
--- Stripe may forget a key after 24 hours; a send after that would be a new transfer. Only a
--- look-up can settle these. A first send in the future means a clock that was set back. The clock
--- is read for each row: a send after p_now is not in the future.
--- Locks: the transfers' progress rows, skipping those that are locked.
-
+-- frozen: procedures/sweep/park_expired_keys.sql fc962c4be6c5
 create or replace function payout.park_expired_keys(
     p_now timestamptz, p_limit integer, p_ids bigint[]
 )
@@ -9173,14 +8013,7 @@ end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer, bigint[]) is
     'Parks up to p_limit transfers (of these, if given); returns how many.';
--- end frozen: procedures/sweep/park_expired_keys.sql
--- frozen: procedures/sweep/plan_late_lookups.sql 5433885c1af9
--- plan_late_lookups: plan a look at Stripe's list before a late first send.
---
--- A transfer that has been due for longer than a key lives was, as far as this database knows,
--- never sent. A database that went back in time may have forgotten that it was, and Stripe has
--- forgotten the key. The claim leaves it out until a look has found nothing (judge_absence).
-
+-- frozen: procedures/sweep/plan_late_lookups.sql 5054183a0dc0
 create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -9214,12 +8047,7 @@ end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
     'Plans the look-up of up to p_limit transfers; returns how many.';
--- end frozen: procedures/sweep/plan_late_lookups.sql
--- frozen: procedures/sweep/proof_of_absence.sql 5ec4264613de
--- proof_of_absence: the scans that proved a transfer absent under its present key.
---
--- They are two, or one of a transfer that never left.
-
+-- frozen: procedures/sweep/proof_of_absence.sql 9e179aca7625
 create or replace function payout.proof_of_absence(p_state payout.transfer_states)
 returns bigint[]
 language sql
@@ -9239,12 +8067,7 @@ as $$
 $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the observations, in order; null: it was not proved absent.';
--- end frozen: procedures/sweep/proof_of_absence.sql
--- frozen: procedures/sweep/record_expiries.sql e6ffec3cb36b
--- record_expiries: record that leases or keys ran out, and notify operators of parked transfers.
---
--- Called by: expire_leases, park_expired_keys; both hold the locks on the progress rows.
-
+-- frozen: procedures/sweep/record_expiries.sql 3647ee33a27d
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
 language plpgsql
@@ -9277,15 +8100,7 @@ $$;
 comment on function payout.record_expiries(text, bigint[]) is
     'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
     'how many.';
--- end frozen: procedures/sweep/record_expiries.sql
--- frozen: procedures/sweep/reopen_failed.sql 1365d5efd2da
--- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
---
--- A new key is opened only if the former one ended in a decline that Stripe has saved, with no
--- other attempt open (judge_failure saw to it), and a look after it found nothing; or if it was
--- proved absent (judge_absence); and no key of this transfer ever saw a success. An observation
--- names the evidence, which the first claim of the key notes with its request.
-
+-- frozen: procedures/sweep/reopen_failed.sql e9a0a9e71bc4
 create or replace function payout.reopen_failed(
     p_now timestamptz, p_limit integer, p_ids bigint[]
 )
@@ -9348,10 +8163,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer, bigint[]) is
     'Opens the next key for up to p_limit transfers (of these, if given); returns how many.';
--- end frozen: procedures/sweep/reopen_failed.sql
--- frozen: procedures/sweep/saved_decline.sql 2db444649870
--- saved_decline: the evidence that a transfer's present key will only ever be declined.
-
+-- frozen: procedures/sweep/saved_decline.sql a8b1c7b119db
 create or replace function payout.saved_decline(p_state payout.transfer_states)
 returns bigint
 language sql
@@ -9370,14 +8182,7 @@ as $$
 $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
--- end frozen: procedures/sweep/saved_decline.sql
--- frozen: procedures/sweep/sweep.sql dc7759f47d69
--- sweep: judge what is listed, close leases and keys that ran out, open keys, queue wake-ups.
---
--- Called by: every worker every few seconds; operators at any time.
--- Safe to repeat, also by several workers at once: each row is taken once.
--- Raises: SP311 a limit below 1.
-
+-- frozen: procedures/sweep/sweep.sql 33befddd5295
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -9420,13 +8225,7 @@ comment on function payout_api.sweep(integer) is
     'many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- end frozen: procedures/sweep/sweep.sql
--- frozen: procedures/sweep/sweep_apart.sql 91ecf7e40977
--- sweep_apart: do one step of the sweep, and set aside the transfers that make it fail.
---
--- The usual way is one statement for all. If it raises, both halves are tried by themselves, and
--- so on, down to the one transfer whose rows contradict each other.
-
+-- frozen: procedures/sweep/sweep_apart.sql 510d2331a75f
 create or replace function payout.sweep_apart(
     p_step text, p_now timestamptz, p_limit integer, p_ids bigint[] default null
 )
@@ -9476,18 +8275,7 @@ $$;
 comment on function payout.sweep_apart(text, timestamptz, integer, bigint[]) is
     'Runs the step that p_step names; returns how many transfers it moved. p_ids are those that it '
     'may take; null: all.';
--- end frozen: procedures/sweep/sweep_apart.sql
--- frozen: procedures/operate/adopt_database.sql d243091f5316
--- adopt_database: adopt this database, so that it hands out transfers again.
---
--- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
--- Safe to repeat: while the database is adopted, nothing is recorded.
--- Locks: the row of settings, so that two operators record one adoption.
--- A comparison does not show transfers that the old database sent after it began: hence it must
--- have begun within the last hour, however long it took. One that began under a clock that has
--- been set back since is of unknown age.
--- Raises: SP320 no reason; SP410 no comparison by this identity, or no recent one.
-
+-- frozen: procedures/operate/adopt_database.sql bbf099e8e4a6
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
 )
@@ -9556,14 +8344,7 @@ comment on function payout_api.adopt_database(text, boolean) is
     'recorded. Safe to repeat.';
 revoke execute on function payout_api.adopt_database(text, boolean) from public;
 grant execute on function payout_api.adopt_database(text, boolean) to payout_operator;
--- end frozen: procedures/operate/adopt_database.sql
--- frozen: procedures/operate/approve_absence.sql 34621a6d8d76
--- approve_absence: let the engine take a large transfer for absent at Stripe, on its own proof.
---
--- Called by: operator, after a look at Stripe. It proves nothing by itself: the engine looks the
--- transfer up once more, at once, and only then opens a new key.
--- Safe to repeat. Raises: SP310 no such transfer; SP314 it is not parked, or no reason.
-
+-- frozen: procedures/operate/approve_absence.sql e85c2ce4f383
 create or replace function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text)
 returns bigint
 language plpgsql
@@ -9607,17 +8388,7 @@ comment on function payout_api.approve_absence(bigint, text) is
     'engine has proved it absent at Stripe; returns the number of the noted action.';
 revoke execute on function payout_api.approve_absence(bigint, text) from public;
 grant execute on function payout_api.approve_absence(bigint, text) to payout_operator;
--- end frozen: procedures/operate/approve_absence.sql
--- frozen: procedures/operate/change_stripe_account.sql 1401a10612f9
--- change_stripe_account: pay from another Stripe account or mode from now on.
---
--- Called by: operator, when the platform moves, or for a copy that is to pay in test mode. Claims
--- are refused until the database is adopted again.
--- Safe to repeat: naming the account that is fixed changes nothing.
--- Locks: the row of settings; claims only at the commit (tg_engine_settings__check_account).
--- Raises: SP320 no account, mode or reason; SP401 not read committed; SP411
--- (refuse_unsafe_account_change); SP402 at the commit, if claims did not end in time.
-
+-- frozen: procedures/operate/change_stripe_account.sql 627577f46637
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
 )
@@ -9673,10 +8444,7 @@ comment on function payout_api.change_stripe_account(text, boolean, text) is
     'is adopted again.';
 revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;
--- end frozen: procedures/operate/change_stripe_account.sql
--- frozen: procedures/operate/check_books.sql 011f28f91bbf
--- check_books: whether the books agree with the transfers, and with Stripe.
-
+-- frozen: procedures/operate/check_books.sql 8aa22ee3e43b
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9696,10 +8464,7 @@ as $$
     where d.resolved_at is null
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_books.sql
--- frozen: procedures/operate/check_catalogue.sql 37d2aa36d542
--- check_catalogue: whether the database is as the last migration left it.
-
+-- frozen: procedures/operate/check_catalogue.sql 90adbd2ed352
 create or replace function payout.check_catalogue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9728,12 +8493,7 @@ as $$
     ) as c
 $$;
 comment on function payout.check_catalogue() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_catalogue.sql
--- frozen: procedures/operate/check_dates.sql 8309c5151f5f
--- check_dates: whether transfers wait for a time that somebody has decided.
---
--- A transfer whose date was moved far ahead looks as if it waited like any other.
-
+-- frozen: procedures/operate/check_dates.sql 7076a167e647
 create or replace function payout.check_dates()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9760,10 +8520,7 @@ as $$
         )
 $$;
 comment on function payout.check_dates() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_dates.sql
--- frozen: procedures/operate/check_identity.sql 2571dc09ffa8
--- check_identity: whether the database is adopted, and the caller's key is of its Stripe account.
-
+-- frozen: procedures/operate/check_identity.sql 47c26dd9ac6a
 create or replace function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean)
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9813,13 +8570,7 @@ as $$
     from payout.engine_settings as s
 $$;
 comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_identity.sql
--- frozen: procedures/operate/check_logins.sql fd557f67eea0
--- check_logins: the logins that can act for the engine, and those that can do more than their part.
---
--- Logins are the operator's to make, so these are warnings. The superuser that every server is
--- made with is named, and no warning.
-
+-- frozen: procedures/operate/check_logins.sql 44a5eaea090a
 create or replace function payout.check_logins()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9873,10 +8624,7 @@ as $$
         and a.grantee in (0, to_regrole('payout_app'))
 $$;
 comment on function payout.check_logins() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_logins.sql
--- frozen: procedures/operate/check_queue.sql d9b5999ec98e
--- check_queue: whether wake-up jobs can be queued, and workers sweep and claim.
-
+-- frozen: procedures/operate/check_queue.sql 0d830fa446d4
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9916,12 +8664,7 @@ as $$
     where s.hold_id is not null and h.hold_id is null
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_queue.sql
--- frozen: procedures/operate/check_reads.sql 6a0144fb504a
--- check_reads: whether all of Stripe's transfers were compared with the books lately.
---
--- A comparison under another identity or Stripe account says nothing about this one.
-
+-- frozen: procedures/operate/check_reads.sql 3f48e59b9d36
 create or replace function payout.check_reads()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9952,14 +8695,7 @@ as $$
     ) as first on true
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_reads.sql
--- frozen: procedures/operate/check_references.sql be514a4606d8
--- check_references: whether the rows of settlements refer to rows that exist.
---
--- The rows that a settlement makes have no foreign keys: a key would be looked up for each, in
--- the application's transaction. Guards refuse to delete them; this check shows rows that were
--- changed while the guards, or the key of the lines, were off.
-
+-- frozen: procedures/operate/check_references.sql 050708b1c9d3
 create or replace function payout.check_references()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10004,13 +8740,7 @@ as $$
     ) as o (name)
 $$;
 comment on function payout.check_references() is 'Part of payout_api.verify_books().';
--- end frozen: procedures/operate/check_references.sql
--- frozen: procedures/operate/check_rules.sql 1e43ffd757d5
--- check_rules: whether rows that were written while their guards were off keep the rules.
---
--- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer, a
--- cancelled one is not sent.
-
+-- frozen: procedures/operate/check_rules.sql f69fa270a04f
 create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10067,12 +8797,7 @@ as $$
     group by r.rule
 $$;
 comment on function payout.check_rules() is 'Part of payout_api.verify_books().';
--- end frozen: procedures/operate/check_rules.sql
--- frozen: procedures/operate/check_seals.sql 4d5f7e25307b
--- check_seals: whether facts are sealed in time, and the newest seals are as they were made.
---
--- It is quick, hence in the doctor; payout_api.verify_seals() reads everything.
-
+-- frozen: procedures/operate/check_seals.sql 2749c1df1728
 create or replace function payout.check_seals()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10108,10 +8833,7 @@ as $$
     cross join lateral payout.check_seal(n.seal) as c
 $$;
 comment on function payout.check_seals() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_seals.sql
--- frozen: procedures/operate/check_secrets.sql 84bf4161124f
--- check_secrets: whether any row holds a key of Stripe's.
-
+-- frozen: procedures/operate/check_secrets.sql f8a707be95f0
 create or replace function payout.check_secrets()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10140,10 +8862,7 @@ as $$
     where x.content ~ '(^|[^A-Za-z0-9])[sr]k_(live|test)_[A-Za-z0-9]'
 $$;
 comment on function payout.check_secrets() is 'Part of payout_api.verify_books().';
--- end frozen: procedures/operate/check_secrets.sql
--- frozen: procedures/operate/check_server.sql 82ea0c7a4e50
--- check_server: whether the engine can trust the server with a claim.
-
+-- frozen: procedures/operate/check_server.sql 70f5e32fc312
 create or replace function payout.check_server()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10174,10 +8893,7 @@ as $$
         format('revoke temporary on database %I from public', current_database())
 $$;
 comment on function payout.check_server() is 'Part of payout_api.doctor().';
--- end frozen: procedures/operate/check_server.sql
--- frozen: procedures/operate/check_settlements.sql 0d0dfd33acf2
--- check_settlements: whether complete settlements are scheduled, to the last line.
-
+-- frozen: procedures/operate/check_settlements.sql f096007cf651
 create or replace function payout.check_settlements()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10226,14 +8942,7 @@ as $$
     )
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.verify_books().';
--- end frozen: procedures/operate/check_settlements.sql
--- frozen: procedures/operate/doctor.sql ff276bc31520
--- doctor: the checks that take the same time whatever the history, one row each.
---
--- payout_api.verify_books(), verify_projection() and verify_seals() read everything.
--- Called by: payout-engine doctor, operators, auditors; after a restore above all.
--- Compiling its queries takes 1.5 s on PostgreSQL 15, running them 30 ms.
-
+-- frozen: procedures/operate/doctor.sql f4f3dfbf9a83
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -10281,14 +8990,7 @@ comment on function payout_api.doctor(text, boolean) is
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
--- end frozen: procedures/operate/doctor.sql
--- frozen: procedures/operate/hold.sql 89aa6e6f0cb2
--- hold: stop sending, for the whole engine or for one currency, payee, settlement or transfer.
---
--- Called by: operator. Transfers that a worker holds already are still sent.
--- Safe to repeat: an open hold of the same scope and subject is returned.
--- Raises: SP313 a bad scope, a subject too many or missing, no reason; SP310 unknown subject.
-
+-- frozen: procedures/operate/hold.sql 6f5302d108ed
 create or replace function payout_api.hold(
     p_scope text, p_reason text, p_subject text default null
 )
@@ -10337,16 +9039,7 @@ comment on function payout_api.hold(text, text, text) is
     'released.';
 revoke execute on function payout_api.hold(text, text, text) from public;
 grant execute on function payout_api.hold(text, text, text) to payout_operator;
--- end frozen: procedures/operate/hold.sql
--- frozen: procedures/operate/release_hold.sql 22291306894c
--- release_hold: end a hold, so that its transfers are sent again.
---
--- Called by: operator.
--- Safe to repeat: releasing a released hold changes nothing.
--- Locks: the hold's row; it waits for transactions that rely on the hold and are not over.
--- Raises: SP310 unknown hold; SP313 no reason; SP401 not read committed; SP402 an alarm about the
--- transfer came while it waited.
-
+-- frozen: procedures/operate/release_hold.sql 70dd5fb35e09
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns payout.holds
 language plpgsql
@@ -10418,15 +9111,7 @@ comment on function payout_api.release_hold(bigint, text) is
     'repeat.';
 revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
--- end frozen: procedures/operate/release_hold.sql
--- frozen: procedures/operate/resolve_discrepancy.sql f85511c9a5db
--- resolve_discrepancy: close a discrepancy with the reason that an operator gives.
---
--- Called by: operator. The row stays, and the same discrepancy is not recorded again.
--- Safe to repeat: a resolved discrepancy keeps its first resolution.
--- Locks: the discrepancy's row.
--- Raises: SP310 unknown discrepancy; SP313 no reason.
-
+-- frozen: procedures/operate/resolve_discrepancy.sql 860565c25199
 create or replace function payout_api.resolve_discrepancy(
     p_discrepancy_id bigint, p_reason text
 )
@@ -10477,13 +9162,7 @@ comment on function payout_api.resolve_discrepancy(bigint, text) is
     'Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.';
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
--- end frozen: procedures/operate/resolve_discrepancy.sql
--- frozen: procedures/operate/verify_books.sql 1bd63386516d
--- verify_books: whether all rows agree with each other and keep their rules.
---
--- Called by: operators, auditors; after a restore, or when the doctor names a guard. It reads all
--- settlements, lines, transfers, entries and observations.
-
+-- frozen: procedures/operate/verify_books.sql 91323c62ecb4
 create or replace function payout_api.verify_books()
 returns table (check_name text, detail text, hint text)
 language sql
@@ -10510,10 +9189,7 @@ comment on function payout_api.verify_books() is
     'None: all is well.';
 revoke execute on function payout_api.verify_books() from public;
 grant execute on function payout_api.verify_books() to payout_operator, payout_auditor;
--- end frozen: procedures/operate/verify_books.sql
--- frozen: sql/error_codes.sql 2fa87fd406a2
--- error_codes: every error that the engine raises by itself, with the reaction of the caller.
-
+-- frozen: sql/error_codes.sql 6082ff9fc2e6
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -10553,10 +9229,7 @@ comment on view payout_api.error_codes is
     'quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
 grant select on payout_api.error_codes to
     payout_app, payout_worker, payout_operator, payout_auditor;
--- end frozen: sql/error_codes.sql
--- frozen: sql/views/discrepancies.sql 550abe5b0696
--- discrepancies: the open disagreements between Stripe and the books, with the next step.
-
+-- frozen: sql/views/discrepancies.sql 5b616c1c5368
 create or replace view payout_api.discrepancies as
 select
     d.discrepancy_id,
@@ -10586,12 +9259,7 @@ comment on view payout_api.discrepancies is
     'One row for each open discrepancy: both sides (ours and theirs), its time, the read that '
     'found it, and the next step with the calls that end it.';
 grant select on payout_api.discrepancies to payout_operator, payout_auditor;
--- end frozen: sql/views/discrepancies.sql
--- frozen: sql/views/ledger_balances.sql 1de9b2b1d8e3
--- ledger_balances: the balance of each account, in minor units.
---
--- Read from sub-totals of sealed entries and the entries that came since.
-
+-- frozen: sql/views/ledger_balances.sql b2104eecb5d1
 create or replace view payout_api.ledger_balances as
 select b.account, b.currency, b.debit_minor, b.credit_minor, b.balance_minor
 from payout_api.balances_as_of('infinity') as b;
@@ -10599,10 +9267,7 @@ comment on view payout_api.ledger_balances is
     'Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and '
     'not being sent, in_flight is being sent, stripe_balance was moved by Stripe.';
 grant select on payout_api.ledger_balances to payout_operator, payout_auditor;
--- end frozen: sql/views/ledger_balances.sql
--- frozen: sql/views/overview.sql 761c76d60d2d
--- overview: the transfers and the money in each state.
-
+-- frozen: sql/views/overview.sql e9c06b409a33
 create or replace view payout_api.overview as
 select
     s.state,
@@ -10617,10 +9282,7 @@ group by s.state, t.currency;
 comment on view payout_api.overview is
     'Transfers by state and currency; amounts in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
--- end frozen: sql/views/overview.sql
--- frozen: sql/views/reconcile_progress.sql cb097d7a34d2
--- reconcile_progress: the progress of each comparison with Stripe, the newest first.
-
+-- frozen: sql/views/reconcile_progress.sql f474dd3bbea9
 create or replace view payout_api.reconcile_progress as
 select
     r.read_id,
@@ -10651,14 +9313,7 @@ comment on view payout_api.reconcile_progress is
     'pages and transfers seen so far, the number that these books expected, and the number of its '
     'discrepancies.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
--- end frozen: sql/views/reconcile_progress.sql
--- frozen: sql/views/sealed_rows.sql 48c5729bffc3
--- sealed_rows: the rows that seals cover, each with the content that its digest is made of.
---
--- This is the one list of sealed tables; sql/data/installation.sql gives each its mark. Columns
--- that may change are taken out: operator_actions records who changed them. A settlement and its
--- lines have no number of their own, so the job that froze them carries them.
-
+-- frozen: sql/views/sealed_rows.sql 9a0cce46d72d
 create or replace view payout_api.sealed_rows as
 select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
     to_jsonb(a) as content
@@ -10706,12 +9361,7 @@ comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
 grant select on payout_api.sealed_rows to payout_operator, payout_auditor;
--- end frozen: sql/views/sealed_rows.sql
--- frozen: sql/views/trial_balance.sql de61275d9b80
--- trial_balance: the books of each currency, which always add up to zero.
---
--- A currency without any entry but with open transfers is shown too.
-
+-- frozen: sql/views/trial_balance.sql fff25ed22dc1
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
@@ -10737,10 +9387,7 @@ comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
--- end frozen: sql/views/trial_balance.sql
--- frozen: sql/views/unpaid.sql 5e833ad19817
--- unpaid: every transfer that is not paid, with the reason and the next step.
-
+-- frozen: sql/views/unpaid.sql 4253b13ac39f
 create or replace view payout_api.unpaid as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -10819,7 +9466,7 @@ comment on view payout_api.unpaid is
     'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
     'the engine acts next by itself, and the next step for an operator.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
--- end frozen: sql/views/unpaid.sql
+-- generated: end
 
 select payout.record_catalogue('0001-baseline');
 reset role;

@@ -12,7 +12,7 @@ import datetime
 import hashlib
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,13 @@ from payout_engine.errors import MigrationError
 from tools import schema_files
 
 MIGRATION_NAME: Final = re.compile(r"\d{4}-[a-z0-9]+(-[a-z0-9]+)*")
-BLOCK_START: Final = re.compile(r"-- (frozen|dropped|altered|generated): (\S+)(?: ([0-9a-f]{12}))?")
-# Marks the place of the generated blocks while there are none.
-NO_BLOCKS: Final = "-- generated: none\n"
+BLOCK_START: Final = re.compile(
+    r"^-- (frozen|dropped|altered): (\S+) ([0-9a-f]{12})\n", re.MULTILINE
+)
+# For readers of a file: no migration ships it, and it may change after a release.
+OPENING_COMMENT: Final = re.compile(r"\A((--.*\n)+\n)+")
+# Ends the generated blocks, and marks their place while there are none.
+BLOCKS_END: Final = "-- generated: end\n"
 PLAN_HEADER: Final = "%syntax-version=1.0.0\n%project=payout-engine\n\n"
 PLANNER: Final = "payout-engine <payout-engine@localhost>"
 # Everything belongs to payout_owner, whoever deploys; sql/roles.sql, in the first one, sees to it.
@@ -46,23 +50,22 @@ $$;
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A generated part of a script, between its start and its end marker.
+    """A generated part of a script, from its marker to the next one.
 
-    `kind` is ``frozen`` (a copy of the file `path`), ``altered`` (the digest of a file whose change
-    a person has written by hand) or ``dropped`` (statements that remove objects of the file).
+    `kind` is ``frozen`` (a copy of the file `path`, without the comment that opens it),
+    ``altered`` (the digest of a file whose change a person has written by hand) or ``dropped``
+    (statements that remove objects of the file).
     """
 
     kind: str
     path: str
+    seal: str
     body: str = ""
-    seal: str = ""
 
     @property
     def text(self) -> str:
-        """The block with its markers, as it stands in a script."""
-        title = f"{self.kind}: {self.path}"
-        seal = f" {self.seal}" if self.seal else ""
-        return f"-- {title}{seal}\n{self.body}-- end {title}\n"
+        """The block with its marker, as it stands in a script."""
+        return f"-- {self.kind}: {self.path} {self.seal}\n{self.body}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +78,8 @@ class Script:
 
     @property
     def text(self) -> str:
-        """The whole file. A line marks the place of the blocks while there are none."""
-        middle = "".join(block.text for block in self.blocks) or NO_BLOCKS
+        """The whole file."""
+        middle = "".join(block.text for block in self.blocks) + BLOCKS_END
         return "\n".join(part for part in (self.before, middle, self.after) if part)
 
 
@@ -132,7 +135,7 @@ class Change:
                 blocks.append(Block(kind="altered", path=path, seal=digest(text)))
                 continue
             blocks += _leavings(path, self._old_texts, self.new)
-            blocks.append(Block(kind="frozen", path=path, body=text, seal=digest(text)))
+            blocks.append(_copy("frozen", path, text))
         blocks += (self._farewell(path) for path in self.removed)
         return tuple(blocks)
 
@@ -146,16 +149,16 @@ class Change:
                 blocks.append(Block(kind="altered", path=path, seal=old.seal))
                 continue
             blocks += _leavings(path, self.new, self._old_texts)
-            blocks.append(Block(kind="frozen", path=path, body=old.body, seal=old.seal))
+            blocks.append(old)
         for path in reversed([each for each in changed if each not in self.old]):
             body = schema_files.leavings(path, old=self.new, new=self._old_texts)
-            blocks.append(Block(kind="dropped", path=path, body=body))
+            blocks.append(_copy("dropped", path, body))
         return tuple(blocks)
 
     def _farewell(self, path: str) -> Block:
         repeatable = schema_files.is_repeatable(path)
         text = schema_files.leavings(path, old=self._old_texts, new=self.new)
-        return Block(kind="dropped", path=path, body=text if repeatable else "")
+        return _copy("dropped", path, text if repeatable else "")
 
 
 def write(root: Path, *, name: str | None = None, why: str | None = None) -> tuple[str, Change]:
@@ -250,28 +253,23 @@ def shipped(root: Path, names: list[str]) -> dict[str, Block]:
 
 
 def read_script(path: Path) -> Script:
-    """Take a script apart. Raises MigrationError when its markers or digests do not match."""
-    blocks: list[Block] = []
-    loose = [""]
-    lines = iter(enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1))
-    for number, line in lines:
-        start = BLOCK_START.fullmatch(line.rstrip("\n"))
-        if start is None:
-            loose[-1] += line
-            continue
-        if start[1] != "generated":
-            blocks.append(_read_block(path, number, start, lines))
-        loose.append("")
-    if len(loose) == 1:
-        raise MigrationError(
-            f"{path.name}: has neither a generated block nor the line {NO_BLOCKS.strip()!r}"
-        )
-    before, *between, after = loose
-    if any(part.strip() for part in between):
-        raise MigrationError(
-            f"{path.name}: text stands between two generated blocks; move it before the first "
-            "or after the last, where it is kept when the file is written again"
-        )
+    """Take a script apart. Raises MigrationError when its digests do not match."""
+    text = path.read_text(encoding="utf-8")
+    generated, end, after = text.partition(f"\n{BLOCKS_END}")
+    if not end or schema_files.MARKER.search(after):
+        raise MigrationError(f"{path.name}: {BLOCKS_END.strip()!r} is not its last marker")
+    before, *parts = BLOCK_START.split(generated + "\n")
+    blocks = [
+        Block(kind=kind, path=source, seal=seal, body=body)
+        for kind, source, seal, body in zip(*(iter(parts),) * 4, strict=True)
+    ]
+    for block in blocks:
+        is_whole = not block.body if block.kind == "altered" else digest(block.body) == block.seal
+        if not is_whole:
+            raise MigrationError(
+                f"{path.name}: the block '{block.kind}: {block.path}' was edited; text by hand "
+                "stands before the first block or after the last, where it is kept"
+            )
     return Script(before=_trim(before), blocks=tuple(blocks), after=_trim(after))
 
 
@@ -310,8 +308,8 @@ def is_released(root: Path, name: str) -> bool:
 
 
 def digest(text: str) -> str:
-    """Return the first 12 hexadecimal digits of the SHA-256 of a file's text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    """Return the first 12 hexadecimal digits of the SHA-256 of a file's text as it is shipped."""
+    return hashlib.sha256(_shipped(text).encode()).hexdigest()[:12]
 
 
 def file_seal(path: Path) -> str:
@@ -355,7 +353,15 @@ def _by_hand(path: Path, before: str, after: str) -> tuple[str, str]:
 
 def _leavings(path: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[Block]:
     body = schema_files.leavings(path, old=old, new=new)
-    return [Block(kind="dropped", path=path, body=body)] if body else []
+    return [_copy("dropped", path, body)] if body else []
+
+
+def _copy(kind: str, path: str, text: str) -> Block:
+    return Block(kind=kind, path=path, seal=digest(text), body=_shipped(text))
+
+
+def _shipped(text: str) -> str:
+    return OPENING_COMMENT.sub("", text)
 
 
 def _write_revert(root: Path, name: str, blocks: tuple[Block, ...], *, end: str) -> None:
@@ -413,23 +419,6 @@ def _write_plan(root: Path) -> None:
 def _write(path: Path, script: Script) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(script.text, encoding="utf-8")
-
-
-def _read_block(
-    path: Path, number: int, start: re.Match[str], lines: Iterator[tuple[int, str]]
-) -> Block:
-    kind, source, seal = start.groups()
-    body = ""
-    for _, line in lines:
-        if line == f"-- end {kind}: {source}\n":
-            if kind == "frozen" and digest(body) != seal:
-                raise MigrationError(
-                    f"{path.name}:{number}: the frozen copy of {source} was edited; "
-                    f"it has the digest {digest(body)}, not {seal}"
-                )
-            return Block(kind=kind, path=source, body=body, seal=seal or "")
-        body += line
-    raise MigrationError(f"{path.name}:{number}: the block '{kind}: {source}' has no end marker")
 
 
 def _trim(text: str) -> str:

@@ -66,7 +66,7 @@ OUTPUT_MODES: Final = (
 )
 # The names of the tokens that are comments, as pglast calls them.
 COMMENTS: Final = ("SQL_COMMENT", "C_COMMENT")
-MARKER: Final = re.compile(r"^-- (end )?(frozen|dropped|altered|generated): ", re.MULTILINE)
+MARKER: Final = re.compile(r"^-- (frozen|dropped|altered|generated): ", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)

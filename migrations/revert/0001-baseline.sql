@@ -15,4 +15,4 @@ begin
 end
 $$;
 
--- generated: none
+-- generated: end

@@ -28,6 +28,7 @@ $$;
 comment on function payout.add(text) is 'Adds a thing.';
 grant execute on function payout.add(text) to public;
 """
+ADD_SHIPPED = ADD.removeprefix("-- add: add a thing.\n\n")
 TABLE = """\
 -- things: a table with its guard.
 
@@ -142,9 +143,10 @@ def test_a_migration_freezes_every_file_after_those_it_needs(begun: Tree) -> Non
         ("frozen", "sql/views/counts.sql"),
     ]
     shipped = migration.shipped(begun.root, [FIRST])
-    assert {path: block.body for path, block in shipped.items()} == schema_files.source_files(
-        begun.root
-    )
+    assert {path: block.body for path, block in shipped.items()} == {
+        path: text.split("\n\n", maxsplit=1)[1]
+        for path, text in schema_files.source_files(begun.root).items()
+    }
 
 
 def test_the_header_names_the_migration_its_reason_and_its_predecessor(begun: Tree) -> None:
@@ -226,7 +228,7 @@ def test_the_text_of_a_person_is_kept(begun: Tree) -> None:
     begun.begin_second()
     for folder in ("", "revert/"):
         path = f"migrations/{folder}{SECOND}.sql"
-        begun.edit(path, "-- generated: none\n", "select 'before';\n-- generated: none\n")
+        begun.edit(path, "-- generated: end\n", "select 'before';\n-- generated: end\n")
         begun.put(path, begun.read(path) + "\nselect 'after';\n")
     begun.edit("procedures/settle/add.sql", "Adds a thing.", "Adds one thing.")
 
@@ -264,7 +266,7 @@ def test_a_changed_function_is_restored_by_the_revert(begun: Tree) -> None:
 
     assert begun.shipped(SECOND) == [("frozen", "procedures/settle/add.sql")]
     revert = migration.read_script(migration.revert_path(begun.root, SECOND))
-    assert [(block.kind, block.body) for block in revert.blocks] == [("frozen", ADD)]
+    assert [(block.kind, block.body) for block in revert.blocks] == [("frozen", ADD_SHIPPED)]
 
 
 def test_a_function_of_another_shape_is_dropped_first_both_ways(begun: Tree) -> None:
@@ -275,10 +277,18 @@ def test_a_function_of_another_shape_is_dropped_first_both_ways(begun: Tree) -> 
 
     for path in (f"migrations/{SECOND}.sql", f"migrations/revert/{SECOND}.sql"):
         assert (
-            "-- dropped: procedures/settle/add.sql\n"
-            "drop function if exists payout.add(text);\n"
-            "-- end dropped: procedures/settle/add.sql\n-- frozen: procedures/settle/add.sql "
+            "drop function if exists payout.add(text);\n-- frozen: procedures/settle/add.sql "
         ) in begun.read(path)
+
+
+def test_the_comment_that_opens_a_file_may_change_after_the_release(begun: Tree) -> None:
+    begun.begin_second()
+    for path in ("procedures/settle/add.sql", "sql/tables/things.sql"):
+        begun.put(path, "-- Said better.\n--\n-- At length.\n\n" + begun.read(path))
+
+    begun.write()
+
+    assert begun.shipped(SECOND) == begun.reverted(SECOND) == []
 
 
 def test_a_right_that_a_file_no_longer_grants_is_revoked(begun: Tree) -> None:
@@ -289,7 +299,7 @@ def test_a_right_that_a_file_no_longer_grants_is_revoked(begun: Tree) -> None:
     begun.write()
 
     deploy = begun.read(f"migrations/{SECOND}.sql")
-    assert "revoke execute on function payout.add (text) from public;\n-- end dropped" in deploy
+    assert "revoke execute on function payout.add (text) from public;\n-- frozen: " in deploy
 
 
 def test_a_removed_file_is_dropped_and_the_revert_brings_it_back(begun: Tree) -> None:
@@ -376,7 +386,7 @@ def test_the_change_of_a_table_is_left_to_a_person_and_its_digest_is_kept(begun:
     assert begun.shipped(SECOND) == [("altered", "sql/tables/things.sql")]
     assert begun.reverted(SECOND) == [("altered", "sql/tables/things.sql")]
     seal = migration.digest(begun.read("sql/tables/things.sql"))
-    assert f"-- altered: sql/tables/things.sql {seal}\n-- end" in begun.read(
+    assert f"-- altered: sql/tables/things.sql {seal}\n-- generated: end\n" in begun.read(
         f"migrations/{SECOND}.sql"
     )
     migration.release(begun.root)
@@ -493,7 +503,7 @@ def test_a_syntax_error_is_named_by_file_and_line(tree: Tree) -> None:
     ("text", "message"),
     [
         ("select 1;", "sql/views/names.sql: the last line has no line end"),
-        ("-- end frozen: x\n", "sql/views/names.sql: holds a line that looks like a marker"),
+        ("-- frozen: x\n", "sql/views/names.sql: holds a line that looks like a marker"),
     ],
 )
 def test_a_file_that_cannot_be_frozen_is_refused(tree: Tree, text: str, message: str) -> None:
@@ -505,12 +515,18 @@ def test_a_file_that_cannot_be_frozen_is_refused(tree: Tree, text: str, message:
     assert str(refusal.value).startswith(message)
 
 
-BODY = "-- a: one.\nselect 1;\n"
-BLOCK = Block(kind="frozen", path="sql/views/a.sql", body=BODY, seal=migration.digest(BODY)).text
+def block(kind: str, path: str, body: str) -> str:
+    return Block(kind=kind, path=path, seal=migration.digest(body), body=body).text
+
+
+FROZEN = block("frozen", "sql/views/a.sql", "select 1;\n")
+DROPPED = block("dropped", "b.sql", "drop it;\n")
+ALTERED = block("altered", "c.sql", "")
+END = "-- generated: end\n"
 
 
 def test_a_script_is_read_as_it_was_written(tmp_path: Path) -> None:
-    text = f"-- before\n\n{BLOCK}-- dropped: b.sql\ndrop it;\n-- end dropped: b.sql\n\n-- after\n"
+    text = f"-- before\n\n{FROZEN}{DROPPED}{ALTERED}{END}\n-- after\n"
     path = tmp_path / "0001-first.sql"
     path.write_text(text, encoding="utf-8")
 
@@ -520,6 +536,7 @@ def test_a_script_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [(block.kind, block.path) for block in script.blocks] == [
         ("frozen", "sql/views/a.sql"),
         ("dropped", "b.sql"),
+        ("altered", "c.sql"),
     ]
     assert script.text == text
 
@@ -527,10 +544,15 @@ def test_a_script_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("select 1;\n", "has neither a generated block nor the line '-- generated: none'"),
-        (f"{BLOCK}\nselect 2;\n\n{BLOCK}", "text stands between two generated blocks"),
-        (BLOCK.replace("select 1", "select 2"), "the frozen copy of sql/views/a.sql was edited"),
-        (BLOCK.replace("-- end", "-- END"), ":1: the block 'frozen: sql/views/a.sql' has no end"),
+        ("select 1;\n", "'-- generated: end' is not its last marker"),
+        (f"{FROZEN}{END}{DROPPED}", "'-- generated: end' is not its last marker"),
+        (f"{FROZEN}\nselect 2;\n{DROPPED}{END}", "the block 'frozen: sql/views/a.sql' was edited"),
+        (f"{DROPPED}\nselect 2;\n{FROZEN}{END}", "the block 'dropped: b.sql' was edited"),
+        (f"{ALTERED}select 2;\n{END}", "the block 'altered: c.sql' was edited"),
+        (
+            FROZEN.replace("select 1", "select 2") + END,
+            "the block 'frozen: sql/views/a.sql' was edited",
+        ),
     ],
 )
 def test_a_script_with_wrong_markers_is_refused(tmp_path: Path, text: str, message: str) -> None:
