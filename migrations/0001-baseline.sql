@@ -4361,7 +4361,7 @@ comment on function payout.answers_request(
 ) is
     'True when object, id, amount, currency, mode, payout_ref and installation are those asked '
     'for, and the destination is one of those given.';
--- frozen: procedures/report/is_definite.sql dc75814f41f0
+-- frozen: procedures/report/is_definite.sql 53a7148f1923
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
 language sql
@@ -4376,10 +4376,12 @@ as $$
             and o.attempt = p_attempt.attempt
             and o.verdict = 'ok'
             and r.reaction in ('retry', 'pause', 'decline', 'decline_until_funded')
+            and (o.signal = 'not_sent' or (o.facts ->> 'is_tied')::boolean)
     )
 $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
-    'True when an accepted answer says that the send had no effect, nor will have.';
+    'True when nothing was sent, or an accepted answer that names the key says that the send '
+    'had no effect, nor will have.';
 -- frozen: procedures/report/is_only_send.sql 3a63d91f1802
 create or replace function payout.is_only_send(p_state payout.transfer_states)
 returns boolean

@@ -1,4 +1,6 @@
 -- is_definite: test whether an attempt ended in an answer after which it can have no effect.
+--
+-- An answer that names no key (401, 403, most 429) may be a copy of another one.
 
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
@@ -14,7 +16,9 @@ as $$
             and o.attempt = p_attempt.attempt
             and o.verdict = 'ok'
             and r.reaction in ('retry', 'pause', 'decline', 'decline_until_funded')
+            and (o.signal = 'not_sent' or (o.facts ->> 'is_tied')::boolean)
     )
 $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
-    'True when an accepted answer says that the send had no effect, nor will have.';
+    'True when nothing was sent, or an accepted answer that names the key says that the send '
+    'had no effect, nor will have.';

@@ -45,7 +45,9 @@ REACTIONS: Final = {
 # Surely without effect: `is_only_send` does not count them.
 CLEAN: Final = frozenset({"not_sent", "rate_limited", "unauthorized", "forbidden", "refused"})
 # Known not to have begun, or ended for good: nothing of it can come later.
-DEFINITE: Final = CLEAN | {"key_in_use", "unfunded", "declined", "success"}
+DEFINITE: Final = frozenset(
+    {"not_sent", "refused", "key_in_use", "unfunded", "declined", "success"}
+)
 # Stripe repeats them under the same key: they are final as soon as they name it.
 SAVED: Final = frozenset({"unfunded", "declined"})
 # Given before Stripe looks at the key: they name none, and come whatever was sent under it.
@@ -449,6 +451,8 @@ def scan_counts(state: State, rules: Rules) -> bool:
         return False
     for _, attempt in known_attempts(state):
         waits_a_day = not attempt.is_definite
+        if rules.lacks("an answer that names no key is definite"):
+            waits_a_day = waits_a_day and attempt.outcome not in KEYLESS
         if rules.lacks("absence 15 minutes after a 500"):
             waits_a_day = False
         if rules.lacks("absence a day after a reported answer only"):

@@ -62,6 +62,11 @@ CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
         TWO_EFFECTS,
         ONE_TRY | {"answers": frozenset({"failed_500"})},
     ),
+    (
+        "an answer that names no key is definite",
+        TWO_EFFECTS,
+        {"answers": frozenset({"failed_500"}), "copied": frozenset({"failed_500"})} | ONE_WORKER,
+    ),
     ("one scan is enough", TWO_EFFECTS, NO_ANSWERS | ONE_TRY),
     ("scans without an hour between", TWO_EFFECTS, NO_ANSWERS | ONE_TRY),
     ("no fence", FALSE_FAILURE, {"answers": frozenset({"unfunded"}), "max_tries": 1}),
@@ -94,10 +99,6 @@ CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
 # of the safe rules.
 GAPS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     (FALSE_FAILURE, {"answers": frozenset({"forbidden"})} | ONE_WORKER | COPIED),
-    (
-        TWO_EFFECTS,
-        {"answers": frozenset({"failed_500"}), "copied": frozenset({"failed_500"})} | ONE_WORKER,
-    ),
     (TWO_EFFECTS, {"answers": frozenset({"may_execute_later"})} | ONE_TRY | FORGETS),
 )
 
@@ -106,8 +107,12 @@ SAVED: Final = {"should_retry": "false"}
 ANSWERS_OF_STRIPE: Final[dict[str, dict[str, Any]]] = {
     "not_sent": {"signal": "not_sent"},
     "no_response": {"signal": "no_response"},
-    "rate_limited": {"http_status": 429, "rate_limited_reason": "global-rate"},
-    "unauthorized": {"http_status": 401},
+    "rate_limited": {
+        "http_status": 429,
+        "rate_limited_reason": "global-rate",
+        "is_tied": False,
+    },
+    "unauthorized": {"http_status": 401, "is_tied": False},
     "key_in_use": {"http_status": 409, "error_code": "idempotency_key_in_use"},
     "refused": {"http_status": 404, "error_code": "resource_missing"},
     "unfunded": SAVED | {"http_status": 400, "error_code": "balance_insufficient"},
@@ -160,6 +165,17 @@ def test_a_copied_403_never_pays_twice_since_a_look_comes_before_each_key(
     answers = frozenset({"forbidden"})
     rules = rules_of(workbench) | COPIED | ONE_WORKER | {"answers": answers}
     found = explore(Rules(attempts=3, **rules), only=TWO_EFFECTS)
+    print(f"{found.states} states, {found.steps} steps")
+    assert found.counterexample is None, f"\n{found.counterexample}"
+
+
+@pytest.mark.timeout(300)
+def test_a_copy_of_an_answer_that_names_no_key_does_not_shorten_the_proof_of_absence(
+    workbench: Connection,
+) -> None:
+    answers = frozenset({"failed_500"})
+    rules = rules_of(workbench) | ONE_WORKER | {"answers": answers, "copied": answers}
+    found = explore(Rules(attempts=2, **rules), only=TWO_EFFECTS)
     print(f"{found.states} states, {found.steps} steps")
     assert found.counterexample is None, f"\n{found.counterexample}"
 

@@ -57,11 +57,17 @@ def parked_by(failure: Callable[[Claim], Outcome]) -> Callable[[Engine], Claim]:
     return park
 
 
+def forbidden(claim: Claim) -> Outcome:
+    """Return a 403 that names no key: it may be a copy of the answer to another request."""
+    return outcome(claim, "response", http_status=403, error_code="account_invalid", is_tied=False)
+
+
 INDEFINITE = {
     "nobody reported": vanished,
     "no answer": parked_by(no_answer),
     "a replayed 500": parked_by(failed_500),
     "a mismatch": parked_by(mismatch),
+    "a 403": parked_by(forbidden),
 }
 
 
@@ -117,11 +123,18 @@ def test_two_scans_an_hour_apart_a_day_after_the_last_send_prove_absence(
     at="no answer",
 )
 @mutant(
-    "a lost answer taken for definite",
+    "an answer without a decision taken for definite",
     "is_definite",
     "'retry', 'pause'",
     "'retry', 'unknown', 'park', 'pause'",
-    at="no answer",
+    at="a replayed 500",
+)
+@mutant(
+    "an answer that names no key taken for definite",
+    "is_definite",
+    "(o.facts ->> 'is_tied')::boolean",
+    "true",
+    at="a 403",
 )
 @pytest.mark.parametrize("park", INDEFINITE.values(), ids=list(INDEFINITE))
 def test_scans_within_a_day_of_a_send_without_definite_answer_prove_nothing(
