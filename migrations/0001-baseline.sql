@@ -755,31 +755,29 @@ create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
 alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
 
 grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;
--- frozen: procedures/transfers/tg_holds__release_once.sql 943cf9adb679
-create or replace function payout.tg_holds__release_once()
+-- frozen: procedures/common/tg__close_once.sql 9ec6d8f1a8d7
+create or replace function payout.tg__close_once()
 returns trigger
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if old.released_at is not null
-        or (new.hold_id, new.scope, new.subject, new.reason, new.placed_by, new.placed_at)
-            is distinct from
-            (old.hold_id, old.scope, old.subject, old.reason, old.placed_by, old.placed_at)
-    then
-        raise exception 'hold % can only be released, once', old.hold_id
+    if to_jsonb(old) ->> tg_argv[0] is not null
+        or to_jsonb(new) - tg_argv is distinct from to_jsonb(old) - tg_argv then
+        raise exception 'a row of %.% changes once, when % is set',
+            tg_table_schema, tg_table_name, tg_argv[0]
             using
                 errcode = 'SP104',
-                hint = 'Place another hold.',
+                hint = 'Its history stays: place another hold, or wait for the next comparison.',
                 schema = tg_table_schema,
                 table = tg_table_name;
     end if;
     return new;
 end
 $$;
-comment on function payout.tg_holds__release_once() is
-    'Trigger: a hold is released once and does not change otherwise (SP104).';
+comment on function payout.tg__close_once() is
+    'Trigger: lets a row set the columns that are its arguments, once, and no other (SP104).';
 -- frozen: procedures/transfers/request_sha256.sql a0a868794bba
 create or replace function payout.request_sha256(p_request jsonb)
 returns bytea
@@ -1275,7 +1273,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql 563aa54fce73
+-- frozen: sql/tables/operations.sql f2be9fc4f0fd
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1318,7 +1316,6 @@ create table payout.discrepancies (
     resolution text,
     is_compared boolean not null default false,
     found_by_read_id bigint,
-    last_found_by_read_id bigint,
     resolved_by_read_id bigint,
     constraint discrepancies_pkey primary key (discrepancy_id),
     constraint discrepancies_payout_transfer_id_fkey
@@ -1338,8 +1335,6 @@ comment on column payout.discrepancies.is_compared is
     'longer.';
 comment on column payout.discrepancies.found_by_read_id is
     'The comparison that found it first; null: found in another way.';
-comment on column payout.discrepancies.last_found_by_read_id is
-    'The last comparison that found it.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 
@@ -1361,6 +1356,10 @@ alter table payout.discrepancies enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.discrepancies
     for each statement execute function payout.tg__refuse_change();
 alter table payout.discrepancies enable always trigger _500_refuse_truncate;
+create trigger _500_close_once before update on payout.discrepancies
+    for each row execute function payout.tg__close_once(
+        'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id');
+alter table payout.discrepancies enable always trigger _500_close_once;
 
 grant select on payout.discrepancies to payout_operator, payout_auditor;
 
@@ -1386,8 +1385,8 @@ create table payout.holds (
     constraint release_is_whole check (
         (released_at is null) = (released_by is null)
         and (released_at is null) = (release_reason is null)),
-    constraint only_a_transfer_is_alarmed_about check (
-        discrepancy_id is null or scope = 'transfer')
+    constraint alarms_stop_their_transfer_or_the_engine check (
+        discrepancy_id is null or scope in ('transfer', 'engine'))
 );
 comment on table payout.holds is
     'Stops on sending: for the engine, a worker, a currency, a payee, a settlement or a transfer, '
@@ -1408,11 +1407,10 @@ alter table payout.holds enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.holds
     for each statement execute function payout.tg__refuse_change();
 alter table payout.holds enable always trigger _500_refuse_truncate;
-create trigger _500_release_once
-    before update on payout.holds
-    for each row
-    execute function payout.tg_holds__release_once();
-alter table payout.holds enable always trigger _500_release_once;
+create trigger _500_close_once before update on payout.holds
+    for each row execute function payout.tg__close_once(
+        'released_at', 'released_by', 'release_reason');
+alter table payout.holds enable always trigger _500_close_once;
 
 grant select on payout.holds to payout_operator, payout_auditor;
 -- frozen: procedures/identity/database_identity.sql d51110a7bd9d
@@ -1438,7 +1436,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 518a003bbc76
+-- frozen: sql/tables/reads.sql f541850f5421
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -1568,7 +1566,8 @@ comment on column payout.stripe_read_pages.stripe_transfer_ids is
     'Of a comparison: the transfers that the page named.';
 comment on column payout.stripe_read_pages.kept is
     'The objects that are judged at the end of the read: of a look-up, possible matches '
-    '(payout.stripe_transfer, and why); of reversals, all of them.';
+    '(payout.stripe_transfer, and why); of reversals, all of them; of a comparison, the kind and '
+    'the transfer of each discrepancy.';
 comment on column payout.stripe_read_pages.received_at is 'The time at which a worker reported it.';
 
 create trigger _500_refuse_change before update or delete on payout.stripe_read_pages
@@ -2866,7 +2865,7 @@ $$;
 comment on function payout.progress_problem(payout.transfer_states) is
     'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
     'or null.';
--- frozen: procedures/transfers/raise_alarm.sql 2f7ae70b7a82
+-- frozen: procedures/transfers/raise_alarm.sql 0177e624c81e
 create or replace function payout.raise_alarm(
     p_outcome payout.outcome, p_judgement payout.judgement
 )
@@ -2903,7 +2902,12 @@ begin
     where t.payout_transfer_id = p_outcome.payout_transfer_id
     returning discrepancy_id into strict v_discrepancy_id;
 
-    if p_judgement.verdict = 'alarm' then
+    if p_judgement.verdict = 'alarm' and not (
+        p_judgement.reason = 'report_of_another_claim' and exists (
+            select from payout.transfer_states as s
+            where s.payout_transfer_id = p_outcome.payout_transfer_id and s.state = 'paid'
+        )
+    ) then
         perform payout.stop_transfer(
             p_outcome.payout_transfer_id, p_judgement.reason, v_discrepancy_id);
     end if;
@@ -3093,7 +3097,7 @@ $$;
 comment on function payout.stop_refused_worker(payout.outcome, text) is
     'Places a hold on the worker of the attempt, if another worker succeeded within '
     'engine_settings.alarm_window_for, else on the engine.';
--- frozen: procedures/transfers/stop_transfer.sql 80f0cc62e9bd
+-- frozen: procedures/transfers/stop_transfer.sql 1e24dd410794
 create or replace function payout.stop_transfer(
     p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint
 )
@@ -3114,12 +3118,15 @@ begin
         select count(*)::integer
         from payout.holds as h
         where h.discrepancy_id is not null
+            and h.scope = 'transfer'
             and h.placed_at > greatest(payout.clock() - v_settings.alarm_window_for, (
-                select max(e.released_at) from payout.holds as e where e.scope = 'engine')));
+                select max(e.released_at)
+                from payout.holds as e
+                where e.discrepancy_id is not null and e.scope = 'engine')));
     if v_alarms >= v_settings.max_alarms then
         perform payout.place_hold('engine', null, format(
             '%s alarms within %s: find their common cause in payout_api.discrepancies first',
-            v_settings.max_alarms, v_settings.alarm_window_for));
+            v_settings.max_alarms, v_settings.alarm_window_for), p_discrepancy_id);
     end if;
 end
 $$;
@@ -4306,19 +4313,33 @@ $$;
 comment on function payout.settlement_problem(payout.settlements) is
     'SQLSTATE, message after the settlement''s name, and hint of the first reason for which it '
     'cannot be paid out; SP402 if there is none by now.';
--- frozen: procedures/report/absence_counts_from.sql 204b8ab9db82
+-- frozen: procedures/report/absence_counts_from.sql 0120681380ac
 create or replace function payout.absence_counts_from(p_payout_transfer_id bigint)
 returns timestamptz
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select max(a.lease_until + e.attempt_drain_for
-        + case when payout.is_definite(a) then interval '0' else e.indeterminate_for end)
-    from payout.transfer_attempts as a
-    cross join payout.engine_settings as e
-    where a.payout_transfer_id = p_payout_transfer_id
-        and not payout.was_seen_at_stripe(p_payout_transfer_id)
+    select max(w.over_at)
+    from (
+        select a.lease_until + e.attempt_drain_for
+            + case when payout.is_definite(a) then interval '0' else e.indeterminate_for end
+        from payout.transfer_attempts as a
+        cross join payout.engine_settings as e
+        where a.payout_transfer_id = p_payout_transfer_id
+        union all
+        select o.observed_at + e.lease_for + e.attempt_drain_for + e.indeterminate_for
+        from payout.transfer_observations as o
+        cross join payout.engine_settings as e
+        where o.payout_transfer_id = p_payout_transfer_id
+            and o.moved_to = 'parked'
+            and o.signal <> 'looked_up'
+            and not exists (
+                select from payout.transfer_attempts as a
+                where a.payout_transfer_id = p_payout_transfer_id
+            )
+    ) as w (over_at)
+    where not payout.was_seen_at_stripe(p_payout_transfer_id)
         and not exists (
             select from payout.transfer_observations as o
             join payout.stripe_error_rules as r on r.error_code = o.error_code
@@ -4329,7 +4350,7 @@ as $$
 $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
-    'known, or nothing was sent.';
+    'known.';
 -- frozen: procedures/report/answers_request.sql bae99c3155fc
 create or replace function payout.answers_request(
     p_outcome payout.outcome,
@@ -4562,7 +4583,7 @@ comment on function payout.judge_expiry(
 ) is
     'Judges an expired lease: unknown and due at once, or parked when the tries are used up; and '
     'an expired key: parked.';
--- frozen: procedures/report/judge_failure.sql 7c0714c3e9c5
+-- frozen: procedures/report/judge_failure.sql 4ac58ff10ddc
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -4580,9 +4601,11 @@ declare
         p_outcome.is_tied, p_outcome.is_replayed, p_outcome.should_retry);
 begin
     -- Stripe names the key in each answer that got as far as the key; 401 and 403 do not.
-    if v_rule.reaction in ('decline', 'decline_until_funded')
-        and p_outcome.http_status not in (401, 403)
-        and not coalesce(p_outcome.is_tied, false) then
+    if not coalesce(p_outcome.is_tied, false) and (
+        p_outcome.http_status between 200 and 299
+        or (v_rule.reaction in ('decline', 'decline_until_funded')
+            and p_outcome.http_status not in (401, 403))
+    ) then
         v_rule := payout.match_error_rule(
             jsonb_populate_record(p_outcome, '{"signal": "unreadable"}'));
     end if;
@@ -4679,7 +4702,7 @@ comment on function payout.judge_lookup(
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm; null: it cannot be told.';
--- frozen: procedures/report/judge_outcome.sql dc2a229ecb0b
+-- frozen: procedures/report/judge_outcome.sql b0df974d7b2b
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -4712,7 +4735,9 @@ begin
         return v_judgement;
     end if;
 
-    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+    -- A success that names neither our key nor our transfer is the copy of another answer.
+    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299
+        and (p_outcome.is_tied or p_outcome.payout_ref = p_transfer.payout_ref) then
         return payout.judge_success(
             p_outcome, p_state, p_transfer, p_destinations, p_settings);
     elsif p_state.state = 'in_flight' and p_state.attempt = p_outcome.attempt then
@@ -5060,6 +5085,54 @@ end
 $$;
 comment on function payout.record_outcomes(payout.outcome[]) is
     'Stores outcomes with their judgement, moves the transfers, books paid and released money.';
+-- frozen: procedures/report/record_outcomes_apart.sql fca67927cdd4
+create or replace function payout.record_outcomes_apart(p_outcomes payout.outcome[])
+returns setof payout.reported
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_reports payout.reported[];
+    v_error text;
+    v_outcome payout.outcome;
+    v_half integer := cardinality(p_outcomes) / 2;
+begin
+    begin
+        -- Rows that are returned before the statement fails would not be taken back.
+        v_reports := array(select r from payout.record_outcomes(p_outcomes) as r);
+    exception
+        when integrity_constraint_violation or data_exception
+            or sqlstate 'SP103' or sqlstate 'SP201' then
+            v_error := sqlerrm;
+    end;
+    if v_error is null then
+        return query select * from unnest(v_reports);
+    elsif v_half > 0 then
+        return query select * from payout.record_outcomes_apart(p_outcomes[:v_half]);
+        return query select * from payout.record_outcomes_apart(p_outcomes[v_half + 1:]);
+    else
+        v_outcome := p_outcomes[1];
+        perform payout.set_aside(v_outcome.payout_transfer_id, v_error);
+        insert into payout.discrepancies (
+            kind, payout_transfer_id, stripe_transfer_id, theirs, advice)
+        select 'outcome_not_stored', v_outcome.payout_transfer_id, v_outcome.stripe_transfer_id,
+            jsonb_strip_nulls(to_jsonb(v_outcome) - 'claim_token'),
+            'Stripe answered, and the row of the transfer contradicts its facts. Look the '
+            'payout_ref up at Stripe; correct the row, and the next look-up settles the '
+            'transfer.'
+        where v_outcome.signal not in ('looked_up', 'lease_expired', 'key_expired');
+        return query
+        select s.payout_transfer_id, v_outcome.generation, v_outcome.attempt, 'alarm',
+            s.state::text
+        from payout.transfer_states as s
+        where s.payout_transfer_id = v_outcome.payout_transfer_id;
+    end if;
+end
+$$;
+comment on function payout.record_outcomes_apart(payout.outcome[]) is
+    'Verdict and state for each outcome; alarm for one that was set aside, with a discrepancy '
+    'outcome_not_stored that keeps what was reported.';
 -- frozen: procedures/report/record_unknown_transfers.sql afa855c2387c
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
 returns table (
@@ -5112,7 +5185,7 @@ end
 $$;
 comment on function payout.remaining_facts(payout.outcome) is
     'The JSON for transfer_observations.facts; absent parts are left out.';
--- frozen: procedures/report/report_outcomes.sql 6b20c37e02f0
+-- frozen: procedures/report/report_outcomes.sql 5fd933ad434c
 create or replace function payout_api.report_outcomes(p_outcomes jsonb)
 returns table (
     payout_transfer_id bigint,
@@ -5130,28 +5203,8 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
-declare
-    v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
-    v_reports payout.reported[];
-    v_outcome payout.outcome;
 begin
-    begin
-        v_reports := array(select r from payout.take_outcomes(v_outcomes) as r);
-    exception
-        when integrity_constraint_violation or data_exception
-            or sqlstate 'SP103' or sqlstate 'SP201' then
-            -- One contradicts its facts, or two each other: they are taken one by one, in the order
-            -- of locks.
-            v_reports := '{}';
-            foreach v_outcome in array array(
-                select v_outcomes[i]
-                from generate_subscripts(v_outcomes, 1) as i
-                order by (v_outcomes[i]).payout_transfer_id, i)
-            loop
-                v_reports := v_reports || payout.take_outcome_apart(v_outcome);
-            end loop;
-    end;
-    return query select * from unnest(v_reports);
+    return query select * from payout.take_outcomes(payout.read_outcomes(p_outcomes));
 end
 $$;
 comment on function payout_api.report_outcomes(jsonb) is
@@ -5159,37 +5212,7 @@ comment on function payout_api.report_outcomes(jsonb) is
     'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- frozen: procedures/report/take_outcome_apart.sql 190b08aaddae
-create or replace function payout.take_outcome_apart(p_outcome payout.outcome)
-returns payout.reported[]
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return array(select r from payout.take_outcomes(array[p_outcome]) as r);
-exception
-    when integrity_constraint_violation or data_exception
-        or sqlstate 'SP103' or sqlstate 'SP201' then
-        perform payout.set_aside(p_outcome.payout_transfer_id, sqlerrm);
-        insert into payout.discrepancies (
-            kind, payout_transfer_id, stripe_transfer_id, theirs, advice)
-        values ('outcome_not_stored', p_outcome.payout_transfer_id, p_outcome.stripe_transfer_id,
-            jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token'),
-            'Stripe answered, and the row of the transfer contradicts its facts. Look the '
-            'payout_ref up at Stripe; correct the row, and the next look-up settles the '
-            'transfer.');
-        return array(
-            select row(s.payout_transfer_id, p_outcome.generation, p_outcome.attempt, 'alarm',
-                s.state)::payout.reported
-            from payout.transfer_states as s
-            where s.payout_transfer_id = p_outcome.payout_transfer_id);
-end
-$$;
-comment on function payout.take_outcome_apart(payout.outcome) is
-    'Answers as take_outcomes does, or alarm after the outcome was kept in a discrepancy '
-    'outcome_not_stored.';
--- frozen: procedures/report/take_outcomes.sql d3e6ba19d14a
+-- frozen: procedures/report/take_outcomes.sql 913b998379fc
 create or replace function payout.take_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -5218,7 +5241,7 @@ begin
         select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
     ) loop
         return query
-        select * from payout.record_outcomes(array(
+        select * from payout.record_outcomes_apart(array(
             select p_outcomes[i]
             from generate_subscripts(p_outcomes, 1) as i
             where v_turns[i] = v_turn and (p_outcomes[i]).payout_transfer_id = any (v_known_ids)));
@@ -5237,7 +5260,7 @@ end
 $$;
 comment on function payout.take_outcomes(payout.outcome[]) is
     'Stores outcomes, also of unknown transfers, and answers verdict and state for each.';
--- frozen: procedures/report/was_seen_at_stripe.sql a92843220999
+-- frozen: procedures/report/was_seen_at_stripe.sql 5fb9255c5f5c
 create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
 returns boolean
 language sql
@@ -5248,7 +5271,8 @@ as $$
         select from payout.transfer_observations as o
         where o.payout_transfer_id = p_payout_transfer_id
             and o.reason is distinct from 'report_of_another_claim'
-            and (o.stripe_transfer_id is not null or (o.facts ->> 'found')::integer > 0)
+            and ((o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
+                and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid')))
     )
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
@@ -5600,7 +5624,7 @@ end
 $$;
 comment on function payout.find_missing(payout.stripe_reads) is
     'Discrepancies at the end of a comparison, of kind missing_at_stripe.';
--- frozen: procedures/reconcile/finish_comparison.sql 3305ef6cd1ae
+-- frozen: procedures/reconcile/finish_comparison.sql d226bf9879b8
 create or replace function payout.finish_comparison(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -5612,7 +5636,7 @@ declare
 begin
     v_read.objects_found := p_read.objects_found + payout.record_discrepancies(
         array(select d from payout.find_missing(p_read) as d), p_read.read_id);
-    perform payout.resolve_compared(p_read.read_id);
+    perform payout.resolve_compared(p_read);
     v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
         array(select u from payout.unjudged_listed_transfers() as u));
     v_read.result := format('compared %s transfers of Stripe''s: %s discrepancies',
@@ -5623,7 +5647,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql f48d280e4ebf
+-- frozen: procedures/reconcile/finish_lookup.sql 85ac8d8b437e
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -5644,7 +5668,7 @@ begin
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
     into strict v_read.result, v_read.is_alarm, v_read.objects_found
-    from payout.record_outcomes(array[v_outcome]) as r;
+    from payout.record_outcomes_apart(array[v_outcome]) as r;
 
     v_counts_from := payout.absence_counts_from(v_state.payout_transfer_id);
     update payout.transfer_states as s
@@ -6177,7 +6201,7 @@ as $$
 $$;
 comment on function payout.read_reversal(jsonb, text) is
     'Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.';
--- frozen: procedures/reconcile/record_discrepancies.sql 0260a0c3659c
+-- frozen: procedures/reconcile/record_discrepancies.sql e9c034b95b2b
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_read_id bigint
 )
@@ -6187,59 +6211,47 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_discrepancies payout.discrepancy[];
-    v_new record;
-    v_found integer;
-begin
-    -- A resolution that is under way is waited for, and then respected.
-    perform
-    from payout.discrepancies as d
-    join unnest(p_discrepancies) as n
-        on n.kind = d.kind and n.stripe_transfer_id = d.stripe_transfer_id
-    where d.is_compared and d.resolved_at is null
-    order by d.stripe_transfer_id, d.kind
-    for update of d;
-    v_discrepancies := array(
+    v_open payout.discrepancy[] := array(
         select n from unnest(p_discrepancies) as n
-        where not payout.is_explained(n)
-        order by n.stripe_transfer_id, n.kind);
-    if v_discrepancies = '{}' then
-        return 0;
-    end if;
+        where not payout.is_explained(n));
+    v_new record;
+begin
     for v_new in
-        select n.kind, count(*) as discrepancies, min(n.stripe_transfer_id) as example
-        from unnest(v_discrepancies) as n
-        where not exists (
-            select from payout.discrepancies as d
-            where d.kind = n.kind
-                and d.stripe_transfer_id = n.stripe_transfer_id
-                and d.is_compared
-                and d.resolved_at is null
+        with recorded as (
+            insert into payout.discrepancies (
+                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
+                found_by_read_id)
+            select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
+                k.advice, true, p_read_id
+            from unnest(v_open) as n
+            join payout.discrepancy_kinds as k on k.kind = n.kind
+            -- The key alone would wait for the transaction of an operator.
+            where not exists (
+                select from payout.discrepancies as d
+                where d.kind = n.kind
+                    and d.stripe_transfer_id = n.stripe_transfer_id
+                    and d.is_compared
+                    and d.resolved_at is null
+            )
+            order by n.stripe_transfer_id, n.kind
+            on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
+            do nothing
+            returning kind, stripe_transfer_id
         )
-        group by n.kind
-        order by n.kind
+        select r.kind, count(*) as discrepancies, min(r.stripe_transfer_id) as example
+        from recorded as r
+        group by r.kind
+        order by r.kind
     loop
         perform payout.notify_operators(
             v_new.kind, format('%s found, %s among them', v_new.discrepancies, v_new.example));
     end loop;
-
-    insert into payout.discrepancies as d (
-        kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
-        found_by_read_id, last_found_by_read_id)
-    select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
-        k.advice, true, p_read_id, p_read_id
-    from unnest(v_discrepancies) as n
-    join payout.discrepancy_kinds as k on k.kind = n.kind
-    on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
-    do update set last_found_by_read_id = coalesce(
-        excluded.last_found_by_read_id, d.last_found_by_read_id);
-    get diagnostics v_found = row_count;
-    return v_found;
+    return cardinality(v_open);
 end
 $$;
 comment on function payout.record_discrepancies(payout.discrepancy[], bigint) is
     'Stores each discrepancy once; returns how many are open.';
--- frozen: procedures/reconcile/record_listed_transfers.sql b4325b4e2f1a
+-- frozen: procedures/reconcile/record_listed_transfers.sql b83592947efd
 create or replace function payout.record_listed_transfers(p_stripe_transfer_ids text[])
 returns integer
 language plpgsql
@@ -6280,7 +6292,7 @@ begin
     loop
         v_alarms := v_alarms + (
             select count(*) filter (where r.verdict = 'alarm')
-            from payout.record_outcomes(v_outcomes) as r)::integer;
+            from payout.record_outcomes_apart(v_outcomes) as r)::integer;
     end loop;
     perform payout.resolve_paid(p_stripe_transfer_ids);
     return v_alarms;
@@ -6356,8 +6368,8 @@ comment on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) 
 revoke execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) from public;
 grant execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean)
     to payout_worker;
--- frozen: procedures/reconcile/resolve_compared.sql fbc9552a29b0
-create or replace function payout.resolve_compared(p_read_id bigint)
+-- frozen: procedures/reconcile/resolve_compared.sql 7b856844a94d
+create or replace function payout.resolve_compared(p_read payout.stripe_reads)
 returns void
 language plpgsql
 volatile
@@ -6367,23 +6379,41 @@ set enable_hashjoin = on
 set enable_mergejoin = on
 as $$
 begin
+    with no_longer_found as materialized (
+        select d.discrepancy_id
+        from payout.discrepancies as d
+        where d.resolved_at is null
+            and d.is_compared
+            and d.kind in (
+                'differs_at_stripe', 'missing_at_stripe', 'transfer_without_payout_ref',
+                'unknown_transfer_at_stripe')
+            and d.found_at < p_read.begun_at
+            and d.found_by_read_id is distinct from p_read.read_id
+            and d.stripe_transfer_id in (
+                select i.stripe_transfer_id
+                from payout.stripe_read_pages as p
+                cross join unnest(p.stripe_transfer_ids) as i (stripe_transfer_id)
+                where p.read_id = p_read.read_id
+            )
+            and not exists (
+                select from payout.stripe_read_pages as p
+                cross join jsonb_to_recordset(p.kept) as k (kind text, stripe_transfer_id text)
+                where p.read_id = p_read.read_id
+                    and k.kind = d.kind
+                    and k.stripe_transfer_id = d.stripe_transfer_id
+            )
+        for update of d skip locked
+    )
     update payout.discrepancies as d
     set resolved_at = payout.clock(),
         resolved_by = 'engine',
-        resolution = format('read %s found it no longer', p_read_id),
-        resolved_by_read_id = p_read_id
-    where d.resolved_at is null
-        and d.is_compared
-        and d.last_found_by_read_id < p_read_id
-        and d.stripe_transfer_id in (
-            select i.stripe_transfer_id
-            from payout.stripe_read_pages as p
-            cross join unnest(p.stripe_transfer_ids) as i (stripe_transfer_id)
-            where p.read_id = p_read_id
-        );
+        resolution = format('read %s found it no longer', p_read.read_id),
+        resolved_by_read_id = p_read.read_id
+    from no_longer_found as n
+    where d.discrepancy_id = n.discrepancy_id;
 end
 $$;
-comment on function payout.resolve_compared(bigint) is
+comment on function payout.resolve_compared(payout.stripe_reads) is
     'Resolves open discrepancies of transfers that this comparison listed without finding them '
     'again.';
 -- frozen: procedures/reconcile/resolve_paid.sql 7b480a3ecb23
@@ -6494,9 +6524,11 @@ as $$
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Returns the number of discrepancies of kind unreadable_at_stripe.';
--- frozen: procedures/reconcile/take_listed_transfers.sql dabee5e1e129
+-- frozen: procedures/reconcile/take_listed_transfers.sql 61200ba02d4f
 create or replace function payout.take_listed_transfers(
-    p_seen payout.stripe_transfer[], p_read payout.stripe_reads
+    p_seen payout.stripe_transfer[],
+    p_discrepancies payout.discrepancy[],
+    p_read payout.stripe_reads
 )
 returns integer
 language plpgsql
@@ -6505,8 +6537,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_found integer := payout.record_discrepancies(
-            array(select d from payout.compare_listed_transfers(p_seen) as d),
-            case p_read.kind when 'comparison' then p_read.read_id end)
+            p_discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
         + payout.record_listed_transfers(
             array(select k from payout.keep_listed_transfers(p_seen, p_read.read_id) as k));
     v_reversed integer := payout.note_reversals(p_seen);
@@ -6515,11 +6546,11 @@ begin
 end
 $$;
 comment on function payout.take_listed_transfers(
-    payout.stripe_transfer[], payout.stripe_reads
+    payout.stripe_transfer[], payout.discrepancy[], payout.stripe_reads
 ) is
     'Returns the number of discrepancies and alarms; for events, of the transfers of which more is '
     'reversed than was known.';
--- frozen: procedures/reconcile/take_page.sql 7a9e0ef0a9c1
+-- frozen: procedures/reconcile/take_page.sql df7069d110ce
 create or replace function payout.take_page(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
 )
@@ -6532,12 +6563,15 @@ declare
     v_read payout.stripe_reads;
     v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
     v_seen payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
+    v_discrepancies payout.discrepancy[];
     v_found integer := 0;
     v_unreadable integer := 0;
 begin
     if p_read.kind in ('comparison', 'events') then
         v_seen := payout.listed_on_page(p_read.kind, p_objects);
-        v_found := payout.take_listed_transfers(v_seen, p_read);
+        v_discrepancies := array(
+            select d from payout.compare_listed_transfers(v_seen) as d);
+        v_found := payout.take_listed_transfers(v_seen, v_discrepancies, p_read);
     end if;
     if cardinality(v_seen) < jsonb_array_length(p_objects) then
         v_unreadable := payout.set_aside_unreadable(p_read, p_objects);
@@ -6557,6 +6591,10 @@ begin
                 from jsonb_array_elements(p_objects) as o
                 cross join lateral payout.read_reversal(
                     o, p_read.stripe_transfer_id) as r (reversal))
+            when 'comparison' then (
+                select coalesce(jsonb_agg(jsonb_build_object(
+                    'kind', d.kind, 'stripe_transfer_id', d.stripe_transfer_id)), '[]')
+                from unnest(v_discrepancies) as d)
             else '[]'
         end,
         payout.clock()
@@ -7854,10 +7892,8 @@ $$;
 comment on function payout.evidence_for_new_key(payout.transfer_states) is
     'Ids of a saved decline and of the look after it, or of the scans that prove absence; null: '
     'there is no evidence yet.';
--- frozen: procedures/sweep/expire_leases.sql 05fbd72543a5
-create or replace function payout.expire_leases(
-    p_now timestamptz, p_limit integer, p_ids bigint[]
-)
+-- frozen: procedures/sweep/expire_leases.sql b91f470fe57d
+create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
 volatile
@@ -7868,8 +7904,7 @@ begin
         select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where (p_ids is null or s.payout_transfer_id = any (p_ids))
-            and (s.lease_until < p_now
+        where (s.lease_until < p_now
                 or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
                     select from payout.transfer_attempts as a
                     where a.payout_transfer_id = s.payout_transfer_id
@@ -7881,13 +7916,11 @@ begin
         for update of s skip locked));
 end
 $$;
-comment on function payout.expire_leases(timestamptz, integer, bigint[]) is
-    'Closes up to p_limit leases (of these transfers, if given) and returns how many: a transfer '
+comment on function payout.expire_leases(timestamptz, integer) is
+    'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- frozen: procedures/sweep/judge_listed_transfers.sql c56f325c4471
-create or replace function payout.judge_listed_transfers(
-    p_now timestamptz, p_limit integer, p_ids bigint[]
-)
+-- frozen: procedures/sweep/judge_listed_transfers.sql b5632f786a3c
+create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
 volatile
@@ -7903,8 +7936,7 @@ begin
         select s.payout_transfer_id
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        where (p_ids is null or s.payout_transfer_id = any (p_ids))
-            and s.next_attempt_at <= p_now
+        where s.next_attempt_at <= p_now
             and s.hold_id is null
             and s.state in ('scheduled', 'retry_wait', 'unknown')
             and t.payout_ref = any (array(
@@ -7920,8 +7952,8 @@ begin
     return cardinality(v_ids);
 end
 $$;
-comment on function payout.judge_listed_transfers(timestamptz, integer, bigint[]) is
-    'Judges up to p_limit transfers (of these, if given), which are then paid or parked; returns '
+comment on function payout.judge_listed_transfers(timestamptz, integer) is
+    'Judges up to p_limit transfers, which are then paid or parked; returns '
     'how many.';
 -- frozen: procedures/sweep/mark_held_transfers.sql 9c538e075a43
 create or replace function payout.mark_held_transfers(p_now timestamptz)
@@ -7989,10 +8021,64 @@ $$;
 comment on function payout.mark_held_transfers(timestamptz) is
     'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
     'how many.';
--- frozen: procedures/sweep/park_expired_keys.sql fc962c4be6c5
-create or replace function payout.park_expired_keys(
-    p_now timestamptz, p_limit integer, p_ids bigint[]
-)
+-- frozen: procedures/sweep/open_keys.sql 7d98fba38860
+create or replace function payout.open_keys(p_now timestamptz, p_payout_transfer_ids bigint[])
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_half integer := cardinality(p_payout_transfer_ids) / 2;
+begin
+    insert into payout.transfer_observations (
+        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason, facts,
+        next_attempt_at)
+    select s.payout_transfer_id, s.generation + 1, s.attempt, 'key_opened', 'ok', 'scheduled',
+        s.reason,
+        jsonb_strip_nulls(jsonb_build_object(
+            'evidence_observation_id', k.evidence[1],
+            'second_evidence_observation_id', k.evidence[2])),
+        s.next_attempt_at
+    from payout.transfer_states as s
+    cross join lateral payout.evidence_for_new_key(s) as k (evidence)
+    where s.payout_transfer_id = any (p_payout_transfer_ids);
+
+    with reopened as (
+        update payout.transfer_states as s
+        set state = 'scheduled',
+            generation = s.generation + 1,
+            first_sent_at = null,
+            tries = 0,
+            has_unknown_send = false,
+            reason = null,
+            changed_at = p_now
+        where s.payout_transfer_id = any (p_payout_transfer_ids)
+        returning s.payout_transfer_id, s.generation
+    )
+    insert into payout.ledger_entries (
+        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
+    select r.payout_transfer_id, 'reserve', r.generation, 'payable:' || t.payee_id, 'in_flight',
+        t.amount_minor, t.currency
+    from reopened as r
+    join payout.payout_transfers as t on t.payout_transfer_id = r.payout_transfer_id;
+
+    return cardinality(p_payout_transfer_ids);
+exception
+    when integrity_constraint_violation or data_exception
+        or sqlstate 'SP103' or sqlstate 'SP201' then
+        if v_half = 0 then
+            perform payout.set_aside(p_payout_transfer_ids[1], sqlerrm);
+            return 0;
+        end if;
+        return payout.open_keys(p_now, p_payout_transfer_ids[:v_half])
+            + payout.open_keys(p_now, p_payout_transfer_ids[v_half + 1:]);
+end
+$$;
+comment on function payout.open_keys(timestamptz, bigint[]) is
+    'Opens the next key of these transfers; returns of how many.';
+-- frozen: procedures/sweep/park_expired_keys.sql f2fbf00eb767
+create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
 volatile
@@ -8003,8 +8089,7 @@ begin
         select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where (p_ids is null or s.payout_transfer_id = any (p_ids))
-            and s.next_attempt_at is not null
+        where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
             and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
                 or s.first_sent_at > payout.clock())
@@ -8013,8 +8098,8 @@ begin
         for update of s skip locked));
 end
 $$;
-comment on function payout.park_expired_keys(timestamptz, integer, bigint[]) is
-    'Parks up to p_limit transfers (of these, if given); returns how many.';
+comment on function payout.park_expired_keys(timestamptz, integer) is
+    'Parks up to p_limit transfers; returns how many.';
 -- frozen: procedures/sweep/plan_late_lookups.sql 5054183a0dc0
 create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
 returns integer
@@ -8069,7 +8154,7 @@ as $$
 $$;
 comment on function payout.proof_of_absence(payout.transfer_states) is
     'Ids of the observations, in order; null: it was not proved absent.';
--- frozen: procedures/sweep/record_expiries.sql 3647ee33a27d
+-- frozen: procedures/sweep/record_expiries.sql 8b65e60ac25f
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
 language plpgsql
@@ -8077,94 +8162,57 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_recorded integer;
     v_parked integer;
 begin
     if p_payout_transfer_ids = '{}' then
         return 0;
     end if;
-    select count(*)::integer into v_parked
-    from payout.record_outcomes(array(
+    select count(*) filter (where r.verdict = 'ok'),
+        count(*) filter (where r.verdict = 'ok' and r.state = 'parked')
+    into v_recorded, v_parked
+    from payout.record_outcomes_apart(array(
         select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
             'payout_transfer_id', s.payout_transfer_id,
             'generation', s.generation,
             'attempt', s.attempt,
             'signal', p_signal))
         from payout.transfer_states as s
-        where s.payout_transfer_id = any (p_payout_transfer_ids))) as r
-    where r.state = 'parked';
+        where s.payout_transfer_id = any (p_payout_transfer_ids))) as r;
 
     if v_parked > 0 then
         perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
     end if;
-    return cardinality(p_payout_transfer_ids);
+    return v_recorded;
 end
 $$;
 comment on function payout.record_expiries(text, bigint[]) is
     'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
     'how many.';
--- frozen: procedures/sweep/reopen_failed.sql e9a0a9e71bc4
-create or replace function payout.reopen_failed(
-    p_now timestamptz, p_limit integer, p_ids bigint[]
-)
+-- frozen: procedures/sweep/reopen_failed.sql baa99ed234ab
+create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_ids bigint[];
 begin
-    v_ids := array(
+    return payout.open_keys(p_now, array(
         select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where (p_ids is null or s.payout_transfer_id = any (p_ids))
-            and s.next_attempt_at <= p_now
+        where s.next_attempt_at <= p_now
             and s.state = 'failed'
             and s.generation < e.max_generations
             and payout.evidence_for_new_key(s) is not null
             and not payout.was_seen_at_stripe(s.payout_transfer_id)
         order by s.next_attempt_at
         limit p_limit
-        for update of s skip locked);
-
-    insert into payout.transfer_observations (
-        payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason, facts,
-        next_attempt_at)
-    select s.payout_transfer_id, s.generation + 1, s.attempt, 'key_opened', 'ok', 'scheduled',
-        s.reason,
-        jsonb_strip_nulls(jsonb_build_object(
-            'evidence_observation_id', k.evidence[1],
-            'second_evidence_observation_id', k.evidence[2])),
-        s.next_attempt_at
-    from payout.transfer_states as s
-    cross join lateral payout.evidence_for_new_key(s) as k (evidence)
-    where s.payout_transfer_id = any (v_ids);
-
-    with reopened as (
-        update payout.transfer_states as s
-        set state = 'scheduled',
-            generation = s.generation + 1,
-            first_sent_at = null,
-            tries = 0,
-            has_unknown_send = false,
-            reason = null,
-            changed_at = p_now
-        where s.payout_transfer_id = any (v_ids)
-        returning s.payout_transfer_id, s.generation
-    )
-    insert into payout.ledger_entries (
-        payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor, currency)
-    select r.payout_transfer_id, 'reserve', r.generation, 'payable:' || t.payee_id, 'in_flight',
-        t.amount_minor, t.currency
-    from reopened as r
-    join payout.payout_transfers as t on t.payout_transfer_id = r.payout_transfer_id;
-
-    return cardinality(v_ids);
+        for update of s skip locked));
 end
 $$;
-comment on function payout.reopen_failed(timestamptz, integer, bigint[]) is
-    'Opens the next key for up to p_limit transfers (of these, if given); returns how many.';
+comment on function payout.reopen_failed(timestamptz, integer) is
+    'Opens the next key for up to p_limit transfers; returns how many.';
 -- frozen: procedures/sweep/saved_decline.sql a8b1c7b119db
 create or replace function payout.saved_decline(p_state payout.transfer_states)
 returns bigint
@@ -8184,7 +8232,7 @@ as $$
 $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
--- frozen: procedures/sweep/sweep.sql 33befddd5295
+-- frozen: procedures/sweep/sweep.sql d346f2ad81fb
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -8210,13 +8258,13 @@ begin
     perform payout_api.seal();
     perform payout.mark_held_transfers(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
-    perform payout.sweep_apart('judge_listed_transfers', payout.clock(), p_limit);
+    perform payout.judge_listed_transfers(payout.clock(), p_limit);
     -- Each step reads the clock: the second one takes what the first one has made due.
     return query
     select
-        payout.sweep_apart('expire_leases', payout.clock(), p_limit),
-        payout.sweep_apart('park_expired_keys', payout.clock(), p_limit),
-        payout.sweep_apart('reopen_failed', payout.clock(), p_limit),
+        payout.expire_leases(payout.clock(), p_limit),
+        payout.park_expired_keys(payout.clock(), p_limit),
+        payout.reopen_failed(payout.clock(), p_limit),
         payout.queue_due_wakeups(payout.clock(), p_limit);
 end
 $$;
@@ -8227,56 +8275,6 @@ comment on function payout_api.sweep(integer) is
     'many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/sweep/sweep_apart.sql 510d2331a75f
-create or replace function payout.sweep_apart(
-    p_step text, p_now timestamptz, p_limit integer, p_ids bigint[] default null
-)
-returns integer
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_error text;
-    v_half integer;
-begin
-    begin
-        return case p_step
-            when 'judge_listed_transfers' then
-                payout.judge_listed_transfers(p_now, p_limit, p_ids)
-            when 'expire_leases' then payout.expire_leases(p_now, p_limit, p_ids)
-            when 'park_expired_keys' then payout.park_expired_keys(p_now, p_limit, p_ids)
-            when 'reopen_failed' then payout.reopen_failed(p_now, p_limit, p_ids)
-        end;
-    exception
-        when integrity_constraint_violation or data_exception
-            or sqlstate 'SP103' or sqlstate 'SP201' then
-            v_error := sqlerrm;
-    end;
-
-    if cardinality(p_ids) = 1 then
-        perform payout.set_aside(p_ids[1], v_error);
-        return 0;
-    elsif p_ids is null then
-        p_ids := array(
-            select s.payout_transfer_id
-            from payout.transfer_states as s
-            where s.state = any (case p_step
-                    when 'judge_listed_transfers' then array['scheduled', 'retry_wait', 'unknown']
-                    when 'expire_leases' then array['in_flight']
-                    when 'park_expired_keys' then array['retry_wait', 'unknown']
-                    when 'reopen_failed' then array['failed']
-                end)
-                and (s.lease_until is not null or s.next_attempt_at is not null));
-    end if;
-    v_half := cardinality(p_ids) / 2;
-    return payout.sweep_apart(p_step, p_now, p_limit, p_ids[:v_half])
-        + payout.sweep_apart(p_step, p_now, p_limit, p_ids[v_half + 1:]);
-end
-$$;
-comment on function payout.sweep_apart(text, timestamptz, integer, bigint[]) is
-    'Runs the step that p_step names; returns how many transfers it moved. p_ids are those that it '
-    'may take; null: all.';
 -- frozen: procedures/operate/adopt_database.sql bbf099e8e4a6
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
@@ -8446,6 +8444,53 @@ comment on function payout_api.change_stripe_account(text, boolean, text) is
     'is adopted again.';
 revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;
+-- frozen: procedures/operate/check_acts.sql eee05892303b
+create or replace function payout.check_acts()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'every release and resolution has its act', count(*) = 0,
+        coalesce(string_agg(distinct c.row, ', '), 'holds and discrepancies'),
+        'compare with payout.operator_actions: it was closed by hand, or its reason was rewritten'
+    from (
+        select 'hold ' || h.hold_id
+        from payout.holds as h
+        where h.released_at is not null
+            and not exists (
+                select from payout.operator_actions as a
+                where a.action = 'release'
+                    and (a.details ->> 'hold_id')::bigint = h.hold_id
+                    and a.reason = h.release_reason
+            )
+        union all
+        select 'discrepancy ' || d.discrepancy_id
+        from payout.discrepancies as d
+        where d.resolved_at is not null
+            and not exists (
+                select from payout.operator_actions as a
+                where a.action = 'resolve_discrepancy'
+                    and (a.details ->> 'discrepancy_id')::bigint = d.discrepancy_id
+                    and a.reason = d.resolution
+            )
+            and not (d.resolved_by = 'engine' and (
+                exists (
+                    select from payout.stripe_reads as r
+                    where r.read_id = d.resolved_by_read_id and r.finished_at is not null
+                )
+                or exists (
+                    select from payout.transfer_states as s
+                    where s.state = 'paid'
+                        and d.kind <> 'several_transfers_at_stripe'
+                        and (s.stripe_transfer_id = d.stripe_transfer_id
+                            or (s.payout_transfer_id = d.payout_transfer_id
+                                and d.stripe_transfer_id is null))
+                )
+            ))
+    ) as c (row)
+$$;
+comment on function payout.check_acts() is 'Part of payout_api.verify_books().';
 -- frozen: procedures/operate/check_books.sql 8aa22ee3e43b
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -9164,7 +9209,7 @@ comment on function payout_api.resolve_discrepancy(bigint, text) is
     'Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.';
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
--- frozen: procedures/operate/verify_books.sql 91323c62ecb4
+-- frozen: procedures/operate/verify_books.sql 9b86b15d388d
 create or replace function payout_api.verify_books()
 returns table (check_name text, detail text, hint text)
 language sql
@@ -9181,24 +9226,27 @@ as $$
         union all
         select * from payout.check_references()
         union all
+        select * from payout.check_acts()
+        union all
         select * from payout.check_secrets()
     ) as c
     where not c.is_ok
 $$;
 comment on function payout_api.verify_books() is
     'One row for each rule that is broken: settlements that are not scheduled to the last line, '
-    'requests, progress and entries that contradict their rows, rows without an origin, secrets. '
+    'requests, progress and entries that contradict their rows, rows without an origin, releases '
+    'and resolutions without their act, secrets. '
     'None: all is well.';
 revoke execute on function payout_api.verify_books() from public;
 grant execute on function payout_api.verify_books() to payout_operator, payout_auditor;
--- frozen: sql/error_codes.sql 6082ff9fc2e6
+-- frozen: sql/error_codes.sql 8f6752ecd876
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
     ('SP101', 'a fact may not be changed or removed', 'stop and alert'),
     ('SP102', 'a complete settlement may not be changed', 'stop and alert'),
     ('SP103', 'attempts and keys of a transfer only count up', 'stop and alert'),
-    ('SP104', 'a hold can only be released, once', 'stop and alert'),
+    ('SP104', 'a hold is released once, a discrepancy resolved once', 'stop and alert'),
     ('SP201', 'the transfer is in a state that has no such move', 'finish quietly'),
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),
@@ -9231,7 +9279,7 @@ comment on view payout_api.error_codes is
     'quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
 grant select on payout_api.error_codes to
     payout_app, payout_worker, payout_operator, payout_auditor;
--- frozen: sql/views/discrepancies.sql 5b616c1c5368
+-- frozen: sql/views/discrepancies.sql e7f9b0c01f0a
 create or replace view payout_api.discrepancies as
 select
     d.discrepancy_id,
@@ -9243,7 +9291,6 @@ select
     d.theirs,
     d.found_at as since,
     d.found_by_read_id,
-    d.last_found_by_read_id,
     concat_ws(' ',
         d.advice,
         'Then:',
@@ -9315,7 +9362,7 @@ comment on view payout_api.reconcile_progress is
     'pages and transfers seen so far, the number that these books expected, and the number of its '
     'discrepancies.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
--- frozen: sql/views/sealed_rows.sql 9a0cce46d72d
+-- frozen: sql/views/sealed_rows.sql e6c0fd39d8e4
 create or replace view payout_api.sealed_rows as
 select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
     to_jsonb(a) as content
@@ -9325,7 +9372,7 @@ select 'catalogues', c.catalogue_id, c.recorded_at, to_jsonb(c)
 from payout.catalogues as c
 union all
 select 'discrepancies', d.discrepancy_id, d.found_at, to_jsonb(d) - '{resolved_at,resolved_by,
-    resolution,resolved_by_read_id,last_found_by_read_id}'::text[]
+    resolution,resolved_by_read_id}'::text[]
 from payout.discrepancies as d
 union all
 select 'holds', h.hold_id, h.placed_at,

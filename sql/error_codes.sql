@@ -6,7 +6,7 @@ from (values
     ('SP101', 'a fact may not be changed or removed', 'stop and alert'),
     ('SP102', 'a complete settlement may not be changed', 'stop and alert'),
     ('SP103', 'attempts and keys of a transfer only count up', 'stop and alert'),
-    ('SP104', 'a hold can only be released, once', 'stop and alert'),
+    ('SP104', 'a hold is released once, a discrepancy resolved once', 'stop and alert'),
     ('SP201', 'the transfer is in a state that has no such move', 'finish quietly'),
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),

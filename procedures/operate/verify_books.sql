@@ -19,13 +19,16 @@ as $$
         union all
         select * from payout.check_references()
         union all
+        select * from payout.check_acts()
+        union all
         select * from payout.check_secrets()
     ) as c
     where not c.is_ok
 $$;
 comment on function payout_api.verify_books() is
     'One row for each rule that is broken: settlements that are not scheduled to the last line, '
-    'requests, progress and entries that contradict their rows, rows without an origin, secrets. '
+    'requests, progress and entries that contradict their rows, rows without an origin, releases '
+    'and resolutions without their act, secrets. '
     'None: all is well.';
 revoke execute on function payout_api.verify_books() from public;
 grant execute on function payout_api.verify_books() to payout_operator, payout_auditor;

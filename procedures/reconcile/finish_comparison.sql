@@ -11,7 +11,7 @@ declare
 begin
     v_read.objects_found := p_read.objects_found + payout.record_discrepancies(
         array(select d from payout.find_missing(p_read) as d), p_read.read_id);
-    perform payout.resolve_compared(p_read.read_id);
+    perform payout.resolve_compared(p_read);
     v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
         array(select u from payout.unjudged_listed_transfers() as u));
     v_read.result := format('compared %s transfers of Stripe''s: %s discrepancies',

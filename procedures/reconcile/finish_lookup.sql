@@ -24,7 +24,7 @@ begin
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
     into strict v_read.result, v_read.is_alarm, v_read.objects_found
-    from payout.record_outcomes(array[v_outcome]) as r;
+    from payout.record_outcomes_apart(array[v_outcome]) as r;
 
     v_counts_from := payout.absence_counts_from(v_state.payout_transfer_id);
     update payout.transfer_states as s

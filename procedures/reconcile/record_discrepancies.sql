@@ -2,7 +2,8 @@
 --
 -- A discrepancy that is found again stays the same row, also once it is resolved. It is a new row
 -- if a comparison no longer found it meanwhile, or if its content differs from the resolved one
--- (is_explained).
+-- (is_explained). A row that is there is only read: no operator who resolves it, and has not
+-- committed yet, is waited for.
 
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_read_id bigint
@@ -13,54 +14,42 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_discrepancies payout.discrepancy[];
-    v_new record;
-    v_found integer;
-begin
-    -- A resolution that is under way is waited for, and then respected.
-    perform
-    from payout.discrepancies as d
-    join unnest(p_discrepancies) as n
-        on n.kind = d.kind and n.stripe_transfer_id = d.stripe_transfer_id
-    where d.is_compared and d.resolved_at is null
-    order by d.stripe_transfer_id, d.kind
-    for update of d;
-    v_discrepancies := array(
+    v_open payout.discrepancy[] := array(
         select n from unnest(p_discrepancies) as n
-        where not payout.is_explained(n)
-        order by n.stripe_transfer_id, n.kind);
-    if v_discrepancies = '{}' then
-        return 0;
-    end if;
+        where not payout.is_explained(n));
+    v_new record;
+begin
     for v_new in
-        select n.kind, count(*) as discrepancies, min(n.stripe_transfer_id) as example
-        from unnest(v_discrepancies) as n
-        where not exists (
-            select from payout.discrepancies as d
-            where d.kind = n.kind
-                and d.stripe_transfer_id = n.stripe_transfer_id
-                and d.is_compared
-                and d.resolved_at is null
+        with recorded as (
+            insert into payout.discrepancies (
+                kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
+                found_by_read_id)
+            select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
+                k.advice, true, p_read_id
+            from unnest(v_open) as n
+            join payout.discrepancy_kinds as k on k.kind = n.kind
+            -- The key alone would wait for the transaction of an operator.
+            where not exists (
+                select from payout.discrepancies as d
+                where d.kind = n.kind
+                    and d.stripe_transfer_id = n.stripe_transfer_id
+                    and d.is_compared
+                    and d.resolved_at is null
+            )
+            order by n.stripe_transfer_id, n.kind
+            on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
+            do nothing
+            returning kind, stripe_transfer_id
         )
-        group by n.kind
-        order by n.kind
+        select r.kind, count(*) as discrepancies, min(r.stripe_transfer_id) as example
+        from recorded as r
+        group by r.kind
+        order by r.kind
     loop
         perform payout.notify_operators(
             v_new.kind, format('%s found, %s among them', v_new.discrepancies, v_new.example));
     end loop;
-
-    insert into payout.discrepancies as d (
-        kind, payout_transfer_id, stripe_transfer_id, ours, theirs, advice, is_compared,
-        found_by_read_id, last_found_by_read_id)
-    select n.kind, n.payout_transfer_id, n.stripe_transfer_id, n.ours, n.theirs,
-        k.advice, true, p_read_id, p_read_id
-    from unnest(v_discrepancies) as n
-    join payout.discrepancy_kinds as k on k.kind = n.kind
-    on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
-    do update set last_found_by_read_id = coalesce(
-        excluded.last_found_by_read_id, d.last_found_by_read_id);
-    get diagnostics v_found = row_count;
-    return v_found;
+    return cardinality(v_open);
 end
 $$;
 comment on function payout.record_discrepancies(payout.discrepancy[], bigint) is

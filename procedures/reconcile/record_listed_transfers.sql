@@ -44,7 +44,7 @@ begin
     loop
         v_alarms := v_alarms + (
             select count(*) filter (where r.verdict = 'alarm')
-            from payout.record_outcomes(v_outcomes) as r)::integer;
+            from payout.record_outcomes_apart(v_outcomes) as r)::integer;
     end loop;
     perform payout.resolve_paid(p_stripe_transfer_ids);
     return v_alarms;

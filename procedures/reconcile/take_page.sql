@@ -14,12 +14,15 @@ declare
     v_read payout.stripe_reads;
     v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
     v_seen payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
+    v_discrepancies payout.discrepancy[];
     v_found integer := 0;
     v_unreadable integer := 0;
 begin
     if p_read.kind in ('comparison', 'events') then
         v_seen := payout.listed_on_page(p_read.kind, p_objects);
-        v_found := payout.take_listed_transfers(v_seen, p_read);
+        v_discrepancies := array(
+            select d from payout.compare_listed_transfers(v_seen) as d);
+        v_found := payout.take_listed_transfers(v_seen, v_discrepancies, p_read);
     end if;
     if cardinality(v_seen) < jsonb_array_length(p_objects) then
         v_unreadable := payout.set_aside_unreadable(p_read, p_objects);
@@ -39,6 +42,10 @@ begin
                 from jsonb_array_elements(p_objects) as o
                 cross join lateral payout.read_reversal(
                     o, p_read.stripe_transfer_id) as r (reversal))
+            when 'comparison' then (
+                select coalesce(jsonb_agg(jsonb_build_object(
+                    'kind', d.kind, 'stripe_transfer_id', d.stripe_transfer_id)), '[]')
+                from unnest(v_discrepancies) as d)
             else '[]'
         end,
         payout.clock()

@@ -1,9 +1,9 @@
 -- judge_failure: judge the newest attempt when it came back without a success.
 --
 -- `surely not executed` speaks only of this send: after an unknown one the transfer stays
--- unknown. A decline that is not tied to the key of its request is as good as unreadable. One that
--- Stripe saves is final under its key; one that it does not save is asked for again, as often as
--- its rule wants, until it is believed.
+-- unknown. A decline, or a success, that is not tied to the key of its request is as good as
+-- unreadable. A decline that Stripe saves is final under its key; one that it does not save is
+-- asked for again, as often as its rule wants, until it is believed.
 
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
@@ -22,9 +22,11 @@ declare
         p_outcome.is_tied, p_outcome.is_replayed, p_outcome.should_retry);
 begin
     -- Stripe names the key in each answer that got as far as the key; 401 and 403 do not.
-    if v_rule.reaction in ('decline', 'decline_until_funded')
-        and p_outcome.http_status not in (401, 403)
-        and not coalesce(p_outcome.is_tied, false) then
+    if not coalesce(p_outcome.is_tied, false) and (
+        p_outcome.http_status between 200 and 299
+        or (v_rule.reaction in ('decline', 'decline_until_funded')
+            and p_outcome.http_status not in (401, 403))
+    ) then
         v_rule := payout.match_error_rule(
             jsonb_populate_record(p_outcome, '{"signal": "unreadable"}'));
     end if;

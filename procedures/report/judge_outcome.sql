@@ -37,7 +37,9 @@ begin
         return v_judgement;
     end if;
 
-    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299 then
+    -- A success that names neither our key nor our transfer is the copy of another answer.
+    if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299
+        and (p_outcome.is_tied or p_outcome.payout_ref = p_transfer.payout_ref) then
         return payout.judge_success(
             p_outcome, p_state, p_transfer, p_destinations, p_settings);
     elsif p_state.state = 'in_flight' and p_state.attempt = p_outcome.attempt then

@@ -1,7 +1,6 @@
 -- record_outcomes: judge outcomes of different transfers, store them and act on them.
 --
--- Called by: report_outcomes, reads of Stripe's lists, the sweep; all hold the locks on the
--- progress rows.
+-- Called by: record_outcomes_apart.
 
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns table (

@@ -23,28 +23,8 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
-declare
-    v_outcomes payout.outcome[] := payout.read_outcomes(p_outcomes);
-    v_reports payout.reported[];
-    v_outcome payout.outcome;
 begin
-    begin
-        v_reports := array(select r from payout.take_outcomes(v_outcomes) as r);
-    exception
-        when integrity_constraint_violation or data_exception
-            or sqlstate 'SP103' or sqlstate 'SP201' then
-            -- One contradicts its facts, or two each other: they are taken one by one, in the order
-            -- of locks.
-            v_reports := '{}';
-            foreach v_outcome in array array(
-                select v_outcomes[i]
-                from generate_subscripts(v_outcomes, 1) as i
-                order by (v_outcomes[i]).payout_transfer_id, i)
-            loop
-                v_reports := v_reports || payout.take_outcome_apart(v_outcome);
-            end loop;
-    end;
-    return query select * from unnest(v_reports);
+    return query select * from payout.take_outcomes(payout.read_outcomes(p_outcomes));
 end
 $$;
 comment on function payout_api.report_outcomes(jsonb) is

@@ -1,7 +1,6 @@
 -- take_outcomes: lock the transfers of reported outcomes, judge and record each.
 --
--- Called by: report_outcomes, take_outcome_apart. Two that name the same transfer at Stripe break
--- its key here, and are taken one by one.
+-- Called by: report_outcomes.
 -- Locks: the transfers' progress rows, in id order.
 
 create or replace function payout.take_outcomes(p_outcomes payout.outcome[])
@@ -32,7 +31,7 @@ begin
         select coalesce(max(t.turn), 0)::integer from unnest(v_turns) as t (turn)
     ) loop
         return query
-        select * from payout.record_outcomes(array(
+        select * from payout.record_outcomes_apart(array(
             select p_outcomes[i]
             from generate_subscripts(p_outcomes, 1) as i
             where v_turns[i] = v_turn and (p_outcomes[i]).payout_transfer_id = any (v_known_ids)));

@@ -1,7 +1,7 @@
 -- was_seen_at_stripe: test whether a transfer was ever seen at Stripe, under any key.
 --
 -- Several transfers that a look-up found count as one does. A report of another transfer under
--- the same number says nothing of this one.
+-- the same number says nothing of this one, nor does an answer that was no success of its own.
 
 create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
 returns boolean
@@ -13,7 +13,8 @@ as $$
         select from payout.transfer_observations as o
         where o.payout_transfer_id = p_payout_transfer_id
             and o.reason is distinct from 'report_of_another_claim'
-            and (o.stripe_transfer_id is not null or (o.facts ->> 'found')::integer > 0)
+            and ((o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
+                and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid')))
     )
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is

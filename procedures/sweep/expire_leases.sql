@@ -4,9 +4,7 @@
 -- back. The clock is read for each row: a claim after p_now is not ahead of it.
 -- Locks: the transfers' progress rows, skipping those that a report has locked.
 
-create or replace function payout.expire_leases(
-    p_now timestamptz, p_limit integer, p_ids bigint[]
-)
+create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
 volatile
@@ -17,8 +15,7 @@ begin
         select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where (p_ids is null or s.payout_transfer_id = any (p_ids))
-            and (s.lease_until < p_now
+        where (s.lease_until < p_now
                 or (s.lease_until > payout.clock() + 2 * e.lease_for and exists (
                     select from payout.transfer_attempts as a
                     where a.payout_transfer_id = s.payout_transfer_id
@@ -30,6 +27,6 @@ begin
         for update of s skip locked));
 end
 $$;
-comment on function payout.expire_leases(timestamptz, integer, bigint[]) is
-    'Closes up to p_limit leases (of these transfers, if given) and returns how many: a transfer '
+comment on function payout.expire_leases(timestamptz, integer) is
+    'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';

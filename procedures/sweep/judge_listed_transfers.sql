@@ -5,9 +5,7 @@
 -- hold lead the planner to indexes of the few, away from the history.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
-create or replace function payout.judge_listed_transfers(
-    p_now timestamptz, p_limit integer, p_ids bigint[]
-)
+create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
 volatile
@@ -23,8 +21,7 @@ begin
         select s.payout_transfer_id
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        where (p_ids is null or s.payout_transfer_id = any (p_ids))
-            and s.next_attempt_at <= p_now
+        where s.next_attempt_at <= p_now
             and s.hold_id is null
             and s.state in ('scheduled', 'retry_wait', 'unknown')
             and t.payout_ref = any (array(
@@ -40,6 +37,6 @@ begin
     return cardinality(v_ids);
 end
 $$;
-comment on function payout.judge_listed_transfers(timestamptz, integer, bigint[]) is
-    'Judges up to p_limit transfers (of these, if given), which are then paid or parked; returns '
+comment on function payout.judge_listed_transfers(timestamptz, integer) is
+    'Judges up to p_limit transfers, which are then paid or parked; returns '
     'how many.';

@@ -5,9 +5,7 @@
 -- is read for each row: a send after p_now is not in the future.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
-create or replace function payout.park_expired_keys(
-    p_now timestamptz, p_limit integer, p_ids bigint[]
-)
+create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
 volatile
@@ -18,8 +16,7 @@ begin
         select s.payout_transfer_id
         from payout.transfer_states as s
         cross join payout.engine_settings as e
-        where (p_ids is null or s.payout_transfer_id = any (p_ids))
-            and s.next_attempt_at is not null
+        where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
             and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
                 or s.first_sent_at > payout.clock())
@@ -28,5 +25,5 @@ begin
         for update of s skip locked));
 end
 $$;
-comment on function payout.park_expired_keys(timestamptz, integer, bigint[]) is
-    'Parks up to p_limit transfers (of these, if given); returns how many.';
+comment on function payout.park_expired_keys(timestamptz, integer) is
+    'Parks up to p_limit transfers; returns how many.';

@@ -9,26 +9,28 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_recorded integer;
     v_parked integer;
 begin
     if p_payout_transfer_ids = '{}' then
         return 0;
     end if;
-    select count(*)::integer into v_parked
-    from payout.record_outcomes(array(
+    select count(*) filter (where r.verdict = 'ok'),
+        count(*) filter (where r.verdict = 'ok' and r.state = 'parked')
+    into v_recorded, v_parked
+    from payout.record_outcomes_apart(array(
         select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
             'payout_transfer_id', s.payout_transfer_id,
             'generation', s.generation,
             'attempt', s.attempt,
             'signal', p_signal))
         from payout.transfer_states as s
-        where s.payout_transfer_id = any (p_payout_transfer_ids))) as r
-    where r.state = 'parked';
+        where s.payout_transfer_id = any (p_payout_transfer_ids))) as r;
 
     if v_parked > 0 then
         perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
     end if;
-    return cardinality(p_payout_transfer_ids);
+    return v_recorded;
 end
 $$;
 comment on function payout.record_expiries(text, bigint[]) is

@@ -29,13 +29,13 @@ begin
     perform payout_api.seal();
     perform payout.mark_held_transfers(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
-    perform payout.sweep_apart('judge_listed_transfers', payout.clock(), p_limit);
+    perform payout.judge_listed_transfers(payout.clock(), p_limit);
     -- Each step reads the clock: the second one takes what the first one has made due.
     return query
     select
-        payout.sweep_apart('expire_leases', payout.clock(), p_limit),
-        payout.sweep_apart('park_expired_keys', payout.clock(), p_limit),
-        payout.sweep_apart('reopen_failed', payout.clock(), p_limit),
+        payout.expire_leases(payout.clock(), p_limit),
+        payout.park_expired_keys(payout.clock(), p_limit),
+        payout.reopen_failed(payout.clock(), p_limit),
         payout.queue_due_wakeups(payout.clock(), p_limit);
 end
 $$;

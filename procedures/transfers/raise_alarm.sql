@@ -1,8 +1,9 @@
 -- raise_alarm: notify operators, and stop sending meanwhile.
 --
 -- Called by: record_outcomes, for each judgement that is an alarm.
--- An alarm stops the transfer it is about, many alarms stop the engine. A refused Stripe key
--- stops the worker that has it, and the engine unless another worker succeeds.
+-- An alarm stops the transfer it is about, many alarms stop the engine. A report of another claim
+-- moves nothing, and stops no transfer that is paid: any login of a worker can send one. A refused
+-- Stripe key stops the worker that has it, and the engine unless another worker succeeds.
 
 create or replace function payout.raise_alarm(
     p_outcome payout.outcome, p_judgement payout.judgement
@@ -40,7 +41,12 @@ begin
     where t.payout_transfer_id = p_outcome.payout_transfer_id
     returning discrepancy_id into strict v_discrepancy_id;
 
-    if p_judgement.verdict = 'alarm' then
+    if p_judgement.verdict = 'alarm' and not (
+        p_judgement.reason = 'report_of_another_claim' and exists (
+            select from payout.transfer_states as s
+            where s.payout_transfer_id = p_outcome.payout_transfer_id and s.state = 'paid'
+        )
+    ) then
         perform payout.stop_transfer(
             p_outcome.payout_transfer_id, p_judgement.reason, v_discrepancy_id);
     end if;

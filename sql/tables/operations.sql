@@ -46,7 +46,6 @@ create table payout.discrepancies (
     resolution text,
     is_compared boolean not null default false,
     found_by_read_id bigint,
-    last_found_by_read_id bigint,
     resolved_by_read_id bigint,
     constraint discrepancies_pkey primary key (discrepancy_id),
     constraint discrepancies_payout_transfer_id_fkey
@@ -66,8 +65,6 @@ comment on column payout.discrepancies.is_compared is
     'longer.';
 comment on column payout.discrepancies.found_by_read_id is
     'The comparison that found it first; null: found in another way.';
-comment on column payout.discrepancies.last_found_by_read_id is
-    'The last comparison that found it.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
 
@@ -89,6 +86,10 @@ alter table payout.discrepancies enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.discrepancies
     for each statement execute function payout.tg__refuse_change();
 alter table payout.discrepancies enable always trigger _500_refuse_truncate;
+create trigger _500_close_once before update on payout.discrepancies
+    for each row execute function payout.tg__close_once(
+        'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id');
+alter table payout.discrepancies enable always trigger _500_close_once;
 
 grant select on payout.discrepancies to payout_operator, payout_auditor;
 
@@ -114,8 +115,8 @@ create table payout.holds (
     constraint release_is_whole check (
         (released_at is null) = (released_by is null)
         and (released_at is null) = (release_reason is null)),
-    constraint only_a_transfer_is_alarmed_about check (
-        discrepancy_id is null or scope = 'transfer')
+    constraint alarms_stop_their_transfer_or_the_engine check (
+        discrepancy_id is null or scope in ('transfer', 'engine'))
 );
 comment on table payout.holds is
     'Stops on sending: for the engine, a worker, a currency, a payee, a settlement or a transfer, '
@@ -136,10 +137,9 @@ alter table payout.holds enable always trigger _500_refuse_delete;
 create trigger _500_refuse_truncate before truncate on payout.holds
     for each statement execute function payout.tg__refuse_change();
 alter table payout.holds enable always trigger _500_refuse_truncate;
-create trigger _500_release_once
-    before update on payout.holds
-    for each row
-    execute function payout.tg_holds__release_once();
-alter table payout.holds enable always trigger _500_release_once;
+create trigger _500_close_once before update on payout.holds
+    for each row execute function payout.tg__close_once(
+        'released_at', 'released_by', 'release_reason');
+alter table payout.holds enable always trigger _500_close_once;
 
 grant select on payout.holds to payout_operator, payout_auditor;

@@ -137,7 +137,8 @@ comment on column payout.stripe_read_pages.stripe_transfer_ids is
     'Of a comparison: the transfers that the page named.';
 comment on column payout.stripe_read_pages.kept is
     'The objects that are judged at the end of the read: of a look-up, possible matches '
-    '(payout.stripe_transfer, and why); of reversals, all of them.';
+    '(payout.stripe_transfer, and why); of reversals, all of them; of a comparison, the kind and '
+    'the transfer of each discrepancy.';
 comment on column payout.stripe_read_pages.received_at is 'The time at which a worker reported it.';
 
 create trigger _500_refuse_change before update or delete on payout.stripe_read_pages

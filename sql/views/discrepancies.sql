@@ -11,7 +11,6 @@ select
     d.theirs,
     d.found_at as since,
     d.found_by_read_id,
-    d.last_found_by_read_id,
     concat_ws(' ',
         d.advice,
         'Then:',

@@ -13,7 +13,7 @@ select 'catalogues', c.catalogue_id, c.recorded_at, to_jsonb(c)
 from payout.catalogues as c
 union all
 select 'discrepancies', d.discrepancy_id, d.found_at, to_jsonb(d) - '{resolved_at,resolved_by,
-    resolution,resolved_by_read_id,last_found_by_read_id}'::text[]
+    resolution,resolved_by_read_id}'::text[]
 from payout.discrepancies as d
 union all
 select 'holds', h.hold_id, h.placed_at,

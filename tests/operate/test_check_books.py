@@ -237,8 +237,8 @@ def test_a_discrepancy_is_named_until_it_is_resolved(engine: Engine) -> None:
     engine.release_holds()
     assert complaints(engine.db) == {DISCREPANCY: "answer_contradicts_request"}
     engine.db.execute(
-        "update payout.discrepancies set resolved_at = now(), resolved_by = session_user, "
-        "resolution = 'paid by hand'"
+        "select payout_api.resolve_discrepancy(discrepancy_id, 'paid by hand') "
+        "from payout.discrepancies"
     )
     assert complaints(engine.db) == {}
 

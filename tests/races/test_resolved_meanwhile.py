@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
-from tests.conftest import Connection
+import pytest
+from psycopg.errors import LockNotAvailable
+
 from tests.engine import Engine
+from tests.mutants import mutant
 from tests.reconcile.listing import (
     Discrepancy,
-    begin,
+    Taken,
     discrepancies,
-    listed,
     ours,
+    pay,
     reconcile,
-    report,
     with_account,
 )
-from tests.schema.refusals import wait_until_blocked
 
 RESOLVE: Final = (
     "select payout_api.resolve_discrepancy(discrepancy_id, 'it was my own') "
@@ -26,19 +26,43 @@ RESOLVE: Final = (
 )
 
 
-def test_a_discrepancy_resolved_by_an_operator_beside_a_page_stays_resolved(
-    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+@mutant(
+    "a page that waits for an operator",
+    "record_discrepancies",
+    "where not exists (\n                select from payout.discrepancies as d\n"
+    "                where d.kind = n.kind",
+    "where not exists (\n                select from payout.discrepancies as d\n"
+    "                where false and d.kind = n.kind",
+    at="listed",
+)
+@mutant(
+    "the end of a comparison that waits for an operator",
+    "resolve_compared",
+    "for update of d skip locked",
+    "for update of d",
+    at="gone",
+)
+@pytest.mark.parametrize("found_again", [True, False], ids=["listed", "gone"])
+def test_a_comparison_does_not_wait_for_an_operator_who_resolves(
+    shared_engine: Engine, found_again: bool
 ) -> None:
-    db, operator, other = shared_engine.db, shared_engine.operator, connect("payout_worker")
-    reconcile(db, listed("tr_9"))
-    run = begin(other)
+    """The attack: an open psql with one resolved discrepancy stopped every comparison."""
+    db, operator, worker = shared_engine.db, shared_engine.operator, shared_engine.worker
+    pay(shared_engine, "seller_1")
+    reconcile(db, ours(db, "tr_1", amount=1))
     operator.execute("begin")
     operator.execute(RESOLVE)
-    waiting = background.submit(report, other, run, listed("tr_9"))
-    wait_until_blocked(db, other, by=waiting)
+    worker.execute("set lock_timeout = '1s'")
+    taken = None
+    with suppress(LockNotAvailable):
+        taken = reconcile(worker, ours(db, "tr_1", amount=1 if found_again else 1500))
+    assert taken == Taken(1, int(found_again), True)
     operator.execute("commit")
-    waiting.result()
-    assert [f.resolved_by is None for f in discrepancies(shared_engine)] == [False]
+    assert discrepancies(shared_engine) == [
+        Discrepancy("differs_at_stripe", "tr_1", "payout_test_operator")
+    ]
+    reconcile(worker, ours(db, "tr_1", amount=1))
+    assert len(discrepancies(shared_engine)) == 1
 
 
 def test_other_transfers_are_paid_while_an_operator_resolves_a_discrepancy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.conftest import Connection
-from tests.engine import Engine, no_answer, success, unfunded, unguarded
+from tests.engine import Engine, LookupReport, no_answer, success, unfunded, unguarded
 from tests.mutants import mutant
 from tests.reconcile.listing import ours, reconcile, with_account
 
@@ -71,8 +71,8 @@ def test_a_claim_of_one_steps_over_it(shared_engine: Engine) -> None:
 
 @mutant(
     "a sweep that one row stops",
-    "sweep_apart",
-    "perform payout.set_aside(p_ids[1], v_error);",
+    "open_keys",
+    "perform payout.set_aside(p_payout_transfer_ids[1], sqlerrm);",
     "raise integrity_constraint_violation;",
 )
 def test_a_sweep_sets_aside_the_transfer_whose_next_key_is_booked(
@@ -124,10 +124,10 @@ def test_a_sweep_closes_the_other_leases_and_keys_beside_a_broken_row(
 
 
 @mutant(
-    "a sweep that does not look among the listed",
-    "sweep_apart",
-    "when 'judge_listed_transfers' then array['scheduled', 'retry_wait', 'unknown']",
-    "when 'judge_listed_transfers' then array['failed']",
+    "a sweep of listed transfers that one row stops",
+    "record_listed_transfers",
+    "payout.record_outcomes_apart(v_outcomes)",
+    "payout.record_outcomes(v_outcomes)",
 )
 def test_a_sweep_judges_the_other_listed_transfers_beside_a_broken_row(
     shared_engine: Engine,
@@ -158,15 +158,15 @@ def test_a_claim_of_single_transfers_steps_over_one_that_is_listed(shared_engine
 
 @mutant(
     "an outcome lost with its row",
-    "take_outcome_apart",
-    "jsonb_strip_nulls(to_jsonb(p_outcome) - 'claim_token')",
+    "record_outcomes_apart",
+    "jsonb_strip_nulls(to_jsonb(v_outcome) - 'claim_token')",
     "'{}'",
 )
 @mutant(
     "a report that one row stops",
-    "take_outcome_apart",
+    "record_outcomes_apart",
     "when integrity_constraint_violation or data_exception\n"
-    "        or sqlstate 'SP103' or sqlstate 'SP201' then",
+    "            or sqlstate 'SP103' or sqlstate 'SP201' then",
     "when division_by_zero then",
 )
 def test_a_report_keeps_the_outcome_that_cannot_be_stored_and_takes_the_others(
@@ -205,6 +205,38 @@ def test_a_broken_row_whose_hold_was_released_is_held_again(shared_engine: Engin
     assert engine.claim(1) == []
     assert [scope for scope, _, _ in engine.open_holds()] == ["transfer"]
     write(engine.db, broken, "tries = 0")
+
+
+def test_a_page_of_a_comparison_judges_the_others_beside_a_broken_row(
+    shared_engine: Engine,
+) -> None:
+    engine = with_account(shared_engine)
+    broken, other = engine.settle("seller_1", "seller_2")
+    there = [ours(engine.db, s.replace("seller", "tr"), payee_id=s) for s in SELLERS[:2]]
+    write(engine.db, broken, "tries = -5")
+    reconcile(engine.worker, *there)
+    assert engine.progress(other).state == "paid"
+    assert kinds(engine) == [(CONTRADICTION, broken)]
+    write(engine.db, broken, "tries = 0")
+
+
+def test_a_look_up_of_a_transfer_that_is_booked_already_sets_it_aside(
+    shared_engine: Engine,
+) -> None:
+    """Its read ends all the same, and is not handed out for ever."""
+    engine = shared_engine
+    (transfer,) = engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    engine.db.execute(
+        "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "
+        "credit_account, amount_minor, currency) select payout_transfer_id, 'paid', 1, "
+        "'in_flight', 'stripe_balance', amount_minor, currency from payout.payout_transfers"
+    )
+    found = ours(engine.db, "tr_1")
+    assert engine.look_up(found) == LookupReport(True, "alarm", "parked")
+    assert kinds(engine)[-1] == (CONTRADICTION, transfer)
+    with unguarded(engine.db, "payout.ledger_entries"):
+        engine.db.execute("delete from payout.ledger_entries where kind = 'paid'")
 
 
 def test_a_parked_row_that_breaks_a_rule_stops_no_other_look_up(shared_engine: Engine) -> None:

@@ -237,7 +237,7 @@ def test_a_charge_paid_without_metadata_is_never_given_up(engine: Engine) -> Non
 @mutant(
     "absent although several were found",
     "was_seen_at_stripe",
-    " or (o.facts ->> 'found')::integer > 0",
+    "(o.facts ->> 'found')::integer > 0 or ",
     "",
 )
 def test_a_transfer_that_was_found_several_times_is_never_given_up(

@@ -170,8 +170,8 @@ def test_an_answer_that_was_definite_needs_no_day(engine: Engine) -> None:
 @mutant(
     "absence proved before the attempts have drained",
     "absence_counts_from",
-    "max(a.lease_until + e.attempt_drain_for",
-    "max(a.claimed_at",
+    "select a.lease_until + e.attempt_drain_for",
+    "select a.claimed_at",
 )
 def test_after_definite_answers_only_scans_count_once_every_attempt_has_drained(
     engine: Engine,
@@ -367,6 +367,38 @@ def test_a_transfer_that_never_left_gets_a_new_key_after_one_look(engine: Engine
     assert claim.generation == 2
     assert engine.report_one(success(claim)) == ("ok", "paid")
     assert engine.progress(transfer).state == "paid"
+
+
+@mutant(
+    "a proof of absence at once for what was never sent",
+    "absence_counts_from",
+    "select o.observed_at + e.lease_for + e.attempt_drain_for + e.indeterminate_for",
+    "select o.observed_at - interval '1 day'",
+)
+@mutant(
+    "no way out for what was parked before its first send",
+    "absence_counts_from",
+    "and o.moved_to = 'parked'",
+    "and false",
+)
+def test_what_was_parked_before_its_first_send_has_a_way_out(shared_engine: Engine) -> None:
+    """A database that went back in time may have forgotten the send: a day passes first."""
+    engine = shared_engine
+    (transfer,) = engine.settle()
+    engine.db.execute(
+        "insert into payout.transfer_observations (payout_transfer_id, generation, attempt, "
+        "signal, verdict) values (%s, 1, 1, 'lease_expired', 'ok')",
+        [transfer],
+    )
+    engine.db.execute("select payout.set_aside(%s, 'it contradicts its facts')", [transfer])
+    assert engine.progress(transfer).state == "parked"
+    looks = []
+    for wait in ("0", "61 minutes", "1 day", "61 minutes"):
+        engine.let_pass(wait)
+        engine.make_lookups_due()
+        if engine.progress(transfer).state == "parked":
+            looks.append(engine.look_up())
+    assert looks == [ABSENT, ABSENT, ABSENT, GIVEN_UP]
 
 
 @mutant(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from tests.engine import (
     Claim,
     Engine,
+    LookupReport,
     Outcome,
     Progress,
     no_answer,
@@ -333,8 +335,8 @@ def test_without_any_rule_nothing_looks_unexecuted(
 @mutant(
     "a decline that is not tied to its request",
     "judge_failure",
-    "not coalesce(p_outcome.is_tied, false)",
-    "false",
+    "if not coalesce(p_outcome.is_tied, false) and (",
+    "if false and (",
 )
 @pytest.mark.parametrize("is_tied", [False, None])
 @pytest.mark.parametrize("code", ["balance_insufficient", "resource_missing"])
@@ -350,6 +352,47 @@ def test_a_decline_without_the_key_of_its_request_may_be_a_copy_of_another_answe
     assert engine.progress(transfer).reason == "unreadable_answer"
     engine.make_due()
     assert engine.report_one(success(engine.claim_one())) == ("ok", "paid")
+
+
+@mutant(
+    "a success that names another key and another transfer",
+    "judge_outcome",
+    "and (p_outcome.is_tied or p_outcome.payout_ref = p_transfer.payout_ref) then",
+    "then",
+    at="another transfer",
+)
+@pytest.mark.parametrize(
+    "copied",
+    [{"payout_ref": "payout_" + "0" * 40}, {"object": "balance", "payout_ref": None}],
+    ids=["another transfer", "another object"],
+)
+def test_a_copy_of_another_success_stops_nobody_and_is_no_trace_of_this_transfer(
+    engine: Engine, copied: dict[str, Any]
+) -> None:
+    """The attack: a hop that answers with the success of somebody else's transfer."""
+    (transfer,) = engine.settle()
+    engine.set(max_tries=1)
+    foreign = success(engine.claim_one(), **copied) | {"is_tied": False}
+    assert engine.report_one(foreign) == ("ok", "parked")
+    assert engine.progress(transfer).reason == "tries_used_up_unreadable_answer"
+    assert engine.open_holds() == []
+    engine.let_pass("2 days")
+    assert engine.look_up() == LookupReport(True, "ok", "parked")
+    engine.let_pass("61 minutes")
+    assert engine.look_up() == LookupReport(True, "ok", "failed")
+
+
+def test_a_copy_of_another_success_is_asked_for_again_and_paid(engine: Engine) -> None:
+    engine.settle()
+    copied = success(engine.claim_one(), payout_ref="payout_" + "0" * 40) | {"is_tied": False}
+    assert engine.report_one(copied) == ("ok", "unknown")
+    engine.make_due()
+    assert engine.report_one(success(engine.claim_one())) == ("ok", "paid")
+
+
+def test_a_success_without_the_key_counts_when_it_names_the_transfer(engine: Engine) -> None:
+    engine.settle()
+    assert engine.report_one(success(engine.claim_one()) | {"is_tied": False}) == ("ok", "paid")
 
 
 @pytest.mark.parametrize("status", [401, 403])

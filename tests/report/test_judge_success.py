@@ -192,8 +192,9 @@ def test_a_right_answer_after_a_wrong_one_still_pays(engine: Engine) -> None:
 @mutant(
     "a late success dropped as stale",
     "judge_outcome",
-    "between 200 and 299 then",
-    "between 200 and 299 and p_state.attempt = p_outcome.attempt then",
+    "p_outcome.http_status between 200 and 299\n        and",
+    "p_outcome.http_status between 200 and 299\n        and "
+    "p_state.attempt = p_outcome.attempt and",
     at="in_flight",
 )
 @pytest.mark.parametrize("state", ["in_flight", "retry_wait", "unknown", "parked"])

@@ -126,8 +126,8 @@ def place_earlier(engine: Engine, interval: str) -> None:
 @mutant(
     "alarms count again after a release",
     "stop_transfer",
-    "select max(e.released_at) from payout.holds as e where e.scope = 'engine'",
-    "null::timestamptz",
+    "select max(e.released_at)",
+    "select null::timestamptz",
     at="after a release",
 )
 @pytest.mark.parametrize(
@@ -148,13 +148,59 @@ def test_alarms_about_many_transfers_in_a_short_time_stop_the_engine(
         place_earlier(engine, "11 minutes")
     elif third == "after a release":
         place_earlier(engine, "1 minute")
-        hold_id = engine.hold("engine")
-        engine.db.execute("select payout_api.release_hold(%s, 'looked')", [hold_id])
+        (alarm,) = engine.db.execute(
+            "insert into payout.holds (scope, reason, discrepancy_id) "
+            "select 'engine', 'alarms', min(discrepancy_id) from payout.discrepancies "
+            "returning hold_id"
+        ).fetchall()
+        engine.db.execute("select payout_api.release_hold(%s, 'looked')", alarm)
     assert len(engine.open_holds()) == 2
     engine.report(success(claims[2], amount_minor=1, stripe_transfer_id="tr_9"))
     reason = "3 alarms within 00:10:00: find their common cause in payout_api.discrepancies first"
     assert (("engine", None, reason) in engine.open_holds()) is stops
     assert (engine.claim() == []) is stops
+
+
+@mutant(
+    "the hold of a person stands for that of many alarms",
+    "stop_transfer",
+    "v_settings.alarm_window_for), p_discrepancy_id);",
+    "v_settings.alarm_window_for));",
+)
+def test_a_hold_of_an_operator_takes_no_place_of_the_one_that_many_alarms_place(
+    engine: Engine,
+) -> None:
+    """The attack: who released their own hold let the engine go on in the middle of alarms."""
+    engine.set(max_alarms=2)
+    engine.settle("seller_1", "seller_2", "seller_3")
+    claims = engine.claim(2)
+    hold_id = engine.hold("engine")
+    for number, claim in enumerate(claims):
+        engine.report(success(claim, amount_minor=1, stripe_transfer_id=f"tr_{number}"))
+    engine.db.execute("select payout_api.release_hold(%s, 'done')", [hold_id])
+    assert [scope for scope, _, _ in engine.open_holds()] == ["transfer", "transfer", "engine"]
+    assert engine.claim() == []
+
+
+@mutant(
+    "a forged report about a paid transfer stops something",
+    "raise_alarm",
+    "p_judgement.reason = 'report_of_another_claim' and exists (",
+    "false and exists (",
+)
+def test_reports_of_another_claim_about_paid_transfers_stop_nothing(engine: Engine) -> None:
+    """The attack: any login of a worker stopped the engine with ten reports."""
+    engine.set(max_alarms=2)
+    engine.settle("seller_1", "seller_2", "seller_3")
+    claims = engine.claim(2)
+    for number, claim in enumerate(claims):
+        engine.report(success(claim, stripe_transfer_id=f"tr_{number}"))
+    for claim in claims:
+        forged = success(claim._replace(claim_token="invented"), stripe_transfer_id="tr_9")
+        assert engine.report_one(forged) == ("alarm", "paid")
+    assert engine.open_holds() == []
+    assert len(engine.discrepancies()) == 2
+    assert len(engine.claim()) == 1
 
 
 def test_an_alarm_that_a_comparison_resolves_leaves_no_hold(engine: Engine) -> None:

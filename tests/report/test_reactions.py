@@ -170,8 +170,9 @@ def test_the_answers_have_names_of_their_own() -> None:
 @mutant(
     "a cut answer taken for a success",
     "judge_outcome",
-    "p_outcome.signal = 'response' and ",
-    "",
+    "if p_outcome.signal = 'response' and p_outcome.http_status between 200 and 299\n"
+    "        and (p_outcome.is_tied or p_outcome.payout_ref = p_transfer.payout_ref) then",
+    "if p_outcome.http_status between 200 and 299 then",
     at="2xx cut short",
 )
 @mutant(

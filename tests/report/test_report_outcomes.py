@@ -284,9 +284,9 @@ def test_a_claim_tells_nothing_of_another_key(
 
 @mutant(
     "two outcomes that name one transfer at Stripe set aside",
-    "take_outcome_apart",
-    "return array(select r from payout.take_outcomes(array[p_outcome]) as r);",
-    "raise integrity_constraint_violation;",
+    "record_outcomes_apart",
+    "elsif v_half > 0 then",
+    "elsif false then",
 )
 def test_one_stripe_transfer_reported_twice_in_one_call_pays_one_transfer(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2")

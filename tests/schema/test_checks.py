@@ -246,7 +246,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"scope": "payee", "subject": None},
     ],
     ("holds", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
-    ("holds", "only_a_transfer_is_alarmed_about"): [{"discrepancy_id": 1}],
+    ("holds", "alarms_stop_their_transfer_or_the_engine"): [{"discrepancy_id": 1}],
     ("holds", "release_is_whole"): [without(CLOSED, column) for column in CLOSED],
     ("discrepancies", "resolution_is_whole"): [without(RESOLVED, column) for column in RESOLVED],
     ("stripe_reads", "kind_is_known"): [{"kind": "charges"}],
@@ -484,7 +484,6 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
     )
     assert {name for (name,) in found} == {
         "discrepancies.found_by_read_id",
-        "discrepancies.last_found_by_read_id",
         "discrepancies.payout_transfer_id",
         "discrepancies.resolved_by_read_id",
         "discrepancies.resolution",

@@ -174,9 +174,7 @@ CALLERS: Final = {
 )
 @mutant(
     "a private function left to public",
-    sql=(
-        "grant execute on function payout.reopen_failed(timestamptz, integer, bigint[]) to public"
-    ),
+    sql=("grant execute on function payout.reopen_failed(timestamptz, integer) to public"),
 )
 def test_only_these_roles_may_call_the_functions_that_move_money(db: Connection) -> None:
     found = db.execute(

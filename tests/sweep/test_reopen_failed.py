@@ -97,7 +97,7 @@ def test_a_new_key_names_the_decline_that_allows_it(engine: Engine) -> None:
 
 @mutant(
     "no ledger entry for a new reserve",
-    "reopen_failed",
+    "open_keys",
     "t.payout_transfer_id = r.payout_transfer_id;",
     "t.payout_transfer_id = r.payout_transfer_id where false;",
 )
@@ -325,7 +325,7 @@ def test_keys_are_bounded_even_when_the_last_one_is_due(engine: Engine) -> None:
 
 @mutant(
     "a proof whose second scan is not named",
-    "reopen_failed",
+    "open_keys",
     "'second_evidence_observation_id', k.evidence[2]",
     "'second_evidence_observation_id', null",
 )
@@ -390,8 +390,7 @@ def test_a_success_that_arrives_while_a_sweep_looks_keeps_the_key_closed(
     )
     slow = connect()
     source = slow.execute(
-        "select pg_get_functiondef("
-        "'payout.reopen_failed(timestamptz, integer, bigint[])'::regprocedure)"
+        "select pg_get_functiondef('payout.reopen_failed(timestamptz, integer)'::regprocedure)"
     ).fetchall()[0][0]
     changed = source.replace(
         "and payout.evidence_for_new_key(s) is not null",

@@ -1,4 +1,4 @@
-"""A hold is made, later released, and otherwise never changed."""
+"""A hold is released once, a discrepancy resolved once; otherwise neither changes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ RELEASE = (
 )
 
 
-def refused(connection: Connection) -> Refusal:
-    """Return how a change of the hold is refused."""
-    ((hold_id,),) = connection.execute("select hold_id from payout.holds").fetchall()
-    return Refusal("SP104", f"hold {hold_id} can only be released, once")
+REFUSED = Refusal("SP104", "a row of payout.holds changes once, when released_at is set")
 
 
 @pytest.fixture(params=[False, True], ids=["as_usual", "posing_as_a_replica"])
@@ -30,9 +27,9 @@ def superuser(db: Connection, request: pytest.FixtureRequest) -> Connection:
 
 def test_a_hold_is_released_once(superuser: Connection) -> None:
     assert superuser.execute(RELEASE).rowcount == 1
-    assert refusal(superuser, RELEASE) == refused(superuser)
+    assert refusal(superuser, RELEASE) == REFUSED
     reopen = "update payout.holds set released_at = null, released_by = null, release_reason = null"
-    assert refusal(superuser, reopen) == refused(superuser)
+    assert refusal(superuser, reopen) == REFUSED
 
 
 def test_no_other_column_of_a_hold_is_changed(superuser: Connection) -> None:
@@ -44,5 +41,21 @@ def test_no_other_column_of_a_hold_is_changed(superuser: Connection) -> None:
         "placed_by = 'ada'",
         "placed_at = placed_at - interval '1 day'",
     ):
-        assert refusal(superuser, f"update payout.holds set {assignment}") == refused(superuser)
-        assert refusal(superuser, f"{RELEASE}, {assignment}") == refused(superuser)
+        assert refusal(superuser, f"update payout.holds set {assignment}") == REFUSED
+        assert refusal(superuser, f"{RELEASE}, {assignment}") == REFUSED
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+def test_a_discrepancy_is_resolved_once(db: Connection, role: str) -> None:
+    db.execute(
+        "insert into payout.discrepancies (kind, advice) values ('missing_at_stripe', 'look')"
+    )
+    db.execute(f"set session_replication_role = {role}")
+    resolve = "update payout.discrepancies set resolved_at = now(), resolved_by = 'a', resolution ="
+    refused = Refusal(
+        "SP104", "a row of payout.discrepancies changes once, when resolved_at is set"
+    )
+    assert refusal(db, f"{resolve} 'b', kind = 'another'") == refused
+    assert refusal(db, "update payout.discrepancies set advice = 'none'") == refused
+    assert db.execute(f"{resolve} 'looked'").rowcount == 1
+    assert refusal(db, f"{resolve} 'rewritten'") == refused

@@ -1,0 +1,51 @@
+-- check_acts: whether each release of a hold, and each resolution, has its row of the act.
+--
+-- The columns that close a row are under no seal; operator_actions, which says who closed it, is.
+-- The engine resolves by a comparison, or by a payment.
+
+create or replace function payout.check_acts()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'every release and resolution has its act', count(*) = 0,
+        coalesce(string_agg(distinct c.row, ', '), 'holds and discrepancies'),
+        'compare with payout.operator_actions: it was closed by hand, or its reason was rewritten'
+    from (
+        select 'hold ' || h.hold_id
+        from payout.holds as h
+        where h.released_at is not null
+            and not exists (
+                select from payout.operator_actions as a
+                where a.action = 'release'
+                    and (a.details ->> 'hold_id')::bigint = h.hold_id
+                    and a.reason = h.release_reason
+            )
+        union all
+        select 'discrepancy ' || d.discrepancy_id
+        from payout.discrepancies as d
+        where d.resolved_at is not null
+            and not exists (
+                select from payout.operator_actions as a
+                where a.action = 'resolve_discrepancy'
+                    and (a.details ->> 'discrepancy_id')::bigint = d.discrepancy_id
+                    and a.reason = d.resolution
+            )
+            and not (d.resolved_by = 'engine' and (
+                exists (
+                    select from payout.stripe_reads as r
+                    where r.read_id = d.resolved_by_read_id and r.finished_at is not null
+                )
+                or exists (
+                    select from payout.transfer_states as s
+                    where s.state = 'paid'
+                        and d.kind <> 'several_transfers_at_stripe'
+                        and (s.stripe_transfer_id = d.stripe_transfer_id
+                            or (s.payout_transfer_id = d.payout_transfer_id
+                                and d.stripe_transfer_id is null))
+                )
+            ))
+    ) as c (row)
+$$;
+comment on function payout.check_acts() is 'Part of payout_api.verify_books().';
