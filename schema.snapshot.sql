@@ -8,7 +8,7 @@ role payout_operator
 role payout_owner
 role payout_worker
 schema payout, owner payout_owner: usage to payout_app; usage to payout_auditor; usage to payout_operator
-schema payout_api, owner payout_owner: usage to payout_app; usage to payout_auditor; usage to payout_operator; usage to payout_worker
+schema payout_api, owner payout_owner: usage to payout_app; usage to payout_approver; usage to payout_auditor; usage to payout_operator; usage to payout_worker
 
 domain payout.currency_code as text
     constraint currency_is_three_lower_case_letters CHECK ((VALUE ~ '^[a-z]{3}$'::text))
@@ -39,7 +39,7 @@ domain payout.source_transaction_id as text
     -- Stripe's id of a charge, such as ch_1.
 
 domain payout.transfer_state as text
-    constraint state_is_known CHECK ((VALUE = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text, 'failed'::text, 'paid'::text, 'cancelled'::text])))
+    constraint state_is_known CHECK ((VALUE = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text, 'failed'::text, 'paid'::text, 'cancelled'::text, 'settled_outside'::text])))
     -- A state out of payout.states.
 
 sequence payout.seen_wakeup, owner payout_owner, rights: none
@@ -47,6 +47,17 @@ sequence payout.seen_wakeup, owner payout_owner, rights: none
 
 sequence payout.waiting_wakeup, owner payout_owner, rights: none
     -- The wake-up job that was queued last, if no claim was made since; not called: none.
+
+type payout.act_result as
+    payout_transfer_id bigint
+    settlement_id text
+    payee_id text
+    amount_minor bigint
+    currency text
+    state text
+    result text
+    detail text
+    -- The result of an act of an operator for a transfer: its state now; result is done, already, refused, proposed (another person has to approve it) or preview (it would be done); detail says why, or what comes next.
 
 type payout.claim as
     payout_transfer_id bigint
@@ -111,7 +122,8 @@ type payout.outcome as
     read_id bigint
     found integer
     first_absence_id bigint
-    -- One outcome of a transfer: an answer to an attempt (an element of the array that report_outcomes takes, up to body; read_outcome reads what follows out of it), a look-up, a lease or a key that ran out.
+    operator_action_id bigint
+    -- One outcome of a transfer: an answer to an attempt (an element of the array that report_outcomes takes, up to body; read_outcome reads what follows out of it), a look-up, a lease or a key that ran out, or an act of an operator (detail: the reference it names).
 
 type payout.reported as
     payout_transfer_id bigint
@@ -241,17 +253,19 @@ table payout.engine_settings, owner payout_owner -- The engine's numbers, in one
     stripe_account_id text -- The Stripe account that pays; null until the first claim names one, together with its mode.
     indeterminate_for interval not null default '24:00:00'::interval -- The time after an attempt without a definite answer for which Stripe may still carry it out.
     scans_apart_for interval not null default '01:00:00'::interval -- The shortest time between two scans of Stripe's list that prove a transfer absent.
-    absence_limit_minor bigint not null default 100000 -- Transfers above this amount, in minor units of any currency, get a new key after such a proof only when an operator approves.
+    approval_limit_minor bigint not null default 100000 -- Above this amount, in minor units of any currency, two people are needed for a new key after a proof of absence, and for what an operator settles outside, writes off or repays.
+    proposals_expire_after interval not null default '24:00:00'::interval -- The time for which another person may approve a proposal.
     max_alarms integer not null default 10 -- Alarms about so many transfers within alarm_window_for place a hold on the engine.
     alarm_window_for interval not null default '00:10:00'::interval -- The time in which alarms are counted, and in which a worker's success shows that Stripe refuses the key of another worker only.
     constraint engine_settings_pkey PRIMARY KEY (is_single_row)
-    constraint absence_limit_is_an_amount CHECK ((absence_limit_minor >= 0))
+    constraint approval_limit_is_an_amount CHECK ((approval_limit_minor >= 0))
     constraint attempts_drain_between_two_scans CHECK (((lease_for + attempt_drain_for) < scans_apart_for))
     constraint attempts_drain_for_a_quarter_of_an_hour CHECK (((attempt_drain_for >= '00:15:00'::interval) AND (attempt_drain_for >= http_deadline_for)))
     constraint bounds_are_positive CHECK (((max_tries > 0) AND (max_generations > 0) AND (largest_claim > 0) AND (transfers_per_wakeup > 0) AND (queue_wakeup_again_after >= '00:00:00'::interval) AND (max_alarms > 0) AND (alarm_window_for > '00:00:00'::interval)))
     constraint installation_id_has_32_digits CHECK ((installation_id ~ '^[0-9a-f]{32}$'::text))
     constraint last_send_ends_before_stripe_forgets_the_key CHECK (((send_window_for > '00:00:00'::interval) AND (((send_window_for + lease_for) + attempt_drain_for) < '24:00:00'::interval)))
     constraint lease_outlasts_the_http_deadline CHECK (((http_deadline_for > '00:00:00'::interval) AND (lease_for > http_deadline_for)))
+    constraint proposals_live_for_a_while CHECK ((proposals_expire_after > '00:00:00'::interval))
     constraint scans_are_an_hour_apart CHECK ((scans_apart_for >= '01:00:00'::interval))
     constraint stripe_account_id_looks_like_one CHECK (((stripe_account_id ~ '^acct_[A-Za-z0-9_]+$'::text) AND (length(stripe_account_id) <= 255)))
     constraint stripe_account_is_fixed_with_its_mode CHECK (((stripe_account_id IS NULL) OR (is_livemode IS NOT NULL)))
@@ -275,6 +289,7 @@ table payout.holds, owner payout_owner -- Stops on sending: for the engine, a wo
     released_at timestamp with time zone
     release_reason text
     discrepancy_id bigint -- The alarm that placed it; null: another reason, so that the end of an alarm does not end it.
+    expires_at timestamp with time zone -- The time at which a sweep releases it; null: only an operator does, or the end of its alarm.
     constraint holds_pkey PRIMARY KEY (hold_id)
     constraint holds_discrepancy_id_fkey FOREIGN KEY (discrepancy_id) REFERENCES payout.discrepancies(discrepancy_id)
     constraint alarms_stop_their_transfer_or_the_engine CHECK (((discrepancy_id IS NULL) OR (scope = ANY (ARRAY['transfer'::text, 'engine'::text]))))
@@ -282,6 +297,7 @@ table payout.holds, owner payout_owner -- Stops on sending: for the engine, a wo
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
     constraint release_is_whole CHECK ((((released_at IS NULL) = (released_by IS NULL)) AND ((released_at IS NULL) = (release_reason IS NULL))))
     constraint scope_is_known CHECK ((scope = ANY (ARRAY['engine'::text, 'worker'::text, 'currency'::text, 'payee'::text, 'settlement'::text, 'transfer'::text])))
+    index holds_expires_at_idx USING btree (expires_at) WHERE ((expires_at IS NOT NULL) AND (released_at IS NULL))
     index holds_placed_at_idx USING btree (placed_at) WHERE (discrepancy_id IS NOT NULL)
     unique index holds_scope_subject_open_key USING btree (scope, subject, ((discrepancy_id IS NULL))) NULLS NOT DISTINCT WHERE (released_at IS NULL)
     trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('released_at', 'released_by', 'release_reason'), always
@@ -301,16 +317,17 @@ table payout.ledger_accounts, owner payout_owner -- The chart of accounts. `paya
 table payout.ledger_entries, owner payout_owner -- Double-entry books: each row moves an amount from one account to another, so it balances by construction. Insert-only.
     ledger_entry_id bigint not null identity
     payout_transfer_id bigint not null
-    kind text not null -- obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee's account in these books; reversal: Stripe took it back.
+    kind text not null -- obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the payee's account in these books; reversal: Stripe took it back; cancel: not owed after all; settle_outside: paid in another way; write_off: taken back by Stripe and not owed any more.
     generation integer not null
     debit_account text not null
     credit_account text not null
     amount_minor bigint not null -- In minor units of currency, always positive.
     currency payout.currency_code not null
     stripe_reversal_id text -- Stripe's trr_ id, for kind reversal only: each reversal is booked once.
+    operator_action_id bigint -- The act that ordered it, for kinds cancel, settle_outside and write_off only. No foreign key: its row is written in the same transaction.
     created_at timestamp with time zone not null default CURRENT_TIMESTAMP
     constraint ledger_entries_pkey PRIMARY KEY (ledger_entry_id)
-    constraint ledger_entries_payout_transfer_id_kind_generation_reversal_key UNIQUE NULLS NOT DISTINCT (payout_transfer_id, kind, generation, stripe_reversal_id)
+    constraint ledger_entries_payout_transfer_id_kind_generation_origin_key UNIQUE NULLS NOT DISTINCT (payout_transfer_id, kind, generation, stripe_reversal_id, operator_action_id)
     index ledger_entries_created_at_idx USING brin (created_at)
     unique index ledger_entries_stripe_reversal_id_key USING btree (stripe_reversal_id) WHERE (stripe_reversal_id IS NOT NULL)
     trigger _500_check_movement BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_ledger_entries__check_movement(), always
@@ -346,8 +363,15 @@ table payout.operator_actions, owner payout_owner -- Each act of an operator wit
     details jsonb not null default '{}'::jsonb
     acted_by text not null default SESSION_USER
     acted_at timestamp with time zone not null default now()
+    expires_at timestamp with time zone -- Of a proposal: the time until which another person may approve it.
+    proposal_id bigint -- Of an approval: the proposal.
     constraint operator_actions_pkey PRIMARY KEY (operator_action_id)
+    constraint operator_actions_proposal_id_fkey FOREIGN KEY (proposal_id) REFERENCES payout.operator_actions(operator_action_id)
+    constraint approvals_name_their_proposal CHECK (((action = 'approve'::text) = (proposal_id IS NOT NULL)))
+    constraint proposals_expire CHECK (((action = 'propose'::text) = (expires_at IS NOT NULL)))
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
+    index operator_actions_expires_at_idx USING btree (expires_at) WHERE (expires_at IS NOT NULL)
+    unique index operator_actions_proposal_id_key USING btree (proposal_id) WHERE (proposal_id IS NOT NULL)
     index operator_actions_subject_idx USING btree (subject, operator_action_id) WHERE (action = ANY (ARRAY['adopt_database'::text, 'change_setting'::text]))
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -491,6 +515,17 @@ table payout.settlements, owner payout_owner -- The amounts that the marketplace
     trigger _900_schedule_payout_job AFTER INSERT OR UPDATE DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((CURRENT_USER <> 'payout_owner'::name)) EXECUTE FUNCTION payout.tg_settlements__schedule_payout_job()
     rights: delete, insert, select, update to payout_app; select to payout_auditor; select to payout_operator
 
+table payout.situations, owner payout_owner -- The situations that a transfer can be in: its state with all that bears on the next step, each with the words for it. payout_api.explained gives each transfer one.
+    situation text not null
+    whose_turn text not null
+    for_seller text not null -- In words that the payee may read.
+    for_operator text not null -- Follows the reason. {until}, {hold} and {why} stand for the time of the next step and the hold with its reason.
+    next_call text -- The call that moves the transfer, with {transfer} and {hold} for the numbers; null: none does or needs to.
+    constraint situations_pkey PRIMARY KEY (situation)
+    constraint turn_is_of_a_known_party CHECK ((whose_turn = ANY (ARRAY['engine'::text, 'stripe'::text, 'operator'::text, 'nobody'::text])))
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    rights: select to payout_auditor; select to payout_operator
+
 table payout.state_edges, owner payout_owner -- The only moves a transfer may make; a guard on transfer_states refuses every other one.
     from_state text not null
     to_state text not null
@@ -507,6 +542,8 @@ table payout.states, owner payout_owner -- The states of a transfer, each with i
     state text not null
     is_final boolean not null -- True when no move leads out of the state.
     whose_turn text not null -- The party that acts next while a transfer is in this state.
+    entry_kind text -- The kind of ledger entry that a move to this state books; null: it books none.
+    credit_account text -- The account that this entry credits; null: that of the payee. It debits in_flight, or the payee's account where the transfer had failed.
     meaning text not null
     constraint states_pkey PRIMARY KEY (state)
     constraint turn_is_of_a_known_party CHECK ((whose_turn = ANY (ARRAY['engine'::text, 'stripe'::text, 'operator'::text, 'nobody'::text])))
@@ -621,7 +658,7 @@ table payout.transfer_observations, owner payout_owner -- Every answer, timeout,
     payout_transfer_id bigint not null
     generation integer not null
     attempt integer not null
-    signal text not null -- The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired, a look-up, another key.
+    signal text not null -- The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a lease or a key that expired, a look-up, another key, or an act of an operator.
     verdict text not null -- ok: it counted; already: known before; stale: too late to count; alarm: an operator must look.
     moved_to payout.transfer_state -- The state it led to; null: no move.
     reason text
@@ -640,7 +677,7 @@ table payout.transfer_observations, owner payout_owner -- Every answer, timeout,
     constraint transfer_observations_pkey PRIMARY KEY (observation_id)
     constraint transfer_observations_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
     constraint http_status_has_three_digits CHECK (((http_status >= 0) AND (http_status <= 999)))
-    constraint signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text, 'looked_up'::text, 'key_opened'::text])))
+    constraint signal_is_known CHECK ((signal = ANY (ARRAY['response'::text, 'unreadable'::text, 'no_response'::text, 'not_sent'::text, 'lease_expired'::text, 'key_expired'::text, 'looked_up'::text, 'key_opened'::text, 'retry'::text, 'park'::text, 'give_up'::text, 'cancel'::text, 'settle_outside'::text])))
     constraint verdict_is_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'already'::text, 'stale'::text, 'alarm'::text])))
     index transfer_observations_payout_transfer_id_idx USING btree (payout_transfer_id, attempt)
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -704,7 +741,7 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     trigger _511_check_progress BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress(), always
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.discrepancies, body ee277ac3647a, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, the read that found it, and the next step with the calls that end it.
+view payout_api.discrepancies, body 53514db4d65b, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, the read that found it, and the next step with the calls that end it.
     discrepancy_id bigint
     kind text
     settlement_id text
@@ -717,11 +754,33 @@ view payout_api.discrepancies, body ee277ac3647a, owner payout_owner -- One row 
     what_to_do text
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.error_codes, body e38bc2d18862, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
+view payout_api.error_codes, body 779f5c68f4f6, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
     sqlstate text
     meaning text
     reaction text
-    rights: select to payout_app; select to payout_auditor; select to payout_operator; select to payout_worker
+    rights: select to payout_app; select to payout_approver; select to payout_auditor; select to payout_operator; select to payout_worker
+
+view payout_api.explained, body 805ed77bd57b, owner payout_owner -- One row for each transfer: state, reason, Stripe's own sentence if it refused, since when, whose turn it is, when the engine acts next by itself, the next step in words, the call that moves it, and the words for the payee.
+    payout_transfer_id bigint
+    settlement_id payout.external_id
+    payee_id payout.external_id
+    destination text
+    amount_minor bigint
+    currency payout.currency_code
+    state payout.transfer_state
+    reason text
+    stripe_said text
+    since timestamp with time zone
+    situation text
+    whose_turn text
+    next_attempt_at timestamp with time zone
+    advice text
+    next_call text
+    for_seller text
+    payout_ref text
+    generation integer
+    attempt integer
+    rights: select to payout_approver; select to payout_auditor; select to payout_operator
 
 view payout_api.ledger_balances, body 69f766967a70, owner payout_owner -- Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved by Stripe.
     account text
@@ -740,6 +799,18 @@ view payout_api.overview, body 8a5a62c17ade, owner payout_owner -- Transfers by 
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
 
+view payout_api.proposals, body fdaa5629ac48, owner payout_owner -- One row for each proposal that nobody has approved and that has not expired, with the call by which another login approves it.
+    action_id bigint
+    verb text
+    subject text
+    reason text
+    details jsonb
+    proposed_by text
+    proposed_at timestamp with time zone
+    expires_at timestamp with time zone
+    what_to_do text
+    rights: select to payout_approver; select to payout_auditor; select to payout_operator
+
 view payout_api.reconcile_progress, body cc758ead42f5, owner payout_owner -- One row for each comparison: the time from which Stripe made the transfers (null: all), the pages and transfers seen so far, the number that these books expected, and the number of its discrepancies.
     read_id bigint
     progress text
@@ -754,11 +825,30 @@ view payout_api.reconcile_progress, body cc758ead42f5, owner payout_owner -- One
     discrepancies_found bigint
     rights: select to payout_auditor; select to payout_operator
 
+view payout_api.reversed_money, body 2b6c9e40c67d, owner payout_owner -- One row for each paid transfer of which Stripe took more back than has been written off or repaid: open_minor is owed to the payee again, with the calls that end it.
+    payout_transfer_id bigint
+    settlement_id payout.external_id
+    payee_id payout.external_id
+    currency payout.currency_code
+    amount_minor bigint
+    reversed_minor bigint
+    closed_minor bigint
+    open_minor bigint
+    since timestamp with time zone
+    stripe_transfer_id text
+    what_to_do text
+    rights: select to payout_auditor; select to payout_operator
+
 view payout_api.sealed_rows, body 8938b46ac545, owner payout_owner -- The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() compares.
     table_name text
     row_id bigint
     row_at timestamp with time zone
     content jsonb
+    rights: select to payout_auditor; select to payout_operator
+
+view payout_api.seen_at_stripe, body 302570d2b660, owner payout_owner -- One row for each observation, accepted or not, that tells of the transfer at Stripe.
+    payout_transfer_id bigint
+    observation_id bigint
     rights: select to payout_auditor; select to payout_operator
 
 view payout_api.trial_balance, body b01817460697, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
@@ -770,7 +860,7 @@ view payout_api.trial_balance, body b01817460697, owner payout_owner -- Per curr
     open_transfers_minor bigint
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.unpaid, body 67f75e5100c0, owner payout_owner -- One row for each transfer that is not paid: state, reason, since when, whose turn it is, when the engine acts next by itself, and the next step for an operator.
+view payout_api.unpaid, body 9c1265d20937, owner payout_owner -- One row for each transfer that is not paid, as payout_api.explained has it: state, reason, since when, whose turn it is, when the engine acts next by itself, and the next step.
     payout_transfer_id bigint
     settlement_id payout.external_id
     payee_id payout.external_id
@@ -779,26 +869,35 @@ view payout_api.unpaid, body 67f75e5100c0, owner payout_owner -- One row for eac
     currency payout.currency_code
     state payout.transfer_state
     reason text
+    stripe_said text
     since timestamp with time zone
+    situation text
     whose_turn text
     next_attempt_at timestamp with time zone
     advice text
+    next_call text
+    for_seller text
     payout_ref text
     generation integer
     attempt integer
     rights: select to payout_auditor; select to payout_operator
 
 function payout.absence_counts_from(p_payout_transfer_id bigint) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 098fd38e3532 -- The time at which everything that was ever sent for a transfer is over; null: it cannot be known.
+function payout.act(p_verb text, p_payout_transfer_ids bigint[], p_reason text, p_preview boolean, p_details jsonb DEFAULT '{}'::jsonb) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 25395be03115 -- One row for each transfer; a preview changes nothing.
+function payout.act_outcome(p_verb text, p_state payout.transfer_states, p_operator_action_id bigint, p_details jsonb) returns payout.outcome, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 785a8a551fd4 -- The outcome that the act is for the present key of a transfer.
+function payout.act_problem(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a9a007e0fa8e -- A sentence, or already; null: it can be done.
 function payout.add_seal(p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamp with time zone) returns payout.seals, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bebbf3c70f9 -- Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.
+function payout.adopt(p_reason text, p_without_reconcile boolean, p_preview boolean DEFAULT false) returns payout.adoptions, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7c9f571d33df -- Adopts the database under its present identity once a comparison that began within the last hour has finished, or without one; a preview returns null where it could be done.
 function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 08caba92f982 -- Records the identity of a new installation, once it hands out any of these transfers.
 function payout.answers_request(p_outcome payout.outcome, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns boolean, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 964b63b29b65 -- True when object, id, amount, currency, mode, payout_ref and installation are those asked for, and the destination is one of those given.
+function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 903833754cb6 -- Notes that these parked transfers may have a new key once the engine has proved them absent at Stripe, and has them looked up.
 function payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) returns interval, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 444bad0dac65 -- The rule's floor plus a random part of its base, doubled for each earlier try up to its cap.
 function payout.begin_list(p_kind text, p_worker text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6e5f420dde46 -- Begins a read, unless one is open; abandons one that no longer counts for this database.
 function payout.begin_lookups(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 305397391f75 -- Begins up to p_limit look-ups and returns their reads.
 function payout.begin_reversals(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d08a5cb02aa -- Begins up to p_limit reads of reversals and returns them.
 function payout.bind_stripe_account(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8039d34f66cc -- Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).
 function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4e48dfd58ec4 -- Books reversals that are not booked yet; returns their number.
-function payout.booked_states() returns TABLE(payout_transfer_id bigint, place text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b2072450502a -- For each transfer the account, amount in minor units and currency that its ledger entries leave it at, reversals aside.
+function payout.booked_states() returns TABLE(payout_transfer_id bigint, place text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ac8ca65d522a -- For each transfer the account, amount in minor units and currency that its ledger entries leave it at, reversals aside.
 function payout.can_notify() returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f4f90f0de920 -- True until the queue of NOTIFY is nearly full.
 function payout.catalogue() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 859c6fbd89d1 -- Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event triggers, rights, roles and reference rows of the engine; deparsed is null where definition says it all.
 function payout.catalogue_functions() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ea101cee99c8 -- Part of payout.catalogue().
@@ -816,7 +915,7 @@ function payout.check_logins() returns TABLE(check_name text, is_ok boolean, det
 function payout.check_queue() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 109d0661bde4 -- Part of payout_api.doctor().
 function payout.check_reads() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1edc4f04f3e2 -- Part of payout_api.doctor().
 function payout.check_references() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5ce59c84dee8 -- Part of payout_api.verify_books().
-function payout.check_rules() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 32805f768531 -- Part of payout_api.verify_books().
+function payout.check_rules() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3712928e013d -- Part of payout_api.verify_books().
 function payout.check_seal(p_seal payout.seals) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 692ff2856d75 -- One row for each difference: in the chain, in the rows, in the sub-totals.
 function payout.check_seal_chain(p_seal payout.seals) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d4cf3a2bc7b3 -- Names the problem of the seal itself; null: it has none.
 function payout.check_seal_rows(p_seal payout.seals) returns TABLE(row_id bigint, what text), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 30cb131cfd65 -- Rows that were altered, removed or slipped in; none: all is well.
@@ -825,24 +924,28 @@ function payout.check_secrets() returns TABLE(check_name text, is_ok boolean, de
 function payout.check_server() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 09ab72cef539 -- Part of payout_api.doctor().
 function payout.check_settlements() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 46ce05ce9416 -- Part of payout_api.verify_books().
 function payout.clock() returns timestamp with time zone, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e0f258dd0f13 -- Now, by the database's clock, which goes on within a transaction.
+function payout.close_reversed(p_verb text, p_payee_id text, p_currency text, p_amount_minor bigint, p_payout_transfer_id bigint, p_reason text, p_preview boolean) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 06b33da9d672 -- Books p_amount_minor, of one transfer if given, as write_off entries; one row for each transfer. A preview changes nothing.
 function payout.compare_listed_transfers(p_seen payout.stripe_transfer[]) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bb348b2c8e85 -- A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.
 function payout.continue_list(p_kind text, p_worker text) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5a99c590cd87 -- Returns the one open read of the kind, comparison or events.
 function payout.create_transfers(p_settlement payout.settlements) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c974dad91127 -- Schedules the payouts of a complete settlement whose row this transaction has written; returns the payout_job_id, or the error that names what is wrong with it.
 function payout.database_identity(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) returns record, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 34a0b88af1b9 -- System identifier, timeline, oid of the database and oid of payout.transfer_states.
 function payout.defer_job(p_payout_job_id bigint, p_times integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp, rights: none, body fbfbdcf1ea29 -- Defers p_times queue jobs payout.execute in queue payouts; returns their ids, none while notifications are not read.
 function payout.destinations(p_transfer payout.payout_transfers) returns text[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bbb550bf464 -- The accounts in the requests of a transfer, under all its keys; before the first request, those of its payee.
+function payout.do_proposed(p_proposal payout.operator_actions) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dbb36f65e06f -- Does it as things stand now; one row for each transfer that it is about.
 function payout.end_holds(p_hold_ids bigint[], p_released_by text, p_reason text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ca179f5ec838 -- Releases these holds with a reason, clears transfer_states.hold_id, notes it in operator_actions.
-function payout.evidence_for_new_key(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0867079e6a26 -- Ids of a saved decline and of the look after it, or of the scans that prove absence; null: there is no evidence yet.
+function payout.end_of_key(p_state payout.transfer_states) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ea6d82ac1143 -- Id of the accepted decline, or of the act; null: there is none.
+function payout.end_proposed_hold(p_proposal payout.operator_actions) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 74889fcfe5d9 -- Releases the hold that is the subject of the proposal.
+function payout.evidence_for_new_key(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ee0424092626 -- Ids of the end of the key and of the look after it, or of the scans that prove absence; null: there is no evidence yet.
 function payout.expected_destinations(p_state payout.transfer_states, p_transfer payout.payout_transfers) returns text[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fa5bdd0e365b -- The account in the request under the key; without a request, those of payout.destinations.
 function payout.expire_leases(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 210507f4004d -- Closes up to p_limit leases and returns how many: a transfer is due at once, or parked when its tries are used up.
 function payout.find_missing(p_read payout.stripe_reads) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 187e0bfd56f7 -- Discrepancies at the end of a comparison, of kind missing_at_stripe.
 function payout.find_wakeup(p_payout_job_id bigint, p_times integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=100ms, rights: none, body dea9e9330774 -- One wake-up job that waits, if that is enough, or p_times new ones; their ids, none if the queue fails.
 function payout.finish_comparison(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4a7b86d509dd -- Returns the read with its result and the number of its discrepancies.
-function payout.finish_lookup(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0e6b64df7a71 -- Returns the read with verdict and state as its result, and the number of transfers found.
+function payout.finish_lookup(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7a66d87904bd -- Returns the read with verdict and state as its result, and the number of transfers found.
 function payout.finish_read(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 450cc313758a -- Returns the read with its result, and whether that is an alarm.
 function payout.finish_reversals(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ce15fd25d031 -- Returns the read with its result and the number of reversals booked now.
 function payout.first_absence(p_read payout.stripe_reads) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a664caaf96db -- Id of the observation of the earlier scan; null: there is no proof yet.
-function payout.fold_facts() returns TABLE(payout_transfer_id bigint, state text, generation integer, attempt integer, lease_until timestamp with time zone, next_attempt_at timestamp with time zone, stripe_transfer_id text, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, reason text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f26181d4769c -- One row for each transfer as transfer_states must say it, folded from attempts, observations and books.
+function payout.fold_facts() returns TABLE(payout_transfer_id bigint, state text, generation integer, attempt integer, lease_until timestamp with time zone, next_attempt_at timestamp with time zone, stripe_transfer_id text, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, reason text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3cfee54d787f -- One row for each transfer as transfer_states must say it, folded from attempts, observations and books.
 function payout.forget_pending_wakeup() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 07e6eb7aaca1 -- Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a rollback.
 function payout.freeze_requests(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e049ec450e5c -- Writes transfer_requests for those of the transfers whose present key has none.
 function payout.id_fits(p_id text) returns boolean, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_app, body 7a29ee9267f9 -- Check: 1 to 200 characters, no blank at its ends, no control or invisible characters, normal form C.
@@ -850,16 +953,17 @@ function payout.identity_problem() returns text, plpgsql volatile, owner payout_
 function payout.is_definite(p_attempt payout.transfer_attempts) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5ab36707b765 -- True when nothing was sent, or an accepted answer that names the key says that the send had no effect, nor will have.
 function payout.is_explained(p_discrepancy payout.discrepancy) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5a3bf63b025a -- True when an equal discrepancy was resolved, and not by a comparison that found it no longer.
 function payout.is_of_this_database(p_read payout.stripe_reads) returns boolean, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9f3d0316b624 -- True for a read begun since the database was last adopted or its Stripe account changed, and for those from the comparison on that the adoption rests on.
-function payout.is_only_send(p_state payout.transfer_states) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4f8544ebfdef -- True when no attempt but the newest can have had an effect under the current key.
+function payout.is_only_send(p_state payout.transfer_states) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fae4c4d38054 -- True when no attempt but the newest can have had an effect under the current key.
 function payout.is_saved(p_is_tied boolean, p_is_replayed boolean, p_should_retry text) returns boolean, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ae9e6262a815 -- True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry as given is saved under its key.
-function payout.judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 108e81d81e13 -- Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed with a new key at once, or parked for approval.
+function payout.judge_absence(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 62e68712ca13 -- Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed with a new key at once, or parked for approval.
+function payout.judge_act(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_settings payout.engine_settings) returns payout.judgement, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body afcb5d0fa0ca -- The move that the act makes; already; or stale, with the sentence that says why not.
 function payout.judge_decline(p_judgement payout.judgement, p_is_saved boolean, p_rule payout.stripe_error_rules, p_state payout.transfer_states, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 400228416830 -- Failed, with or without a later key; unknown while another attempt is open; parked in doubt.
 function payout.judge_expiry(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 238996d09758 -- Judges an expired lease: unknown and due at once, or parked when the tries are used up; and an expired key: parked.
 function payout.judge_failure(p_outcome payout.outcome, p_state payout.transfer_states, p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 27ce275ec983 -- Judges an outcome that is no success by payout.stripe_error_rules: retry_wait, unknown, parked, or as judge_decline says.
 function payout.judge_listed_transfers(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fdc2a45e69e9 -- Judges up to p_limit transfers, which are then paid or parked; returns how many.
 function payout.judge_lookup(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 52fac01310f0 -- Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, several as an alarm; null: it cannot be told.
-function payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8ffad997d3a9 -- Verdict, next state and reason for one outcome; changes nothing.
-function payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 112cd3d7f605 -- Paid, already known, or an alarm, which parks a transfer that is open.
+function payout.judge_outcome(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 37a9027b78e0 -- Verdict, next state and reason for one outcome; changes nothing.
+function payout.judge_success(p_outcome payout.outcome, p_state payout.transfer_states, p_transfer payout.payout_transfers, p_destinations text[], p_settings payout.engine_settings) returns payout.judgement, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c272f16d456a -- Paid, already known, or an alarm, which parks a transfer that is open.
 function payout.keep_listed_transfers(p_seen payout.stripe_transfer[], p_read_id bigint) returns SETOF text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c9c7cadf66cf -- Returns the ids of those that are to be judged now.
 function payout.knows_claim_token(p_outcome payout.outcome) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 703cfc0954d5 -- True when the token of the report is that of the attempt that it names.
 function payout.listed_on_page(p_kind text, p_objects jsonb) returns payout.stripe_transfer[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 11873568e8f7 -- Each once, in order of their ids; those whose id cannot be read are left out.
@@ -872,8 +976,8 @@ function payout.lookup_queries(p_transfer payout.payout_transfers) returns jsonb
 function payout.mark_held_transfers(p_now timestamp with time zone) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 47fcb988247c -- Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns how many.
 function payout.match_error_rule(p_outcome payout.outcome) returns payout.stripe_error_rules, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body eb42b8614ee6 -- The first rule in order of id that fits; the last rule of a signal fits all.
 function payout.metadata_problem(p_metadata jsonb) returns text, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f85b71607db5 -- The rule of Stripe that this metadata breaks beside our own four keys, or null.
-function payout.never_left(p_payout_transfer_id bigint, p_looked_at timestamp with time zone) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 152115c2668f -- True, as of a look at Stripe's list, when there are attempts and none was ever executed.
-function payout.newest_facts() returns TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, moved_to text, moved_attempt integer, next_attempt_at timestamp with time zone, stripe_transfer_id text, reason text, claim_attempt integer, lease_until timestamp with time zone, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean, is_released boolean), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 44f5801f3c4a -- One row for each transfer with the facts that fold_facts makes its progress of; tries and unknown sends are those of the newest key.
+function payout.never_left(p_payout_transfer_id bigint, p_looked_at timestamp with time zone) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f81d9686fb87 -- True, as of a look at Stripe's list, when there are attempts and none was ever executed.
+function payout.newest_facts() returns TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, moved_to text, moved_attempt integer, next_attempt_at timestamp with time zone, stripe_transfer_id text, reason text, claim_attempt integer, lease_until timestamp with time zone, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2126a620322e -- One row for each transfer with the facts that fold_facts makes its progress of; tries and unknown sends are those of the newest key.
 function payout.newest_row_id(p_table_name text) returns bigint, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d518db58ac78 -- The highest id; null: the table is empty.
 function payout.next_parameters(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e439f33ebf30 -- After the last page of a query those of the next query; null after the last one.
 function payout.note_failed_queue(p_problem text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f3c15fc9437a -- Sets payout.seen_wakeup to 0, also if the transaction rolls back, and writes to the server's log.
@@ -881,18 +985,23 @@ function payout.note_reversals(p_seen payout.stripe_transfer[]) returns integer,
 function payout.notify_operators(p_reason text, p_subject text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 43a73544f7c1 -- Notifies channel payout_alarms of the reason, and warns with reason and subject.
 function payout.open_attempts(p_payout_transfer_ids bigint[], p_worker text, p_now timestamp with time zone, p_settings payout.engine_settings) returns SETOF payout.claim, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f0a65a31501d -- Moves these transfers to in_flight; returns each with its key, token and request.
 function payout.open_keys(p_now timestamp with time zone, p_payout_transfer_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 395ce8515a2e -- Opens the next key of these transfers; returns of how many.
-function payout.other_attempts_drain_at(p_state payout.transfer_states) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 81f9c291f2f8 -- The time at which the last unreported other attempt of the current key counts as over; null: none is open.
+function payout.other_attempts_drain_at(p_state payout.transfer_states) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 474b4395eee8 -- The time at which the last unreported other attempt of the current key counts as over; null: none is open.
+function payout.owed_again(p_payout_transfer_id bigint, p_reason text) returns payout.act_result, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ed78e437fa07 -- The preview: the amount that is owed again.
 function payout.owed_transfers(p_settlement payout.settlements) returns TABLE(payee_id payout.external_id, source_transaction text, amount_minor bigint), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9de14a15feeb -- Payee, source and amount in minor units of each transfer that a settlement makes.
 function payout.page_problem(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 547d1f29abaa -- Names the problem, with the parameters expected; null: it is the next page.
 function payout.park_contradiction(p_payout_transfer_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f7ecc9add1fe -- Parks a transfer that is open, with reason row_contradicts_facts; takes the date from a failed one.
 function payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 93db618e39e4 -- Parks up to p_limit transfers; returns how many.
+function payout.pay_again(p_payout_transfer_id bigint, p_reason text) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 48da724dd551 -- Closes what is owed of the reversed transfer and schedules a new one; returns the new one.
 function payout.payout_ref(p_installation_id text, p_settlement_id text, p_payee_id text, p_source_transaction text) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 98d98a536ca2 -- Identity of the transfer that an installation owes for a settlement to a payee from a source: payout_ and 40 hex digits.
 function payout.pending_wakeup() returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 945538b0bd51 -- The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see it too; or null.
-function payout.place_hold(p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint DEFAULT NULL::bigint) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 247ab965f30c -- Places a hold unless there is one, for an alarm or another reason, notes it in operator_actions, returns its hold_id.
+function payout.place_hold(p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint DEFAULT NULL::bigint, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0485043fa26d -- Places a hold unless there is one, for an alarm or another reason, notes it in operator_actions, returns its hold_id.
 function payout.plan_late_lookups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 365e6365186f -- Plans the look-up of up to p_limit transfers; returns how many.
 function payout.possible_matches(p_read payout.stripe_reads, p_objects jsonb) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dd6693de8d34 -- An array of payout.stripe_transfer as objects, each with why it may match: ours, by charge, unreadable.
-function payout.progress_problem(p_state payout.transfer_states) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a81698ecd2e3 -- The first rule about counters, lease, next steps, Stripe's id and reason that a row breaks, or null.
+function payout.previewed_acts(p_verb text, p_payout_transfer_ids bigint[], p_details jsonb) returns SETOF payout.act_result, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c880f862438f -- One row for each transfer, with result preview, already or refused.
+function payout.progress_problem(p_state payout.transfer_states) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d66dc5eb55de -- The first rule about counters, lease, next steps, Stripe's id and reason that a row breaks, or null.
 function payout.proof_of_absence(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 62e187ed3d29 -- Ids of the observations, in order; null: it was not proved absent.
+function payout.propose(p_verb text, p_subject text, p_reason text, p_details jsonb) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body af22c8d0c936 -- Returns the number of the proposal, which payout_api.approve takes.
+function payout.proposed_acts(p_payout_transfer_ids bigint[], p_proposal_id bigint) returns SETOF payout.act_result, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4bc1169b77c0 -- One row for each transfer, with result proposed and the call that approves.
 function payout.queue_due_wakeups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=100ms, rights: none, body 47c8feca43c7 -- Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, 0 if the queue fails.
 function payout.queue_problem() returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp; lock_timeout=100ms, rights: none, body f9b0e7e5572a -- The error of the queue, or null; a read-only transaction cannot tell, and gets null.
 function payout.queue_wakeup(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 599b1139f7cd -- Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or relies on one that waits already; none before pay_after, none while the queue fails. Returns the ids.
@@ -908,7 +1017,7 @@ function payout.record_catalogue(p_reason text) returns void, sql volatile, owne
 function payout.record_discrepancies(p_discrepancies payout.discrepancy[], p_read_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c430e461d661 -- Stores each discrepancy once; returns how many are open.
 function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4f7fffca002c -- Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns how many.
 function payout.record_listed_transfers(p_stripe_transfer_ids text[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0fadc9b35ed6 -- Judges stored listed transfers that are known here; returns the number of alarms.
-function payout.record_outcomes(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e3f340a3901b -- Stores outcomes with their judgement, moves the transfers, books paid and released money.
+function payout.record_outcomes(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0ba0af272de1 -- Stores outcomes with their judgement, moves the transfers, books paid and released money.
 function payout.record_outcomes_apart(p_outcomes payout.outcome[]) returns SETOF payout.reported, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3cc8678dd377 -- Verdict and state for each outcome; alarm for one that was set aside, with a discrepancy outcome_not_stored that keeps what was reported.
 function payout.record_unknown_transfers(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4003a714463f -- Stores outcomes of unknown transfers as discrepancies and answers alarm for each.
 function payout.refuse_bad_lines(p_lines jsonb) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1b363b52b1d2 -- Refuses lines given as JSON that cannot be read, naming the first (SP309).
@@ -916,7 +1025,10 @@ function payout.refuse_bad_row(p_table text, p_rule text) returns void, plpgsql 
 function payout.refuse_unadopted_database(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fddbb89e762f -- Refuses to go on in a database that is not adopted (SP403), or for another Stripe account (SP404).
 function payout.refuse_unsafe_account_change(p_old payout.engine_settings, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4158cb582efd -- Refuses a live account while transfers are open that were ever sent, or after anything was done in test mode (SP411).
 function payout.refuse_unsafe_server(p_stripe_now timestamp with time zone) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e8484dbbda5e -- Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while the server's clock is more than five minutes from the time at Stripe, if that is given.
+function payout.refuse_without_reason(p_verb text, p_reason text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5b5fc5641f4f -- Raises SP314 if the reason is null or blank.
 function payout.release_alarm_holds(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b429a3e448f2 -- Releases the holds that alarms placed on these transfers, where none of them is open.
+function payout.release_expired_holds(p_now timestamp with time zone) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3614e1bf83dc -- Releases the holds that were placed until a time that has come.
+function payout.release_or_propose(p_hold payout.holds, p_reason text) returns payout.holds, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cebb9912a651 -- Returns the hold as it is then: it stays until another person approves.
 function payout.remaining_facts(p_outcome payout.outcome) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b7fa8ac8de8d -- The JSON for transfer_observations.facts; absent parts are left out.
 function payout.remove_lost_wakeups() returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp, rights: none, body db691d1bd9ac -- Deletes queue jobs of ours that have been `doing` for two minutes or ended a day ago.
 function payout.remove_served_wakeups(p_wakeup_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp; lock_timeout=100ms, rights: none, body e26211232296 -- Deletes the queue jobs of these ids that no worker has fetched yet; returns their number, 0 if the queue fails.
@@ -926,11 +1038,11 @@ function payout.resolve_compared(p_read payout.stripe_reads) returns void, plpgs
 function payout.resolve_paid(p_stripe_transfer_ids text[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ba7190aea9ec -- Resolves the open discrepancies of the transfers that are paid by these ids, except those of several transfers at Stripe, and releases the holds that their alarms placed.
 function payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7dfaf6990c47 -- Null: the reversals fit the transfer and the books.
 function payout.row_sha256(p_columns jsonb) returns bytea, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 379c47f57156 -- SHA-256 of a JSON text in UTF-8.
-function payout.saved_decline(p_state payout.transfer_states) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body eb1dd045734b -- Id of the accepted decline that Stripe saved; null: there is none.
 function payout.schedule_payout_job(p_settlement_id text, p_settlement payout.settlements DEFAULT NULL::payout.settlements, p_line payout.settlement_lines DEFAULT NULL::payout.settlement_lines) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6372d7f6e2ad -- Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).
 function payout.seal_sha256(p_seal payout.seals) returns bytea, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a2e95f2c681a -- SHA-256 of the former hash, followed by the other columns as a JSON array.
 function payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9a7abeeed207 -- Seals about p_limit rows at most; returns the number of rows.
 function payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) returns TABLE(row_id bigint, row_at timestamp with time zone, row_sha256 bytea), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; TimeZone=UTC; bytea_output=hex, rights: none, body 8ff02550a9b7 -- Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that seals of version 1 cover.
+function payout.selected_transfers(p_payout_transfer_id bigint, p_settlement_id text, p_payee_id text, p_currency text, p_because text) returns bigint[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e32a9725785b -- Numbers of the transfers, in order; those that are done only if named by number or settlement.
 function payout.set_aside(p_payout_transfer_id bigint, p_error text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body efe0bb6f9990 -- Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the error.
 function payout.set_aside_unreadable(p_read payout.stripe_reads, p_objects jsonb) returns integer, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 953312ee8894 -- Returns the number of discrepancies of kind unreadable_at_stripe.
 function payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0cf0ce110603 -- Names the parts that differ, for lines the first one; empty when nothing differs.
@@ -946,8 +1058,8 @@ function payout.take_page(p_read payout.stripe_reads, p_parameters jsonb, p_obje
 function payout.tg__close_once() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1400c070d807 -- Trigger: lets a row set the columns that are its arguments, once, and no other (SP104).
 function payout.tg__refuse_change() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4133f241ac42 -- Trigger: refuses update, delete and truncate of an insert-only table (SP101).
 function payout.tg_engine_settings__check_account() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=1s, rights: none, body a47c8e33f615 -- Deferred trigger: refuses another Stripe account or mode if a claim or page came meanwhile (SP411).
-function payout.tg_engine_settings__record_change() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body c3b09bb5233e -- Trigger: writes the old and the new value of each changed setting into operator_actions.
-function payout.tg_ledger_entries__check_movement() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cb67a33cee5d -- Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a reversal (23514).
+function payout.tg_engine_settings__record_change() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body d15c85189327 -- Trigger: writes the old and the new value of each changed setting into operator_actions.
+function payout.tg_ledger_entries__check_movement() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2fadcf3a6c93 -- Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a reversal, and only what an operator ordered names the act (23514).
 function payout.tg_payout_transfers__derive() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4d8d8b981d42 -- Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not above 0 (23514).
 function payout.tg_settlement_lines__refuse_frozen() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: none, body 414b769fc72f -- Trigger: refuses to add, change or remove lines of a settlement that has been scheduled (SP102), and lines of none (SP310).
 function payout.tg_settlements__refuse_frozen() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 066b6211e53d -- Trigger: refuses to change or delete a complete settlement, and to rename one (SP102).
@@ -959,26 +1071,35 @@ function payout.tg_transfer_states__plan_lookup() returns trigger, plpgsql volat
 function payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4fa463d500ca -- Reference, settlement, amount, currency, destination and mode of a transfer by these books.
 function payout.transfer_request(p_transfer payout.payout_transfers, p_destination text, p_metadata jsonb, p_installation_id text) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1f30af13db24 -- The request for a transfer to an account, with the metadata of its settlement and the installation's id.
 function payout.unjudged_listed_transfers() returns SETOF text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 2971f974d48b -- Ids of listed transfers that match a transfer here and that no observation names.
-function payout.was_seen_at_stripe(p_payout_transfer_id bigint) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d2f1435ecaf8 -- True once an observation of the transfer, accepted or not, tells of it at Stripe.
-function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body ee8df027d6ff -- Adopts the database under its present identity, with a reason, once a comparison that began within the last hour has finished; p_without_reconcile does without one and is recorded. Safe to repeat.
-function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body eb1b5ba7640b -- Approves that a transfer above engine_settings.absence_limit_minor gets a new key once the engine has proved it absent at Stripe; returns the number of the noted action.
+function payout.warn_of_former_accounts(p_hold payout.holds) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bf72a6b4a1c6 -- WARNING with their number, if the hold has a payee, settlement or transfer for its subject.
+function payout.was_seen_at_stripe(p_payout_transfer_id bigint) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5d551f780238 -- True once an observation of the transfer, accepted or not, tells of it at Stripe.
+function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body d62a81255883 -- Proposes to adopt the database under its present identity, with a reason, once a comparison that began within the last hour has finished; p_without_reconcile does without one. Null: it waits for payout_api.approve. Safe to repeat.
+function payout_api.approve(p_action_id bigint, p_reason text) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_approver, body ed552a91edef -- Approves the act that another login has proposed, and does it; one row for each transfer with its result. payout_api.proposals lists those that wait.
 function payout_api.balances_as_of(p_at timestamp with time zone) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint, balance_minor bigint), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 8bdfc68209aa -- Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
+function payout_api.cancel(p_reason text, p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text, p_currency text DEFAULT NULL::text, p_because text DEFAULT NULL::text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body a8020de5170a -- Cancels the transfers that are named by any of the marks, joined by and: they are not owed after all. One row for each with its result; p_preview changes nothing.
 function payout_api.catalogue_differences() returns TABLE(object text, what text, recorded jsonb, present jsonb), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; bytea_output=hex; IntervalStyle=postgres; quote_all_identifiers=off; jit=off, rights: execute to payout_auditor; execute to payout_operator, body c1c68c3e56a1 -- One row for each object that was added, removed or changed since the catalogue was recorded; recorded and present are its definition, and its text as the server writes it.
+function payout_api.change_setting(p_name text, p_value text, p_reason text) returns text, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 8a93103c029f -- Sets a column of payout.engine_settings; returns its new value. The change is in operator_actions.
 function payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) returns payout.engine_settings, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 6afe0e80a697 -- Fixes another Stripe account or mode, with a reason; claims are refused until the database is adopted again.
 function payout_api.claim_reads(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean, p_kind text DEFAULT NULL::text) returns TABLE(read_id bigint, kind text, token text, path text, parameters jsonb, objects_seen bigint, objects_expected bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body 0b3beca11cfc -- Hands out up to p_limit reads, of one kind (lookup, reversals, events, comparison) or of all: path and parameters of the next page, and the token without which report_page takes none. The Stripe account is that of the worker's key.
 function payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean, p_stripe_now timestamp with time zone DEFAULT NULL::timestamp with time zone) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, claim_token text, request jsonb, lease_seconds double precision, deadline_seconds double precision), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off; enable_material=off, rights: execute to payout_worker, body a2632e2cefb4 -- Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine or the worker is on hold. The Stripe account is that of the worker's key, p_stripe_now the time by Stripe's Date header. Seconds count from before the call.
 function payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT '{}'::jsonb) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body 0c82859c4613 -- Records a settlement with its lines and schedules its payouts; returns the payout_job_id. Safe to repeat with the same content; amounts are in minor units of the currency.
 function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, status text, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; plan_cache_mode=force_custom_plan, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 2bbb18fc4760 -- Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; status is ok, warning or failure, and hint names the next step. The Stripe account is that of the caller's key, if it has one.
-function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body c7f54febb611 -- Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released.
+function payout_api.explain(p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text) returns SETOF payout_api.explained, plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_approver; execute to payout_auditor; execute to payout_operator, body 9a79e79c890a -- The rows of payout_api.explained for a transfer, the transfers of a settlement, or those of a payee that are not paid.
+function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 008a67c74adb -- Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released, or until p_until; returns the hold.
 function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 21dbaa43d18d -- Unresolved discrepancies by kind: number, time of the oldest, and the next step for it.
+function payout_api.park(p_reason text, p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text, p_currency text DEFAULT NULL::text, p_because text DEFAULT NULL::text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body d7a930ec2416 -- Parks transfers that wait to be sent again, named by any of the marks, joined by and: they are looked up at Stripe first. One row for each with its result; p_preview changes nothing.
 function payout_api.register_payee(p_payee_id text, p_stripe_account_id text DEFAULT NULL::text) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_app; execute to payout_operator, body 05cf68d14159 -- Registers a payee; with an account, records it as the one to pay from now on. Repeatable; a transfer that was claimed keeps its account under its key.
-function payout_api.release_hold(p_hold_id bigint, p_reason text) returns payout.holds, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 4ed85fd506ae -- Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Safe to repeat.
+function payout_api.release_hold(p_hold_id bigint, p_reason text) returns payout.holds, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 0e19f0a727f7 -- Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. The hold of an open alarm stays until another person approves. Safe to repeat.
+function payout_api.repay(p_payout_transfer_id bigint, p_reason text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 4f09862b2c2b -- Pays the open amount of payout_api.reversed_money of a transfer again; returns its new transfer. p_preview changes nothing.
 function payout_api.report_outcomes(p_outcomes jsonb) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 91f680f2f4c3 -- Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or alarm and the state for each.
 function payout_api.report_page(p_read_id bigint, p_token text, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns TABLE(next_parameters jsonb, objects_seen bigint, objects_found bigint, result text, is_alarm boolean), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 7cbe71b7fdee -- Takes the objects of a page, as Stripe sent them, with the parameters that it was asked with; returns the parameters of the next page (null: there is none, and result says what was found), and the counts of the read so far.
 function payout_api.resolve_discrepancy(p_discrepancy_id bigint, p_reason text) returns payout.discrepancies, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 15b92b7b5763 -- Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.
+function payout_api.retry(p_reason text, p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text, p_currency text DEFAULT NULL::text, p_because text DEFAULT NULL::text, p_preview boolean DEFAULT false, p_force boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 4eeb4b44ad0b -- Lets the transfers that are named by any of the marks, joined by and, go on now: sent again, looked up, or with a new key where the evidence allows it. One row for each with its result; p_preview changes nothing; p_force proposes to give parked ones up.
 function payout_api.seal(p_limit integer DEFAULT 10000) returns integer, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; plan_cache_mode=force_custom_plan, rights: execute to payout_operator; execute to payout_worker, body 3121fd846b30 -- Seals rows of payout_api.sealed_rows that no new row can precede, about p_limit of each table; returns how many. Safe to repeat.
 function payout_api.seal_head() returns text, sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator, body fd31174b6c51 -- Number and hash of the newest seal; null before the first.
-function payout_api.sweep(p_limit integer DEFAULT 1000) returns TABLE(leases_expired integer, transfers_parked integer, transfers_reopened integer, wakeups_queued integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body bc51f6c54707 -- Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers whose key is too old to send, opens new keys where the evidence allows it, plans looks before late first sends, queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. It also seals.
+function payout_api.settle_outside(p_payout_transfer_id bigint, p_reference text, p_reason text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body f9b240323598 -- Closes a transfer that is scheduled or failed as paid in another way, with its reference; one row with the result. p_preview changes nothing.
+function payout_api.sweep(p_limit integer DEFAULT 1000) returns TABLE(leases_expired integer, transfers_parked integer, transfers_reopened integer, wakeups_queued integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body a05a430edc17 -- Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers whose key is too old to send, opens new keys where the evidence allows it, plans looks before late first sends, queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. It also seals.
 function payout_api.verify_books() returns TABLE(check_name text, detail text, hint text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_auditor; execute to payout_operator, body 92c79242edaf -- One row for each rule that is broken: settlements that are not scheduled to the last line, requests, progress and entries that contradict their rows, rows without an origin, releases and resolutions without their act, secrets. None: all is well.
-function payout_api.verify_projection() returns TABLE(payout_transfer_id bigint, column_name text, stored text, folded text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_nestloop=off, rights: execute to payout_auditor; execute to payout_operator, body 51fd361ac3d1 -- One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares the account that the state implies with the books. None: all is well.
+function payout_api.verify_projection() returns TABLE(payout_transfer_id bigint, column_name text, stored text, folded text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_nestloop=off, rights: execute to payout_auditor; execute to payout_operator, body c9715336c8a6 -- One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares the account that the state implies with the books. None: all is well.
 function payout_api.verify_seals(p_from bigint DEFAULT 1, p_head text DEFAULT NULL::text) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; plan_cache_mode=force_custom_plan, rights: execute to payout_auditor; execute to payout_operator, body e2b0f4c9229d -- Recomputes seals from p_from on and returns per table the first row that was altered, removed or slipped in, table seals for the chain itself; nothing when all is as it was sealed.
+function payout_api.write_off(p_payee_id text, p_currency text, p_amount_minor bigint, p_reason text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body fdb9b8f82ed5 -- Writes off reversed money of a payee, in minor units, oldest transfer first (payout_api.reversed_money); one row for each transfer. p_preview changes nothing.

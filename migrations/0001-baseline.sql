@@ -4,7 +4,7 @@ set local lock_timeout = '5s';
 set local statement_timeout = '60s';
 set local check_function_bodies = off;
 
--- frozen: sql/roles.sql 6516da9e962b
+-- frozen: sql/roles.sql bec40748139c
 reset role;
 
 do $$
@@ -12,7 +12,8 @@ declare
     v_role text;
 begin
     foreach v_role in array array[
-        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor'
+        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+        'payout_auditor'
     ]
     loop
         if not exists (select from pg_catalog.pg_roles as r where r.rolname = v_role) then
@@ -34,6 +35,8 @@ comment on role payout_worker is
     'The process that calls Stripe: claims transfers, reports outcomes.';
 comment on role payout_operator is
     'Operators on call: hold, release and the other calls with a reason.';
+comment on role payout_approver is
+    'The second person: approves what an operator has proposed, never what he proposed himself.';
 comment on role payout_auditor is 'Reads everything, changes nothing.';
 
 create schema if not exists payout authorization payout_owner;
@@ -45,7 +48,8 @@ comment on schema payout_api is
     'Everything that may be called: by the application, the worker, operators and auditors.';
 
 grant usage on schema payout to payout_app, payout_operator, payout_auditor;
-grant usage on schema payout_api to payout_app, payout_worker, payout_operator, payout_auditor;
+grant usage on schema payout_api to
+    payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
 
 alter default privileges for role payout_owner revoke execute on functions from public;
 
@@ -98,7 +102,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql 4bc040e02aa4
+-- frozen: sql/types.sql 32f61f42a48f
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -136,7 +140,7 @@ comment on domain payout.settlement_state is 'pending: editable; complete: froze
 create domain payout.transfer_state as text
     constraint state_is_known check (value in (
         'scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked', 'failed', 'paid',
-        'cancelled'));
+        'cancelled', 'settled_outside'));
 comment on domain payout.transfer_state is 'A state out of payout.states.';
 
 create type payout.outcome as (
@@ -170,12 +174,13 @@ create type payout.outcome as (
     amount_reversed_minor bigint,
     read_id bigint,
     found integer,
-    first_absence_id bigint
+    first_absence_id bigint,
+    operator_action_id bigint
 );
 comment on type payout.outcome is
     'One outcome of a transfer: an answer to an attempt (an element of the array that '
     'report_outcomes takes, up to body; read_outcome reads what follows out of it), a look-up, a '
-    'lease or a key that ran out.';
+    'lease or a key that ran out, or an act of an operator (detail: the reference it names).';
 
 create type payout.claim as (
     payout_transfer_id bigint,
@@ -197,6 +202,21 @@ create type payout.reported as (
     state text
 );
 comment on type payout.reported is 'The answer to one outcome, as report_outcomes returns it.';
+
+create type payout.act_result as (
+    payout_transfer_id bigint,
+    settlement_id text,
+    payee_id text,
+    amount_minor bigint,
+    currency text,
+    state text,
+    result text,
+    detail text
+);
+comment on type payout.act_result is
+    'The result of an act of an operator for a transfer: its state now; result is done, already, '
+    'refused, proposed (another person has to approve it) or preview (it would be done); detail '
+    'says why, or what comes next.';
 
 create type payout.judgement as (
     verdict text,
@@ -319,7 +339,7 @@ $$;
 comment on function payout.tg_engine_settings__check_account() is
     'Deferred trigger: refuses another Stripe account or mode if a claim or page came meanwhile '
     '(SP411).';
--- frozen: procedures/identity/tg_engine_settings__record_change.sql fa4646531ce7
+-- frozen: procedures/identity/tg_engine_settings__record_change.sql f7d80919677c
 create or replace function payout.tg_engine_settings__record_change()
 returns trigger
 language plpgsql
@@ -329,7 +349,8 @@ set intervalstyle = 'postgres'
 as $$
 begin
     insert into payout.operator_actions (action, subject, reason, details)
-    select 'change_setting', n.key, 'engine_settings was updated',
+    select 'change_setting', n.key,
+        coalesce(nullif(current_setting('payout.reason', true), ''), 'engine_settings was updated'),
         jsonb_build_object('old', o.value, 'new', n.value)
     from jsonb_each(to_jsonb(old)) as o
     join jsonb_each(to_jsonb(new)) as n on n.key = o.key
@@ -340,7 +361,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 03b1ed05af5e
+-- frozen: sql/tables/identity.sql c4407c4b7f0e
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -357,7 +378,8 @@ create table payout.engine_settings (
     stripe_account_id text,
     indeterminate_for interval not null default '24 hours',
     scans_apart_for interval not null default '60 minutes',
-    absence_limit_minor bigint not null default 100000,
+    approval_limit_minor bigint not null default 100000,
+    proposals_expire_after interval not null default '24 hours',
     max_alarms integer not null default 10,
     alarm_window_for interval not null default '10 minutes',
     constraint engine_settings_pkey primary key (is_single_row),
@@ -382,7 +404,8 @@ create table payout.engine_settings (
         check (stripe_account_id is null or is_livemode is not null),
     constraint stripe_settles_within_a_day check (indeterminate_for >= '24 hours'),
     constraint scans_are_an_hour_apart check (scans_apart_for >= '60 minutes'),
-    constraint absence_limit_is_an_amount check (absence_limit_minor >= 0)
+    constraint approval_limit_is_an_amount check (approval_limit_minor >= 0),
+    constraint proposals_live_for_a_while check (proposals_expire_after > '0')
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
 comment on column payout.engine_settings.installation_id is
@@ -413,9 +436,11 @@ comment on column payout.engine_settings.indeterminate_for is
     'The time after an attempt without a definite answer for which Stripe may still carry it out.';
 comment on column payout.engine_settings.scans_apart_for is
     'The shortest time between two scans of Stripe''s list that prove a transfer absent.';
-comment on column payout.engine_settings.absence_limit_minor is
-    'Transfers above this amount, in minor units of any currency, get a new key after such a proof '
-    'only when an operator approves.';
+comment on column payout.engine_settings.approval_limit_minor is
+    'Above this amount, in minor units of any currency, two people are needed for a new key after '
+    'a proof of absence, and for what an operator settles outside, writes off or repays.';
+comment on column payout.engine_settings.proposals_expire_after is
+    'The time for which another person may approve a proposal.';
 comment on column payout.engine_settings.max_alarms is
     'Alarms about so many transfers within alarm_window_for place a hold on the engine.';
 comment on column payout.engine_settings.alarm_window_for is
@@ -501,7 +526,7 @@ create trigger _500_refuse_truncate before truncate on payout.adoptions
 alter table payout.adoptions enable always trigger _500_refuse_truncate;
 
 grant select on payout.adoptions to payout_operator, payout_auditor;
--- frozen: procedures/transfers/tg_ledger_entries__check_movement.sql 2f02ec128764
+-- frozen: procedures/transfers/tg_ledger_entries__check_movement.sql f8aa1a572841
 create or replace function payout.tg_ledger_entries__check_movement()
 returns trigger
 language plpgsql
@@ -524,9 +549,18 @@ begin
         v_exists := new.debit_account = 'stripe_balance'
             and new.credit_account like 'payable:_%'
             and new.stripe_reversal_id is not null;
+    elsif new.kind in ('cancel', 'settle_outside') then
+        v_exists := (new.debit_account = 'in_flight' or new.debit_account like 'payable:_%')
+            and new.credit_account = case new.kind
+                when 'cancel' then 'settlement_funds' else 'paid_outside' end;
+    elsif new.kind = 'write_off' then
+        v_exists := new.debit_account like 'payable:_%'
+            and new.credit_account = 'settlement_funds';
     end if;
     if not v_exists or new.amount_minor <= 0
-        or (new.stripe_reversal_id is not null and new.kind <> 'reversal') then
+        or (new.stripe_reversal_id is not null and new.kind <> 'reversal')
+        or (new.operator_action_id is not null)
+            <> (new.kind in ('cancel', 'settle_outside', 'write_off')) then
         perform payout.refuse_bad_row('ledger_entries', case
             when new.amount_minor <= 0 then 'amount_is_positive'
             when new.kind = 'obligation' and new.generation <> 1
@@ -539,8 +573,8 @@ end
 $$;
 comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
-    'reversal (23514).';
--- frozen: sql/tables/ledger.sql 358cda0082de
+    'reversal, and only what an operator ordered names the act (23514).';
+-- frozen: sql/tables/ledger.sql cef72943def9
 create table payout.ledger_entries (
     ledger_entry_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
@@ -551,10 +585,12 @@ create table payout.ledger_entries (
     amount_minor bigint not null,
     currency payout.currency_code not null,
     stripe_reversal_id text,
+    operator_action_id bigint,
     created_at timestamptz not null default current_timestamp,
     constraint ledger_entries_pkey primary key (ledger_entry_id),
-    constraint ledger_entries_payout_transfer_id_kind_generation_reversal_key
-        unique nulls not distinct (payout_transfer_id, kind, generation, stripe_reversal_id)
+    constraint ledger_entries_payout_transfer_id_kind_generation_origin_key
+        unique nulls not distinct (
+            payout_transfer_id, kind, generation, stripe_reversal_id, operator_action_id)
 );
 comment on table payout.ledger_entries is
     'Double-entry books: each row moves an amount from one account to another, so it balances by '
@@ -563,9 +599,13 @@ comment on column payout.ledger_entries.amount_minor is
     'In minor units of currency, always positive.';
 comment on column payout.ledger_entries.kind is
     'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the '
-    'payee''s account in these books; reversal: Stripe took it back.';
+    'payee''s account in these books; reversal: Stripe took it back; cancel: not owed after all; '
+    'settle_outside: paid in another way; write_off: taken back by Stripe and not owed any more.';
 comment on column payout.ledger_entries.stripe_reversal_id is
     'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
+comment on column payout.ledger_entries.operator_action_id is
+    'The act that ordered it, for kinds cancel, settle_outside and write_off only. No foreign key: '
+    'its row is written in the same transaction.';
 
 create unique index ledger_entries_stripe_reversal_id_key
     on payout.ledger_entries (stripe_reversal_id) where stripe_reversal_id is not null;
@@ -584,7 +624,7 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
--- frozen: sql/tables/lists.sql 4e41fbc7b06f
+-- frozen: sql/tables/lists.sql 8ce089346204
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -618,6 +658,8 @@ create table payout.states (
     state text not null,
     is_final boolean not null,
     whose_turn text not null,
+    entry_kind text,
+    credit_account text,
     meaning text not null,
     constraint states_pkey primary key (state),
     constraint turn_is_of_a_known_party
@@ -627,6 +669,11 @@ comment on table payout.states is 'The states of a transfer, each with its meani
 comment on column payout.states.is_final is 'True when no move leads out of the state.';
 comment on column payout.states.whose_turn is
     'The party that acts next while a transfer is in this state.';
+comment on column payout.states.entry_kind is
+    'The kind of ledger entry that a move to this state books; null: it books none.';
+comment on column payout.states.credit_account is
+    'The account that this entry credits; null: that of the payee. It debits in_flight, or the '
+    'payee''s account where the transfer had failed.';
 
 create trigger _500_refuse_change before update or delete on payout.states
     for each row execute function payout.tg__refuse_change();
@@ -636,6 +683,34 @@ create trigger _500_refuse_truncate before truncate on payout.states
 alter table payout.states enable always trigger _500_refuse_truncate;
 
 grant select on payout.states to payout_operator, payout_auditor;
+
+
+create table payout.situations (
+    situation text not null,
+    whose_turn text not null,
+    for_seller text not null,
+    for_operator text not null,
+    next_call text,
+    constraint situations_pkey primary key (situation),
+    constraint turn_is_of_a_known_party
+        check (whose_turn in ('engine', 'stripe', 'operator', 'nobody'))
+);
+comment on table payout.situations is
+    'The situations that a transfer can be in: its state with all that bears on the next step, '
+    'each with the words for it. payout_api.explained gives each transfer one.';
+comment on column payout.situations.for_seller is 'In words that the payee may read.';
+comment on column payout.situations.for_operator is
+    'Follows the reason. {until}, {hold} and {why} stand for the time of the next step and the '
+    'hold with its reason.';
+comment on column payout.situations.next_call is
+    'The call that moves the transfer, with {transfer} and {hold} for the numbers; null: none does '
+    'or needs to.';
+
+create trigger _500_refuse_truncate before truncate on payout.situations
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.situations enable always trigger _500_refuse_truncate;
+
+grant select on payout.situations to payout_operator, payout_auditor;
 
 
 create table payout.state_edges (
@@ -970,7 +1045,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
     'when it moves.';
--- frozen: sql/tables/transfers.sql 24d1753fe8d2
+-- frozen: sql/tables/transfers.sql 35fed97b5323
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1181,7 +1256,7 @@ create table payout.transfer_observations (
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint signal_is_known check (signal in (
         'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired',
-        'looked_up', 'key_opened')),
+        'looked_up', 'key_opened', 'retry', 'park', 'give_up', 'cancel', 'settle_outside')),
     constraint verdict_is_known check (verdict in ('ok', 'already', 'stale', 'alarm')),
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
@@ -1189,7 +1264,7 @@ comment on table payout.transfer_observations is
     'Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.';
 comment on column payout.transfer_observations.signal is
     'The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a '
-    'lease or a key that expired, a look-up, another key.';
+    'lease or a key that expired, a look-up, another key, or an act of an operator.';
 comment on column payout.transfer_observations.verdict is
     'ok: it counted; already: known before; stale: too late to count; alarm: an operator must '
     'look.';
@@ -1273,7 +1348,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql f2be9fc4f0fd
+-- frozen: sql/tables/operations.sql 24c11d35cb0f
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1282,12 +1357,27 @@ create table payout.operator_actions (
     details jsonb not null default '{}',
     acted_by text not null default session_user,
     acted_at timestamptz not null default now(),
+    expires_at timestamptz,
+    proposal_id bigint,
     constraint operator_actions_pkey primary key (operator_action_id),
-    constraint reason_is_given check (length(btrim(reason)) > 0)
+    constraint operator_actions_proposal_id_fkey
+        foreign key (proposal_id) references payout.operator_actions (operator_action_id),
+    constraint reason_is_given check (length(btrim(reason)) > 0),
+    constraint proposals_expire check ((action = 'propose') = (expires_at is not null)),
+    constraint approvals_name_their_proposal check (
+        (action = 'approve') = (proposal_id is not null))
 );
 comment on table payout.operator_actions is
     'Each act of an operator with its reason; also each stop that the engine made by itself, and '
     'each change of engine_settings.';
+comment on column payout.operator_actions.expires_at is
+    'Of a proposal: the time until which another person may approve it.';
+comment on column payout.operator_actions.proposal_id is 'Of an approval: the proposal.';
+
+create unique index operator_actions_proposal_id_key
+    on payout.operator_actions (proposal_id) where proposal_id is not null;
+create index operator_actions_expires_at_idx
+    on payout.operator_actions (expires_at) where expires_at is not null;
 
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
     where action in ('adopt_database', 'change_setting');
@@ -1375,6 +1465,7 @@ create table payout.holds (
     released_at timestamptz,
     release_reason text,
     discrepancy_id bigint,
+    expires_at timestamptz,
     constraint holds_pkey primary key (hold_id),
     constraint holds_discrepancy_id_fkey
         foreign key (discrepancy_id) references payout.discrepancies (discrepancy_id),
@@ -1395,11 +1486,15 @@ comment on column payout.holds.subject is
     'The name of the worker, the currency, the id of the payee, settlement or transfer.';
 comment on column payout.holds.discrepancy_id is
     'The alarm that placed it; null: another reason, so that the end of an alarm does not end it.';
+comment on column payout.holds.expires_at is
+    'The time at which a sweep releases it; null: only an operator does, or the end of its alarm.';
 
 create unique index holds_scope_subject_open_key
     on payout.holds (scope, subject, (discrepancy_id is null)) nulls not distinct
     where released_at is null;
 create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_id is not null;
+create index holds_expires_at_idx on payout.holds (expires_at)
+    where expires_at is not null and released_at is null;
 
 create trigger _500_refuse_delete before delete on payout.holds
     for each row execute function payout.tg__refuse_change();
@@ -2072,14 +2167,15 @@ insert into payout.currencies (currency, minor_digits, amount_step, largest_amou
     ('ugx', 2, 100, 99999999),
     ('idr', 2, 1, 999999999999)
 on conflict do nothing;
--- frozen: sql/data/discrepancy_kinds.sql 4d949f261f59
+-- frozen: sql/data/discrepancy_kinds.sql 2a45d833d853
 insert into payout.discrepancy_kinds (kind, advice) values
     ('missing_at_stripe',
         'Look the id up at Stripe. If it is not there the payee was not paid: find out which '
-        'worker reported it, and settle it anew under another settlement.'),
+        'worker reported it, and have the amount settled as settlement missing_<id of the '
+        'transfer>, which pays once however often it is recorded.'),
     ('differs_at_stripe',
-        'Look both up. The amount at Stripe is the one that was paid: correct the difference '
-        'with another settlement, or reverse it at Stripe.'),
+        'Look both up. The amount at Stripe is the one that was paid: have the difference settled '
+        'as settlement differs_<id of the transfer>, or reverse it at Stripe.'),
     ('reversals_contradict_transfer',
         'Look the transfer and its reversals up at Stripe. They do not belong to it as it was '
         'paid, so none of them was booked.'),
@@ -2112,37 +2208,133 @@ select i.system_identifier, i.timeline_id, i.database_oid, i.table_oid, true, 'i
 from payout.database_identity() as i
 where not exists (select from payout.adoptions)
     and not exists (select from payout.payout_transfers);
--- frozen: sql/data/ledger_accounts.sql badd9aef91bd
+-- frozen: sql/data/ledger_accounts.sql f1a0c6c01cfe
 insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('settlement_funds', false,
         'The amounts that settlements assigned to payees; its debit is all ever owed.'),
     ('payable', true, 'Owed to a payee and not being sent.'),
     ('in_flight', false, 'Reserved for transfers that are neither paid nor given up.'),
-    ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.')
+    ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
+    ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/states.sql 85b6aa8b1a25
-insert into payout.states (state, is_final, whose_turn, meaning) values
-    ('scheduled', false, 'engine', 'Owed and reserved; Stripe has not been asked under this key.'),
-    ('in_flight', false, 'stripe', 'A worker holds the lease and may be talking to Stripe.'),
-    ('retry_wait', false, 'engine', 'Surely not executed; sent again when due, same key.'),
-    ('unknown', false, 'engine', 'Perhaps executed; sent again when due, same key only.'),
-    ('parked', false, 'operator', 'The engine must not go on by itself; the reason says why.'),
-    ('failed', false, 'operator', 'Stripe declined; the books owe the payee again.'),
-    ('paid', true, 'nobody', 'Stripe holds exactly this transfer.'),
-    ('cancelled', true, 'nobody', 'Withdrawn before Stripe was ever asked.')
+-- frozen: sql/data/situations.sql a52d98ba27fa
+insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
+    ('due', 'engine',
+        'Your payout is about to be sent.',
+        'Due: a worker sends it. If none does, payout-engine doctor says why.', null),
+    ('scheduled_for_later', 'engine',
+        'Your payout is scheduled.',
+        'Its settlement is to be paid from {until} on.', null),
+    ('looked_for_first', 'engine',
+        'Your payout is being checked before it is sent.',
+        'It is late: it is looked for at Stripe before its first send.', null),
+    ('being_sent', 'stripe',
+        'Your payout is being sent.',
+        'A worker holds it until the answer comes, or its lease ends.', null),
+    ('sent_again_later', 'engine',
+        'Your payout is being sent.',
+        'Nothing was executed. It is sent again at {until} under the same key.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
+    ('asked_again_later', 'engine',
+        'Your payout is being sent.',
+        'It may have been executed. Stripe is asked again at {until} under the same key.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
+    ('looked_up', 'engine',
+        'Your payout is being checked.',
+        'It is looked up at Stripe at {until}: found, it is paid; proved absent, it gets a new '
+        'key.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
+    ('awaits_approval', 'operator',
+        'Your payout is being checked.',
+        'It was proved absent at Stripe. Above the limit two people let it be sent again: look at '
+        'Stripe too.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
+    ('may_be_executed_later', 'operator',
+        'Your payout is being checked.',
+        'Stripe may carry it out later by itself: decide in its Dashboard. Once it surely will '
+        'not, two people give it up; then retry, settle_outside or cancel it.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer}, '
+        'p_force => true);'),
+    ('shown_otherwise', 'operator',
+        'Your payout is being checked.',
+        'Stripe showed something else than was asked for ({why}): look the payout_ref up there. If '
+        'it is right after all, the next look pays it; else two people give it up, and then it is '
+        'settled outside, with the tr_ id, or cancelled.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer}, '
+        'p_force => true);'),
+    ('tried_again_later', 'engine',
+        'Your payout could not be sent yet. It is tried again.',
+        'It is tried again at {until} under a new key, to the payee''s present account, once a '
+        'look at Stripe finds nothing of it.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
+    ('declined', 'operator',
+        'Your payout could not be sent. Please check your payout account.',
+        'Nothing is tried by itself. When the cause is gone, retry sends it under a new key to the '
+        'payee''s present account; settle_outside or cancel closes it.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
+    ('keys_used_up', 'operator',
+        'Your payout could not be sent. Please check your payout account.',
+        'All its keys were declined. Pay it in another way, or allow more keys '
+        '(change_setting max_generations) and retry.',
+        'select * from payout_api.settle_outside({transfer}, ''reference'', ''…'');'),
+    ('shown_under_a_closed_key', 'operator',
+        'Your payout is being checked.',
+        'Stripe has shown a transfer of it after its key was given up: it is not sent again. '
+        'Settle it outside with that tr_ id, or reverse that one at Stripe and pay in another way.',
+        'select * from payout_api.settle_outside({transfer}, ''tr_…'', ''…'');'),
+    ('on_hold', 'operator',
+        'Your payout is being checked.',
+        'On hold ({why}), whatever else it waits for.',
+        'select payout_api.release_hold({hold}, ''…'');'),
+    ('paid', 'nobody', 'Your payout was sent.', 'Paid.', null),
+    ('reversed', 'operator',
+        'Your payout was sent, and part of it was taken back.',
+        'Stripe took part of it back, which is owed again: write_off or repay.',
+        'select * from payout_api.repay({transfer}, ''…'');'),
+    ('cancelled', 'nobody', 'Your payout was withdrawn.', 'Withdrawn: not owed.', null),
+    ('settled_outside', 'nobody', 'Your payout was made in another way.',
+        'Paid in another way; the act has the reference.', null)
+on conflict (situation) do update set
+    whose_turn = excluded.whose_turn,
+    for_seller = excluded.for_seller,
+    for_operator = excluded.for_operator,
+    next_call = excluded.next_call;
+-- frozen: sql/data/states.sql 11428f2e739a
+insert into payout.states (
+    state, is_final, whose_turn, entry_kind, credit_account, meaning)
+values
+    ('scheduled', false, 'engine', null, null,
+        'Owed and reserved; Stripe has not been asked under this key.'),
+    ('in_flight', false, 'stripe', null, null,
+        'A worker holds the lease and may be talking to Stripe.'),
+    ('retry_wait', false, 'engine', null, null,
+        'Surely not executed; sent again when due, same key.'),
+    ('unknown', false, 'engine', null, null,
+        'Perhaps executed; sent again when due, same key only.'),
+    ('parked', false, 'operator', null, null,
+        'The engine must not go on by itself; the reason says why.'),
+    ('failed', false, 'operator', 'release', null,
+        'Stripe declined; the books owe the payee again.'),
+    ('paid', true, 'nobody', 'paid', 'stripe_balance',
+        'Stripe holds exactly this transfer.'),
+    ('cancelled', true, 'nobody', 'cancel', 'settlement_funds',
+        'Withdrawn by an operator: not owed after all.'),
+    ('settled_outside', true, 'nobody', 'settle_outside', 'paid_outside',
+        'Paid in another way, as an operator has said.')
 on conflict do nothing;
 
 insert into payout.state_edges (from_state, to_state, why) values
     ('scheduled', 'in_flight', 'claimed by a worker'),
-    ('scheduled', 'cancelled', 'withdrawn before any attempt'),
+    ('scheduled', 'cancelled', 'withdrawn by an operator before it was sent under this key'),
+    ('scheduled', 'settled_outside', 'paid in another way before it was sent under this key'),
     ('scheduled', 'parked', 'Stripe reported a success under another key'),
     ('scheduled', 'paid', 'found in Stripe''s list before it was sent'),
     ('retry_wait', 'in_flight', 'claimed again, same key'),
     ('retry_wait', 'paid', 'a late success'),
-    ('retry_wait', 'parked', 'an answer contradicts the row, or the key is too old to be sent'),
+    ('retry_wait', 'parked', 'an answer contradicts the row, the key is too old, or an operator'),
     ('unknown', 'in_flight', 'claimed again, same key'),
     ('unknown', 'paid', 'a late success, or found at Stripe'),
-    ('unknown', 'parked', 'an answer contradicts the row, or the key is too old to be sent'),
+    ('unknown', 'parked', 'an answer contradicts the row, the key is too old, or an operator'),
     ('unknown', 'failed', 'proved absent at Stripe'),
     ('in_flight', 'paid', 'Stripe made the transfer'),
     ('in_flight', 'failed', 'a decline saved under the key, no other attempt open'),
@@ -2150,10 +2342,12 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('in_flight', 'unknown', 'no certain answer, or the lease ran out'),
     ('in_flight', 'parked', 'an operator must look, or the attempts are used up'),
     ('parked', 'paid', 'a late success, or found at Stripe'),
-    ('parked', 'failed', 'proved absent at Stripe'),
-    ('failed', 'scheduled', 'a new key, where the evidence allows it')
+    ('parked', 'failed', 'proved absent at Stripe, or given up by two people'),
+    ('failed', 'scheduled', 'a new key, where the evidence allows it'),
+    ('failed', 'cancelled', 'withdrawn by an operator'),
+    ('failed', 'settled_outside', 'paid in another way')
 on conflict do nothing;
--- frozen: sql/data/stripe_error_rules.sql fc9857707a0b
+-- frozen: sql/data/stripe_error_rules.sql 76908d6a3679
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code, is_replayed,
     should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm, wait_at_least, wait_base,
@@ -2185,8 +2379,7 @@ values
     (60, 'looked_up', null, null, null, null, null, null, null,
         'park', 1, true, '0', '1 s', '15 min',
         'absence_awaits_approval',
-        'Two scans of Stripe''s list did not find it. Look there too, then '
-        'payout_api.approve_absence(id, reason): a new key follows.'),
+        'Two scans of Stripe''s list did not find it.'),
     (61, 'looked_up', null, null, null, null, null, null, null,
         'absent', 1, false, '0', '1 s', '15 min',
         'absent_at_stripe',
@@ -2242,12 +2435,11 @@ values
         'decline', 3, false, '0', '1 min', '15 min',
         'payee_account_invalid',
         'The account is closed or not connected to this platform: register the payee''s '
-        'present account and settle the amount under another settlement_id.'),
+        'present account.'),
     (118, 'response', 403, 403, null, 'account_closed', null, null, null,
         'decline', 3, false, '0', '1 min', '15 min',
         'payee_account_invalid',
-        'The account is closed: register the payee''s present account and settle the amount '
-        'under another settlement_id.'),
+        'The account is closed: register the payee''s present account.'),
     (120, 'response', 401, 401, null, null, null, null, null,
         'pause', 1, true, '0', '1 min', '1 min',
         'stripe_key_refused',
@@ -2301,18 +2493,16 @@ values
     (170, 'response', 400, 404, null, 'resource_missing', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'no_such_account_or_charge',
-        'Stripe does not know the account or the charge: register the payee''s present account '
-        'and settle the amount under another settlement_id.'),
+        'Stripe does not know the account or the charge: register the payee''s present account.'),
     (171, 'response', 400, 404, null, 'account_invalid', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'payee_account_invalid',
         'The account is closed or not connected to this platform: register the payee''s '
-        'present account and settle the amount under another settlement_id.'),
+        'present account.'),
     (172, 'response', 400, 404, null, 'account_closed', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'payee_account_invalid',
-        'The account is closed: register the payee''s present account and settle the amount '
-        'under another settlement_id.'),
+        'The account is closed: register the payee''s present account.'),
     (180, 'response', 400, 400, null, 'parameter_missing', null, null, null,
         'decline', 1, true, '0', '1 s', '1 s',
         'request_refused',
@@ -2344,12 +2534,12 @@ values
     (187, 'response', 400, 400, null, 'amount_too_small', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'amount_refused',
-        'The amount is below Stripe''s minimum for this route: settle it together with later '
-        'ones.'),
+        'The amount is below Stripe''s minimum for this route: cancel it, and settle it together '
+        'with later ones.'),
     (188, 'response', 400, 400, null, 'amount_too_large', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'amount_refused',
-        'The amount is above Stripe''s maximum: settle it in several parts.'),
+        'The amount is above Stripe''s maximum: cancel it, and settle it in several parts.'),
     (189, 'response', 400, 400, null, 'livemode_mismatch', null, null, null,
         'decline', 1, true, '0', '1 s', '1 s',
         'mode_mismatch',
@@ -2383,8 +2573,7 @@ values
     (998, 'response', 400, 499, null, null, null, null, null,
         'decline', 3, true, '0', '1 min', '15 min',
         'refused_by_stripe',
-        'Stripe refused for a reason that the engine does not know: read its sentence in the '
-        'observation''s facts.'),
+        'Stripe refused for a reason that the engine does not know: read its sentence.'),
     (999, 'response', null, null, null, null, null, null, null,
         'unknown', 1, true, '1 min', '5 min', '1 h',
         'unmapped_answer',
@@ -2528,7 +2717,7 @@ begin
 end
 $$;
 comment on function payout.row_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';
--- frozen: procedures/transfers/booked_states.sql e37eec545a86
+-- frozen: procedures/transfers/booked_states.sql 2fc214a96596
 create or replace function payout.booked_states()
 returns table (payout_transfer_id bigint, place text)
 language sql
@@ -2544,7 +2733,7 @@ as $$
         cross join lateral (values
             (e.debit_account, -e.amount_minor), (e.credit_account, e.amount_minor)
         ) as m (account, amount_minor)
-        where e.kind <> 'reversal' and m.account <> 'settlement_funds'
+        where e.kind not in ('reversal', 'write_off') and m.account <> 'settlement_funds'
         group by e.payout_transfer_id, m.account, e.currency
         having sum(m.amount_minor) <> 0
     ) as b
@@ -2623,7 +2812,7 @@ as $$
 $$;
 comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
     'The account in the request under the key; without a request, those of payout.destinations.';
--- frozen: procedures/transfers/fold_facts.sql 7719339e1dec
+-- frozen: procedures/transfers/fold_facts.sql 4fde253009de
 create or replace function payout.fold_facts()
 returns table (
     payout_transfer_id bigint,
@@ -2657,10 +2846,10 @@ as $$
     from payout.newest_facts() as n
     cross join lateral (
         select case
-            when n.moved_to in ('paid', 'parked', 'failed') then n.moved_to
+            when n.moved_to in ('paid', 'parked', 'failed', 'cancelled', 'settled_outside')
+                then n.moved_to
             when n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
             when n.moved_to is not null then n.moved_to
-            when n.is_released then 'cancelled'
             else 'scheduled'
         end as state
     ) as w
@@ -2668,13 +2857,13 @@ $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations and books.';
--- frozen: procedures/transfers/newest_facts.sql 43ca00946a5d
+-- frozen: procedures/transfers/newest_facts.sql bb719ba39a6a
 create or replace function payout.newest_facts()
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
     moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
     claim_attempt integer, lease_until timestamptz, first_sent_at timestamptz, tries integer,
-    has_unknown_send boolean, is_stopped boolean, is_released boolean
+    has_unknown_send boolean, is_stopped boolean
 )
 language sql
 stable
@@ -2722,15 +2911,13 @@ as $$
     select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
         m.next_attempt_at, m.stripe_transfer_id, m.reason, a.attempt, a.lease_until,
         f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
-        coalesce(o.is_stopped, false), e.payout_transfer_id is not null
+        coalesce(o.is_stopped, false)
     from keys as k
     left join moves as m on m.payout_transfer_id = k.payout_transfer_id
     left join claims as a on a.payout_transfer_id = k.payout_transfer_id
     left join first_claims as f
         on f.payout_transfer_id = k.payout_transfer_id and f.generation = k.generation
     left join seen as o on o.payout_transfer_id = k.payout_transfer_id
-    left join payout.ledger_entries as e on e.payout_transfer_id = k.payout_transfer_id
-        and e.generation = k.generation and e.kind = 'release'
 $$;
 comment on function payout.newest_facts() is
     'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
@@ -2791,9 +2978,13 @@ $$;
 comment on function payout.payout_ref(text, text, text, text) is
     'Identity of the transfer that an installation owes for a settlement to a payee from a source: '
     'payout_ and 40 hex digits.';
--- frozen: procedures/transfers/place_hold.sql 0bd18fc087e2
+-- frozen: procedures/transfers/place_hold.sql 4db9891e7d30
 create or replace function payout.place_hold(
-    p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint default null
+    p_scope text,
+    p_subject text,
+    p_reason text,
+    p_discrepancy_id bigint default null,
+    p_until timestamptz default null
 )
 returns bigint
 language plpgsql
@@ -2804,15 +2995,15 @@ declare
     v_hold_id bigint;
 begin
     loop
-        insert into payout.holds (scope, subject, reason, discrepancy_id)
-        values (p_scope, p_subject, p_reason, p_discrepancy_id)
+        insert into payout.holds (scope, subject, reason, discrepancy_id, expires_at)
+        values (p_scope, p_subject, p_reason, p_discrepancy_id, p_until)
         on conflict do nothing
         returning hold_id into v_hold_id;
 
         if found then
             insert into payout.operator_actions (action, subject, reason, details)
             values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
-                jsonb_build_object('hold_id', v_hold_id));
+                jsonb_strip_nulls(jsonb_build_object('hold_id', v_hold_id, 'until', p_until)));
             exit;
         end if;
 
@@ -2828,10 +3019,10 @@ begin
     return v_hold_id;
 end
 $$;
-comment on function payout.place_hold(text, text, text, bigint) is
+comment on function payout.place_hold(text, text, text, bigint, timestamptz) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- frozen: procedures/transfers/progress_problem.sql 44752048c8ce
+-- frozen: procedures/transfers/progress_problem.sql e0715af06a32
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
 language plpgsql
@@ -2843,8 +3034,6 @@ begin
         when p_state.generation < 1 then 'generation_counts_from_one'
         when p_state.attempt < 0 then 'attempt_counts_from_zero'
         when p_state.tries < 0 then 'tries_count_from_zero'
-        when p_state.state = 'cancelled' and p_state.attempt <> 0
-            then 'cancelled_was_never_attempted'
         when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
             then 'only_in_flight_has_a_lease'
         when p_state.state = 'in_flight' and p_state.first_sent_at is null
@@ -2853,7 +3042,7 @@ begin
             then 'paid_names_its_transfer'
         when p_state.state in ('scheduled', 'retry_wait', 'unknown')
             and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
-        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled')
+        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled', 'settled_outside')
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
             then 'parked_and_failed_say_why'
@@ -4351,6 +4540,72 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
+-- frozen: procedures/report/act_problem.sql e07cb97506d5
+create or replace function payout.act_problem(
+    p_outcome payout.outcome,
+    p_state payout.transfer_states,
+    p_transfer payout.payout_transfers,
+    p_settings payout.engine_settings
+)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_state text := p_state.state;
+    v_signal text := p_outcome.signal;
+begin
+    if (v_signal, v_state) in (
+            ('cancel', 'cancelled'), ('settle_outside', 'settled_outside'), ('park', 'parked'))
+        or (v_signal = 'retry' and v_state in ('scheduled', 'retry_wait', 'unknown')
+            and p_state.next_attempt_at <= payout.clock()) then
+        return 'already';
+    elsif v_state in ('paid', 'cancelled', 'settled_outside') then
+        return format('it is %s: nothing is owed', replace(v_state, '_', ' '));
+    elsif v_state = 'in_flight' then
+        return 'a worker is sending it: wait for the answer, or for the end of its lease';
+    end if;
+
+    return case v_signal
+        when 'park' then case
+            when v_state in ('retry_wait', 'unknown') then null
+            else format('it is %s and not being sent: hold keeps it from being sent', v_state)
+        end
+        when 'give_up' then case
+            when v_state <> 'parked' then format('it is %s: only a parked one is given up', v_state)
+        end
+        when 'retry' then case
+            when v_state = 'scheduled' and p_state.next_attempt_at is null
+                then 'it goes out by itself when the payee has an account: register_payee'
+            when v_state = 'scheduled' and (
+                select m.pay_after > payout.clock()
+                from payout.settlements as m
+                where m.settlement_id = p_transfer.settlement_id)
+                then 'its settlement is not to be paid before pay_after'
+            when v_state = 'failed' and p_state.generation >= p_settings.max_generations
+                then 'its keys are used up: change_setting(''max_generations'', …) allows more'
+            when v_state = 'failed' and payout.was_seen_at_stripe(p_state.payout_transfer_id)
+                then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
+        end
+        else case
+            when v_state not in ('scheduled', 'failed')
+                then 'it may be at Stripe: retry has it looked up there, and goes on by the result'
+            when v_state = 'scheduled' and exists (
+                select from payout.listed_transfers as l
+                where l.payout_ref = p_transfer.payout_ref
+            ) then 'Stripe lists a transfer of it: the next sweep judges that one'
+            when v_signal = 'cancel' and v_state = 'failed'
+                and p_state.reason is distinct from 'given_up_by_operators'
+                and payout.was_seen_at_stripe(p_state.payout_transfer_id)
+                then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
+        end
+    end;
+end
+$$;
+comment on function payout.act_problem(
+    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+) is 'A sentence, or already; null: it can be done.';
 -- frozen: procedures/report/answers_request.sql bae99c3155fc
 create or replace function payout.answers_request(
     p_outcome payout.outcome,
@@ -4382,6 +4637,55 @@ comment on function payout.answers_request(
 ) is
     'True when object, id, amount, currency, mode, payout_ref and installation are those asked '
     'for, and the destination is one of those given.';
+-- frozen: procedures/report/end_of_key.sql 0092fe33eeda
+create or replace function payout.end_of_key(p_state payout.transfer_states)
+returns bigint
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select max(o.observation_id)
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = p_state.payout_transfer_id
+        and o.generation = p_state.generation
+        and o.signal in ('response', 'give_up')
+        and o.verdict = 'ok'
+        and o.moved_to = 'failed'
+$$;
+comment on function payout.end_of_key(payout.transfer_states) is
+    'Id of the accepted decline, or of the act; null: there is none.';
+-- frozen: procedures/report/evidence_for_new_key.sql 214a818575eb
+create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        (select array[d.observation_id, max(o.observation_id)]
+            from payout.transfer_observations as d
+            join payout.transfer_observations as o
+                on o.payout_transfer_id = d.payout_transfer_id
+                and o.generation = d.generation
+                and o.signal = 'looked_up'
+                and o.verdict = 'ok'
+                and o.facts ->> 'found' = '0'
+            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
+                and r.begun_at >= case
+                    when d.signal = 'give_up' then greatest(
+                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
+                    when payout.is_saved(
+                        (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
+                        then d.observed_at
+                    else payout.absence_counts_from(d.payout_transfer_id)
+                end
+            where d.observation_id = payout.end_of_key(p_state)
+            group by d.observation_id),
+        payout.proof_of_absence(p_state))
+$$;
+comment on function payout.evidence_for_new_key(payout.transfer_states) is
+    'Ids of the end of the key and of the look after it, or of the scans that prove absence; null: '
+    'there is no evidence yet.';
 -- frozen: procedures/report/is_definite.sql 53a7148f1923
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
@@ -4403,7 +4707,7 @@ $$;
 comment on function payout.is_definite(payout.transfer_attempts) is
     'True when nothing was sent, or an accepted answer that names the key says that the send '
     'had no effect, nor will have.';
--- frozen: procedures/report/is_only_send.sql 3a63d91f1802
+-- frozen: procedures/report/is_only_send.sql 74acb60fcafc
 create or replace function payout.is_only_send(p_state payout.transfer_states)
 returns boolean
 language sql
@@ -4416,7 +4720,7 @@ as $$
             and o.generation = p_state.generation
             and o.attempt <> p_state.attempt
             and o.reason is distinct from 'report_of_another_claim'
-            and o.signal not in ('not_sent', 'looked_up', 'key_opened')
+            and o.signal in ('response', 'unreadable', 'no_response', 'lease_expired')
             and (o.http_status in (401, 403, 429)
                 or (o.http_status between 400 and 499 and o.http_status <> 409
                     and (o.facts ->> 'is_tied')::boolean)) is not true
@@ -4438,7 +4742,7 @@ $$;
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
--- frozen: procedures/report/judge_absence.sql 10a953ec4fb4
+-- frozen: procedures/report/judge_absence.sql a99da2f46d34
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -4468,7 +4772,7 @@ begin
         return v_judgement;
     end if;
 
-    if v_never_left or p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (
+    if v_never_left or p_transfer.amount_minor <= p_settings.approval_limit_minor or exists (
         select from payout.operator_actions as a
         where a.action = 'approve_absence'
             and a.subject = p_state.payout_transfer_id::text
@@ -4496,6 +4800,57 @@ comment on function payout.judge_absence(
 ) is
     'Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed '
     'with a new key at once, or parked for approval.';
+-- frozen: procedures/report/judge_act.sql 5d4a8174bccd
+create or replace function payout.judge_act(
+    p_outcome payout.outcome,
+    p_state payout.transfer_states,
+    p_transfer payout.payout_transfers,
+    p_settings payout.engine_settings
+)
+returns payout.judgement
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_judgement payout.judgement;
+    v_refused text := payout.act_problem(p_outcome, p_state, p_transfer, p_settings);
+begin
+    if v_refused is not null then
+        v_judgement.verdict := case v_refused when 'already' then 'already' else 'stale' end;
+        v_judgement.reason := v_refused;
+        return v_judgement;
+    end if;
+
+    v_judgement.verdict := 'ok';
+    v_judgement.reason := p_state.reason;
+    case p_outcome.signal
+        when 'cancel' then
+            v_judgement.to_state := 'cancelled';
+            v_judgement.reason := 'cancelled_by_operator';
+        when 'settle_outside' then
+            v_judgement.to_state := 'settled_outside';
+            v_judgement.reason := 'paid_in_another_way';
+        when 'park' then
+            v_judgement.to_state := 'parked';
+            v_judgement.reason := 'parked_by_operator';
+        when 'give_up' then
+            v_judgement.to_state := 'failed';
+            v_judgement.reason := 'given_up_by_operators';
+            v_judgement.next_attempt_at := payout.clock();
+        when 'retry' then
+            -- A parked transfer is only looked up, by the date that retry gives it.
+            if p_state.state <> 'parked' then
+                v_judgement.to_state := p_state.state;
+                v_judgement.next_attempt_at := payout.clock();
+            end if;
+    end case;
+    return v_judgement;
+end
+$$;
+comment on function payout.judge_act(
+    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+) is 'The move that the act makes; already; or stale, with the sentence that says why not.';
 -- frozen: procedures/report/judge_decline.sql c920a298194c
 create or replace function payout.judge_decline(
     p_judgement payout.judgement,
@@ -4702,7 +5057,7 @@ comment on function payout.judge_lookup(
 ) is
     'Judges a look-up by how many transfers it found: one by judge_success, none by judge_absence, '
     'several as an alarm; null: it cannot be told.';
--- frozen: procedures/report/judge_outcome.sql b0df974d7b2b
+-- frozen: procedures/report/judge_outcome.sql d8f31bad406f
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -4723,6 +5078,8 @@ begin
             p_outcome, p_state, p_transfer, p_destinations, p_settings);
     elsif p_outcome.signal in ('lease_expired', 'key_expired') then
         return payout.judge_expiry(p_outcome, p_state, p_settings);
+    elsif p_outcome.operator_action_id is not null then
+        return payout.judge_act(p_outcome, p_state, p_transfer, p_settings);
     end if;
 
     -- Serials are handed out again after a promotion, keys and tokens are not.
@@ -4763,7 +5120,7 @@ comment on function payout.judge_outcome(
     payout.outcome, payout.transfer_states, payout.payout_transfers, text[],
     payout.engine_settings
 ) is 'Verdict, next state and reason for one outcome; changes nothing.';
--- frozen: procedures/report/judge_success.sql 038add22252c
+-- frozen: procedures/report/judge_success.sql 7b133c7d3749
 create or replace function payout.judge_success(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -4785,7 +5142,7 @@ begin
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation
-            or p_state.state in ('failed', 'cancelled')
+            or p_state.state in ('failed', 'cancelled', 'settled_outside')
             then 'success_under_closed_key'
         when exists (
             select from payout.transfer_states as s
@@ -4862,7 +5219,7 @@ as $$
 $$;
 comment on function payout.match_error_rule(payout.outcome) is
     'The first rule in order of id that fits; the last rule of a signal fits all.';
--- frozen: procedures/report/never_left.sql 9a3981198ade
+-- frozen: procedures/report/never_left.sql b4d196e2d686
 create or replace function payout.never_left(
     p_payout_transfer_id bigint, p_looked_at timestamptz
 )
@@ -4884,7 +5241,8 @@ as $$
         from payout.transfer_observations as o
         where o.payout_transfer_id = a.payout_transfer_id
             and o.attempt = a.attempt
-            and o.signal not in ('looked_up', 'key_expired')
+            and o.signal in (
+                'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired')
             and o.verdict <> 'already'
             and o.reason is distinct from 'report_of_another_claim'
     ) as o
@@ -4892,7 +5250,7 @@ as $$
 $$;
 comment on function payout.never_left(bigint, timestamptz) is
     'True, as of a look at Stripe''s list, when there are attempts and none was ever executed.';
--- frozen: procedures/report/other_attempts_drain_at.sql abf06dd0b8dc
+-- frozen: procedures/report/other_attempts_drain_at.sql 83262d0f1b48
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
 language sql
@@ -4911,12 +5269,32 @@ as $$
                 and o.generation = a.generation
                 and o.attempt = a.attempt
                 and o.reason is distinct from 'report_of_another_claim'
-                and o.signal not in ('lease_expired', 'key_expired', 'looked_up')
+                and o.signal in ('response', 'unreadable', 'no_response', 'not_sent')
         )
 $$;
 comment on function payout.other_attempts_drain_at(payout.transfer_states) is
     'The time at which the last unreported other attempt of the current key counts as over; null: '
     'none is open.';
+-- frozen: procedures/report/proof_of_absence.sql 9e179aca7625
+create or replace function payout.proof_of_absence(p_state payout.transfer_states)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when o.facts ? 'first_absence_id'
+            then array[(o.facts ->> 'first_absence_id')::bigint, o.observation_id]
+        else array[o.observation_id]
+    end
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = p_state.payout_transfer_id
+        and o.generation = p_state.generation
+        and o.signal = 'looked_up'
+        and o.moved_to = 'failed'
+$$;
+comment on function payout.proof_of_absence(payout.transfer_states) is
+    'Ids of the observations, in order; null: it was not proved absent.';
 -- frozen: procedures/report/read_outcome.sql ea44c8a0295a
 create or replace function payout.read_outcome(p_outcome jsonb)
 returns payout.outcome
@@ -5009,7 +5387,7 @@ end
 $$;
 comment on function payout.read_outcomes(jsonb) is
     'Reported outcomes in the order they came; SP312 when one cannot be read.';
--- frozen: procedures/report/record_outcomes.sql f6cf3b855303
+-- frozen: procedures/report/record_outcomes.sql 49439ec5fa7a
 create or replace function payout.record_outcomes(p_outcomes payout.outcome[])
 returns table (
     payout_transfer_id bigint,
@@ -5039,8 +5417,7 @@ begin
             payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
             error_rule_id, http_status, error_type, error_code, is_replayed, stripe_transfer_id,
             stripe_request_id, facts, is_counted_try, has_unknown_send, next_attempt_at)
-        select
-            j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
+        select j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
             j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
             j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome),
             coalesce(j.counts_as_try, false), coalesce(j.leaves_unknown, false), j.next_attempt_at
@@ -5066,12 +5443,14 @@ begin
     ), booked as (
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
-            currency)
-        select j.payout_transfer_id, case j.to_state when 'paid' then 'paid' else 'release' end,
-            j.current_generation, 'in_flight',
-            case j.to_state when 'paid' then 'stripe_balance' else 'payable:' || j.payee_id end,
-            j.owed_minor, j.owed_currency
-        from judged as j where j.to_state in ('paid', 'failed')
+            currency, operator_action_id)
+        select j.payout_transfer_id, m.entry_kind, j.current_generation,
+            case j.former_state when 'failed' then 'payable:' || j.payee_id else 'in_flight' end,
+            coalesce(m.credit_account, 'payable:' || j.payee_id), j.owed_minor, j.owed_currency,
+            case when m.entry_kind in ('cancel', 'settle_outside') then j.operator_action_id end
+        from judged as j
+        join payout.states as m on m.entry_kind is not null
+            and m.state = j.to_state and m.state <> j.former_state
     ), notified as (
         select count(payout.raise_alarm(j.outcome, j.judgement)) as alarms
         from judged as j where j.is_alarm
@@ -5079,7 +5458,6 @@ begin
     select j.payout_transfer_id, j.generation, j.attempt, j.verdict,
         coalesce(j.to_state, j.former_state::text)
     from judged as j
-    -- Named in a condition, because a query that is not referenced is not run.
     where (select n.alarms from notified as n) >= 0;
 end
 $$;
@@ -5260,7 +5638,7 @@ end
 $$;
 comment on function payout.take_outcomes(payout.outcome[]) is
     'Stores outcomes, also of unknown transfers, and answers verdict and state for each.';
--- frozen: procedures/report/was_seen_at_stripe.sql 5fb9255c5f5c
+-- frozen: procedures/report/was_seen_at_stripe.sql 906a828570d9
 create or replace function payout.was_seen_at_stripe(p_payout_transfer_id bigint)
 returns boolean
 language sql
@@ -5268,11 +5646,8 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select exists (
-        select from payout.transfer_observations as o
+        select from payout_api.seen_at_stripe as o
         where o.payout_transfer_id = p_payout_transfer_id
-            and o.reason is distinct from 'report_of_another_claim'
-            and ((o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
-                and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid')))
     )
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
@@ -5647,7 +6022,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql 85ac8d8b437e
+-- frozen: procedures/reconcile/finish_lookup.sql 0a387d3cdc54
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -5681,6 +6056,10 @@ begin
                 when v_counts_from is null or s.reason = 'absence_awaits_approval' then
                     (payout.clock() - s.changed_at) / 4
             end)
+        when 'failed' then case
+            -- After a decline that Stripe did not save, only a later look is evidence.
+            when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
+                then greatest(payout.clock() + interval '10 minutes', v_counts_from) end
         else case when v_outcome.found is null then s.next_lookup_at end
     end
     from payout.engine_settings as e
@@ -7767,7 +8146,7 @@ as $$
 $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, from the first entry to the last of the range.';
--- frozen: procedures/audit/verify_projection.sql fd068c585c53
+-- frozen: procedures/audit/verify_projection.sql 786fa0f0b689
 create or replace function payout_api.verify_projection()
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
 language sql
@@ -7798,11 +8177,13 @@ as $$
             format('%s %s %s',
                 case
                     when s.state = 'paid' then 'stripe_balance'
-                    when s.state in ('failed', 'cancelled') then 'payable:' || t.payee_id
+                    when s.state = 'failed' then 'payable:' || t.payee_id
+                    when s.state = 'settled_outside' then 'paid_outside'
                     else 'in_flight'
                 end, t.amount_minor, t.currency) as place
         from payout.payout_transfers as t
         join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+        where s.state <> 'cancelled'
     ) as d
     full join payout.booked_states() as b using (payout_transfer_id)
     where d.place is distinct from b.place
@@ -7867,31 +8248,6 @@ comment on function payout_api.verify_seals(bigint, text) is
     'or slipped in, table seals for the chain itself; nothing when all is as it was sealed.';
 revoke execute on function payout_api.verify_seals(bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
--- frozen: procedures/sweep/evidence_for_new_key.sql 418302eaac3d
-create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
-returns bigint[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select coalesce(
-        (select array[d.observation_id, max(o.observation_id)]
-            from payout.transfer_observations as d
-            join payout.transfer_observations as o
-                on o.payout_transfer_id = d.payout_transfer_id
-                and o.generation = d.generation
-                and o.signal = 'looked_up'
-                and o.verdict = 'ok'
-                and o.facts ->> 'found' = '0'
-            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
-                and r.begun_at >= d.observed_at
-            where d.observation_id = payout.saved_decline(p_state)
-            group by d.observation_id),
-        payout.proof_of_absence(p_state))
-$$;
-comment on function payout.evidence_for_new_key(payout.transfer_states) is
-    'Ids of a saved decline and of the look after it, or of the scans that prove absence; null: '
-    'there is no evidence yet.';
 -- frozen: procedures/sweep/expire_leases.sql b91f470fe57d
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
@@ -8134,26 +8490,6 @@ end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
     'Plans the look-up of up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/proof_of_absence.sql 9e179aca7625
-create or replace function payout.proof_of_absence(p_state payout.transfer_states)
-returns bigint[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case
-        when o.facts ? 'first_absence_id'
-            then array[(o.facts ->> 'first_absence_id')::bigint, o.observation_id]
-        else array[o.observation_id]
-    end
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = p_state.payout_transfer_id
-        and o.generation = p_state.generation
-        and o.signal = 'looked_up'
-        and o.moved_to = 'failed'
-$$;
-comment on function payout.proof_of_absence(payout.transfer_states) is
-    'Ids of the observations, in order; null: it was not proved absent.';
 -- frozen: procedures/sweep/record_expiries.sql 8b65e60ac25f
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
@@ -8189,6 +8525,23 @@ $$;
 comment on function payout.record_expiries(text, bigint[]) is
     'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
     'how many.';
+-- frozen: procedures/sweep/release_expired_holds.sql c30bb4a37876
+create or replace function payout.release_expired_holds(p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform payout.end_holds(array(
+        select h.hold_id
+        from payout.holds as h
+        where h.expires_at <= p_now and h.released_at is null
+        for update skip locked), 'engine', 'its time is over');
+end
+$$;
+comment on function payout.release_expired_holds(timestamptz) is
+    'Releases the holds that were placed until a time that has come.';
 -- frozen: procedures/sweep/reopen_failed.sql baa99ed234ab
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
@@ -8213,26 +8566,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/saved_decline.sql a8b1c7b119db
-create or replace function payout.saved_decline(p_state payout.transfer_states)
-returns bigint
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select max(o.observation_id)
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = p_state.payout_transfer_id
-        and o.generation = p_state.generation
-        and o.signal = 'response'
-        and o.verdict = 'ok'
-        and o.moved_to = 'failed'
-        and payout.is_saved(
-            (o.facts ->> 'is_tied')::boolean, o.is_replayed, o.facts ->> 'should_retry')
-$$;
-comment on function payout.saved_decline(payout.transfer_states) is
-    'Id of the accepted decline that Stripe saved; null: there is none.';
--- frozen: procedures/sweep/sweep.sql d346f2ad81fb
+-- frozen: procedures/sweep/sweep.sql 7e5bcc6ecf76
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -8256,6 +8590,7 @@ begin
     end if;
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
+    perform payout.release_expired_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);
@@ -8275,14 +8610,110 @@ comment on function payout_api.sweep(integer) is
     'many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/adopt_database.sql bbf099e8e4a6
-create or replace function payout_api.adopt_database(
-    p_reason text, p_without_reconcile boolean default false
+-- frozen: procedures/operate/act.sql 4b50fd3bc5cd
+create or replace function payout.act(
+    p_verb text,
+    p_payout_transfer_ids bigint[],
+    p_reason text,
+    p_preview boolean,
+    p_details jsonb default '{}'
+)
+returns setof payout.act_result
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_action_id bigint;
+    v_acts payout.act_result[];
+    v_ids bigint[];
+begin
+    perform payout.refuse_without_reason(p_verb, p_reason);
+    if p_preview is not true then
+        perform
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (p_payout_transfer_ids)
+        order by s.payout_transfer_id
+        for update;
+    end if;
+
+    v_acts := array(
+        select a from payout.previewed_acts(p_verb, p_payout_transfer_ids, p_details) as a);
+    v_ids := array(
+        select a.payout_transfer_id from unnest(v_acts) as a where a.result = 'preview');
+    if p_preview is true or v_ids = '{}' then
+        return query select * from unnest(v_acts);
+        return;
+    end if;
+
+    insert into payout.operator_actions (action, subject, reason, details)
+    values (p_verb, case cardinality(v_ids) when 1 then v_ids[1]::text end, p_reason,
+        p_details || jsonb_build_object('payout_transfer_ids', to_jsonb(v_ids)))
+    returning operator_action_id into v_action_id;
+    v_ids := array(
+        select r.payout_transfer_id
+        from payout.record_outcomes_apart(array(
+            select payout.act_outcome(p_verb, s, v_action_id, p_details)
+            from payout.transfer_states as s
+            where s.payout_transfer_id = any (v_ids)
+            order by s.payout_transfer_id)) as r
+        where r.verdict = 'ok');
+    -- A look decides about these: at once.
+    update payout.transfer_states as s
+    set next_lookup_at = payout.clock()
+    where s.payout_transfer_id = any (v_ids)
+        and s.state in ('parked', 'failed')
+        and p_verb = 'retry';
+
+    return query
+    select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount_minor, a.currency,
+        s.state::text,
+        case
+            when a.payout_transfer_id = any (v_ids) then 'done'
+            when a.result = 'preview' then 'refused'
+            else a.result
+        end,
+        case
+            when a.payout_transfer_id = any (v_ids) then 'was ' || a.state
+            when a.result = 'preview' then 'its row contradicts its facts: it was set aside'
+            else a.detail
+        end
+    from unnest(v_acts) as a
+    join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id
+    order by a.payout_transfer_id;
+end
+$$;
+comment on function payout.act(text, bigint[], text, boolean, jsonb) is
+    'One row for each transfer; a preview changes nothing.';
+-- frozen: procedures/operate/act_outcome.sql 8ae9b65ba76d
+create or replace function payout.act_outcome(
+    p_verb text,
+    p_state payout.transfer_states,
+    p_operator_action_id bigint,
+    p_details jsonb
+)
+returns payout.outcome
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
+        'payout_transfer_id', p_state.payout_transfer_id,
+        'generation', p_state.generation,
+        'attempt', p_state.attempt,
+        'signal', p_verb,
+        'operator_action_id', p_operator_action_id,
+        'detail', p_details ->> 'reference'))
+$$;
+comment on function payout.act_outcome(text, payout.transfer_states, bigint, jsonb) is
+    'The outcome that the act is for the present key of a transfer.';
+-- frozen: procedures/operate/adopt.sql 25fc57994818
+create or replace function payout.adopt(
+    p_reason text, p_without_reconcile boolean, p_preview boolean default false
 )
 returns payout.adoptions
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -8327,6 +8758,9 @@ begin
                     'have been forgotten.';
     end if;
 
+    if p_preview then
+        return null;
+    end if;
     insert into payout.adoptions (
         system_identifier, timeline_id, database_oid, table_oid, read_id, reason)
     values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
@@ -8338,56 +8772,206 @@ begin
     return v_adoption;
 end
 $$;
-comment on function payout_api.adopt_database(text, boolean) is
-    'Adopts the database under its present identity, with a reason, once a comparison that '
-    'began within the last hour has finished; p_without_reconcile does without one and is '
-    'recorded. Safe to repeat.';
-revoke execute on function payout_api.adopt_database(text, boolean) from public;
-grant execute on function payout_api.adopt_database(text, boolean) to payout_operator;
--- frozen: procedures/operate/approve_absence.sql e85c2ce4f383
-create or replace function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text)
-returns bigint
+comment on function payout.adopt(text, boolean, boolean) is
+    'Adopts the database under its present identity once a comparison that began within the last '
+    'hour has finished, or without one; a preview returns null where it could be done.';
+-- frozen: procedures/operate/adopt_database.sql 601d74cb2bdc
+create or replace function payout_api.adopt_database(
+    p_reason text, p_without_reconcile boolean default false
+)
+returns payout.adoptions
 language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_state payout.transfer_states;
-    v_action_id bigint;
+    v_adoption payout.adoptions := payout.adopt(p_reason, p_without_reconcile, true);
 begin
-    select * into v_state
-    from payout.transfer_states as s
-    where s.payout_transfer_id = p_payout_transfer_id
-    for update;
-    if not found then
-        raise exception 'there is no transfer %', coalesce(p_payout_transfer_id::text, 'null')
-            using
-                errcode = 'SP310',
-                hint = 'payout_api.unpaid lists the transfers that are not paid.';
-    elsif v_state.state <> 'parked' or coalesce(btrim(p_reason), '') = '' then
-        raise exception 'cannot approve the absence of transfer %, which is %, for reason %',
-            p_payout_transfer_id, v_state.state, coalesce(quote_literal(p_reason), 'null')
-            using
-                errcode = 'SP314',
-                hint = 'Only parked transfers are looked up at Stripe; give a reason.';
+    if v_adoption is null then
+        perform payout.propose('adopt_database', null, p_reason, jsonb_build_object(
+            'without_reconcile', p_without_reconcile is true));
     end if;
-
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('approve_absence', p_payout_transfer_id::text, p_reason,
-        jsonb_build_object('generation', v_state.generation))
-    returning operator_action_id into v_action_id;
-    update payout.transfer_states as s
-    set next_lookup_at = payout.clock()
-    where s.payout_transfer_id = p_payout_transfer_id;
-    return v_action_id;
+    return v_adoption;
 end
 $$;
-comment on function payout_api.approve_absence(bigint, text) is
-    'Approves that a transfer above engine_settings.absence_limit_minor gets a new key once the '
-    'engine has proved it absent at Stripe; returns the number of the noted action.';
-revoke execute on function payout_api.approve_absence(bigint, text) from public;
-grant execute on function payout_api.approve_absence(bigint, text) to payout_operator;
+comment on function payout_api.adopt_database(text, boolean) is
+    'Proposes to adopt the database under its present identity, with a reason, once a comparison '
+    'that began within the last hour has finished; p_without_reconcile does without one. Null: it '
+    'waits for payout_api.approve. Safe to repeat.';
+revoke execute on function payout_api.adopt_database(text, boolean) from public;
+grant execute on function payout_api.adopt_database(text, boolean) to payout_operator;
+-- frozen: procedures/operate/approve.sql a3ee12ab9a3c
+create or replace function payout_api.approve(p_action_id bigint, p_reason text)
+returns setof payout.act_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_proposal payout.operator_actions;
+    v_problem text;
+begin
+    select * into v_proposal
+    from payout.operator_actions as a
+    where a.operator_action_id = p_action_id and a.action = 'propose'
+    for update;
+    if not found then
+        raise exception 'there is no proposal %', coalesce(p_action_id::text, 'null')
+            using
+                errcode = 'SP310',
+                hint = 'select * from payout_api.proposals';
+    end if;
+    if exists (
+        select from payout.operator_actions as a where a.proposal_id = p_action_id
+    ) then
+        raise notice 'proposal % is approved already', p_action_id;
+        return;
+    end if;
+    v_problem := case
+        when coalesce(btrim(p_reason), '') = '' then 'is not approved without a reason'
+        when v_proposal.acted_by = session_user then 'is your own: another person approves it'
+        when v_proposal.expires_at <= payout.clock()
+            then format('has expired at %s: have it proposed again', v_proposal.expires_at)
+    end;
+    if v_problem is not null then
+        raise exception 'proposal % %', p_action_id, v_problem
+            using
+                errcode = 'SP314',
+                hint = 'select * from payout_api.proposals';
+    end if;
+
+    insert into payout.operator_actions (action, subject, reason, proposal_id)
+    values ('approve', v_proposal.subject, p_reason, p_action_id);
+    return query select * from payout.do_proposed(v_proposal);
+end
+$$;
+comment on function payout_api.approve(bigint, text) is
+    'Approves the act that another login has proposed, and does it; one row for each transfer with '
+    'its result. payout_api.proposals lists those that wait.';
+revoke execute on function payout_api.approve(bigint, text) from public;
+grant execute on function payout_api.approve(bigint, text) to payout_approver;
+-- frozen: procedures/operate/approve_absence.sql db6789b335d7
+create or replace function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text)
+returns setof payout.act_result
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform
+    from payout.transfer_states as s
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+    order by s.payout_transfer_id
+    for update;
+    insert into payout.operator_actions (action, subject, reason, details)
+    select 'approve_absence', s.payout_transfer_id::text, p_reason,
+        jsonb_build_object('generation', s.generation)
+    from payout.transfer_states as s
+    where s.payout_transfer_id = any (p_payout_transfer_ids) and s.state = 'parked';
+    return query
+    select * from payout.act('retry', p_payout_transfer_ids, p_reason, false);
+end
+$$;
+comment on function payout.approve_absence(bigint[], text) is
+    'Notes that these parked transfers may have a new key once the engine has proved them absent '
+    'at Stripe, and has them looked up.';
+-- frozen: procedures/operate/cancel.sql 65b175ce21a1
+create or replace function payout_api.cancel(
+    p_reason text,
+    p_payout_transfer_id bigint default null,
+    p_settlement_id text default null,
+    p_payee_id text default null,
+    p_currency text default null,
+    p_because text default null,
+    p_preview boolean default false
+)
+returns setof payout.act_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select * from payout.act(
+        'cancel',
+        payout.selected_transfers(
+            p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because),
+        p_reason, p_preview);
+end
+$$;
+comment on function payout_api.cancel(
+    text, bigint, text, text, text, text, boolean
+) is
+    'Cancels the transfers that are named by any of the marks, joined by and: they are not owed '
+    'after all. One row for each with its result; p_preview changes nothing.';
+revoke execute on function payout_api.cancel(
+    text, bigint, text, text, text, text, boolean
+) from public;
+grant execute on function payout_api.cancel(
+    text, bigint, text, text, text, text, boolean
+) to payout_operator;
+-- frozen: procedures/operate/change_setting.sql 4a06ce1c03e8
+create or replace function payout_api.change_setting(p_name text, p_value text, p_reason text)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_settings payout.engine_settings;
+    v_type text;
+begin
+    select format_type(a.atttypid, a.atttypmod) into v_type
+    from pg_attribute as a
+    where a.attrelid = 'payout.engine_settings'::regclass
+        and a.attname = p_name
+        and a.attnum > 0
+        and not a.attisdropped
+        and a.attname not in (
+            'is_single_row', 'installation_id', 'stripe_account_id', 'is_livemode');
+    if v_type is null or coalesce(btrim(p_reason), '') = '' or p_value is null then
+        raise exception 'cannot set % to % for reason %', coalesce(p_name, 'null'),
+            coalesce(p_value, 'null'), coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP314',
+                hint = 'Columns of payout.engine_settings can be set, save the installation and '
+                    'the Stripe account (change_stripe_account); give a value and a reason.';
+    end if;
+
+    begin
+        select * into strict v_settings from payout.engine_settings for update;
+        v_settings := jsonb_populate_record(v_settings, jsonb_build_object(p_name, p_value));
+    exception
+        when data_exception then
+            raise exception '% is no %, as % must be', quote_literal(p_value), v_type, p_name
+                using errcode = 'SP314', hint = 'For example: 15 minutes; 100000.';
+    end;
+    perform set_config('payout.reason', p_reason, true);
+    update payout.engine_settings as e
+    set (lease_for, http_deadline_for, send_window_for, attempt_drain_for, max_tries,
+            max_generations, largest_claim, transfers_per_wakeup, queue_wakeup_again_after,
+            indeterminate_for, scans_apart_for, approval_limit_minor, proposals_expire_after,
+            max_alarms, alarm_window_for)
+        = (v_settings.lease_for, v_settings.http_deadline_for, v_settings.send_window_for,
+            v_settings.attempt_drain_for, v_settings.max_tries, v_settings.max_generations,
+            v_settings.largest_claim, v_settings.transfers_per_wakeup,
+            v_settings.queue_wakeup_again_after, v_settings.indeterminate_for,
+            v_settings.scans_apart_for, v_settings.approval_limit_minor,
+            v_settings.proposals_expire_after, v_settings.max_alarms,
+            v_settings.alarm_window_for);
+    perform set_config('payout.reason', '', true);
+    return to_jsonb(v_settings) ->> p_name;
+end
+$$;
+comment on function payout_api.change_setting(text, text, text) is
+    'Sets a column of payout.engine_settings; returns its new value. The change is in '
+    'operator_actions.';
+revoke execute on function payout_api.change_setting(text, text, text) from public;
+grant execute on function payout_api.change_setting(text, text, text) to payout_operator;
 -- frozen: procedures/operate/change_stripe_account.sql 627577f46637
 create or replace function payout_api.change_stripe_account(
     p_stripe_account_id text, p_is_livemode boolean, p_reason text
@@ -8787,7 +9371,7 @@ as $$
     ) as o (name)
 $$;
 comment on function payout.check_references() is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql f69fa270a04f
+-- frozen: procedures/operate/check_rules.sql 6618dc5e1a3f
 create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -8798,7 +9382,7 @@ as $$
         select s as progress, t as transfer, t.*
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        where s.state not in ('paid', 'cancelled')
+        where s.state not in ('paid', 'cancelled', 'settled_outside')
     ), wrong as (
         select o.payout_transfer_id as id, 'every request still to be sent agrees with its row'
         from open_transfers as o
@@ -8823,6 +9407,8 @@ as $$
         from payout.ledger_entries as e
         where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
             or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
+            or (e.kind in ('cancel', 'settle_outside', 'write_off'))
+                <> (e.operator_action_id is not null)
             or (
                 e.kind,
                 case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
@@ -8830,7 +9416,10 @@ as $$
             ) not in (
                 ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
                 ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
-                ('reversal', 'stripe_balance', '*'))
+                ('reversal', 'stripe_balance', '*'), ('cancel', 'in_flight', 'settlement_funds'),
+                ('cancel', '*', 'settlement_funds'),
+                ('settle_outside', 'in_flight', 'paid_outside'),
+                ('settle_outside', '*', 'paid_outside'), ('write_off', '*', 'settlement_funds'))
     )
     select r.rule, count(w.id) = 0,
         format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),
@@ -8989,6 +9578,119 @@ as $$
     )
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.verify_books().';
+-- frozen: procedures/operate/close_reversed.sql 2087284db4f2
+create or replace function payout.close_reversed(
+    p_verb text,
+    p_payee_id text,
+    p_currency text,
+    p_amount_minor bigint,
+    p_payout_transfer_id bigint,
+    p_reason text,
+    p_preview boolean
+)
+returns setof payout.act_result
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_acts payout.act_result[];
+    v_open_minor bigint;
+    v_action_id bigint;
+begin
+    perform
+    from payout.transfer_states as s
+    where s.payout_transfer_id in (
+            select r.payout_transfer_id
+            from payout_api.reversed_money as r
+            where r.payee_id = p_payee_id
+                and r.currency = p_currency
+                and r.payout_transfer_id = coalesce(p_payout_transfer_id, r.payout_transfer_id))
+    order by s.payout_transfer_id
+    for update;
+    select coalesce(sum(r.open_minor), 0)::bigint,
+        array_agg(row(
+            r.payout_transfer_id, r.settlement_id, r.payee_id, r.part_minor, r.currency, 'paid',
+            case when p_preview then 'preview' else 'done' end,
+            format('%s of %s reversed', r.part_minor, r.open_minor))::payout.act_result
+            order by r.payout_transfer_id) filter (where r.part_minor > 0)
+    into v_open_minor, v_acts
+    from (
+        select o.*, least(o.open_minor, p_amount_minor - coalesce(sum(o.open_minor) over (
+            order by o.payout_transfer_id rows between unbounded preceding and 1 preceding), 0)
+        )::bigint as part_minor
+        from payout_api.reversed_money as o
+        where o.payee_id = p_payee_id
+            and o.currency = p_currency
+            and o.payout_transfer_id = coalesce(p_payout_transfer_id, o.payout_transfer_id)
+    ) as r;
+    if coalesce(btrim(p_reason), '') = '' or coalesce(p_amount_minor, 0) <= 0
+        or p_amount_minor > v_open_minor then
+        raise exception 'cannot % % % of %, of whom % reversed are owed, for reason %',
+            replace(p_verb, '_', ' '), coalesce(p_amount_minor::text, 'null'), p_currency,
+            p_payee_id, v_open_minor, coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP314',
+                hint = 'payout_api.reversed_money has the amounts, in minor units; give a reason.';
+    end if;
+
+    if p_preview is not true then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values (p_verb, p_payee_id, p_reason, jsonb_build_object(
+            'currency', p_currency, 'amount_minor', p_amount_minor,
+            'payout_transfer_id', p_payout_transfer_id))
+        returning operator_action_id into v_action_id;
+        insert into payout.ledger_entries (
+            payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
+            currency, operator_action_id)
+        select a.payout_transfer_id, 'write_off', s.generation, 'payable:' || a.payee_id,
+            'settlement_funds', a.amount_minor, a.currency, v_action_id
+        from unnest(v_acts) as a
+        join payout.transfer_states as s on s.payout_transfer_id = a.payout_transfer_id;
+    end if;
+    return query select * from unnest(v_acts);
+end
+$$;
+comment on function payout.close_reversed(
+    text, text, text, bigint, bigint, text, boolean
+) is
+    'Books p_amount_minor, of one transfer if given, as write_off entries; one row for each '
+    'transfer. A preview changes nothing.';
+-- frozen: procedures/operate/do_proposed.sql 098a1e56fe59
+create or replace function payout.do_proposed(p_proposal payout.operator_actions)
+returns setof payout.act_result
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[] := array(
+        select i::bigint
+        from jsonb_array_elements_text(p_proposal.details -> 'payout_transfer_ids') as i);
+begin
+    case p_proposal.details ->> 'verb'
+        when 'adopt_database' then
+            perform payout.adopt(
+                p_proposal.reason, (p_proposal.details ->> 'without_reconcile')::boolean);
+        when 'release_hold' then
+            perform payout.end_proposed_hold(p_proposal);
+        when 'approve_absence' then
+            return query select * from payout.approve_absence(v_ids, p_proposal.reason);
+        when 'write_off' then
+            return query select * from payout.close_reversed(
+                'write_off', p_proposal.details ->> 'payee_id', p_proposal.details ->> 'currency',
+                (p_proposal.details ->> 'amount_minor')::bigint, null, p_proposal.reason, false);
+        when 'repay' then
+            return query select * from payout.pay_again(v_ids[1], p_proposal.reason);
+        else
+            return query select * from payout.act(
+                p_proposal.details ->> 'verb', v_ids, p_proposal.reason, false,
+                p_proposal.details - 'verb');
+    end case;
+end
+$$;
+comment on function payout.do_proposed(payout.operator_actions) is
+    'Does it as things stand now; one row for each transfer that it is about.';
 -- frozen: procedures/operate/doctor.sql f4f3dfbf9a83
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
@@ -9037,9 +9739,244 @@ comment on function payout_api.doctor(text, boolean) is
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
--- frozen: procedures/operate/hold.sql 6f5302d108ed
+-- frozen: procedures/operate/end_proposed_hold.sql 905593410aa8
+create or replace function payout.end_proposed_hold(p_proposal payout.operator_actions)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_hold payout.holds;
+begin
+    select * into v_hold
+    from payout.holds as h
+    where h.hold_id = p_proposal.subject::bigint and h.released_at is null
+    for update;
+    if v_hold.scope = 'transfer' and exists (
+        select from payout.discrepancies as d
+        where d.payout_transfer_id = v_hold.subject::bigint
+            and d.found_at > p_proposal.acted_at
+    ) then
+        raise exception 'hold %: another alarm came meanwhile', v_hold.hold_id
+            using
+                errcode = 'SP402',
+                hint = 'Look at payout.discrepancies, then have the release proposed again.';
+    end if;
+    perform payout.end_holds(
+        array_remove(array[v_hold.hold_id], null), session_user, p_proposal.reason);
+end
+$$;
+comment on function payout.end_proposed_hold(payout.operator_actions) is
+    'Releases the hold that is the subject of the proposal.';
+-- frozen: sql/views/reversed_money.sql 7a4f47eb9ef7
+create or replace view payout_api.reversed_money as
+select
+    t.payout_transfer_id,
+    t.settlement_id,
+    t.payee_id,
+    t.currency,
+    t.amount_minor,
+    r.reversed_minor,
+    r.closed_minor,
+    r.reversed_minor - r.closed_minor as open_minor,
+    r.since,
+    s.stripe_transfer_id,
+    format(
+        'Owed to the payee again, and not sent by itself. If it is their loss: select * from '
+        'payout_api.write_off(%L, %L, %s, ''…''); if they are to have it: select * from '
+        'payout_api.repay(%s, ''…'').',
+        t.payee_id, t.currency, r.reversed_minor - r.closed_minor, t.payout_transfer_id
+    ) as what_to_do
+from (
+    select e.payout_transfer_id,
+        coalesce(sum(e.amount_minor) filter (where e.kind = 'reversal'), 0)::bigint
+            as reversed_minor,
+        coalesce(sum(e.amount_minor) filter (where e.kind = 'write_off'), 0)::bigint
+            as closed_minor,
+        min(e.created_at) as since
+    from payout.ledger_entries as e
+    where e.payout_transfer_id in (
+            select x.payout_transfer_id
+            from payout.ledger_entries as x
+            where x.stripe_reversal_id is not null)
+        and e.kind in ('reversal', 'write_off')
+    group by e.payout_transfer_id
+) as r
+join payout.payout_transfers as t on t.payout_transfer_id = r.payout_transfer_id
+join payout.transfer_states as s on s.payout_transfer_id = r.payout_transfer_id
+where r.reversed_minor > r.closed_minor;
+comment on view payout_api.reversed_money is
+    'One row for each paid transfer of which Stripe took more back than has been written off or '
+    'repaid: open_minor is owed to the payee again, with the calls that end it.';
+grant select on payout_api.reversed_money to payout_operator, payout_auditor;
+-- frozen: sql/views/seen_at_stripe.sql b2bbb77ea8b4
+create or replace view payout_api.seen_at_stripe as
+select o.payout_transfer_id, o.observation_id
+from payout.transfer_observations as o
+where o.reason is distinct from 'report_of_another_claim'
+    and ((o.facts ->> 'found')::integer > 0 or (o.stripe_transfer_id is not null
+        and (o.signal <> 'response' or o.verdict = 'alarm' or o.moved_to = 'paid')));
+comment on view payout_api.seen_at_stripe is
+    'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
+grant select on payout_api.seen_at_stripe to payout_operator, payout_auditor;
+-- frozen: sql/views/explained.sql 956e5f7c9b02
+create or replace view payout_api.explained as
+with first_holds as not materialized (
+    select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
+    from payout.holds as h
+    where h.released_at is null
+    order by h.scope, h.subject, h.hold_id
+)
+select
+    t.payout_transfer_id,
+    t.settlement_id,
+    t.payee_id,
+    q.destination,
+    t.amount_minor,
+    t.currency,
+    s.state,
+    coalesce(s.reason, st.meaning) as reason,
+    said.sentence as stripe_said,
+    s.changed_at as since,
+    x.situation,
+    x.whose_turn,
+    u.until as next_attempt_at,
+    concat_ws(' ', r.advice, replace(replace(x.for_operator,
+        '{until}', coalesce(date_trunc('second', u.until)::text, 'the next sweep')),
+        '{why}', coalesce(case when x.situation = 'on_hold' then h.reason else a.reason end, ''))
+    ) as advice,
+    replace(replace(x.next_call, '{transfer}', t.payout_transfer_id::text),
+        '{hold}', coalesce(h.hold_id::text, '')) as next_call,
+    x.for_seller,
+    t.payout_ref,
+    s.generation,
+    s.attempt
+from payout.transfer_states as s
+join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+join payout.states as st on st.state = s.state
+left join payout.transfer_requests as q
+    on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
+left join lateral (
+    select o.error_rule_id
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = s.payout_transfer_id
+        and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
+        and o.moved_to is not null
+        and o.error_rule_id is not null
+    order by o.observation_id desc
+    limit 1
+) as o on true
+left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+left join lateral (
+    select m.facts ->> 'error_message' as sentence
+    from payout.transfer_observations as m
+    where m.payout_transfer_id = s.payout_transfer_id
+        and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
+        and m.signal = 'response'
+        and m.reason is distinct from 'report_of_another_claim'
+        and m.facts ? 'error_message'
+    order by m.observation_id desc
+    limit 1
+) as said on true
+left join lateral (
+    select o.reason
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = s.payout_transfer_id
+        and s.state in ('parked', 'failed')
+        and o.verdict = 'alarm'
+        and o.reason <> 'report_of_another_claim'
+    order by o.observation_id desc
+    limit 1
+) as a on true
+-- Joins by equality, which Postgres can hash, however many holds there are. An alarm and a person
+-- may hold one subject each: the first hold is shown.
+left join first_holds as he on he.scope = 'engine'
+left join first_holds as hc on hc.scope = 'currency' and hc.subject = t.currency
+left join first_holds as hp on hp.scope = 'payee' and hp.subject = t.payee_id
+left join first_holds as hs on hs.scope = 'settlement' and hs.subject = t.settlement_id
+left join first_holds as ht on ht.scope = 'transfer' and ht.subject = t.payout_transfer_id::text
+cross join lateral (
+    select coalesce(he.hold_id, hc.hold_id, hp.hold_id, hs.hold_id, ht.hold_id) as hold_id,
+        coalesce(he.reason, hc.reason, hp.reason, hs.reason, ht.reason) as reason
+) as h
+cross join lateral (
+    select case when s.state in ('parked', 'failed', 'scheduled')
+        then coalesce(s.next_lookup_at, s.next_attempt_at) else s.next_attempt_at end as until
+) as u
+join payout.situations as x on x.situation = case
+    when s.state in ('cancelled', 'settled_outside') then s.state::text
+    when s.state = 'paid' then case
+        when exists (
+            select from payout_api.reversed_money as m
+            where m.payout_transfer_id = s.payout_transfer_id
+        ) then 'reversed'
+        else 'paid'
+    end
+    when s.state = 'in_flight' then 'being_sent'
+    when s.state = 'parked' then case
+        when s.reason = 'absence_awaits_approval' then 'awaits_approval'
+        when s.reason = 'stripe_may_execute_later' then 'may_be_executed_later'
+        when a.reason is not null then 'shown_otherwise'
+        else 'looked_up'
+    end
+    when s.state = 'failed' then case
+        when exists (
+            select from payout_api.seen_at_stripe as o
+            where o.payout_transfer_id = s.payout_transfer_id
+        ) then 'shown_under_a_closed_key'
+        when s.generation >= (select e.max_generations from payout.engine_settings as e)
+            then 'keys_used_up'
+        when h.hold_id is not null and s.next_attempt_at is not null then 'on_hold'
+        when s.next_attempt_at is not null then 'tried_again_later'
+        else 'declined'
+    end
+    when h.hold_id is not null then 'on_hold'
+    when s.state = 'retry_wait' then 'sent_again_later'
+    when s.state = 'unknown' then 'asked_again_later'
+    when s.next_lookup_at is not null then 'looked_for_first'
+    when s.next_attempt_at > now() then 'scheduled_for_later'
+    else 'due'
+end;
+comment on view payout_api.explained is
+    'One row for each transfer: state, reason, Stripe''s own sentence if it refused, since when, '
+    'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
+    'moves it, and the words for the payee.';
+grant select on payout_api.explained to payout_operator, payout_approver, payout_auditor;
+-- frozen: procedures/operate/explain.sql dd059ee1da57
+create or replace function payout_api.explain(
+    p_payout_transfer_id bigint default null,
+    p_settlement_id text default null,
+    p_payee_id text default null
+)
+returns setof payout_api.explained
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+begin
+    return query
+    select e.*
+    from payout_api.explained as e
+    where e.payout_transfer_id = any (payout.selected_transfers(
+        p_payout_transfer_id, p_settlement_id, p_payee_id, null, null))
+    order by e.payout_transfer_id;
+end
+$$;
+comment on function payout_api.explain(bigint, text, text) is
+    'The rows of payout_api.explained for a transfer, the transfers of a settlement, or those of a '
+    'payee that are not paid.';
+revoke execute on function payout_api.explain(bigint, text, text) from public;
+grant execute on function payout_api.explain(bigint, text, text)
+    to payout_operator, payout_approver, payout_auditor;
+-- frozen: procedures/operate/hold.sql 179ded84efa6
 create or replace function payout_api.hold(
-    p_scope text, p_reason text, p_subject text default null
+    p_scope text,
+    p_reason text,
+    p_subject text default null,
+    p_until timestamptz default null
 )
 returns bigint
 language plpgsql
@@ -9053,13 +9990,13 @@ begin
     if p_scope is null or p_scope not in (
             'engine', 'currency', 'payee', 'settlement', 'transfer')
         or (p_scope = 'engine') <> (p_subject is null)
-        or coalesce(btrim(p_reason), '') = '' then
+        or coalesce(btrim(p_reason), '') = '' or p_until <= payout.clock() then
         raise exception 'cannot hold % % for reason %', coalesce(p_scope, 'null'),
             coalesce(p_subject, 'without subject'), coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP313',
                 hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
-                    'reason.';
+                    'reason; p_until lies in the future.';
     end if;
     v_exists := p_scope in ('engine', 'transfer') or case p_scope
         when 'currency' then exists (
@@ -9078,15 +10015,202 @@ begin
                 errcode = 'SP310',
                 hint = 'Currencies are written in lower case; look for the exact id.';
     end if;
-    return payout.place_hold(p_scope, p_subject, p_reason);
+    return payout.place_hold(p_scope, p_subject, p_reason, null, p_until);
 end
 $$;
-comment on function payout_api.hold(text, text, text) is
+comment on function payout_api.hold(text, text, text, timestamptz) is
     'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
-    'released.';
-revoke execute on function payout_api.hold(text, text, text) from public;
-grant execute on function payout_api.hold(text, text, text) to payout_operator;
--- frozen: procedures/operate/release_hold.sql 70dd5fb35e09
+    'released, or until p_until; returns the hold.';
+revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
+grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
+-- frozen: procedures/operate/owed_again.sql 2b94526ac49f
+create or replace function payout.owed_again(p_payout_transfer_id bigint, p_reason text)
+returns payout.act_result
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select a
+    from payout.payout_transfers as t
+    left join payout_api.reversed_money as r on r.payout_transfer_id = t.payout_transfer_id
+    cross join lateral payout.close_reversed(
+        'repay', t.payee_id, t.currency, r.open_minor, p_payout_transfer_id, p_reason, true) as a
+    where t.payout_transfer_id = p_payout_transfer_id
+$$;
+comment on function payout.owed_again(bigint, text) is
+    'The preview: the amount that is owed again.';
+-- frozen: procedures/operate/park.sql ef5e2e86b567
+create or replace function payout_api.park(
+    p_reason text,
+    p_payout_transfer_id bigint default null,
+    p_settlement_id text default null,
+    p_payee_id text default null,
+    p_currency text default null,
+    p_because text default null,
+    p_preview boolean default false
+)
+returns setof payout.act_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select * from payout.act(
+        'park',
+        payout.selected_transfers(
+            p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because),
+        p_reason, p_preview);
+end
+$$;
+comment on function payout_api.park(
+    text, bigint, text, text, text, text, boolean
+) is
+    'Parks transfers that wait to be sent again, named by any of the marks, joined by and: they '
+    'are looked up at Stripe first. One row for each with its result; p_preview changes nothing.';
+revoke execute on function payout_api.park(
+    text, bigint, text, text, text, text, boolean
+) from public;
+grant execute on function payout_api.park(
+    text, bigint, text, text, text, text, boolean
+) to payout_operator;
+-- frozen: procedures/operate/pay_again.sql f164a658a80b
+create or replace function payout.pay_again(p_payout_transfer_id bigint, p_reason text)
+returns setof payout.act_result
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_owed payout.act_result := payout.owed_again(p_payout_transfer_id, p_reason);
+    v_settlement_id text;
+begin
+    perform payout.close_reversed(
+        'repay', v_owed.payee_id, v_owed.currency, v_owed.amount_minor, p_payout_transfer_id,
+        p_reason, false);
+    v_settlement_id := format('repay_%s_%s', p_payout_transfer_id, (
+        select count(*)
+        from payout.ledger_entries as e
+        where e.payout_transfer_id = p_payout_transfer_id and e.kind = 'write_off'));
+    perform payout_api.complete_settlement(
+        v_settlement_id, v_owed.currency, jsonb_build_array(jsonb_build_object(
+            'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', v_owed.amount_minor)));
+    return query
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
+        t.currency::text, s.state::text, 'done', format(
+            'pays again what was reversed of transfer %s', p_payout_transfer_id)
+    from payout.payout_transfers as t
+    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    where t.settlement_id = v_settlement_id;
+end
+$$;
+comment on function payout.pay_again(bigint, text) is
+    'Closes what is owed of the reversed transfer and schedules a new one; returns the new one.';
+-- frozen: procedures/operate/previewed_acts.sql 7e676493d2bc
+create or replace function payout.previewed_acts(
+    p_verb text, p_payout_transfer_ids bigint[], p_details jsonb
+)
+returns setof payout.act_result
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
+        t.currency::text, s.state::text,
+        case j.verdict when 'ok' then 'preview' when 'already' then 'already' else 'refused' end,
+        case j.verdict
+            when 'stale' then j.reason
+            when 'ok' then coalesce('becomes ' || nullif(j.to_state, s.state::text), 'goes on now')
+        end
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    cross join payout.engine_settings as e
+    cross join lateral payout.judge_act(
+        payout.act_outcome(p_verb, s, 0, p_details), s, t, e) as j
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+    order by s.payout_transfer_id
+$$;
+comment on function payout.previewed_acts(text, bigint[], jsonb) is
+    'One row for each transfer, with result preview, already or refused.';
+-- frozen: procedures/operate/propose.sql 8d1cb498ac1a
+create or replace function payout.propose(
+    p_verb text, p_subject text, p_reason text, p_details jsonb
+)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_details jsonb := p_details || jsonb_build_object('verb', p_verb);
+    v_proposal payout.operator_actions;
+begin
+    select a.* into v_proposal
+    from payout.operator_actions as a
+    where a.expires_at > payout.clock()
+        and a.action = 'propose'
+        and a.subject is not distinct from p_subject
+        and a.details = v_details
+        and a.acted_by = session_user
+        and not exists (
+            select from payout.operator_actions as e
+            where e.proposal_id = a.operator_action_id
+        )
+    limit 1;
+    if not found then
+        insert into payout.operator_actions (action, subject, reason, details, expires_at)
+        select 'propose', p_subject, p_reason, v_details,
+            payout.clock() + e.proposals_expire_after
+        from payout.engine_settings as e
+        returning * into v_proposal;
+    end if;
+    raise notice 'proposal % waits for another person: '
+        'select * from payout_api.approve(%, ''…'')',
+        v_proposal.operator_action_id, v_proposal.operator_action_id;
+    return v_proposal.operator_action_id;
+end
+$$;
+comment on function payout.propose(text, text, text, jsonb) is
+    'Returns the number of the proposal, which payout_api.approve takes.';
+-- frozen: procedures/operate/proposed_acts.sql ff20446deb28
+create or replace function payout.proposed_acts(
+    p_payout_transfer_ids bigint[], p_proposal_id bigint
+)
+returns setof payout.act_result
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
+        t.currency::text, s.state::text, 'proposed', format(
+            'another person: select * from payout_api.approve(%s, ''…'')', p_proposal_id)
+    from payout.payout_transfers as t
+    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    where t.payout_transfer_id = any (p_payout_transfer_ids)
+    order by t.payout_transfer_id
+$$;
+comment on function payout.proposed_acts(bigint[], bigint) is
+    'One row for each transfer, with result proposed and the call that approves.';
+-- frozen: procedures/operate/refuse_without_reason.sql dbf34126f82c
+create or replace function payout.refuse_without_reason(p_verb text, p_reason text)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot % without a reason', replace(p_verb, '_', ' ')
+            using
+                errcode = 'SP314',
+                hint = 'Say why: p_reason is kept with the act.';
+    end if;
+end
+$$;
+comment on function payout.refuse_without_reason(text, text) is
+    'Raises SP314 if the reason is null or blank.';
+-- frozen: procedures/operate/release_hold.sql e566319cda3b
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns payout.holds
 language plpgsql
@@ -9131,9 +10255,7 @@ begin
             using
                 errcode = 'SP310',
                 hint = 'select * from payout.holds where released_at is null';
-    end if;
-
-    if v_hold.released_at is not null then
+    elsif v_hold.released_at is not null then
         return v_hold;
     end if;
 
@@ -9148,16 +10270,72 @@ begin
                 hint = 'Look at payout.discrepancies, then release it again.';
     end if;
 
-    perform payout.end_holds(array[p_hold_id], session_user, p_reason);
-    select * into v_hold from payout.holds as h where h.hold_id = p_hold_id;
-    return v_hold;
+    perform payout.warn_of_former_accounts(v_hold);
+    return payout.release_or_propose(v_hold, p_reason);
 end
 $$;
 comment on function payout_api.release_hold(bigint, text) is
-    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Safe to '
-    'repeat.';
+    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. The hold '
+    'of an open alarm stays until another person approves. Safe to repeat.';
 revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
+-- frozen: procedures/operate/release_or_propose.sql 268691f8cefe
+create or replace function payout.release_or_propose(p_hold payout.holds, p_reason text)
+returns payout.holds
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_hold payout.holds;
+begin
+    if exists (
+        select from payout.discrepancies as d
+        where d.discrepancy_id = p_hold.discrepancy_id and d.resolved_at is null
+    ) then
+        perform payout.propose('release_hold', p_hold.hold_id::text, p_reason, '{}');
+    else
+        perform payout.end_holds(array[p_hold.hold_id], session_user, p_reason);
+    end if;
+    select * into v_hold from payout.holds as h where h.hold_id = p_hold.hold_id;
+    return v_hold;
+end
+$$;
+comment on function payout.release_or_propose(payout.holds, text) is
+    'Returns the hold as it is then: it stays until another person approves.';
+-- frozen: procedures/operate/repay.sql 7e5edd7579c7
+create or replace function payout_api.repay(
+    p_payout_transfer_id bigint, p_reason text, p_preview boolean default false
+)
+returns setof payout.act_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
+    v_owed payout.act_result := payout.owed_again(p_payout_transfer_id, p_reason);
+begin
+    if p_preview is true then
+        return query select v_owed.*;
+    elsif v_owed.amount_minor > (
+        select e.approval_limit_minor from payout.engine_settings as e
+    ) then
+        return query
+        select * from payout.proposed_acts(v_ids, payout.propose(
+            'repay', p_payout_transfer_id::text, p_reason, jsonb_build_object(
+                'payout_transfer_ids', to_jsonb(v_ids), 'amount_minor', v_owed.amount_minor)));
+    else
+        return query select * from payout.pay_again(p_payout_transfer_id, p_reason);
+    end if;
+end
+$$;
+comment on function payout_api.repay(bigint, text, boolean) is
+    'Pays the open amount of payout_api.reversed_money of a transfer again; returns its new '
+    'transfer. p_preview changes nothing.';
+revoke execute on function payout_api.repay(bigint, text, boolean) from public;
+grant execute on function payout_api.repay(bigint, text, boolean) to payout_operator;
 -- frozen: procedures/operate/resolve_discrepancy.sql 860565c25199
 create or replace function payout_api.resolve_discrepancy(
     p_discrepancy_id bigint, p_reason text
@@ -9209,6 +10387,166 @@ comment on function payout_api.resolve_discrepancy(bigint, text) is
     'Resolves a discrepancy with a reason; it releases no hold and moves no money. Safe to repeat.';
 revoke execute on function payout_api.resolve_discrepancy(bigint, text) from public;
 grant execute on function payout_api.resolve_discrepancy(bigint, text) to payout_operator;
+-- frozen: procedures/operate/retry.sql 7e16770b0cbf
+create or replace function payout_api.retry(
+    p_reason text,
+    p_payout_transfer_id bigint default null,
+    p_settlement_id text default null,
+    p_payee_id text default null,
+    p_currency text default null,
+    p_because text default null,
+    p_preview boolean default false,
+    p_force boolean default false
+)
+returns setof payout.act_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[] := payout.selected_transfers(
+        p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because);
+    v_verb text := case when p_force then 'give_up' else 'approve_absence' end;
+    v_for_two bigint[] := array(
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        where s.payout_transfer_id = any (v_ids)
+            and s.state = 'parked'
+            and (p_force or s.reason = 'absence_awaits_approval')
+        order by s.payout_transfer_id);
+begin
+    if v_for_two <> '{}' and p_preview is not true and coalesce(btrim(p_reason), '') <> '' then
+        return query
+        select * from payout.proposed_acts(v_for_two, payout.propose(
+            v_verb, case cardinality(v_for_two) when 1 then v_for_two[1]::text end, p_reason,
+            jsonb_build_object('payout_transfer_ids', to_jsonb(v_for_two))));
+        v_ids := array(
+            select i from unnest(v_ids) as i where i <> all (v_for_two) order by i);
+    end if;
+    return query select * from payout.act('retry', v_ids, p_reason, p_preview);
+end
+$$;
+comment on function payout_api.retry(
+    text, bigint, text, text, text, text, boolean, boolean
+) is
+    'Lets the transfers that are named by any of the marks, joined by and, go on now: sent again, '
+    'looked up, or with a new key where the evidence allows it. One row for each with its result; '
+    'p_preview changes nothing; p_force proposes to give parked ones up.';
+revoke execute on function payout_api.retry(
+    text, bigint, text, text, text, text, boolean, boolean
+) from public;
+grant execute on function payout_api.retry(
+    text, bigint, text, text, text, text, boolean, boolean
+) to payout_operator;
+-- frozen: procedures/operate/selected_transfers.sql 79fc74c3b541
+create or replace function payout.selected_transfers(
+    p_payout_transfer_id bigint,
+    p_settlement_id text,
+    p_payee_id text,
+    p_currency text,
+    p_because text
+)
+returns bigint[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_unknown text;
+begin
+    if num_nonnulls(p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency, p_because) = 0
+    then
+        raise exception 'it is not said of which transfers'
+            using
+                errcode = 'SP314',
+                hint = 'Name them by p_payout_transfer_id, p_settlement_id, p_payee_id, p_currency '
+                    'or p_because (a reason of payout_api.unpaid), or by several of these.';
+    end if;
+    v_unknown := case
+        when p_payout_transfer_id is not null and not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = p_payout_transfer_id
+        ) then format('transfer %s', p_payout_transfer_id)
+        when p_settlement_id is not null and not exists (
+            select from payout.settlements as s where s.settlement_id = p_settlement_id
+        ) then format('settlement %s', p_settlement_id)
+        when p_payee_id is not null and not exists (
+            select from payout.payees as p where p.payee_id = p_payee_id
+        ) then format('payee %s', p_payee_id)
+        when p_currency is not null and not exists (
+            select from payout.currencies as c where c.currency = p_currency
+        ) then format('currency %s', p_currency)
+    end;
+    if v_unknown is not null then
+        raise exception 'there is no %', v_unknown
+            using
+                errcode = 'SP310',
+                hint = 'Look for the exact id; currencies are written in lower case.';
+    end if;
+
+    return array(
+        select t.payout_transfer_id
+        from payout.payout_transfers as t
+        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+        where (p_payout_transfer_id is null or t.payout_transfer_id = p_payout_transfer_id)
+            and (p_settlement_id is null or t.settlement_id = p_settlement_id)
+            and (p_payee_id is null or t.payee_id = p_payee_id)
+            and (p_currency is null or t.currency = p_currency)
+            and (p_because is null or s.reason = p_because)
+            and (s.state not in ('paid', 'cancelled', 'settled_outside')
+                or num_nonnulls(p_payout_transfer_id, p_settlement_id) > 0)
+        order by t.payout_transfer_id);
+end
+$$;
+comment on function payout.selected_transfers(bigint, text, text, text, text) is
+    'Numbers of the transfers, in order; those that are done only if named by number or '
+    'settlement.';
+-- frozen: procedures/operate/settle_outside.sql a8c7d518df2c
+create or replace function payout_api.settle_outside(
+    p_payout_transfer_id bigint,
+    p_reference text,
+    p_reason text,
+    p_preview boolean default false
+)
+returns setof payout.act_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
+    v_details jsonb := jsonb_build_object(
+        'reference', p_reference, 'payout_transfer_ids', to_jsonb(v_ids));
+    v_act payout.act_result;
+begin
+    if coalesce(btrim(p_reference), '') = '' then
+        raise exception 'transfer % is not settled outside without a reference',
+            p_payout_transfer_id
+            using
+                errcode = 'SP314',
+                hint = 'Name the payment: the bank''s reference, or Stripe''s tr_ id.';
+    end if;
+    select a.* into v_act from payout.act('settle_outside', v_ids, p_reason, true) as a;
+    if p_preview is not true and v_act.result = 'preview'
+        and v_act.amount_minor > (select e.approval_limit_minor from payout.engine_settings as e)
+    then
+        return query
+        select * from payout.proposed_acts(v_ids, payout.propose(
+            'settle_outside', p_payout_transfer_id::text, p_reason, v_details));
+    else
+        return query
+        select * from payout.act('settle_outside', v_ids, p_reason, p_preview, v_details);
+    end if;
+end
+$$;
+comment on function payout_api.settle_outside(bigint, text, text, boolean) is
+    'Closes a transfer that is scheduled or failed as paid in another way, with its reference; one '
+    'row with the result. p_preview changes nothing.';
+revoke execute on function payout_api.settle_outside(bigint, text, text, boolean) from public;
+grant execute on function payout_api.settle_outside(bigint, text, text, boolean)
+    to payout_operator;
 -- frozen: procedures/operate/verify_books.sql 9b86b15d388d
 create or replace function payout_api.verify_books()
 returns table (check_name text, detail text, hint text)
@@ -9239,7 +10577,86 @@ comment on function payout_api.verify_books() is
     'None: all is well.';
 revoke execute on function payout_api.verify_books() from public;
 grant execute on function payout_api.verify_books() to payout_operator, payout_auditor;
--- frozen: sql/error_codes.sql 8f6752ecd876
+-- frozen: procedures/operate/warn_of_former_accounts.sql d96f3e16b3fd
+create or replace function payout.warn_of_former_accounts(p_hold payout.holds)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_moved bigint;
+begin
+    v_moved := (
+        select count(*)
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        join payout.transfer_requests as r
+            on r.payout_transfer_id = s.payout_transfer_id and r.generation = s.generation
+        where s.state in ('retry_wait', 'unknown', 'parked')
+            and p_hold.subject = case p_hold.scope
+                when 'payee' then t.payee_id
+                when 'settlement' then t.settlement_id
+                when 'transfer' then t.payout_transfer_id::text
+            end
+            and r.destination <> (
+                select a.stripe_account_id
+                from payout.payee_accounts as a
+                where a.payee_id = t.payee_id
+                order by a.payee_account_id desc
+                limit 1));
+    if v_moved > 0 then
+        raise warning '% transfers under hold % go on to an account that is no longer the payee''s',
+            v_moved, p_hold.hold_id
+            using hint = 'Their key was used with it. park has them looked up first: only a new '
+                'key takes the present account.';
+    end if;
+end
+$$;
+comment on function payout.warn_of_former_accounts(payout.holds) is
+    'WARNING with their number, if the hold has a payee, settlement or transfer for its subject.';
+-- frozen: procedures/operate/write_off.sql 12cf88e184dd
+create or replace function payout_api.write_off(
+    p_payee_id text,
+    p_currency text,
+    p_amount_minor bigint,
+    p_reason text,
+    p_preview boolean default false
+)
+returns setof payout.act_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_acts payout.act_result[] := array(
+        select a
+        from payout.close_reversed(
+            'write_off', p_payee_id, p_currency, p_amount_minor, null, p_reason, true) as a);
+begin
+    if p_preview is true then
+        return query select * from unnest(v_acts);
+    elsif p_amount_minor > (select e.approval_limit_minor from payout.engine_settings as e) then
+        return query
+        select * from payout.proposed_acts(
+            array(select a.payout_transfer_id from unnest(v_acts) as a),
+            payout.propose('write_off', p_payee_id, p_reason, jsonb_build_object(
+                'payee_id', p_payee_id, 'currency', p_currency, 'amount_minor', p_amount_minor)));
+    else
+        return query
+        select * from payout.close_reversed(
+            'write_off', p_payee_id, p_currency, p_amount_minor, null, p_reason, false);
+    end if;
+end
+$$;
+comment on function payout_api.write_off(text, text, bigint, text, boolean) is
+    'Writes off reversed money of a payee, in minor units, oldest transfer first '
+    '(payout_api.reversed_money); one row for each transfer. p_preview changes nothing.';
+revoke execute on function payout_api.write_off(text, text, bigint, text, boolean) from public;
+grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
+    to payout_operator;
+-- frozen: sql/error_codes.sql 4cc553813faf
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -9262,7 +10679,7 @@ from (values
     ('SP311', 'a claim of transfers or reads without all that it needs', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
     ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
-    ('SP314', 'an approval without all that it needs', 'correct the call'),
+    ('SP314', 'an act or approval without all that it needs', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
     ('SP340', 'a page of a read that is not there, or without its token', 'correct the call'),
@@ -9278,8 +10695,8 @@ comment on view payout_api.error_codes is
     'SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish '
     'quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
 grant select on payout_api.error_codes to
-    payout_app, payout_worker, payout_operator, payout_auditor;
--- frozen: sql/views/discrepancies.sql e7f9b0c01f0a
+    payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
+-- frozen: sql/views/discrepancies.sql 17457259c719
 create or replace view payout_api.discrepancies as
 select
     d.discrepancy_id,
@@ -9294,8 +10711,8 @@ select
     concat_ws(' ',
         d.advice,
         'Then:',
-        'select payout_api.release_hold(' || h.hold_id || ', ''…'');',
-        format('select payout_api.resolve_discrepancy(%s, ''…'');', d.discrepancy_id)
+        format('select payout_api.resolve_discrepancy(%s, ''…'');', d.discrepancy_id),
+        'select payout_api.release_hold(' || h.hold_id || ', ''…'');'
     ) as what_to_do
 from payout.discrepancies as d
 left join payout.payout_transfers as t on t.payout_transfer_id = d.payout_transfer_id
@@ -9331,6 +10748,27 @@ group by s.state, t.currency;
 comment on view payout_api.overview is
     'Transfers by state and currency; amounts in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
+-- frozen: sql/views/proposals.sql 6ad812675941
+create or replace view payout_api.proposals as
+select
+    p.operator_action_id as action_id,
+    p.details ->> 'verb' as verb,
+    p.subject,
+    p.reason,
+    p.details - 'verb' as details,
+    p.acted_by as proposed_by,
+    p.acted_at as proposed_at,
+    p.expires_at,
+    format('select * from payout_api.approve(%s, ''…'');', p.operator_action_id) as what_to_do
+from payout.operator_actions as p
+where p.expires_at > now()
+    and not exists (
+        select from payout.operator_actions as a where a.proposal_id = p.operator_action_id
+    );
+comment on view payout_api.proposals is
+    'One row for each proposal that nobody has approved and that has not expired, with the call '
+    'by which another login approves it.';
+grant select on payout_api.proposals to payout_operator, payout_approver, payout_auditor;
 -- frozen: sql/views/reconcile_progress.sql f474dd3bbea9
 create or replace view payout_api.reconcile_progress as
 select
@@ -9436,84 +10874,14 @@ comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid.sql 4253b13ac39f
+-- frozen: sql/views/unpaid.sql 1c4d9ffd6b50
 create or replace view payout_api.unpaid as
-with first_holds as not materialized (
-    select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
-    from payout.holds as h
-    where h.released_at is null
-    order by h.scope, h.subject, h.hold_id
-)
-select
-    t.payout_transfer_id,
-    t.settlement_id,
-    t.payee_id,
-    q.destination,
-    t.amount_minor,
-    t.currency,
-    s.state,
-    coalesce(s.reason, st.meaning) as reason,
-    s.changed_at as since,
-    case
-        when h.hold_id is not null then 'operator'
-        when s.state = 'failed' and s.next_attempt_at is not null then 'engine'
-        -- Parked transfers are looked up at Stripe; these cannot end without an operator.
-        when a.reason is not null then 'operator'
-        when s.reason in ('stripe_may_execute_later', 'absence_awaits_approval') then 'operator'
-        when s.next_lookup_at is not null then 'engine'
-        else st.whose_turn
-    end as whose_turn,
-    coalesce(s.next_attempt_at, s.next_lookup_at) as next_attempt_at,
-    case
-        when h.hold_id is not null
-            then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
-        when a.reason is not null
-            then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
-                'up there; settle the amount that is still owed under another id.', a.reason)
-        else coalesce(r.advice, st.meaning)
-    end as advice,
-    t.payout_ref,
-    s.generation,
-    s.attempt
-from payout.transfer_states as s
-join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-join payout.states as st on st.state = s.state
-left join lateral (
-    select o.error_rule_id
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = s.payout_transfer_id
-        and o.moved_to is not null
-    order by o.observation_id desc
-    limit 1
-) as o on true
-left join payout.transfer_requests as q
-    on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
-left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
-left join lateral (
-    select o.reason
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = s.payout_transfer_id
-        and s.state = 'parked'
-        and o.verdict = 'alarm'
-        and o.reason <> 'report_of_another_claim'
-    order by o.observation_id desc
-    limit 1
-) as a on true
--- Joins by equality, which Postgres can hash, however many holds there are. An alarm and a person
--- may hold one subject each: the first hold is shown.
-left join first_holds as he on he.scope = 'engine'
-left join first_holds as hc on hc.scope = 'currency' and hc.subject = t.currency
-left join first_holds as hp on hp.scope = 'payee' and hp.subject = t.payee_id
-left join first_holds as hs on hs.scope = 'settlement' and hs.subject = t.settlement_id
-left join first_holds as ht on ht.scope = 'transfer' and ht.subject = t.payout_transfer_id::text
-cross join lateral (
-    select coalesce(he.hold_id, hc.hold_id, hp.hold_id, hs.hold_id, ht.hold_id) as hold_id,
-        coalesce(he.reason, hc.reason, hp.reason, hs.reason, ht.reason) as reason
-) as h
-where s.state <> 'paid';
+select e.*
+from payout_api.explained as e
+where e.state not in ('paid', 'cancelled', 'settled_outside');
 comment on view payout_api.unpaid is
-    'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
-    'the engine acts next by itself, and the next step for an operator.';
+    'One row for each transfer that is not paid, as payout_api.explained has it: state, reason, '
+    'since when, whose turn it is, when the engine acts next by itself, and the next step.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
 -- generated: end
 

@@ -22,7 +22,7 @@ from (values
     ('SP311', 'a claim of transfers or reads without all that it needs', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
     ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
-    ('SP314', 'an approval without all that it needs', 'correct the call'),
+    ('SP314', 'an act or approval without all that it needs', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
     ('SP340', 'a page of a read that is not there, or without its token', 'correct the call'),
@@ -38,4 +38,4 @@ comment on view payout_api.error_codes is
     'SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish '
     'quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
 grant select on payout_api.error_codes to
-    payout_app, payout_worker, payout_operator, payout_auditor;
+    payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;

@@ -1,4 +1,4 @@
--- roles: the five group roles, none of which can log in, and the two schemas.
+-- roles: the six group roles, none of which can log in, and the two schemas.
 --
 -- Grant the roles to logins of your own: `grant payout_worker to my_worker_login`.
 -- Roles belong to the cluster, so they are made once and outlive a revert. The
@@ -11,7 +11,8 @@ declare
     v_role text;
 begin
     foreach v_role in array array[
-        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor'
+        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+        'payout_auditor'
     ]
     loop
         if not exists (select from pg_catalog.pg_roles as r where r.rolname = v_role) then
@@ -33,6 +34,8 @@ comment on role payout_worker is
     'The process that calls Stripe: claims transfers, reports outcomes.';
 comment on role payout_operator is
     'Operators on call: hold, release and the other calls with a reason.';
+comment on role payout_approver is
+    'The second person: approves what an operator has proposed, never what he proposed himself.';
 comment on role payout_auditor is 'Reads everything, changes nothing.';
 
 create schema if not exists payout authorization payout_owner;
@@ -44,7 +47,8 @@ comment on schema payout_api is
     'Everything that may be called: by the application, the worker, operators and auditors.';
 
 grant usage on schema payout to payout_app, payout_operator, payout_auditor;
-grant usage on schema payout_api to payout_app, payout_worker, payout_operator, payout_auditor;
+grant usage on schema payout_api to
+    payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
 
 alter default privileges for role payout_owner revoke execute on functions from public;
 

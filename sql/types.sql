@@ -40,7 +40,7 @@ comment on domain payout.settlement_state is 'pending: editable; complete: froze
 create domain payout.transfer_state as text
     constraint state_is_known check (value in (
         'scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked', 'failed', 'paid',
-        'cancelled'));
+        'cancelled', 'settled_outside'));
 comment on domain payout.transfer_state is 'A state out of payout.states.';
 
 create type payout.outcome as (
@@ -74,12 +74,13 @@ create type payout.outcome as (
     amount_reversed_minor bigint,
     read_id bigint,
     found integer,
-    first_absence_id bigint
+    first_absence_id bigint,
+    operator_action_id bigint
 );
 comment on type payout.outcome is
     'One outcome of a transfer: an answer to an attempt (an element of the array that '
     'report_outcomes takes, up to body; read_outcome reads what follows out of it), a look-up, a '
-    'lease or a key that ran out.';
+    'lease or a key that ran out, or an act of an operator (detail: the reference it names).';
 
 create type payout.claim as (
     payout_transfer_id bigint,
@@ -101,6 +102,21 @@ create type payout.reported as (
     state text
 );
 comment on type payout.reported is 'The answer to one outcome, as report_outcomes returns it.';
+
+create type payout.act_result as (
+    payout_transfer_id bigint,
+    settlement_id text,
+    payee_id text,
+    amount_minor bigint,
+    currency text,
+    state text,
+    result text,
+    detail text
+);
+comment on type payout.act_result is
+    'The result of an act of an operator for a transfer: its state now; result is done, already, '
+    'refused, proposed (another person has to approve it) or preview (it would be done); detail '
+    'says why, or what comes next.';
 
 create type payout.judgement as (
     verdict text,

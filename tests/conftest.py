@@ -33,7 +33,14 @@ Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 pytest_plugins = ["tests.mutants", "tests.crash.launching", "tests.fixtures"]
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-ROLES: Final = ("payout_owner", "payout_app", "payout_worker", "payout_operator", "payout_auditor")
+ROLES: Final = (
+    "payout_owner",
+    "payout_app",
+    "payout_worker",
+    "payout_operator",
+    "payout_approver",
+    "payout_auditor",
+)
 # The workers of pytest-xdist inherit these from the process that starts them.
 SERVER: Final = "PAYOUT_TEST_SERVER"
 RUN: Final = os.environ.setdefault("PAYOUT_TEST_RUN", secrets.token_hex(4))
@@ -293,10 +300,19 @@ def connect(dsn: Callable[..., str]) -> Iterator[Callable[..., Connection]]:
 
 
 @pytest.fixture
-def background() -> Iterator[ThreadPoolExecutor]:
-    """Do something while the test goes on; it has ended when the test has."""
+def background(server: Server, database: str) -> Iterator[ThreadPoolExecutor]:
+    """Do something while the test goes on; it has ended when the test has.
+
+    A test that failed in the middle may hold the lock for which it waits.
+    """
     with ThreadPoolExecutor() as pool:
         yield pool
+        with server.connect() as connection:
+            connection.execute(
+                "select pg_cancel_backend(pid) from pg_stat_activity "
+                "where datname = %s and state = 'active'",
+                [database],
+            )
 
 
 @pytest.fixture

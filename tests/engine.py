@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from psycopg.types.json import Jsonb
 
-from tests.conftest import Connection
+from tests.acting import Session
+from tests.conftest import Connection, login_name
 
 Outcome = dict[str, Any]
 
@@ -21,6 +22,8 @@ SETTLEMENT: Final = "set_1"
 PAYEE: Final = "seller_1"
 AMOUNT_MINOR: Final = 1500
 STRIPE_TRANSFER: Final = "tr_1"
+
+PROPOSALS: Final = "select action_id from payout_api.proposals order by action_id"
 
 LOOKUPS: Final = (
     "select read_id, payout_transfer_id, queries from payout.stripe_reads "
@@ -34,10 +37,10 @@ with booked as (
     select m.account, m.currency, sum(m.amount_minor) as amount_minor
     from (
         select e.debit_account as account, e.currency, -e.amount_minor as amount_minor
-        from payout.ledger_entries as e where e.kind <> 'reversal'
+        from payout.ledger_entries as e where e.kind not in ('reversal', 'write_off')
         union all
         select e.credit_account, e.currency, e.amount_minor
-        from payout.ledger_entries as e where e.kind <> 'reversal'
+        from payout.ledger_entries as e where e.kind not in ('reversal', 'write_off')
     ) as m
     group by m.account, m.currency
     having sum(m.amount_minor) <> 0
@@ -49,11 +52,14 @@ with booked as (
         ('settlement_funds', -t.amount_minor),
         (case
             when s.state = 'paid' then 'stripe_balance'
-            when s.state in ('failed', 'cancelled') then 'payable:' || t.payee_id
+            when s.state = 'failed' then 'payable:' || t.payee_id
+            when s.state = 'cancelled' then 'settlement_funds'
+            when s.state = 'settled_outside' then 'paid_outside'
             else 'in_flight'
         end, t.amount_minor)
     ) as a (account, amount_minor)
     group by a.account, t.currency
+    having sum(a.amount_minor) <> 0
 )
 (table booked except table due) union all (table due except table booked)
 """
@@ -208,6 +214,21 @@ class Engine:
         """The connection of an operator."""
         return self._log_in("payout_operator")
 
+    @cached_property
+    def approver(self) -> Connection:
+        """The connection of another person, who approves."""
+        approver = self._log_in("payout_approver")
+        if approver is self.db:
+            login = login_name("payout_approver")
+            return cast("Connection", Session(self.db, login))
+        return approver
+
+    def approve(self) -> None:
+        """Approve, as another person, every proposal that waits."""
+        for (proposal,) in self.db.execute(PROPOSALS).fetchall():
+            with self.db.transaction():
+                self.approver.execute("select payout_api.approve(%s, 'looked too')", [proposal])
+
     def settle(
         self,
         *payees: str,
@@ -300,6 +321,7 @@ class Engine:
             self.operator.execute(
                 "select payout_api.release_hold(p_hold_id => %s, p_reason => 'looked')", [hold_id]
             )
+        self.approve()
 
     def claim_lookups(
         self,

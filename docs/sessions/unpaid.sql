@@ -15,7 +15,7 @@ select payout_api.hold('settlement', 'the shop asked us to wait', 'set_3') as ho
 \! payout-engine execute 3
 -- Why is it not paid, and who acts next?
 \x on
-select settlement_id, state, reason, whose_turn, advice
+select settlement_id, state, reason, whose_turn, next_call, for_seller
 from payout_api.unpaid order by settlement_id;
 \x off
 -- Let the third one go.

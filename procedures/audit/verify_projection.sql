@@ -34,11 +34,13 @@ as $$
             format('%s %s %s',
                 case
                     when s.state = 'paid' then 'stripe_balance'
-                    when s.state in ('failed', 'cancelled') then 'payable:' || t.payee_id
+                    when s.state = 'failed' then 'payable:' || t.payee_id
+                    when s.state = 'settled_outside' then 'paid_outside'
                     else 'in_flight'
                 end, t.amount_minor, t.currency) as place
         from payout.payout_transfers as t
         join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+        where s.state <> 'cancelled'
     ) as d
     full join payout.booked_states() as b using (payout_transfer_id)
     where d.place is distinct from b.place

@@ -1,4 +1,6 @@
 -- tg_engine_settings__record_change: each change of a setting is on record, whoever makes it.
+--
+-- change_setting hands its reason over in payout.reason.
 
 create or replace function payout.tg_engine_settings__record_change()
 returns trigger
@@ -9,7 +11,8 @@ set intervalstyle = 'postgres'
 as $$
 begin
     insert into payout.operator_actions (action, subject, reason, details)
-    select 'change_setting', n.key, 'engine_settings was updated',
+    select 'change_setting', n.key,
+        coalesce(nullif(current_setting('payout.reason', true), ''), 'engine_settings was updated'),
         jsonb_build_object('old', o.value, 'new', n.value)
     from jsonb_each(to_jsonb(old)) as o
     join jsonb_each(to_jsonb(new)) as n on n.key = o.key

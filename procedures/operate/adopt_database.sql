@@ -1,11 +1,8 @@
--- adopt_database: adopt this database, so that it hands out transfers again.
+-- adopt_database: propose to adopt this database, so that it hands out transfers again.
 --
--- Called by: operator, after a restore, a promotion or a clone (docs/restore.md).
+-- Called by: operator, after a restore, a promotion or a clone (docs/restore.md). Another person
+-- approves it: a database that has forgotten payments pays them twice.
 -- Safe to repeat: while the database is adopted, nothing is recorded.
--- Locks: the row of settings, so that two operators record one adoption.
--- A comparison does not show transfers that the old database sent after it began: hence it must
--- have begun within the last hour, however long it took. One that began under a clock that has
--- been set back since is of unknown age.
 -- Raises: SP320 no reason; SP410 no comparison by this identity, or no recent one.
 
 create or replace function payout_api.adopt_database(
@@ -18,61 +15,18 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_problem text;
-    v_identity record;
-    v_adoption payout.adoptions;
-    v_read_id bigint;
+    v_adoption payout.adoptions := payout.adopt(p_reason, p_without_reconcile, true);
 begin
-    if coalesce(btrim(p_reason), '') = '' then
-        raise exception 'a database is not adopted without a reason'
-            using
-                errcode = 'SP320',
-                hint = 'Say why this database is the true one now.';
+    if v_adoption is null then
+        perform payout.propose('adopt_database', null, p_reason, jsonb_build_object(
+            'without_reconcile', p_without_reconcile is true));
     end if;
-
-    perform from payout.engine_settings for update;
-    v_problem := payout.identity_problem();
-    select * into v_adoption from payout.adoptions as a order by a.adoption_id desc limit 1;
-    if v_problem is null then
-        return v_adoption;
-    end if;
-
-    v_identity := payout.database_identity();
-    select r.read_id into v_read_id
-    from payout.stripe_reads as r
-    where r.kind = 'comparison'
-        and r.finished_at is not null
-        and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
-            = (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
-                v_identity.table_oid)
-        and (v_adoption.adoption_id is null or r.adoption_id >= v_adoption.adoption_id)
-        and r.begun_at between payout.clock() - interval '1 hour' and payout.clock()
-    order by r.read_id desc
-    limit 1;
-    if v_read_id is null and p_without_reconcile is not true then
-        raise exception 'the database is not adopted: no comparison with Stripe of the last hour'
-            using
-                errcode = 'SP410',
-                detail = v_problem,
-                hint = 'docs/restore.md: payout-engine reconcile, then adopt_database within an '
-                    'hour of its start; or pass p_without_reconcile => true if no transfer can '
-                    'have been forgotten.';
-    end if;
-
-    insert into payout.adoptions (
-        system_identifier, timeline_id, database_oid, table_oid, read_id, reason)
-    values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
-        v_identity.table_oid, v_read_id, p_reason)
-    returning * into v_adoption;
-    insert into payout.operator_actions (action, subject, reason, details)
-    values ('adopt_database', v_adoption.adoption_id, p_reason, jsonb_build_object(
-        'read_id', v_read_id, 'problem', v_problem));
     return v_adoption;
 end
 $$;
 comment on function payout_api.adopt_database(text, boolean) is
-    'Adopts the database under its present identity, with a reason, once a comparison that '
-    'began within the last hour has finished; p_without_reconcile does without one and is '
-    'recorded. Safe to repeat.';
+    'Proposes to adopt the database under its present identity, with a reason, once a comparison '
+    'that began within the last hour has finished; p_without_reconcile does without one. Null: it '
+    'waits for payout_api.approve. Safe to repeat.';
 revoke execute on function payout_api.adopt_database(text, boolean) from public;
 grant execute on function payout_api.adopt_database(text, boolean) to payout_operator;

@@ -1,49 +1,29 @@
--- approve_absence: let the engine take a large transfer for absent at Stripe, on its own proof.
+-- approve_absence: let the engine take large transfers for absent at Stripe, on its own proof.
 --
--- Called by: operator, after a look at Stripe. It proves nothing by itself: the engine looks the
--- transfer up once more, at once, and only then opens a new key.
--- Safe to repeat. Raises: SP310 no such transfer; SP314 it is not parked, or no reason.
+-- Called by: approve. It proves nothing by itself: the engine looks each transfer up once more, at
+-- once, and only then gives its key up.
 
-create or replace function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text)
-returns bigint
+create or replace function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text)
+returns setof payout.act_result
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_state payout.transfer_states;
-    v_action_id bigint;
 begin
-    select * into v_state
+    perform
     from payout.transfer_states as s
-    where s.payout_transfer_id = p_payout_transfer_id
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+    order by s.payout_transfer_id
     for update;
-    if not found then
-        raise exception 'there is no transfer %', coalesce(p_payout_transfer_id::text, 'null')
-            using
-                errcode = 'SP310',
-                hint = 'payout_api.unpaid lists the transfers that are not paid.';
-    elsif v_state.state <> 'parked' or coalesce(btrim(p_reason), '') = '' then
-        raise exception 'cannot approve the absence of transfer %, which is %, for reason %',
-            p_payout_transfer_id, v_state.state, coalesce(quote_literal(p_reason), 'null')
-            using
-                errcode = 'SP314',
-                hint = 'Only parked transfers are looked up at Stripe; give a reason.';
-    end if;
-
     insert into payout.operator_actions (action, subject, reason, details)
-    values ('approve_absence', p_payout_transfer_id::text, p_reason,
-        jsonb_build_object('generation', v_state.generation))
-    returning operator_action_id into v_action_id;
-    update payout.transfer_states as s
-    set next_lookup_at = payout.clock()
-    where s.payout_transfer_id = p_payout_transfer_id;
-    return v_action_id;
+    select 'approve_absence', s.payout_transfer_id::text, p_reason,
+        jsonb_build_object('generation', s.generation)
+    from payout.transfer_states as s
+    where s.payout_transfer_id = any (p_payout_transfer_ids) and s.state = 'parked';
+    return query
+    select * from payout.act('retry', p_payout_transfer_ids, p_reason, false);
 end
 $$;
-comment on function payout_api.approve_absence(bigint, text) is
-    'Approves that a transfer above engine_settings.absence_limit_minor gets a new key once the '
-    'engine has proved it absent at Stripe; returns the number of the noted action.';
-revoke execute on function payout_api.approve_absence(bigint, text) from public;
-grant execute on function payout_api.approve_absence(bigint, text) to payout_operator;
+comment on function payout.approve_absence(bigint[], text) is
+    'Notes that these parked transfers may have a new key once the engine has proved them absent '
+    'at Stripe, and has them looked up.';

@@ -1,7 +1,7 @@
 -- check_rules: whether rows that were written while their guards were off keep the rules.
 --
--- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer, a
--- cancelled one is not sent.
+-- Checks only transfers that may still be sent: a paid one was compared with Stripe's answer; one
+-- that is cancelled, or settled outside, is not sent.
 
 create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -13,7 +13,7 @@ as $$
         select s as progress, t as transfer, t.*
         from payout.transfer_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        where s.state not in ('paid', 'cancelled')
+        where s.state not in ('paid', 'cancelled', 'settled_outside')
     ), wrong as (
         select o.payout_transfer_id as id, 'every request still to be sent agrees with its row'
         from open_transfers as o
@@ -38,6 +38,8 @@ as $$
         from payout.ledger_entries as e
         where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
             or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
+            or (e.kind in ('cancel', 'settle_outside', 'write_off'))
+                <> (e.operator_action_id is not null)
             or (
                 e.kind,
                 case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
@@ -45,7 +47,10 @@ as $$
             ) not in (
                 ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
                 ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
-                ('reversal', 'stripe_balance', '*'))
+                ('reversal', 'stripe_balance', '*'), ('cancel', 'in_flight', 'settlement_funds'),
+                ('cancel', '*', 'settlement_funds'),
+                ('settle_outside', 'in_flight', 'paid_outside'),
+                ('settle_outside', '*', 'paid_outside'), ('write_off', '*', 'settlement_funds'))
     )
     select r.rule, count(w.id) = 0,
         format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),

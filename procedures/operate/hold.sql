@@ -1,11 +1,14 @@
 -- hold: stop sending, for the whole engine or for one currency, payee, settlement or transfer.
 --
 -- Called by: operator. Transfers that a worker holds already are still sent.
--- Safe to repeat: an open hold of the same scope and subject is returned.
+-- Safe to repeat: an open hold of the same scope and subject is returned, and stays as it is.
 -- Raises: SP313 a bad scope, a subject too many or missing, no reason; SP310 unknown subject.
 
 create or replace function payout_api.hold(
-    p_scope text, p_reason text, p_subject text default null
+    p_scope text,
+    p_reason text,
+    p_subject text default null,
+    p_until timestamptz default null
 )
 returns bigint
 language plpgsql
@@ -19,13 +22,13 @@ begin
     if p_scope is null or p_scope not in (
             'engine', 'currency', 'payee', 'settlement', 'transfer')
         or (p_scope = 'engine') <> (p_subject is null)
-        or coalesce(btrim(p_reason), '') = '' then
+        or coalesce(btrim(p_reason), '') = '' or p_until <= payout.clock() then
         raise exception 'cannot hold % % for reason %', coalesce(p_scope, 'null'),
             coalesce(p_subject, 'without subject'), coalesce(quote_literal(p_reason), 'null')
             using
                 errcode = 'SP313',
                 hint = 'Scopes: engine (no subject), currency, payee, settlement, transfer; give a '
-                    'reason.';
+                    'reason; p_until lies in the future.';
     end if;
     v_exists := p_scope in ('engine', 'transfer') or case p_scope
         when 'currency' then exists (
@@ -44,11 +47,11 @@ begin
                 errcode = 'SP310',
                 hint = 'Currencies are written in lower case; look for the exact id.';
     end if;
-    return payout.place_hold(p_scope, p_subject, p_reason);
+    return payout.place_hold(p_scope, p_subject, p_reason, null, p_until);
 end
 $$;
-comment on function payout_api.hold(text, text, text) is
+comment on function payout_api.hold(text, text, text, timestamptz) is
     'Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is '
-    'released.';
-revoke execute on function payout_api.hold(text, text, text) from public;
-grant execute on function payout_api.hold(text, text, text) to payout_operator;
+    'released, or until p_until; returns the hold.';
+revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
+grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;

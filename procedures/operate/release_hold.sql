@@ -1,6 +1,6 @@
 -- release_hold: end a hold, so that its transfers are sent again.
 --
--- Called by: operator.
+-- Called by: operator. The hold of an alarm that nobody has resolved takes two people.
 -- Safe to repeat: releasing a released hold changes nothing.
 -- Locks: the hold's row; it waits for transactions that rely on the hold and are not over.
 -- Raises: SP310 unknown hold; SP313 no reason; SP401 not read committed; SP402 an alarm about the
@@ -50,9 +50,7 @@ begin
             using
                 errcode = 'SP310',
                 hint = 'select * from payout.holds where released_at is null';
-    end if;
-
-    if v_hold.released_at is not null then
+    elsif v_hold.released_at is not null then
         return v_hold;
     end if;
 
@@ -67,13 +65,12 @@ begin
                 hint = 'Look at payout.discrepancies, then release it again.';
     end if;
 
-    perform payout.end_holds(array[p_hold_id], session_user, p_reason);
-    select * into v_hold from payout.holds as h where h.hold_id = p_hold_id;
-    return v_hold;
+    perform payout.warn_of_former_accounts(v_hold);
+    return payout.release_or_propose(v_hold, p_reason);
 end
 $$;
 comment on function payout_api.release_hold(bigint, text) is
-    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Safe to '
-    'repeat.';
+    'Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. The hold '
+    'of an open alarm stays until another person approves. Safe to repeat.';
 revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;

@@ -37,6 +37,10 @@ begin
                 when v_counts_from is null or s.reason = 'absence_awaits_approval' then
                     (payout.clock() - s.changed_at) / 4
             end)
+        when 'failed' then case
+            -- After a decline that Stripe did not save, only a later look is evidence.
+            when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
+                then greatest(payout.clock() + interval '10 minutes', v_counts_from) end
         else case when v_outcome.found is null then s.next_lookup_at end
     end
     from payout.engine_settings as e

@@ -16,7 +16,7 @@ as $$
             and o.generation = p_state.generation
             and o.attempt <> p_state.attempt
             and o.reason is distinct from 'report_of_another_claim'
-            and o.signal not in ('not_sent', 'looked_up', 'key_opened')
+            and o.signal in ('response', 'unreadable', 'no_response', 'lease_expired')
             and (o.http_status in (401, 403, 429)
                 or (o.http_status between 400 and 499 and o.http_status <> 409
                     and (o.facts ->> 'is_tied')::boolean)) is not true

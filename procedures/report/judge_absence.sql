@@ -35,7 +35,7 @@ begin
         return v_judgement;
     end if;
 
-    if v_never_left or p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (
+    if v_never_left or p_transfer.amount_minor <= p_settings.approval_limit_minor or exists (
         select from payout.operator_actions as a
         where a.action = 'approve_absence'
             and a.subject = p_state.payout_transfer_id::text

@@ -1,9 +1,9 @@
 -- judge_outcome: judge one outcome by its transfer, as both stand now.
 --
--- Look-ups and expiries are the engine's own. All else was reported: a success is a fact,
--- whichever attempt it answers. Any other outcome counts only from the newest attempt while it is
--- in flight: this fences off workers that lost their lease. A report without key and token of its
--- claim moves nothing.
+-- Look-ups and expiries are the engine's own, acts are an operator's. All else was reported: a
+-- success is a fact, whichever attempt it answers. Any other outcome counts only from the newest
+-- attempt while it is in flight: this fences off workers that lost their lease. A report without
+-- key and token of its claim moves nothing.
 
 create or replace function payout.judge_outcome(
     p_outcome payout.outcome,
@@ -25,6 +25,8 @@ begin
             p_outcome, p_state, p_transfer, p_destinations, p_settings);
     elsif p_outcome.signal in ('lease_expired', 'key_expired') then
         return payout.judge_expiry(p_outcome, p_state, p_settings);
+    elsif p_outcome.operator_action_id is not null then
+        return payout.judge_act(p_outcome, p_state, p_transfer, p_settings);
     end if;
 
     -- Serials are handed out again after a promotion, keys and tokens are not.

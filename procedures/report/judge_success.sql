@@ -25,7 +25,7 @@ begin
         when p_state.stripe_transfer_id = p_outcome.stripe_transfer_id then 'known'
         when p_state.state = 'paid' then 'second_transfer_at_stripe'
         when p_outcome.generation <> p_state.generation
-            or p_state.state in ('failed', 'cancelled')
+            or p_state.state in ('failed', 'cancelled', 'settled_outside')
             then 'success_under_closed_key'
         when exists (
             select from payout.transfer_states as s

@@ -25,7 +25,8 @@ as $$
         from payout.transfer_observations as o
         where o.payout_transfer_id = a.payout_transfer_id
             and o.attempt = a.attempt
-            and o.signal not in ('looked_up', 'key_expired')
+            and o.signal in (
+                'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired')
             and o.verdict <> 'already'
             and o.reason is distinct from 'report_of_another_claim'
     ) as o

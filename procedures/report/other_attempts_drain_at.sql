@@ -21,7 +21,7 @@ as $$
                 and o.generation = a.generation
                 and o.attempt = a.attempt
                 and o.reason is distinct from 'report_of_another_claim'
-                and o.signal not in ('lease_expired', 'key_expired', 'looked_up')
+                and o.signal in ('response', 'unreadable', 'no_response', 'not_sent')
         )
 $$;
 comment on function payout.other_attempts_drain_at(payout.transfer_states) is

@@ -31,8 +31,7 @@ begin
             payout_transfer_id, generation, attempt, signal, verdict, moved_to, reason,
             error_rule_id, http_status, error_type, error_code, is_replayed, stripe_transfer_id,
             stripe_request_id, facts, is_counted_try, has_unknown_send, next_attempt_at)
-        select
-            j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
+        select j.payout_transfer_id, j.generation, j.attempt, j.signal, j.verdict, j.to_state,
             j.reason, j.error_rule_id, j.http_status, j.error_type, j.error_code, j.is_replayed,
             j.stripe_transfer_id, j.stripe_request_id, payout.remaining_facts(j.outcome),
             coalesce(j.counts_as_try, false), coalesce(j.leaves_unknown, false), j.next_attempt_at
@@ -58,12 +57,14 @@ begin
     ), booked as (
         insert into payout.ledger_entries (
             payout_transfer_id, kind, generation, debit_account, credit_account, amount_minor,
-            currency)
-        select j.payout_transfer_id, case j.to_state when 'paid' then 'paid' else 'release' end,
-            j.current_generation, 'in_flight',
-            case j.to_state when 'paid' then 'stripe_balance' else 'payable:' || j.payee_id end,
-            j.owed_minor, j.owed_currency
-        from judged as j where j.to_state in ('paid', 'failed')
+            currency, operator_action_id)
+        select j.payout_transfer_id, m.entry_kind, j.current_generation,
+            case j.former_state when 'failed' then 'payable:' || j.payee_id else 'in_flight' end,
+            coalesce(m.credit_account, 'payable:' || j.payee_id), j.owed_minor, j.owed_currency,
+            case when m.entry_kind in ('cancel', 'settle_outside') then j.operator_action_id end
+        from judged as j
+        join payout.states as m on m.entry_kind is not null
+            and m.state = j.to_state and m.state <> j.former_state
     ), notified as (
         select count(payout.raise_alarm(j.outcome, j.judgement)) as alarms
         from judged as j where j.is_alarm
@@ -71,7 +72,6 @@ begin
     select j.payout_transfer_id, j.generation, j.attempt, j.verdict,
         coalesce(j.to_state, j.former_state::text)
     from judged as j
-    -- Named in a condition, because a query that is not referenced is not run.
     where (select n.alarms from notified as n) >= 0;
 end
 $$;

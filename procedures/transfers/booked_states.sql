@@ -1,6 +1,7 @@
 -- booked_states: the account on which the books have the money of each transfer.
 --
--- Reversals come after a transfer was paid and do not change that it is.
+-- Reversals, and what becomes of their amount, come after a transfer was paid and do not change
+-- that it is.
 
 create or replace function payout.booked_states()
 returns table (payout_transfer_id bigint, place text)
@@ -17,7 +18,7 @@ as $$
         cross join lateral (values
             (e.debit_account, -e.amount_minor), (e.credit_account, e.amount_minor)
         ) as m (account, amount_minor)
-        where e.kind <> 'reversal' and m.account <> 'settlement_funds'
+        where e.kind not in ('reversal', 'write_off') and m.account <> 'settlement_funds'
         group by e.payout_transfer_id, m.account, e.currency
         having sum(m.amount_minor) <> 0
     ) as b

@@ -37,10 +37,10 @@ as $$
     from payout.newest_facts() as n
     cross join lateral (
         select case
-            when n.moved_to in ('paid', 'parked', 'failed') then n.moved_to
+            when n.moved_to in ('paid', 'parked', 'failed', 'cancelled', 'settled_outside')
+                then n.moved_to
             when n.claim_attempt > coalesce(n.moved_attempt, 0) then 'in_flight'
             when n.moved_to is not null then n.moved_to
-            when n.is_released then 'cancelled'
             else 'scheduled'
         end as state
     ) as w

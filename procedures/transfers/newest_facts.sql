@@ -9,7 +9,7 @@ returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
     moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
     claim_attempt integer, lease_until timestamptz, first_sent_at timestamptz, tries integer,
-    has_unknown_send boolean, is_stopped boolean, is_released boolean
+    has_unknown_send boolean, is_stopped boolean
 )
 language sql
 stable
@@ -57,15 +57,13 @@ as $$
     select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
         m.next_attempt_at, m.stripe_transfer_id, m.reason, a.attempt, a.lease_until,
         f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
-        coalesce(o.is_stopped, false), e.payout_transfer_id is not null
+        coalesce(o.is_stopped, false)
     from keys as k
     left join moves as m on m.payout_transfer_id = k.payout_transfer_id
     left join claims as a on a.payout_transfer_id = k.payout_transfer_id
     left join first_claims as f
         on f.payout_transfer_id = k.payout_transfer_id and f.generation = k.generation
     left join seen as o on o.payout_transfer_id = k.payout_transfer_id
-    left join payout.ledger_entries as e on e.payout_transfer_id = k.payout_transfer_id
-        and e.generation = k.generation and e.kind = 'release'
 $$;
 comment on function payout.newest_facts() is
     'One row for each transfer with the facts that fold_facts makes its progress of; tries and '

@@ -6,7 +6,11 @@
 -- relies on it commits; one that was released meanwhile is placed anew.
 
 create or replace function payout.place_hold(
-    p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint default null
+    p_scope text,
+    p_subject text,
+    p_reason text,
+    p_discrepancy_id bigint default null,
+    p_until timestamptz default null
 )
 returns bigint
 language plpgsql
@@ -17,15 +21,15 @@ declare
     v_hold_id bigint;
 begin
     loop
-        insert into payout.holds (scope, subject, reason, discrepancy_id)
-        values (p_scope, p_subject, p_reason, p_discrepancy_id)
+        insert into payout.holds (scope, subject, reason, discrepancy_id, expires_at)
+        values (p_scope, p_subject, p_reason, p_discrepancy_id, p_until)
         on conflict do nothing
         returning hold_id into v_hold_id;
 
         if found then
             insert into payout.operator_actions (action, subject, reason, details)
             values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
-                jsonb_build_object('hold_id', v_hold_id));
+                jsonb_strip_nulls(jsonb_build_object('hold_id', v_hold_id, 'until', p_until)));
             exit;
         end if;
 
@@ -41,6 +45,6 @@ begin
     return v_hold_id;
 end
 $$;
-comment on function payout.place_hold(text, text, text, bigint) is
+comment on function payout.place_hold(text, text, text, bigint, timestamptz) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';

@@ -14,8 +14,6 @@ begin
         when p_state.generation < 1 then 'generation_counts_from_one'
         when p_state.attempt < 0 then 'attempt_counts_from_zero'
         when p_state.tries < 0 then 'tries_count_from_zero'
-        when p_state.state = 'cancelled' and p_state.attempt <> 0
-            then 'cancelled_was_never_attempted'
         when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
             then 'only_in_flight_has_a_lease'
         when p_state.state = 'in_flight' and p_state.first_sent_at is null
@@ -24,7 +22,7 @@ begin
             then 'paid_names_its_transfer'
         when p_state.state in ('scheduled', 'retry_wait', 'unknown')
             and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
-        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled')
+        when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled', 'settled_outside')
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
             then 'parked_and_failed_say_why'

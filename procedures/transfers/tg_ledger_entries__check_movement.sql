@@ -26,9 +26,18 @@ begin
         v_exists := new.debit_account = 'stripe_balance'
             and new.credit_account like 'payable:_%'
             and new.stripe_reversal_id is not null;
+    elsif new.kind in ('cancel', 'settle_outside') then
+        v_exists := (new.debit_account = 'in_flight' or new.debit_account like 'payable:_%')
+            and new.credit_account = case new.kind
+                when 'cancel' then 'settlement_funds' else 'paid_outside' end;
+    elsif new.kind = 'write_off' then
+        v_exists := new.debit_account like 'payable:_%'
+            and new.credit_account = 'settlement_funds';
     end if;
     if not v_exists or new.amount_minor <= 0
-        or (new.stripe_reversal_id is not null and new.kind <> 'reversal') then
+        or (new.stripe_reversal_id is not null and new.kind <> 'reversal')
+        or (new.operator_action_id is not null)
+            <> (new.kind in ('cancel', 'settle_outside', 'write_off')) then
         perform payout.refuse_bad_row('ledger_entries', case
             when new.amount_minor <= 0 then 'amount_is_positive'
             when new.kind = 'obligation' and new.generation <> 1
@@ -41,4 +50,4 @@ end
 $$;
 comment on function payout.tg_ledger_entries__check_movement() is
     'Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a '
-    'reversal (23514).';
+    'reversal, and only what an operator ordered names the act (23514).';

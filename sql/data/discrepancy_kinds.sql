@@ -3,10 +3,11 @@
 insert into payout.discrepancy_kinds (kind, advice) values
     ('missing_at_stripe',
         'Look the id up at Stripe. If it is not there the payee was not paid: find out which '
-        'worker reported it, and settle it anew under another settlement.'),
+        'worker reported it, and have the amount settled as settlement missing_<id of the '
+        'transfer>, which pays once however often it is recorded.'),
     ('differs_at_stripe',
-        'Look both up. The amount at Stripe is the one that was paid: correct the difference '
-        'with another settlement, or reverse it at Stripe.'),
+        'Look both up. The amount at Stripe is the one that was paid: have the difference settled '
+        'as settlement differs_<id of the transfer>, or reverse it at Stripe.'),
     ('reversals_contradict_transfer',
         'Look the transfer and its reversals up at Stripe. They do not belong to it as it was '
         'paid, so none of them was booked.'),

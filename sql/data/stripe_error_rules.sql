@@ -35,8 +35,7 @@ values
     (60, 'looked_up', null, null, null, null, null, null, null,
         'park', 1, true, '0', '1 s', '15 min',
         'absence_awaits_approval',
-        'Two scans of Stripe''s list did not find it. Look there too, then '
-        'payout_api.approve_absence(id, reason): a new key follows.'),
+        'Two scans of Stripe''s list did not find it.'),
     (61, 'looked_up', null, null, null, null, null, null, null,
         'absent', 1, false, '0', '1 s', '15 min',
         'absent_at_stripe',
@@ -92,12 +91,11 @@ values
         'decline', 3, false, '0', '1 min', '15 min',
         'payee_account_invalid',
         'The account is closed or not connected to this platform: register the payee''s '
-        'present account and settle the amount under another settlement_id.'),
+        'present account.'),
     (118, 'response', 403, 403, null, 'account_closed', null, null, null,
         'decline', 3, false, '0', '1 min', '15 min',
         'payee_account_invalid',
-        'The account is closed: register the payee''s present account and settle the amount '
-        'under another settlement_id.'),
+        'The account is closed: register the payee''s present account.'),
     (120, 'response', 401, 401, null, null, null, null, null,
         'pause', 1, true, '0', '1 min', '1 min',
         'stripe_key_refused',
@@ -151,18 +149,16 @@ values
     (170, 'response', 400, 404, null, 'resource_missing', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'no_such_account_or_charge',
-        'Stripe does not know the account or the charge: register the payee''s present account '
-        'and settle the amount under another settlement_id.'),
+        'Stripe does not know the account or the charge: register the payee''s present account.'),
     (171, 'response', 400, 404, null, 'account_invalid', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'payee_account_invalid',
         'The account is closed or not connected to this platform: register the payee''s '
-        'present account and settle the amount under another settlement_id.'),
+        'present account.'),
     (172, 'response', 400, 404, null, 'account_closed', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'payee_account_invalid',
-        'The account is closed: register the payee''s present account and settle the amount '
-        'under another settlement_id.'),
+        'The account is closed: register the payee''s present account.'),
     (180, 'response', 400, 400, null, 'parameter_missing', null, null, null,
         'decline', 1, true, '0', '1 s', '1 s',
         'request_refused',
@@ -194,12 +190,12 @@ values
     (187, 'response', 400, 400, null, 'amount_too_small', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'amount_refused',
-        'The amount is below Stripe''s minimum for this route: settle it together with later '
-        'ones.'),
+        'The amount is below Stripe''s minimum for this route: cancel it, and settle it together '
+        'with later ones.'),
     (188, 'response', 400, 400, null, 'amount_too_large', null, null, null,
         'decline', 1, false, '0', '1 s', '1 s',
         'amount_refused',
-        'The amount is above Stripe''s maximum: settle it in several parts.'),
+        'The amount is above Stripe''s maximum: cancel it, and settle it in several parts.'),
     (189, 'response', 400, 400, null, 'livemode_mismatch', null, null, null,
         'decline', 1, true, '0', '1 s', '1 s',
         'mode_mismatch',
@@ -233,8 +229,7 @@ values
     (998, 'response', 400, 499, null, null, null, null, null,
         'decline', 3, true, '0', '1 min', '15 min',
         'refused_by_stripe',
-        'Stripe refused for a reason that the engine does not know: read its sentence in the '
-        'observation''s facts.'),
+        'Stripe refused for a reason that the engine does not know: read its sentence.'),
     (999, 'response', null, null, null, null, null, null, null,
         'unknown', 1, true, '1 min', '5 min', '1 h',
         'unmapped_answer',

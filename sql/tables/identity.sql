@@ -19,7 +19,8 @@ create table payout.engine_settings (
     stripe_account_id text,
     indeterminate_for interval not null default '24 hours',
     scans_apart_for interval not null default '60 minutes',
-    absence_limit_minor bigint not null default 100000,
+    approval_limit_minor bigint not null default 100000,
+    proposals_expire_after interval not null default '24 hours',
     max_alarms integer not null default 10,
     alarm_window_for interval not null default '10 minutes',
     constraint engine_settings_pkey primary key (is_single_row),
@@ -44,7 +45,8 @@ create table payout.engine_settings (
         check (stripe_account_id is null or is_livemode is not null),
     constraint stripe_settles_within_a_day check (indeterminate_for >= '24 hours'),
     constraint scans_are_an_hour_apart check (scans_apart_for >= '60 minutes'),
-    constraint absence_limit_is_an_amount check (absence_limit_minor >= 0)
+    constraint approval_limit_is_an_amount check (approval_limit_minor >= 0),
+    constraint proposals_live_for_a_while check (proposals_expire_after > '0')
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
 comment on column payout.engine_settings.installation_id is
@@ -75,9 +77,11 @@ comment on column payout.engine_settings.indeterminate_for is
     'The time after an attempt without a definite answer for which Stripe may still carry it out.';
 comment on column payout.engine_settings.scans_apart_for is
     'The shortest time between two scans of Stripe''s list that prove a transfer absent.';
-comment on column payout.engine_settings.absence_limit_minor is
-    'Transfers above this amount, in minor units of any currency, get a new key after such a proof '
-    'only when an operator approves.';
+comment on column payout.engine_settings.approval_limit_minor is
+    'Above this amount, in minor units of any currency, two people are needed for a new key after '
+    'a proof of absence, and for what an operator settles outside, writes off or repays.';
+comment on column payout.engine_settings.proposals_expire_after is
+    'The time for which another person may approve a proposal.';
 comment on column payout.engine_settings.max_alarms is
     'Alarms about so many transfers within alarm_window_for place a hold on the engine.';
 comment on column payout.engine_settings.alarm_window_for is

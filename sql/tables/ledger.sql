@@ -3,6 +3,8 @@
 --   settlement_funds ─▶ payable:<payee> ─▶ in_flight ─▶ stripe_balance
 --        obligation          reserve           paid
 --                            ◀─ release        ◀─ reversal (stripe_balance ─▶ payable:<payee>)
+--                    ◀─ cancel, write_off
+--                            settle_outside ─▶ paid_outside
 
 create table payout.ledger_entries (
     ledger_entry_id bigint not null generated always as identity,
@@ -14,10 +16,12 @@ create table payout.ledger_entries (
     amount_minor bigint not null,
     currency payout.currency_code not null,
     stripe_reversal_id text,
+    operator_action_id bigint,
     created_at timestamptz not null default current_timestamp,
     constraint ledger_entries_pkey primary key (ledger_entry_id),
-    constraint ledger_entries_payout_transfer_id_kind_generation_reversal_key
-        unique nulls not distinct (payout_transfer_id, kind, generation, stripe_reversal_id)
+    constraint ledger_entries_payout_transfer_id_kind_generation_origin_key
+        unique nulls not distinct (
+            payout_transfer_id, kind, generation, stripe_reversal_id, operator_action_id)
 );
 comment on table payout.ledger_entries is
     'Double-entry books: each row moves an amount from one account to another, so it balances by '
@@ -26,9 +30,13 @@ comment on column payout.ledger_entries.amount_minor is
     'In minor units of currency, always positive.';
 comment on column payout.ledger_entries.kind is
     'obligation: owed; reserve: set aside for sending; paid: Stripe moved it; release: back to the '
-    'payee''s account in these books; reversal: Stripe took it back.';
+    'payee''s account in these books; reversal: Stripe took it back; cancel: not owed after all; '
+    'settle_outside: paid in another way; write_off: taken back by Stripe and not owed any more.';
 comment on column payout.ledger_entries.stripe_reversal_id is
     'Stripe''s trr_ id, for kind reversal only: each reversal is booked once.';
+comment on column payout.ledger_entries.operator_action_id is
+    'The act that ordered it, for kinds cancel, settle_outside and write_off only. No foreign key: '
+    'its row is written in the same transaction.';
 
 create unique index ledger_entries_stripe_reversal_id_key
     on payout.ledger_entries (stripe_reversal_id) where stripe_reversal_id is not null;

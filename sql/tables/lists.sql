@@ -39,6 +39,8 @@ create table payout.states (
     state text not null,
     is_final boolean not null,
     whose_turn text not null,
+    entry_kind text,
+    credit_account text,
     meaning text not null,
     constraint states_pkey primary key (state),
     constraint turn_is_of_a_known_party
@@ -48,6 +50,11 @@ comment on table payout.states is 'The states of a transfer, each with its meani
 comment on column payout.states.is_final is 'True when no move leads out of the state.';
 comment on column payout.states.whose_turn is
     'The party that acts next while a transfer is in this state.';
+comment on column payout.states.entry_kind is
+    'The kind of ledger entry that a move to this state books; null: it books none.';
+comment on column payout.states.credit_account is
+    'The account that this entry credits; null: that of the payee. It debits in_flight, or the '
+    'payee''s account where the transfer had failed.';
 
 create trigger _500_refuse_change before update or delete on payout.states
     for each row execute function payout.tg__refuse_change();
@@ -57,6 +64,34 @@ create trigger _500_refuse_truncate before truncate on payout.states
 alter table payout.states enable always trigger _500_refuse_truncate;
 
 grant select on payout.states to payout_operator, payout_auditor;
+
+
+create table payout.situations (
+    situation text not null,
+    whose_turn text not null,
+    for_seller text not null,
+    for_operator text not null,
+    next_call text,
+    constraint situations_pkey primary key (situation),
+    constraint turn_is_of_a_known_party
+        check (whose_turn in ('engine', 'stripe', 'operator', 'nobody'))
+);
+comment on table payout.situations is
+    'The situations that a transfer can be in: its state with all that bears on the next step, '
+    'each with the words for it. payout_api.explained gives each transfer one.';
+comment on column payout.situations.for_seller is 'In words that the payee may read.';
+comment on column payout.situations.for_operator is
+    'Follows the reason. {until}, {hold} and {why} stand for the time of the next step and the '
+    'hold with its reason.';
+comment on column payout.situations.next_call is
+    'The call that moves the transfer, with {transfer} and {hold} for the numbers; null: none does '
+    'or needs to.';
+
+create trigger _500_refuse_truncate before truncate on payout.situations
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.situations enable always trigger _500_refuse_truncate;
+
+grant select on payout.situations to payout_operator, payout_auditor;
 
 
 create table payout.state_edges (

@@ -12,12 +12,27 @@ create table payout.operator_actions (
     details jsonb not null default '{}',
     acted_by text not null default session_user,
     acted_at timestamptz not null default now(),
+    expires_at timestamptz,
+    proposal_id bigint,
     constraint operator_actions_pkey primary key (operator_action_id),
-    constraint reason_is_given check (length(btrim(reason)) > 0)
+    constraint operator_actions_proposal_id_fkey
+        foreign key (proposal_id) references payout.operator_actions (operator_action_id),
+    constraint reason_is_given check (length(btrim(reason)) > 0),
+    constraint proposals_expire check ((action = 'propose') = (expires_at is not null)),
+    constraint approvals_name_their_proposal check (
+        (action = 'approve') = (proposal_id is not null))
 );
 comment on table payout.operator_actions is
     'Each act of an operator with its reason; also each stop that the engine made by itself, and '
     'each change of engine_settings.';
+comment on column payout.operator_actions.expires_at is
+    'Of a proposal: the time until which another person may approve it.';
+comment on column payout.operator_actions.proposal_id is 'Of an approval: the proposal.';
+
+create unique index operator_actions_proposal_id_key
+    on payout.operator_actions (proposal_id) where proposal_id is not null;
+create index operator_actions_expires_at_idx
+    on payout.operator_actions (expires_at) where expires_at is not null;
 
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
     where action in ('adopt_database', 'change_setting');
@@ -105,6 +120,7 @@ create table payout.holds (
     released_at timestamptz,
     release_reason text,
     discrepancy_id bigint,
+    expires_at timestamptz,
     constraint holds_pkey primary key (hold_id),
     constraint holds_discrepancy_id_fkey
         foreign key (discrepancy_id) references payout.discrepancies (discrepancy_id),
@@ -125,11 +141,15 @@ comment on column payout.holds.subject is
     'The name of the worker, the currency, the id of the payee, settlement or transfer.';
 comment on column payout.holds.discrepancy_id is
     'The alarm that placed it; null: another reason, so that the end of an alarm does not end it.';
+comment on column payout.holds.expires_at is
+    'The time at which a sweep releases it; null: only an operator does, or the end of its alarm.';
 
 create unique index holds_scope_subject_open_key
     on payout.holds (scope, subject, (discrepancy_id is null)) nulls not distinct
     where released_at is null;
 create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_id is not null;
+create index holds_expires_at_idx on payout.holds (expires_at)
+    where expires_at is not null and released_at is null;
 
 create trigger _500_refuse_delete before delete on payout.holds
     for each row execute function payout.tg__refuse_change();

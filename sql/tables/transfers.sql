@@ -220,7 +220,7 @@ create table payout.transfer_observations (
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint signal_is_known check (signal in (
         'response', 'unreadable', 'no_response', 'not_sent', 'lease_expired', 'key_expired',
-        'looked_up', 'key_opened')),
+        'looked_up', 'key_opened', 'retry', 'park', 'give_up', 'cancel', 'settle_outside')),
     constraint verdict_is_known check (verdict in ('ok', 'already', 'stale', 'alarm')),
     constraint http_status_has_three_digits check (http_status between 0 and 999)
 );
@@ -228,7 +228,7 @@ comment on table payout.transfer_observations is
     'Every answer, timeout, look-up and expiry of a transfer, accepted or not. Insert-only.';
 comment on column payout.transfer_observations.signal is
     'The kind of observation: a readable answer, an unreadable one, none, surely nothing sent, a '
-    'lease or a key that expired, a look-up, another key.';
+    'lease or a key that expired, a look-up, another key, or an act of an operator.';
 comment on column payout.transfer_observations.verdict is
     'ok: it counted; already: known before; stale: too late to count; alarm: an operator must '
     'look.';

@@ -14,8 +14,8 @@ select
     concat_ws(' ',
         d.advice,
         'Then:',
-        'select payout_api.release_hold(' || h.hold_id || ', ''…'');',
-        format('select payout_api.resolve_discrepancy(%s, ''…'');', d.discrepancy_id)
+        format('select payout_api.resolve_discrepancy(%s, ''…'');', d.discrepancy_id),
+        'select payout_api.release_hold(' || h.hold_id || ', ''…'');'
     ) as what_to_do
 from payout.discrepancies as d
 left join payout.payout_transfers as t on t.payout_transfer_id = d.payout_transfer_id

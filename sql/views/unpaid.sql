@@ -1,80 +1,10 @@
 -- unpaid: every transfer that is not paid, with the reason and the next step.
 
 create or replace view payout_api.unpaid as
-with first_holds as not materialized (
-    select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
-    from payout.holds as h
-    where h.released_at is null
-    order by h.scope, h.subject, h.hold_id
-)
-select
-    t.payout_transfer_id,
-    t.settlement_id,
-    t.payee_id,
-    q.destination,
-    t.amount_minor,
-    t.currency,
-    s.state,
-    coalesce(s.reason, st.meaning) as reason,
-    s.changed_at as since,
-    case
-        when h.hold_id is not null then 'operator'
-        when s.state = 'failed' and s.next_attempt_at is not null then 'engine'
-        -- Parked transfers are looked up at Stripe; these cannot end without an operator.
-        when a.reason is not null then 'operator'
-        when s.reason in ('stripe_may_execute_later', 'absence_awaits_approval') then 'operator'
-        when s.next_lookup_at is not null then 'engine'
-        else st.whose_turn
-    end as whose_turn,
-    coalesce(s.next_attempt_at, s.next_lookup_at) as next_attempt_at,
-    case
-        when h.hold_id is not null
-            then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
-        when a.reason is not null
-            then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
-                'up there; settle the amount that is still owed under another id.', a.reason)
-        else coalesce(r.advice, st.meaning)
-    end as advice,
-    t.payout_ref,
-    s.generation,
-    s.attempt
-from payout.transfer_states as s
-join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-join payout.states as st on st.state = s.state
-left join lateral (
-    select o.error_rule_id
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = s.payout_transfer_id
-        and o.moved_to is not null
-    order by o.observation_id desc
-    limit 1
-) as o on true
-left join payout.transfer_requests as q
-    on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
-left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
-left join lateral (
-    select o.reason
-    from payout.transfer_observations as o
-    where o.payout_transfer_id = s.payout_transfer_id
-        and s.state = 'parked'
-        and o.verdict = 'alarm'
-        and o.reason <> 'report_of_another_claim'
-    order by o.observation_id desc
-    limit 1
-) as a on true
--- Joins by equality, which Postgres can hash, however many holds there are. An alarm and a person
--- may hold one subject each: the first hold is shown.
-left join first_holds as he on he.scope = 'engine'
-left join first_holds as hc on hc.scope = 'currency' and hc.subject = t.currency
-left join first_holds as hp on hp.scope = 'payee' and hp.subject = t.payee_id
-left join first_holds as hs on hs.scope = 'settlement' and hs.subject = t.settlement_id
-left join first_holds as ht on ht.scope = 'transfer' and ht.subject = t.payout_transfer_id::text
-cross join lateral (
-    select coalesce(he.hold_id, hc.hold_id, hp.hold_id, hs.hold_id, ht.hold_id) as hold_id,
-        coalesce(he.reason, hc.reason, hp.reason, hs.reason, ht.reason) as reason
-) as h
-where s.state <> 'paid';
+select e.*
+from payout_api.explained as e
+where e.state not in ('paid', 'cancelled', 'settled_outside');
 comment on view payout_api.unpaid is
-    'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
-    'the engine acts next by itself, and the next step for an operator.';
+    'One row for each transfer that is not paid, as payout_api.explained has it: state, reason, '
+    'since when, whose turn it is, when the engine acts next by itself, and the next step.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;

@@ -149,15 +149,7 @@ def test_what_has_to_be_asked_again_is_claimed_under_the_same_key(
 def test_what_rests_is_never_claimed(engine: Engine, state: str) -> None:
     (transfer,) = engine.settle()
     if state == "cancelled":
-        engine.db.execute(
-            "update payout.transfer_states set state = 'cancelled', next_attempt_at = null"
-        )
-        engine.db.execute(
-            "insert into payout.ledger_entries (payout_transfer_id, kind, generation, "
-            "debit_account, credit_account, amount_minor, currency) select payout_transfer_id, "
-            "'release', 1, 'in_flight', 'payable:' || payee_id, amount_minor, currency "
-            "from payout.payout_transfers"
-        )
+        engine.db.execute("select payout_api.cancel('why', p_settlement_id => 'set_1')")
     else:
         claim = engine.claim_one()
         report = {

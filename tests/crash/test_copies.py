@@ -135,6 +135,7 @@ def test_a_page_of_the_true_databases_comparison_does_not_end_that_of_its_copy(
         assert unread.sqlstate == "SP410"
         report(copied, run)
         copied.execute("select payout_api.adopt_database('restored')")
+        Engine(copied).approve()
         assert identity_problem(copied) is None
 
 
@@ -195,7 +196,7 @@ def test_a_standby_hands_out_nothing_before_or_after_it_is_promoted() -> None:
             assert identity_problem(db) is None
             db.execute("select pg_promote()")
             assert problem_of(standby.uri()) == "Changed since: timeline from 1 to 2."
-            db.execute("select payout_api.adopt_database('the primary is gone', true)")
+            db.execute("select payout.adopt('the primary is gone', true)")
             assert len(Engine(db).claim()) == 1
         with psycopg.connect(primary.uri(), autocommit=True) as db:
             assert identity_problem(db) is None

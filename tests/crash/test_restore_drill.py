@@ -121,7 +121,7 @@ def test_a_hasty_adoption_within_a_day_pays_no_transfer_twice_because_the_keys_a
     """Without reconcile: Stripe knows each key of the restored database and replays its answer."""
     story = drill.story
     story.settle(HALF, settlement_id="forgotten")
-    story.engine.operator.execute("select payout_api.adopt_database('in haste', true)")
+    story.db.execute("select payout.adopt('in haste', true)")
     worker = drill.start_worker()
     story.wait_until_states(paid=10 + 2 * HALF)
     worker.stop()
@@ -144,6 +144,12 @@ def test_the_procedure_pays_each_transfer_once_though_stripe_has_forgotten_every
     assert open_discrepancies_by_kind(story) == {"unknown_transfer_at_stripe": HALF}
     assert story.states() == {"paid": 10 + HALF}
     story.engine.operator.execute("select payout_api.adopt_database('restored, and compared')")
+    story.db.execute("create role second_person in role payout_approver")
+    story.db.execute("set session authorization second_person")
+    story.db.execute(
+        "select payout_api.approve(action_id, 'I looked too') from payout_api.proposals"
+    )
+    story.db.execute("reset session authorization")
     story.settle(HALF, settlement_id="forgotten")
     story.settle(5, settlement_id="new")
     story.wait_until_states(paid=10 + 2 * HALF + 5)

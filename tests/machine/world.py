@@ -177,8 +177,10 @@ class World(RuleBasedStateMachine):
     def approve(self) -> None:
         for transfer in self.waiting_for_an_operator():
             self.engine.operator.execute(
-                "select payout_api.approve_absence(%s, 'looked at Stripe')", [transfer]
+                "select payout_api.retry('looked at Stripe', p_payout_transfer_id => %s)",
+                [transfer],
             )
+        self.engine.approve()
 
     @rule(which=WHICH, part=st.sampled_from((1, 700, None)))
     def reverse(self, which: int, part: int | None) -> None:
@@ -215,6 +217,7 @@ class World(RuleBasedStateMachine):
         self.let_lists_lag(0)
         self.reconcile(is_finished=True)
         self.engine.operator.execute("select payout_api.adopt_database('compared with Stripe')")
+        self.engine.approve()
 
     @rule()
     def enter_everything_again(self) -> None:

@@ -219,8 +219,14 @@ def test_the_model_reacts_as_the_database_does(workbench: Connection) -> None:
     assert set(ANSWERS) <= set(REACTIONS)
 
 
-def test_the_model_makes_the_moves_of_the_database_but_cancelling(workbench: Connection) -> None:
-    assert rules_of(workbench)["edges"] == EDGES | {("scheduled", "cancelled")}
+def test_the_model_makes_the_moves_of_the_database_but_those_that_end_a_debt(
+    workbench: Connection,
+) -> None:
+    assert rules_of(workbench)["edges"] == EDGES | {
+        (state, end)
+        for state in ("scheduled", "failed")
+        for end in ("cancelled", "settled_outside")
+    }
 
 
 def test_the_times_of_the_database_are_in_the_order_that_the_model_takes_for_granted(

@@ -49,28 +49,36 @@ def actions(db: Connection) -> list[tuple[object, ...]]:
 def test_a_database_is_adopted_after_a_run_and_that_is_written_down(
     acted_engine: Engine,
 ) -> None:
-    db, operator = acted_engine.db, login_name("payout_operator")
+    db = acted_engine.db
+    operator, approver = login_name("payout_operator"), login_name("payout_approver")
     adopted_elsewhere(db, "system_identifier")
     reconcile(db)
     (run,) = db.execute("select read_id from payout.stripe_reads").fetchall()[0]
     acted_engine.operator.execute(OPEN)
+    assert identity_problem(db) is not None
+    assert [*db.execute("select verb, reason, proposed_by from payout_api.proposals")] == [
+        ("adopt_database", "restored from the dump of Monday", operator)
+    ]
+    acted_engine.approve()
     assert identity_problem(db) is None
-    assert adoptions(db)[-1] == (True, True, False, "restored from the dump of Monday", operator)
-    assert actions(db)[-1] == ("restored from the dump of Monday", True, run, operator)
+    assert adoptions(db)[-1] == (True, True, False, "restored from the dump of Monday", approver)
+    assert actions(db)[-1] == ("restored from the dump of Monday", True, run, approver)
 
 
 def test_adopting_an_adopted_database_changes_nothing(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
     engine.db.execute(OPEN_WITHOUT)
+    engine.approve()
     before = adoptions(engine.db), actions(engine.db)
     engine.db.execute(OPEN)
     engine.db.execute(OPEN_WITHOUT)
+    engine.approve()
     assert (adoptions(engine.db), actions(engine.db)) == before
 
 
 @mutant(
     "an adoption without a reason",
-    "adopt_database",
+    "adopt",
     "coalesce(btrim(p_reason), '') = ''",
     "false",
     at="True-None",
@@ -90,7 +98,7 @@ def test_without_a_reason_a_database_is_not_adopted(
 
 @mutant(
     "an adoption without a run",
-    "adopt_database",
+    "adopt",
     "v_read_id is null and p_without_reconcile is not true",
     "false",
 )
@@ -100,7 +108,7 @@ def test_a_database_without_a_run_of_its_own_is_not_adopted(engine: Engine) -> N
     assert refusal(engine.db, "select payout_api.adopt_database('because', null)") == NOT_RECONCILED
 
 
-@mutant("an adoption by an unfinished run", "adopt_database", "r.finished_at is not null", "true")
+@mutant("an adoption by an unfinished run", "adopt", "r.finished_at is not null", "true")
 def test_an_unfinished_run_adopts_no_database(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "database_oid")
     reconcile(engine.db, is_finished=False)
@@ -109,7 +117,7 @@ def test_an_unfinished_run_adopts_no_database(engine: Engine) -> None:
 
 @mutant(
     "an adoption by a run in another database",
-    "adopt_database",
+    "adopt",
     "= (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,\n"
     "                v_identity.table_oid)",
     "= (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)",
@@ -127,9 +135,7 @@ def test_a_run_that_came_with_the_copy_adopts_no_database(engine: Engine, part: 
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
 
-@mutant(
-    "an adoption by an old run", "adopt_database", "r.adoption_id >= v_adoption.adoption_id", "true"
-)
+@mutant("an adoption by an old run", "adopt", "r.adoption_id >= v_adoption.adoption_id", "true")
 def test_a_run_from_before_the_adoption_ended_adopts_no_database(engine: Engine) -> None:
     engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     reconcile(engine.db, adoptions_ago=1)
@@ -138,7 +144,7 @@ def test_a_run_from_before_the_adoption_ended_adopts_no_database(engine: Engine)
 
 @mutant(
     "an adoption by a run that was old when the clock was ahead",
-    "adopt_database",
+    "adopt",
     "r.adoption_id >= v_adoption.adoption_id",
     "r.begun_at > v_adoption.recorded_at",
 )
@@ -153,7 +159,7 @@ def test_a_run_adopts_a_database_whose_adoption_ended_with_a_clock_ahead(engine:
 
 @mutant(
     "an adoption by a run begun long ago",
-    "adopt_database",
+    "adopt",
     "payout.clock() - interval '1 hour'",
     "'-infinity'",
     at="61 minutes-True",
@@ -172,7 +178,7 @@ def test_a_run_that_was_begun_long_ago_adopts_no_database(
 
 @mutant(
     "an adoption by a run begun with a clock ahead",
-    "adopt_database",
+    "adopt",
     "and payout.clock()",
     "and 'infinity'",
 )
@@ -188,6 +194,7 @@ def test_a_database_may_be_adopted_expressly_without_a_run_and_that_is_written_d
 ) -> None:
     adopted_elsewhere(engine.db, "database_oid")
     engine.db.execute(OPEN_WITHOUT)
+    engine.approve()
     assert identity_problem(engine.db) is None
     assert adoptions(engine.db)[-1][:4] == (True, False, False, "nothing was sent yet")
     assert actions(engine.db)[-1][:3] == ("nothing was sent yet", True, None)

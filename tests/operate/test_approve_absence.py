@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine import Engine, LookupReport, listed
+from tests.engine import Engine, LookupReport
 from tests.mutants import mutant
 from tests.report.test_judge_absence import ABSENT, GIVEN_UP, vanished
-from tests.schema.refusals import Refusal, refusal_of
 
 LARGE = 100_001
 
 
 def approve(engine: Engine, transfer: int | None, reason: str | None = "looked at Stripe") -> None:
-    engine.operator.execute("select payout_api.approve_absence(%s, %s)", [transfer, reason])
+    engine.operator.execute(
+        "select payout_api.retry(p_payout_transfer_id => %s, p_reason => %s)", [transfer, reason]
+    )
+    engine.approve()
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def proved(engine: Engine) -> int:
 @mutant(
     "a large amount given up without an approval",
     "judge_absence",
-    "p_transfer.amount_minor <= p_settings.absence_limit_minor or exists (",
+    "p_transfer.amount_minor <= p_settings.approval_limit_minor or exists (",
     "true or exists (",
 )
 def test_a_large_transfer_waits_for_an_operator(engine: Engine, proved: int) -> None:
@@ -42,8 +44,8 @@ def test_a_large_transfer_waits_for_an_operator(engine: Engine, proved: int) -> 
     assert rows == [
         (
             "operator",
-            "Two scans of Stripe's list did not find it. Look there too, then "
-            "payout_api.approve_absence(id, reason): a new key follows.",
+            "Two scans of Stripe's list did not find it. It was proved absent at Stripe. Above "
+            "the limit two people let it be sent again: look at Stripe too.",
         )
     ]
     for _ in range(3):
@@ -71,16 +73,16 @@ def test_an_approval_does_not_outweigh_what_is_found(engine: Engine, proved: int
     assert engine.look_up(found) == LookupReport(True, "ok", "paid")
 
 
-def test_an_approval_given_before_the_proof_proves_nothing_by_itself(engine: Engine) -> None:
+def test_an_approval_given_before_the_proof_is_only_a_look(engine: Engine) -> None:
     (transfer,) = engine.settle(amount_minor=LARGE)
-    claim = vanished(engine)
+    vanished(engine)
     approve(engine, transfer)
     assert engine.look_up() == ABSENT
     engine.let_pass("2 days")
     assert engine.look_up() == ABSENT
     engine.let_pass("61 minutes")
-    assert engine.look_up() == GIVEN_UP
-    assert listed(claim)["amount"] == LARGE
+    assert engine.look_up() == ABSENT
+    assert engine.progress(transfer).reason == "absence_awaits_approval"
 
 
 def test_an_approval_is_for_one_key(engine: Engine, proved: int) -> None:
@@ -111,30 +113,3 @@ def test_an_approval_is_noted_with_who_and_why(engine: Engine, proved: int) -> N
         "where action = 'approve_absence'"
     ).fetchall()
     assert actions == [("approve_absence", str(proved), "asked support", {"generation": 1})]
-
-
-@pytest.mark.parametrize("reason", [None, "", "  "])
-def test_an_approval_without_a_reason_is_refused(
-    engine: Engine, proved: int, reason: str | None
-) -> None:
-    told = "null" if reason is None else f"'{reason}'"
-    assert refusal_of(engine.db, lambda: approve(engine, proved, reason)) == Refusal(
-        "SP314",
-        f"cannot approve the absence of transfer {proved}, which is parked, for reason {told}",
-    )
-
-
-def test_what_is_not_parked_cannot_be_approved(engine: Engine) -> None:
-    (transfer,) = engine.settle()
-    assert refusal_of(engine.db, lambda: approve(engine, transfer)) == Refusal(
-        "SP314",
-        f"cannot approve the absence of transfer {transfer}, which is scheduled, "
-        "for reason 'looked at Stripe'",
-    )
-
-
-@pytest.mark.parametrize("transfer", [None, 99])
-def test_an_unknown_transfer_cannot_be_approved(engine: Engine, transfer: int | None) -> None:
-    told = "null" if transfer is None else transfer
-    refused = refusal_of(engine.db, lambda: approve(engine, transfer))
-    assert refused == Refusal("SP310", f"there is no transfer {told}")

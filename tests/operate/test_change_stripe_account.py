@@ -72,6 +72,7 @@ def test_after_a_change_the_adoption_wants_a_run_of_the_new_account(live: Engine
     assert refusal(live.db, OPEN) == NOT_RECONCILED
     reconcile(live.db)
     live.db.execute(OPEN)
+    live.approve()
     live.settle()
     assert len(live.claim(account=("acct_2", True))) == 1
 
@@ -168,6 +169,7 @@ def test_what_was_paid_in_test_mode_is_not_taken_back_to_live_mode(live: Engine)
     live.settle()
     live.db.execute(CHANGE, TEST)
     live.db.execute("select payout_api.adopt_database('for staging', true)")
+    live.approve()
     assert refusal(live.db, CHANGE, MOVED) is None
     live.report(success(*live.claim(account=STAGING)))
     assert refusal(live.db, CHANGE, MOVED) == USED_IN_TEST_MODE

@@ -260,7 +260,7 @@ def change_body(function: str, body: str) -> str:
                 ("payout_jobs", "payout_jobs_settlement_id_key"),
                 (
                     "ledger_entries",
-                    "ledger_entries_payout_transfer_id_kind_generation_reversal_key",
+                    "ledger_entries_payout_transfer_id_kind_generation_origin_key",
                 ),
                 ("seals", "seals_pkey"),
                 ("payee_accounts", "payee_accounts_payee_id_fkey"),
@@ -318,7 +318,7 @@ def change_body(function: str, body: str) -> str:
                 ("create", "schema payout_api", "public", "added"),
                 (
                     "execute",
-                    "function payout.place_hold(text,text,text,bigint)",
+                    "function payout.place_hold(text,text,text,bigint,timestamp with time zone)",
                     "payout_worker",
                     "added",
                 ),
@@ -485,11 +485,11 @@ def test_a_change_of_a_setting_is_recorded_with_both_values_and_the_login(engine
     "catalogue_rows",
     "when e.value = (",
     "when e.value is not null or e.value = (",
-    at="set absence_limit_minor = 100000-before",
+    at="set approval_limit_minor = 100000-before",
 )
-@pytest.mark.parametrize("history", [[], ["set absence_limit_minor = 5"]], ids=["none", "before"])
+@pytest.mark.parametrize("history", [[], ["set approval_limit_minor = 5"]], ids=["none", "before"])
 @pytest.mark.parametrize(
-    "change", ["set absence_limit_minor = 99999999", "set absence_limit_minor = 100000"]
+    "change", ["set approval_limit_minor = 99999999", "set approval_limit_minor = 100000"]
 )
 def test_a_setting_that_was_changed_past_its_record_is_named(
     engine: Engine, history: list[str], change: str
@@ -502,7 +502,7 @@ def test_a_setting_that_was_changed_past_its_record_is_named(
     if not history and change.endswith(" 100000"):
         assert complaints(engine.db) == {}
     else:
-        assert objects(engine.db) == ["row absence_limit_minor of engine_settings (changed)"]
+        assert objects(engine.db) == ["row approval_limit_minor of engine_settings (changed)"]
 
 
 def test_without_a_catalogue_everything_is_named(engine: Engine) -> None:

@@ -57,6 +57,7 @@ def test_an_adoption_that_was_written_by_hand_is_named(
 def test_an_act_explains_the_adoption_that_it_made_and_no_other(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "database_oid")
     engine.db.execute("select payout_api.adopt_database('restored', true)")
+    engine.approve()
     assert complaints(engine.db) == {}
     adopted_elsewhere(engine.db, "database_oid")
     assert BY_HAND in complaints(engine.db)

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from tests.conftest import Connection, login_name
-from tests.engine import Engine, outcome
+from tests.engine import Engine, no_answer, outcome, success
+from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 
 RELEASE = "select payout_api.release_hold(p_hold_id => %s, p_reason => %s)"
@@ -92,3 +93,102 @@ def test_only_an_operator_may_release(visit: Callable[..., Connection], role: st
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
         visit(role).execute(RELEASE, [1, "why"])
     assert caught.value.diag.message_primary == "permission denied for function release_hold"
+
+
+# The hold of an alarm; an end; a warning.
+
+
+@mutant(
+    "one person releases an open alarm",
+    "release_or_propose",
+    "where d.discrepancy_id = p_hold.discrepancy_id and d.resolved_at is null",
+    "where false",
+)
+def test_the_hold_of_an_open_alarm_is_released_by_two_people(engine: Engine) -> None:
+    engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    ((hold_id,),) = engine.db.execute("select hold_id from payout.holds").fetchall()
+    engine.operator.execute("select payout_api.release_hold(%s, 'looked')", [hold_id])
+    assert len(engine.open_holds()) == 1
+    engine.approve()
+    assert engine.open_holds() == []
+
+
+def test_once_its_alarm_is_resolved_one_person_releases_it(engine: Engine) -> None:
+    engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    engine.operator.execute(
+        "select payout_api.resolve_discrepancy(discrepancy_id, 'a proxy') from payout.discrepancies"
+    )
+    engine.operator.execute("select payout_api.release_hold(hold_id, 'looked') from payout.holds")
+    assert engine.open_holds() == []
+
+
+@mutant(
+    "an approval that covers a later alarm",
+    "end_proposed_hold",
+    "and d.found_at > p_proposal.acted_at",
+    "and false",
+)
+def test_an_approval_does_not_release_over_an_alarm_that_came_after_the_proposal(
+    shared_engine: Engine,
+) -> None:
+    engine = shared_engine
+    engine.settle()
+    claim = engine.claim_one()
+    engine.report(success(claim, amount_minor=1))
+    engine.operator.execute("select payout_api.release_hold(hold_id, 'looked') from payout.holds")
+    engine.report(success(claim, amount_minor=2, stripe_transfer_id="tr_2"))
+    ((proposal,),) = engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    refused = refusal(engine.approver, "select payout_api.approve(%s, 'looked too')", [proposal])
+    assert refused is not None
+    assert refused.sqlstate == "SP402"
+
+
+def test_a_hold_that_was_released_meanwhile_stays_as_it_is(engine: Engine) -> None:
+    engine.settle()
+    engine.report(success(engine.claim_one(), amount_minor=1))
+    engine.operator.execute("select payout_api.release_hold(hold_id, 'looked') from payout.holds")
+    engine.db.execute("select payout.end_holds(array(select hold_id from payout.holds), 'a', 'b')")
+    engine.approve()
+    assert engine.db.execute("select released_by from payout.holds").fetchall() == [("a",)]
+
+
+@mutant("a hold without end", "release_expired_holds", "h.expires_at <= p_now", "false")
+def test_a_hold_with_an_end_ends_by_itself(engine: Engine) -> None:
+    engine.settle()
+    place = (
+        "select payout_api.hold(p_scope => 'payee', p_subject => 'seller_1', p_reason => 'wait', "
+        "p_until => clock_timestamp() + interval '50 ms')"
+    )
+    engine.operator.execute(place)
+    assert engine.claim() == []
+    engine.db.execute("select pg_sleep(0.06)")
+    engine.sweep()
+    assert engine.open_holds() == []
+    assert len(engine.claim()) == 1
+    said = engine.db.execute("select released_by, release_reason from payout.holds").fetchall()
+    assert said == [("engine", "its time is over")]
+
+
+def test_an_end_in_the_past_is_refused(engine: Engine) -> None:
+    refused = refusal(
+        engine.db, "select payout_api.hold('engine', 'why', p_until => now() - interval '1 s')"
+    )
+    assert refused is not None
+    assert refused.sqlstate == "SP313"
+
+
+def test_what_goes_on_to_a_former_account_is_said(shared_engine: Engine) -> None:
+    """The key was used with it (FIELD B27): only a new key takes the present account."""
+    engine = shared_engine
+    engine.settle()
+    engine.report(no_answer(engine.claim_one()))
+    hold_id = engine.hold("payee", "seller_1")
+    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_new')")
+    said: list[str] = []
+    engine.operator.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    engine.operator.execute("select payout_api.release_hold(%s, 'looked')", [hold_id])
+    assert said == [
+        f"1 transfers under hold {hold_id} go on to an account that is no longer the payee's"
+    ]

@@ -117,9 +117,10 @@ def test_a_transfer_always_under_one_hold_or_another_is_not_handed_out(
     lock(engine.db, "payout.payout_transfers")
     claiming = background.submit(engine.claim, connection=worker)
     wait_until_blocked(engine.db, worker, by=claiming)
-    with engine.operator.transaction():
-        engine.hold("engine")
-        engine.operator.execute(RELEASE, [hold_id])
+    other = connect()
+    with other.transaction():
+        other.execute(HOLD, ["engine", None])
+        other.execute("select payout.end_holds(array[%s], 'operator', 'looked')", [hold_id])
     engine.db.execute("commit")
 
     assert claiming.result() == []

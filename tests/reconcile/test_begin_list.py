@@ -242,6 +242,7 @@ def test_the_run_before_the_adoption_counts_afterwards(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
     shown(engine)
     engine.db.execute(ADOPT)
+    engine.approve()
     assert identity_problem(engine.db) is None
     assert begin(engine.db).gte == DAY_BEFORE
 

@@ -82,8 +82,8 @@ def test_unknown_stays_unknown_when_a_worker_vanished(engine: Engine) -> None:
 @mutant(
     "no ledger entry for a release",
     "record_outcomes",
-    "j.to_state in ('paid', 'failed')",
-    "j.to_state = 'paid'",
+    "join payout.states as m on m.entry_kind is not null",
+    "join payout.states as m on m.entry_kind <> 'release'",
 )
 def test_a_decline_that_stripe_saves_settles_what_was_unknown(engine: Engine) -> None:
     (transfer,) = engine.settle()
@@ -154,7 +154,7 @@ def test_a_refusal_is_believed_when_no_other_send_can_have_had_an_effect(
 @mutant(
     "a lease that ran out taken for a report",
     "other_attempts_drain_at",
-    "and o.signal not in ('lease_expired', 'key_expired', 'looked_up')",
+    "and o.signal in ('response', 'unreadable', 'no_response', 'not_sent')",
     "",
     at="unfunded",
 )

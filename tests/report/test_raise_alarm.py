@@ -154,6 +154,7 @@ def test_alarms_about_many_transfers_in_a_short_time_stop_the_engine(
             "returning hold_id"
         ).fetchall()
         engine.db.execute("select payout_api.release_hold(%s, 'looked')", alarm)
+        engine.approve()
     assert len(engine.open_holds()) == 2
     engine.report(success(claims[2], amount_minor=1, stripe_transfer_id="tr_9"))
     reason = "3 alarms within 00:10:00: find their common cause in payout_api.discrepancies first"

@@ -30,6 +30,9 @@ ACCOUNTS: Final[Mapping[str, tuple[str, str]]] = {
     "paid": ("in_flight", "stripe_balance"),
     "release": ("in_flight", "payable:seller_1"),
     "reversal": ("stripe_balance", "payable:seller_1"),
+    "cancel": ("in_flight", "settlement_funds"),
+    "settle_outside": ("payable:seller_1", "paid_outside"),
+    "write_off": ("payable:seller_1", "settlement_funds"),
 }
 # For each state the other columns that its row must fill.
 COMPANIONS: Final[Mapping[str, Mapping[str, object]]] = {
@@ -41,6 +44,7 @@ COMPANIONS: Final[Mapping[str, Mapping[str, object]]] = {
     "failed": {"reason": "declined"},
     "paid": {"stripe_transfer_id": "tr_1"},
     "cancelled": {},
+    "settled_outside": {},
 }
 
 
@@ -270,6 +274,12 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
     rows: Mapping[str, Row] = {
         "currencies": {"currency": "xxx", "minor_digits": 2},
         "states": {"state": "lost", "is_final": False, "whose_turn": "nobody", "meaning": "Lost."},
+        "situations": {
+            "situation": "lost",
+            "whose_turn": "nobody",
+            "for_seller": "Lost.",
+            "for_operator": "Lost.",
+        },
         "state_edges": {"from_state": "paid", "to_state": "failed", "why": "a test"},
         "ledger_accounts": {"account": "fees", "is_per_payee": False, "meaning": "Fees."},
         "payees": {"payee_id": OTHER_PAYEE},

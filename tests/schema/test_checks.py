@@ -29,7 +29,7 @@ RESOLVED: Final[Changes] = {"resolved_at": OPENED, "resolved_by": "a", "resoluti
 IDENTITY: Final = ("system_identifier", "timeline_id", "database_oid", "table_oid")
 NO_IDENTITY: Final[dict[str, object]] = dict.fromkeys(IDENTITY)
 WAITING: Final = ("scheduled", "retry_wait", "unknown")
-RESTING: Final = ("parked", "paid", "cancelled")
+RESTING: Final = ("parked", "paid", "cancelled", "settled_outside")
 
 
 def without(changes: Changes, column: str) -> Changes:
@@ -46,6 +46,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("currencies", "amount_step_is_a_power_of_ten"): [{"amount_step": n} for n in (0, 5, 1000)],
     ("currencies", "largest_amount_is_positive"): [{"largest_amount_minor": n} for n in (-1, 0)],
     ("states", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}, {"whose_turn": ""}],
+    ("situations", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}],
     ("state_edges", "edge_leads_elsewhere"): [{"from_state": "paid", "to_state": "paid"}],
     ("payee_accounts", "stripe_account_id_looks_like_one"): [
         {"stripe_account_id": text}
@@ -84,9 +85,6 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("transfer_states", "generation_counts_from_one"): [{"generation": n} for n in (-1, 0)],
     ("transfer_states", "attempt_counts_from_zero"): [{"attempt": -1}],
     ("transfer_states", "tries_count_from_zero"): [{"tries": -1}],
-    ("transfer_states", "cancelled_was_never_attempted"): [
-        state_row("cancelled", next_attempt_at=None, attempt=1)
-    ],
     ("transfer_states", "only_in_flight_has_a_lease"): [
         state_row("in_flight", next_attempt_at=None, lease_until=None),
         *(state_row(state, lease_until=OPENED) for state in WAITING),
@@ -227,7 +225,16 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ],
     ("engine_settings", "stripe_settles_within_a_day"): [{"indeterminate_for": "23:59:59"}],
     ("engine_settings", "scans_are_an_hour_apart"): [{"scans_apart_for": "59 minutes"}],
-    ("engine_settings", "absence_limit_is_an_amount"): [{"absence_limit_minor": -1}],
+    ("engine_settings", "approval_limit_is_an_amount"): [{"approval_limit_minor": -1}],
+    ("engine_settings", "proposals_live_for_a_while"): [{"proposals_expire_after": "0"}],
+    ("operator_actions", "proposals_expire"): [
+        {"action": "propose"},
+        {"action": "hold", "expires_at": "2030-01-01Z"},
+    ],
+    ("operator_actions", "approvals_name_their_proposal"): [
+        {"action": "approve"},
+        {"action": "hold", "proposal_id": 1},
+    ],
     ("engine_settings", "stripe_account_id_looks_like_one"): [
         {"stripe_account_id": text, "is_livemode": True}
         for text in ("", "acct_", "acct 1", "ac_1", "acct_1\n", "acct_" + 251 * "1")
@@ -492,6 +499,13 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "discrepancies.stripe_transfer_id",
         "engine_settings.is_livemode",
         "engine_settings.stripe_account_id",
+        "holds.expires_at",
+        "ledger_entries.operator_action_id",
+        "operator_actions.expires_at",
+        "operator_actions.proposal_id",
+        "states.credit_account",
+        "situations.next_call",
+        "states.entry_kind",
         "adoptions.database_oid",
         "adoptions.read_id",
         "adoptions.system_identifier",

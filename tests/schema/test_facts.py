@@ -25,7 +25,7 @@ MOVING: Final = {
     "engine_settings",
     "seal_marks",
 }
-RULES: Final = {"stripe_error_rules", "discrepancy_kinds"}
+RULES: Final = {"stripe_error_rules", "discrepancy_kinds", "situations"}
 FACTS: Final = (
     "currencies",
     "adoptions",

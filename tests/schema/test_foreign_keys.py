@@ -23,6 +23,10 @@ ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
         "holds",
         {"scope": "transfer", "subject": "1", "discrepancy_id": 0},
     ),
+    "operator_actions_proposal_id_fkey": (
+        "operator_actions",
+        {"action": "approve", "proposal_id": 1_000_000},
+    ),
     "transfer_requests_evidence_observation_id_fkey": (
         "transfer_requests",
         {"evidence_observation_id": 0},

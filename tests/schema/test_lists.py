@@ -40,6 +40,7 @@ def test_the_accounts_of_the_ledger_are_those_that_its_entries_use(db: Connectio
         "payable": True,
         "in_flight": False,
         "stripe_balance": False,
+        "paid_outside": False,
     }
 
 

@@ -18,6 +18,7 @@ ROLES: Final = (
     "payout_app",
     "payout_worker",
     "payout_operator",
+    "payout_approver",
     "payout_auditor",
 )
 # Every right to write a table of the engine that a role other than its owner has.
@@ -154,6 +155,14 @@ CALLERS: Final = {
     "report_outcomes": {"payout_worker"},
     "sweep": {"payout_worker", "payout_operator"},
     "hold": {"payout_operator"},
+    "retry": {"payout_operator"},
+    "cancel": {"payout_operator"},
+    "park": {"payout_operator"},
+    "settle_outside": {"payout_operator"},
+    "write_off": {"payout_operator"},
+    "repay": {"payout_operator"},
+    "change_setting": {"payout_operator"},
+    "approve": {"payout_approver"},
     "release_hold": {"payout_operator"},
     "adopt_database": {"payout_operator"},
     "change_stripe_account": {"payout_operator"},

@@ -24,9 +24,10 @@ STATES: Final = frozenset(
         "failed",
         "paid",
         "cancelled",
+        "settled_outside",
     }
 )
-FINAL: Final = frozenset({"paid", "cancelled"})
+FINAL: Final = frozenset({"paid", "cancelled", "settled_outside"})
 # The legal moves, restated and on purpose not read from the database.
 LEGAL: Final = frozenset(
     {
@@ -47,6 +48,9 @@ LEGAL: Final = frozenset(
         ("parked", "failed"),
         ("failed", "scheduled"),
         ("scheduled", "cancelled"),
+        ("scheduled", "settled_outside"),
+        ("failed", "cancelled"),
+        ("failed", "settled_outside"),
         ("scheduled", "parked"),
         ("scheduled", "paid"),
     }
@@ -55,6 +59,7 @@ LEGAL: Final = frozenset(
 WAYS: Final[dict[str, Sequence[str]]] = {
     "scheduled": [],
     "cancelled": ["cancelled"],
+    "settled_outside": ["settled_outside"],
     "in_flight": ["in_flight"],
     **{
         state: ["in_flight", state]

@@ -18,8 +18,9 @@ KEYS: Final = {
     "stripe_reads_one_goes_on_key",
     "holds_scope_subject_open_key",
     "transfer_requests_transfer_request_id_key",
-    "ledger_entries_payout_transfer_id_kind_generation_reversal_key",
+    "ledger_entries_payout_transfer_id_kind_generation_origin_key",
     "ledger_entries_stripe_reversal_id_key",
+    "operator_actions_proposal_id_key",
     "payout_jobs_settlement_id_key",
     "payout_transfers_payout_ref_key",
     "payout_transfers_settlement_id_payee_id_source_transaction_key",
@@ -140,15 +141,15 @@ def test_a_transfer_at_stripe_pays_one_transfer(db: Connection) -> None:
 
 
 @mutant(
-    "no ledger_entries_payout_transfer_id_kind_generation_reversal_key",
+    "no ledger_entries_payout_transfer_id_kind_generation_origin_key",
     sql=(
         "alter table payout.ledger_entries drop constraint "
-        "ledger_entries_payout_transfer_id_kind_generation_reversal_key cascade"
+        "ledger_entries_payout_transfer_id_kind_generation_origin_key cascade"
     ),
 )
 def test_each_kind_of_entry_is_booked_once_for_a_transfer_and_generation(db: Connection) -> None:
     payout_transfer_id = rows.add_transfer(db)
-    refused = duplicate_refusal("ledger_entries_payout_transfer_id_kind_generation_reversal_key")
+    refused = duplicate_refusal("ledger_entries_payout_transfer_id_kind_generation_origin_key")
 
     for kind in ("obligation", "reserve", "paid", "release"):
         entry = rows.ledger_row(payout_transfer_id, kind)
@@ -165,12 +166,28 @@ def test_each_reversal_is_booked_once(db: Connection) -> None:
     rows.insert(db, "ledger_entries", reversal)
 
     assert insertion(db, "ledger_entries", reversal) == duplicate_refusal(
-        "ledger_entries_payout_transfer_id_kind_generation_reversal_key"
+        "ledger_entries_payout_transfer_id_kind_generation_origin_key"
     )
     assert insertion(db, "ledger_entries", {**reversal, "generation": 2}) == duplicate_refusal(
         "ledger_entries_stripe_reversal_id_key"
     )
     rows.insert(db, "ledger_entries", {**reversal, "stripe_reversal_id": "trr_2"})
+
+
+def test_a_proposal_is_approved_once(db: Connection) -> None:
+    rows.insert(
+        db,
+        "operator_actions",
+        {"action": "propose", "reason": "why", "expires_at": "2030-01-01Z"},
+    )
+    ((proposal_id,),) = db.execute(
+        "select operator_action_id from payout.operator_actions where action = 'propose'"
+    ).fetchall()
+    approval = {"action": "approve", "reason": "looked", "proposal_id": proposal_id}
+    rows.insert(db, "operator_actions", approval)
+    assert insertion(db, "operator_actions", approval) == duplicate_refusal(
+        "operator_actions_proposal_id_key"
+    )
 
 
 def test_a_key_has_one_number_and_a_range_of_a_table_is_sealed_once(db: Connection) -> None:

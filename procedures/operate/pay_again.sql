@@ -1,0 +1,33 @@
+-- pay_again: owe reversed money by a settlement of the engine's own, in place of the transfer.
+
+create or replace function payout.pay_again(p_payout_transfer_id bigint, p_reason text)
+returns setof payout.act_result
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_owed payout.act_result := payout.owed_again(p_payout_transfer_id, p_reason);
+    v_settlement_id text;
+begin
+    perform payout.close_reversed(
+        'repay', v_owed.payee_id, v_owed.currency, v_owed.amount_minor, p_payout_transfer_id,
+        p_reason, false);
+    v_settlement_id := format('repay_%s_%s', p_payout_transfer_id, (
+        select count(*)
+        from payout.ledger_entries as e
+        where e.payout_transfer_id = p_payout_transfer_id and e.kind = 'write_off'));
+    perform payout_api.complete_settlement(
+        v_settlement_id, v_owed.currency, jsonb_build_array(jsonb_build_object(
+            'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', v_owed.amount_minor)));
+    return query
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
+        t.currency::text, s.state::text, 'done', format(
+            'pays again what was reversed of transfer %s', p_payout_transfer_id)
+    from payout.payout_transfers as t
+    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    where t.settlement_id = v_settlement_id;
+end
+$$;
+comment on function payout.pay_again(bigint, text) is
+    'Closes what is owed of the reversed transfer and schedules a new one; returns the new one.';

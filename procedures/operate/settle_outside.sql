@@ -1,0 +1,50 @@
+-- settle_outside: say that a transfer was paid in another way, and close it in the books.
+--
+-- Called by: operator, after a bank transfer, or for a transfer at Stripe that the engine cannot
+-- take for its own. Above approval_limit_minor another person has to approve.
+-- Safe to repeat. Raises: SP310 no such transfer; SP314 no reference or no reason.
+
+create or replace function payout_api.settle_outside(
+    p_payout_transfer_id bigint,
+    p_reference text,
+    p_reason text,
+    p_preview boolean default false
+)
+returns setof payout.act_result
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[] := payout.selected_transfers(p_payout_transfer_id, null, null, null, null);
+    v_details jsonb := jsonb_build_object(
+        'reference', p_reference, 'payout_transfer_ids', to_jsonb(v_ids));
+    v_act payout.act_result;
+begin
+    if coalesce(btrim(p_reference), '') = '' then
+        raise exception 'transfer % is not settled outside without a reference',
+            p_payout_transfer_id
+            using
+                errcode = 'SP314',
+                hint = 'Name the payment: the bank''s reference, or Stripe''s tr_ id.';
+    end if;
+    select a.* into v_act from payout.act('settle_outside', v_ids, p_reason, true) as a;
+    if p_preview is not true and v_act.result = 'preview'
+        and v_act.amount_minor > (select e.approval_limit_minor from payout.engine_settings as e)
+    then
+        return query
+        select * from payout.proposed_acts(v_ids, payout.propose(
+            'settle_outside', p_payout_transfer_id::text, p_reason, v_details));
+    else
+        return query
+        select * from payout.act('settle_outside', v_ids, p_reason, p_preview, v_details);
+    end if;
+end
+$$;
+comment on function payout_api.settle_outside(bigint, text, text, boolean) is
+    'Closes a transfer that is scheduled or failed as paid in another way, with its reference; one '
+    'row with the result. p_preview changes nothing.';
+revoke execute on function payout_api.settle_outside(bigint, text, text, boolean) from public;
+grant execute on function payout_api.settle_outside(bigint, text, text, boolean)
+    to payout_operator;

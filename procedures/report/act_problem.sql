@@ -1,0 +1,67 @@
+-- act_problem: the reason why an act of an operator cannot be done with a transfer.
+
+create or replace function payout.act_problem(
+    p_outcome payout.outcome,
+    p_state payout.transfer_states,
+    p_transfer payout.payout_transfers,
+    p_settings payout.engine_settings
+)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_state text := p_state.state;
+    v_signal text := p_outcome.signal;
+begin
+    if (v_signal, v_state) in (
+            ('cancel', 'cancelled'), ('settle_outside', 'settled_outside'), ('park', 'parked'))
+        or (v_signal = 'retry' and v_state in ('scheduled', 'retry_wait', 'unknown')
+            and p_state.next_attempt_at <= payout.clock()) then
+        return 'already';
+    elsif v_state in ('paid', 'cancelled', 'settled_outside') then
+        return format('it is %s: nothing is owed', replace(v_state, '_', ' '));
+    elsif v_state = 'in_flight' then
+        return 'a worker is sending it: wait for the answer, or for the end of its lease';
+    end if;
+
+    return case v_signal
+        when 'park' then case
+            when v_state in ('retry_wait', 'unknown') then null
+            else format('it is %s and not being sent: hold keeps it from being sent', v_state)
+        end
+        when 'give_up' then case
+            when v_state <> 'parked' then format('it is %s: only a parked one is given up', v_state)
+        end
+        when 'retry' then case
+            when v_state = 'scheduled' and p_state.next_attempt_at is null
+                then 'it goes out by itself when the payee has an account: register_payee'
+            when v_state = 'scheduled' and (
+                select m.pay_after > payout.clock()
+                from payout.settlements as m
+                where m.settlement_id = p_transfer.settlement_id)
+                then 'its settlement is not to be paid before pay_after'
+            when v_state = 'failed' and p_state.generation >= p_settings.max_generations
+                then 'its keys are used up: change_setting(''max_generations'', …) allows more'
+            when v_state = 'failed' and payout.was_seen_at_stripe(p_state.payout_transfer_id)
+                then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
+        end
+        else case
+            when v_state not in ('scheduled', 'failed')
+                then 'it may be at Stripe: retry has it looked up there, and goes on by the result'
+            when v_state = 'scheduled' and exists (
+                select from payout.listed_transfers as l
+                where l.payout_ref = p_transfer.payout_ref
+            ) then 'Stripe lists a transfer of it: the next sweep judges that one'
+            when v_signal = 'cancel' and v_state = 'failed'
+                and p_state.reason is distinct from 'given_up_by_operators'
+                and payout.was_seen_at_stripe(p_state.payout_transfer_id)
+                then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
+        end
+    end;
+end
+$$;
+comment on function payout.act_problem(
+    payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
+) is 'A sentence, or already; null: it can be done.';

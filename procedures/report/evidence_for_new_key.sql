@@ -1,0 +1,38 @@
+-- evidence_for_new_key: the observations that allow a failed transfer its next key.
+--
+-- A decline may have been a copy of another answer, though it names our key. So a look at Stripe's
+-- list that began after it must have found nothing of ours: after one that Stripe saved, any look;
+-- after another, and after two people gave the key up, one that counts for a proof of absence. Such
+-- a proof is a look itself.
+
+create or replace function payout.evidence_for_new_key(p_state payout.transfer_states)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        (select array[d.observation_id, max(o.observation_id)]
+            from payout.transfer_observations as d
+            join payout.transfer_observations as o
+                on o.payout_transfer_id = d.payout_transfer_id
+                and o.generation = d.generation
+                and o.signal = 'looked_up'
+                and o.verdict = 'ok'
+                and o.facts ->> 'found' = '0'
+            join payout.stripe_reads as r on r.read_id = (o.facts ->> 'read_id')::bigint
+                and r.begun_at >= case
+                    when d.signal = 'give_up' then greatest(
+                        d.observed_at, payout.absence_counts_from(d.payout_transfer_id))
+                    when payout.is_saved(
+                        (d.facts ->> 'is_tied')::boolean, d.is_replayed, d.facts ->> 'should_retry')
+                        then d.observed_at
+                    else payout.absence_counts_from(d.payout_transfer_id)
+                end
+            where d.observation_id = payout.end_of_key(p_state)
+            group by d.observation_id),
+        payout.proof_of_absence(p_state))
+$$;
+comment on function payout.evidence_for_new_key(payout.transfer_states) is
+    'Ids of the end of the key and of the look after it, or of the scans that prove absence; null: '
+    'there is no evidence yet.';

@@ -1,0 +1,126 @@
+-- explained: each transfer with its situation, whose turn it is, and the call that moves it.
+--
+-- The one place that says so: payout_api.unpaid and payout_api.explain() read it.
+
+create or replace view payout_api.explained as
+with first_holds as not materialized (
+    select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
+    from payout.holds as h
+    where h.released_at is null
+    order by h.scope, h.subject, h.hold_id
+)
+select
+    t.payout_transfer_id,
+    t.settlement_id,
+    t.payee_id,
+    q.destination,
+    t.amount_minor,
+    t.currency,
+    s.state,
+    coalesce(s.reason, st.meaning) as reason,
+    said.sentence as stripe_said,
+    s.changed_at as since,
+    x.situation,
+    x.whose_turn,
+    u.until as next_attempt_at,
+    concat_ws(' ', r.advice, replace(replace(x.for_operator,
+        '{until}', coalesce(date_trunc('second', u.until)::text, 'the next sweep')),
+        '{why}', coalesce(case when x.situation = 'on_hold' then h.reason else a.reason end, ''))
+    ) as advice,
+    replace(replace(x.next_call, '{transfer}', t.payout_transfer_id::text),
+        '{hold}', coalesce(h.hold_id::text, '')) as next_call,
+    x.for_seller,
+    t.payout_ref,
+    s.generation,
+    s.attempt
+from payout.transfer_states as s
+join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+join payout.states as st on st.state = s.state
+left join payout.transfer_requests as q
+    on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
+left join lateral (
+    select o.error_rule_id
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = s.payout_transfer_id
+        and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
+        and o.moved_to is not null
+        and o.error_rule_id is not null
+    order by o.observation_id desc
+    limit 1
+) as o on true
+left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+left join lateral (
+    select m.facts ->> 'error_message' as sentence
+    from payout.transfer_observations as m
+    where m.payout_transfer_id = s.payout_transfer_id
+        and s.state in ('retry_wait', 'unknown', 'parked', 'failed')
+        and m.signal = 'response'
+        and m.reason is distinct from 'report_of_another_claim'
+        and m.facts ? 'error_message'
+    order by m.observation_id desc
+    limit 1
+) as said on true
+left join lateral (
+    select o.reason
+    from payout.transfer_observations as o
+    where o.payout_transfer_id = s.payout_transfer_id
+        and s.state in ('parked', 'failed')
+        and o.verdict = 'alarm'
+        and o.reason <> 'report_of_another_claim'
+    order by o.observation_id desc
+    limit 1
+) as a on true
+-- Joins by equality, which Postgres can hash, however many holds there are. An alarm and a person
+-- may hold one subject each: the first hold is shown.
+left join first_holds as he on he.scope = 'engine'
+left join first_holds as hc on hc.scope = 'currency' and hc.subject = t.currency
+left join first_holds as hp on hp.scope = 'payee' and hp.subject = t.payee_id
+left join first_holds as hs on hs.scope = 'settlement' and hs.subject = t.settlement_id
+left join first_holds as ht on ht.scope = 'transfer' and ht.subject = t.payout_transfer_id::text
+cross join lateral (
+    select coalesce(he.hold_id, hc.hold_id, hp.hold_id, hs.hold_id, ht.hold_id) as hold_id,
+        coalesce(he.reason, hc.reason, hp.reason, hs.reason, ht.reason) as reason
+) as h
+cross join lateral (
+    select case when s.state in ('parked', 'failed', 'scheduled')
+        then coalesce(s.next_lookup_at, s.next_attempt_at) else s.next_attempt_at end as until
+) as u
+join payout.situations as x on x.situation = case
+    when s.state in ('cancelled', 'settled_outside') then s.state::text
+    when s.state = 'paid' then case
+        when exists (
+            select from payout_api.reversed_money as m
+            where m.payout_transfer_id = s.payout_transfer_id
+        ) then 'reversed'
+        else 'paid'
+    end
+    when s.state = 'in_flight' then 'being_sent'
+    when s.state = 'parked' then case
+        when s.reason = 'absence_awaits_approval' then 'awaits_approval'
+        when s.reason = 'stripe_may_execute_later' then 'may_be_executed_later'
+        when a.reason is not null then 'shown_otherwise'
+        else 'looked_up'
+    end
+    when s.state = 'failed' then case
+        when exists (
+            select from payout_api.seen_at_stripe as o
+            where o.payout_transfer_id = s.payout_transfer_id
+        ) then 'shown_under_a_closed_key'
+        when s.generation >= (select e.max_generations from payout.engine_settings as e)
+            then 'keys_used_up'
+        when h.hold_id is not null and s.next_attempt_at is not null then 'on_hold'
+        when s.next_attempt_at is not null then 'tried_again_later'
+        else 'declined'
+    end
+    when h.hold_id is not null then 'on_hold'
+    when s.state = 'retry_wait' then 'sent_again_later'
+    when s.state = 'unknown' then 'asked_again_later'
+    when s.next_lookup_at is not null then 'looked_for_first'
+    when s.next_attempt_at > now() then 'scheduled_for_later'
+    else 'due'
+end;
+comment on view payout_api.explained is
+    'One row for each transfer: state, reason, Stripe''s own sentence if it refused, since when, '
+    'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
+    'moves it, and the words for the payee.';
+grant select on payout_api.explained to payout_operator, payout_approver, payout_auditor;

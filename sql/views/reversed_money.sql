@@ -1,0 +1,42 @@
+-- reversed_money: amounts that Stripe took back from paid transfers and that are owed again.
+
+create or replace view payout_api.reversed_money as
+select
+    t.payout_transfer_id,
+    t.settlement_id,
+    t.payee_id,
+    t.currency,
+    t.amount_minor,
+    r.reversed_minor,
+    r.closed_minor,
+    r.reversed_minor - r.closed_minor as open_minor,
+    r.since,
+    s.stripe_transfer_id,
+    format(
+        'Owed to the payee again, and not sent by itself. If it is their loss: select * from '
+        'payout_api.write_off(%L, %L, %s, ''…''); if they are to have it: select * from '
+        'payout_api.repay(%s, ''…'').',
+        t.payee_id, t.currency, r.reversed_minor - r.closed_minor, t.payout_transfer_id
+    ) as what_to_do
+from (
+    select e.payout_transfer_id,
+        coalesce(sum(e.amount_minor) filter (where e.kind = 'reversal'), 0)::bigint
+            as reversed_minor,
+        coalesce(sum(e.amount_minor) filter (where e.kind = 'write_off'), 0)::bigint
+            as closed_minor,
+        min(e.created_at) as since
+    from payout.ledger_entries as e
+    where e.payout_transfer_id in (
+            select x.payout_transfer_id
+            from payout.ledger_entries as x
+            where x.stripe_reversal_id is not null)
+        and e.kind in ('reversal', 'write_off')
+    group by e.payout_transfer_id
+) as r
+join payout.payout_transfers as t on t.payout_transfer_id = r.payout_transfer_id
+join payout.transfer_states as s on s.payout_transfer_id = r.payout_transfer_id
+where r.reversed_minor > r.closed_minor;
+comment on view payout_api.reversed_money is
+    'One row for each paid transfer of which Stripe took more back than has been written off or '
+    'repaid: open_minor is owed to the payee again, with the calls that end it.';
+grant select on payout_api.reversed_money to payout_operator, payout_auditor;

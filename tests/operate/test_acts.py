@@ -1,0 +1,495 @@
+"""Retry, cancel, park and settle_outside: the way out of each state, and the books after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import Connection, login_name
+from tests.engine import (
+    Claim,
+    Engine,
+    Outcome,
+    no_answer,
+    no_such_account,
+    outcome,
+    success,
+    unfunded,
+)
+from tests.mutants import mutant
+from tests.reconcile.listing import ours, reconcile
+from tests.schema.refusals import Refusal, refusal, wait_until_blocked
+
+LARGE = 100_001
+ROWS = "select * from payout.transfer_states order by payout_transfer_id"
+
+
+class Act(NamedTuple):
+    """A row of a verb, as far as it is compared."""
+
+    payout_transfer_id: int
+    state: str
+    result: str
+
+
+def act(engine: Engine, verb: str, **marks: object) -> list[Act]:
+    """Call a verb as an operator."""
+    named = ", ".join(f"p_{name} => %({name})s" for name in marks)
+    rows = engine.operator.execute(
+        "select payout_transfer_id, state, result "
+        f"from payout_api.{verb}(p_reason => 'asked for', {named})",
+        marks,
+    )
+    return [Act(*row) for row in rows]
+
+
+def outside(engine: Engine, transfer: int, **marks: object) -> list[Act]:
+    return act(engine, "settle_outside", payout_transfer_id=transfer, reference="wire 77", **marks)
+
+
+def detail(engine: Engine, verb: str, transfer: int) -> str:
+    row = engine.operator.execute(
+        f"select detail from payout_api.{verb}('why', p_payout_transfer_id => %s)", [transfer]
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def balances(engine: Engine) -> dict[str, int]:
+    """Return the balance of each account that has one."""
+    return dict(
+        engine.db.execute(
+            "select account, balance_minor from payout_api.ledger_balances where balance_minor <> 0"
+        ).fetchall()
+    )
+
+
+def fail(engine: Engine, failure: Callable[[Claim], Outcome] = no_such_account) -> int:
+    (transfer,) = engine.settle()
+    engine.report(failure(engine.claim_one()))
+    assert engine.progress(transfer).state == "failed"
+    return transfer
+
+
+def projection_is_right(engine: Engine) -> bool:
+    return engine.db.execute("select * from payout_api.verify_projection()").fetchall() == []
+
+
+# Cancel and settle outside.
+
+
+@pytest.mark.parametrize("state", ["scheduled", "failed"])
+def test_what_is_cancelled_is_owed_to_nobody(engine: Engine, state: str) -> None:
+    transfer = engine.settle()[0] if state == "scheduled" else fail(engine)
+    assert act(engine, "cancel", payout_transfer_id=transfer) == [
+        Act(transfer, "cancelled", "done")
+    ]
+    assert balances(engine) == {}
+    assert act(engine, "cancel", payout_transfer_id=transfer) == [
+        Act(transfer, "cancelled", "already")
+    ]
+    assert engine.claim() == []
+    assert projection_is_right(engine)
+    assert engine.entries(transfer)[-1][0] == "cancel"
+    noted = engine.db.execute(
+        "select action, subject, reason from payout.operator_actions where action = 'cancel'"
+    ).fetchall()
+    assert noted == [("cancel", str(transfer), "asked for")]
+
+
+@pytest.mark.parametrize("state", ["scheduled", "failed"])
+def test_what_was_paid_in_another_way_is_closed_in_the_books(engine: Engine, state: str) -> None:
+    transfer = engine.settle()[0] if state == "scheduled" else fail(engine)
+    assert outside(engine, transfer) == [Act(transfer, "settled_outside", "done")]
+    assert balances(engine) == {"settlement_funds": -1500, "paid_outside": 1500}
+    assert outside(engine, transfer) == [Act(transfer, "settled_outside", "already")]
+    assert projection_is_right(engine)
+    kept = engine.db.execute(
+        "select details ->> 'reference' from payout.operator_actions "
+        "where action = 'settle_outside'"
+    ).fetchall()
+    assert kept == [("wire 77",)]
+
+
+def in_flight(engine: Engine, claim: Claim) -> None:
+    """Leave the claim open."""
+
+
+def waiting(engine: Engine, claim: Claim) -> None:
+    engine.report(outcome(claim, "not_sent"))
+
+
+def unknown(engine: Engine, claim: Claim) -> None:
+    engine.report(no_answer(claim))
+
+
+def parked(engine: Engine, claim: Claim) -> None:
+    engine.report(success(claim, amount_minor=1))
+
+
+def paid(engine: Engine, claim: Claim) -> None:
+    engine.report(success(claim))
+
+
+@mutant(
+    "an act on what may be at Stripe",
+    "act_problem",
+    "when v_state not in ('scheduled', 'failed')",
+    "when false",
+    at="unknown-cancel",
+)
+@pytest.mark.parametrize("verb", ["cancel", "settle_outside"])
+@pytest.mark.parametrize("state", [in_flight, waiting, unknown, parked, paid])
+def test_what_may_be_at_stripe_is_not_cancelled(
+    engine: Engine, state: Callable[[Engine, Claim], None], verb: str
+) -> None:
+    (transfer,) = engine.settle()
+    state(engine, engine.claim_one())
+    before = engine.db.execute(ROWS).fetchall()
+    marks = {"reference": "wire 77"} if verb == "settle_outside" else {}
+    ((_, _, result),) = act(engine, verb, payout_transfer_id=transfer, **marks)
+    assert result == "refused"
+    assert engine.db.execute(ROWS).fetchall() == before
+    assert (
+        engine.db.execute("select from payout.operator_actions where action = %s", [verb]).rowcount
+        == 0
+    )
+
+
+@mutant(
+    "what Stripe lists is cancelled",
+    "act_problem",
+    "when v_state = 'scheduled' and exists (\n                select from payout.listed_transfers",
+    "when false and exists (\n                select from payout.listed_transfers",
+)
+def test_what_stripe_lists_is_not_cancelled(engine: Engine) -> None:
+    """A restored database has forgotten that it sent it."""
+    reconcile(engine.db, ours(engine.db))
+    (transfer,) = engine.settle()
+    assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "refused"
+    engine.sweep()
+    assert engine.progress(transfer).state == "paid"
+
+
+@mutant(
+    "what Stripe has shown is cancelled",
+    "act_problem",
+    "when v_signal = 'cancel' and v_state = 'failed'",
+    "when false",
+)
+def test_what_stripe_paid_under_a_closed_key_is_settled_outside_and_not_cancelled(
+    engine: Engine,
+) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    engine.report(no_such_account(claim))
+    engine.report(success(claim))
+    assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "refused"
+    assert act(engine, "retry", payout_transfer_id=transfer)[0].result == "refused"
+    assert outside(engine, transfer)[0].result == "done"
+    assert balances(engine) == {"settlement_funds": -1500, "paid_outside": 1500}
+
+
+def test_a_transfer_is_either_cancelled_or_sent(
+    shared_engine: Engine, connect: Callable[..., Connection], background: ThreadPoolExecutor
+) -> None:
+    """A cancel waits for the claim that has its row; a claim passes over a cancel's row."""
+    engine, other = shared_engine, connect("payout_operator", member=2)
+    first, second = engine.settle("seller_1", "seller_2")
+    with engine.operator.transaction():
+        assert act(engine, "cancel", payout_transfer_id=first)[0].result == "done"
+        with engine.worker.transaction():
+            assert [c.payout_transfer_id for c in engine.claim()] == [second]
+            late = background.submit(
+                other.execute,
+                "select result from payout_api.cancel('why', p_payout_transfer_id => %s)",
+                [second],
+            )
+            wait_until_blocked(engine.db, other, by=late)
+    assert late.result().fetchall() == [("refused",)]
+    assert [engine.progress(t).state for t in (first, second)] == ["cancelled", "in_flight"]
+
+
+# Retry and park.
+
+
+def test_a_failed_transfer_is_sent_again_to_the_present_account(engine: Engine) -> None:
+    """The account was closed; the payee has another one (stripe-mirakl-connector#13)."""
+    transfer = fail(engine)
+    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_new')")
+    for _ in range(2):
+        assert act(engine, "retry", payee_id="seller_1") == [Act(transfer, "failed", "done")]
+    engine.look_up()
+    engine.let_pass("16 minutes")
+    engine.make_lookups_due()
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 1
+    claim = engine.claim_one()
+    assert (claim.generation, claim.request["destination"]) == (2, "acct_new")
+    assert engine.report_one(success(claim)) == ("ok", "paid")
+    assert balances(engine) == {"settlement_funds": -1500, "stripe_balance": 1500}
+    assert projection_is_right(engine)
+
+
+def test_what_lacked_funds_goes_out_at_once_after_a_retry(engine: Engine) -> None:
+    transfers = engine.settle("seller_1", "seller_2")
+    engine.report(*(unfunded(claim) for claim in engine.claim()))
+    assert act(engine, "retry", because="balance_insufficient", currency="usd") == [
+        Act(transfer, "failed", "done") for transfer in transfers
+    ]
+    engine.show_nothing()
+    assert engine.sweep().transfers_reopened == 2
+    assert len(engine.claim()) == 2
+
+
+def test_a_retry_brings_a_wait_to_its_end(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    unknown(engine, engine.claim_one())
+    assert engine.claim() == []
+    assert act(engine, "retry", payout_transfer_id=transfer)[0].result == "done"
+    assert act(engine, "retry", payout_transfer_id=transfer)[0].result == "already"
+    assert engine.claim_one().payout_transfer_id == transfer
+    assert projection_is_right(engine)
+
+
+def test_a_retry_of_a_parked_transfer_is_a_look(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    parked(engine, engine.claim_one())
+    engine.look_up()
+    assert engine.claim_lookups() == []
+    assert act(engine, "retry", payout_transfer_id=transfer)[0] == Act(transfer, "parked", "done")
+    assert len(engine.claim_lookups()) == 1
+    assert engine.progress(transfer).reason == "answer_contradicts_request"
+
+
+def test_what_is_parked_is_looked_up_before_it_is_sent_again(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    unknown(engine, claim)
+    assert act(engine, "park", settlement_id="set_1")[0] == Act(transfer, "parked", "done")
+    engine.make_due()
+    assert engine.claim() == []
+    engine.look_up(ours(engine.db, "tr_1"))
+    assert engine.progress(transfer).state == "paid"
+    assert projection_is_right(engine)
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        ("retry", "its settlement is not to be paid before pay_after"),
+        ("park", "it is scheduled and not being sent: hold keeps it from being sent"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(engine: Engine, verb: str, told: str) -> None:
+    (transfer,) = engine.settle(pay_after="2099-01-01Z")
+    assert detail(engine, verb, transfer) == told
+
+
+# Two people.
+
+
+@mutant(
+    "one person gives a transfer up",
+    "retry",
+    "and (p_force or s.reason = 'absence_awaits_approval')",
+    "and false",
+)
+def test_what_stripe_may_execute_later_is_given_up_by_two_people_only(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(
+        outcome(
+            engine.claim_one(),
+            "response",
+            http_status=400,
+            error_type="invalid_request_error",
+            error_code="approval_required",
+        )
+    )
+    assert engine.progress(transfer).reason == "stripe_may_execute_later"
+    assert act(engine, "retry", payout_transfer_id=transfer, force=True) == [
+        Act(transfer, "parked", "proposed")
+    ]
+    assert engine.progress(transfer).state == "parked"
+    engine.approve()
+    assert engine.progress(transfer).state == "failed"
+    assert act(engine, "cancel", payout_transfer_id=transfer)[0].result == "done"
+    assert balances(engine) == {}
+    assert projection_is_right(engine)
+
+
+@mutant(
+    "a new key as soon as two people gave the old one up",
+    "evidence_for_new_key",
+    "d.observed_at, payout.absence_counts_from(d.payout_transfer_id))",
+    "d.observed_at)",
+)
+def test_after_two_people_gave_it_up_a_look_still_has_to_find_nothing(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.set(max_tries=1)
+    unknown(engine, engine.claim_one())
+    act(engine, "retry", payout_transfer_id=transfer, force=True)
+    engine.approve()
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 0, "the lost send may still be executed"
+    engine.let_pass("25 hours")
+    engine.make_lookups_due()
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 1
+    engine.make_due()
+    assert engine.claim_one().generation == 2
+
+
+@mutant(
+    "a large amount settled outside by one person",
+    "settle_outside",
+    "and v_act.amount_minor > (",
+    "and 0 > (",
+)
+def test_a_large_amount_is_settled_outside_by_two_people(engine: Engine) -> None:
+    (transfer,) = engine.settle(amount_minor=LARGE)
+    assert outside(engine, transfer)[0] == Act(transfer, "scheduled", "proposed")
+    assert engine.progress(transfer).state == "scheduled"
+    engine.approve()
+    assert engine.progress(transfer).state == "settled_outside"
+
+
+@pytest.fixture
+def proposal(acted_engine: Engine) -> int:
+    """The number of a proposal of an operator."""
+    (transfer,) = acted_engine.settle(amount_minor=LARGE)
+    for _ in range(2):
+        outside(acted_engine, transfer)
+    ((number,),) = acted_engine.db.execute("select action_id from payout_api.proposals").fetchall()
+    return int(number)
+
+
+APPROVE = "select * from payout_api.approve(%s, %s)"
+
+
+@mutant(
+    "one's own proposal approved",
+    "approve",
+    "when v_proposal.acted_by = session_user then",
+    "when false then",
+)
+def test_nobody_approves_their_own_proposal(acted_engine: Engine, proposal: int) -> None:
+    """Even with both roles in one login."""
+    acted_engine.db.execute(f"grant payout_approver to {login_name('payout_operator')}")
+    assert refusal(acted_engine.operator, APPROVE, [proposal, "mine"]) == Refusal(
+        "SP314", f"proposal {proposal} is your own: another person approves it"
+    )
+
+
+@mutant(
+    "a proposal without end",
+    "approve",
+    "when v_proposal.expires_at <= payout.clock()",
+    "when false",
+)
+def test_a_proposal_expires(acted_engine: Engine) -> None:
+    acted_engine.set(proposals_expire_after="1 microsecond")
+    (transfer,) = acted_engine.settle(amount_minor=LARGE)
+    outside(acted_engine, transfer)
+    ((number,),) = acted_engine.db.execute(
+        "select operator_action_id from payout.operator_actions where action = 'propose'"
+    ).fetchall()
+    refused = refusal(acted_engine.approver, APPROVE, [number, "late"])
+    assert refused is not None
+    assert refused.sqlstate == "SP314"
+    assert acted_engine.progress(transfer).state == "scheduled"
+
+
+def test_an_approval_is_done_once(acted_engine: Engine, proposal: int) -> None:
+    assert acted_engine.approver.execute(APPROVE, [proposal, "looked"]).rowcount == 1
+    assert acted_engine.approver.execute(APPROVE, [proposal, "again"]).rowcount == 0
+    acts = acted_engine.db.execute(
+        "select action, acted_by from payout.operator_actions "
+        "where action in ('approve', 'settle_outside') order by operator_action_id"
+    ).fetchall()
+    approver = login_name("payout_approver")
+    assert acts == [("approve", approver), ("settle_outside", approver)]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "told"),
+    [
+        (10**9, "why", "there is no proposal 1000000000"),
+        (None, "why", "there is no proposal null"),
+    ],
+)
+def test_an_approval_of_nothing_is_refused(
+    acted_engine: Engine, number: int | None, reason: str, told: str
+) -> None:
+    assert refusal(acted_engine.approver, APPROVE, [number, reason]) == Refusal("SP310", told)
+
+
+# The marks, the reason, the preview.
+
+
+def test_without_any_mark_nothing_is_done(engine: Engine) -> None:
+    engine.settle()
+    for verb in ("retry", "cancel", "park"):
+        assert refusal(engine.db, f"select payout_api.{verb}('why')") == Refusal(
+            "SP314", "it is not said of which transfers"
+        )
+
+
+@pytest.mark.parametrize("reason", [None, "", "  "])
+def test_without_a_reason_nothing_is_done(engine: Engine, reason: str | None) -> None:
+    engine.settle()
+    assert refusal(
+        engine.db, "select payout_api.cancel(%s, p_payee_id => 'seller_1')", [reason]
+    ) == Refusal("SP314", "cannot cancel without a reason")
+
+
+@pytest.mark.parametrize(
+    ("mark", "value", "told"),
+    [
+        ("payout_transfer_id", 99, "there is no transfer 99"),
+        ("settlement_id", "set_9", "there is no settlement set_9"),
+        ("payee_id", "seller_9", "there is no payee seller_9"),
+        ("currency", "USD", "there is no currency USD"),
+    ],
+)
+def test_an_unknown_name_is_an_error(engine: Engine, mark: str, value: object, told: str) -> None:
+    engine.settle()
+    assert refusal(
+        engine.db, f"select payout_api.retry('why', p_{mark} => %s)", [value]
+    ) == Refusal("SP310", told)
+
+
+def test_marks_are_joined_by_and(engine: Engine) -> None:
+    first, _ = engine.settle("seller_1", "seller_2")
+    engine.settle("seller_1", settlement_id="set_2", currency="eur")
+    assert act(engine, "cancel", payee_id="seller_1", currency="usd", preview=True) == [
+        Act(first, "scheduled", "preview")
+    ]
+
+
+def test_a_preview_changes_nothing(engine: Engine) -> None:
+    first, second = engine.settle("seller_1", "seller_2")
+    before = engine.db.execute(ROWS).fetchall()
+    assert act(engine, "cancel", settlement_id="set_1", preview=True) == [
+        Act(first, "scheduled", "preview"),
+        Act(second, "scheduled", "preview"),
+    ]
+    assert engine.db.execute(ROWS).fetchall() == before
+    assert (
+        engine.db.execute("select from payout.operator_actions where action = 'cancel'").rowcount
+        == 0
+    )
+
+
+def test_ten_thousand_are_one_call_and_one_act(shared_engine: Engine) -> None:
+    engine = shared_engine
+    engine.settle(*(f"seller_{number}" for number in range(500)))
+    assert len(act(engine, "cancel", settlement_id="set_1")) == 500
+    assert (
+        engine.db.execute("select from payout.operator_actions where action = 'cancel'").rowcount
+        == 1
+    )
+    assert balances(engine) == {}

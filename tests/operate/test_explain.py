@@ -1,0 +1,279 @@
+"""Each situation says whose turn it is and which call moves it, and following that is safe.
+
+No payee stays unpaid without a way out: whatever state a transfer is in, the calls that it is
+explained with lead to an end with books that are right, also when each is made twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from tests.conftest import Connection
+from tests.engine import (
+    Claim,
+    Engine,
+    Outcome,
+    no_answer,
+    no_such_account,
+    outcome,
+    refusal_by_stripe,
+    success,
+    unfunded,
+)
+from tests.mutants import mutant
+from tests.operate.test_acts import balances, projection_is_right
+from tests.schema.refusals import Refusal, refusal
+
+FINAL: Final = ("paid", "cancelled", "settled_outside")
+Build = Callable[[Engine], None]
+
+
+def reported(answer: Callable[[Claim], Outcome]) -> Build:
+    def build(engine: Engine) -> None:
+        engine.settle()
+        engine.report(answer(engine.claim_one()))
+
+    return build
+
+
+def not_sent(claim: Claim) -> Outcome:
+    return outcome(claim, "not_sent")
+
+
+def may_execute_later(claim: Claim) -> Outcome:
+    return refusal_by_stripe(claim, 400, "approval_required")
+
+
+def contradiction(claim: Claim) -> Outcome:
+    return success(claim, amount_minor=1)
+
+
+def due(engine: Engine) -> None:
+    engine.settle()
+
+
+def later(engine: Engine) -> None:
+    engine.settle(pay_after="2099-01-01Z")
+
+
+def late(engine: Engine) -> None:
+    engine.settle()
+    engine.let_pass("30 days")
+    engine.sweep()
+
+
+def being_sent(engine: Engine) -> None:
+    engine.settle()
+    engine.claim_one()
+
+
+def too_old(engine: Engine) -> None:
+    reported(no_answer)(engine)
+    engine.let_pass("21 hours")
+    engine.sweep()
+
+
+def awaits_approval(engine: Engine) -> None:
+    engine.settle(amount_minor=100_001)
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("21 hours")
+    engine.sweep()
+    for wait in ("2 days", "61 minutes"):
+        engine.let_pass(wait)
+        engine.make_lookups_due()
+        engine.look_up()
+
+
+def keys_used_up(engine: Engine) -> None:
+    engine.set(max_generations=1)
+    reported(unfunded)(engine)
+
+
+def seen_under_a_closed_key(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    engine.report(no_such_account(claim))
+    engine.report(success(claim))
+
+
+def set_aside(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.db.execute("select payout.set_aside(%s, 'its row contradicts its facts')", [transfer])
+
+
+def held(build: Build, scope: str, subject: str | None) -> Build:
+    def hold(engine: Engine) -> None:
+        build(engine)
+        engine.hold(scope, subject)
+
+    return hold
+
+
+def paid(engine: Engine) -> None:
+    reported(success)(engine)
+
+
+def reversed_in_part(engine: Engine) -> None:
+    paid(engine)
+    engine.db.execute(
+        "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "
+        "credit_account, amount_minor, currency, stripe_reversal_id) "
+        "select payout_transfer_id, 'reversal', 1, 'stripe_balance', 'payable:' || payee_id, 400, "
+        "currency, 'trr_1' from payout.payout_transfers"
+    )
+
+
+SITUATIONS: Final[dict[str, tuple[Build, str]]] = {
+    "due": (due, "due"),
+    "later": (later, "scheduled_for_later"),
+    "late": (late, "looked_for_first"),
+    "being sent": (being_sent, "being_sent"),
+    "not sent": (reported(not_sent), "sent_again_later"),
+    "no answer": (reported(no_answer), "asked_again_later"),
+    "key too old": (too_old, "looked_up"),
+    "awaits approval": (awaits_approval, "awaits_approval"),
+    "may be executed later": (reported(may_execute_later), "may_be_executed_later"),
+    "contradiction": (reported(contradiction), "shown_otherwise"),
+    "set aside": (set_aside, "looked_up"),
+    "no funds": (reported(unfunded), "tried_again_later"),
+    "declined": (reported(no_such_account), "declined"),
+    "keys used up": (keys_used_up, "keys_used_up"),
+    "seen under a closed key": (seen_under_a_closed_key, "shown_under_a_closed_key"),
+    "held engine": (held(due, "engine", None), "on_hold"),
+    "held payee": (held(reported(no_answer), "payee", "seller_1"), "on_hold"),
+    "held and declined": (held(reported(no_such_account), "payee", "seller_1"), "declined"),
+    "held without funds": (held(reported(unfunded), "currency", "usd"), "on_hold"),
+    "paid": (paid, "paid"),
+    "reversed": (reversed_in_part, "reversed"),
+}
+
+
+def explained(engine: Engine) -> tuple[str, str, str | None]:
+    """Return situation, turn and call of the first transfer."""
+    (row, *_) = engine.db.execute(
+        "select situation, whose_turn, next_call from payout_api.explained "
+        "order by payout_transfer_id"
+    ).fetchall()
+    return row
+
+
+def follow(engine: Engine, call: str) -> None:
+    """Make the call of an explanation, have it approved, and make it once more."""
+    engine.db.execute(call.encode())
+    engine.approve()
+    # Asked again when nothing is left to do, a call says so; it does nothing.
+    said = refusal(engine.db, call)
+    assert said is None or said.sqlstate == "SP314"
+    if said is None:
+        engine.db.execute(call.encode())
+        engine.approve()
+
+
+@pytest.mark.parametrize(("build", "situation"), SITUATIONS.values(), ids=list(SITUATIONS))
+def test_each_situation_is_named(engine: Engine, build: Build, situation: str) -> None:
+    build(engine)
+    assert explained(engine)[0] == situation
+
+
+@mutant(
+    "no way out of what Stripe showed otherwise",
+    "act_problem",
+    "when v_state <> 'parked' then",
+    "when true then",
+    at="contradiction",
+)
+@pytest.mark.parametrize("build", [b for b, _ in SITUATIONS.values()], ids=list(SITUATIONS))
+def test_whatever_its_situation_its_explanation_leads_to_an_end(
+    engine: Engine, build: Build
+) -> None:
+    build(engine)
+    for _ in range(12):
+        situation, turn, call = explained(engine)
+        if turn == "nobody":
+            break
+        if call is not None:
+            follow(engine, call.replace("…", "as explained"))
+        engine.release_holds()
+        engine.let_pass("30 hours")
+        engine.make_due()
+        engine.make_lookups_due()
+        for _ in engine.db.execute(
+            "select from payout.transfer_states where next_lookup_at <= payout.clock()"
+        ).fetchall():
+            engine.look_up()
+        engine.sweep()
+        for number, claim in enumerate(engine.claim()):
+            engine.report(success(claim, stripe_transfer_id=f"tr_9{number}"))
+    assert explained(engine)[1] == "nobody", situation
+    assert projection_is_right(engine)
+    assert {account for account in balances(engine) if account.startswith("payable")} == set()
+    assert (
+        engine.db.execute(
+            "select from payout.ledger_entries where kind in ('paid', 'settle_outside') "
+            "group by payout_transfer_id having count(*) > 1"
+        ).rowcount
+        == 0
+    )
+
+
+def test_every_situation_is_met_by_a_test(engine: Engine) -> None:
+    """Cancelled and settled outside are ends."""
+    known = {name for (name,) in engine.db.execute("select situation from payout.situations")}
+    assert known - {s for _, s in SITUATIONS.values()} == {"cancelled", "settled_outside"}
+
+
+def test_stripes_own_sentence_is_shown(engine: Engine) -> None:
+    engine.settle()
+    refused = outcome(
+        engine.claim_one(),
+        "response",
+        http_status=400,
+        error_type="invalid_request_error",
+        error_message="Cross-border transfers are not supported.",
+        should_retry="false",
+    )
+    engine.report(refused)
+    row = engine.db.execute(
+        "select state, reason, stripe_said, whose_turn from payout_api.explain(p_payee_id => %s)",
+        ["seller_1"],
+    ).fetchone()
+    assert row == (
+        "failed",
+        "refused_by_stripe",
+        "Cross-border transfers are not supported.",
+        "operator",
+    )
+
+
+def test_a_settlement_is_explained_transfer_by_transfer(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    (claim, _) = engine.claim()
+    engine.report(success(claim))
+    rows = engine.db.execute(
+        "select situation, for_seller from payout_api.explain(p_settlement_id => 'set_1')"
+    ).fetchall()
+    assert rows == [
+        ("paid", "Your payout was sent."),
+        ("being_sent", "Your payout is being sent."),
+    ]
+
+
+def test_an_explanation_of_nothing_is_an_error(engine: Engine) -> None:
+    assert refusal(engine.db, "select * from payout_api.explain()") == Refusal(
+        "SP314", "it is not said of which transfers"
+    )
+    assert refusal(engine.db, "select * from payout_api.explain(99)") == Refusal(
+        "SP310", "there is no transfer 99"
+    )
+
+
+@pytest.mark.parametrize("role", ["payout_app", "payout_worker"])
+def test_only_those_who_operate_and_audit_are_told(
+    visit: Callable[..., Connection], role: str
+) -> None:
+    assert refusal(visit(role), "select * from payout_api.explain(1)") == Refusal(
+        "42501", "permission denied for function explain"
+    )

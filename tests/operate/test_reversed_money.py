@@ -1,0 +1,157 @@
+"""Money that Stripe took back is listed, and is written off or paid again by a named act."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine import Engine, success
+from tests.mutants import mutant
+from tests.operate.test_acts import LARGE, balances
+from tests.schema.refusals import Refusal, refusal
+
+WRITE_OFF = "select * from payout_api.write_off('seller_1', 'usd', %s, %s)"
+REPAY = "select * from payout_api.repay(%s, %s)"
+
+
+def reversed_of(engine: Engine, transfer: int) -> list[tuple[int, int, int]]:
+    return engine.db.execute(
+        "select reversed_minor, closed_minor, open_minor from payout_api.reversed_money "
+        "where payout_transfer_id = %s",
+        [transfer],
+    ).fetchall()
+
+
+def reverse(engine: Engine, transfer: int, amount: int, number: int = 1) -> None:
+    engine.db.execute(
+        "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "
+        "credit_account, amount_minor, currency, stripe_reversal_id) "
+        "select payout_transfer_id, 'reversal', 1, 'stripe_balance', 'payable:' || payee_id, %s, "
+        "currency, 'trr_' || payout_transfer_id || '_' || %s::text from payout.payout_transfers "
+        "where payout_transfer_id = %s",
+        [amount, number, transfer],
+    )
+
+
+@pytest.fixture
+def transfer(engine: Engine) -> int:
+    """A paid transfer of which 400 of 1500 were taken back."""
+    (transfer,) = engine.settle()
+    engine.report(success(engine.claim_one()))
+    reverse(engine, transfer, 400)
+    return transfer
+
+
+def test_reversed_money_is_listed_with_the_calls_that_end_it(engine: Engine, transfer: int) -> None:
+    row = engine.db.execute(
+        "select payee_id, open_minor, what_to_do from payout_api.reversed_money"
+    ).fetchone()
+    assert row == (
+        "seller_1",
+        400,
+        "Owed to the payee again, and not sent by itself. If it is their loss: select * from "
+        "payout_api.write_off('seller_1', 'usd', 400, '…'); if they are to have it: select * from "
+        f"payout_api.repay({transfer}, '…').",
+    )
+    assert balances(engine)["payable:seller_1"] == 400
+
+
+def test_what_is_written_off_is_owed_no_more(engine: Engine, transfer: int) -> None:
+    engine.operator.execute(WRITE_OFF, [150, "their customer disputed it"])
+    assert reversed_of(engine, transfer) == [(400, 150, 250)]
+    engine.operator.execute(WRITE_OFF, [250, "the rest"])
+    assert reversed_of(engine, transfer) == []
+    assert balances(engine) == {"settlement_funds": -1100, "stripe_balance": 1100}
+    assert engine.db.execute("select * from payout_api.verify_projection()").fetchall() == []
+
+
+@mutant(
+    "more written off than is owed",
+    "close_reversed",
+    "or p_amount_minor > v_open_minor then",
+    "then",
+)
+def test_asked_twice_it_is_written_off_once(engine: Engine, transfer: int) -> None:
+    engine.operator.execute(WRITE_OFF, [400, "why"])
+    assert refusal(engine.db, WRITE_OFF, [400, "why"]) == Refusal(
+        "SP314",
+        "cannot write off 400 usd of seller_1, of whom 0 reversed are owed, for reason 'why'",
+    )
+
+
+@pytest.mark.parametrize(
+    ("amount", "reason"), [(0, "why"), (-1, "why"), (None, "why"), (1, None), (1, " ")]
+)
+def test_a_write_off_without_what_it_needs_is_refused(
+    engine: Engine, transfer: int, amount: int | None, reason: str | None
+) -> None:
+    refused = refusal(engine.db, WRITE_OFF, [amount, reason])
+    assert refused is not None
+    assert refused.sqlstate == "SP314"
+
+
+def test_the_oldest_transfer_is_written_off_first(engine: Engine, transfer: int) -> None:
+    (second,) = engine.settle(settlement_id="set_2")
+    engine.report(success(engine.claim_one(), stripe_transfer_id="tr_2"))
+    reverse(engine, second, 300)
+    rows = engine.operator.execute(WRITE_OFF, [500, "why"]).fetchall()
+    assert [(row[0], row[3]) for row in rows] == [(transfer, 400), (second, 100)]
+    assert reversed_of(engine, second) == [(300, 100, 200)]
+
+
+def test_reversed_money_is_paid_again_once(engine: Engine, transfer: int) -> None:
+    (row,) = engine.operator.execute(REPAY, [transfer, "reversed by mistake"]).fetchall()
+    again = row[0]
+    assert row[1:7] == (f"repay_{transfer}_1", "seller_1", 400, "usd", "scheduled", "done")
+    assert refusal(engine.db, REPAY, [transfer, "once more"]) == Refusal(
+        "SP314",
+        "cannot repay null usd of seller_1, of whom 0 reversed are owed, for reason 'once more'",
+    )
+    claim = engine.claim_one()
+    assert (claim.payout_transfer_id, claim.request["amount"]) == (again, 400)
+    engine.report(success(claim, stripe_transfer_id="tr_2"))
+    assert balances(engine) == {"settlement_funds": -1500, "stripe_balance": 1500}
+    # Taken back once more, it can be paid once more.
+    reverse(engine, transfer, 100, number=2)
+    (row,) = engine.operator.execute(REPAY, [transfer, "again"]).fetchall()
+    assert (row[1], row[3]) == (f"repay_{transfer}_2", 100)
+
+
+@mutant(
+    "a large amount repaid by one person",
+    "repay",
+    "elsif v_owed.amount_minor > (",
+    "elsif null > (",
+)
+def test_a_large_amount_is_repaid_by_two_people(engine: Engine) -> None:
+    (transfer,) = engine.settle(amount_minor=LARGE)
+    engine.report(success(engine.claim_one()))
+    reverse(engine, transfer, LARGE)
+    engine.operator.execute(REPAY, [transfer, "why"])
+    assert engine.claim() == []
+    engine.approve()
+    assert len(engine.claim()) == 1
+
+
+@mutant(
+    "a large amount written off by one person",
+    "write_off",
+    "elsif p_amount_minor > (",
+    "elsif null > (",
+)
+def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
+    (transfer,) = engine.settle(amount_minor=LARGE)
+    engine.report(success(engine.claim_one()))
+    reverse(engine, transfer, LARGE)
+    (row,) = engine.operator.execute(WRITE_OFF, [LARGE, "why"]).fetchall()
+    assert row[6] == "proposed"
+    assert reversed_of(engine, transfer) == [(LARGE, 0, LARGE)]
+    engine.approve()
+    assert reversed_of(engine, transfer) == []
+
+
+def test_a_preview_books_nothing(engine: Engine, transfer: int) -> None:
+    before = balances(engine)
+    engine.operator.execute("select payout_api.write_off('seller_1', 'usd', 400, 'why', true)")
+    engine.operator.execute("select payout_api.repay(%s, 'why', true)", [transfer])
+    assert balances(engine) == before
+    assert engine.claim() == []
