@@ -11,19 +11,22 @@ import asyncio
 import http.client
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import psycopg
+import pytest
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
+from payout_engine_sandbox.stripe_books import StripeRefusalError
 from payout_engine_sandbox.stripe_double import StripeDouble
+from payout_engine_sandbox.stripe_faults import Fault
 from tests.conftest import Connection, Server, adopt
-from tests.engine import Claim, Engine, Outcome, outcome
+from tests.engine import Claim, Engine, Outcome, outcome, success, unfunded
 from tests.machine.copies import Copies
 from tests.reconcile.listing import carry, claim
 
@@ -31,7 +34,21 @@ Thing = TypeVar("Thing")
 
 API_KEY: Final = "sk_test_machine"
 PAYEES: Final = ("seller_1", "seller_2", "seller_3")
+# Answers that a named fault does not give: copies that name the key of another request, while this
+# one is executed, and a 403, which names none.
+OTHER_KEY: Final = {"Idempotency-Key": "payout_of_another:1"}
+FURTHER_FAULTS: Final[dict[str, dict[str, Any]]] = {
+    "copied_decline": {
+        "status": 400,
+        "error_code": "balance_insufficient",
+        "headers": OTHER_KEY | {"Stripe-Should-Retry": "false"},
+    },
+    "copied_refusal": {"status": 404, "error_code": "resource_missing", "headers": OTHER_KEY},
+    "copied_success": {"changes": {"id": "tr_of_another"}, "headers": OTHER_KEY},
+    "forbidden_account": {"effect": "none", "status": 403, "error_code": "account_invalid"},
+}
 FAULTS: Final = (
+    *FURTHER_FAULTS,
     None,
     "answer_lost",
     "close_before_effect",
@@ -56,6 +73,7 @@ LEASE: Final = 30
 WHICH: Final = st.integers(0, 59)
 # A few that meet everything, rather than many that meet little; and one page lists them all.
 MOST_SETTLEMENTS: Final = 5
+OTHER_INSTALLATION: Final = "installation_of_another"
 # The engine's own reasons to leave a transfer parked for good.
 FOR_A_PERSON: Final = {"absence_awaits_approval"}
 
@@ -143,6 +161,8 @@ class World(RuleBasedStateMachine):
         self.dump: Dump | None = None
         self.is_restored = False
         self.facts: dict[tuple[str, int], str] = {}
+        self.accounts = {payee: payee.replace("seller", "acct") for payee in PAYEES}
+        self.claims: list[Claim] = []
         self.orders: list[Order] = []
         self.outcomes: list[Outcome] = []
         self.on_the_way: list[Order] = []
@@ -171,7 +191,39 @@ class World(RuleBasedStateMachine):
 
     @rule(payee=st.sampled_from(PAYEES), state=st.sampled_from(("open", "closed", "incapable")))
     def change_account(self, payee: str, state: Any) -> None:
-        self.double.set_account(account_id=payee.replace("seller", "acct"), state=state)
+        self.double.set_account(account_id=self.accounts[payee], state=state)
+
+    @precondition(lambda self: self.dump is None)
+    @rule(payee=st.sampled_from(PAYEES))
+    def move_to_another_account(self, payee: str) -> None:
+        """A payee gives another account; what was asked for before keeps the old one.
+
+        Not while there is a dump: a database that has forgotten an account of its payee leaves a
+        transfer to it to a person.
+        """
+        self.accounts[payee] += "_b"
+        self.register(payee)
+
+    @rule()
+    def release_holds(self) -> None:
+        self.engine.release_holds()
+
+    @rule(payee=st.sampled_from(PAYEES))
+    def another_installation_pays(self, payee: str) -> None:
+        """It pays as much to the same account, under ids of its own; none of it is ours."""
+        payout_ref = f"payout_{len(self.double.transfers())}_of_another"
+        with suppress(StripeRefusalError):  # without funds, or to a closed account
+            self.double.transfer(
+                destination=self.accounts[payee],
+                amount_minor=1_500,
+                transfer_group=payout_ref,
+                metadata={
+                    "payout_ref": payout_ref,
+                    "settlement_id": "set_of_another",
+                    "payee_id": payee,
+                    "payout_engine": OTHER_INSTALLATION,
+                },
+            )
 
     @rule()
     def approve(self) -> None:
@@ -230,7 +282,33 @@ class World(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 5))
     def claim(self, limit: int) -> None:
         claims = self.engine.claim(limit, account=self.account)
+        self.claims += claims
         self.orders += [Order(claim, self.now) for claim in claims]
+
+    @rule(minutes=st.sampled_from((-60, -6, 6, 60)))
+    def claim_by_a_wrong_clock(self, minutes: int) -> None:
+        """The database's clock is not Stripe's: the age of a key would be wrong."""
+        before = self.states()
+        with pytest.raises(psycopg.Error) as refused:
+            self.engine.worker.execute(
+                "select payout_api.claim_transfers(p_worker => 'worker_1', "
+                "p_stripe_account_id => %s, p_is_livemode => %s, "
+                "p_stripe_now => clock_timestamp() + make_interval(mins => %s))",
+                [*self.account, minutes],
+            )
+        assert refused.value.sqlstate == "SP401"
+        assert self.states() == before
+
+    @rule(which=WHICH, is_success=st.booleans())
+    def forge(self, which: int, is_success: bool) -> None:
+        """A worker without the claim reports an outcome of it."""
+        if self.claims:
+            claim = self.claims[which % len(self.claims)]
+            told = success(claim, stripe_transfer_id="tr_forged") if is_success else unfunded(claim)
+            before = self.states()
+            (answer,) = self.engine.report(told | {"claim_token": "ct_forged"})
+            assert answer.verdict == "alarm"
+            assert self.states() == before
 
     @rule(which=WHICH, fault=st.sampled_from(FAULTS))
     def send(self, which: int, fault: str | None) -> None:
@@ -332,8 +410,10 @@ class World(RuleBasedStateMachine):
         made = self.double.effects_by_payout_ref()
         for state, payout_ref, *owed in self.engine.db.execute(
             "select s.state, t.payout_ref, s.stripe_transfer_id, t.amount_minor, t.currency, "
-            "(payout.destinations(t))[1] from payout.transfer_states as s "
-            "join payout.payout_transfers as t using (payout_transfer_id)"
+            "coalesce(r.destination, (payout.destinations(t))[1]) "
+            "from payout.transfer_states as s "
+            "join payout.payout_transfers as t using (payout_transfer_id) "
+            "left join payout.transfer_requests as r using (payout_transfer_id, generation)"
         ):
             effects = [
                 [effect[name] for name in ("id", "amount", "currency", "destination")]
@@ -366,9 +446,10 @@ class World(RuleBasedStateMachine):
             assert self.is_restored or lasted < 24 * HOUR, key
 
     def operators_are_notified_of_contradictions_only(self) -> None:
-        """The double tells the truth, so nothing contradicts books that have forgotten nothing."""
+        """The double tells the truth, so nothing but forged reports contradicts the books."""
         alarms = self.engine.db.execute(
-            "select reason from payout.transfer_observations where verdict = 'alarm'"
+            "select reason from payout.transfer_observations where verdict = 'alarm' "
+            "and reason <> 'report_of_another_claim'"
         )
         assert self.is_restored or alarms.fetchall() == []
 
@@ -462,13 +543,25 @@ class World(RuleBasedStateMachine):
             "select stripe_transfer_id from payout.discrepancies where resolved_at is null"
         )
         in_discrepancies = {transfer_id for (transfer_id,) in open_}
-        assert {each["id"] for each in self.double.transfers()} <= self.paid() | in_discrepancies
+        ours = {
+            each["id"]
+            for each in self.double.transfers()
+            if each["metadata"]["payout_engine"] != OTHER_INSTALLATION
+        }
+        assert ours <= self.paid() | in_discrepancies
 
     def paid(self) -> set[str]:
         rows = self.engine.db.execute(
             "select stripe_transfer_id from payout.transfer_states where state = 'paid'"
         )
         return {transfer_id for (transfer_id,) in rows}
+
+    def states(self) -> list[tuple[Any, ...]]:
+        rows = self.engine.db.execute(
+            "select payout_transfer_id, state, generation, attempt from payout.transfer_states "
+            "order by payout_transfer_id"
+        )
+        return rows.fetchall()
 
     def booked_reversals(self) -> list[tuple[str, int]]:
         rows = self.engine.db.execute(
@@ -506,6 +599,13 @@ class World(RuleBasedStateMachine):
             settlement_id=settlement.settlement_id,
             amount_minor=200_000 if settlement.is_large else 1_500,
         )
+        for payee in PAYEES[: settlement.payees]:
+            self.register(payee)  # `settle` gave the first account of each
+
+    def register(self, payee: str) -> None:
+        self.engine.app.execute(
+            "select payout_api.register_payee(%s, %s)", [payee, self.accounts[payee]]
+        )
 
     def age(self, seconds: float) -> None:
         self.engine.db.execute(AGE_EVERYTHING.format(seconds=f"{seconds} seconds"))
@@ -528,7 +628,11 @@ class World(RuleBasedStateMachine):
         """Send as the worker does, with the check before the send, and keep the outcome."""
         if fault is not None:
             late = {"late_seconds": 20.0 * HOUR} if fault.endswith("late_effect") else {}
-            self.double.inject(fault, key=order.claim.idempotency_key, **late)
+            key = order.claim.idempotency_key
+            if fault in FURTHER_FAULTS:
+                self.double.inject(Fault(name=fault, key=key, **FURTHER_FAULTS[fault]))
+            else:
+                self.double.inject(fault, key=key, **late)
         told = self.runner.run(
             self.adapter.send(
                 order.claim._asdict(), claimed_at=boot_seconds() - (self.now - order.claimed_at)

@@ -91,12 +91,12 @@ CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
     (
         "the window begins at the first known send",
         TWO_EFFECTS,
-        NO_ANSWERS | ONE_WORKER | FORGETS | {"attempts": 3, "max_generations": 1},
+        NO_ANSWERS | ONE_WORKER | FORGETS | {"attempts": 3},
     ),
 )
 
-# The rules of today leave these open (docs/model.md): a rule that closes one moves it to the tests
-# of the safe rules.
+# Gaps that the rules of today leave open, all told in docs/model.md: a rule that closes one moves
+# it to the tests of the safe rules.
 GAPS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     (FALSE_FAILURE, {"answers": frozenset({"forbidden"})} | ONE_WORKER | COPIED),
     (TWO_EFFECTS, {"answers": frozenset({"may_execute_later"})} | ONE_TRY | FORGETS),
