@@ -340,7 +340,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 03b1ed05af5e
+-- frozen: sql/tables/identity.sql 00d2e53009d1
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -393,7 +393,8 @@ comment on column payout.engine_settings.lease_for is
 comment on column payout.engine_settings.http_deadline_for is
     'Total time for one call to Stripe; a send begins no later than the lease minus this.';
 comment on column payout.engine_settings.send_window_for is
-    'The time after its first use for which a key may be sent; Stripe forgets keys after 24 hours.';
+    'The time for which a key may be sent, from when the transfer was due for its first send under '
+    'it; Stripe forgets keys after 24 hours.';
 comment on column payout.engine_settings.attempt_drain_for is
     'The time after its lease for which an attempt without a report still counts as open.';
 comment on column payout.engine_settings.max_tries is
@@ -823,7 +824,7 @@ $$;
 comment on function payout.tg_payout_transfers__derive() is
     'Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not '
     'above 0 (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_progress.sql 1f74f7db97a3
+-- frozen: procedures/transfers/tg_transfer_states__check_progress.sql ecae9f0f7994
 create or replace function payout.tg_transfer_states__check_progress()
 returns trigger
 language plpgsql
@@ -854,9 +855,9 @@ begin
             and new.generation = old.generation + 1
     ) then
         v_problem := 'a new key needs its observation first';
-    elsif new.generation = old.generation and old.first_sent_at is not null
-        and new.first_sent_at is distinct from old.first_sent_at then
-        v_problem := 'the first send under a key is a fact';
+    elsif new.generation = old.generation and old.window_begins_at is not null
+        and new.window_begins_at is distinct from old.window_begins_at then
+        v_problem := 'the send window of a key does not move';
     elsif new.generation = old.generation and old.has_unknown_send and not new.has_unknown_send then
         v_problem := 'a send whose outcome is unknown stays so under its key';
     elsif old.state = 'paid' then
@@ -883,7 +884,7 @@ $$;
 comment on function payout.tg_transfer_states__check_progress() is
     'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row '
     'keeps its rules (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_start.sql b5487f1de7b3
+-- frozen: procedures/transfers/tg_transfer_states__check_start.sql c1af6fecad32
 create or replace function payout.tg_transfer_states__check_start()
 returns trigger
 language plpgsql
@@ -895,13 +896,13 @@ declare
 begin
     -- The only row that a settlement writes.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
-        and new.first_sent_at is null and new.next_attempt_at is not null
+        and new.window_begins_at is null and new.next_attempt_at is not null
         and new.lease_until is null and new.next_lookup_at is null
         and new.stripe_transfer_id is null then
         return new;
     end if;
     if (new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
-        or new.first_sent_at is not null)
+        or new.window_begins_at is not null)
         and current_setting('session_replication_role') <> 'replica' then
         raise exception
             'transfer %: a transfer starts as scheduled, with its first key and no attempt',
@@ -972,7 +973,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
     'when it moves.';
--- frozen: sql/tables/transfers.sql 24d1753fe8d2
+-- frozen: sql/tables/transfers.sql 6bb077ec54fd
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1040,7 +1041,7 @@ create table payout.transfer_states (
     lease_until timestamptz,
     next_attempt_at timestamptz,
     stripe_transfer_id text,
-    first_sent_at timestamptz,
+    window_begins_at timestamptz,
     tries integer not null default 0,
     has_unknown_send boolean not null default false,
     reason text,
@@ -1062,8 +1063,10 @@ comment on column payout.transfer_states.lease_until is
     'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
     'The time at which the engine acts next by itself; null: it does not.';
-comment on column payout.transfer_states.first_sent_at is
-    'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
+comment on column payout.transfer_states.window_begins_at is
+    'The time from which engine_settings.send_window_for is counted for the present key: when the '
+    'transfer was due for its first claim under it; null before that. A database that went back in '
+    'time may have forgotten a send, but none that was made before.';
 comment on column payout.transfer_states.tries is
     'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
 comment on column payout.transfer_states.has_unknown_send is
@@ -1130,6 +1133,7 @@ create table payout.transfer_attempts (
     generation integer not null,
     attempt integer not null,
     worker text not null,
+    window_begins_at timestamptz not null,
     claimed_at timestamptz not null,
     lease_until timestamptz not null,
     claim_token_sha256 bytea not null,
@@ -1141,6 +1145,8 @@ create table payout.transfer_attempts (
 );
 comment on table payout.transfer_attempts is
     'Every claim, committed before anything is sent under it.';
+comment on column payout.transfer_attempts.window_begins_at is
+    'The time from which the send window of its key is counted.';
 comment on column payout.transfer_attempts.lease_until is
     'The time until which this claim held the transfer, unless it was reported before.';
 comment on column payout.transfer_attempts.worker is 'The name the claiming process gave itself.';
@@ -2624,7 +2630,7 @@ as $$
 $$;
 comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
     'The account in the request under the key; without a request, those of payout.destinations.';
--- frozen: procedures/transfers/fold_facts.sql 7719339e1dec
+-- frozen: procedures/transfers/fold_facts.sql a192bc818fe3
 create or replace function payout.fold_facts()
 returns table (
     payout_transfer_id bigint,
@@ -2634,7 +2640,7 @@ returns table (
     lease_until timestamptz,
     next_attempt_at timestamptz,
     stripe_transfer_id text,
-    first_sent_at timestamptz,
+    window_begins_at timestamptz,
     tries integer,
     has_unknown_send boolean,
     reason text
@@ -2653,7 +2659,7 @@ as $$
             when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
         end,
         case w.state when 'paid' then n.stripe_transfer_id end,
-        n.first_sent_at, n.tries, n.has_unknown_send,
+        n.window_begins_at, n.tries, n.has_unknown_send,
         case when n.moved_to <> 'scheduled' then n.reason end
     from payout.newest_facts() as n
     cross join lateral (
@@ -2669,12 +2675,12 @@ $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations and books.';
--- frozen: procedures/transfers/newest_facts.sql 43ca00946a5d
+-- frozen: procedures/transfers/newest_facts.sql d5a6e7cf775e
 create or replace function payout.newest_facts()
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
     moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
-    claim_attempt integer, lease_until timestamptz, first_sent_at timestamptz, tries integer,
+    claim_attempt integer, lease_until timestamptz, window_begins_at timestamptz, tries integer,
     has_unknown_send boolean, is_stopped boolean, is_released boolean
 )
 language sql
@@ -2706,7 +2712,7 @@ as $$
         order by a.payout_transfer_id, a.attempt desc
     ), first_claims as (
         select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
-            a.generation, a.claimed_at
+            a.generation, a.window_begins_at
         from payout.transfer_attempts as a
         order by a.payout_transfer_id, a.generation, a.attempt
     ), seen as (
@@ -2722,7 +2728,7 @@ as $$
     )
     select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
         m.next_attempt_at, m.stripe_transfer_id, m.reason, a.attempt, a.lease_until,
-        f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
+        f.window_begins_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
         coalesce(o.is_stopped, false), e.payout_transfer_id is not null
     from keys as k
     left join moves as m on m.payout_transfer_id = k.payout_transfer_id
@@ -2832,7 +2838,7 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- frozen: procedures/transfers/progress_problem.sql 44752048c8ce
+-- frozen: procedures/transfers/progress_problem.sql fa97f8d71c6b
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
 language plpgsql
@@ -2848,7 +2854,7 @@ begin
             then 'cancelled_was_never_attempted'
         when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
             then 'only_in_flight_has_a_lease'
-        when p_state.state = 'in_flight' and p_state.first_sent_at is null
+        when p_state.state = 'in_flight' and p_state.window_begins_at is null
             then 'in_flight_has_been_sent'
         when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
             then 'paid_names_its_transfer'
@@ -4361,6 +4367,21 @@ comment on function payout.answers_request(
 ) is
     'True when object, id, amount, currency, mode, payout_ref and installation are those asked '
     'for, and the destination is one of those given.';
+-- frozen: procedures/report/forgotten_sends_last.sql 2a45c2425bef
+create or replace function payout.forgotten_sends_last(p_settings payout.engine_settings)
+returns interval
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return p_settings.send_window_for + p_settings.lease_for + p_settings.attempt_drain_for
+        + p_settings.indeterminate_for;
+end
+$$;
+comment on function payout.forgotten_sends_last(payout.engine_settings) is
+    'The time after a transfer was due from which a look at Stripe''s list shows whether it was '
+    'sent, though nothing here says so.';
 -- frozen: procedures/report/is_definite.sql 53a7148f1923
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
@@ -4417,7 +4438,7 @@ $$;
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
--- frozen: procedures/report/judge_absence.sql 10a953ec4fb4
+-- frozen: procedures/report/judge_absence.sql 1f0a349c41fc
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -4431,13 +4452,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_judgement payout.judgement;
-    v_never_left boolean := payout.never_left(p_state.payout_transfer_id, (
-        select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id));
+    v_looked_at timestamptz := (
+        select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id);
+    v_never_left boolean := payout.never_left(p_state.payout_transfer_id, v_looked_at);
 begin
     v_judgement.verdict := case
         when p_state.state in ('parked', 'failed', 'scheduled') then 'ok' else 'stale' end;
     v_judgement.reason := 'absent_at_stripe';
-    if p_state.state = 'scheduled' then
+    if p_state.state = 'scheduled'
+        and v_looked_at >= p_state.next_attempt_at + payout.forgotten_sends_last(p_settings) then
         v_judgement.to_state := 'scheduled';
         v_judgement.next_attempt_at := payout.clock();
         return v_judgement;
@@ -4522,7 +4545,7 @@ comment on function payout.judge_decline(
     payout.judgement, boolean, payout.stripe_error_rules, payout.transfer_states,
     payout.engine_settings
 ) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
--- frozen: procedures/report/judge_expiry.sql 268ed21eff97
+-- frozen: procedures/report/judge_expiry.sql c5f434c0b929
 create or replace function payout.judge_expiry(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -4546,7 +4569,7 @@ begin
     v_judgement.leaves_unknown := v_is_lease;
     v_judgement.is_alarm := v_rule.is_alarm;
 
-    if coalesce(p_state.lease_until, p_state.first_sent_at) > payout.clock() then
+    if coalesce(p_state.lease_until, p_state.window_begins_at) > payout.clock() then
         v_judgement.reason := 'clock_was_set_back';
     elsif v_is_lease and p_state.tries + 1 >= p_settings.max_tries then
         v_judgement.reason := 'tries_used_up_' || v_judgement.reason;
@@ -5563,7 +5586,7 @@ end
 $$;
 comment on function payout.continue_list(text, text) is
     'Returns the one open read of the kind, comparison or events.';
--- frozen: procedures/reconcile/find_missing.sql 7bdb5b7ce54e
+-- frozen: procedures/reconcile/find_missing.sql 7c451f4d913f
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
 language plpgsql
@@ -5592,7 +5615,7 @@ begin
         and e.created_at >= p_read.books_from
         and e.created_at < p_read.begun_at
         and s.state = 'paid'
-        and s.first_sent_at >= p_read.books_from
+        and s.window_begins_at >= p_read.books_from
         and not exists (
             select from seen as i where i.stripe_transfer_id = s.stripe_transfer_id
         );
@@ -6738,10 +6761,10 @@ end
 $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
--- frozen: procedures/claim/lock_due_transfers.sql aba77b0fef01
+-- frozen: procedures/claim/lock_due_transfers.sql 677e7b75850a
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
-    p_first_sent_after timestamptz,
+    p_window_begins_after timestamptz,
     p_worker text,
     p_limit integer,
     p_payout_job_id bigint
@@ -6760,8 +6783,8 @@ begin
     where s.next_attempt_at <= p_now
         and s.hold_id is null
         and s.state in ('scheduled', 'retry_wait', 'unknown')
-        and ((s.first_sent_at is null and s.next_attempt_at > p_first_sent_after)
-            or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
+        and ((s.window_begins_at is null and s.next_attempt_at > p_window_begins_after)
+            or (s.window_begins_at > p_window_begins_after and s.window_begins_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
         and not case
             when (select exists (select from payout.listed_transfers))
@@ -6797,7 +6820,7 @@ end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
--- frozen: procedures/claim/open_attempts.sql 29236c9500b6
+-- frozen: procedures/claim/open_attempts.sql 0516a679e94d
 create or replace function payout.open_attempts(
     p_payout_transfer_ids bigint[],
     p_worker text,
@@ -6818,17 +6841,17 @@ begin
             attempt = s.attempt + 1,
             lease_until = p_now + p_settings.lease_for,
             next_attempt_at = null,
-            first_sent_at = coalesce(s.first_sent_at, p_now),
+            window_begins_at = coalesce(s.window_begins_at, s.next_attempt_at),
             wakeup_id = null,
             changed_at = p_now
         where s.payout_transfer_id = any (p_payout_transfer_ids)
         returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
     ), opened as (
         insert into payout.transfer_attempts (
-            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,
-            claim_token_sha256)
-        select c.payout_transfer_id, c.generation, c.attempt, p_worker, p_now, c.lease_until,
-            sha256(convert_to(c.claim_token, 'UTF8'))
+            payout_transfer_id, generation, attempt, worker, window_begins_at, claimed_at,
+            lease_until, claim_token_sha256)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, c.window_begins_at, p_now,
+            c.lease_until, sha256(convert_to(c.claim_token, 'UTF8'))
         from claimed as c
     )
     select
@@ -7729,7 +7752,7 @@ as $$
 $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, from the first entry to the last of the range.';
--- frozen: procedures/audit/verify_projection.sql fd068c585c53
+-- frozen: procedures/audit/verify_projection.sql 5b4404d0149d
 create or replace function payout_api.verify_projection()
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
 language sql
@@ -7748,7 +7771,7 @@ as $$
         ('attempt', s.attempt::text, f.attempt::text),
         ('lease_until', s.lease_until::text, f.lease_until::text),
         ('stripe_transfer_id', s.stripe_transfer_id, f.stripe_transfer_id),
-        ('first_sent_at', s.first_sent_at::text, f.first_sent_at::text),
+        ('window_begins_at', s.window_begins_at::text, f.window_begins_at::text),
         ('tries', s.tries::text, f.tries::text),
         ('has_unknown_send', s.has_unknown_send::text, f.has_unknown_send::text)
     ) as c (column_name, stored, folded)
@@ -7989,7 +8012,7 @@ $$;
 comment on function payout.mark_held_transfers(timestamptz) is
     'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
     'how many.';
--- frozen: procedures/sweep/park_expired_keys.sql fc962c4be6c5
+-- frozen: procedures/sweep/park_expired_keys.sql 3cd660819d4c
 create or replace function payout.park_expired_keys(
     p_now timestamptz, p_limit integer, p_ids bigint[]
 )
@@ -8006,8 +8029,8 @@ begin
         where (p_ids is null or s.payout_transfer_id = any (p_ids))
             and s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
-            and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
-                or s.first_sent_at > payout.clock())
+            and ((s.next_attempt_at <= p_now and s.window_begins_at <= p_now - e.send_window_for)
+                or s.window_begins_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked));
@@ -8015,7 +8038,7 @@ end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer, bigint[]) is
     'Parks up to p_limit transfers (of these, if given); returns how many.';
--- frozen: procedures/sweep/plan_late_lookups.sql 5054183a0dc0
+-- frozen: procedures/sweep/plan_late_lookups.sql 760c744db40b
 create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -8023,15 +8046,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_due_before timestamptz := (select p_now - e.send_window_for from payout.engine_settings as e);
+    v_settings payout.engine_settings;
     v_planned integer;
 begin
+    select * into strict v_settings from payout.engine_settings;
     with late as (
         select s.payout_transfer_id
         from payout.transfer_states as s
-        where s.next_attempt_at <= v_due_before
+        where s.next_attempt_at <= p_now - v_settings.send_window_for
             and s.state = 'scheduled'
-            and s.first_sent_at is null
             and s.next_lookup_at is null
             and s.hold_id is null
             and payout.progress_problem(s) is null
@@ -8040,7 +8063,7 @@ begin
         for update of s skip locked
     )
     update payout.transfer_states as s
-    set next_lookup_at = p_now
+    set next_lookup_at = s.next_attempt_at + payout.forgotten_sends_last(v_settings)
     from late as l
     where s.payout_transfer_id = l.payout_transfer_id;
     get diagnostics v_planned = row_count;
@@ -8102,7 +8125,7 @@ $$;
 comment on function payout.record_expiries(text, bigint[]) is
     'Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns '
     'how many.';
--- frozen: procedures/sweep/reopen_failed.sql e9a0a9e71bc4
+-- frozen: procedures/sweep/reopen_failed.sql fc667a7ed144
 create or replace function payout.reopen_failed(
     p_now timestamptz, p_limit integer, p_ids bigint[]
 )
@@ -8145,7 +8168,7 @@ begin
         update payout.transfer_states as s
         set state = 'scheduled',
             generation = s.generation + 1,
-            first_sent_at = null,
+            window_begins_at = null,
             tries = 0,
             has_unknown_send = false,
             reason = null,
@@ -8742,7 +8765,7 @@ as $$
     ) as o (name)
 $$;
 comment on function payout.check_references() is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql f69fa270a04f
+-- frozen: procedures/operate/check_rules.sql b941fee69bf1
 create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -8768,7 +8791,7 @@ as $$
                 payout.transfer_request(
                     o.transfer, r.destination, m.metadata, e.installation_id),
                 payout.request_sha256(r.request))
-            or ((o.progress).first_sent_at is not null and r.request is null)
+            or ((o.progress).window_begins_at is not null and r.request is null)
         union all
         select o.payout_transfer_id, 'every transfer that is not paid can go on'
         from open_transfers as o
@@ -9389,7 +9412,7 @@ comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid.sql 4253b13ac39f
+-- frozen: sql/views/unpaid.sql 756f584b04f5
 create or replace view payout_api.unpaid as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -9416,13 +9439,16 @@ select
         when s.next_lookup_at is not null then 'engine'
         else st.whose_turn
     end as whose_turn,
-    coalesce(s.next_attempt_at, s.next_lookup_at) as next_attempt_at,
+    greatest(s.next_attempt_at, s.next_lookup_at) as next_attempt_at,
     case
         when h.hold_id is not null
             then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
         when a.reason is not null
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
                 'up there; settle the amount that is still owed under another id.', a.reason)
+        when s.state = 'scheduled' and s.next_lookup_at is not null
+            then 'It was due for longer than a key lives: this database may have forgotten a send, '
+                'so it is looked for at Stripe first. It is sent if it is not there.'
         else coalesce(r.advice, st.meaning)
     end as advice,
     t.payout_ref,

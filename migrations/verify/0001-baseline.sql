@@ -136,6 +136,7 @@ select 'payout.settlement_difference(payout.settlements, text, jsonb, timestampt
 select 'payout.settlement_problem(payout.settlements)'::regprocedure;
 select 'payout.absence_counts_from(bigint)'::regprocedure;
 select 'payout.answers_request(payout.outcome, payout.payout_transfers, text[], payout.engine_settings)'::regprocedure;
+select 'payout.forgotten_sends_last(payout.engine_settings)'::regprocedure;
 select 'payout.is_definite(payout.transfer_attempts)'::regprocedure;
 select 'payout.is_only_send(payout.transfer_states)'::regprocedure;
 select 'payout.is_saved(boolean, boolean, text)'::regprocedure;

@@ -26,13 +26,16 @@ select
         when s.next_lookup_at is not null then 'engine'
         else st.whose_turn
     end as whose_turn,
-    coalesce(s.next_attempt_at, s.next_lookup_at) as next_attempt_at,
+    greatest(s.next_attempt_at, s.next_lookup_at) as next_attempt_at,
     case
         when h.hold_id is not null
             then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
         when a.reason is not null
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
                 'up there; settle the amount that is still owed under another id.', a.reason)
+        when s.state = 'scheduled' and s.next_lookup_at is not null
+            then 'It was due for longer than a key lives: this database may have forgotten a send, '
+                'so it is looked for at Stripe first. It is sent if it is not there.'
         else coalesce(r.advice, st.meaning)
     end as advice,
     t.payout_ref,
