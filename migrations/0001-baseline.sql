@@ -361,7 +361,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql c4407c4b7f0e
+-- frozen: sql/tables/identity.sql fc48af24be8f
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -416,7 +416,8 @@ comment on column payout.engine_settings.lease_for is
 comment on column payout.engine_settings.http_deadline_for is
     'Total time for one call to Stripe; a send begins no later than the lease minus this.';
 comment on column payout.engine_settings.send_window_for is
-    'The time after its first use for which a key may be sent; Stripe forgets keys after 24 hours.';
+    'The time for which a key may be sent, from when the transfer was due for its first send under '
+    'it; Stripe forgets keys after 24 hours.';
 comment on column payout.engine_settings.attempt_drain_for is
     'The time after its lease for which an attempt without a report still counts as open.';
 comment on column payout.engine_settings.max_tries is
@@ -896,7 +897,7 @@ $$;
 comment on function payout.tg_payout_transfers__derive() is
     'Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not '
     'above 0 (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_progress.sql 1f74f7db97a3
+-- frozen: procedures/transfers/tg_transfer_states__check_progress.sql ecae9f0f7994
 create or replace function payout.tg_transfer_states__check_progress()
 returns trigger
 language plpgsql
@@ -927,9 +928,9 @@ begin
             and new.generation = old.generation + 1
     ) then
         v_problem := 'a new key needs its observation first';
-    elsif new.generation = old.generation and old.first_sent_at is not null
-        and new.first_sent_at is distinct from old.first_sent_at then
-        v_problem := 'the first send under a key is a fact';
+    elsif new.generation = old.generation and old.window_begins_at is not null
+        and new.window_begins_at is distinct from old.window_begins_at then
+        v_problem := 'the send window of a key does not move';
     elsif new.generation = old.generation and old.has_unknown_send and not new.has_unknown_send then
         v_problem := 'a send whose outcome is unknown stays so under its key';
     elsif old.state = 'paid' then
@@ -956,7 +957,7 @@ $$;
 comment on function payout.tg_transfer_states__check_progress() is
     'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row '
     'keeps its rules (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_start.sql b5487f1de7b3
+-- frozen: procedures/transfers/tg_transfer_states__check_start.sql c1af6fecad32
 create or replace function payout.tg_transfer_states__check_start()
 returns trigger
 language plpgsql
@@ -968,13 +969,13 @@ declare
 begin
     -- The only row that a settlement writes.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
-        and new.first_sent_at is null and new.next_attempt_at is not null
+        and new.window_begins_at is null and new.next_attempt_at is not null
         and new.lease_until is null and new.next_lookup_at is null
         and new.stripe_transfer_id is null then
         return new;
     end if;
     if (new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
-        or new.first_sent_at is not null)
+        or new.window_begins_at is not null)
         and current_setting('session_replication_role') <> 'replica' then
         raise exception
             'transfer %: a transfer starts as scheduled, with its first key and no attempt',
@@ -1045,7 +1046,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
     'when it moves.';
--- frozen: sql/tables/transfers.sql 35fed97b5323
+-- frozen: sql/tables/transfers.sql daaa0781ff4c
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1113,7 +1114,7 @@ create table payout.transfer_states (
     lease_until timestamptz,
     next_attempt_at timestamptz,
     stripe_transfer_id text,
-    first_sent_at timestamptz,
+    window_begins_at timestamptz,
     tries integer not null default 0,
     has_unknown_send boolean not null default false,
     reason text,
@@ -1135,8 +1136,10 @@ comment on column payout.transfer_states.lease_until is
     'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
     'The time at which the engine acts next by itself; null: it does not.';
-comment on column payout.transfer_states.first_sent_at is
-    'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
+comment on column payout.transfer_states.window_begins_at is
+    'The time from which engine_settings.send_window_for is counted for the present key: when the '
+    'transfer was due for its first claim under it; null before that. A database that went back in '
+    'time may have forgotten a send, but none that was made before.';
 comment on column payout.transfer_states.tries is
     'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
 comment on column payout.transfer_states.has_unknown_send is
@@ -1203,6 +1206,7 @@ create table payout.transfer_attempts (
     generation integer not null,
     attempt integer not null,
     worker text not null,
+    window_begins_at timestamptz not null,
     claimed_at timestamptz not null,
     lease_until timestamptz not null,
     claim_token_sha256 bytea not null,
@@ -1214,6 +1218,8 @@ create table payout.transfer_attempts (
 );
 comment on table payout.transfer_attempts is
     'Every claim, committed before anything is sent under it.';
+comment on column payout.transfer_attempts.window_begins_at is
+    'The time from which the send window of its key is counted.';
 comment on column payout.transfer_attempts.lease_until is
     'The time until which this claim held the transfer, unless it was reported before.';
 comment on column payout.transfer_attempts.worker is 'The name the claiming process gave itself.';
@@ -2217,7 +2223,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql a52d98ba27fa
+-- frozen: sql/data/situations.sql de7da11e149d
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
@@ -2227,7 +2233,8 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
         'Its settlement is to be paid from {until} on.', null),
     ('looked_for_first', 'engine',
         'Your payout is being checked before it is sent.',
-        'It is late: it is looked for at Stripe before its first send.', null),
+        'It was due for longer than a key lives: this database may have forgotten a send, so it is '
+        'looked for at Stripe at {until}, and sent if it is not there.', null),
     ('being_sent', 'stripe',
         'Your payout is being sent.',
         'A worker holds it until the answer comes, or its lease ends.', null),
@@ -2812,7 +2819,7 @@ as $$
 $$;
 comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
     'The account in the request under the key; without a request, those of payout.destinations.';
--- frozen: procedures/transfers/fold_facts.sql 4fde253009de
+-- frozen: procedures/transfers/fold_facts.sql ef9810da28bd
 create or replace function payout.fold_facts()
 returns table (
     payout_transfer_id bigint,
@@ -2822,7 +2829,7 @@ returns table (
     lease_until timestamptz,
     next_attempt_at timestamptz,
     stripe_transfer_id text,
-    first_sent_at timestamptz,
+    window_begins_at timestamptz,
     tries integer,
     has_unknown_send boolean,
     reason text
@@ -2841,7 +2848,7 @@ as $$
             when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
         end,
         case w.state when 'paid' then n.stripe_transfer_id end,
-        n.first_sent_at, n.tries, n.has_unknown_send,
+        n.window_begins_at, n.tries, n.has_unknown_send,
         case when n.moved_to <> 'scheduled' then n.reason end
     from payout.newest_facts() as n
     cross join lateral (
@@ -2857,12 +2864,12 @@ $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations and books.';
--- frozen: procedures/transfers/newest_facts.sql bb719ba39a6a
+-- frozen: procedures/transfers/newest_facts.sql 6b5ebffd05ee
 create or replace function payout.newest_facts()
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
     moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
-    claim_attempt integer, lease_until timestamptz, first_sent_at timestamptz, tries integer,
+    claim_attempt integer, lease_until timestamptz, window_begins_at timestamptz, tries integer,
     has_unknown_send boolean, is_stopped boolean
 )
 language sql
@@ -2894,7 +2901,7 @@ as $$
         order by a.payout_transfer_id, a.attempt desc
     ), first_claims as (
         select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
-            a.generation, a.claimed_at
+            a.generation, a.window_begins_at
         from payout.transfer_attempts as a
         order by a.payout_transfer_id, a.generation, a.attempt
     ), seen as (
@@ -2910,7 +2917,7 @@ as $$
     )
     select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
         m.next_attempt_at, m.stripe_transfer_id, m.reason, a.attempt, a.lease_until,
-        f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
+        f.window_begins_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
         coalesce(o.is_stopped, false)
     from keys as k
     left join moves as m on m.payout_transfer_id = k.payout_transfer_id
@@ -3022,7 +3029,7 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint, timestamptz) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- frozen: procedures/transfers/progress_problem.sql e0715af06a32
+-- frozen: procedures/transfers/progress_problem.sql a89e7c00ac61
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
 language plpgsql
@@ -3036,7 +3043,7 @@ begin
         when p_state.tries < 0 then 'tries_count_from_zero'
         when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
             then 'only_in_flight_has_a_lease'
-        when p_state.state = 'in_flight' and p_state.first_sent_at is null
+        when p_state.state = 'in_flight' and p_state.window_begins_at is null
             then 'in_flight_has_been_sent'
         when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
             then 'paid_names_its_transfer'
@@ -4686,6 +4693,21 @@ $$;
 comment on function payout.evidence_for_new_key(payout.transfer_states) is
     'Ids of the end of the key and of the look after it, or of the scans that prove absence; null: '
     'there is no evidence yet.';
+-- frozen: procedures/report/forgotten_sends_last.sql 2a45c2425bef
+create or replace function payout.forgotten_sends_last(p_settings payout.engine_settings)
+returns interval
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return p_settings.send_window_for + p_settings.lease_for + p_settings.attempt_drain_for
+        + p_settings.indeterminate_for;
+end
+$$;
+comment on function payout.forgotten_sends_last(payout.engine_settings) is
+    'The time after a transfer was due from which a look at Stripe''s list shows whether it was '
+    'sent, though nothing here says so.';
 -- frozen: procedures/report/is_definite.sql 53a7148f1923
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
@@ -4742,7 +4764,7 @@ $$;
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
--- frozen: procedures/report/judge_absence.sql a99da2f46d34
+-- frozen: procedures/report/judge_absence.sql e509cbf46fd4
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -4756,13 +4778,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_judgement payout.judgement;
-    v_never_left boolean := payout.never_left(p_state.payout_transfer_id, (
-        select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id));
+    v_looked_at timestamptz := (
+        select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id);
+    v_never_left boolean := payout.never_left(p_state.payout_transfer_id, v_looked_at);
 begin
     v_judgement.verdict := case
         when p_state.state in ('parked', 'failed', 'scheduled') then 'ok' else 'stale' end;
     v_judgement.reason := 'absent_at_stripe';
-    if p_state.state = 'scheduled' then
+    if p_state.state = 'scheduled'
+        and v_looked_at >= p_state.next_attempt_at + payout.forgotten_sends_last(p_settings) then
         v_judgement.to_state := 'scheduled';
         v_judgement.next_attempt_at := payout.clock();
         return v_judgement;
@@ -4898,7 +4922,7 @@ comment on function payout.judge_decline(
     payout.judgement, boolean, payout.stripe_error_rules, payout.transfer_states,
     payout.engine_settings
 ) is 'Failed, with or without a later key; unknown while another attempt is open; parked in doubt.';
--- frozen: procedures/report/judge_expiry.sql 268ed21eff97
+-- frozen: procedures/report/judge_expiry.sql c5f434c0b929
 create or replace function payout.judge_expiry(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -4922,7 +4946,7 @@ begin
     v_judgement.leaves_unknown := v_is_lease;
     v_judgement.is_alarm := v_rule.is_alarm;
 
-    if coalesce(p_state.lease_until, p_state.first_sent_at) > payout.clock() then
+    if coalesce(p_state.lease_until, p_state.window_begins_at) > payout.clock() then
         v_judgement.reason := 'clock_was_set_back';
     elsif v_is_lease and p_state.tries + 1 >= p_settings.max_tries then
         v_judgement.reason := 'tries_used_up_' || v_judgement.reason;
@@ -5962,7 +5986,7 @@ end
 $$;
 comment on function payout.continue_list(text, text) is
     'Returns the one open read of the kind, comparison or events.';
--- frozen: procedures/reconcile/find_missing.sql 7bdb5b7ce54e
+-- frozen: procedures/reconcile/find_missing.sql 7c451f4d913f
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
 language plpgsql
@@ -5991,7 +6015,7 @@ begin
         and e.created_at >= p_read.books_from
         and e.created_at < p_read.begun_at
         and s.state = 'paid'
-        and s.first_sent_at >= p_read.books_from
+        and s.window_begins_at >= p_read.books_from
         and not exists (
             select from seen as i where i.stripe_transfer_id = s.stripe_transfer_id
         );
@@ -7155,10 +7179,10 @@ end
 $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
--- frozen: procedures/claim/lock_due_transfers.sql aba77b0fef01
+-- frozen: procedures/claim/lock_due_transfers.sql 677e7b75850a
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
-    p_first_sent_after timestamptz,
+    p_window_begins_after timestamptz,
     p_worker text,
     p_limit integer,
     p_payout_job_id bigint
@@ -7177,8 +7201,8 @@ begin
     where s.next_attempt_at <= p_now
         and s.hold_id is null
         and s.state in ('scheduled', 'retry_wait', 'unknown')
-        and ((s.first_sent_at is null and s.next_attempt_at > p_first_sent_after)
-            or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
+        and ((s.window_begins_at is null and s.next_attempt_at > p_window_begins_after)
+            or (s.window_begins_at > p_window_begins_after and s.window_begins_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
         and not case
             when (select exists (select from payout.listed_transfers))
@@ -7214,7 +7238,7 @@ end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
--- frozen: procedures/claim/open_attempts.sql 29236c9500b6
+-- frozen: procedures/claim/open_attempts.sql 0516a679e94d
 create or replace function payout.open_attempts(
     p_payout_transfer_ids bigint[],
     p_worker text,
@@ -7235,17 +7259,17 @@ begin
             attempt = s.attempt + 1,
             lease_until = p_now + p_settings.lease_for,
             next_attempt_at = null,
-            first_sent_at = coalesce(s.first_sent_at, p_now),
+            window_begins_at = coalesce(s.window_begins_at, s.next_attempt_at),
             wakeup_id = null,
             changed_at = p_now
         where s.payout_transfer_id = any (p_payout_transfer_ids)
         returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
     ), opened as (
         insert into payout.transfer_attempts (
-            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,
-            claim_token_sha256)
-        select c.payout_transfer_id, c.generation, c.attempt, p_worker, p_now, c.lease_until,
-            sha256(convert_to(c.claim_token, 'UTF8'))
+            payout_transfer_id, generation, attempt, worker, window_begins_at, claimed_at,
+            lease_until, claim_token_sha256)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, c.window_begins_at, p_now,
+            c.lease_until, sha256(convert_to(c.claim_token, 'UTF8'))
         from claimed as c
     )
     select
@@ -8146,7 +8170,7 @@ as $$
 $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, from the first entry to the last of the range.';
--- frozen: procedures/audit/verify_projection.sql 786fa0f0b689
+-- frozen: procedures/audit/verify_projection.sql 91a25afdbf4b
 create or replace function payout_api.verify_projection()
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
 language sql
@@ -8165,7 +8189,7 @@ as $$
         ('attempt', s.attempt::text, f.attempt::text),
         ('lease_until', s.lease_until::text, f.lease_until::text),
         ('stripe_transfer_id', s.stripe_transfer_id, f.stripe_transfer_id),
-        ('first_sent_at', s.first_sent_at::text, f.first_sent_at::text),
+        ('window_begins_at', s.window_begins_at::text, f.window_begins_at::text),
         ('tries', s.tries::text, f.tries::text),
         ('has_unknown_send', s.has_unknown_send::text, f.has_unknown_send::text)
     ) as c (column_name, stored, folded)
@@ -8377,7 +8401,7 @@ $$;
 comment on function payout.mark_held_transfers(timestamptz) is
     'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
     'how many.';
--- frozen: procedures/sweep/open_keys.sql 7d98fba38860
+-- frozen: procedures/sweep/open_keys.sql 1f1f38b09f70
 create or replace function payout.open_keys(p_now timestamptz, p_payout_transfer_ids bigint[])
 returns integer
 language plpgsql
@@ -8404,7 +8428,7 @@ begin
         update payout.transfer_states as s
         set state = 'scheduled',
             generation = s.generation + 1,
-            first_sent_at = null,
+            window_begins_at = null,
             tries = 0,
             has_unknown_send = false,
             reason = null,
@@ -8433,7 +8457,7 @@ end
 $$;
 comment on function payout.open_keys(timestamptz, bigint[]) is
     'Opens the next key of these transfers; returns of how many.';
--- frozen: procedures/sweep/park_expired_keys.sql f2fbf00eb767
+-- frozen: procedures/sweep/park_expired_keys.sql 3676cde12191
 create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -8447,8 +8471,8 @@ begin
         cross join payout.engine_settings as e
         where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
-            and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
-                or s.first_sent_at > payout.clock())
+            and ((s.next_attempt_at <= p_now and s.window_begins_at <= p_now - e.send_window_for)
+                or s.window_begins_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked));
@@ -8456,7 +8480,7 @@ end
 $$;
 comment on function payout.park_expired_keys(timestamptz, integer) is
     'Parks up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/plan_late_lookups.sql 5054183a0dc0
+-- frozen: procedures/sweep/plan_late_lookups.sql 760c744db40b
 create or replace function payout.plan_late_lookups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -8464,15 +8488,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_due_before timestamptz := (select p_now - e.send_window_for from payout.engine_settings as e);
+    v_settings payout.engine_settings;
     v_planned integer;
 begin
+    select * into strict v_settings from payout.engine_settings;
     with late as (
         select s.payout_transfer_id
         from payout.transfer_states as s
-        where s.next_attempt_at <= v_due_before
+        where s.next_attempt_at <= p_now - v_settings.send_window_for
             and s.state = 'scheduled'
-            and s.first_sent_at is null
             and s.next_lookup_at is null
             and s.hold_id is null
             and payout.progress_problem(s) is null
@@ -8481,7 +8505,7 @@ begin
         for update of s skip locked
     )
     update payout.transfer_states as s
-    set next_lookup_at = p_now
+    set next_lookup_at = s.next_attempt_at + payout.forgotten_sends_last(v_settings)
     from late as l
     where s.payout_transfer_id = l.payout_transfer_id;
     get diagnostics v_planned = row_count;
@@ -9371,7 +9395,7 @@ as $$
     ) as o (name)
 $$;
 comment on function payout.check_references() is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql 6618dc5e1a3f
+-- frozen: procedures/operate/check_rules.sql be63a6f1371d
 create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9397,7 +9421,7 @@ as $$
                 payout.transfer_request(
                     o.transfer, r.destination, m.metadata, e.installation_id),
                 payout.request_sha256(r.request))
-            or ((o.progress).first_sent_at is not null and r.request is null)
+            or ((o.progress).window_begins_at is not null and r.request is null)
         union all
         select o.payout_transfer_id, 'every transfer that is not paid can go on'
         from open_transfers as o

@@ -389,7 +389,7 @@ class Engine:
             "update payout.transfer_states set "
             "lease_until = lease_until - %(interval)s::interval, "
             "next_attempt_at = next_attempt_at - %(interval)s::interval, "
-            "first_sent_at = first_sent_at - %(interval)s::interval, "
+            "window_begins_at = window_begins_at - %(interval)s::interval, "
             "next_lookup_at = next_lookup_at - %(interval)s::interval, "
             "changed_at = changed_at - %(interval)s::interval",
             {"interval": interval},
@@ -406,6 +406,7 @@ class Engine:
         )
         self.db.execute(
             "update payout.transfer_attempts set "
+            "window_begins_at = window_begins_at - %(interval)s::interval, "
             "claimed_at = claimed_at - %(interval)s::interval, "
             "lease_until = lease_until - %(interval)s::interval",
             {"interval": interval},

@@ -141,6 +141,7 @@ select 'payout.act_problem(payout.outcome, payout.transfer_states, payout.payout
 select 'payout.answers_request(payout.outcome, payout.payout_transfers, text[], payout.engine_settings)'::regprocedure;
 select 'payout.end_of_key(payout.transfer_states)'::regprocedure;
 select 'payout.evidence_for_new_key(payout.transfer_states)'::regprocedure;
+select 'payout.forgotten_sends_last(payout.engine_settings)'::regprocedure;
 select 'payout.is_definite(payout.transfer_attempts)'::regprocedure;
 select 'payout.is_only_send(payout.transfer_states)'::regprocedure;
 select 'payout.is_saved(boolean, boolean, text)'::regprocedure;

@@ -22,7 +22,7 @@ as $$
         ('attempt', s.attempt::text, f.attempt::text),
         ('lease_until', s.lease_until::text, f.lease_until::text),
         ('stripe_transfer_id', s.stripe_transfer_id, f.stripe_transfer_id),
-        ('first_sent_at', s.first_sent_at::text, f.first_sent_at::text),
+        ('window_begins_at', s.window_begins_at::text, f.window_begins_at::text),
         ('tries', s.tries::text, f.tries::text),
         ('has_unknown_send', s.has_unknown_send::text, f.has_unknown_send::text)
     ) as c (column_name, stored, folded)

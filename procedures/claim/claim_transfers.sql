@@ -1,9 +1,9 @@
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
 -- Called by: worker. One call serves many transfers and waits for no other call.
--- Skips transfers that are on hold, that were first sent under their key longer ago than the send
--- window (Stripe may have forgotten the key), or that Stripe has listed already (the sweep judges
--- them); sets aside those whose rows contradict each other.
+-- Skips transfers that are on hold, whose send window under their key is over (Stripe may have
+-- forgotten the key), or that Stripe has listed already (the sweep judges them); sets aside those
+-- whose rows contradict each other.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
 -- range.
 

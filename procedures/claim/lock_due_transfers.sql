@@ -1,8 +1,8 @@
 -- lock_due_transfers: lock the transfers that are due and may be sent, oldest first.
 --
--- A key that was first sent in the future, by a clock that has since been set back, is of unknown
--- age and is not sent. A first send that is later than a key lives waits for a look at Stripe's
--- list (plan_late_lookups). A transfer that Stripe has listed is left to the sweep. The low
+-- A key whose window begins in the future, by a clock that has since been set back, is of unknown
+-- age and is not sent. A first send that comes after its window waits for a look at Stripe's list
+-- (plan_late_lookups). A transfer that Stripe has listed is left to the sweep. The low
 -- estimate of rows keeps the planner on the index of due transfers, away from the history;
 -- transfers that a sweep found on hold are not in it. The holds are read only while there are any,
 -- each scope once, into a hash: hence `in` within a case, and the case begins with a column of
@@ -11,7 +11,7 @@
 
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
-    p_first_sent_after timestamptz,
+    p_window_begins_after timestamptz,
     p_worker text,
     p_limit integer,
     p_payout_job_id bigint
@@ -30,8 +30,8 @@ begin
     where s.next_attempt_at <= p_now
         and s.hold_id is null
         and s.state in ('scheduled', 'retry_wait', 'unknown')
-        and ((s.first_sent_at is null and s.next_attempt_at > p_first_sent_after)
-            or (s.first_sent_at > p_first_sent_after and s.first_sent_at <= p_now))
+        and ((s.window_begins_at is null and s.next_attempt_at > p_window_begins_after)
+            or (s.window_begins_at > p_window_begins_after and s.window_begins_at <= p_now))
         and (p_payout_job_id is null or t.payout_job_id = p_payout_job_id)
         and not case
             when (select exists (select from payout.listed_transfers))

@@ -1,5 +1,7 @@
 -- open_attempts: write request, attempt and lease of transfers that a worker is given.
 --
+-- The window for sends under a key begins when the transfer was due for the first of them: a
+-- database that went back in time has forgotten a send, but none that came before.
 -- Called by: claim_transfers, which holds the locks on the progress rows.
 
 create or replace function payout.open_attempts(
@@ -22,17 +24,17 @@ begin
             attempt = s.attempt + 1,
             lease_until = p_now + p_settings.lease_for,
             next_attempt_at = null,
-            first_sent_at = coalesce(s.first_sent_at, p_now),
+            window_begins_at = coalesce(s.window_begins_at, s.next_attempt_at),
             wakeup_id = null,
             changed_at = p_now
         where s.payout_transfer_id = any (p_payout_transfer_ids)
         returning s.*, 'ct_' || replace(gen_random_uuid()::text, '-', '') as claim_token
     ), opened as (
         insert into payout.transfer_attempts (
-            payout_transfer_id, generation, attempt, worker, claimed_at, lease_until,
-            claim_token_sha256)
-        select c.payout_transfer_id, c.generation, c.attempt, p_worker, p_now, c.lease_until,
-            sha256(convert_to(c.claim_token, 'UTF8'))
+            payout_transfer_id, generation, attempt, worker, window_begins_at, claimed_at,
+            lease_until, claim_token_sha256)
+        select c.payout_transfer_id, c.generation, c.attempt, p_worker, c.window_begins_at, p_now,
+            c.lease_until, sha256(convert_to(c.claim_token, 'UTF8'))
         from claimed as c
     )
     select

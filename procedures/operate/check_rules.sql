@@ -28,7 +28,7 @@ as $$
                 payout.transfer_request(
                     o.transfer, r.destination, m.metadata, e.installation_id),
                 payout.request_sha256(r.request))
-            or ((o.progress).first_sent_at is not null and r.request is null)
+            or ((o.progress).window_begins_at is not null and r.request is null)
         union all
         select o.payout_transfer_id, 'every transfer that is not paid can go on'
         from open_transfers as o

@@ -1,7 +1,7 @@
 -- find_missing: the transfers that are paid here and that a whole comparison did not list.
 --
--- Compares transfers that were first sent and reported between books_from and its begin: Stripe
--- made them in between. Two such times overlap by more than the time for which a key may be sent.
+-- Compares transfers whose window began, and that were reported, between books_from and its begin:
+-- Stripe made them in between. Two such times overlap by more than the window of a key.
 
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
@@ -31,7 +31,7 @@ begin
         and e.created_at >= p_read.books_from
         and e.created_at < p_read.begun_at
         and s.state = 'paid'
-        and s.first_sent_at >= p_read.books_from
+        and s.window_begins_at >= p_read.books_from
         and not exists (
             select from seen as i where i.stripe_transfer_id = s.stripe_transfer_id
         );

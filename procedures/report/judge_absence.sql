@@ -4,7 +4,7 @@
 -- everything that was sent is over (first_absence). Large amounts need an operator's approval as
 -- well, before or after the proof is there. A transfer that never left needs no proof. One that
 -- failed keeps the look as evidence for its next key; one that was never sent is due from the look
--- on.
+-- on, if that began after everything was over that may have been forgotten.
 
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
@@ -19,13 +19,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_judgement payout.judgement;
-    v_never_left boolean := payout.never_left(p_state.payout_transfer_id, (
-        select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id));
+    v_looked_at timestamptz := (
+        select r.begun_at from payout.stripe_reads as r where r.read_id = p_outcome.read_id);
+    v_never_left boolean := payout.never_left(p_state.payout_transfer_id, v_looked_at);
 begin
     v_judgement.verdict := case
         when p_state.state in ('parked', 'failed', 'scheduled') then 'ok' else 'stale' end;
     v_judgement.reason := 'absent_at_stripe';
-    if p_state.state = 'scheduled' then
+    if p_state.state = 'scheduled'
+        and v_looked_at >= p_state.next_attempt_at + payout.forgotten_sends_last(p_settings) then
         v_judgement.to_state := 'scheduled';
         v_judgement.next_attempt_at := payout.clock();
         return v_judgement;

@@ -26,7 +26,7 @@ begin
     v_judgement.leaves_unknown := v_is_lease;
     v_judgement.is_alarm := v_rule.is_alarm;
 
-    if coalesce(p_state.lease_until, p_state.first_sent_at) > payout.clock() then
+    if coalesce(p_state.lease_until, p_state.window_begins_at) > payout.clock() then
         v_judgement.reason := 'clock_was_set_back';
     elsif v_is_lease and p_state.tries + 1 >= p_settings.max_tries then
         v_judgement.reason := 'tries_used_up_' || v_judgement.reason;

@@ -30,7 +30,7 @@ begin
         update payout.transfer_states as s
         set state = 'scheduled',
             generation = s.generation + 1,
-            first_sent_at = null,
+            window_begins_at = null,
             tries = 0,
             has_unknown_send = false,
             reason = null,

@@ -1,8 +1,8 @@
--- park_expired_keys: park transfers that were first sent too long ago to be sent again.
+-- park_expired_keys: park transfers whose key is too old to be sent again.
 --
 -- Stripe may forget a key after 24 hours; a send after that would be a new transfer. Only a
--- look-up can settle these. A first send in the future means a clock that was set back. The clock
--- is read for each row: a send after p_now is not in the future.
+-- look-up can settle these. A window that begins in the future means a clock that was set back.
+-- The clock is read for each row: a claim after p_now is not in the future.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.park_expired_keys(p_now timestamptz, p_limit integer)
@@ -18,8 +18,8 @@ begin
         cross join payout.engine_settings as e
         where s.next_attempt_at is not null
             and s.state in ('retry_wait', 'unknown')
-            and ((s.next_attempt_at <= p_now and s.first_sent_at <= p_now - e.send_window_for)
-                or s.first_sent_at > payout.clock())
+            and ((s.next_attempt_at <= p_now and s.window_begins_at <= p_now - e.send_window_for)
+                or s.window_begins_at > payout.clock())
         order by s.next_attempt_at
         limit p_limit
         for update of s skip locked));

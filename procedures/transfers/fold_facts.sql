@@ -13,7 +13,7 @@ returns table (
     lease_until timestamptz,
     next_attempt_at timestamptz,
     stripe_transfer_id text,
-    first_sent_at timestamptz,
+    window_begins_at timestamptz,
     tries integer,
     has_unknown_send boolean,
     reason text
@@ -32,7 +32,7 @@ as $$
             when w.state = 'failed' and not n.is_stopped then n.next_attempt_at
         end,
         case w.state when 'paid' then n.stripe_transfer_id end,
-        n.first_sent_at, n.tries, n.has_unknown_send,
+        n.window_begins_at, n.tries, n.has_unknown_send,
         case when n.moved_to <> 'scheduled' then n.reason end
     from payout.newest_facts() as n
     cross join lateral (

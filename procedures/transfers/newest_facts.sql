@@ -8,7 +8,7 @@ create or replace function payout.newest_facts()
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
     moved_attempt integer, next_attempt_at timestamptz, stripe_transfer_id text, reason text,
-    claim_attempt integer, lease_until timestamptz, first_sent_at timestamptz, tries integer,
+    claim_attempt integer, lease_until timestamptz, window_begins_at timestamptz, tries integer,
     has_unknown_send boolean, is_stopped boolean
 )
 language sql
@@ -40,7 +40,7 @@ as $$
         order by a.payout_transfer_id, a.attempt desc
     ), first_claims as (
         select distinct on (a.payout_transfer_id, a.generation) a.payout_transfer_id,
-            a.generation, a.claimed_at
+            a.generation, a.window_begins_at
         from payout.transfer_attempts as a
         order by a.payout_transfer_id, a.generation, a.attempt
     ), seen as (
@@ -56,7 +56,7 @@ as $$
     )
     select k.payout_transfer_id, k.due_at, k.generation, m.moved_to, m.attempt,
         m.next_attempt_at, m.stripe_transfer_id, m.reason, a.attempt, a.lease_until,
-        f.claimed_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
+        f.window_begins_at, coalesce(o.tries, 0), coalesce(o.has_unknown_send, false),
         coalesce(o.is_stopped, false)
     from keys as k
     left join moves as m on m.payout_transfer_id = k.payout_transfer_id

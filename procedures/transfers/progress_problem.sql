@@ -16,7 +16,7 @@ begin
         when p_state.tries < 0 then 'tries_count_from_zero'
         when (p_state.state = 'in_flight') <> (p_state.lease_until is not null)
             then 'only_in_flight_has_a_lease'
-        when p_state.state = 'in_flight' and p_state.first_sent_at is null
+        when p_state.state = 'in_flight' and p_state.window_begins_at is null
             then 'in_flight_has_been_sent'
         when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
             then 'paid_names_its_transfer'

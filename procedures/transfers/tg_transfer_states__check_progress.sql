@@ -37,9 +37,9 @@ begin
             and new.generation = old.generation + 1
     ) then
         v_problem := 'a new key needs its observation first';
-    elsif new.generation = old.generation and old.first_sent_at is not null
-        and new.first_sent_at is distinct from old.first_sent_at then
-        v_problem := 'the first send under a key is a fact';
+    elsif new.generation = old.generation and old.window_begins_at is not null
+        and new.window_begins_at is distinct from old.window_begins_at then
+        v_problem := 'the send window of a key does not move';
     elsif new.generation = old.generation and old.has_unknown_send and not new.has_unknown_send then
         v_problem := 'a send whose outcome is unknown stays so under its key';
     elsif old.state = 'paid' then

@@ -14,13 +14,13 @@ declare
 begin
     -- The only row that a settlement writes.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
-        and new.first_sent_at is null and new.next_attempt_at is not null
+        and new.window_begins_at is null and new.next_attempt_at is not null
         and new.lease_until is null and new.next_lookup_at is null
         and new.stripe_transfer_id is null then
         return new;
     end if;
     if (new.state <> 'scheduled' or new.generation <> 1 or new.attempt <> 0
-        or new.first_sent_at is not null)
+        or new.window_begins_at is not null)
         and current_setting('session_replication_role') <> 'replica' then
         raise exception
             'transfer %: a transfer starts as scheduled, with its first key and no attempt',

@@ -24,10 +24,10 @@ set local enable_nestloop = off;
 
 insert into payout.transfer_states (
     payout_transfer_id, state, generation, attempt, lease_until, next_attempt_at,
-    stripe_transfer_id, first_sent_at, tries, has_unknown_send, reason, next_lookup_at)
+    stripe_transfer_id, window_begins_at, tries, has_unknown_send, reason, next_lookup_at)
 select
     f.payout_transfer_id, f.state, f.generation, f.attempt, f.lease_until, f.next_attempt_at,
-    f.stripe_transfer_id, f.first_sent_at, f.tries, f.has_unknown_send, f.reason,
+    f.stripe_transfer_id, f.window_begins_at, f.tries, f.has_unknown_send, f.reason,
     case f.state when 'parked' then payout.clock() end
 from payout.fold_facts() as f;
 

@@ -57,7 +57,8 @@ comment on column payout.engine_settings.lease_for is
 comment on column payout.engine_settings.http_deadline_for is
     'Total time for one call to Stripe; a send begins no later than the lease minus this.';
 comment on column payout.engine_settings.send_window_for is
-    'The time after its first use for which a key may be sent; Stripe forgets keys after 24 hours.';
+    'The time for which a key may be sent, from when the transfer was due for its first send under '
+    'it; Stripe forgets keys after 24 hours.';
 comment on column payout.engine_settings.attempt_drain_for is
     'The time after its lease for which an attempt without a report still counts as open.';
 comment on column payout.engine_settings.max_tries is

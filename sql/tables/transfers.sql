@@ -77,7 +77,7 @@ create table payout.transfer_states (
     lease_until timestamptz,
     next_attempt_at timestamptz,
     stripe_transfer_id text,
-    first_sent_at timestamptz,
+    window_begins_at timestamptz,
     tries integer not null default 0,
     has_unknown_send boolean not null default false,
     reason text,
@@ -99,8 +99,10 @@ comment on column payout.transfer_states.lease_until is
     'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
     'The time at which the engine acts next by itself; null: it does not.';
-comment on column payout.transfer_states.first_sent_at is
-    'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
+comment on column payout.transfer_states.window_begins_at is
+    'The time from which engine_settings.send_window_for is counted for the present key: when the '
+    'transfer was due for its first claim under it; null before that. A database that went back in '
+    'time may have forgotten a send, but none that was made before.';
 comment on column payout.transfer_states.tries is
     'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
 comment on column payout.transfer_states.has_unknown_send is
@@ -167,6 +169,7 @@ create table payout.transfer_attempts (
     generation integer not null,
     attempt integer not null,
     worker text not null,
+    window_begins_at timestamptz not null,
     claimed_at timestamptz not null,
     lease_until timestamptz not null,
     claim_token_sha256 bytea not null,
@@ -178,6 +181,8 @@ create table payout.transfer_attempts (
 );
 comment on table payout.transfer_attempts is
     'Every claim, committed before anything is sent under it.';
+comment on column payout.transfer_attempts.window_begins_at is
+    'The time from which the send window of its key is counted.';
 comment on column payout.transfer_attempts.lease_until is
     'The time until which this claim held the transfer, unless it was reported before.';
 comment on column payout.transfer_attempts.worker is 'The name the claiming process gave itself.';

@@ -163,7 +163,7 @@ def test_a_row_that_was_changed_by_hand_is_named_with_its_column(
         assert difference in differences(engine)
 
 
-@pytest.mark.parametrize("column", ["first_sent_at", "lease_until"])
+@pytest.mark.parametrize("column", ["window_begins_at", "lease_until"])
 def test_a_time_that_was_moved_is_named(engine: Engine, column: str) -> None:
     engine.settle()
     engine.claim_one()
@@ -248,7 +248,7 @@ def test_a_wrecked_projection_is_made_again_out_of_the_facts(engine: Engine) -> 
         engine.db.execute(
             "update payout.transfer_states set state = 'scheduled', attempt = attempt + 5, "
             "generation = 9, tries = 7, lease_until = null, next_attempt_at = now(), "
-            "stripe_transfer_id = null, first_sent_at = null, has_unknown_send = true, "
+            "stripe_transfer_id = null, window_begins_at = null, has_unknown_send = true, "
             "next_lookup_at = null, reason = 'wrecked'"
         )
     assert len(differences(engine)) > 50

@@ -26,6 +26,10 @@ from tests.engine import (
 from tests.mutants import Edit, mutant
 from tests.schema.refusals import Refusal, refusal, refusal_of
 
+LOOKED_FOR_FIRST = (
+    "It was due for longer than a key lives: this database may have forgotten a send, so it is "
+    "looked for at Stripe first. It is sent if it is not there."
+)
 CLAIM = "select * from payout_api.claim_transfers(p_worker => 'worker_1', p_limit => 10)"
 
 
@@ -97,7 +101,7 @@ def test_a_claim_is_written_down_before_anything_can_be_sent(engine: Engine) -> 
     assert timedelta(seconds=29) < progress.lease_for <= timedelta(seconds=30)
     rows = engine.db.execute(
         "select a.payout_transfer_id, a.generation, a.attempt, a.worker, "
-        "a.lease_until = s.lease_until, a.claimed_at = s.first_sent_at "
+        "a.lease_until = s.lease_until, a.window_begins_at = s.window_begins_at "
         "from payout.transfer_attempts as a join payout.transfer_states as s "
         "using (payout_transfer_id)"
     ).fetchall()
@@ -250,7 +254,7 @@ def test_a_claim_for_a_job_takes_only_what_is_of_that_job(engine: Engine) -> Non
 @mutant(
     "no age limit",
     "lock_due_transfers",
-    "s.first_sent_at > p_first_sent_after and ",
+    "s.window_begins_at > p_window_begins_after and ",
     "",
     at="20 hours-False-unknown",
 )
@@ -271,10 +275,10 @@ def test_a_key_is_sent_for_twenty_hours_after_its_first_use_and_never_later(
 @mutant(
     "an age that counts from the last send",
     edits=(
-        Edit("open_attempts", "coalesce(s.first_sent_at, p_now)", "p_now"),
+        Edit("open_attempts", "coalesce(s.window_begins_at, s.next_attempt_at)", "p_now"),
         Edit(
             "tg_transfer_states__check_progress",
-            "and new.first_sent_at is distinct from old.first_sent_at then",
+            "and new.window_begins_at is distinct from old.window_begins_at then",
             "and false then",
         ),
     ),
@@ -555,8 +559,8 @@ def test_a_worker_sees_nothing_but_what_it_is_handed(shared_engine: Engine) -> N
 @mutant(
     "a late first send without a look",
     "lock_due_transfers",
-    "(s.first_sent_at is null and s.next_attempt_at > p_first_sent_after)",
-    "s.first_sent_at is null",
+    "(s.window_begins_at is null and s.next_attempt_at > p_window_begins_after)",
+    "s.window_begins_at is null",
 )
 def test_a_late_first_send_waits_for_a_look_at_stripes_list(engine: Engine) -> None:
     """The attack: a standby that lagged behind is started by hand, and has forgotten the send."""
@@ -567,6 +571,8 @@ def test_a_late_first_send_waits_for_a_look_at_stripes_list(engine: Engine) -> N
     assert engine.claim() == []
 
     engine.sweep()
+    engine.let_pass("24 hours")
+    assert engine.claim() == []
     assert engine.look_up(listed(claim)) == LookupReport(True, "ok", "paid")
     assert engine.progress(transfer).stripe_transfer_id == STRIPE_TRANSFER
     assert engine.claim() == []
@@ -574,17 +580,88 @@ def test_a_late_first_send_waits_for_a_look_at_stripes_list(engine: Engine) -> N
 
 def test_a_late_first_send_goes_out_once_a_look_found_nothing(engine: Engine) -> None:
     (transfer,) = engine.settle()
-    engine.let_pass("21 hours")
+    engine.let_pass("45 hours")
     engine.sweep()
     assert engine.look_up() == LookupReport(True, "ok", "scheduled")
     assert engine.progress(transfer).reason is None
     assert engine.report_one(success(engine.claim_one())) == ("ok", "paid")
 
 
+@mutant(
+    "a look before all that may be forgotten is over",
+    "plan_late_lookups",
+    "s.next_attempt_at + payout.forgotten_sends_last(v_settings)",
+    "p_now",
+)
+def test_the_look_before_a_late_first_send_comes_once_nothing_forgotten_can_come(
+    engine: Engine,
+) -> None:
+    """The attack: the forgotten send was answered by a 500, which Stripe carries out a day later.
+
+    It was made at the end of its window, at the latest; then its lease, its drain and a day.
+    """
+    engine.settle()
+    engine.let_pass("20 hours")
+    engine.sweep()
+    ((turn, advice, wait),) = engine.db.execute(
+        "select whose_turn, advice, next_attempt_at - now() from payout_api.unpaid"
+    ).fetchall()
+    assert (turn, advice) == ("engine", LOOKED_FOR_FIRST)
+    assert timedelta(hours=24, minutes=15) < wait <= timedelta(hours=24, seconds=930)
+    engine.let_pass("24 hours 15 minutes 20 seconds")
+    assert engine.claim_lookups() == []
+    engine.let_pass("10 seconds")
+    assert engine.look_up() == LookupReport(True, "ok", "scheduled")
+    assert engine.claim_one().attempt == 1
+
+
+@mutant(
+    "an early look that counts",
+    "judge_absence",
+    "and v_looked_at >= p_state.next_attempt_at + payout.forgotten_sends_last(p_settings) ",
+    "",
+)
+def test_a_look_that_began_too_early_does_not_let_a_late_first_send_go(engine: Engine) -> None:
+    """The attack: a worker hands in the page of an old look, once the transfer is late."""
+    engine.settle()
+    engine.let_pass("21 hours")
+    engine.db.execute("update payout.transfer_states set next_lookup_at = payout.clock()")
+    (lookup,) = engine.claim_lookups()
+    engine.let_pass("1 day")
+    for number in range(len(lookup.queries)):
+        report = engine.report_page(lookup, number, [])
+    assert report == LookupReport(True, "ok", "scheduled")
+    assert engine.claim() == []
+
+    engine.sweep()
+    assert engine.look_up() == LookupReport(True, "ok", "scheduled")
+    assert engine.claim_one().attempt == 1
+
+
+@mutant(
+    "a window that begins at the first known send",
+    "open_attempts",
+    "coalesce(s.window_begins_at, s.next_attempt_at)",
+    "coalesce(s.window_begins_at, p_now)",
+)
+def test_the_window_for_sends_begins_when_the_transfer_was_due(engine: Engine) -> None:
+    """The attack: a send is forgotten; the key that is sent again a day later is new to Stripe."""
+    (transfer,) = engine.settle()
+    with engine.db.transaction(force_rollback=True):
+        engine.claim_one()  # The true database sends, and this one will not know.
+    engine.let_pass("19 hours")
+    engine.report(no_answer(engine.claim_one()))
+    engine.let_pass("2 hours")
+    engine.make_due()
+    assert engine.claim() == []
+    engine.sweep()
+    assert engine.progress(transfer).state == "parked"
+
+
 def test_what_is_held_for_long_is_looked_for_once_it_is_free(engine: Engine) -> None:
     engine.settle()
     engine.hold("payee", "seller_1")
-    engine.let_pass("21 hours")
+    engine.let_pass("45 hours")
     engine.sweep()
     assert engine.claim_lookups() == []
     engine.release_holds()

@@ -505,7 +505,7 @@ class World(RuleBasedStateMachine):
         self.enter_everything_again()
         for payee in PAYEES:
             self.change_account(payee, "open")
-        for _ in range(40):
+        for _ in range(90):
             if not self.open_transfers():
                 break
             self.engine.release_holds()

@@ -380,10 +380,10 @@ def can_claim(state: State, rules: Rules) -> bool:
 
 
 def is_within_window(state: State, rules: Rules) -> bool:
-    """Whether the next send would still meet the key at Stripe, as far as the database knows.
+    """open_attempts: the next send would still meet the key at Stripe, as far as is known.
 
-    It counts from when the transfer was due for the first time: a restored database does not know
-    when it was sent, and a due time is not lost.
+    The window begins when the transfer was due: a restored database does not know when it was
+    sent, and a due time is not lost.
     """
     known = [a for _, a in known_attempts(state) if a.generation == state.generation]
     if state.forgotten and known and rules.lacks("the window begins at the first known send"):
@@ -401,10 +401,14 @@ def claim(state: State, rules: Rules) -> State:
     """claim_transfers: the next attempt, committed before anything is sent."""
     per_attempt = rules.lacks("a key per attempt")
     is_first = per_attempt or state.generation > len(state.keys)
+    keys = (*state.keys, Key()) if is_first else state.keys
+    index = state.generation - 1
+    if state.is_looked_up and not is_first and keys[index].age == FORGOTTEN:
+        keys = (*keys[:index], Key(), *keys[index + 1 :])  # as if used for the first time
     return state._replace(
         state="in_flight",
         attempts=(*state.attempts, Attempt(state.generation)),
-        keys=(*state.keys, Key()) if is_first else state.keys,
+        keys=keys,
         is_looked_up=False,
         scans=0,
     )
@@ -512,7 +516,7 @@ def is_late_first_send(state: State, rules: Rules) -> bool:
 
 
 def is_all_over(state: State, rules: Rules) -> bool:
-    """Whether nothing can come any more of sends that a restored database has forgotten.
+    """forgotten_sends_last: nothing can come any more of sends that a database has forgotten.
 
     They were made within the send window after the transfer was due; the database knows when.
     """

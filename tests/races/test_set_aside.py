@@ -39,7 +39,7 @@ def test_a_claim_sets_aside_the_row_that_is_behind_its_facts(shared_engine: Engi
     write(
         engine.db,
         drifted,
-        "attempt = 0, state = 'scheduled', first_sent_at = null, next_attempt_at = created.at "
+        "attempt = 0, state = 'scheduled', window_begins_at = null, next_attempt_at = created.at "
         "from (select now() - interval '1 hour' as at) as created",
     )
     claims = engine.claim()
@@ -53,8 +53,8 @@ def test_a_claim_sets_aside_the_row_that_is_behind_its_facts(shared_engine: Engi
     write(
         engine.db,
         drifted,
-        "attempt = 1, first_sent_at = (select a.claimed_at from payout.transfer_attempts as a "
-        f"where a.payout_transfer_id = {drifted})",
+        "attempt = 1, window_begins_at = (select a.window_begins_at "
+        f"from payout.transfer_attempts as a where a.payout_transfer_id = {drifted})",
     )
 
 

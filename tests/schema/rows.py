@@ -37,7 +37,7 @@ ACCOUNTS: Final[Mapping[str, tuple[str, str]]] = {
 # For each state the other columns that its row must fill.
 COMPANIONS: Final[Mapping[str, Mapping[str, object]]] = {
     "scheduled": {"next_attempt_at": "2030-01-01Z"},
-    "in_flight": {"lease_until": "2030-01-01Z", "first_sent_at": "2030-01-01Z"},
+    "in_flight": {"lease_until": "2030-01-01Z", "window_begins_at": "2030-01-01Z"},
     "retry_wait": {"next_attempt_at": "2030-01-01Z"},
     "unknown": {"next_attempt_at": "2030-01-01Z"},
     "parked": {"reason": "a_person_must_look"},
@@ -296,6 +296,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "generation": 1,
             "attempt": 1,
             "worker": "worker_1",
+            "window_begins_at": "2030-01-01 00:00:00Z",
             "claimed_at": "2030-01-01 00:00:00Z",
             "lease_until": "2030-01-01 00:00:30Z",
             "claim_token_sha256": b"\0" * 32,

@@ -90,7 +90,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         *(state_row(state, lease_until=OPENED) for state in WAITING),
     ],
     ("transfer_states", "in_flight_has_been_sent"): [
-        state_row("in_flight", next_attempt_at=None, first_sent_at=None)
+        state_row("in_flight", next_attempt_at=None, window_begins_at=None)
     ],
     ("transfer_states", "paid_names_its_transfer"): [
         state_row("paid", next_attempt_at=None, stripe_transfer_id=None),
@@ -571,7 +571,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "transfer_observations.stripe_request_id",
         "transfer_observations.stripe_transfer_id",
         "transfer_states.wakeup_id",
-        "transfer_states.first_sent_at",
+        "transfer_states.window_begins_at",
         "transfer_states.lease_until",
         "transfer_states.next_attempt_at",
         "transfer_states.reason",

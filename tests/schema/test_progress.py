@@ -20,13 +20,13 @@ CLAIM: Changes = {
     "attempt": 1,
     "next_attempt_at": None,
     "lease_until": "2030-01-01 00:00:30Z",
-    "first_sent_at": SENT_AT,
+    "window_begins_at": SENT_AT,
 }
 REOPEN: Changes = {
     "state": "scheduled",
     "generation": 2,
     "next_attempt_at": SENT_AT,
-    "first_sent_at": None,
+    "window_begins_at": None,
 }
 
 
@@ -58,7 +58,7 @@ def test_a_transfer_lives_through_a_decline_and_is_paid_under_its_second_key(
 ) -> None:
     rows.add_new_key(db, declined)
     rows.update_state(db, declined, REOPEN)
-    rows.update_state(db, declined, {**CLAIM, "attempt": 2, "first_sent_at": "2030-01-02Z"})
+    rows.update_state(db, declined, {**CLAIM, "attempt": 2, "window_begins_at": "2030-01-02Z"})
     move(db, declined, "paid")
 
     found = db.execute("select state, generation, attempt from payout.transfer_states")
@@ -79,7 +79,7 @@ def test_a_transfer_starts_as_scheduled_with_its_first_key_and_no_attempt(db: Co
         {"state": "cancelled", "next_attempt_at": None},
         {"generation": 2},
         {"attempt": 1},
-        {"first_sent_at": SENT_AT},
+        {"window_begins_at": SENT_AT},
     ):
         attempt = partial(rows.insert, db, "transfer_states", {**row, **start})
         assert refusal_of(db, attempt) == expected
@@ -175,18 +175,18 @@ def test_a_declined_key_is_not_sent_again(db: Connection, declined: int) -> None
 @mutant(
     "progress that may go back: first send",
     "tg_transfer_states__check_progress",
-    "and new.first_sent_at is distinct from old.first_sent_at then",
+    "and new.window_begins_at is distinct from old.window_begins_at then",
     "and false then",
 )
 def test_the_first_send_under_a_key_is_a_fact(db: Connection, claimed: int) -> None:
-    expected = progress_refusal(claimed, "the first send under a key is a fact")
+    expected = progress_refusal(claimed, "the send window of a key does not move")
     times = ("2029-12-31Z", "2030-01-02Z")
 
-    for first_sent_at in (None, *times):
-        assert update(db, claimed, {"first_sent_at": first_sent_at}) == expected
+    for window_begins_at in (None, *times):
+        assert update(db, claimed, {"window_begins_at": window_begins_at}) == expected
     move(db, claimed, "unknown")
-    for first_sent_at in (None, *times):
-        assert update(db, claimed, {"first_sent_at": first_sent_at}) == expected
+    for window_begins_at in (None, *times):
+        assert update(db, claimed, {"window_begins_at": window_begins_at}) == expected
 
 
 @mutant(

@@ -126,7 +126,7 @@ def test_a_transfer_starts_as_scheduled_under_its_first_key(app: Session, db: Se
 
     assert db.execute(
         "select state, generation, attempt, tries, lease_until, stripe_transfer_id, "
-        "first_sent_at, has_unknown_send, reason from payout.transfer_states"
+        "window_begins_at, has_unknown_send, reason from payout.transfer_states"
     ).fetchall() == [("scheduled", 1, 0, 0, None, None, None, False, None)]
 
 

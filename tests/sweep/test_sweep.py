@@ -82,7 +82,7 @@ def test_workers_that_vanish_again_and_again_end_with_operators(engine: Engine) 
 @mutant(
     "keys that are never parked",
     "park_expired_keys",
-    "s.first_sent_at <= p_now - e.send_window_for",
+    "s.window_begins_at <= p_now - e.send_window_for",
     "false",
     at="unknown",
 )
@@ -123,12 +123,14 @@ def test_no_transfer_falls_between_what_is_claimed_and_what_is_parked(engine: En
     with unguarded(engine.db, "payout.transfer_states", "payout.transfer_attempts"):
         engine.db.execute(
             "update payout.transfer_states "
-            "set first_sent_at = first_sent_at - payout_transfer_id % 21 * '10 ms'::interval, "
+            "set window_begins_at = window_begins_at "
+            "- payout_transfer_id % 21 * '10 ms'::interval, "
             "next_attempt_at = payout.clock() - '1 hour'::interval"
         )
         engine.db.execute(
             "update payout.transfer_attempts "
-            "set claimed_at = claimed_at - payout_transfer_id % 21 * '10 ms'::interval"
+            "set window_begins_at = window_begins_at "
+            "- payout_transfer_id % 21 * '10 ms'::interval"
         )
     parked = engine.sweep().transfers_parked
     claimed = len(engine.claim())
@@ -187,7 +189,7 @@ def test_a_lease_from_a_clock_that_was_set_back_is_parked(engine: Engine) -> Non
 @mutant(
     "a clock that was set back goes unnoticed",
     "lock_due_transfers",
-    " and s.first_sent_at <= p_now",
+    " and s.window_begins_at <= p_now",
     "",
 )
 def test_a_key_from_a_clock_that_was_set_back_is_not_sent_but_parked(engine: Engine) -> None:
