@@ -26,6 +26,10 @@ domain payout.moment as timestamp with time zone
     constraint moment_is_finite CHECK (isfinite(VALUE))
     -- A point in time, not infinity.
 
+domain payout.payout_status as text
+    constraint status_is_known CHECK ((VALUE = ANY (ARRAY['scheduled'::text, 'waiting_for_account'::text, 'sending'::text, 'paid'::text, 'on_hold'::text, 'failed'::text, 'cancelled'::text, 'settled_outside'::text])))
+    -- The application's word for how far a transfer is.
+
 domain payout.positive_minor as bigint
     constraint amount_is_positive CHECK ((VALUE > 0))
     -- An amount of money in minor units, above zero.
@@ -41,6 +45,9 @@ domain payout.source_transaction_id as text
 domain payout.transfer_state as text
     constraint state_is_known CHECK ((VALUE = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text, 'failed'::text, 'paid'::text, 'cancelled'::text])))
     -- A state out of payout.states.
+
+sequence payout.awaited_outcomes, owner payout_owner, rights: none
+    -- Called: the application has read since it was last notified. A sequence, because it is set outside of transactions.
 
 sequence payout.seen_wakeup, owner payout_owner, rights: none
     -- The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: the queue failed, so that only the next sweep touches it.
@@ -353,6 +360,20 @@ table payout.operator_actions, owner payout_owner -- Each act of an operator wit
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
+table payout.outcomes, owner payout_owner -- Each change of a transfer's status, and each reversal, in the order in which the application reads them (payout_api.outcomes_since). Insert-only.
+    outcome_id bigint not null identity -- The cursor of the application: drawn after the writer has announced itself.
+    payout_transfer_id bigint not null
+    status payout.payout_status not null
+    reason text -- A code: the reason of a failure, or the kind of hold; null for every other status.
+    stripe_transfer_id text
+    reversed_minor bigint not null default 0 -- The sum that Stripe has taken back so far, in minor units of the transfer's currency.
+    changed_at timestamp with time zone not null default CURRENT_TIMESTAMP
+    constraint outcomes_pkey PRIMARY KEY (outcome_id)
+    trigger _100_announce BEFORE INSERT FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_outcomes__announce(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    rights: select to payout_auditor; select to payout_operator
+
 table payout.payee_accounts, owner payout_owner -- The Stripe accounts of payees, as history: the newest row counts for each key that is claimed for the first time from then on; a request under a key keeps its account.
     payee_account_id bigint not null identity
     payee_id payout.external_id not null
@@ -398,6 +419,7 @@ table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is
     constraint payout_transfers_pkey PRIMARY KEY (payout_transfer_id)
     constraint payout_transfers_payout_ref_key UNIQUE (payout_ref)
     constraint payout_transfers_settlement_id_payee_id_source_transaction_key UNIQUE NULLS NOT DISTINCT (settlement_id, payee_id, source_transaction)
+    index payout_transfers_payee_id_idx USING btree (payee_id)
     trigger _110_derive BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_payout_transfers__derive(), always
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -507,6 +529,8 @@ table payout.states, owner payout_owner -- The states of a transfer, each with i
     state text not null
     is_final boolean not null -- True when no move leads out of the state.
     whose_turn text not null -- The party that acts next while a transfer is in this state.
+    status payout.payout_status not null -- The application's word for the state.
+    status_on_hold payout.payout_status not null -- Its word while a hold keeps the transfer back; the same where Stripe may have been asked already, or nothing is to be sent.
     meaning text not null
     constraint states_pkey PRIMARY KEY (state)
     constraint turn_is_of_a_known_party CHECK ((whose_turn = ANY (ARRAY['engine'::text, 'stripe'::text, 'operator'::text, 'nobody'::text])))
@@ -702,6 +726,7 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _511_check_progress BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress(), always
+    trigger _900_tell_status AFTER UPDATE REFERENCING OLD TABLE AS former NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_transfer_states__tell_status(), always
     rights: select to payout_auditor; select to payout_operator
 
 view payout_api.discrepancies, body 24755b9b9b4a, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, the read that found it, and the next step with the calls that end it.
@@ -718,7 +743,7 @@ view payout_api.discrepancies, body 24755b9b9b4a, owner payout_owner -- One row 
     what_to_do text
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.error_codes, body ba26c2771d2c, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
+view payout_api.error_codes, body d1f31175866c, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
     sqlstate text
     meaning text
     reaction text
@@ -740,6 +765,21 @@ view payout_api.overview, body 8a5a62c17ade, owner payout_owner -- Transfers by 
     oldest_since timestamp with time zone
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
+
+view payout_api.payout_status, body acc9b0250505, owner payout_owner -- One row for each transfer of a complete settlement: status (scheduled, waiting_for_account, sending, paid, on_hold, failed, cancelled or settled_outside), the code of the reason where there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or payee.
+    settlement_id payout.external_id
+    payee_id payout.external_id
+    source_transaction text
+    amount_minor bigint
+    currency payout.currency_code
+    status payout.payout_status
+    reason text
+    stripe_transfer_id text
+    pay_after payout.moment
+    paid_at timestamp with time zone
+    reversed_minor bigint
+    changed_at timestamp with time zone
+    rights: select to payout_app; select to payout_auditor; select to payout_operator
 
 view payout_api.reconcile_progress, body cc758ead42f5, owner payout_owner -- One row for each comparison: the time from which Stripe made the transfers (null: all), the pages and transfers seen so far, the number that these books expected, and the number of its discrepancies.
     read_id bigint
@@ -798,7 +838,7 @@ function payout.begin_list(p_kind text, p_worker text) returns void, plpgsql vol
 function payout.begin_lookups(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 305397391f75 -- Begins up to p_limit look-ups and returns their reads.
 function payout.begin_reversals(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d08a5cb02aa -- Begins up to p_limit reads of reversals and returns them.
 function payout.bind_stripe_account(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8039d34f66cc -- Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).
-function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4e48dfd58ec4 -- Books reversals that are not booked yet; returns their number.
+function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body adf444a9347f -- Books reversals that are not booked yet, with one outcome for all; returns their number.
 function payout.booked_states() returns TABLE(payout_transfer_id bigint, place text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b2072450502a -- For each transfer the account, amount in minor units and currency that its ledger entries leave it at, reversals aside.
 function payout.can_notify() returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f4f90f0de920 -- True until the queue of NOTIFY is nearly full.
 function payout.catalogue() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 859c6fbd89d1 -- Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event triggers, rights, roles and reference rows of the engine; deparsed is null where definition says it all.
@@ -874,10 +914,12 @@ function payout.match_error_rule(p_outcome payout.outcome) returns payout.stripe
 function payout.metadata_problem(p_metadata jsonb) returns text, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f85b71607db5 -- The rule of Stripe that this metadata breaks beside our own four keys, or null.
 function payout.never_left(p_payout_transfer_id bigint, p_looked_at timestamp with time zone) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 152115c2668f -- True, as of a look at Stripe's list, when there are attempts and none was ever executed.
 function payout.newest_facts() returns TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, moved_to text, moved_attempt integer, next_attempt_at timestamp with time zone, stripe_transfer_id text, reason text, claim_attempt integer, lease_until timestamp with time zone, first_sent_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean, is_released boolean), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 44f5801f3c4a -- One row for each transfer with the facts that fold_facts makes its progress of; tries and unknown sends are those of the newest key.
+function payout.newest_outcomes() returns TABLE(payout_transfer_id bigint, status text, reversed_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4d5fb3a29935 -- One row for each transfer with an outcome; a transfer without any is scheduled.
 function payout.newest_row_id(p_table_name text) returns bigint, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d518db58ac78 -- The highest id; null: the table is empty.
 function payout.next_parameters(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e439f33ebf30 -- After the last page of a query those of the next query; null after the last one.
 function payout.note_failed_queue(p_problem text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f3c15fc9437a -- Sets payout.seen_wakeup to 0, also if the transaction rolls back, and writes to the server's log.
 function payout.note_reversals(p_seen payout.stripe_transfer[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3ece1c23aecc -- Plans the read of their reversals; returns the number of transfers.
+function payout.notify_application() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b39c4e2f5b5d -- Notifies channel payout_outcomes, if the application has read since it was last notified.
 function payout.notify_operators(p_reason text, p_subject text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 43a73544f7c1 -- Notifies channel payout_alarms of the reason, and warns with reason and subject.
 function payout.open_attempts(p_payout_transfer_ids bigint[], p_worker text, p_now timestamp with time zone, p_settings payout.engine_settings) returns SETOF payout.claim, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f0a65a31501d -- Moves these transfers to in_flight; returns each with its key, token and request.
 function payout.other_attempts_drain_at(p_state payout.transfer_states) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 81f9c291f2f8 -- The time at which the last unreported other attempt of the current key counts as over; null: none is open.
@@ -890,6 +932,7 @@ function payout.pending_wakeup() returns bigint, plpgsql volatile, owner payout_
 function payout.place_hold(p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint DEFAULT NULL::bigint) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 247ab965f30c -- Places a hold unless there is one, for an alarm or another reason, notes it in operator_actions, returns its hold_id.
 function payout.plan_late_lookups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 365e6365186f -- Plans the look-up of up to p_limit transfers; returns how many.
 function payout.possible_matches(p_read payout.stripe_reads, p_objects jsonb) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dd6693de8d34 -- An array of payout.stripe_transfer as objects, each with why it may match: ours, by charge, unreadable.
+function payout.present_outcomes() returns TABLE(payout_transfer_id bigint, status text, reason text, stripe_transfer_id text, reversed_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e014b43924e5 -- One row for each transfer: its status with the marks of holds, reason, Stripe's id, and the sum of its reversals.
 function payout.progress_problem(p_state payout.transfer_states) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a81698ecd2e3 -- The first rule about counters, lease, next steps, Stripe's id and reason that a row breaks, or null.
 function payout.proof_of_absence(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 62e187ed3d29 -- Ids of the observations, in order; null: it was not proved absent.
 function payout.queue_due_wakeups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=100ms, rights: none, body 47c8feca43c7 -- Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, 0 if the queue fails.
@@ -948,6 +991,7 @@ function payout.tg_engine_settings__check_account() returns trigger, plpgsql vol
 function payout.tg_engine_settings__record_change() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body c3b09bb5233e -- Trigger: writes the old and the new value of each changed setting into operator_actions.
 function payout.tg_holds__release_once() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 053a4bf4a8af -- Trigger: a hold is released once and does not change otherwise (SP104).
 function payout.tg_ledger_entries__check_movement() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body cb67a33cee5d -- Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a reversal (23514).
+function payout.tg_outcomes__announce() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d63798ca6e99 -- Trigger: takes a shared lock whose key tells above which id this transaction writes outcomes.
 function payout.tg_payout_transfers__derive() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4d8d8b981d42 -- Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not above 0 (23514).
 function payout.tg_settlement_lines__refuse_frozen() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: none, body 414b769fc72f -- Trigger: refuses to add, change or remove lines of a settlement that has been scheduled (SP102), and lines of none (SP310).
 function payout.tg_settlements__refuse_frozen() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 066b6211e53d -- Trigger: refuses to change or delete a complete settlement, and to rename one (SP102).
@@ -956,6 +1000,7 @@ function payout.tg_transfer_states__check_progress() returns trigger, plpgsql vo
 function payout.tg_transfer_states__check_start() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 26413b418f79 -- Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps the rules of its row (23514).
 function payout.tg_transfer_states__check_transition() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e67930dd4596 -- Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).
 function payout.tg_transfer_states__plan_lookup() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8f3fd654bfbd -- Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id when it moves.
+function payout.tg_transfer_states__tell_status() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_hashjoin=on; enable_nestloop=off, rights: none, body acfe3d5306c3 -- Trigger: writes payout.outcomes for each transfer whose status for the application changed.
 function payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4fa463d500ca -- Reference, settlement, amount, currency, destination and mode of a transfer by these books.
 function payout.transfer_request(p_transfer payout.payout_transfers, p_destination text, p_metadata jsonb, p_installation_id text) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1f30af13db24 -- The request for a transfer to an account, with the metadata of its settlement and the installation's id.
 function payout.unjudged_listed_transfers() returns SETOF text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 2971f974d48b -- Ids of listed transfers that match a transfer here and that no observation names.
@@ -971,6 +1016,7 @@ function payout_api.complete_settlement(p_settlement_id text, p_currency text, p
 function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, status text, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; plan_cache_mode=force_custom_plan, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 2bbb18fc4760 -- Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; status is ok, warning or failure, and hint names the next step. The Stripe account is that of the caller's key, if it has one.
 function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body c7f54febb611 -- Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released.
 function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 21dbaa43d18d -- Unresolved discrepancies by kind: number, time of the oldest, and the next step for it.
+function payout_api.outcomes_since(p_after bigint DEFAULT 0, p_limit integer DEFAULT 100) returns TABLE(outcome_id bigint, settlement_id text, payee_id text, source_transaction text, amount_minor bigint, currency text, status text, reason text, stripe_transfer_id text, changed_at timestamp with time zone, reversed_minor bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body bfa1a71e10d2 -- Up to p_limit changes of status, and reversals, with an outcome_id above p_after, in order. Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.
 function payout_api.register_payee(p_payee_id text, p_stripe_account_id text DEFAULT NULL::text) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_app; execute to payout_operator, body 05cf68d14159 -- Registers a payee; with an account, records it as the one to pay from now on. Repeatable; a transfer that was claimed keeps its account under its key.
 function payout_api.release_hold(p_hold_id bigint, p_reason text) returns payout.holds, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 4ed85fd506ae -- Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Safe to repeat.
 function payout_api.report_outcomes(p_outcomes jsonb) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off, rights: execute to payout_worker, body 4ac4e7d5145a -- Takes an array of payout.outcome objects, stores every one, and answers ok, already, stale or alarm and the state for each.
@@ -980,5 +1026,5 @@ function payout_api.seal(p_limit integer DEFAULT 10000) returns integer, plpgsql
 function payout_api.seal_head() returns text, sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator, body fd31174b6c51 -- Number and hash of the newest seal; null before the first.
 function payout_api.sweep(p_limit integer DEFAULT 1000) returns TABLE(leases_expired integer, transfers_parked integer, transfers_reopened integer, wakeups_queued integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body 2f0cb902cd23 -- Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers whose key is too old to send, opens new keys where the evidence allows it, plans looks before late first sends, queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. It also seals.
 function payout_api.verify_books() returns TABLE(check_name text, detail text, hint text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_auditor; execute to payout_operator, body 0a3a67b074a5 -- One row for each rule that is broken: settlements that are not scheduled to the last line, requests, progress and entries that contradict their rows, rows without an origin, secrets. None: all is well.
-function payout_api.verify_projection() returns TABLE(payout_transfer_id bigint, column_name text, stored text, folded text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_nestloop=off, rights: execute to payout_auditor; execute to payout_operator, body 51fd361ac3d1 -- One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares the account that the state implies with the books. None: all is well.
+function payout_api.verify_projection() returns TABLE(payout_transfer_id bigint, column_name text, stored text, folded text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_nestloop=off, rights: execute to payout_auditor; execute to payout_operator, body dd4ae6f1da0a -- One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares the account that the state implies with the books. None: all is well.
 function payout_api.verify_seals(p_from bigint DEFAULT 1, p_head text DEFAULT NULL::text) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; plan_cache_mode=force_custom_plan, rights: execute to payout_auditor; execute to payout_operator, body e2b0f4c9229d -- Recomputes seals from p_from on and returns per table the first row that was altered, removed or slipped in, table seals for the chain itself; nothing when all is as it was sealed.

@@ -1,14 +1,24 @@
 -- states: the states of a transfer and the moves between them; docs/states.md draws them.
 
-insert into payout.states (state, is_final, whose_turn, meaning) values
-    ('scheduled', false, 'engine', 'Owed and reserved; Stripe has not been asked under this key.'),
-    ('in_flight', false, 'stripe', 'A worker holds the lease and may be talking to Stripe.'),
-    ('retry_wait', false, 'engine', 'Surely not executed; sent again when due, same key.'),
-    ('unknown', false, 'engine', 'Perhaps executed; sent again when due, same key only.'),
-    ('parked', false, 'operator', 'The engine must not go on by itself; the reason says why.'),
-    ('failed', false, 'operator', 'Stripe declined; the books owe the payee again.'),
-    ('paid', true, 'nobody', 'Stripe holds exactly this transfer.'),
-    ('cancelled', true, 'nobody', 'Withdrawn before Stripe was ever asked.')
+insert into payout.states (
+    state, is_final, whose_turn, status, status_on_hold, meaning)
+values
+    ('scheduled', false, 'engine', 'scheduled', 'on_hold',
+        'Owed and reserved; Stripe has not been asked under this key.'),
+    ('in_flight', false, 'stripe', 'sending', 'sending',
+        'A worker holds the lease and may be talking to Stripe.'),
+    ('retry_wait', false, 'engine', 'sending', 'on_hold',
+        'Surely not executed; sent again when due, same key.'),
+    ('unknown', false, 'engine', 'sending', 'sending',
+        'Perhaps executed; sent again when due, same key only.'),
+    ('parked', false, 'operator', 'sending', 'sending',
+        'The engine must not go on by itself; the reason says why.'),
+    ('failed', false, 'operator', 'failed', 'failed',
+        'Stripe declined; the books owe the payee again.'),
+    ('paid', true, 'nobody', 'paid', 'paid',
+        'Stripe holds exactly this transfer.'),
+    ('cancelled', true, 'nobody', 'cancelled', 'cancelled',
+        'Withdrawn before Stripe was ever asked.')
 on conflict do nothing;
 
 insert into payout.state_edges (from_state, to_state, why) values

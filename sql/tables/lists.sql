@@ -39,6 +39,8 @@ create table payout.states (
     state text not null,
     is_final boolean not null,
     whose_turn text not null,
+    status payout.payout_status not null,
+    status_on_hold payout.payout_status not null,
     meaning text not null,
     constraint states_pkey primary key (state),
     constraint turn_is_of_a_known_party
@@ -48,6 +50,10 @@ comment on table payout.states is 'The states of a transfer, each with its meani
 comment on column payout.states.is_final is 'True when no move leads out of the state.';
 comment on column payout.states.whose_turn is
     'The party that acts next while a transfer is in this state.';
+comment on column payout.states.status is 'The application''s word for the state.';
+comment on column payout.states.status_on_hold is
+    'Its word while a hold keeps the transfer back; the same where Stripe may have been asked '
+    'already, or nothing is to be sent.';
 
 create trigger _500_refuse_change before update or delete on payout.states
     for each row execute function payout.tg__refuse_change();
