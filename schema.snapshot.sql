@@ -26,6 +26,10 @@ domain payout.moment as timestamp with time zone
     constraint moment_is_finite CHECK (isfinite(VALUE))
     -- A point in time, not infinity.
 
+domain payout.payout_status as text
+    constraint status_is_known CHECK ((VALUE = ANY (ARRAY['scheduled'::text, 'waiting_for_account'::text, 'sending'::text, 'paid'::text, 'on_hold'::text, 'failed'::text, 'cancelled'::text, 'settled_outside'::text])))
+    -- The application's word for how far a transfer is.
+
 domain payout.positive_minor as bigint
     constraint amount_is_positive CHECK ((VALUE > 0))
     -- An amount of money in minor units, above zero.
@@ -41,6 +45,9 @@ domain payout.source_transaction_id as text
 domain payout.transfer_state as text
     constraint state_is_known CHECK ((VALUE = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text, 'failed'::text, 'paid'::text, 'cancelled'::text, 'settled_outside'::text])))
     -- A state out of payout.states.
+
+sequence payout.awaited_outcomes, owner payout_owner, rights: none
+    -- Called: the application has read since it was last notified. A sequence, because it is set outside of transactions.
 
 sequence payout.seen_wakeup, owner payout_owner, rights: none
     -- The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: the queue failed, so that only the next sweep touches it.
@@ -377,6 +384,20 @@ table payout.operator_actions, owner payout_owner -- Each act of an operator wit
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
+table payout.outcomes, owner payout_owner -- Each change of a transfer's status, and each reversal, in the order in which the application reads them (payout_api.outcomes_since). Insert-only.
+    outcome_id bigint not null identity -- The cursor of the application: drawn after the writer has announced itself.
+    payout_transfer_id bigint not null
+    status payout.payout_status not null
+    reason text -- A code: the reason of a failure, or the kind of hold; null for every other status.
+    stripe_transfer_id text
+    reversed_minor bigint not null default 0 -- The sum that Stripe has taken back so far, in minor units of the transfer's currency.
+    changed_at timestamp with time zone not null default CURRENT_TIMESTAMP
+    constraint outcomes_pkey PRIMARY KEY (outcome_id)
+    trigger _100_announce BEFORE INSERT FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_outcomes__announce(), always
+    trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    rights: select to payout_auditor; select to payout_operator
+
 table payout.payee_accounts, owner payout_owner -- The Stripe accounts of payees, as history: the newest row counts for each key that is claimed for the first time from then on; a request under a key keeps its account.
     payee_account_id bigint not null identity
     payee_id payout.external_id not null
@@ -422,6 +443,7 @@ table payout.payout_transfers, owner payout_owner -- One Stripe transfer that is
     constraint payout_transfers_pkey PRIMARY KEY (payout_transfer_id)
     constraint payout_transfers_payout_ref_key UNIQUE (payout_ref)
     constraint payout_transfers_settlement_id_payee_id_source_transaction_key UNIQUE NULLS NOT DISTINCT (settlement_id, payee_id, source_transaction)
+    index payout_transfers_payee_id_idx USING btree (payee_id)
     trigger _110_derive BEFORE INSERT FOR EACH ROW EXECUTE FUNCTION payout.tg_payout_transfers__derive(), always
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -544,6 +566,8 @@ table payout.states, owner payout_owner -- The states of a transfer, each with i
     whose_turn text not null -- The party that acts next while a transfer is in this state.
     entry_kind text -- The kind of ledger entry that a move to this state books; null: it books none.
     credit_account text -- The account that this entry credits; null: that of the payee. It debits in_flight, or the payee's account where the transfer had failed.
+    status payout.payout_status not null -- The application's word for the state.
+    status_on_hold payout.payout_status not null -- Its word while a hold keeps the transfer back; the same where Stripe may have been asked already, or nothing is to be sent.
     meaning text not null
     constraint states_pkey PRIMARY KEY (state)
     constraint turn_is_of_a_known_party CHECK ((whose_turn = ANY (ARRAY['engine'::text, 'stripe'::text, 'operator'::text, 'nobody'::text])))
@@ -740,6 +764,7 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _511_check_progress BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress(), always
+    trigger _900_tell_status AFTER UPDATE REFERENCING OLD TABLE AS former NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_transfer_states__tell_status(), always
     rights: select to payout_auditor; select to payout_operator
 
 view payout_api.discrepancies, body 53514db4d65b, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, the read that found it, and the next step with the calls that end it.
@@ -755,7 +780,7 @@ view payout_api.discrepancies, body 53514db4d65b, owner payout_owner -- One row 
     what_to_do text
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.error_codes, body 779f5c68f4f6, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
+view payout_api.error_codes, body cb942c8db0b5, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
     sqlstate text
     meaning text
     reaction text
@@ -799,6 +824,21 @@ view payout_api.overview, body 8a5a62c17ade, owner payout_owner -- Transfers by 
     oldest_since timestamp with time zone
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
+
+view payout_api.payout_status, body acc9b0250505, owner payout_owner -- One row for each transfer of a complete settlement: status (scheduled, waiting_for_account, sending, paid, on_hold, failed, cancelled or settled_outside), the code of the reason where there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or payee.
+    settlement_id payout.external_id
+    payee_id payout.external_id
+    source_transaction text
+    amount_minor bigint
+    currency payout.currency_code
+    status payout.payout_status
+    reason text
+    stripe_transfer_id text
+    pay_after payout.moment
+    paid_at timestamp with time zone
+    reversed_minor bigint
+    changed_at timestamp with time zone
+    rights: select to payout_app; select to payout_auditor; select to payout_operator
 
 view payout_api.proposals, body fdaa5629ac48, owner payout_owner -- One row for each proposal that nobody has approved and that has not expired, with the call by which another login approves it.
     action_id bigint
@@ -897,7 +937,7 @@ function payout.begin_list(p_kind text, p_worker text) returns void, plpgsql vol
 function payout.begin_lookups(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 305397391f75 -- Begins up to p_limit look-ups and returns their reads.
 function payout.begin_reversals(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d08a5cb02aa -- Begins up to p_limit reads of reversals and returns them.
 function payout.bind_stripe_account(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8039d34f66cc -- Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).
-function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4e48dfd58ec4 -- Books reversals that are not booked yet; returns their number.
+function payout.book_reversals(p_transfer payout.payout_transfers, p_reversals jsonb) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body adf444a9347f -- Books reversals that are not booked yet, with one outcome for all; returns their number.
 function payout.booked_states() returns TABLE(payout_transfer_id bigint, place text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ac8ca65d522a -- For each transfer the account, amount in minor units and currency that its ledger entries leave it at, reversals aside.
 function payout.can_notify() returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f4f90f0de920 -- True until the queue of NOTIFY is nearly full.
 function payout.catalogue() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 859c6fbd89d1 -- Relations, columns, constraints, indexes, triggers, rules, policies, functions, types, event triggers, rights, roles and reference rows of the engine; deparsed is null where definition says it all.
@@ -980,10 +1020,12 @@ function payout.match_error_rule(p_outcome payout.outcome) returns payout.stripe
 function payout.metadata_problem(p_metadata jsonb) returns text, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f85b71607db5 -- The rule of Stripe that this metadata breaks beside our own four keys, or null.
 function payout.never_left(p_payout_transfer_id bigint, p_looked_at timestamp with time zone) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f81d9686fb87 -- True, as of a look at Stripe's list, when there are attempts and none was ever executed.
 function payout.newest_facts() returns TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, moved_to text, moved_attempt integer, next_attempt_at timestamp with time zone, stripe_transfer_id text, reason text, claim_attempt integer, lease_until timestamp with time zone, window_begins_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 045414a844a5 -- One row for each transfer with the facts that fold_facts makes its progress of; tries and unknown sends are those of the newest key.
+function payout.newest_outcomes() returns TABLE(payout_transfer_id bigint, status text, reversed_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4d5fb3a29935 -- One row for each transfer with an outcome; a transfer without any is scheduled.
 function payout.newest_row_id(p_table_name text) returns bigint, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d518db58ac78 -- The highest id; null: the table is empty.
 function payout.next_parameters(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e439f33ebf30 -- After the last page of a query those of the next query; null after the last one.
 function payout.note_failed_queue(p_problem text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f3c15fc9437a -- Sets payout.seen_wakeup to 0, also if the transaction rolls back, and writes to the server's log.
 function payout.note_reversals(p_seen payout.stripe_transfer[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3ece1c23aecc -- Plans the read of their reversals; returns the number of transfers.
+function payout.notify_application() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b39c4e2f5b5d -- Notifies channel payout_outcomes, if the application has read since it was last notified.
 function payout.notify_operators(p_reason text, p_subject text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 43a73544f7c1 -- Notifies channel payout_alarms of the reason, and warns with reason and subject.
 function payout.open_attempts(p_payout_transfer_ids bigint[], p_worker text, p_now timestamp with time zone, p_settings payout.engine_settings) returns SETOF payout.claim, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 14369f722d1d -- Moves these transfers to in_flight; returns each with its key, token and request.
 function payout.open_keys(p_now timestamp with time zone, p_payout_transfer_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 98cf3305492f -- Opens the next key of these transfers; returns of how many.
@@ -999,6 +1041,7 @@ function payout.pending_wakeup() returns bigint, plpgsql volatile, owner payout_
 function payout.place_hold(p_scope text, p_subject text, p_reason text, p_discrepancy_id bigint DEFAULT NULL::bigint, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0485043fa26d -- Places a hold unless there is one, for an alarm or another reason, notes it in operator_actions, returns its hold_id.
 function payout.plan_late_lookups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7f9c786bc3c4 -- Plans the look-up of up to p_limit transfers; returns how many.
 function payout.possible_matches(p_read payout.stripe_reads, p_objects jsonb) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body dd6693de8d34 -- An array of payout.stripe_transfer as objects, each with why it may match: ours, by charge, unreadable.
+function payout.present_outcomes() returns TABLE(payout_transfer_id bigint, status text, reason text, stripe_transfer_id text, reversed_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e014b43924e5 -- One row for each transfer: its status with the marks of holds, reason, Stripe's id, and the sum of its reversals.
 function payout.previewed_acts(p_verb text, p_payout_transfer_ids bigint[], p_details jsonb) returns SETOF payout.act_result, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c880f862438f -- One row for each transfer, with result preview, already or refused.
 function payout.progress_problem(p_state payout.transfer_states) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f8c4a9627cc9 -- The first rule about counters, lease, next steps, Stripe's id and reason that a row breaks, or null.
 function payout.proof_of_absence(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 62e187ed3d29 -- Ids of the observations, in order; null: it was not proved absent.
@@ -1062,6 +1105,7 @@ function payout.tg__refuse_change() returns trigger, plpgsql volatile, owner pay
 function payout.tg_engine_settings__check_account() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=1s, rights: none, body a47c8e33f615 -- Deferred trigger: refuses another Stripe account or mode if a claim or page came meanwhile (SP411).
 function payout.tg_engine_settings__record_change() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body d15c85189327 -- Trigger: writes the old and the new value of each changed setting into operator_actions.
 function payout.tg_ledger_entries__check_movement() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 2fadcf3a6c93 -- Trigger: the amount is above 0, the accounts are those of the kind, only reversals name a reversal, and only what an operator ordered names the act (23514).
+function payout.tg_outcomes__announce() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d63798ca6e99 -- Trigger: takes a shared lock whose key tells above which id this transaction writes outcomes.
 function payout.tg_payout_transfers__derive() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4d8d8b981d42 -- Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not above 0 (23514).
 function payout.tg_settlement_lines__refuse_frozen() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: none, body 414b769fc72f -- Trigger: refuses to add, change or remove lines of a settlement that has been scheduled (SP102), and lines of none (SP310).
 function payout.tg_settlements__refuse_frozen() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 066b6211e53d -- Trigger: refuses to change or delete a complete settlement, and to rename one (SP102).
@@ -1070,6 +1114,7 @@ function payout.tg_transfer_states__check_progress() returns trigger, plpgsql vo
 function payout.tg_transfer_states__check_start() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5338b45167dc -- Trigger: a transfer starts as scheduled, with its first key and no attempt (SP103), and keeps the rules of its row (23514).
 function payout.tg_transfer_states__check_transition() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e67930dd4596 -- Trigger: rejects a change of transfer_states.state that is not in payout.state_edges (SP201).
 function payout.tg_transfer_states__plan_lookup() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8f3fd654bfbd -- Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id when it moves.
+function payout.tg_transfer_states__tell_status() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_hashjoin=on; enable_nestloop=off, rights: none, body acfe3d5306c3 -- Trigger: writes payout.outcomes for each transfer whose status for the application changed.
 function payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4fa463d500ca -- Reference, settlement, amount, currency, destination and mode of a transfer by these books.
 function payout.transfer_request(p_transfer payout.payout_transfers, p_destination text, p_metadata jsonb, p_installation_id text) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1f30af13db24 -- The request for a transfer to an account, with the metadata of its settlement and the installation's id.
 function payout.unjudged_listed_transfers() returns SETOF text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 2971f974d48b -- Ids of listed transfers that match a transfer here and that no observation names.
@@ -1089,6 +1134,7 @@ function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_liv
 function payout_api.explain(p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text) returns SETOF payout_api.explained, plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_approver; execute to payout_auditor; execute to payout_operator, body 9a79e79c890a -- The rows of payout_api.explained for a transfer, the transfers of a settlement, or those of a payee that are not paid.
 function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 008a67c74adb -- Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released, or until p_until; returns the hold.
 function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 21dbaa43d18d -- Unresolved discrepancies by kind: number, time of the oldest, and the next step for it.
+function payout_api.outcomes_since(p_after bigint DEFAULT 0, p_limit integer DEFAULT 100) returns TABLE(outcome_id bigint, settlement_id text, payee_id text, source_transaction text, amount_minor bigint, currency text, status text, reason text, stripe_transfer_id text, changed_at timestamp with time zone, reversed_minor bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body bfa1a71e10d2 -- Up to p_limit changes of status, and reversals, with an outcome_id above p_after, in order. Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.
 function payout_api.park(p_reason text, p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text, p_currency text DEFAULT NULL::text, p_because text DEFAULT NULL::text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body d7a930ec2416 -- Parks transfers that wait to be sent again, named by any of the marks, joined by and: they are looked up at Stripe first. One row for each with its result; p_preview changes nothing.
 function payout_api.register_payee(p_payee_id text, p_stripe_account_id text DEFAULT NULL::text) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_app; execute to payout_operator, body 05cf68d14159 -- Registers a payee; with an account, records it as the one to pay from now on. Repeatable; a transfer that was claimed keeps its account under its key.
 function payout_api.release_hold(p_hold_id bigint, p_reason text) returns payout.holds, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 0e19f0a727f7 -- Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. The hold of an open alarm stays until another person approves. Safe to repeat.
@@ -1102,6 +1148,6 @@ function payout_api.seal_head() returns text, sql stable security definer, owner
 function payout_api.settle_outside(p_payout_transfer_id bigint, p_reference text, p_reason text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body f9b240323598 -- Closes a transfer that is scheduled or failed as paid in another way, with its reference; one row with the result. p_preview changes nothing.
 function payout_api.sweep(p_limit integer DEFAULT 1000) returns TABLE(leases_expired integer, transfers_parked integer, transfers_reopened integer, wakeups_queued integer), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_operator; execute to payout_worker, body a05a430edc17 -- Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers whose key is too old to send, opens new keys where the evidence allows it, plans looks before late first sends, queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. It also seals.
 function payout_api.verify_books() returns TABLE(check_name text, detail text, hint text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_auditor; execute to payout_operator, body 92c79242edaf -- One row for each rule that is broken: settlements that are not scheduled to the last line, requests, progress and entries that contradict their rows, rows without an origin, releases and resolutions without their act, secrets. None: all is well.
-function payout_api.verify_projection() returns TABLE(payout_transfer_id bigint, column_name text, stored text, folded text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_nestloop=off, rights: execute to payout_auditor; execute to payout_operator, body 49cbe517a78e -- One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares the account that the state implies with the books. None: all is well.
+function payout_api.verify_projection() returns TABLE(payout_transfer_id bigint, column_name text, stored text, folded text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_nestloop=off, rights: execute to payout_auditor; execute to payout_operator, body 5c580959aa90 -- One row for each difference between transfer_states (stored) and the fold of the facts (folded); column money compares the account that the state implies with the books. None: all is well.
 function payout_api.verify_seals(p_from bigint DEFAULT 1, p_head text DEFAULT NULL::text) returns TABLE(table_name text, row_id bigint, seal_id bigint, what text), plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; plan_cache_mode=force_custom_plan, rights: execute to payout_auditor; execute to payout_operator, body e2b0f4c9229d -- Recomputes seals from p_from on and returns per table the first row that was altered, removed or slipped in, table seals for the chain itself; nothing when all is as it was sealed.
 function payout_api.write_off(p_payee_id text, p_currency text, p_amount_minor bigint, p_reason text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body fdb9b8f82ed5 -- Writes off reversed money of a payee, in minor units, oldest transfer first (payout_api.reversed_money); one row for each transfer. p_preview changes nothing.

@@ -102,7 +102,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql 32f61f42a48f
+-- frozen: sql/types.sql 1c0d99c47b87
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -122,6 +122,12 @@ comment on domain payout.positive_minor is 'An amount of money in minor units, a
 create domain payout.moment as timestamptz
     constraint moment_is_finite check (isfinite(value));
 comment on domain payout.moment is 'A point in time, not infinity.';
+
+create domain payout.payout_status as text
+    constraint status_is_known check (value in (
+        'scheduled', 'waiting_for_account', 'sending', 'paid', 'on_hold', 'failed', 'cancelled',
+        'settled_outside'));
+comment on domain payout.payout_status is 'The application''s word for how far a transfer is.';
 
 create domain payout.metadata as jsonb
     constraint metadata_is_an_object check (jsonb_typeof(value) = 'object');
@@ -625,7 +631,7 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
--- frozen: sql/tables/lists.sql 8ce089346204
+-- frozen: sql/tables/lists.sql e09048c9f9ab
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -661,6 +667,8 @@ create table payout.states (
     whose_turn text not null,
     entry_kind text,
     credit_account text,
+    status payout.payout_status not null,
+    status_on_hold payout.payout_status not null,
     meaning text not null,
     constraint states_pkey primary key (state),
     constraint turn_is_of_a_known_party
@@ -675,6 +683,10 @@ comment on column payout.states.entry_kind is
 comment on column payout.states.credit_account is
     'The account that this entry credits; null: that of the payee. It debits in_flight, or the '
     'payee''s account where the transfer had failed.';
+comment on column payout.states.status is 'The application''s word for the state.';
+comment on column payout.states.status_on_hold is
+    'Its word while a hold keeps the transfer back; the same where Stripe may have been asked '
+    'already, or nothing is to be sent.';
 
 create trigger _500_refuse_change before update or delete on payout.states
     for each row execute function payout.tg__refuse_change();
@@ -1046,7 +1058,46 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
     'when it moves.';
--- frozen: sql/tables/transfers.sql daaa0781ff4c
+-- frozen: procedures/transfers/tg_transfer_states__tell_status.sql 5b007ae42248
+create or replace function payout.tg_transfer_states__tell_status()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set enable_hashjoin = on
+set enable_nestloop = off
+as $$
+begin
+    insert into payout.outcomes (
+        payout_transfer_id, status, reason, stripe_transfer_id, changed_at)
+    select c.payout_transfer_id, w.status,
+        case w.status
+            when 'on_hold' then (
+                select h.scope || '_on_hold' from payout.holds as h where h.hold_id = c.hold_id)
+            when 'failed' then c.reason
+            when 'cancelled' then c.reason
+        end,
+        c.stripe_transfer_id,
+        case when c.state = f.state then current_timestamp else c.changed_at end
+    from changed as c
+    join former as f on f.payout_transfer_id = c.payout_transfer_id
+    join payout.states as a on a.state = f.state
+    join payout.states as b on b.state = c.state
+    cross join lateral (
+        select case when c.hold_id is null then b.status else b.status_on_hold end as status
+    ) as w
+    where w.status <> case when f.hold_id is null then a.status else a.status_on_hold end
+    order by c.payout_transfer_id;
+
+    if found then
+        perform payout.notify_application();
+    end if;
+    return null;
+end
+$$;
+comment on function payout.tg_transfer_states__tell_status() is
+    'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
+-- frozen: sql/tables/transfers.sql 241f21d4169f
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1090,6 +1141,8 @@ comment on column payout.payout_transfers.amount_minor is
 comment on column payout.payout_transfers.payout_ref is
     'Business identity: payout.payout_ref(installation, settlement, payee, source_transaction). '
     'The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
+
+create index payout_transfers_payee_id_idx on payout.payout_transfers (payee_id);
 
 create trigger _110_derive
     before insert on payout.payout_transfers
@@ -1197,6 +1250,12 @@ create trigger _511_check_progress
     for each row
     execute function payout.tg_transfer_states__check_progress();
 alter table payout.transfer_states enable always trigger _511_check_progress;
+create trigger _900_tell_status
+    after update on payout.transfer_states
+    referencing old table as former new table as changed
+    for each statement
+    execute function payout.tg_transfer_states__tell_status();
+alter table payout.transfer_states enable always trigger _900_tell_status;
 
 grant select on payout.transfer_states to payout_operator, payout_auditor;
 
@@ -1514,6 +1573,69 @@ create trigger _500_close_once before update on payout.holds
 alter table payout.holds enable always trigger _500_close_once;
 
 grant select on payout.holds to payout_operator, payout_auditor;
+-- frozen: procedures/transfers/tg_outcomes__announce.sql 02171be319ef
+create or replace function payout.tg_outcomes__announce()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_key bigint;
+begin
+    if current_setting('payout.announced_by', true) = pg_current_xact_id()::text then
+        return null;
+    end if;
+    -- Far below every key that an application would use for its own locks.
+    v_key := coalesce(pg_sequence_last_value('payout.outcomes_outcome_id_seq'::regclass), 0)
+        - 9000000000000000000;
+    while not pg_try_advisory_xact_lock_shared(v_key) loop
+        v_key := v_key - 1;
+    end loop;
+    perform set_config('payout.announced_by', pg_current_xact_id()::text, true);
+    return null;
+end
+$$;
+comment on function payout.tg_outcomes__announce() is
+    'Trigger: takes a shared lock whose key tells above which id this transaction writes outcomes.';
+-- frozen: sql/tables/outcomes.sql 6e02fae17fbe
+create table payout.outcomes (
+    outcome_id bigint not null generated always as identity,
+    payout_transfer_id bigint not null,
+    status payout.payout_status not null,
+    reason text,
+    stripe_transfer_id text,
+    reversed_minor bigint not null default 0,
+    changed_at timestamptz not null default current_timestamp,
+    constraint outcomes_pkey primary key (outcome_id)
+);
+comment on table payout.outcomes is
+    'Each change of a transfer''s status, and each reversal, in the order in which the application '
+    'reads them (payout_api.outcomes_since). Insert-only.';
+comment on column payout.outcomes.outcome_id is
+    'The cursor of the application: drawn after the writer has announced itself.';
+comment on column payout.outcomes.reason is
+    'A code: the reason of a failure, or the kind of hold; null for every other status.';
+comment on column payout.outcomes.reversed_minor is
+    'The sum that Stripe has taken back so far, in minor units of the transfer''s currency.';
+
+create trigger _100_announce before insert on payout.outcomes
+    for each statement execute function payout.tg_outcomes__announce();
+alter table payout.outcomes enable always trigger _100_announce;
+create trigger _500_refuse_change before update or delete on payout.outcomes
+    for each row execute function payout.tg__refuse_change();
+alter table payout.outcomes enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.outcomes
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.outcomes enable always trigger _500_refuse_truncate;
+
+grant select on payout.outcomes to payout_operator, payout_auditor;
+
+
+create sequence payout.awaited_outcomes;
+comment on sequence payout.awaited_outcomes is
+    'Called: the application has read since it was last notified. A sequence, because it is set '
+    'outside of transactions.';
 -- frozen: procedures/identity/database_identity.sql d51110a7bd9d
 create or replace function payout.database_identity(
     out system_identifier bigint,
@@ -2306,28 +2428,28 @@ on conflict (situation) do update set
     for_seller = excluded.for_seller,
     for_operator = excluded.for_operator,
     next_call = excluded.next_call;
--- frozen: sql/data/states.sql 11428f2e739a
+-- frozen: sql/data/states.sql bd01dfd6821d
 insert into payout.states (
-    state, is_final, whose_turn, entry_kind, credit_account, meaning)
+    state, is_final, whose_turn, status, status_on_hold, entry_kind, credit_account, meaning)
 values
-    ('scheduled', false, 'engine', null, null,
+    ('scheduled', false, 'engine', 'scheduled', 'on_hold', null, null,
         'Owed and reserved; Stripe has not been asked under this key.'),
-    ('in_flight', false, 'stripe', null, null,
+    ('in_flight', false, 'stripe', 'sending', 'sending', null, null,
         'A worker holds the lease and may be talking to Stripe.'),
-    ('retry_wait', false, 'engine', null, null,
+    ('retry_wait', false, 'engine', 'sending', 'on_hold', null, null,
         'Surely not executed; sent again when due, same key.'),
-    ('unknown', false, 'engine', null, null,
+    ('unknown', false, 'engine', 'sending', 'sending', null, null,
         'Perhaps executed; sent again when due, same key only.'),
-    ('parked', false, 'operator', null, null,
+    ('parked', false, 'operator', 'sending', 'sending', null, null,
         'The engine must not go on by itself; the reason says why.'),
-    ('failed', false, 'operator', 'release', null,
+    ('failed', false, 'operator', 'failed', 'failed', 'release', null,
         'Stripe declined; the books owe the payee again.'),
-    ('paid', true, 'nobody', 'paid', 'stripe_balance',
+    ('paid', true, 'nobody', 'paid', 'paid', 'paid', 'stripe_balance',
         'Stripe holds exactly this transfer.'),
-    ('cancelled', true, 'nobody', 'cancel', 'settlement_funds',
+    ('cancelled', true, 'nobody', 'cancelled', 'cancelled', 'cancel', 'settlement_funds',
         'Withdrawn by an operator: not owed after all.'),
-    ('settled_outside', true, 'nobody', 'settle_outside', 'paid_outside',
-        'Paid in another way, as an operator has said.')
+    ('settled_outside', true, 'nobody', 'settled_outside', 'settled_outside', 'settle_outside',
+        'paid_outside', 'Paid in another way, as an operator has said.')
 on conflict do nothing;
 
 insert into payout.state_edges (from_state, to_state, why) values
@@ -2929,6 +3051,38 @@ $$;
 comment on function payout.newest_facts() is
     'One row for each transfer with the facts that fold_facts makes its progress of; tries and '
     'unknown sends are those of the newest key.';
+-- frozen: procedures/transfers/newest_outcomes.sql b08cd8b2bd1c
+create or replace function payout.newest_outcomes()
+returns table (payout_transfer_id bigint, status text, reversed_minor bigint)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct on (o.payout_transfer_id)
+        o.payout_transfer_id, o.status::text, o.reversed_minor
+    from payout.outcomes as o
+    order by o.payout_transfer_id, o.outcome_id desc
+$$;
+comment on function payout.newest_outcomes() is
+    'One row for each transfer with an outcome; a transfer without any is scheduled.';
+-- frozen: procedures/transfers/notify_application.sql d30b72adcc3b
+create or replace function payout.notify_application()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null
+        and payout.can_notify() then
+        perform
+            setval('payout.awaited_outcomes', 1, false),
+            pg_notify('payout_outcomes', '');
+    end if;
+end
+$$;
+comment on function payout.notify_application() is
+    'Notifies channel payout_outcomes, if the application has read since it was last notified.';
 -- frozen: procedures/transfers/park_contradiction.sql 86cb907e388e
 create or replace function payout.park_contradiction(p_payout_transfer_id bigint)
 returns void
@@ -3029,6 +3183,41 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint, timestamptz) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
+-- frozen: procedures/transfers/present_outcomes.sql 7715a0e31f11
+create or replace function payout.present_outcomes()
+returns table (
+    payout_transfer_id bigint,
+    status text,
+    reason text,
+    stripe_transfer_id text,
+    reversed_minor bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.payout_transfer_id, w.status,
+        case
+            when w.status = 'on_hold' then h.scope || '_on_hold'
+            when w.status in ('failed', 'cancelled') then s.reason
+        end,
+        s.stripe_transfer_id, coalesce(r.reversed_minor, 0)
+    from payout.transfer_states as s
+    join payout.states as st on st.state = s.state
+    left join payout.holds as h on h.hold_id = s.hold_id
+    left join (
+        select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
+        from payout.ledger_entries as e
+        where e.kind = 'reversal'
+        group by e.payout_transfer_id
+    ) as r on r.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (
+        select case when s.hold_id is null then st.status else st.status_on_hold end as status
+    ) as w
+$$;
+comment on function payout.present_outcomes() is
+    'One row for each transfer: its status with the marks of holds, reason, Stripe''s id, and the '
+    'sum of its reversals.';
 -- frozen: procedures/transfers/progress_problem.sql a89e7c00ac61
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
@@ -4158,6 +4347,90 @@ as $$
 $$;
 comment on function payout.metadata_problem(jsonb) is
     'The rule of Stripe that this metadata breaks beside our own four keys, or null.';
+-- frozen: procedures/settle/outcomes_since.sql f884b71d8d43
+create or replace function payout_api.outcomes_since(
+    p_after bigint default 0, p_limit integer default 100
+)
+returns table (
+    outcome_id bigint,
+    settlement_id text,
+    payee_id text,
+    source_transaction text,
+    amount_minor bigint,
+    currency text,
+    status text,
+    reason text,
+    stripe_transfer_id text,
+    changed_at timestamptz,
+    reversed_minor bigint
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_drawn bigint;
+    v_settled bigint;
+begin
+    if pg_is_in_recovery() or current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'no outcomes are read %', case
+            when pg_is_in_recovery() then 'from a standby'
+            else 'in a transaction that is ' || current_setting('transaction_isolation') end
+            using
+                errcode = 'SP401',
+                hint = 'Only a new snapshot of the primary shows that nothing is missing: begin '
+                    'isolation level read committed';
+    end if;
+    if current_setting('transaction_read_only') = 'off'
+        and pg_sequence_last_value('payout.awaited_outcomes'::regclass) is null then
+        perform setval('payout.awaited_outcomes', 1);
+    end if;
+
+    v_drawn := coalesce(pg_sequence_last_value('payout.outcomes_outcome_id_seq'::regclass), 0);
+    if coalesce(p_limit, 0) not between 1 and 10000 or p_after is null or p_after > v_drawn then
+        raise exception 'cannot read % outcomes after %', coalesce(p_limit::text, 'null'),
+            coalesce(p_after::text, 'null')
+            using
+                errcode = 'SP315',
+                detail = format('The last outcome has number %s at most.', v_drawn),
+                hint = 'Ask for 1 to 10000. A cursor from the future means that the database went '
+                    'back in time: read again from an earlier one.';
+    end if;
+
+    -- A writer has a lock on the table, too, which no stranger can take.
+    v_settled := least(v_drawn, (
+        select min(w.key) + 9000000000000000000
+        from (
+            select min(l.classid::bigint << 32 | l.objid::bigint)
+                filter (where l.locktype = 'advisory' and l.objsubid = 1) as key
+            from pg_locks as l
+            where l.database = (
+                    select d.oid from pg_database as d where d.datname = current_database())
+                and l.pid is distinct from pg_backend_pid()
+            group by l.virtualtransaction
+            having bool_or(l.relation = 'payout.outcomes'::regclass
+                and l.mode = 'RowExclusiveLock')
+        ) as w
+        where w.key < -8000000000000000000));
+    return query
+    select o.outcome_id, t.settlement_id::text, t.payee_id::text, t.source_transaction,
+        t.amount_minor, t.currency::text, o.status::text, o.reason, o.stripe_transfer_id,
+        o.changed_at, o.reversed_minor
+    from payout.outcomes as o
+    join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
+    where o.outcome_id > p_after and o.outcome_id <= v_settled
+    order by o.outcome_id
+    limit p_limit;
+end
+$$;
+comment on function payout_api.outcomes_since(bigint, integer) is
+    'Up to p_limit changes of status, and reversals, with an outcome_id above p_after, in order. '
+    'Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.';
+revoke execute on function payout_api.outcomes_since(bigint, integer) from public;
+grant execute on function payout_api.outcomes_since(bigint, integer) to payout_app;
 -- frozen: procedures/settle/owed_transfers.sql 27c9affa9fdf
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
@@ -5816,7 +6089,7 @@ end
 $$;
 comment on function payout.begin_reversals(text, integer) is
     'Begins up to p_limit reads of reversals and returns them.';
--- frozen: procedures/reconcile/book_reversals.sql 5748c33172da
+-- frozen: procedures/reconcile/book_reversals.sql 345c55bdfa79
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
 )
@@ -5839,11 +6112,23 @@ begin
     order by r.position desc
     on conflict (stripe_reversal_id) where stripe_reversal_id is not null do nothing;
     get diagnostics v_booked = row_count;
+
+    if v_booked > 0 then
+        insert into payout.outcomes (
+            payout_transfer_id, status, stripe_transfer_id, reversed_minor)
+        select s.payout_transfer_id, 'paid', s.stripe_transfer_id, sum(e.amount_minor)::bigint
+        from payout.transfer_states as s
+        join payout.ledger_entries as e on e.payout_transfer_id = s.payout_transfer_id
+            and e.kind = 'reversal'
+        where s.payout_transfer_id = p_transfer.payout_transfer_id
+        group by s.payout_transfer_id, s.stripe_transfer_id;
+        perform payout.notify_application();
+    end if;
     return v_booked;
 end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
-    'Books reversals that are not booked yet; returns their number.';
+    'Books reversals that are not booked yet, with one outcome for all; returns their number.';
 -- frozen: procedures/reconcile/claim_reads.sql 3ae4438d9422
 create or replace function payout_api.claim_reads(
     p_worker text,
@@ -8170,7 +8455,7 @@ as $$
 $$;
 comment on function payout.subtotals_of(payout.seals) is
     'Debits and credits in minor units, from the first entry to the last of the range.';
--- frozen: procedures/audit/verify_projection.sql 91a25afdbf4b
+-- frozen: procedures/audit/verify_projection.sql f2e722caf74f
 create or replace function payout_api.verify_projection()
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
 language sql
@@ -8211,6 +8496,15 @@ as $$
     ) as d
     full join payout.booked_states() as b using (payout_transfer_id)
     where d.place is distinct from b.place
+    union all
+    select payout_transfer_id, c.column_name, c.stored, c.told
+    from payout.present_outcomes() as p
+    full join payout.newest_outcomes() as n using (payout_transfer_id)
+    cross join lateral (values
+        ('status', p.status, coalesce(n.status, 'scheduled')),
+        ('reversed_minor', p.reversed_minor::text, coalesce(n.reversed_minor, 0)::text)
+    ) as c (column_name, stored, told)
+    where c.stored is distinct from c.told
     order by 1, 2
 $$;
 comment on function payout_api.verify_projection() is
@@ -10680,7 +10974,7 @@ comment on function payout_api.write_off(text, text, bigint, text, boolean) is
 revoke execute on function payout_api.write_off(text, text, bigint, text, boolean) from public;
 grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
     to payout_operator;
--- frozen: sql/error_codes.sql 4cc553813faf
+-- frozen: sql/error_codes.sql 0fbbb7cce6be
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -10704,6 +10998,7 @@ from (values
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
     ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
     ('SP314', 'an act or approval without all that it needs', 'correct the call'),
+    ('SP315', 'a cursor or limit of outcomes that cannot be one', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
     ('SP340', 'a page of a read that is not there, or without its token', 'correct the call'),
@@ -10772,6 +11067,55 @@ group by s.state, t.currency;
 comment on view payout_api.overview is
     'Transfers by state and currency; amounts in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
+-- frozen: sql/views/payout_status.sql 00c6b1d1e862
+create or replace view payout_api.payout_status as
+select
+    t.settlement_id,
+    t.payee_id,
+    t.source_transaction,
+    t.amount_minor,
+    t.currency,
+    case when h.scope is null then st.status else st.status_on_hold end as status,
+    case
+        when h.scope is not null then h.scope || '_on_hold'
+        when st.status in ('failed', 'cancelled') then s.reason
+    end as reason,
+    s.stripe_transfer_id,
+    m.pay_after,
+    b.paid_at,
+    coalesce(b.reversed_minor, 0) as reversed_minor,
+    greatest(s.changed_at, h.placed_at, b.reversed_at) as changed_at
+from payout.payout_transfers as t
+join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+join payout.states as st on st.state = s.state
+join payout.settlements as m on m.settlement_id = t.settlement_id
+left join lateral (
+    select
+        min(e.created_at) filter (where e.kind = 'paid') as paid_at,
+        (sum(e.amount_minor) filter (where e.kind = 'reversal'))::bigint as reversed_minor,
+        max(e.created_at) filter (where e.kind = 'reversal') as reversed_at
+    from payout.ledger_entries as e
+    where e.payout_transfer_id = t.payout_transfer_id and e.kind in ('paid', 'reversal')
+) as b on true
+left join lateral (
+    select h.scope, h.placed_at
+    from payout.holds as h
+    where h.released_at is null
+        and st.status_on_hold <> st.status
+        and (h.scope = 'engine'
+            or (h.scope = 'currency' and h.subject = t.currency)
+            or (h.scope = 'payee' and h.subject = t.payee_id)
+            or (h.scope = 'settlement' and h.subject = t.settlement_id)
+            or (h.scope = 'transfer' and h.subject = t.payout_transfer_id::text))
+    order by h.hold_id
+    limit 1
+) as h on true;
+comment on view payout_api.payout_status is
+    'One row for each transfer of a complete settlement: status (scheduled, waiting_for_account, '
+    'sending, paid, on_hold, failed, cancelled or settled_outside), the code of the reason where '
+    'there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or '
+    'payee.';
+grant select on payout_api.payout_status to payout_app, payout_operator, payout_auditor;
 -- frozen: sql/views/proposals.sql 6ad812675941
 create or replace view payout_api.proposals as
 select

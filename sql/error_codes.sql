@@ -23,6 +23,7 @@ from (values
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
     ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
     ('SP314', 'an act or approval without all that it needs', 'correct the call'),
+    ('SP315', 'a cursor or limit of outcomes that cannot be one', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
     ('SP340', 'a page of a read that is not there, or without its token', 'correct the call'),

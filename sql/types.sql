@@ -23,6 +23,12 @@ create domain payout.moment as timestamptz
     constraint moment_is_finite check (isfinite(value));
 comment on domain payout.moment is 'A point in time, not infinity.';
 
+create domain payout.payout_status as text
+    constraint status_is_known check (value in (
+        'scheduled', 'waiting_for_account', 'sending', 'paid', 'on_hold', 'failed', 'cancelled',
+        'settled_outside'));
+comment on domain payout.payout_status is 'The application''s word for how far a transfer is.';
+
 create domain payout.metadata as jsonb
     constraint metadata_is_an_object check (jsonb_typeof(value) = 'object');
 comment on domain payout.metadata is 'A JSON object.';

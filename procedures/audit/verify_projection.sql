@@ -44,6 +44,15 @@ as $$
     ) as d
     full join payout.booked_states() as b using (payout_transfer_id)
     where d.place is distinct from b.place
+    union all
+    select payout_transfer_id, c.column_name, c.stored, c.told
+    from payout.present_outcomes() as p
+    full join payout.newest_outcomes() as n using (payout_transfer_id)
+    cross join lateral (values
+        ('status', p.status, coalesce(n.status, 'scheduled')),
+        ('reversed_minor', p.reversed_minor::text, coalesce(n.reversed_minor, 0)::text)
+    ) as c (column_name, stored, told)
+    where c.stored is distinct from c.told
     order by 1, 2
 $$;
 comment on function payout_api.verify_projection() is

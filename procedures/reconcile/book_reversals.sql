@@ -1,4 +1,4 @@
--- book_reversals: book each reversal at Stripe once, oldest first.
+-- book_reversals: book each reversal at Stripe once, oldest first, and tell the application.
 
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
@@ -22,8 +22,20 @@ begin
     order by r.position desc
     on conflict (stripe_reversal_id) where stripe_reversal_id is not null do nothing;
     get diagnostics v_booked = row_count;
+
+    if v_booked > 0 then
+        insert into payout.outcomes (
+            payout_transfer_id, status, stripe_transfer_id, reversed_minor)
+        select s.payout_transfer_id, 'paid', s.stripe_transfer_id, sum(e.amount_minor)::bigint
+        from payout.transfer_states as s
+        join payout.ledger_entries as e on e.payout_transfer_id = s.payout_transfer_id
+            and e.kind = 'reversal'
+        where s.payout_transfer_id = p_transfer.payout_transfer_id
+        group by s.payout_transfer_id, s.stripe_transfer_id;
+        perform payout.notify_application();
+    end if;
     return v_booked;
 end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
-    'Books reversals that are not booked yet; returns their number.';
+    'Books reversals that are not booked yet, with one outcome for all; returns their number.';

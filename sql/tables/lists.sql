@@ -41,6 +41,8 @@ create table payout.states (
     whose_turn text not null,
     entry_kind text,
     credit_account text,
+    status payout.payout_status not null,
+    status_on_hold payout.payout_status not null,
     meaning text not null,
     constraint states_pkey primary key (state),
     constraint turn_is_of_a_known_party
@@ -55,6 +57,10 @@ comment on column payout.states.entry_kind is
 comment on column payout.states.credit_account is
     'The account that this entry credits; null: that of the payee. It debits in_flight, or the '
     'payee''s account where the transfer had failed.';
+comment on column payout.states.status is 'The application''s word for the state.';
+comment on column payout.states.status_on_hold is
+    'Its word while a hold keeps the transfer back; the same where Stripe may have been asked '
+    'already, or nothing is to be sent.';
 
 create trigger _500_refuse_change before update or delete on payout.states
     for each row execute function payout.tg__refuse_change();

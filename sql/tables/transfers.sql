@@ -54,6 +54,8 @@ comment on column payout.payout_transfers.payout_ref is
     'Business identity: payout.payout_ref(installation, settlement, payee, source_transaction). '
     'The idempotency key is payout_ref plus the key generation; Stripe stores it as metadata.';
 
+create index payout_transfers_payee_id_idx on payout.payout_transfers (payee_id);
+
 create trigger _110_derive
     before insert on payout.payout_transfers
     for each row
@@ -160,6 +162,12 @@ create trigger _511_check_progress
     for each row
     execute function payout.tg_transfer_states__check_progress();
 alter table payout.transfer_states enable always trigger _511_check_progress;
+create trigger _900_tell_status
+    after update on payout.transfer_states
+    referencing old table as former new table as changed
+    for each statement
+    execute function payout.tg_transfer_states__tell_status();
+alter table payout.transfer_states enable always trigger _900_tell_status;
 
 grant select on payout.transfer_states to payout_operator, payout_auditor;
 

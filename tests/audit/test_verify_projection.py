@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.application.reading import drawn, read
 from tests.conftest import ROOT, Connection
 from tests.engine import (
     Engine,
@@ -221,7 +222,7 @@ def test_books_that_have_the_money_elsewhere_are_named(
         assert differences(engine) == [("money", "stripe_balance 1500 usd", booked)]
 
 
-def test_a_reversal_leaves_a_transfer_paid(engine: Engine) -> None:
+def test_a_reversal_leaves_a_transfer_paid_and_has_to_be_told(engine: Engine) -> None:
     engine.settle()
     engine.report_one(success(engine.claim_one()))
     with engine.db.transaction(force_rollback=True):
@@ -231,7 +232,80 @@ def test_a_reversal_leaves_a_transfer_paid(engine: Engine) -> None:
             "select payout_transfer_id, 'reversal', 1, 'stripe_balance', 'payable:' || payee_id, "
             "700, currency, 'trr_1' from payout.payout_transfers"
         )
-        assert differences(engine) == []
+        assert differences(engine) == [("reversed_minor", "700", "0")]
+
+
+@mutant(
+    "outcomes that nothing compares",
+    "verify_projection",
+    "where c.stored is distinct from c.told",
+    "where false",
+    at="lost",
+)
+@pytest.mark.parametrize(
+    ("change", "differing"),
+    [
+        pytest.param(
+            "delete from payout.outcomes where status = 'paid'",
+            [("status", "paid", "sending")],
+            id="lost",
+        ),
+        pytest.param(
+            "delete from payout.outcomes", [("status", "paid", "scheduled")], id="all_lost"
+        ),
+        pytest.param(
+            "update payout.outcomes set reversed_minor = 1",
+            [("reversed_minor", "0", "1")],
+            id="never_reversed",
+        ),
+        pytest.param(
+            "insert into payout.outcomes (payout_transfer_id, status) values (99, 'paid')",
+            [("reversed_minor", None, "0"), ("status", None, "paid")],
+            id="of_no_transfer",
+        ),
+    ],
+)
+def test_an_outcome_that_tells_otherwise_is_named(
+    engine: Engine, change: str, differing: list[tuple[str, str | None, str]]
+) -> None:
+    engine.settle()
+    engine.report_one(success(engine.claim_one()))
+    with engine.db.transaction(force_rollback=True):
+        with unguarded(engine.db, "payout.outcomes"):
+            engine.db.execute(change)
+        assert differences(engine) == differing
+
+
+def test_the_application_is_told_of_each_row_that_is_made_again(engine: Engine) -> None:
+    transfers = engine.settle("seller_1", "seller_2", "seller_3")
+    engine.hold("payee", "seller_3")
+    first, _ = engine.claim()
+    engine.let_pass("1 second")
+    engine.sweep()
+    engine.report_one(no_such_account(first))
+    start = drawn(engine.db)
+    with unguarded(engine.db, STATES):
+        engine.db.execute(
+            "update payout.transfer_states set state = 'scheduled', next_attempt_at = now(), "
+            "lease_until = null where payout_transfer_id = %s",
+            [transfers[0]],
+        )
+    # Told as told before; the mark of the hold is not made again, the next sweep sets it.
+    engine.db.execute(REBUILD)
+    assert [outcome[2:8:4] for outcome in read(engine.app, start)] == [("seller_3", "scheduled")]
+    assert differences(engine) == []
+    engine.sweep()
+    assert [outcome[2:8:4] for outcome in read(engine.app, start)[1:]] == [("seller_3", "on_hold")]
+    # A row that was made up, and told, is corrected.
+    with unguarded(engine.db, "payout.outcomes"):
+        engine.db.execute(
+            "insert into payout.outcomes (payout_transfer_id, status) values (%s, 'paid')",
+            [transfers[0]],
+        )
+    engine.db.execute(REBUILD)
+    corrected = read(engine.app, start)[3]
+    assert (corrected.payee_id, corrected.status) == ("seller_1", "failed")
+    assert corrected.reason == "no_such_account_or_charge"
 
 
 def test_a_wrecked_projection_is_made_again_out_of_the_facts(engine: Engine) -> None:

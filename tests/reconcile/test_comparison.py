@@ -544,6 +544,7 @@ def test_a_claim_does_not_wait_for_a_page(
 def forget(db: Connection) -> None:
     """Forget every settlement and what came of it, as a restored database has."""
     tables = [
+        "payout.outcomes",
         "payout.ledger_entries",
         "payout.transfer_requests",
         "payout.transfer_observations",

@@ -253,6 +253,7 @@ def add_one_of_each(connection: Connection) -> int:
         "stripe_read_pages",
         "listed_transfers",
         "reversed_transfers",
+        "outcomes",
     ):
         insert(connection, table, valid_row(connection, table, payout_transfer_id))
     return payout_transfer_id
@@ -273,12 +274,19 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         return read_page_row(connection, payout_transfer_id)
     rows: Mapping[str, Row] = {
         "currencies": {"currency": "xxx", "minor_digits": 2},
-        "states": {"state": "lost", "is_final": False, "whose_turn": "nobody", "meaning": "Lost."},
         "situations": {
             "situation": "lost",
             "whose_turn": "nobody",
             "for_seller": "Lost.",
             "for_operator": "Lost.",
+        },
+        "states": {
+            "state": "lost",
+            "is_final": False,
+            "whose_turn": "nobody",
+            "status": "failed",
+            "status_on_hold": "failed",
+            "meaning": "Lost.",
         },
         "state_edges": {"from_state": "paid", "to_state": "failed", "why": "a test"},
         "ledger_accounts": {"account": "fees", "is_per_payee": False, "meaning": "Fees."},
@@ -346,6 +354,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         "operator_actions": {"action": "hold", "reason": "a test"},
         "holds": {"scope": "payee", "subject": PAYEE, "reason": "a test"},
         "discrepancies": {"kind": "missing_at_stripe", "advice": "Look it up."},
+        "outcomes": {"payout_transfer_id": payout_transfer_id, "status": "sending"},
         "reversed_transfers": {"stripe_transfer_id": "tr_1", "amount_reversed_minor": 1},
         "listed_transfers": {
             "stripe_transfer_id": "tr_1",

@@ -47,6 +47,9 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("currencies", "largest_amount_is_positive"): [{"largest_amount_minor": n} for n in (-1, 0)],
     ("states", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}, {"whose_turn": ""}],
     ("situations", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}],
+    ("states", "status_is_known"): [
+        {column: text} for column in ("status", "status_on_hold") for text in ("", "Paid", "parked")
+    ],
     ("state_edges", "edge_leads_elsewhere"): [{"from_state": "paid", "to_state": "paid"}],
     ("payee_accounts", "stripe_account_id_looks_like_one"): [
         {"stripe_account_id": text}
@@ -280,6 +283,7 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {"is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
     ],
     ("reversed_transfers", "amount_is_positive"): [{"amount_reversed_minor": n} for n in (-1, 0)],
+    ("outcomes", "status_is_known"): [{"status": ""}, {"status": "Paid"}, {"status": "parked"}],
 }
 # Rules that are of the column's type.
 DOMAIN_OF: Final = {
@@ -289,6 +293,8 @@ DOMAIN_OF: Final = {
     ("settlements", "metadata_is_an_object"): "metadata",
     ("settlement_lines", "amount_is_positive"): "positive_minor",
     ("settlement_lines", "source_transaction_looks_like_one"): "source_transaction_id",
+    ("states", "status_is_known"): "payout_status",
+    ("outcomes", "status_is_known"): "payout_status",
 }
 
 # Changes to a row that is accepted, after which it still is.
@@ -353,6 +359,11 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {**RESOLVED, "is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
     ],
     "stripe_reads": [FINISHED, {"abandoned_at": OPENED}],
+    "outcomes": [
+        {"status": "waiting_for_account"},
+        {"status": "settled_outside"},
+        {"reversed_minor": MOST, "stripe_transfer_id": "tr_1"},
+    ],
 }
 
 
@@ -516,6 +527,8 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "holds.released_at",
         "holds.released_by",
         "holds.subject",
+        "outcomes.reason",
+        "outcomes.stripe_transfer_id",
         "transfer_requests.evidence_observation_id",
         "transfer_requests.reason",
         "transfer_requests.second_evidence_observation_id",

@@ -44,6 +44,7 @@ FACTS: Final = (
     "state_edges",
     "states",
     "listed_transfers",
+    "outcomes",
     "transfer_attempts",
     "transfer_observations",
 )

@@ -166,6 +166,7 @@ CALLERS: Final = {
     "release_hold": {"payout_operator"},
     "adopt_database": {"payout_operator"},
     "change_stripe_account": {"payout_operator"},
+    "outcomes_since": {"payout_app"},
 }
 
 
@@ -185,7 +186,7 @@ CALLERS: Final = {
     "a private function left to public",
     sql=("grant execute on function payout.reopen_failed(timestamptz, integer) to public"),
 )
-def test_only_these_roles_may_call_the_functions_that_move_money(db: Connection) -> None:
+def test_only_these_roles_may_call_these_functions(db: Connection) -> None:
     found = db.execute(
         f"""
         select p.proname::text, coalesce(r.rolname::text, 'public')
@@ -270,17 +271,22 @@ def test_the_auditor_and_the_operator_read_every_table(
             assert refusal(reader, f"select from {table}") is None
 
 
-def test_the_application_and_the_worker_read_no_view_but_the_list_of_errors(
+def test_the_application_reads_two_views_and_the_worker_one(
     db: Connection,
 ) -> None:
     # A view reads with its owner's rights, so that it could hand out a private table.
     found = db.execute(
         """
-        select distinct c.relname::text
+        select c.relname::text, coalesce(r.rolname::text, 'public')
         from pg_class as c
         cross join lateral aclexplode(c.relacl) as a
+        left join pg_roles as r on r.oid = a.grantee
         where c.relnamespace = 'payout_api'::regnamespace and c.relkind = 'v'
             and a.grantee in (0, 'payout_app'::regrole, 'payout_worker'::regrole)
         """
     )
-    assert found.fetchall() == [("error_codes",)]
+    assert set(found) == {
+        ("error_codes", "payout_app"),
+        ("error_codes", "payout_worker"),
+        ("payout_status", "payout_app"),
+    }

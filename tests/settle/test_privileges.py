@@ -1,4 +1,4 @@
-"""The application may write settlements and lines, read them back, and call two functions.
+"""The application writes settlements and lines, reads their status, and calls three functions.
 
 The lists are whole: whatever else the role were ever granted makes a test here fail.
 """
@@ -18,6 +18,7 @@ from tests.settle.marketplace import complete, insert_settlement, line, register
 FUNCTIONS: Final = {
     "payout.id_fits",  # the check of ids that it writes itself
     "payout_api.complete_settlement",
+    "payout_api.outcomes_since",
     "payout_api.register_payee",
 }
 RELATIONS: Final = {
@@ -27,6 +28,7 @@ RELATIONS: Final = {
         for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")
     ),
     ("payout_api.error_codes", "SELECT"),
+    ("payout_api.payout_status", "SELECT"),
 }
 # Statements of an application that wants more than it is due.
 FORBIDDEN: Final = {
@@ -35,6 +37,10 @@ FORBIDDEN: Final = {
     "select from payout.payees": "table payees",
     "select from payout.payee_accounts": "table payee_accounts",
     "select from payout.ledger_entries": "table ledger_entries",
+    "select from payout.outcomes": "table outcomes",
+    "select from payout.states": "table states",
+    "select from payout.holds": "table holds",
+    "select from payout_api.unpaid": "view unpaid",
     "select from payout_api.trial_balance": "view trial_balance",
     "insert into payout.payees (payee_id) values ('x')": "table payees",
     "insert into payout.payout_jobs (settlement_id) values ('set_1')": "table payout_jobs",

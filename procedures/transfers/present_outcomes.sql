@@ -1,0 +1,38 @@
+-- present_outcomes: for each transfer, the outcome that the application should know as the last.
+--
+-- Called by: verify_projection, and the script that makes transfer_states anew.
+
+create or replace function payout.present_outcomes()
+returns table (
+    payout_transfer_id bigint,
+    status text,
+    reason text,
+    stripe_transfer_id text,
+    reversed_minor bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.payout_transfer_id, w.status,
+        case
+            when w.status = 'on_hold' then h.scope || '_on_hold'
+            when w.status in ('failed', 'cancelled', 'settled_outside') then s.reason
+        end,
+        s.stripe_transfer_id, coalesce(r.reversed_minor, 0)
+    from payout.transfer_states as s
+    join payout.states as st on st.state = s.state
+    left join payout.holds as h on h.hold_id = s.hold_id
+    left join (
+        select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
+        from payout.ledger_entries as e
+        where e.kind = 'reversal'
+        group by e.payout_transfer_id
+    ) as r on r.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (
+        select case when s.hold_id is null then st.status else st.status_on_hold end as status
+    ) as w
+$$;
+comment on function payout.present_outcomes() is
+    'One row for each transfer: its status with the marks of holds, reason, Stripe''s id, and the '
+    'sum of its reversals.';

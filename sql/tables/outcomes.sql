@@ -1,0 +1,45 @@
+-- outcomes: each change that the application is told about its transfers, in one order.
+--
+--   transfer_states, reversals ─▶ outcomes ─▶ outcomes_since(cursor)
+--
+-- A writer announces the last id that was drawn before its own, in a lock of its transaction; a
+-- reader goes no further than the lowest that is announced. So a row that commits late is not
+-- passed by.
+
+create table payout.outcomes (
+    outcome_id bigint not null generated always as identity,
+    payout_transfer_id bigint not null,
+    status payout.payout_status not null,
+    reason text,
+    stripe_transfer_id text,
+    reversed_minor bigint not null default 0,
+    changed_at timestamptz not null default current_timestamp,
+    constraint outcomes_pkey primary key (outcome_id)
+);
+comment on table payout.outcomes is
+    'Each change of a transfer''s status, and each reversal, in the order in which the application '
+    'reads them (payout_api.outcomes_since). Insert-only.';
+comment on column payout.outcomes.outcome_id is
+    'The cursor of the application: drawn after the writer has announced itself.';
+comment on column payout.outcomes.reason is
+    'A code: the reason of a failure, or the kind of hold; null for every other status.';
+comment on column payout.outcomes.reversed_minor is
+    'The sum that Stripe has taken back so far, in minor units of the transfer''s currency.';
+
+create trigger _100_announce before insert on payout.outcomes
+    for each statement execute function payout.tg_outcomes__announce();
+alter table payout.outcomes enable always trigger _100_announce;
+create trigger _500_refuse_change before update or delete on payout.outcomes
+    for each row execute function payout.tg__refuse_change();
+alter table payout.outcomes enable always trigger _500_refuse_change;
+create trigger _500_refuse_truncate before truncate on payout.outcomes
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.outcomes enable always trigger _500_refuse_truncate;
+
+grant select on payout.outcomes to payout_operator, payout_auditor;
+
+
+create sequence payout.awaited_outcomes;
+comment on sequence payout.awaited_outcomes is
+    'Called: the application has read since it was last notified. A sequence, because it is set '
+    'outside of transactions.';
