@@ -821,7 +821,7 @@ $$;
 comment on function payout.tg_payout_transfers__derive() is
     'Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not '
     'above 0 (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_progress.sql 1f74f7db97a3
+-- frozen: procedures/transfers/tg_transfer_states__check_progress.sql 6b0d5a2bc308
 create or replace function payout.tg_transfer_states__check_progress()
 returns trigger
 language plpgsql
@@ -859,6 +859,8 @@ begin
         v_problem := 'a send whose outcome is unknown stays so under its key';
     elsif old.state = 'paid' then
         v_problem := 'a paid transfer does not change';
+    elsif new.reason = 'awaiting_account' and old.reason is distinct from 'awaiting_account' then
+        v_problem := 'only a transfer that never had a date waits for an account';
     end if;
 
     if v_problem is not null then
@@ -881,7 +883,7 @@ $$;
 comment on function payout.tg_transfer_states__check_progress() is
     'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row '
     'keeps its rules (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_start.sql b5487f1de7b3
+-- frozen: procedures/transfers/tg_transfer_states__check_start.sql 3720b9096097
 create or replace function payout.tg_transfer_states__check_start()
 returns trigger
 language plpgsql
@@ -891,9 +893,9 @@ as $$
 declare
     v_broken text;
 begin
-    -- The only row that a settlement writes.
+    -- The row that a settlement writes for a payee who has an account.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
-        and new.first_sent_at is null and new.next_attempt_at is not null
+        and new.first_sent_at is null and new.next_attempt_at is not null and new.reason is null
         and new.lease_until is null and new.next_lookup_at is null
         and new.stripe_transfer_id is null then
         return new;
@@ -970,7 +972,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
     'when it moves.';
--- frozen: sql/tables/transfers.sql 24d1753fe8d2
+-- frozen: sql/tables/transfers.sql 658b9b154635
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1059,7 +1061,8 @@ comment on column payout.transfer_states.attempt is
 comment on column payout.transfer_states.lease_until is
     'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
-    'The time at which the engine acts next by itself; null: it does not.';
+    'The time at which the engine acts next by itself; null: it does not, or its payee has no '
+    'account yet.';
 comment on column payout.transfer_states.first_sent_at is
     'First claim under the key of this generation; Stripe forgets the key 24 hours later.';
 comment on column payout.transfer_states.tries is
@@ -1121,6 +1124,46 @@ create trigger _511_check_progress
 alter table payout.transfer_states enable always trigger _511_check_progress;
 
 grant select on payout.transfer_states to payout_operator, payout_auditor;
+
+
+create table payout.account_waits (
+    payout_transfer_id bigint not null,
+    payee_id payout.external_id not null,
+    created_at timestamptz not null default now(),
+    looks integer not null default 0,
+    next_look_at timestamptz default now(),
+    constraint account_waits_pkey primary key (payout_transfer_id),
+    constraint account_waits_payout_transfer_id_fkey
+        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id)
+);
+comment on table payout.account_waits is
+    'The transfers that were scheduled before their payee had an account. The first account ends '
+    'the wait; the sweep looks for one that came while the settlement was being scheduled.';
+comment on column payout.account_waits.looks is 'Looks that found no account; each is rarer.';
+comment on column payout.account_waits.next_look_at is
+    'The time at which a sweep looks for an account; null: it waits no longer.';
+
+create index account_waits_payee_id_idx
+    on payout.account_waits (payee_id) where next_look_at is not null;
+create index account_waits_next_look_at_idx
+    on payout.account_waits (next_look_at) where next_look_at is not null;
+
+create trigger _500_refuse_rewrite
+    before update on payout.account_waits
+    for each row
+    when ((old.payout_transfer_id, old.payee_id, old.created_at)
+            is distinct from (new.payout_transfer_id, new.payee_id, new.created_at)
+        or old.next_look_at is null)
+    execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_rewrite;
+create trigger _500_refuse_delete before delete on payout.account_waits
+    for each row execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.account_waits
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_truncate;
+
+grant select on payout.account_waits to payout_operator, payout_auditor;
 
 
 create table payout.transfer_attempts (
@@ -2623,7 +2666,7 @@ as $$
 $$;
 comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
     'The account in the request under the key; without a request, those of payout.destinations.';
--- frozen: procedures/transfers/fold_facts.sql 7719339e1dec
+-- frozen: procedures/transfers/fold_facts.sql 2b444f58ceff
 create or replace function payout.fold_facts()
 returns table (
     payout_transfer_id bigint,
@@ -2653,7 +2696,11 @@ as $$
         end,
         case w.state when 'paid' then n.stripe_transfer_id end,
         n.first_sent_at, n.tries, n.has_unknown_send,
-        case when n.moved_to <> 'scheduled' then n.reason end
+        case
+            when n.moved_to <> 'scheduled' then n.reason
+            when w.state = 'scheduled' and coalesce(n.next_attempt_at, n.due_at) is null
+                then 'awaiting_account'
+        end
     from payout.newest_facts() as n
     cross join lateral (
         select case
@@ -2668,7 +2715,7 @@ $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations and books.';
--- frozen: procedures/transfers/newest_facts.sql 43ca00946a5d
+-- frozen: procedures/transfers/newest_facts.sql 949480faf4e3
 create or replace function payout.newest_facts()
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
@@ -2681,10 +2728,14 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     with keys as (
-        select t.payout_transfer_id, coalesce(s.pay_after, t.created_at) as due_at,
+        select t.payout_transfer_id,
+            case when a.payee_id is not null then coalesce(s.pay_after, t.created_at) end as due_at,
             coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
         from payout.payout_transfers as t
         join payout.settlements as s on s.settlement_id = t.settlement_id
+        left join (
+            select distinct a.payee_id from payout.payee_accounts as a
+        ) as a on a.payee_id = t.payee_id
         left join (
             select k.payout_transfer_id, max(k.generation) as generation,
                 max(k.observation_id) as opened_after
@@ -2831,7 +2882,7 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- frozen: procedures/transfers/progress_problem.sql 44752048c8ce
+-- frozen: procedures/transfers/progress_problem.sql 76e8328d0a4f
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
 language plpgsql
@@ -2851,8 +2902,12 @@ begin
             then 'in_flight_has_been_sent'
         when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
             then 'paid_names_its_transfer'
-        when p_state.state in ('scheduled', 'retry_wait', 'unknown')
+        when p_state.state in ('retry_wait', 'unknown')
             and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
+        -- Before the payee has an account there is no date, and only then.
+        when p_state.state = 'scheduled' and (p_state.next_attempt_at is null)
+            <> (p_state.reason is not distinct from 'awaiting_account')
+            then 'scheduled_has_a_date_or_awaits_an_account'
         when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled')
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
@@ -3711,13 +3766,56 @@ $$;
 comment on function payout.remove_served_wakeups(bigint[]) is
     'Deletes the queue jobs of these ids that no worker has fetched yet; returns their number, 0 '
     'if the queue fails.';
--- frozen: procedures/settle/complete_settlement.sql d38c6b027c01
+-- frozen: procedures/wakeup/wake_up_for.sql 7d256838cfbd
+create or replace function payout.wake_up_for(p_payout_transfer_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_wakeup_ids bigint[];
+begin
+    if cardinality(p_payout_transfer_ids) > 0 then
+        v_wakeup_ids := payout.queue_wakeup(
+            (select t.payout_job_id from payout.payout_transfers as t
+                where t.payout_transfer_id = p_payout_transfer_ids[1]),
+            cardinality(p_payout_transfer_ids), null);
+        update payout.transfer_states as s
+        set wakeup_id = v_wakeup_ids[1 + d.place % nullif(cardinality(v_wakeup_ids), 0)]
+        from unnest(p_payout_transfer_ids) with ordinality as d (payout_transfer_id, place)
+        where s.payout_transfer_id = d.payout_transfer_id;
+    end if;
+end
+$$;
+comment on function payout.wake_up_for(bigint[]) is
+    'Queues a wake-up job for each transfers_per_wakeup of these transfers, and notes it with '
+    'each.';
+-- frozen: procedures/settle/begin_account_waits.sql c80b4702fbc1
+create or replace function payout.begin_account_waits(p_settlement_id text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into payout.account_waits (payout_transfer_id, payee_id)
+    select t.payout_transfer_id, t.payee_id
+    from payout.payout_transfers as t
+    join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    where t.settlement_id = p_settlement_id and s.reason = 'awaiting_account';
+end
+$$;
+comment on function payout.begin_account_waits(text) is
+    'Writes a row of account_waits for each transfer of the settlement without a date.';
+-- frozen: procedures/settle/complete_settlement.sql c65e47399b54
 create or replace function payout_api.complete_settlement(
     p_settlement_id text,
     p_currency text,
     p_lines jsonb,
     p_pay_after timestamptz default null,
-    p_metadata jsonb default '{}'
+    p_metadata jsonb default null,
+    p_register_payees boolean default false
 )
 returns bigint
 language plpgsql
@@ -3736,13 +3834,15 @@ declare
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
     v_total_minor bigint := 0::bigint;
-    v_difference text;
 begin
     v_lines := payout.read_lines(v_settlement.settlement_id, p_lines);
     foreach v_line in array v_lines loop
         v_total_minor := v_total_minor + v_line.amount_minor;
     end loop;
     v_settlement.total_minor := v_total_minor;
+    if p_register_payees then
+        perform payout.register_payees(v_lines);
+    end if;
 
     insert into payout.settlements
     values (v_settlement.*)
@@ -3756,27 +3856,8 @@ begin
             case when cardinality(v_lines) = 1 then v_lines[1] end);
     end if;
 
-    select * into v_settlement
-    from payout.settlements as s
-    where s.settlement_id = p_settlement_id
-    for update;
-    if not found then
-        raise exception 'settlement % was deleted meanwhile', p_settlement_id
-            using
-                errcode = 'SP402',
-                hint = 'Repeat the transaction.';
-    end if;
-
-    v_difference := payout.settlement_difference(
-        v_settlement, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
-    if v_difference <> '' then
-        raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
-            using
-                errcode = 'SP307',
-                detail = format('The settlement is %s.', v_settlement.state),
-                hint = 'Repeat a settlement unchanged, or give another one its own id.';
-    end if;
-
+    perform payout.lock_same_settlement(
+        p_settlement_id, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
     update payout.settlements as s
     set state = 'complete'
     where s.settlement_id = p_settlement_id
@@ -3785,16 +3866,19 @@ begin
     return payout.schedule_payout_job(p_settlement_id);
 end
 $$;
-comment on function payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb) is
+comment on function payout_api.complete_settlement(
+    text, text, jsonb, timestamptz, jsonb, boolean
+) is
     'Records a settlement with its lines and schedules its payouts; returns the payout_job_id. '
-    'Safe to repeat with the same content; amounts are in minor units of the currency.';
+    'Safe to repeat with the same content; amounts are in minor units of the currency. '
+    'p_register_payees registers payees that are unknown, without an account.';
 revoke execute on function payout_api.complete_settlement(
-    text, text, jsonb, timestamptz, jsonb
+    text, text, jsonb, timestamptz, jsonb, boolean
 ) from public;
 grant execute on function payout_api.complete_settlement(
-    text, text, jsonb, timestamptz, jsonb
+    text, text, jsonb, timestamptz, jsonb, boolean
 ) to payout_app;
--- frozen: procedures/settle/create_transfers.sql c996cdf29ec1
+-- frozen: procedures/settle/create_transfers.sql 7ca86949f66e
 create or replace function payout.create_transfers(p_settlement payout.settlements)
 returns bigint
 language plpgsql
@@ -3804,7 +3888,7 @@ as $$
 declare
     v_payout_job_id bigint;
     v_made_minor bigint;
-    v_wrong record;
+    v_waits boolean;
 begin
     insert into payout.payout_jobs (settlement_id) values (p_settlement.settlement_id)
     on conflict do nothing
@@ -3815,46 +3899,49 @@ begin
     end if;
 
     with owed as materialized (
-        select * from payout.owed_transfers(p_settlement)
+        select o.*, nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass) as id
+        from payout.owed_transfers(p_settlement) as o
     ), wakeups as materialized (
-        select payout.queue_wakeup(
-            v_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
+        select case when count(*) > 0 then payout.queue_wakeup(
+            v_payout_job_id, count(*)::integer, p_settlement.pay_after) end as ids
+        from owed as o where o.has_account
     ), transfers as (
-        insert into payout.payout_transfers (
-            payout_job_id, settlement_id, payee_id, source_transaction, amount_minor, currency)
-        select v_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
-            o.amount_minor, p_settlement.currency
+        insert into payout.payout_transfers (payout_transfer_id, payout_job_id, settlement_id,
+            payee_id, source_transaction, amount_minor, currency)
+        overriding system value
+        select o.id, v_payout_job_id, p_settlement.settlement_id, o.payee_id,
+            o.source_transaction, o.amount_minor, p_settlement.currency
         from owed as o
-        returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
         -- The wake-up jobs are shared out evenly; without any the sweep queues some.
-        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
-        select t.payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
-            w.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
-                * cardinality(w.ids) / count(*) over ()]
-        from transfers as t cross join wakeups as w
+        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id, reason)
+        select o.id,
+            case when o.has_account then coalesce(p_settlement.pay_after, current_timestamp) end,
+            case when o.has_account then w.ids[1 + (row_number() over (order by o.id) - 1)
+                * cardinality(w.ids) / count(*) over ()] end,
+            case when not o.has_account then 'awaiting_account' end
+        from owed as o cross join wakeups as w
     ), entries as (
-        insert into payout.ledger_entries (
-            payout_transfer_id, kind, generation, debit_account, credit_account, currency,
-            amount_minor)
-        select t.payout_transfer_id, e.kind, 1, e.debit_account, e.credit_account, t.currency,
-            t.amount_minor
-        from transfers as t
+        insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account,
+            credit_account, currency, amount_minor)
+        select o.id, e.kind, 1, e.debit_account, e.credit_account, p_settlement.currency,
+            o.amount_minor
+        from owed as o
         cross join lateral (values
-            ('obligation', 'settlement_funds', 'payable:' || t.payee_id),
-            ('reserve', 'payable:' || t.payee_id, 'in_flight')
+            ('obligation', 'settlement_funds', 'payable:' || o.payee_id),
+            ('reserve', 'payable:' || o.payee_id, 'in_flight')
         ) as e (kind, debit_account, credit_account)
-        order by t.payout_transfer_id, e.kind
+        order by o.id, e.kind
     )
-    select sum(t.amount_minor)::bigint into v_made_minor
-    from transfers as t
-    having sum(t.amount_minor) = (
+    select sum(o.amount_minor)::bigint, bool_or(not o.has_account) into v_made_minor, v_waits
+    from owed as o having sum(o.amount_minor) = (
         select sum(l.amount_minor) from payout.settlement_lines as l
         where l.settlement_id = p_settlement.settlement_id);
     if v_made_minor is distinct from p_settlement.total_minor then
-        select * into v_wrong from payout.settlement_problem(p_settlement);
-        raise exception 'settlement %', p_settlement.settlement_id || v_wrong.problem
-            using errcode = v_wrong.code, hint = v_wrong.hint;
+        perform payout.refuse_settlement(p_settlement);
+    end if;
+    if v_waits then
+        perform payout.begin_account_waits(p_settlement.settlement_id);
     end if;
     return v_payout_job_id;
 end
@@ -3862,6 +3949,57 @@ $$;
 comment on function payout.create_transfers(payout.settlements) is
     'Schedules the payouts of a complete settlement whose row this transaction has written; '
     'returns the payout_job_id, or the error that names what is wrong with it.';
+-- frozen: procedures/settle/date_waiting_transfers.sql b19f0cb6dabd
+create or replace function payout.date_waiting_transfers(p_payout_transfer_ids bigint[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := payout.clock();
+    v_due_ids bigint[];
+begin
+    with owed as (
+        select t.payout_transfer_id, coalesce(m.pay_after, t.created_at) as owed_at
+        from payout.payout_transfers as t
+        join payout.settlements as m on m.settlement_id = t.settlement_id
+        where t.payout_transfer_id = any (p_payout_transfer_ids)
+            and exists (select from payout.payee_accounts as a where a.payee_id = t.payee_id)
+    ), dated as (
+        update payout.transfer_states as s
+        set next_attempt_at = case
+                when o.owed_at > v_now - e.send_window_for then greatest(o.owed_at, v_now)
+                else o.owed_at
+            end,
+            reason = null,
+            changed_at = v_now
+        from owed as o
+        cross join payout.engine_settings as e
+        where s.payout_transfer_id = o.payout_transfer_id
+            and s.state = 'scheduled'
+            and s.next_attempt_at is null
+            and payout.progress_problem(s) is null
+        returning s.payout_transfer_id, s.next_attempt_at
+    )
+    select array_agg(d.payout_transfer_id order by d.payout_transfer_id)
+    into v_due_ids
+    from dated as d
+    where d.next_attempt_at <= v_now;
+
+    update payout.account_waits as w
+    set next_look_at = null
+    from payout.transfer_states as s
+    where w.payout_transfer_id = any (p_payout_transfer_ids)
+        and w.next_look_at is not null
+        and s.payout_transfer_id = w.payout_transfer_id
+        and (s.state <> 'scheduled' or s.next_attempt_at is not null);
+    return v_due_ids;
+end
+$$;
+comment on function payout.date_waiting_transfers(bigint[]) is
+    'Gives those of the transfers whose payee has an account their date; returns the ids of those '
+    'that are due now.';
 -- frozen: procedures/settle/lock_complete_settlement.sql c5568ed7ddac
 create or replace function payout.lock_complete_settlement(p_settlement_id text)
 returns payout.settlements
@@ -3893,6 +4031,48 @@ $$;
 comment on function payout.lock_complete_settlement(text) is
     'Returns the row of a complete settlement, which no other transaction then changes or '
     'schedules; SP310 and SP202 where there is none.';
+-- frozen: procedures/settle/lock_same_settlement.sql f0e62aaadebd
+create or replace function payout.lock_same_settlement(
+    p_settlement_id text,
+    p_currency text,
+    p_lines jsonb,
+    p_pay_after timestamptz,
+    p_metadata jsonb
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_settlement payout.settlements;
+    v_difference text;
+begin
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = p_settlement_id
+    for update;
+    if not found then
+        raise exception 'settlement % was deleted meanwhile', p_settlement_id
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the transaction.';
+    end if;
+
+    v_difference := payout.settlement_difference(
+        v_settlement, p_currency, p_lines, p_pay_after, p_metadata);
+    if v_difference <> '' then
+        raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
+            using
+                errcode = 'SP307',
+                detail = format('The settlement is %s.', v_settlement.state),
+                hint = 'Repeat a settlement unchanged, or give another one its own id.';
+    end if;
+end
+$$;
+comment on function payout.lock_same_settlement(text, text, jsonb, timestamptz, jsonb) is
+    'Locks the row of a settlement; refuses another currency, lines, pay_after or metadata than it '
+    'has (SP307).';
 -- frozen: procedures/settle/lock_settlements_of_lines.sql 7d9ba489fbd6
 create or replace function payout.lock_settlements_of_lines(
     p_settlement_ids text[], p_must_exist boolean
@@ -3962,12 +4142,13 @@ as $$
 $$;
 comment on function payout.metadata_problem(jsonb) is
     'The rule of Stripe that this metadata breaks beside our own four keys, or null.';
--- frozen: procedures/settle/owed_transfers.sql 27c9affa9fdf
+-- frozen: procedures/settle/owed_transfers.sql 1c8064c010e3
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
     payee_id payout.external_id,
     source_transaction text,
-    amount_minor bigint
+    amount_minor bigint,
+    has_account boolean
 )
 language plpgsql
 stable
@@ -3975,7 +4156,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select o.payee_id, o.source_transaction, o.amount_minor
+    select o.payee_id, o.source_transaction, o.amount_minor, h.has_account
     from (
         -- A sum that no bigint holds is more than any currency takes.
         select l.payee_id, l.source_transaction::text,
@@ -3987,13 +4168,19 @@ begin
     join payout.currencies as c on c.currency = p_settlement.currency
         and o.amount_minor <= c.largest_amount_minor
         and o.amount_minor % c.amount_step = 0
-    where exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)
-        and payout.metadata_problem(p_settlement.metadata) is null
+    cross join lateral (
+        select exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)
+        offset 0
+    ) as h (has_account)
+    where payout.metadata_problem(p_settlement.metadata) is null
+        and (h.has_account
+            or exists (select from payout.payees as p where p.payee_id = o.payee_id))
     order by o.payee_id, o.source_transaction;
 end
 $$;
 comment on function payout.owed_transfers(payout.settlements) is
-    'Payee, source and amount in minor units of each transfer that a settlement makes.';
+    'Payee, source and amount in minor units of each transfer that a settlement makes, and whether '
+    'the payee has an account.';
 -- frozen: procedures/settle/read_lines.sql 093542e708c0
 create or replace function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb)
 returns payout.settlement_lines[]
@@ -4090,7 +4277,24 @@ end
 $$;
 comment on function payout.refuse_bad_lines(jsonb) is
     'Refuses lines given as JSON that cannot be read, naming the first (SP309).';
--- frozen: procedures/settle/register_payee.sql 935ed9c15d3b
+-- frozen: procedures/settle/refuse_settlement.sql 3870b35c6abb
+create or replace function payout.refuse_settlement(p_settlement payout.settlements)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_wrong record;
+begin
+    select * into strict v_wrong from payout.settlement_problem(p_settlement);
+    raise exception 'settlement %', p_settlement.settlement_id || v_wrong.problem
+        using errcode = v_wrong.code, hint = v_wrong.hint;
+end
+$$;
+comment on function payout.refuse_settlement(payout.settlements) is
+    'Raises the error of the first thing that is wrong with a settlement.';
+-- frozen: procedures/settle/register_payee.sql 1b52acc9dc1a
 create or replace function payout_api.register_payee(
     p_payee_id text, p_stripe_account_id text default null
 )
@@ -4099,9 +4303,11 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
     v_current text;
+    v_waiting_ids bigint[];
 begin
     insert into payout.payees (payee_id)
     values (p_payee_id)
@@ -4126,14 +4332,43 @@ begin
         insert into payout.payee_accounts (payee_id, stripe_account_id)
         values (p_payee_id, p_stripe_account_id);
     end if;
+
+    v_waiting_ids := array(
+        select w.payout_transfer_id
+        from payout.account_waits as w
+        where w.payee_id = p_payee_id and w.next_look_at is not null
+        order by w.payout_transfer_id
+        for update);
+    if v_waiting_ids <> '{}' then
+        perform payout.wake_up_for(payout.date_waiting_transfers(v_waiting_ids));
+    end if;
 end
 $$;
 comment on function payout_api.register_payee(text, text) is
-    'Registers a payee; with an account, records it as the one to pay from now on. Repeatable; '
-    'a transfer that was claimed keeps its account under its key.';
+    'Registers a payee; with an account, records it as the one to pay from now on, and lets '
+    'transfers that waited for it go out. Repeatable; a transfer that was claimed keeps its '
+    'account under its key.';
 revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;
--- frozen: procedures/settle/schedule_payout_job.sql e7d2a4b9541d
+-- frozen: procedures/settle/register_payees.sql 2888328cc69b
+create or replace function payout.register_payees(p_lines payout.settlement_lines[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into payout.payees (payee_id)
+    select distinct l.payee_id
+    from unnest(p_lines) as l
+    where not exists (select from payout.payees as p where p.payee_id = l.payee_id)
+    order by l.payee_id
+    on conflict (payee_id) do nothing;
+end
+$$;
+comment on function payout.register_payees(payout.settlement_lines[]) is
+    'Writes the payees that are unknown; an account comes with payout_api.register_payee.';
+-- frozen: procedures/settle/schedule_payout_job.sql 5dcec7eedc06
 create or replace function payout.schedule_payout_job(
     p_settlement_id text,
     p_settlement payout.settlements default null,
@@ -4208,7 +4443,7 @@ comment on function payout.schedule_payout_job(
     text, payout.settlements, payout.settlement_lines
 ) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. '
-    'Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';
+    'Refuses one that cannot be paid out as it stands (SP301, SP303 to SP306, SP308).';
 -- frozen: procedures/settle/settlement_difference.sql 6f827e0a15b1
 create or replace function payout.settlement_difference(
     p_settlement payout.settlements,
@@ -4245,7 +4480,7 @@ $$;
 comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
--- frozen: procedures/settle/settlement_problem.sql f84078e9186e
+-- frozen: procedures/settle/settlement_problem.sql d0282ebd6bb7
 create or replace function payout.settlement_problem(p_settlement payout.settlements)
 returns table (code text, problem text, hint text)
 language sql
@@ -4267,7 +4502,7 @@ as $$
         )
         union all
         select 2, null, 'SP308', ': metadata ' || m.problem,
-            'Stripe takes 50 keys of 40 characters, text values of 500; three are ours.'
+            'Stripe takes 50 keys of 40 characters, text values of 500; four are ours.'
         from payout.metadata_problem(p_settlement.metadata) as m (problem)
         where m.problem is not null
         union all
@@ -4277,18 +4512,12 @@ as $$
         from (select coalesce(sum(o.amount_minor), 0) from owed as o) as s (lines_minor)
         where s.lines_minor <> p_settlement.total_minor
         union all
-        select 4, o.line_id, a.code,
-            format(', line %s: payee %s %s', o.line_id, o.payee_id, a.problem),
-            'Call payout_api.register_payee with p_stripe_account_id first.'
+        select 4, o.line_id, 'SP301',
+            format(', line %s: payee %s is unknown', o.line_id, o.payee_id),
+            'Call payout_api.register_payee first, also for a payee without an account yet; or '
+            'pass p_register_payees => true to payout_api.complete_settlement.'
         from owed as o
-        left join payout.payees as p on p.payee_id = o.payee_id
-        cross join lateral (select
-            case when p.payee_id is null then 'SP301' else 'SP302' end,
-            case when p.payee_id is null then 'is unknown' else 'has no Stripe account' end
-        ) as a (code, problem)
-        where not exists (
-            select from payout.payee_accounts as pa where pa.payee_id = o.payee_id
-        )
+        where not exists (select from payout.payees as p where p.payee_id = o.payee_id)
         union all
         select 5, o.payee_id, a.code,
             format(', payee %s: %s is %s', o.payee_id, o.amount_minor, a.problem), a.hint
@@ -6735,7 +6964,7 @@ revoke execute on function payout_api.claim_transfers(
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
--- frozen: procedures/claim/freeze_requests.sql 4d2aca9bce5b
+-- frozen: procedures/claim/freeze_requests.sql f6f418f0b7a5
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -6754,13 +6983,13 @@ begin
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     join payout.settlements as m on m.settlement_id = t.settlement_id
     cross join payout.engine_settings as e
-    cross join lateral (
+    left join lateral (
         select a.stripe_account_id
         from payout.payee_accounts as a
         where a.payee_id = t.payee_id
         order by a.payee_account_id desc
         limit 1
-    ) as a
+    ) as a on true
     cross join lateral payout.transfer_request(
         t, a.stripe_account_id, m.metadata, e.installation_id) as q (request)
     left join payout.transfer_observations as k on s.generation > 1
@@ -7955,6 +8184,37 @@ $$;
 comment on function payout.judge_listed_transfers(timestamptz, integer) is
     'Judges up to p_limit transfers, which are then paid or parked; returns '
     'how many.';
+-- frozen: procedures/sweep/look_for_accounts.sql 020b1a35e1a8
+create or replace function payout.look_for_accounts(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[] := array(
+        select w.payout_transfer_id
+        from payout.account_waits as w
+        where w.next_look_at <= p_now
+        order by w.next_look_at
+        limit p_limit
+        for update skip locked);
+    v_due_ids bigint[];
+begin
+    if v_ids = '{}' then
+        return 0;
+    end if;
+    v_due_ids := payout.date_waiting_transfers(v_ids);
+    update payout.account_waits as w
+    set looks = w.looks + 1,
+        next_look_at = p_now + interval '5 seconds' * 2 ^ least(w.looks, 14)
+    where w.payout_transfer_id = any (v_ids) and w.next_look_at is not null;
+    return coalesce(cardinality(v_due_ids), 0);
+end
+$$;
+comment on function payout.look_for_accounts(timestamptz, integer) is
+    'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
+    'account their date; returns how many are due now.';
 -- frozen: procedures/sweep/mark_held_transfers.sql 9c538e075a43
 create or replace function payout.mark_held_transfers(p_now timestamptz)
 returns integer
@@ -8232,7 +8492,7 @@ as $$
 $$;
 comment on function payout.saved_decline(payout.transfer_states) is
     'Id of the accepted decline that Stripe saved; null: there is none.';
--- frozen: procedures/sweep/sweep.sql d346f2ad81fb
+-- frozen: procedures/sweep/sweep.sql 293aac10c1f8
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -8257,6 +8517,7 @@ begin
     -- It seals first, while it has locked no transfer yet.
     perform payout_api.seal();
     perform payout.mark_held_transfers(payout.clock());
+    perform payout.look_for_accounts(payout.clock(), p_limit);
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);
     -- Each step reads the clock: the second one takes what the first one has made due.
@@ -8271,8 +8532,8 @@ $$;
 comment on function payout_api.sweep(integer) is
     'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
     'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
-    'late first sends, queues wake-up jobs for due transfers; up to p_limit of each. Returns how '
-    'many. It also seals.';
+    'late first sends, looks for accounts that transfers wait for, queues wake-up jobs for due '
+    'transfers; up to p_limit of each. Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- frozen: procedures/operate/adopt_database.sql bbf099e8e4a6
@@ -8742,7 +9003,7 @@ as $$
     ) as first on true
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_references.sql 050708b1c9d3
+-- frozen: procedures/operate/check_references.sql db7521ef6eb5
 create or replace function payout.check_references()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -8779,6 +9040,12 @@ as $$
             where t.payout_transfer_id = s.payout_transfer_id
         )
         union all
+        select 'account_waits' from payout.account_waits as w
+        where not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = w.payout_transfer_id and t.payee_id = w.payee_id
+        )
+        union all
         select 'ledger_entries' from payout.ledger_entries as e
         where not exists (
             select from payout.payout_transfers as t
@@ -8787,7 +9054,7 @@ as $$
     ) as o (name)
 $$;
 comment on function payout.check_references() is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql f69fa270a04f
+-- frozen: procedures/operate/check_rules.sql 569c959cc304
 create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -8818,6 +9085,17 @@ as $$
         select o.payout_transfer_id, 'every transfer that is not paid can go on'
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
+            or case (o.progress).reason
+                -- Else neither an account nor a sweep gives it its date.
+                when 'awaiting_account' then not exists (
+                    select from payout.account_waits as w
+                    where w.payout_transfer_id = o.payout_transfer_id
+                        and w.next_look_at is not null
+                )
+                else (o.progress).next_attempt_at is not null and not exists (
+                    select from payout.payee_accounts as a where a.payee_id = o.payee_id
+                )
+            end
         union all
         select e.ledger_entry_id, 'every entry is a movement that exists'
         from payout.ledger_entries as e
@@ -9239,7 +9517,7 @@ comment on function payout_api.verify_books() is
     'None: all is well.';
 revoke execute on function payout_api.verify_books() from public;
 grant execute on function payout_api.verify_books() to payout_operator, payout_auditor;
--- frozen: sql/error_codes.sql 8f6752ecd876
+-- frozen: sql/error_codes.sql c16151b3e95a
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -9250,7 +9528,6 @@ from (values
     ('SP201', 'the transfer is in a state that has no such move', 'finish quietly'),
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),
-    ('SP302', 'a line names a payee without a Stripe account', 'correct the call'),
     ('SP303', 'the lines do not add up to the total', 'correct the call'),
     ('SP304', 'a transfer is larger than Stripe takes', 'correct the call'),
     ('SP305', 'the currency is not supported', 'correct the call'),
@@ -9436,7 +9713,7 @@ comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid.sql 4253b13ac39f
+-- frozen: sql/views/unpaid.sql 07b87a99b80b
 create or replace view payout_api.unpaid as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -9448,7 +9725,7 @@ select
     t.payout_transfer_id,
     t.settlement_id,
     t.payee_id,
-    q.destination,
+    coalesce(q.destination, n.stripe_account_id) as destination,
     t.amount_minor,
     t.currency,
     s.state,
@@ -9456,6 +9733,7 @@ select
     s.changed_at as since,
     case
         when h.hold_id is not null then 'operator'
+        when s.reason = 'awaiting_account' then 'payee'
         when s.state = 'failed' and s.next_attempt_at is not null then 'engine'
         -- Parked transfers are looked up at Stripe; these cannot end without an operator.
         when a.reason is not null then 'operator'
@@ -9467,6 +9745,8 @@ select
     case
         when h.hold_id is not null
             then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
+        when s.reason = 'awaiting_account' then 'The payee has no Stripe account yet: '
+            'payout_api.register_payee(payee_id, account), and it goes out by itself.'
         when a.reason is not null
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
                 'up there; settle the amount that is still owed under another id.', a.reason)
@@ -9488,6 +9768,13 @@ left join lateral (
 ) as o on true
 left join payout.transfer_requests as q
     on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
+left join lateral (
+    select a.stripe_account_id
+    from payout.payee_accounts as a
+    where a.payee_id = t.payee_id
+    order by a.payee_account_id desc
+    limit 1
+) as n on true
 left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
 left join lateral (
     select o.reason
@@ -9513,7 +9800,8 @@ cross join lateral (
 where s.state <> 'paid';
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
-    'the engine acts next by itself, and the next step for an operator.';
+    'the engine acts next by itself, and the next step for an operator. The destination is that of '
+    'the request under its key, before the first send the account that the payee has now.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
 -- generated: end
 

@@ -33,6 +33,17 @@ as $$
         select o.payout_transfer_id, 'every transfer that is not paid can go on'
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
+            or case (o.progress).reason
+                -- Else neither an account nor a sweep gives it its date.
+                when 'awaiting_account' then not exists (
+                    select from payout.account_waits as w
+                    where w.payout_transfer_id = o.payout_transfer_id
+                        and w.next_look_at is not null
+                )
+                else (o.progress).next_attempt_at is not null and not exists (
+                    select from payout.payee_accounts as a where a.payee_id = o.payee_id
+                )
+            end
         union all
         select e.ledger_entry_id, 'every entry is a movement that exists'
         from payout.ledger_entries as e

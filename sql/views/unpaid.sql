@@ -11,7 +11,7 @@ select
     t.payout_transfer_id,
     t.settlement_id,
     t.payee_id,
-    q.destination,
+    coalesce(q.destination, n.stripe_account_id) as destination,
     t.amount_minor,
     t.currency,
     s.state,
@@ -19,6 +19,7 @@ select
     s.changed_at as since,
     case
         when h.hold_id is not null then 'operator'
+        when s.reason = 'awaiting_account' then 'payee'
         when s.state = 'failed' and s.next_attempt_at is not null then 'engine'
         -- Parked transfers are looked up at Stripe; these cannot end without an operator.
         when a.reason is not null then 'operator'
@@ -30,6 +31,8 @@ select
     case
         when h.hold_id is not null
             then format('On hold (%s): payout_api.release_hold(%s, reason).', h.reason, h.hold_id)
+        when s.reason = 'awaiting_account' then 'The payee has no Stripe account yet: '
+            'payout_api.register_payee(payee_id, account), and it goes out by itself.'
         when a.reason is not null
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
                 'up there; settle the amount that is still owed under another id.', a.reason)
@@ -51,6 +54,13 @@ left join lateral (
 ) as o on true
 left join payout.transfer_requests as q
     on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
+left join lateral (
+    select a.stripe_account_id
+    from payout.payee_accounts as a
+    where a.payee_id = t.payee_id
+    order by a.payee_account_id desc
+    limit 1
+) as n on true
 left join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
 left join lateral (
     select o.reason
@@ -76,5 +86,6 @@ cross join lateral (
 where s.state <> 'paid';
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
-    'the engine acts next by itself, and the next step for an operator.';
+    'the engine acts next by itself, and the next step for an operator. The destination is that of '
+    'the request under its key, before the first send the account that the payee has now.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
