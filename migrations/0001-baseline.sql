@@ -631,7 +631,7 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
--- frozen: sql/tables/lists.sql e09048c9f9ab
+-- frozen: sql/tables/lists.sql 43fa16f77d63
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -706,7 +706,7 @@ create table payout.situations (
     next_call text,
     constraint situations_pkey primary key (situation),
     constraint turn_is_of_a_known_party
-        check (whose_turn in ('engine', 'stripe', 'operator', 'nobody'))
+        check (whose_turn in ('engine', 'stripe', 'payee', 'operator', 'nobody'))
 );
 comment on table payout.situations is
     'The situations that a transfer can be in: its state with all that bears on the next step, '
@@ -909,7 +909,7 @@ $$;
 comment on function payout.tg_payout_transfers__derive() is
     'Trigger: fills in payout_ref, or refuses a given one that differs, and an amount that is not '
     'above 0 (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_progress.sql ecae9f0f7994
+-- frozen: procedures/transfers/tg_transfer_states__check_progress.sql fa5379f7ef56
 create or replace function payout.tg_transfer_states__check_progress()
 returns trigger
 language plpgsql
@@ -947,6 +947,8 @@ begin
         v_problem := 'a send whose outcome is unknown stays so under its key';
     elsif old.state = 'paid' then
         v_problem := 'a paid transfer does not change';
+    elsif new.reason = 'awaiting_account' and old.reason is distinct from 'awaiting_account' then
+        v_problem := 'only a transfer that never had a date waits for an account';
     end if;
 
     if v_problem is not null then
@@ -969,7 +971,7 @@ $$;
 comment on function payout.tg_transfer_states__check_progress() is
     'Trigger: attempt and generation never go back, a new key has its evidence (SP103); the row '
     'keeps its rules (23514).';
--- frozen: procedures/transfers/tg_transfer_states__check_start.sql c1af6fecad32
+-- frozen: procedures/transfers/tg_transfer_states__check_start.sql c975c1d7b43a
 create or replace function payout.tg_transfer_states__check_start()
 returns trigger
 language plpgsql
@@ -979,9 +981,9 @@ as $$
 declare
     v_broken text;
 begin
-    -- The only row that a settlement writes.
+    -- The row that a settlement writes for a payee who has an account.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
-        and new.window_begins_at is null and new.next_attempt_at is not null
+        and new.window_begins_at is null and new.next_attempt_at is not null and new.reason is null
         and new.lease_until is null and new.next_lookup_at is null
         and new.stripe_transfer_id is null then
         return new;
@@ -1058,7 +1060,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
     'when it moves.';
--- frozen: procedures/transfers/tg_transfer_states__tell_status.sql 5b007ae42248
+-- frozen: procedures/transfers/tg_transfer_states__tell_status.sql 2882add6a46d
 create or replace function payout.tg_transfer_states__tell_status()
 returns trigger
 language plpgsql
@@ -1076,6 +1078,7 @@ begin
                 select h.scope || '_on_hold' from payout.holds as h where h.hold_id = c.hold_id)
             when 'failed' then c.reason
             when 'cancelled' then c.reason
+            when 'settled_outside' then c.reason
         end,
         c.stripe_transfer_id,
         case when c.state = f.state then current_timestamp else c.changed_at end
@@ -1084,9 +1087,19 @@ begin
     join payout.states as a on a.state = f.state
     join payout.states as b on b.state = c.state
     cross join lateral (
-        select case when c.hold_id is null then b.status else b.status_on_hold end as status
+        select
+            case
+                when c.state = 'scheduled' and c.next_attempt_at is null then 'waiting_for_account'
+                when c.hold_id is null then b.status
+                else b.status_on_hold
+            end as status,
+            case
+                when f.state = 'scheduled' and f.next_attempt_at is null then 'waiting_for_account'
+                when f.hold_id is null then a.status
+                else a.status_on_hold
+            end as former_status
     ) as w
-    where w.status <> case when f.hold_id is null then a.status else a.status_on_hold end
+    where w.status <> w.former_status
     order by c.payout_transfer_id;
 
     if found then
@@ -1097,7 +1110,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql 241f21d4169f
+-- frozen: sql/tables/transfers.sql 7cd07c4ec1fe
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1188,7 +1201,8 @@ comment on column payout.transfer_states.attempt is
 comment on column payout.transfer_states.lease_until is
     'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
-    'The time at which the engine acts next by itself; null: it does not.';
+    'The time at which the engine acts next by itself; null: it does not, or its payee has no '
+    'account yet.';
 comment on column payout.transfer_states.window_begins_at is
     'The time from which engine_settings.send_window_for is counted for the present key: when the '
     'transfer was due for its first claim under it; null before that. A database that went back in '
@@ -1258,6 +1272,46 @@ create trigger _900_tell_status
 alter table payout.transfer_states enable always trigger _900_tell_status;
 
 grant select on payout.transfer_states to payout_operator, payout_auditor;
+
+
+create table payout.account_waits (
+    payout_transfer_id bigint not null,
+    payee_id payout.external_id not null,
+    created_at timestamptz not null default now(),
+    looks integer not null default 0,
+    next_look_at timestamptz default now(),
+    constraint account_waits_pkey primary key (payout_transfer_id),
+    constraint account_waits_payout_transfer_id_fkey
+        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id)
+);
+comment on table payout.account_waits is
+    'The transfers that were scheduled before their payee had an account. The first account ends '
+    'the wait; the sweep looks for one that came while the settlement was being scheduled.';
+comment on column payout.account_waits.looks is 'Looks that found no account; each is rarer.';
+comment on column payout.account_waits.next_look_at is
+    'The time at which a sweep looks for an account; null: it waits no longer.';
+
+create index account_waits_payee_id_idx
+    on payout.account_waits (payee_id) where next_look_at is not null;
+create index account_waits_next_look_at_idx
+    on payout.account_waits (next_look_at) where next_look_at is not null;
+
+create trigger _500_refuse_rewrite
+    before update on payout.account_waits
+    for each row
+    when ((old.payout_transfer_id, old.payee_id, old.created_at)
+            is distinct from (new.payout_transfer_id, new.payee_id, new.created_at)
+        or old.next_look_at is null)
+    execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_rewrite;
+create trigger _500_refuse_delete before delete on payout.account_waits
+    for each row execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.account_waits
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_truncate;
+
+grant select on payout.account_waits to payout_operator, payout_auditor;
 
 
 create table payout.transfer_attempts (
@@ -2345,7 +2399,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql de7da11e149d
+-- frozen: sql/data/situations.sql 0f4af36e7c13
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
@@ -2353,10 +2407,13 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
     ('scheduled_for_later', 'engine',
         'Your payout is scheduled.',
         'Its settlement is to be paid from {until} on.', null),
+    ('waiting_for_account', 'payee',
+        'Your payout waits for your payout account. Please complete it.',
+        'The payee has no Stripe account yet: register_payee, and it goes out by itself.', null),
     ('looked_for_first', 'engine',
         'Your payout is being checked before it is sent.',
         'It was due for longer than a key lives: this database may have forgotten a send, so it is '
-        'looked for at Stripe at {until}, and sent if it is not there.', null),
+        'looked for at Stripe first. It is sent if it is not there.', null),
     ('being_sent', 'stripe',
         'Your payout is being sent.',
         'A worker holds it until the answer comes, or its lease ends.', null),
@@ -2941,7 +2998,7 @@ as $$
 $$;
 comment on function payout.expected_destinations(payout.transfer_states, payout.payout_transfers) is
     'The account in the request under the key; without a request, those of payout.destinations.';
--- frozen: procedures/transfers/fold_facts.sql ef9810da28bd
+-- frozen: procedures/transfers/fold_facts.sql 51243f567105
 create or replace function payout.fold_facts()
 returns table (
     payout_transfer_id bigint,
@@ -2971,7 +3028,11 @@ as $$
         end,
         case w.state when 'paid' then n.stripe_transfer_id end,
         n.window_begins_at, n.tries, n.has_unknown_send,
-        case when n.moved_to <> 'scheduled' then n.reason end
+        case
+            when n.moved_to <> 'scheduled' then n.reason
+            when w.state = 'scheduled' and coalesce(n.next_attempt_at, n.due_at) is null
+                then 'awaiting_account'
+        end
     from payout.newest_facts() as n
     cross join lateral (
         select case
@@ -2986,7 +3047,7 @@ $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations and books.';
--- frozen: procedures/transfers/newest_facts.sql 6b5ebffd05ee
+-- frozen: procedures/transfers/newest_facts.sql 53d87f50780a
 create or replace function payout.newest_facts()
 returns table (
     payout_transfer_id bigint, due_at timestamptz, generation integer, moved_to text,
@@ -2999,10 +3060,14 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     with keys as (
-        select t.payout_transfer_id, coalesce(s.pay_after, t.created_at) as due_at,
+        select t.payout_transfer_id,
+            case when a.payee_id is not null then coalesce(s.pay_after, t.created_at) end as due_at,
             coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
         from payout.payout_transfers as t
         join payout.settlements as s on s.settlement_id = t.settlement_id
+        left join (
+            select distinct a.payee_id from payout.payee_accounts as a
+        ) as a on a.payee_id = t.payee_id
         left join (
             select k.payout_transfer_id, max(k.generation) as generation,
                 max(k.observation_id) as opened_after
@@ -3183,7 +3248,7 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint, timestamptz) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- frozen: procedures/transfers/present_outcomes.sql 7715a0e31f11
+-- frozen: procedures/transfers/present_outcomes.sql 281d882626b9
 create or replace function payout.present_outcomes()
 returns table (
     payout_transfer_id bigint,
@@ -3199,7 +3264,7 @@ as $$
     select s.payout_transfer_id, w.status,
         case
             when w.status = 'on_hold' then h.scope || '_on_hold'
-            when w.status in ('failed', 'cancelled') then s.reason
+            when w.status in ('failed', 'cancelled', 'settled_outside') then s.reason
         end,
         s.stripe_transfer_id, coalesce(r.reversed_minor, 0)
     from payout.transfer_states as s
@@ -3212,13 +3277,17 @@ as $$
         group by e.payout_transfer_id
     ) as r on r.payout_transfer_id = s.payout_transfer_id
     cross join lateral (
-        select case when s.hold_id is null then st.status else st.status_on_hold end as status
+        select case
+            when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
+            when s.hold_id is null then st.status
+            else st.status_on_hold
+        end as status
     ) as w
 $$;
 comment on function payout.present_outcomes() is
     'One row for each transfer: its status with the marks of holds, reason, Stripe''s id, and the '
     'sum of its reversals.';
--- frozen: procedures/transfers/progress_problem.sql a89e7c00ac61
+-- frozen: procedures/transfers/progress_problem.sql db3eefbf8c8a
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
 language plpgsql
@@ -3236,8 +3305,12 @@ begin
             then 'in_flight_has_been_sent'
         when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
             then 'paid_names_its_transfer'
-        when p_state.state in ('scheduled', 'retry_wait', 'unknown')
+        when p_state.state in ('retry_wait', 'unknown')
             and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
+        -- Before the payee has an account there is no date, and only then.
+        when p_state.state = 'scheduled' and (p_state.next_attempt_at is null)
+            <> (p_state.reason is not distinct from 'awaiting_account')
+            then 'scheduled_has_a_date_or_awaits_an_account'
         when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled', 'settled_outside')
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
@@ -4096,13 +4169,65 @@ $$;
 comment on function payout.remove_served_wakeups(bigint[]) is
     'Deletes the queue jobs of these ids that no worker has fetched yet; returns their number, 0 '
     'if the queue fails.';
--- frozen: procedures/settle/complete_settlement.sql d38c6b027c01
+-- frozen: procedures/wakeup/wake_up_for.sql 7d256838cfbd
+create or replace function payout.wake_up_for(p_payout_transfer_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_wakeup_ids bigint[];
+begin
+    if cardinality(p_payout_transfer_ids) > 0 then
+        v_wakeup_ids := payout.queue_wakeup(
+            (select t.payout_job_id from payout.payout_transfers as t
+                where t.payout_transfer_id = p_payout_transfer_ids[1]),
+            cardinality(p_payout_transfer_ids), null);
+        update payout.transfer_states as s
+        set wakeup_id = v_wakeup_ids[1 + d.place % nullif(cardinality(v_wakeup_ids), 0)]
+        from unnest(p_payout_transfer_ids) with ordinality as d (payout_transfer_id, place)
+        where s.payout_transfer_id = d.payout_transfer_id;
+    end if;
+end
+$$;
+comment on function payout.wake_up_for(bigint[]) is
+    'Queues a wake-up job for each transfers_per_wakeup of these transfers, and notes it with '
+    'each.';
+-- frozen: procedures/settle/begin_account_waits.sql cd5f7538e73f
+create or replace function payout.begin_account_waits(p_settlement_id text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    with waiting as (
+        insert into payout.account_waits (payout_transfer_id, payee_id)
+        select t.payout_transfer_id, t.payee_id
+        from payout.payout_transfers as t
+        join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+        where t.settlement_id = p_settlement_id and s.reason = 'awaiting_account'
+        returning payout_transfer_id
+    )
+    insert into payout.outcomes (payout_transfer_id, status, reason)
+    select w.payout_transfer_id, 'waiting_for_account', 'awaiting_account'
+    from waiting as w
+    order by w.payout_transfer_id;
+    perform payout.notify_application();
+end
+$$;
+comment on function payout.begin_account_waits(text) is
+    'Writes a row of account_waits, and an outcome, for each transfer of the settlement without a '
+    'date.';
+-- frozen: procedures/settle/complete_settlement.sql c65e47399b54
 create or replace function payout_api.complete_settlement(
     p_settlement_id text,
     p_currency text,
     p_lines jsonb,
     p_pay_after timestamptz default null,
-    p_metadata jsonb default '{}'
+    p_metadata jsonb default null,
+    p_register_payees boolean default false
 )
 returns bigint
 language plpgsql
@@ -4121,13 +4246,15 @@ declare
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
     v_total_minor bigint := 0::bigint;
-    v_difference text;
 begin
     v_lines := payout.read_lines(v_settlement.settlement_id, p_lines);
     foreach v_line in array v_lines loop
         v_total_minor := v_total_minor + v_line.amount_minor;
     end loop;
     v_settlement.total_minor := v_total_minor;
+    if p_register_payees then
+        perform payout.register_payees(v_lines);
+    end if;
 
     insert into payout.settlements
     values (v_settlement.*)
@@ -4141,27 +4268,8 @@ begin
             case when cardinality(v_lines) = 1 then v_lines[1] end);
     end if;
 
-    select * into v_settlement
-    from payout.settlements as s
-    where s.settlement_id = p_settlement_id
-    for update;
-    if not found then
-        raise exception 'settlement % was deleted meanwhile', p_settlement_id
-            using
-                errcode = 'SP402',
-                hint = 'Repeat the transaction.';
-    end if;
-
-    v_difference := payout.settlement_difference(
-        v_settlement, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
-    if v_difference <> '' then
-        raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
-            using
-                errcode = 'SP307',
-                detail = format('The settlement is %s.', v_settlement.state),
-                hint = 'Repeat a settlement unchanged, or give another one its own id.';
-    end if;
-
+    perform payout.lock_same_settlement(
+        p_settlement_id, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
     update payout.settlements as s
     set state = 'complete'
     where s.settlement_id = p_settlement_id
@@ -4170,16 +4278,19 @@ begin
     return payout.schedule_payout_job(p_settlement_id);
 end
 $$;
-comment on function payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb) is
+comment on function payout_api.complete_settlement(
+    text, text, jsonb, timestamptz, jsonb, boolean
+) is
     'Records a settlement with its lines and schedules its payouts; returns the payout_job_id. '
-    'Safe to repeat with the same content; amounts are in minor units of the currency.';
+    'Safe to repeat with the same content; amounts are in minor units of the currency. '
+    'p_register_payees registers payees that are unknown, without an account.';
 revoke execute on function payout_api.complete_settlement(
-    text, text, jsonb, timestamptz, jsonb
+    text, text, jsonb, timestamptz, jsonb, boolean
 ) from public;
 grant execute on function payout_api.complete_settlement(
-    text, text, jsonb, timestamptz, jsonb
+    text, text, jsonb, timestamptz, jsonb, boolean
 ) to payout_app;
--- frozen: procedures/settle/create_transfers.sql c996cdf29ec1
+-- frozen: procedures/settle/create_transfers.sql 7ca86949f66e
 create or replace function payout.create_transfers(p_settlement payout.settlements)
 returns bigint
 language plpgsql
@@ -4189,7 +4300,7 @@ as $$
 declare
     v_payout_job_id bigint;
     v_made_minor bigint;
-    v_wrong record;
+    v_waits boolean;
 begin
     insert into payout.payout_jobs (settlement_id) values (p_settlement.settlement_id)
     on conflict do nothing
@@ -4200,46 +4311,49 @@ begin
     end if;
 
     with owed as materialized (
-        select * from payout.owed_transfers(p_settlement)
+        select o.*, nextval('payout.payout_transfers_payout_transfer_id_seq'::regclass) as id
+        from payout.owed_transfers(p_settlement) as o
     ), wakeups as materialized (
-        select payout.queue_wakeup(
-            v_payout_job_id, (select count(*)::integer from owed), p_settlement.pay_after) as ids
+        select case when count(*) > 0 then payout.queue_wakeup(
+            v_payout_job_id, count(*)::integer, p_settlement.pay_after) end as ids
+        from owed as o where o.has_account
     ), transfers as (
-        insert into payout.payout_transfers (
-            payout_job_id, settlement_id, payee_id, source_transaction, amount_minor, currency)
-        select v_payout_job_id, p_settlement.settlement_id, o.payee_id, o.source_transaction,
-            o.amount_minor, p_settlement.currency
+        insert into payout.payout_transfers (payout_transfer_id, payout_job_id, settlement_id,
+            payee_id, source_transaction, amount_minor, currency)
+        overriding system value
+        select o.id, v_payout_job_id, p_settlement.settlement_id, o.payee_id,
+            o.source_transaction, o.amount_minor, p_settlement.currency
         from owed as o
-        returning payout_transfer_id, payee_id, amount_minor, currency
     ), states as (
         -- The wake-up jobs are shared out evenly; without any the sweep queues some.
-        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id)
-        select t.payout_transfer_id, coalesce(p_settlement.pay_after, current_timestamp),
-            w.ids[1 + (row_number() over (order by t.payout_transfer_id) - 1)
-                * cardinality(w.ids) / count(*) over ()]
-        from transfers as t cross join wakeups as w
+        insert into payout.transfer_states (payout_transfer_id, next_attempt_at, wakeup_id, reason)
+        select o.id,
+            case when o.has_account then coalesce(p_settlement.pay_after, current_timestamp) end,
+            case when o.has_account then w.ids[1 + (row_number() over (order by o.id) - 1)
+                * cardinality(w.ids) / count(*) over ()] end,
+            case when not o.has_account then 'awaiting_account' end
+        from owed as o cross join wakeups as w
     ), entries as (
-        insert into payout.ledger_entries (
-            payout_transfer_id, kind, generation, debit_account, credit_account, currency,
-            amount_minor)
-        select t.payout_transfer_id, e.kind, 1, e.debit_account, e.credit_account, t.currency,
-            t.amount_minor
-        from transfers as t
+        insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account,
+            credit_account, currency, amount_minor)
+        select o.id, e.kind, 1, e.debit_account, e.credit_account, p_settlement.currency,
+            o.amount_minor
+        from owed as o
         cross join lateral (values
-            ('obligation', 'settlement_funds', 'payable:' || t.payee_id),
-            ('reserve', 'payable:' || t.payee_id, 'in_flight')
+            ('obligation', 'settlement_funds', 'payable:' || o.payee_id),
+            ('reserve', 'payable:' || o.payee_id, 'in_flight')
         ) as e (kind, debit_account, credit_account)
-        order by t.payout_transfer_id, e.kind
+        order by o.id, e.kind
     )
-    select sum(t.amount_minor)::bigint into v_made_minor
-    from transfers as t
-    having sum(t.amount_minor) = (
+    select sum(o.amount_minor)::bigint, bool_or(not o.has_account) into v_made_minor, v_waits
+    from owed as o having sum(o.amount_minor) = (
         select sum(l.amount_minor) from payout.settlement_lines as l
         where l.settlement_id = p_settlement.settlement_id);
     if v_made_minor is distinct from p_settlement.total_minor then
-        select * into v_wrong from payout.settlement_problem(p_settlement);
-        raise exception 'settlement %', p_settlement.settlement_id || v_wrong.problem
-            using errcode = v_wrong.code, hint = v_wrong.hint;
+        perform payout.refuse_settlement(p_settlement);
+    end if;
+    if v_waits then
+        perform payout.begin_account_waits(p_settlement.settlement_id);
     end if;
     return v_payout_job_id;
 end
@@ -4247,6 +4361,57 @@ $$;
 comment on function payout.create_transfers(payout.settlements) is
     'Schedules the payouts of a complete settlement whose row this transaction has written; '
     'returns the payout_job_id, or the error that names what is wrong with it.';
+-- frozen: procedures/settle/date_waiting_transfers.sql b19f0cb6dabd
+create or replace function payout.date_waiting_transfers(p_payout_transfer_ids bigint[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := payout.clock();
+    v_due_ids bigint[];
+begin
+    with owed as (
+        select t.payout_transfer_id, coalesce(m.pay_after, t.created_at) as owed_at
+        from payout.payout_transfers as t
+        join payout.settlements as m on m.settlement_id = t.settlement_id
+        where t.payout_transfer_id = any (p_payout_transfer_ids)
+            and exists (select from payout.payee_accounts as a where a.payee_id = t.payee_id)
+    ), dated as (
+        update payout.transfer_states as s
+        set next_attempt_at = case
+                when o.owed_at > v_now - e.send_window_for then greatest(o.owed_at, v_now)
+                else o.owed_at
+            end,
+            reason = null,
+            changed_at = v_now
+        from owed as o
+        cross join payout.engine_settings as e
+        where s.payout_transfer_id = o.payout_transfer_id
+            and s.state = 'scheduled'
+            and s.next_attempt_at is null
+            and payout.progress_problem(s) is null
+        returning s.payout_transfer_id, s.next_attempt_at
+    )
+    select array_agg(d.payout_transfer_id order by d.payout_transfer_id)
+    into v_due_ids
+    from dated as d
+    where d.next_attempt_at <= v_now;
+
+    update payout.account_waits as w
+    set next_look_at = null
+    from payout.transfer_states as s
+    where w.payout_transfer_id = any (p_payout_transfer_ids)
+        and w.next_look_at is not null
+        and s.payout_transfer_id = w.payout_transfer_id
+        and (s.state <> 'scheduled' or s.next_attempt_at is not null);
+    return v_due_ids;
+end
+$$;
+comment on function payout.date_waiting_transfers(bigint[]) is
+    'Gives those of the transfers whose payee has an account their date; returns the ids of those '
+    'that are due now.';
 -- frozen: procedures/settle/lock_complete_settlement.sql c5568ed7ddac
 create or replace function payout.lock_complete_settlement(p_settlement_id text)
 returns payout.settlements
@@ -4278,6 +4443,48 @@ $$;
 comment on function payout.lock_complete_settlement(text) is
     'Returns the row of a complete settlement, which no other transaction then changes or '
     'schedules; SP310 and SP202 where there is none.';
+-- frozen: procedures/settle/lock_same_settlement.sql f0e62aaadebd
+create or replace function payout.lock_same_settlement(
+    p_settlement_id text,
+    p_currency text,
+    p_lines jsonb,
+    p_pay_after timestamptz,
+    p_metadata jsonb
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_settlement payout.settlements;
+    v_difference text;
+begin
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = p_settlement_id
+    for update;
+    if not found then
+        raise exception 'settlement % was deleted meanwhile', p_settlement_id
+            using
+                errcode = 'SP402',
+                hint = 'Repeat the transaction.';
+    end if;
+
+    v_difference := payout.settlement_difference(
+        v_settlement, p_currency, p_lines, p_pay_after, p_metadata);
+    if v_difference <> '' then
+        raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
+            using
+                errcode = 'SP307',
+                detail = format('The settlement is %s.', v_settlement.state),
+                hint = 'Repeat a settlement unchanged, or give another one its own id.';
+    end if;
+end
+$$;
+comment on function payout.lock_same_settlement(text, text, jsonb, timestamptz, jsonb) is
+    'Locks the row of a settlement; refuses another currency, lines, pay_after or metadata than it '
+    'has (SP307).';
 -- frozen: procedures/settle/lock_settlements_of_lines.sql 7d9ba489fbd6
 create or replace function payout.lock_settlements_of_lines(
     p_settlement_ids text[], p_must_exist boolean
@@ -4431,12 +4638,13 @@ comment on function payout_api.outcomes_since(bigint, integer) is
     'Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.';
 revoke execute on function payout_api.outcomes_since(bigint, integer) from public;
 grant execute on function payout_api.outcomes_since(bigint, integer) to payout_app;
--- frozen: procedures/settle/owed_transfers.sql 27c9affa9fdf
+-- frozen: procedures/settle/owed_transfers.sql 1c8064c010e3
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
     payee_id payout.external_id,
     source_transaction text,
-    amount_minor bigint
+    amount_minor bigint,
+    has_account boolean
 )
 language plpgsql
 stable
@@ -4444,7 +4652,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select o.payee_id, o.source_transaction, o.amount_minor
+    select o.payee_id, o.source_transaction, o.amount_minor, h.has_account
     from (
         -- A sum that no bigint holds is more than any currency takes.
         select l.payee_id, l.source_transaction::text,
@@ -4456,13 +4664,19 @@ begin
     join payout.currencies as c on c.currency = p_settlement.currency
         and o.amount_minor <= c.largest_amount_minor
         and o.amount_minor % c.amount_step = 0
-    where exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)
-        and payout.metadata_problem(p_settlement.metadata) is null
+    cross join lateral (
+        select exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)
+        offset 0
+    ) as h (has_account)
+    where payout.metadata_problem(p_settlement.metadata) is null
+        and (h.has_account
+            or exists (select from payout.payees as p where p.payee_id = o.payee_id))
     order by o.payee_id, o.source_transaction;
 end
 $$;
 comment on function payout.owed_transfers(payout.settlements) is
-    'Payee, source and amount in minor units of each transfer that a settlement makes.';
+    'Payee, source and amount in minor units of each transfer that a settlement makes, and whether '
+    'the payee has an account.';
 -- frozen: procedures/settle/read_lines.sql 093542e708c0
 create or replace function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb)
 returns payout.settlement_lines[]
@@ -4559,7 +4773,24 @@ end
 $$;
 comment on function payout.refuse_bad_lines(jsonb) is
     'Refuses lines given as JSON that cannot be read, naming the first (SP309).';
--- frozen: procedures/settle/register_payee.sql 935ed9c15d3b
+-- frozen: procedures/settle/refuse_settlement.sql 3870b35c6abb
+create or replace function payout.refuse_settlement(p_settlement payout.settlements)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_wrong record;
+begin
+    select * into strict v_wrong from payout.settlement_problem(p_settlement);
+    raise exception 'settlement %', p_settlement.settlement_id || v_wrong.problem
+        using errcode = v_wrong.code, hint = v_wrong.hint;
+end
+$$;
+comment on function payout.refuse_settlement(payout.settlements) is
+    'Raises the error of the first thing that is wrong with a settlement.';
+-- frozen: procedures/settle/register_payee.sql 1b52acc9dc1a
 create or replace function payout_api.register_payee(
     p_payee_id text, p_stripe_account_id text default null
 )
@@ -4568,9 +4799,11 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
     v_current text;
+    v_waiting_ids bigint[];
 begin
     insert into payout.payees (payee_id)
     values (p_payee_id)
@@ -4595,14 +4828,43 @@ begin
         insert into payout.payee_accounts (payee_id, stripe_account_id)
         values (p_payee_id, p_stripe_account_id);
     end if;
+
+    v_waiting_ids := array(
+        select w.payout_transfer_id
+        from payout.account_waits as w
+        where w.payee_id = p_payee_id and w.next_look_at is not null
+        order by w.payout_transfer_id
+        for update);
+    if v_waiting_ids <> '{}' then
+        perform payout.wake_up_for(payout.date_waiting_transfers(v_waiting_ids));
+    end if;
 end
 $$;
 comment on function payout_api.register_payee(text, text) is
-    'Registers a payee; with an account, records it as the one to pay from now on. Repeatable; '
-    'a transfer that was claimed keeps its account under its key.';
+    'Registers a payee; with an account, records it as the one to pay from now on, and lets '
+    'transfers that waited for it go out. Repeatable; a transfer that was claimed keeps its '
+    'account under its key.';
 revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;
--- frozen: procedures/settle/schedule_payout_job.sql e7d2a4b9541d
+-- frozen: procedures/settle/register_payees.sql 2888328cc69b
+create or replace function payout.register_payees(p_lines payout.settlement_lines[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into payout.payees (payee_id)
+    select distinct l.payee_id
+    from unnest(p_lines) as l
+    where not exists (select from payout.payees as p where p.payee_id = l.payee_id)
+    order by l.payee_id
+    on conflict (payee_id) do nothing;
+end
+$$;
+comment on function payout.register_payees(payout.settlement_lines[]) is
+    'Writes the payees that are unknown; an account comes with payout_api.register_payee.';
+-- frozen: procedures/settle/schedule_payout_job.sql 5dcec7eedc06
 create or replace function payout.schedule_payout_job(
     p_settlement_id text,
     p_settlement payout.settlements default null,
@@ -4677,7 +4939,7 @@ comment on function payout.schedule_payout_job(
     text, payout.settlements, payout.settlement_lines
 ) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. '
-    'Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';
+    'Refuses one that cannot be paid out as it stands (SP301, SP303 to SP306, SP308).';
 -- frozen: procedures/settle/settlement_difference.sql 6f827e0a15b1
 create or replace function payout.settlement_difference(
     p_settlement payout.settlements,
@@ -4714,7 +4976,7 @@ $$;
 comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
--- frozen: procedures/settle/settlement_problem.sql f84078e9186e
+-- frozen: procedures/settle/settlement_problem.sql d0282ebd6bb7
 create or replace function payout.settlement_problem(p_settlement payout.settlements)
 returns table (code text, problem text, hint text)
 language sql
@@ -4736,7 +4998,7 @@ as $$
         )
         union all
         select 2, null, 'SP308', ': metadata ' || m.problem,
-            'Stripe takes 50 keys of 40 characters, text values of 500; three are ours.'
+            'Stripe takes 50 keys of 40 characters, text values of 500; four are ours.'
         from payout.metadata_problem(p_settlement.metadata) as m (problem)
         where m.problem is not null
         union all
@@ -4746,18 +5008,12 @@ as $$
         from (select coalesce(sum(o.amount_minor), 0) from owed as o) as s (lines_minor)
         where s.lines_minor <> p_settlement.total_minor
         union all
-        select 4, o.line_id, a.code,
-            format(', line %s: payee %s %s', o.line_id, o.payee_id, a.problem),
-            'Call payout_api.register_payee with p_stripe_account_id first.'
+        select 4, o.line_id, 'SP301',
+            format(', line %s: payee %s is unknown', o.line_id, o.payee_id),
+            'Call payout_api.register_payee first, also for a payee without an account yet; or '
+            'pass p_register_payees => true to payout_api.complete_settlement.'
         from owed as o
-        left join payout.payees as p on p.payee_id = o.payee_id
-        cross join lateral (select
-            case when p.payee_id is null then 'SP301' else 'SP302' end,
-            case when p.payee_id is null then 'is unknown' else 'has no Stripe account' end
-        ) as a (code, problem)
-        where not exists (
-            select from payout.payee_accounts as pa where pa.payee_id = o.payee_id
-        )
+        where not exists (select from payout.payees as p where p.payee_id = o.payee_id)
         union all
         select 5, o.payee_id, a.code,
             format(', payee %s: %s is %s', o.payee_id, o.amount_minor, a.problem), a.hint
@@ -7423,7 +7679,7 @@ revoke execute on function payout_api.claim_transfers(
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
--- frozen: procedures/claim/freeze_requests.sql 4d2aca9bce5b
+-- frozen: procedures/claim/freeze_requests.sql f6f418f0b7a5
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void
 language plpgsql
@@ -7442,13 +7698,13 @@ begin
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     join payout.settlements as m on m.settlement_id = t.settlement_id
     cross join payout.engine_settings as e
-    cross join lateral (
+    left join lateral (
         select a.stripe_account_id
         from payout.payee_accounts as a
         where a.payee_id = t.payee_id
         order by a.payee_account_id desc
         limit 1
-    ) as a
+    ) as a on true
     cross join lateral payout.transfer_request(
         t, a.stripe_account_id, m.metadata, e.installation_id) as q (request)
     left join payout.transfer_observations as k on s.generation > 1
@@ -8629,6 +8885,37 @@ $$;
 comment on function payout.judge_listed_transfers(timestamptz, integer) is
     'Judges up to p_limit transfers, which are then paid or parked; returns '
     'how many.';
+-- frozen: procedures/sweep/look_for_accounts.sql 020b1a35e1a8
+create or replace function payout.look_for_accounts(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids bigint[] := array(
+        select w.payout_transfer_id
+        from payout.account_waits as w
+        where w.next_look_at <= p_now
+        order by w.next_look_at
+        limit p_limit
+        for update skip locked);
+    v_due_ids bigint[];
+begin
+    if v_ids = '{}' then
+        return 0;
+    end if;
+    v_due_ids := payout.date_waiting_transfers(v_ids);
+    update payout.account_waits as w
+    set looks = w.looks + 1,
+        next_look_at = p_now + interval '5 seconds' * 2 ^ least(w.looks, 14)
+    where w.payout_transfer_id = any (v_ids) and w.next_look_at is not null;
+    return coalesce(cardinality(v_due_ids), 0);
+end
+$$;
+comment on function payout.look_for_accounts(timestamptz, integer) is
+    'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
+    'account their date; returns how many are due now.';
 -- frozen: procedures/sweep/mark_held_transfers.sql 9c538e075a43
 create or replace function payout.mark_held_transfers(p_now timestamptz)
 returns integer
@@ -8884,7 +9171,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/sweep.sql 7e5bcc6ecf76
+-- frozen: procedures/sweep/sweep.sql ff3c92a1239a
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -8910,6 +9197,7 @@ begin
     perform payout_api.seal();
     perform payout.release_expired_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
+    perform payout.look_for_accounts(payout.clock(), p_limit);
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);
     -- Each step reads the clock: the second one takes what the first one has made due.
@@ -8924,8 +9212,8 @@ $$;
 comment on function payout_api.sweep(integer) is
     'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
     'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
-    'late first sends, queues wake-up jobs for due transfers; up to p_limit of each. Returns how '
-    'many. It also seals.';
+    'late first sends, looks for accounts that transfers wait for, queues wake-up jobs for due '
+    'transfers; up to p_limit of each. Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
 -- frozen: procedures/operate/act.sql 4b50fd3bc5cd
@@ -9195,6 +9483,33 @@ $$;
 comment on function payout.approve_absence(bigint[], text) is
     'Notes that these parked transfers may have a new key once the engine has proved them absent '
     'at Stripe, and has them looked up.';
+-- frozen: procedures/operate/broken_entries.sql 49539cbf6647
+create or replace function payout.broken_entries()
+returns setof bigint
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select e.ledger_entry_id
+    from payout.ledger_entries as e
+    where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
+        or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
+        or (e.kind in ('cancel', 'settle_outside', 'write_off'))
+            <> (e.operator_action_id is not null)
+        or (
+            e.kind,
+            case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
+            case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
+        ) not in (
+            ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
+            ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
+            ('reversal', 'stripe_balance', '*'), ('cancel', 'in_flight', 'settlement_funds'),
+            ('cancel', '*', 'settlement_funds'),
+            ('settle_outside', 'in_flight', 'paid_outside'),
+            ('settle_outside', '*', 'paid_outside'), ('write_off', '*', 'settlement_funds'))
+$$;
+comment on function payout.broken_entries() is
+    'Numbers of entries whose amount, accounts, reversal or act do not go with their kind.';
 -- frozen: procedures/operate/cancel.sql 65b175ce21a1
 create or replace function payout_api.cancel(
     p_reason text,
@@ -9644,7 +9959,7 @@ as $$
     ) as first on true
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_references.sql 050708b1c9d3
+-- frozen: procedures/operate/check_references.sql db7521ef6eb5
 create or replace function payout.check_references()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9681,6 +9996,12 @@ as $$
             where t.payout_transfer_id = s.payout_transfer_id
         )
         union all
+        select 'account_waits' from payout.account_waits as w
+        where not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = w.payout_transfer_id and t.payee_id = w.payee_id
+        )
+        union all
         select 'ledger_entries' from payout.ledger_entries as e
         where not exists (
             select from payout.payout_transfers as t
@@ -9689,7 +10010,7 @@ as $$
     ) as o (name)
 $$;
 comment on function payout.check_references() is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_rules.sql be63a6f1371d
+-- frozen: procedures/operate/check_rules.sql a3fd77c701d0
 create or replace function payout.check_rules()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9720,24 +10041,20 @@ as $$
         select o.payout_transfer_id, 'every transfer that is not paid can go on'
         from open_transfers as o
         where payout.progress_problem(o.progress) is not null
+            or case (o.progress).reason
+                -- Else neither an account nor a sweep gives it its date.
+                when 'awaiting_account' then not exists (
+                    select from payout.account_waits as w
+                    where w.payout_transfer_id = o.payout_transfer_id
+                        and w.next_look_at is not null
+                )
+                else (o.progress).next_attempt_at is not null and not exists (
+                    select from payout.payee_accounts as a where a.payee_id = o.payee_id
+                )
+            end
         union all
-        select e.ledger_entry_id, 'every entry is a movement that exists'
-        from payout.ledger_entries as e
-        where e.amount_minor <= 0 or (e.kind = 'obligation' and e.generation <> 1)
-            or (e.kind = 'reversal') <> (e.stripe_reversal_id is not null)
-            or (e.kind in ('cancel', 'settle_outside', 'write_off'))
-                <> (e.operator_action_id is not null)
-            or (
-                e.kind,
-                case when e.debit_account like 'payable:_%' then '*' else e.debit_account end,
-                case when e.credit_account like 'payable:_%' then '*' else e.credit_account end
-            ) not in (
-                ('obligation', 'settlement_funds', '*'), ('reserve', '*', 'in_flight'),
-                ('paid', 'in_flight', 'stripe_balance'), ('release', 'in_flight', '*'),
-                ('reversal', 'stripe_balance', '*'), ('cancel', 'in_flight', 'settlement_funds'),
-                ('cancel', '*', 'settlement_funds'),
-                ('settle_outside', 'in_flight', 'paid_outside'),
-                ('settle_outside', '*', 'paid_outside'), ('write_off', '*', 'settlement_funds'))
+        select e.id, 'every entry is a movement that exists'
+        from payout.broken_entries() as e (id)
     )
     select r.rule, count(w.id) = 0,
         format('%s break this%s', count(w.id), ', the first is number ' || min(w.id)),
@@ -10138,7 +10455,7 @@ where o.reason is distinct from 'report_of_another_claim'
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
 grant select on payout_api.seen_at_stripe to payout_operator, payout_auditor;
--- frozen: sql/views/explained.sql 956e5f7c9b02
+-- frozen: sql/views/explained.sql 099d60e61f44
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -10150,7 +10467,7 @@ select
     t.payout_transfer_id,
     t.settlement_id,
     t.payee_id,
-    q.destination,
+    coalesce(q.destination, n.stripe_account_id) as destination,
     t.amount_minor,
     t.currency,
     s.state,
@@ -10175,6 +10492,13 @@ join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
 left join payout.transfer_requests as q
     on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
+left join lateral (
+    select a.stripe_account_id
+    from payout.payee_accounts as a
+    where a.payee_id = t.payee_id
+    order by a.payee_account_id desc
+    limit 1
+) as n on true
 left join lateral (
     select o.error_rule_id
     from payout.transfer_observations as o
@@ -10249,6 +10573,7 @@ join payout.situations as x on x.situation = case
         when s.next_attempt_at is not null then 'tried_again_later'
         else 'declined'
     end
+    when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
     when h.hold_id is not null then 'on_hold'
     when s.state = 'retry_wait' then 'sent_again_later'
     when s.state = 'unknown' then 'asked_again_later'
@@ -10257,7 +10582,8 @@ join payout.situations as x on x.situation = case
     else 'due'
 end;
 comment on view payout_api.explained is
-    'One row for each transfer: state, reason, Stripe''s own sentence if it refused, since when, '
+    'One row for each transfer: destination (before the first send the payee''s present account), '
+    'state, reason, Stripe''s own sentence if it refused, since when, '
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
 grant select on payout_api.explained to payout_operator, payout_approver, payout_auditor;
@@ -10974,7 +11300,7 @@ comment on function payout_api.write_off(text, text, bigint, text, boolean) is
 revoke execute on function payout_api.write_off(text, text, bigint, text, boolean) from public;
 grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
     to payout_operator;
--- frozen: sql/error_codes.sql 0fbbb7cce6be
+-- frozen: sql/error_codes.sql 99f913ad9bcc
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -10985,7 +11311,6 @@ from (values
     ('SP201', 'the transfer is in a state that has no such move', 'finish quietly'),
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),
-    ('SP302', 'a line names a payee without a Stripe account', 'correct the call'),
     ('SP303', 'the lines do not add up to the total', 'correct the call'),
     ('SP304', 'a transfer is larger than Stripe takes', 'correct the call'),
     ('SP305', 'the currency is not supported', 'correct the call'),
@@ -11067,7 +11392,7 @@ group by s.state, t.currency;
 comment on view payout_api.overview is
     'Transfers by state and currency; amounts in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
--- frozen: sql/views/payout_status.sql 00c6b1d1e862
+-- frozen: sql/views/payout_status.sql dce93e4014ce
 create or replace view payout_api.payout_status as
 select
     t.settlement_id,
@@ -11075,10 +11400,15 @@ select
     t.source_transaction,
     t.amount_minor,
     t.currency,
-    case when h.scope is null then st.status else st.status_on_hold end as status,
     case
+        when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
+        when h.scope is null then st.status
+        else st.status_on_hold
+    end as status,
+    case
+        when s.state = 'scheduled' and s.next_attempt_at is null then s.reason
         when h.scope is not null then h.scope || '_on_hold'
-        when st.status in ('failed', 'cancelled') then s.reason
+        when st.status in ('failed', 'cancelled', 'settled_outside') then s.reason
     end as reason,
     s.stripe_transfer_id,
     m.pay_after,

@@ -10,7 +10,6 @@ from (values
     ('SP201', 'the transfer is in a state that has no such move', 'finish quietly'),
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),
-    ('SP302', 'a line names a payee without a Stripe account', 'correct the call'),
     ('SP303', 'the lines do not add up to the total', 'correct the call'),
     ('SP304', 'a transfer is larger than Stripe takes', 'correct the call'),
     ('SP305', 'the currency is not supported', 'correct the call'),

@@ -40,7 +40,7 @@ QUEUE_PATH: Final = ("pg_catalog", "procrastinate", "pg_temp")
 OTHER_ERRCODES: Final = {
     ("refuse_bad_row", "'23514'"),
     ("id_fits", "'23514'"),
-    ("create_transfers", "v_wrong"),
+    ("refuse_settlement", "v_wrong"),
 }
 # Settings that say how values are written; a digest of rows must not depend on the session's.
 FORMATS: Final = (

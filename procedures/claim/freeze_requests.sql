@@ -1,6 +1,7 @@
 -- freeze_requests: write the request of each key that is about to be used for the first time.
 --
--- The payee's present account is paid; from then on the request under this key does not change.
+-- The payee's present account is paid; from then on the request under this key does not change. A
+-- payee without one is not paid: the row is refused (23502), and the claim sets it aside.
 -- Called by: open_attempts; claim_transfers holds the locks of the transfers.
 
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
@@ -21,13 +22,13 @@ begin
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     join payout.settlements as m on m.settlement_id = t.settlement_id
     cross join payout.engine_settings as e
-    cross join lateral (
+    left join lateral (
         select a.stripe_account_id
         from payout.payee_accounts as a
         where a.payee_id = t.payee_id
         order by a.payee_account_id desc
         limit 1
-    ) as a
+    ) as a on true
     cross join lateral payout.transfer_request(
         t, a.stripe_account_id, m.metadata, e.installation_id) as q (request)
     left join payout.transfer_observations as k on s.generation > 1

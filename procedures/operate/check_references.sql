@@ -40,6 +40,12 @@ as $$
             where t.payout_transfer_id = s.payout_transfer_id
         )
         union all
+        select 'account_waits' from payout.account_waits as w
+        where not exists (
+            select from payout.payout_transfers as t
+            where t.payout_transfer_id = w.payout_transfer_id and t.payee_id = w.payee_id
+        )
+        union all
         select 'ledger_entries' from payout.ledger_entries as e
         where not exists (
             select from payout.payout_transfers as t

@@ -1,17 +1,18 @@
 -- complete_settlement: record a whole settlement and schedule its payouts, in one call.
 --
 -- Called by: the application, or a trigger on a settlement table it already has.
--- Safe to repeat: the same content again returns the same job.
+-- Safe to repeat: the same content again returns the same job. Payees that it is to register are
+-- registered without an account; what they earn waits for one.
 -- Locks: the settlement's row; of concurrent calls one writes, the others wait and compare.
--- Raises: SP307 other content than before; SP309 malformed lines; SP402 deleted meanwhile; as
--- schedule_payout_job.
+-- Raises: SP309 malformed lines; as lock_same_settlement and schedule_payout_job.
 
 create or replace function payout_api.complete_settlement(
     p_settlement_id text,
     p_currency text,
     p_lines jsonb,
     p_pay_after timestamptz default null,
-    p_metadata jsonb default '{}'
+    p_metadata jsonb default null,
+    p_register_payees boolean default false
 )
 returns bigint
 language plpgsql
@@ -30,13 +31,15 @@ declare
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
     v_total_minor bigint := 0::bigint;
-    v_difference text;
 begin
     v_lines := payout.read_lines(v_settlement.settlement_id, p_lines);
     foreach v_line in array v_lines loop
         v_total_minor := v_total_minor + v_line.amount_minor;
     end loop;
     v_settlement.total_minor := v_total_minor;
+    if p_register_payees then
+        perform payout.register_payees(v_lines);
+    end if;
 
     insert into payout.settlements
     values (v_settlement.*)
@@ -50,27 +53,8 @@ begin
             case when cardinality(v_lines) = 1 then v_lines[1] end);
     end if;
 
-    select * into v_settlement
-    from payout.settlements as s
-    where s.settlement_id = p_settlement_id
-    for update;
-    if not found then
-        raise exception 'settlement % was deleted meanwhile', p_settlement_id
-            using
-                errcode = 'SP402',
-                hint = 'Repeat the transaction.';
-    end if;
-
-    v_difference := payout.settlement_difference(
-        v_settlement, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
-    if v_difference <> '' then
-        raise exception 'settlement % exists with other content: %', p_settlement_id, v_difference
-            using
-                errcode = 'SP307',
-                detail = format('The settlement is %s.', v_settlement.state),
-                hint = 'Repeat a settlement unchanged, or give another one its own id.';
-    end if;
-
+    perform payout.lock_same_settlement(
+        p_settlement_id, p_currency, p_lines, p_pay_after, coalesce(p_metadata, '{}'));
     update payout.settlements as s
     set state = 'complete'
     where s.settlement_id = p_settlement_id
@@ -79,12 +63,15 @@ begin
     return payout.schedule_payout_job(p_settlement_id);
 end
 $$;
-comment on function payout_api.complete_settlement(text, text, jsonb, timestamptz, jsonb) is
+comment on function payout_api.complete_settlement(
+    text, text, jsonb, timestamptz, jsonb, boolean
+) is
     'Records a settlement with its lines and schedules its payouts; returns the payout_job_id. '
-    'Safe to repeat with the same content; amounts are in minor units of the currency.';
+    'Safe to repeat with the same content; amounts are in minor units of the currency. '
+    'p_register_payees registers payees that are unknown, without an account.';
 revoke execute on function payout_api.complete_settlement(
-    text, text, jsonb, timestamptz, jsonb
+    text, text, jsonb, timestamptz, jsonb, boolean
 ) from public;
 grant execute on function payout_api.complete_settlement(
-    text, text, jsonb, timestamptz, jsonb
+    text, text, jsonb, timestamptz, jsonb, boolean
 ) to payout_app;

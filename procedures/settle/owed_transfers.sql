@@ -1,14 +1,15 @@
--- owed_transfers: the sums of a settlement's lines that can be sent to somebody.
+-- owed_transfers: the sums of a settlement's lines that can be owed to somebody.
 --
--- A payee without an account is left out, and so is an amount that Stripe does not take in the
--- currency, and all of them where Stripe does not take the metadata: the sum then differs from
--- the settlement's total.
+-- An unknown payee is left out, and so is an amount that Stripe does not take in the currency,
+-- and all of them where Stripe does not take the metadata: the sum then differs from the
+-- settlement's total. A payee who has an account is known: one look for nearly every payee.
 
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
     payee_id payout.external_id,
     source_transaction text,
-    amount_minor bigint
+    amount_minor bigint,
+    has_account boolean
 )
 language plpgsql
 stable
@@ -16,7 +17,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select o.payee_id, o.source_transaction, o.amount_minor
+    select o.payee_id, o.source_transaction, o.amount_minor, h.has_account
     from (
         -- A sum that no bigint holds is more than any currency takes.
         select l.payee_id, l.source_transaction::text,
@@ -28,10 +29,16 @@ begin
     join payout.currencies as c on c.currency = p_settlement.currency
         and o.amount_minor <= c.largest_amount_minor
         and o.amount_minor % c.amount_step = 0
-    where exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)
-        and payout.metadata_problem(p_settlement.metadata) is null
+    cross join lateral (
+        select exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)
+        offset 0
+    ) as h (has_account)
+    where payout.metadata_problem(p_settlement.metadata) is null
+        and (h.has_account
+            or exists (select from payout.payees as p where p.payee_id = o.payee_id))
     order by o.payee_id, o.source_transaction;
 end
 $$;
 comment on function payout.owed_transfers(payout.settlements) is
-    'Payee, source and amount in minor units of each transfer that a settlement makes.';
+    'Payee, source and amount in minor units of each transfer that a settlement makes, and whether '
+    'the payee has an account.';

@@ -1,9 +1,11 @@
 -- register_payee: register a payee and the Stripe account that it is paid to.
 --
--- Called by: the application, as often as it likes.
+-- Called by: the application, as often as it likes. Transfers that waited for an account go out
+-- now. Those of a settlement that is being scheduled at this moment are not seen: the sweep finds
+-- them (look_for_accounts), so that neither waits for the other.
 -- Safe to repeat: the same account again writes nothing.
 -- Locks: the payee's row, so that two changes at once have an order; not its key, so that
--- settlements of the payee do not wait.
+-- settlements of the payee do not wait; the payee's rows of account_waits.
 -- Raises: 23514 an id or account that cannot be one.
 
 create or replace function payout_api.register_payee(
@@ -14,9 +16,11 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
     v_current text;
+    v_waiting_ids bigint[];
 begin
     insert into payout.payees (payee_id)
     values (p_payee_id)
@@ -41,10 +45,21 @@ begin
         insert into payout.payee_accounts (payee_id, stripe_account_id)
         values (p_payee_id, p_stripe_account_id);
     end if;
+
+    v_waiting_ids := array(
+        select w.payout_transfer_id
+        from payout.account_waits as w
+        where w.payee_id = p_payee_id and w.next_look_at is not null
+        order by w.payout_transfer_id
+        for update);
+    if v_waiting_ids <> '{}' then
+        perform payout.wake_up_for(payout.date_waiting_transfers(v_waiting_ids));
+    end if;
 end
 $$;
 comment on function payout_api.register_payee(text, text) is
-    'Registers a payee; with an account, records it as the one to pay from now on. Repeatable; '
-    'a transfer that was claimed keeps its account under its key.';
+    'Registers a payee; with an account, records it as the one to pay from now on, and lets '
+    'transfers that waited for it go out. Repeatable; a transfer that was claimed keeps its '
+    'account under its key.';
 revoke execute on function payout_api.register_payee(text, text) from public;
 grant execute on function payout_api.register_payee(text, text) to payout_app, payout_operator;

@@ -1,8 +1,9 @@
 -- schedule_payout_job: make the one payout job of a complete settlement; every way leads here.
 --
 -- A settlement of one line, the common case, costs one look and one statement. All others, and
--- those that have their job or cannot be paid, are create_transfers' part; a test compares the
--- rows of the two. Sequential scans are off where it is called.
+-- those that have their job, whose payee has no account or that cannot be paid, are
+-- create_transfers' part; a test compares the rows of the two. Sequential scans are off where it
+-- is called.
 -- Called by: complete_settlement and the trigger, with the row that their transaction has written
 -- and, for one without a job, its only line; the owner, by the id alone.
 -- Safe to repeat: a settlement that has its job keeps it, nothing is written.
@@ -82,4 +83,4 @@ comment on function payout.schedule_payout_job(
     text, payout.settlements, payout.settlement_lines
 ) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. '
-    'Refuses one that cannot be paid out as it stands (SP301 to SP306, SP308).';
+    'Refuses one that cannot be paid out as it stands (SP301, SP303 to SP306, SP308).';

@@ -25,7 +25,7 @@ as $$
         )
         union all
         select 2, null, 'SP308', ': metadata ' || m.problem,
-            'Stripe takes 50 keys of 40 characters, text values of 500; three are ours.'
+            'Stripe takes 50 keys of 40 characters, text values of 500; four are ours.'
         from payout.metadata_problem(p_settlement.metadata) as m (problem)
         where m.problem is not null
         union all
@@ -35,18 +35,12 @@ as $$
         from (select coalesce(sum(o.amount_minor), 0) from owed as o) as s (lines_minor)
         where s.lines_minor <> p_settlement.total_minor
         union all
-        select 4, o.line_id, a.code,
-            format(', line %s: payee %s %s', o.line_id, o.payee_id, a.problem),
-            'Call payout_api.register_payee with p_stripe_account_id first.'
+        select 4, o.line_id, 'SP301',
+            format(', line %s: payee %s is unknown', o.line_id, o.payee_id),
+            'Call payout_api.register_payee first, also for a payee without an account yet; or '
+            'pass p_register_payees => true to payout_api.complete_settlement.'
         from owed as o
-        left join payout.payees as p on p.payee_id = o.payee_id
-        cross join lateral (select
-            case when p.payee_id is null then 'SP301' else 'SP302' end,
-            case when p.payee_id is null then 'is unknown' else 'has no Stripe account' end
-        ) as a (code, problem)
-        where not exists (
-            select from payout.payee_accounts as pa where pa.payee_id = o.payee_id
-        )
+        where not exists (select from payout.payees as p where p.payee_id = o.payee_id)
         union all
         select 5, o.payee_id, a.code,
             format(', payee %s: %s is %s', o.payee_id, o.amount_minor, a.problem), a.hint

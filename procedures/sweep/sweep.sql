@@ -29,6 +29,7 @@ begin
     perform payout_api.seal();
     perform payout.release_expired_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
+    perform payout.look_for_accounts(payout.clock(), p_limit);
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);
     -- Each step reads the clock: the second one takes what the first one has made due.
@@ -43,7 +44,7 @@ $$;
 comment on function payout_api.sweep(integer) is
     'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
     'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
-    'late first sends, queues wake-up jobs for due transfers; up to p_limit of each. Returns how '
-    'many. It also seals.';
+    'late first sends, looks for accounts that transfers wait for, queues wake-up jobs for due '
+    'transfers; up to p_limit of each. Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;

@@ -33,7 +33,11 @@ as $$
         end,
         case w.state when 'paid' then n.stripe_transfer_id end,
         n.window_begins_at, n.tries, n.has_unknown_send,
-        case when n.moved_to <> 'scheduled' then n.reason end
+        case
+            when n.moved_to <> 'scheduled' then n.reason
+            when w.state = 'scheduled' and coalesce(n.next_attempt_at, n.due_at) is null
+                then 'awaiting_account'
+        end
     from payout.newest_facts() as n
     cross join lateral (
         select case

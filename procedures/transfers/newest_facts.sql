@@ -1,8 +1,8 @@
 -- newest_facts: the facts of every transfer that give its progress.
 --
 -- These are its newest key and claim, the first claim under that key, the last observation that
--- moved it, and the observations since the key was opened. Whole tables are joined: looked up
--- one by one, all transfers would take hours.
+-- moved it, and the observations since the key was opened. Before its payee has an account it is
+-- not due. Whole tables are joined: looked up one by one, all transfers would take hours.
 
 create or replace function payout.newest_facts()
 returns table (
@@ -16,10 +16,14 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     with keys as (
-        select t.payout_transfer_id, coalesce(s.pay_after, t.created_at) as due_at,
+        select t.payout_transfer_id,
+            case when a.payee_id is not null then coalesce(s.pay_after, t.created_at) end as due_at,
             coalesce(k.generation, 1) as generation, coalesce(k.opened_after, 0) as opened_after
         from payout.payout_transfers as t
         join payout.settlements as s on s.settlement_id = t.settlement_id
+        left join (
+            select distinct a.payee_id from payout.payee_accounts as a
+        ) as a on a.payee_id = t.payee_id
         left join (
             select k.payout_transfer_id, max(k.generation) as generation,
                 max(k.observation_id) as opened_after

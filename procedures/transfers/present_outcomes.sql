@@ -30,7 +30,11 @@ as $$
         group by e.payout_transfer_id
     ) as r on r.payout_transfer_id = s.payout_transfer_id
     cross join lateral (
-        select case when s.hold_id is null then st.status else st.status_on_hold end as status
+        select case
+            when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
+            when s.hold_id is null then st.status
+            else st.status_on_hold
+        end as status
     ) as w
 $$;
 comment on function payout.present_outcomes() is

@@ -20,8 +20,12 @@ begin
             then 'in_flight_has_been_sent'
         when (p_state.state = 'paid') <> (p_state.stripe_transfer_id is not null)
             then 'paid_names_its_transfer'
-        when p_state.state in ('scheduled', 'retry_wait', 'unknown')
+        when p_state.state in ('retry_wait', 'unknown')
             and p_state.next_attempt_at is null then 'waiting_names_its_next_attempt'
+        -- Before the payee has an account there is no date, and only then.
+        when p_state.state = 'scheduled' and (p_state.next_attempt_at is null)
+            <> (p_state.reason is not distinct from 'awaiting_account')
+            then 'scheduled_has_a_date_or_awaits_an_account'
         when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled', 'settled_outside')
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
         when p_state.state in ('parked', 'failed') and p_state.reason is null

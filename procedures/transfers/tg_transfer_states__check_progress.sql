@@ -4,7 +4,8 @@
 -- key comes only with the move failed -> scheduled, takes the next number, and must have its
 -- observation. An old key is never sent again because its number never comes back; the time of
 -- its first send, and that a send ended unknown, are never forgotten. A paid row does not change
--- at all. No WHEN clauses: Postgres reads their text anew for each statement.
+-- at all, and a date is not taken away as if the payee had no account. No WHEN clauses: Postgres
+-- reads their text anew for each statement.
 -- Raises: SP103 the change would go back; 23514 the name of a rule that is broken.
 
 create or replace function payout.tg_transfer_states__check_progress()
@@ -44,6 +45,8 @@ begin
         v_problem := 'a send whose outcome is unknown stays so under its key';
     elsif old.state = 'paid' then
         v_problem := 'a paid transfer does not change';
+    elsif new.reason = 'awaiting_account' and old.reason is distinct from 'awaiting_account' then
+        v_problem := 'only a transfer that never had a date waits for an account';
     end if;
 
     if v_problem is not null then

@@ -12,9 +12,9 @@ as $$
 declare
     v_broken text;
 begin
-    -- The only row that a settlement writes.
+    -- The row that a settlement writes for a payee who has an account.
     if new.state = 'scheduled' and new.generation = 1 and new.attempt = 0 and new.tries = 0
-        and new.window_begins_at is null and new.next_attempt_at is not null
+        and new.window_begins_at is null and new.next_attempt_at is not null and new.reason is null
         and new.lease_until is null and new.next_lookup_at is null
         and new.stripe_transfer_id is null then
         return new;

@@ -30,9 +30,19 @@ begin
     join payout.states as a on a.state = f.state
     join payout.states as b on b.state = c.state
     cross join lateral (
-        select case when c.hold_id is null then b.status else b.status_on_hold end as status
+        select
+            case
+                when c.state = 'scheduled' and c.next_attempt_at is null then 'waiting_for_account'
+                when c.hold_id is null then b.status
+                else b.status_on_hold
+            end as status,
+            case
+                when f.state = 'scheduled' and f.next_attempt_at is null then 'waiting_for_account'
+                when f.hold_id is null then a.status
+                else a.status_on_hold
+            end as former_status
     ) as w
-    where w.status <> case when f.hold_id is null then a.status else a.status_on_hold end
+    where w.status <> w.former_status
     order by c.payout_transfer_id;
 
     if found then

@@ -31,6 +31,13 @@ select
     case f.state when 'parked' then payout.clock() end
 from payout.fold_facts() as f;
 
+insert into payout.account_waits (payout_transfer_id, payee_id)
+select s.payout_transfer_id, t.payee_id
+from payout.transfer_states as s
+join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+where s.reason = 'awaiting_account'
+on conflict do nothing;
+
 set local session_replication_role = origin;
 
 alter table payout.transfer_states enable always trigger _500_check_transition;

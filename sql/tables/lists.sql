@@ -80,7 +80,7 @@ create table payout.situations (
     next_call text,
     constraint situations_pkey primary key (situation),
     constraint turn_is_of_a_known_party
-        check (whose_turn in ('engine', 'stripe', 'operator', 'nobody'))
+        check (whose_turn in ('engine', 'stripe', 'payee', 'operator', 'nobody'))
 );
 comment on table payout.situations is
     'The situations that a transfer can be in: its state with all that bears on the next step, '

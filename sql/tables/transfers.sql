@@ -2,7 +2,8 @@
 --
 --   settlements ◀─1:1─ payout_jobs ◀── payout_transfers        one per settlement, payee and source
 --                                        ▲    ▲    ▲    ▲
---                                        │    │    │    └─ transfer_states (1:1, it moves)
+--                                        │    │    │    ├─ transfer_states (1:1, it moves)
+--                                        │    │    │    └─ account_waits   (before an account)
 --                                        │    │    └────── transfer_requests      each key
 --                                        │    └─────────── transfer_attempts      each claim
 --                                        └──────────────── transfer_observations  each observation
@@ -100,7 +101,8 @@ comment on column payout.transfer_states.attempt is
 comment on column payout.transfer_states.lease_until is
     'The time until which the claiming worker alone may send this transfer.';
 comment on column payout.transfer_states.next_attempt_at is
-    'The time at which the engine acts next by itself; null: it does not.';
+    'The time at which the engine acts next by itself; null: it does not, or its payee has no '
+    'account yet.';
 comment on column payout.transfer_states.window_begins_at is
     'The time from which engine_settings.send_window_for is counted for the present key: when the '
     'transfer was due for its first claim under it; null before that. A database that went back in '
@@ -170,6 +172,46 @@ create trigger _900_tell_status
 alter table payout.transfer_states enable always trigger _900_tell_status;
 
 grant select on payout.transfer_states to payout_operator, payout_auditor;
+
+
+create table payout.account_waits (
+    payout_transfer_id bigint not null,
+    payee_id payout.external_id not null,
+    created_at timestamptz not null default now(),
+    looks integer not null default 0,
+    next_look_at timestamptz default now(),
+    constraint account_waits_pkey primary key (payout_transfer_id),
+    constraint account_waits_payout_transfer_id_fkey
+        foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id)
+);
+comment on table payout.account_waits is
+    'The transfers that were scheduled before their payee had an account. The first account ends '
+    'the wait; the sweep looks for one that came while the settlement was being scheduled.';
+comment on column payout.account_waits.looks is 'Looks that found no account; each is rarer.';
+comment on column payout.account_waits.next_look_at is
+    'The time at which a sweep looks for an account; null: it waits no longer.';
+
+create index account_waits_payee_id_idx
+    on payout.account_waits (payee_id) where next_look_at is not null;
+create index account_waits_next_look_at_idx
+    on payout.account_waits (next_look_at) where next_look_at is not null;
+
+create trigger _500_refuse_rewrite
+    before update on payout.account_waits
+    for each row
+    when ((old.payout_transfer_id, old.payee_id, old.created_at)
+            is distinct from (new.payout_transfer_id, new.payee_id, new.created_at)
+        or old.next_look_at is null)
+    execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_rewrite;
+create trigger _500_refuse_delete before delete on payout.account_waits
+    for each row execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.account_waits
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.account_waits enable always trigger _500_refuse_truncate;
+
+grant select on payout.account_waits to payout_operator, payout_auditor;
 
 
 create table payout.transfer_attempts (

@@ -13,7 +13,7 @@ select
     t.payout_transfer_id,
     t.settlement_id,
     t.payee_id,
-    q.destination,
+    coalesce(q.destination, n.stripe_account_id) as destination,
     t.amount_minor,
     t.currency,
     s.state,
@@ -38,6 +38,13 @@ join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
 left join payout.transfer_requests as q
     on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
+left join lateral (
+    select a.stripe_account_id
+    from payout.payee_accounts as a
+    where a.payee_id = t.payee_id
+    order by a.payee_account_id desc
+    limit 1
+) as n on true
 left join lateral (
     select o.error_rule_id
     from payout.transfer_observations as o
@@ -112,6 +119,7 @@ join payout.situations as x on x.situation = case
         when s.next_attempt_at is not null then 'tried_again_later'
         else 'declined'
     end
+    when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
     when h.hold_id is not null then 'on_hold'
     when s.state = 'retry_wait' then 'sent_again_later'
     when s.state = 'unknown' then 'asked_again_later'
@@ -120,7 +128,8 @@ join payout.situations as x on x.situation = case
     else 'due'
 end;
 comment on view payout_api.explained is
-    'One row for each transfer: state, reason, Stripe''s own sentence if it refused, since when, '
+    'One row for each transfer: destination (before the first send the payee''s present account), '
+    'state, reason, Stripe''s own sentence if it refused, since when, '
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
 grant select on payout_api.explained to payout_operator, payout_approver, payout_auditor;

@@ -11,8 +11,13 @@ select
     t.source_transaction,
     t.amount_minor,
     t.currency,
-    case when h.scope is null then st.status else st.status_on_hold end as status,
     case
+        when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
+        when h.scope is null then st.status
+        else st.status_on_hold
+    end as status,
+    case
+        when s.state = 'scheduled' and s.next_attempt_at is null then s.reason
         when h.scope is not null then h.scope || '_on_hold'
         when st.status in ('failed', 'cancelled', 'settled_outside') then s.reason
     end as reason,

@@ -91,8 +91,8 @@ def test_a_failure_is_told_with_its_reason_and_the_next_key_after_it(
 @mutant(
     "a hold that is never told",
     "tg_transfer_states__tell_status",
-    "case when c.hold_id is null then b.status else b.status_on_hold end",
-    "b.status::text",
+    "when c.hold_id is null then b.status",
+    "when true then b.status",
 )
 @mutant("a hold without its scope", "tg_transfer_states__tell_status", "h.scope || ", "")
 @pytest.mark.parametrize(
@@ -179,11 +179,16 @@ def test_a_move_by_hand_is_told_too(engine: Engine, start: int) -> None:
     )
     assert told(engine, start) == [("cancelled", "the buyer gave it back")]
     engine.db.execute("set local session_replication_role = origin")
-    # The books have to follow by hand, too.
+    # The facts and the books have to follow by hand, too.
+    engine.db.execute(
+        "insert into payout.transfer_observations (payout_transfer_id, generation, attempt, signal, "
+        "verdict, moved_to) values (%s, 1, 0, 'cancel', 'ok', 'cancelled')",
+        [transfer],
+    )
     engine.db.execute(
         "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "
-        "credit_account, amount_minor, currency) values "
-        "(%s, 'release', 1, 'in_flight', 'payable:seller_1', 1500, 'usd')",
+        "credit_account, amount_minor, currency, operator_action_id) values "
+        "(%s, 'cancel', 1, 'in_flight', 'settlement_funds', 1500, 'usd', 1)",
         [transfer],
     )
 

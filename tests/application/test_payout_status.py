@@ -40,6 +40,7 @@ WORDS: Final = {
     "failed": ("failed", "failed"),
     "paid": ("paid", "paid"),
     "cancelled": ("cancelled", "cancelled"),
+    "settled_outside": ("settled_outside", "settled_outside"),
 }
 
 

@@ -20,6 +20,7 @@ from tests.engine import (
 )
 from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal
+from tests.settle.marketplace import complete, line
 
 VERIFY: Final = "select column_name, stored, folded from payout_api.verify_projection()"
 STATES: Final = "payout.transfer_states"
@@ -93,6 +94,8 @@ def make_busy(engine: Engine) -> None:
     )
     engine.release_holds()
     engine.settle("seller_1", settlement_id="set_later", pay_after="2100-01-01")
+    engine.app.execute("select payout_api.register_payee('newcomer')")
+    complete(engine.app, "set_waiting", [line("1", "newcomer", 5)])
 
 
 @mutant(

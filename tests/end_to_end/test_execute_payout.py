@@ -93,6 +93,27 @@ def test_two_executions_at_once_make_one_stripe_transfer(db: Connection, execute
     assert books_balance(db)
 
 
+def test_earnings_go_out_by_themselves_once_their_payee_has_an_account(
+    db: Connection, execute: Execute
+) -> None:
+    with StripeDouble.in_thread() as double:
+        db.execute("select payout_api.register_payee('newcomer')")
+        ((job,),) = db.execute(
+            "select payout_api.complete_settlement('set_1', 'usd', "
+            """'[{"line_id":"1","payee_id":"newcomer","amount_minor":1500}]')"""
+        ).fetchall()
+        execute(double, job)
+        assert (double.sends, states(db)) == ([], ["scheduled"])
+        assert books_balance(db)
+
+        db.execute("select payout_api.register_payee('newcomer', 'acct_new')")
+        execute(double, job)
+
+        assert [transfer["destination"] for transfer in double.transfers()] == ["acct_new"]
+    assert states(db) == ["paid"]
+    assert books_balance(db)
+
+
 def test_the_replay_of_a_worker_makes_no_new_transfer(db: Connection, execute: Execute) -> None:
     with StripeDouble.in_thread() as double:
         jobs = [settle(db, settlement=f"set_{number}") for number in range(5)]

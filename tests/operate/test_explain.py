@@ -59,6 +59,14 @@ def later(engine: Engine) -> None:
     engine.settle(pay_after="2099-01-01Z")
 
 
+def waiting_for_account(engine: Engine) -> None:
+    engine.app.execute(
+        "select payout_api.complete_settlement('set_1', 'usd', "
+        """'[{"line_id": "1", "payee_id": "seller_1", "amount_minor": 1500}]', """
+        "p_register_payees => true)"
+    )
+
+
 def late(engine: Engine) -> None:
     engine.settle()
     engine.let_pass("30 days")
@@ -119,10 +127,8 @@ def paid(engine: Engine) -> None:
 def reversed_in_part(engine: Engine) -> None:
     paid(engine)
     engine.db.execute(
-        "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "
-        "credit_account, amount_minor, currency, stripe_reversal_id) "
-        "select payout_transfer_id, 'reversal', 1, 'stripe_balance', 'payable:' || payee_id, 400, "
-        "currency, 'trr_1' from payout.payout_transfers"
+        """select payout.book_reversals(t, '[{"id": "trr_1", "amount": 400}]') """
+        "from payout.payout_transfers as t"
     )
 
 
@@ -130,6 +136,7 @@ SITUATIONS: Final[dict[str, tuple[Build, str]]] = {
     "due": (due, "due"),
     "later": (later, "scheduled_for_later"),
     "late": (late, "looked_for_first"),
+    "waiting for an account": (waiting_for_account, "waiting_for_account"),
     "being sent": (being_sent, "being_sent"),
     "not sent": (reported(not_sent), "sent_again_later"),
     "no answer": (reported(no_answer), "asked_again_later"),
@@ -194,6 +201,8 @@ def test_whatever_its_situation_its_explanation_leads_to_an_end(
         situation, turn, call = explained(engine)
         if turn == "nobody":
             break
+        if turn == "payee":
+            engine.app.execute("select payout_api.register_payee('seller_1', 'acct_1')")
         if call is not None:
             follow(engine, call.replace("…", "as explained"))
         engine.release_holds()

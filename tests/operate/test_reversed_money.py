@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.engine import Engine, success
 from tests.mutants import mutant
@@ -22,13 +23,11 @@ def reversed_of(engine: Engine, transfer: int) -> list[tuple[int, int, int]]:
 
 
 def reverse(engine: Engine, transfer: int, amount: int, number: int = 1) -> None:
+    reversal = {"id": f"trr_{transfer}_{number}", "amount": amount}
     engine.db.execute(
-        "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "
-        "credit_account, amount_minor, currency, stripe_reversal_id) "
-        "select payout_transfer_id, 'reversal', 1, 'stripe_balance', 'payable:' || payee_id, %s, "
-        "currency, 'trr_' || payout_transfer_id || '_' || %s::text from payout.payout_transfers "
+        "select payout.book_reversals(t, %s) from payout.payout_transfers as t "
         "where payout_transfer_id = %s",
-        [amount, number, transfer],
+        [Jsonb([reversal]), transfer],
     )
 
 

@@ -64,7 +64,8 @@ def test_the_only_payee_registered_meanwhile_is_not_left_out(
     db.execute(
         "alter function payout.owed_transfers(payout.settlements) rename to owed_at_once; "
         "create function payout.owed_transfers(p_settlement payout.settlements) returns table "
-        "(payee_id payout.external_id, source_transaction text, amount_minor bigint) "
+        "(payee_id payout.external_id, source_transaction text, amount_minor bigint, "
+        "has_account boolean) "
         "language plpgsql as $$ begin return query "
         "select * from payout.owed_at_once(p_settlement); perform pg_advisory_xact_lock(1); end $$"
     )

@@ -242,6 +242,7 @@ def add_one_of_each(connection: Connection) -> int:
     insert(connection, "transfer_requests", request_row(connection, payout_transfer_id))
     insert(connection, "ledger_entries", ledger_row(payout_transfer_id, "obligation"))
     for table in (
+        "account_waits",
         "transfer_attempts",
         "stripe_error_rules",
         "operator_actions",
@@ -299,6 +300,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "payee_id": PAYEE,
             "amount_minor": 1,
         },
+        "account_waits": {"payout_transfer_id": payout_transfer_id, "payee_id": PAYEE},
         "transfer_attempts": {
             "payout_transfer_id": payout_transfer_id,
             "generation": 1,

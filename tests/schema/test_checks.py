@@ -100,7 +100,15 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         *(state_row(state, stripe_transfer_id="tr_1") for state in (*WAITING, "parked", "failed")),
     ],
     ("transfer_states", "waiting_names_its_next_attempt"): [
-        state_row(state, next_attempt_at=None) for state in WAITING
+        state_row(state, next_attempt_at=None, reason=reason)
+        for state in WAITING
+        if state != "scheduled"
+        for reason in (None, "awaiting_account")
+    ],
+    ("transfer_states", "scheduled_has_a_date_or_awaits_an_account"): [
+        state_row("scheduled", next_attempt_at=None),
+        state_row("scheduled", next_attempt_at=None, reason="no_hurry"),
+        state_row("scheduled", reason="awaiting_account"),
     ],
     ("transfer_states", "resting_has_no_next_attempt"): [
         state_row(state, next_attempt_at=OPENED) for state in (*RESTING, "in_flight")
@@ -322,6 +330,8 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         state_row("failed", next_attempt_at=OPENED),
         *(state_row(state, next_attempt_at=None) for state in (*RESTING, "in_flight")),
         *(state_row(state) for state in WAITING),
+        state_row("scheduled", next_attempt_at=None, reason="awaiting_account"),
+        state_row("scheduled", reason="after_others"),
     ],
     "transfer_observations": [
         {"http_status": 0},
@@ -501,6 +511,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         """
     )
     assert {name for (name,) in found} == {
+        "account_waits.next_look_at",
         "discrepancies.found_by_read_id",
         "discrepancies.payout_transfer_id",
         "discrepancies.resolved_by_read_id",

@@ -18,6 +18,7 @@ from tests.schema.refusals import Refusal, refusal
 EDITED: Final = {"settlements", "settlement_lines"}
 MOVING: Final = {
     "transfer_states",
+    "account_waits",
     "holds",
     "discrepancies",
     "stripe_reads",

@@ -18,6 +18,7 @@ from tests.schema.refusals import Refusal, refusal, refusal_of
 
 # For each foreign key: its table and the changes that make a good row refer to nothing.
 ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
+    "account_waits_payout_transfer_id_fkey": ("account_waits", {"payout_transfer_id": 0}),
     "discrepancies_payout_transfer_id_fkey": ("discrepancies", {"payout_transfer_id": 0}),
     "holds_discrepancy_id_fkey": (
         "holds",

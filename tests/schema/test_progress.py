@@ -233,6 +233,21 @@ def test_a_paid_transfer_does_not_change_at_all(db: Connection, claimed: int) ->
 
 
 @mutant(
+    "a date that is taken away",
+    "tg_transfer_states__check_progress",
+    "elsif new.reason = 'awaiting_account' and old.reason is distinct from 'awaiting_account' then",
+    "elsif false then",
+)
+def test_a_date_is_not_taken_away_as_if_the_payee_had_no_account(db: Connection) -> None:
+    payout_transfer_id = rows.add_transfer(db)
+    waiting = {"next_attempt_at": None, "reason": "awaiting_account"}
+
+    assert update(db, payout_transfer_id, waiting) == progress_refusal(
+        payout_transfer_id, "only a transfer that never had a date waits for an account"
+    )
+
+
+@mutant(
     "enable trigger _511_check_progress on transfer_states",
     sql=("alter table payout.transfer_states enable trigger _511_check_progress"),
 )

@@ -169,8 +169,8 @@ def test_it_is_due_at_a_pay_after(pay_after: datetime, app: Session, db: Session
 @mutant(
     "no ledger entry for the first reserve of many",
     "create_transfers",
-    "t.payee_id),\n            ('reserve', 'payable:' || t.payee_id, 'in_flight')",
-    "t.payee_id)",
+    "o.payee_id),\n            ('reserve', 'payable:' || o.payee_id, 'in_flight')",
+    "o.payee_id)",
 )
 def test_every_transfer_is_booked_as_owed_and_as_set_aside(app: Session, db: Session) -> None:
     complete(
