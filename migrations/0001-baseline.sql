@@ -3836,6 +3836,21 @@ $$;
 comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
     'Refuses a live account while transfers are open that were ever sent, or after anything was '
     'done in test mode (SP411).';
+-- frozen: procedures/identity/release.sql ba27e48d13c0
+create or replace function payout_api.release()
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select '1.0'
+$$;
+comment on function payout_api.release() is
+    'Major and minor number of the release. A worker of the release before, or of the next one, '
+    'goes on while the others are replaced; any other is refused.';
+revoke execute on function payout_api.release() from public;
+grant execute on function payout_api.release()
+    to payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
 -- frozen: procedures/identity/stripe_account_label.sql 260751e2b08d
 create or replace function payout.stripe_account_label(
     p_stripe_account_id text, p_is_livemode boolean

@@ -124,6 +124,7 @@ select 'payout.bind_stripe_account(text, boolean)'::regprocedure;
 select 'payout.identity_problem()'::regprocedure;
 select 'payout.refuse_unadopted_database(text, boolean)'::regprocedure;
 select 'payout.refuse_unsafe_account_change(payout.engine_settings, boolean)'::regprocedure;
+select 'payout_api.release()'::regprocedure;
 select 'payout.stripe_account_label(text, boolean)'::regprocedure;
 select 'payout.defer_job(bigint, integer)'::regprocedure;
 select 'payout.find_wakeup(bigint, integer)'::regprocedure;

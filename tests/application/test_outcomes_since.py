@@ -181,8 +181,8 @@ def test_a_move_by_hand_is_told_too(engine: Engine, start: int) -> None:
     engine.db.execute("set local session_replication_role = origin")
     # The facts and the books have to follow by hand, too.
     engine.db.execute(
-        "insert into payout.transfer_observations (payout_transfer_id, generation, attempt, signal, "
-        "verdict, moved_to) values (%s, 1, 0, 'cancel', 'ok', 'cancelled')",
+        "insert into payout.transfer_observations (payout_transfer_id, generation, attempt, "
+        "signal, verdict, moved_to) values (%s, 1, 0, 'cancel', 'ok', 'cancelled')",
         [transfer],
     )
     engine.db.execute(

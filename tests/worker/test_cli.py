@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +16,10 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from payout_engine import cli
+from payout_engine.database import inspect_database
 from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
 from payout_engine.sql_files import migration_names, sql_root
@@ -355,6 +361,86 @@ def test_an_unreachable_database_is_reported_without_its_password(
     assert "Connection refused" in told
     assert len(told.splitlines()) == 1
     assert "hidden" not in told
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["migrate"]])
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:sec%ret@h/x", "postgresql://u:s ecret@h/x", "host=h password='secret"]
+)
+def test_a_malformed_database_url_shows_no_part_of_its_password(
+    url: str,
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert cli.main(command) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("payout-engine: ")
+    assert len(told.splitlines()) == 1
+    assert not re.search("sec|ret|ecret", told.replace("secret key", ""))
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["reconcile"], ["execute", "1"]])
+@pytest.mark.parametrize("part", ["dbname", "user"])
+def test_what_cannot_pass_by_itself_ends_the_process_with_a_sentence(
+    part: str,
+    command: list[str],
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A service manager must not take a worker for alive that will never work (FIELD B23)."""
+    wrong = {part: "nowhere_to_be_found"}
+    monkeypatch.setenv("DATABASE_URL", make_conninfo(server.uri("postgres"), **wrong))
+    assert cli.main(command) == 2
+    told = capsys.readouterr().err
+    assert re.fullmatch(
+        r'payout-engine: no connection: (database|role) "nowhere_to_be_found" does not exist\n',
+        told,
+    )
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["reconcile"]])
+@pytest.mark.parametrize(
+    ("release", "is_refused"), [("1.1", False), ("1.2", True), ("2.0", True), ("0.9", True)]
+)
+def test_another_release_of_the_schema_is_refused_save_the_next(
+    release: str,
+    is_refused: bool,
+    command: list[str],
+    db: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    db.execute(
+        "create or replace function payout_api.release() returns text language sql "
+        f"as $$ select '{release}' $$".encode()
+    )
+    if not is_refused:
+        asyncio.run(inspect_database(os.environ["DATABASE_URL"])).check_engine()
+        return
+    assert cli.main(command) == 2
+    assert f"is of release {release} and this is payout-engine" in capsys.readouterr().err
+
+
+def test_the_schema_is_of_the_release_of_the_package(db: Connection) -> None:
+    told = db.execute("select payout_api.release()").fetchone()
+    assert told == (".".join(version("payout-engine").split(".")[:2]),)
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_reader_that_has_seen_enough_ends_the_doctor_quietly() -> None:
+    command = [sys.executable, "-m", "payout_engine.cli", "doctor"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as doctor:
+        assert doctor.stdout is not None
+        assert doctor.stderr is not None
+        doctor.stdout.close()
+        assert doctor.stderr.read() == b""
+        assert doctor.wait() == 0
 
 
 @pytest.mark.parametrize(

@@ -117,14 +117,34 @@ def test_settings_in_the_url_are_kept() -> None:
     assert parameters["connect_timeout"] == "60"
     assert parameters["application_name"] == "mine"
     assert parameters["options"] == (
-        "-c jit=off -c statement_timeout=15s -c search_path=procrastinate"
+        "-c jit=off -c datestyle=ISO -c intervalstyle=postgres -c standard_conforming_strings=on "
+        "-c payout.is_direct=yes -c statement_timeout=15s -c search_path=procrastinate"
     )
 
 
 def test_the_url_may_give_statements_more_time() -> None:
     given = "postgresql://u@h/d?options=-c%20statement_timeout%3D5min"
     parameters = conninfo.conninfo_to_dict(connection_string(given, synchronous_commit="on"))
-    assert parameters["options"] == "-c statement_timeout=5min -c synchronous_commit=on"
+    assert parameters["options"].startswith("-c statement_timeout=5min ")
+    assert parameters["options"].endswith(" -c synchronous_commit=on")
+
+
+def test_sessions_pin_the_settings_that_they_rely_on(
+    probes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the database, the login and the environment of libpq say (FIELD B7)."""
+    with psycopg.connect(probes) as connection:
+        name = connection.info.dbname
+        for setting in ("datestyle = 'German'", "standard_conforming_strings = off"):
+            connection.execute(f'alter database "{name}" set {setting}'.encode())
+    monkeypatch.setenv("PGDATESTYLE", "German")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    with psycopg.connect(connection_string(probes)) as connection:
+        told = [
+            connection.execute(f"show {setting}".encode()).fetchone()
+            for setting in ("datestyle", "standard_conforming_strings", "client_encoding")
+        ]
+    assert told == [("ISO, MDY",), ("on",), ("UTF8",)]
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57014", "SP401"])

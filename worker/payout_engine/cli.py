@@ -25,6 +25,7 @@ from payout_engine.database import (
     Database,
     apply_queue_grants,
     apply_queue_schema,
+    connection_string,
     inspect_database,
 )
 from payout_engine.engine import open_engine
@@ -62,7 +63,7 @@ EXPECTED: Final = (
 
 def migrate(options: argparse.Namespace) -> int:
     """bring the database to this version: the queue's schema, ours, the grants"""
-    url = database_url(os.environ)
+    url = connection_string(database_url(os.environ), statement_timeout="0")
     sql_root()  # nothing is begun without the files that end it
     is_new = apply_queue_schema(url)
     print(f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}")
@@ -217,12 +218,16 @@ def main(arguments: list[str] | None = None) -> int:
     logs.start_plain()  # the worker goes on with a log of its own
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except EXPECTED as error:
         told = redact(str(error)) or type(error).__name__
         print("payout-engine:", *told.split(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code
 
 

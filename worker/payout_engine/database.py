@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
@@ -36,11 +37,38 @@ NETWORK: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+# Settings of the session that the calls rely on, whatever the database or the login has.
+PINNED: Final = {
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "standard_conforming_strings": "on",
+}
+# libpq sends these of the environment after our own.
+OVERRIDING: Final = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
+# A session has it only if its own settings reached the server.
+PROOF: Final = "payout.is_direct"
 
 INSPECT: Final = """
 select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
-    select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage'))
+    select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage')),
+    current_setting(%s, true) = 'yes',
+    exists (select from pg_proc where oid = to_regprocedure('payout_api.release()')
+        and has_function_privilege(oid, 'execute'))
 """
+A_POOLER: Final = (
+    "a pooler (such as pgbouncer in transaction mode) stands between this process and Postgres: it "
+    "drops the settings of the session and its notifications, on which the engine relies. Give "
+    "DATABASE_URL a direct connection, or one through a pooler in session mode that passes options"
+)
+# A connection that fails for one of these fails for ever: libpq tells no SQLSTATE.
+HOPELESS: Final = {
+    "unsupported startup parameter": A_POOLER,
+    "password authentication failed": None,
+    "no password supplied": None,
+    "no pg_hba.conf entry": None,
+    "does not exist": None,
+    "is not permitted to log in": None,
+}
 
 
 def worker_name() -> str:
@@ -54,12 +82,18 @@ def connection_string(database_url: str, **settings: str) -> str:
     `settings` are settings of the session at the server, such as ``synchronous_commit``.
     """
     given = {name: str(value) for name, value in conninfo.conninfo_to_dict(database_url).items()}
+    for name in OVERRIDING:
+        os.environ.pop(name, None)
     options = [given.get("options", "")]
     if "statement_timeout" not in options[0]:
         settings = {"statement_timeout": "15s", **settings}
+    settings = {**PINNED, PROOF: "yes", **settings}
     options += [f"-c {key}={settings[key]}" for key in settings]
     given["options"] = " ".join(options).strip()
-    return conninfo.make_conninfo(**{**NETWORK, "application_name": worker_name(), **given})
+    fixed = {"client_encoding": "utf8"}
+    return conninfo.make_conninfo(
+        **{**NETWORK, "application_name": worker_name(), **given, **fixed}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +104,23 @@ class Login:
     role: str
     has_engine: bool
     is_worker: bool
+    is_direct: bool
+    release: str | None
 
     def check_engine(self) -> None:
-        """Raise NotReady if the engine is not installed."""
+        """Raise NotReady if the engine is not installed, is another release, or is out of reach."""
+        if not self.is_direct:
+            raise errors.NotReady(A_POOLER)
         if not self.has_engine:
             raise errors.NotReady(
                 f"the database {self.database} holds no payout engine: run payout-engine migrate"
+            )
+        ours = version("payout-engine")
+        if self.release is not None and not _goes_with(self.release, ours):
+            raise errors.NotReady(
+                f"the database {self.database} is of release {self.release} and this is "
+                f"payout-engine {ours}: run payout-engine migrate of the newer one, then replace "
+                "the workers"
             )
 
     def check_worker(self) -> None:
@@ -89,16 +134,50 @@ class Login:
 
 
 async def inspect_database(database_url: str) -> Login:
-    """Connect, and return the login and whether the engine is there. Raises psycopg's errors."""
-    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
+    """Connect, and return the login and whether the engine is there.
+
+    Raises psycopg's errors, or NotReady where no repetition helps.
+    """
+    try:
+        connecting = await psycopg.AsyncConnection.connect(connection_string(database_url))
+    except psycopg.OperationalError as error:
+        for told, advice in HOPELESS.items():
+            if told in str(error):
+                raise errors.NotReady(advice or _refusal(error)) from None
+        raise
+    async with connecting as connection:
         info = connection.info
-        [(role, has_engine, is_worker)] = await (await connection.execute(INSPECT)).fetchall()
+        [(role, has_engine, is_worker, is_direct, tells)] = await (
+            await connection.execute(INSPECT, [PROOF])
+        ).fetchall()
+        release = None
+        if tells:
+            [(release,)] = await (
+                await connection.execute("select payout_api.release()")
+            ).fetchall()
         return Login(
             database=f"{info.dbname} at {info.host}:{info.port}",
             role=role,
             has_engine=has_engine,
             is_worker=is_worker,
+            is_direct=is_direct is True,
+            release=release,
         )
+
+
+def _goes_with(release: str, ours: str) -> bool:
+    """Tell whether a schema and a program may work together: at most one minor release apart."""
+    (major, minor), (our_major, our_minor) = (
+        tuple(map(int, text.split(".")[:2])) for text in (release, ours)
+    )
+    return major == our_major and abs(minor - our_minor) <= 1
+
+
+def _refusal(error: psycopg.Error) -> str:
+    """Return the last line of a refused connection, which names the login or the database."""
+    return "no connection: " + errors.redact(
+        str(error).strip().splitlines()[-1].split("FATAL:")[-1]
+    )
 
 
 async def wait_for_database(database_url: str) -> Login:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 STRIPE_API_BASE = "https://api.stripe.com"
 ENVIRONMENT = """\
 settings, from the environment:
@@ -70,13 +73,20 @@ class Settings:
 
 
 def database_url(environment: Mapping[str, str]) -> str:
-    """Return DATABASE_URL. Raises SettingsError if it is missing."""
+    """Return DATABASE_URL. Raises SettingsError if it is missing or malformed."""
     url = environment.get("DATABASE_URL", "").strip()
     if not url:
         raise SettingsError(
             "DATABASE_URL is not set: set it to a libpq URI, for example "
             "postgresql://payouts@localhost:5432/shop"
         )
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # its message shows parts of the password
+        raise SettingsError(
+            "DATABASE_URL is no libpq URI or connection string: write characters such as %, @, / "
+            "and spaces in a password as %25, %40, %2F and %20"
+        ) from None
     return url
 
 
