@@ -19,7 +19,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from payout_engine import cli
+from payout_engine.app import run_until_stopped
 from payout_engine.database import inspect_database
+from payout_engine.errors import NotReady
 from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
 from payout_engine.sql_files import migration_names, sql_root
@@ -40,6 +42,18 @@ do $$ begin
                      {"line_id": "2", "payee_id": "seller_2", "amount_minor": 800}]');
 end $$
 """
+
+
+def refusal_of(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the sentence with which a command ends; a worker's without the log that it starts."""
+    if command == ["worker"]:
+        with pytest.raises(NotReady) as caught:
+            asyncio.run(run_until_stopped(Settings.read(os.environ)))
+        return f"payout-engine: {caught.value}\n"
+    assert cli.main(command) == 2
+    return capsys.readouterr().err
+
+
 DOCTOR = """
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null)
@@ -395,8 +409,7 @@ def test_what_cannot_pass_by_itself_ends_the_process_with_a_sentence(
     """A service manager must not take a worker for alive that will never work (FIELD B23)."""
     wrong = {part: "nowhere_to_be_found"}
     monkeypatch.setenv("DATABASE_URL", make_conninfo(server.uri("postgres"), **wrong))
-    assert cli.main(command) == 2
-    told = capsys.readouterr().err
+    told = refusal_of(command, capsys)
     assert re.fullmatch(
         r'payout-engine: no connection: (database|role) "nowhere_to_be_found" does not exist\n',
         told,
@@ -423,8 +436,8 @@ def test_another_release_of_the_schema_is_refused_save_the_next(
     if not is_refused:
         asyncio.run(inspect_database(os.environ["DATABASE_URL"])).check_engine()
         return
-    assert cli.main(command) == 2
-    assert f"is of release {release} and this is payout-engine" in capsys.readouterr().err
+    told = refusal_of(command, capsys)
+    assert f"is of release {release} and this is payout-engine" in told
 
 
 def test_the_schema_is_of_the_release_of_the_package(db: Connection) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from payout_engine import cli
 from tests.conftest import PASSWORD, Server, login_name
 from tests.worker.fakes import CANARY
+from tests.worker.test_cli import refusal_of
 
 PGBOUNCER = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
 Connection = psycopg.Connection[Any]
@@ -89,8 +89,7 @@ def test_a_worker_refuses_a_pooler_in_one_sentence(
     """It would repeat a warning for ever, or lose its settings silently (FIELD B5)."""
     monkeypatch.setenv("DATABASE_URL", pooler("payout_worker"))
     monkeypatch.setenv("STRIPE_API_KEY", CANARY)
-    assert cli.main(command) == 2
-    told = capsys.readouterr().err
+    told = refusal_of(command, capsys)
     assert told.startswith(
         "payout-engine: a pooler (such as pgbouncer in transaction mode) stands "
     )

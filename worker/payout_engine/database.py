@@ -175,9 +175,8 @@ def _goes_with(release: str, ours: str) -> bool:
 
 def _refusal(error: psycopg.Error) -> str:
     """Return the last line of a refused connection, which names the login or the database."""
-    return "no connection: " + errors.redact(
-        str(error).strip().splitlines()[-1].split("FATAL:")[-1]
-    )
+    line = str(error).strip().splitlines()[-1].split("FATAL:")[-1]
+    return f"no connection: {errors.redact(line.strip())}"
 
 
 async def wait_for_database(database_url: str) -> Login:
