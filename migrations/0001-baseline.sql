@@ -6248,7 +6248,7 @@ $$;
 comment on function payout.lookup_outcome(payout.stripe_reads, payout.transfer_states) is
     'The number of transfers found, and the facts of the transfer if it is one; null: it cannot be '
     'told.';
--- frozen: procedures/reconcile/lookup_queries.sql f96d307af61d
+-- frozen: procedures/reconcile/lookup_queries.sql 866e174d66eb
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
 returns jsonb
 language sql
@@ -6258,8 +6258,9 @@ as $$
     select case
         when p_transfer.source_transaction is null
             then jsonb_build_array(jsonb_build_object('transfer_group', p_transfer.payout_ref))
+        when count(d.destination) = 0 then '[{}]'
         else '[]'
-    end || jsonb_agg(jsonb_build_object('destination', d.destination))
+    end || coalesce(jsonb_agg(jsonb_build_object('destination', d.destination)), '[]')
     from unnest(payout.destinations(p_transfer)) as d (destination)
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
