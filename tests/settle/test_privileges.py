@@ -19,6 +19,7 @@ FUNCTIONS: Final = {
     "payout.id_fits",  # the check of ids that it writes itself
     "payout_api.complete_settlement",
     "payout_api.register_payee",
+    "payout_api.report_edit",
 }
 RELATIONS: Final = {
     *(
