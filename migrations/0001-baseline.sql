@@ -631,7 +631,7 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
--- frozen: sql/tables/lists.sql 43fa16f77d63
+-- frozen: sql/tables/lists.sql 0f01dd1182e9
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -834,8 +834,8 @@ create table payout.discrepancy_kinds (
     constraint discrepancy_kinds_pkey primary key (kind)
 );
 comment on table payout.discrepancy_kinds is
-    'The kinds of discrepancy that a comparison can find. Alarms are discrepancies too; their kind '
-    'is the reason of the alarm.';
+    'The kinds of discrepancy that a comparison can find or an edit of the application makes. '
+    'Alarms are discrepancies too; their kind is the reason of the alarm.';
 comment on column payout.discrepancy_kinds.advice is 'The next step for an operator.';
 
 create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
@@ -1467,7 +1467,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql 24c11d35cb0f
+-- frozen: sql/tables/operations.sql 9573bee46689
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1538,7 +1538,8 @@ create table payout.discrepancies (
         resolved_by_read_id is null or (is_compared and resolved_at is not null))
 );
 comment on table payout.discrepancies is
-    'Disagreements between Stripe and these books: both sides, and the next step. Never deleted.';
+    'Disagreements between Stripe, or the application, and these books: both sides, and the next '
+    'step. Never deleted.';
 comment on column payout.discrepancies.is_compared is
     'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
     'longer.';
@@ -1555,6 +1556,8 @@ create index discrepancies_open_stripe_transfer_id_idx
 create unique index discrepancies_kind_stripe_transfer_id_compared_key
     on payout.discrepancies (kind, stripe_transfer_id)
     where is_compared and resolved_at is null;
+create index discrepancies_settlement_edited_idx
+    on payout.discrepancies ((ours ->> 'settlement_id')) where kind = 'settlement_edited';
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
     where is_compared and resolved_at is not null and resolved_by_read_id is null;
@@ -2349,7 +2352,7 @@ insert into payout.currencies (currency, minor_digits, amount_step, largest_amou
     ('ugx', 2, 100, 99999999),
     ('idr', 2, 1, 999999999999)
 on conflict do nothing;
--- frozen: sql/data/discrepancy_kinds.sql 2a45d833d853
+-- frozen: sql/data/discrepancy_kinds.sql 494673d65bf8
 insert into payout.discrepancy_kinds (kind, advice) values
     ('missing_at_stripe',
         'Look the id up at Stripe. If it is not there the payee was not paid: find out which '
@@ -2368,6 +2371,10 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'This database does not know it: was it restored? Record its settlement again, '
         'unchanged: the transfer becomes paid and is not sent. If it will never be recorded, '
         'reverse the transfer at Stripe, or resolve this with the reason.'),
+    ('settlement_edited',
+        'The application edited rows that were settled; the payouts stay as they are. A payee who '
+        'is owed more gets the difference by another settlement; one who got too much, by a '
+        'reversal at Stripe or less in a later settlement.'),
     ('unreadable_at_stripe',
         'Stripe lists something that the engine cannot read, so it was set aside. Look the id up '
         'at Stripe: if it pays a transfer of yours, that one must not be sent again. Else resolve '
@@ -3836,7 +3843,7 @@ $$;
 comment on function payout.refuse_unsafe_account_change(payout.engine_settings, boolean) is
     'Refuses a live account while transfers are open that were ever sent, or after anything was '
     'done in test mode (SP411).';
--- frozen: procedures/identity/release.sql ba27e48d13c0
+-- frozen: procedures/identity/release.sql 345be65e402f
 create or replace function payout_api.release()
 returns text
 language sql
@@ -3850,7 +3857,7 @@ comment on function payout_api.release() is
     'goes on while the others are replaced; any other is refused.';
 revoke execute on function payout_api.release() from public;
 grant execute on function payout_api.release()
-    to payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
+    to payout_worker, payout_operator, payout_auditor;
 -- frozen: procedures/identity/stripe_account_label.sql 260751e2b08d
 create or replace function payout.stripe_account_label(
     p_stripe_account_id text, p_is_livemode boolean
@@ -4427,6 +4434,49 @@ $$;
 comment on function payout.date_waiting_transfers(bigint[]) is
     'Gives those of the transfers whose payee has an account their date; returns the ids of those '
     'that are due now.';
+-- frozen: procedures/settle/edited_content.sql 913a5b60cbcc
+create or replace function payout.edited_content(
+    p_settlement payout.settlements, p_currency text, p_lines jsonb
+)
+returns table (ours jsonb, theirs jsonb)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with settled as (
+        select l.payee_id::text, l.source_transaction::text, sum(l.amount_minor) as amount_minor
+        from payout.settlement_lines as l
+        where l.settlement_id = p_settlement.settlement_id
+        group by l.payee_id, l.source_transaction
+    ), handed_in as (
+        select e.line ->> 'payee_id' as payee_id, e.line ->> 'source_transaction',
+            trim_scale(sum(case jsonb_typeof(e.line -> 'amount_minor')
+                when 'number' then (e.line -> 'amount_minor')::numeric end)) as amount_minor
+        from jsonb_array_elements(
+            case jsonb_typeof(p_lines) when 'array' then p_lines else '[]' end) as e (line)
+        where jsonb_typeof(e.line) = 'object'
+        group by e.line ->> 'payee_id', e.line ->> 'source_transaction'
+        having sum(case jsonb_typeof(e.line -> 'amount_minor')
+            when 'number' then (e.line -> 'amount_minor')::numeric end) is distinct from 0
+    )
+    select o.side, t.side
+    from (
+        select jsonb_build_object('settlement_id', p_settlement.settlement_id,
+            'currency', p_settlement.currency, 'owed', coalesce(jsonb_agg(
+                jsonb_strip_nulls(to_jsonb(c)) order by c.payee_id, c.source_transaction), '[]'))
+        from (table settled except table handed_in) as c
+    ) as o (side)
+    cross join (
+        select jsonb_build_object('settlement_id', p_settlement.settlement_id,
+            'currency', p_currency, 'owed', coalesce(jsonb_agg(
+                jsonb_strip_nulls(to_jsonb(c)) order by c.payee_id, c.source_transaction), '[]'))
+        from (table handed_in except table settled) as c (
+            payee_id, source_transaction, amount_minor)
+    ) as t (side)
+$$;
+comment on function payout.edited_content(payout.settlements, text, jsonb) is
+    'Settlement, currency and the amounts of payees that only one side has, as settled (ours) and '
+    'as handed in (theirs); both are equal where nothing was edited.';
 -- frozen: procedures/settle/lock_complete_settlement.sql c5568ed7ddac
 create or replace function payout.lock_complete_settlement(p_settlement_id text)
 returns payout.settlements
@@ -4879,6 +4929,95 @@ end
 $$;
 comment on function payout.register_payees(payout.settlement_lines[]) is
     'Writes the payees that are unknown; an account comes with payout_api.register_payee.';
+-- frozen: procedures/settle/replace_edit.sql 6374d9112cb5
+create or replace function payout.replace_edit(p_ours jsonb, p_theirs jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_resolution text := case
+        when p_ours = p_theirs then 'The application has it as it was settled.'
+        else 'The application edited it again.'
+    end;
+begin
+    with former as (
+        select d.discrepancy_id
+        from payout.discrepancies as d
+        where d.kind = 'settlement_edited'
+            and d.ours ->> 'settlement_id' = p_ours ->> 'settlement_id'
+            and d.resolved_at is null
+            and (d.ours, d.theirs) <> (p_ours, p_theirs)
+        order by d.discrepancy_id
+        for update skip locked
+    ), resolved as (
+        update payout.discrepancies as d
+        set resolved_at = payout.clock(),
+            resolved_by = 'engine',
+            resolution = v_resolution
+        from former as f
+        where d.discrepancy_id = f.discrepancy_id
+        returning d.discrepancy_id
+    )
+    insert into payout.operator_actions (action, subject, reason, details)
+    select 'resolve_discrepancy', 'settlement_edited', v_resolution,
+        jsonb_build_object('discrepancy_id', r.discrepancy_id)
+    from resolved as r;
+
+    insert into payout.discrepancies (kind, ours, theirs, advice)
+    select k.kind, p_ours, p_theirs, k.advice
+    from payout.discrepancy_kinds as k
+    where k.kind = 'settlement_edited'
+        and p_ours <> p_theirs
+        and not exists (
+            select from payout.discrepancies as d
+            where d.kind = 'settlement_edited'
+                and d.ours ->> 'settlement_id' = p_ours ->> 'settlement_id'
+                and (d.ours, d.theirs) = (p_ours, p_theirs)
+                and (d.resolved_at is null or d.resolved_by <> 'engine')
+        );
+end
+$$;
+comment on function payout.replace_edit(jsonb, jsonb) is
+    'Resolves the open discrepancies settlement_edited of a settlement that say otherwise, and '
+    'records this one, unless it is known or there is no difference.';
+-- frozen: procedures/settle/report_edit.sql bfb38ec967df
+create or replace function payout_api.report_edit(
+    p_settlement_id text, p_currency text, p_lines jsonb
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+    v_settlement payout.settlements;
+    v_ours jsonb;
+    v_theirs jsonb;
+begin
+    select * into v_settlement
+    from payout.settlements as s
+    where s.settlement_id = p_settlement_id and s.state = 'complete';
+    if not found then
+        return null;
+    end if;
+
+    select e.ours, e.theirs into strict v_ours, v_theirs
+    from payout.edited_content(v_settlement, p_currency, p_lines) as e;
+    perform payout.replace_edit(v_ours, v_theirs);
+    return v_ours = v_theirs;
+end
+$$;
+comment on function payout_api.report_edit(text, text, jsonb) is
+    'Compares currency and lines, as complete_settlement takes them, with a complete settlement: '
+    'true if they agree, false if not, which is then a discrepancy settlement_edited; null if '
+    'there is no such settlement. Changes no settlement and raises nothing.';
+revoke execute on function payout_api.report_edit(text, text, jsonb) from public;
+grant execute on function payout_api.report_edit(text, text, jsonb) to payout_app;
 -- frozen: procedures/settle/schedule_payout_job.sql 5dcec7eedc06
 create or replace function payout.schedule_payout_job(
     p_settlement_id text,
@@ -6978,7 +7117,7 @@ $$;
 comment on function payout.lookup_outcome(payout.stripe_reads, payout.transfer_states) is
     'The number of transfers found, and the facts of the transfer if it is one; null: it cannot be '
     'told.';
--- frozen: procedures/reconcile/lookup_queries.sql f96d307af61d
+-- frozen: procedures/reconcile/lookup_queries.sql 866e174d66eb
 create or replace function payout.lookup_queries(p_transfer payout.payout_transfers)
 returns jsonb
 language sql
@@ -6988,8 +7127,9 @@ as $$
     select case
         when p_transfer.source_transaction is null
             then jsonb_build_array(jsonb_build_object('transfer_group', p_transfer.payout_ref))
+        when count(d.destination) = 0 then '[{}]'
         else '[]'
-    end || jsonb_agg(jsonb_build_object('destination', d.destination))
+    end || coalesce(jsonb_agg(jsonb_build_object('destination', d.destination)), '[]')
     from unnest(payout.destinations(p_transfer)) as d (destination)
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
@@ -7045,7 +7185,7 @@ end
 $$;
 comment on function payout.note_reversals(payout.stripe_transfer[]) is
     'Plans the read of their reversals; returns the number of transfers.';
--- frozen: procedures/reconcile/open_discrepancies.sql 44e825d839ee
+-- frozen: procedures/reconcile/open_discrepancies.sql 3268854da598
 create or replace function payout_api.open_discrepancies()
 returns table (kind text, open_count bigint, since timestamptz, advice text)
 language sql
@@ -7056,12 +7196,13 @@ as $$
     select d.kind, count(*), min(d.found_at),
         (array_agg(d.advice order by d.found_at, d.discrepancy_id))[1]
     from payout.discrepancies as d
-    where d.resolved_at is null
+    where d.resolved_at is null and d.kind <> 'settlement_edited'
     group by d.kind
     order by min(d.found_at), d.kind
 $$;
 comment on function payout_api.open_discrepancies() is
-    'Unresolved discrepancies by kind: number, time of the oldest, and the next step for it.';
+    'Unresolved discrepancies by kind, edits of the application aside: number, time of the oldest, '
+    'and the next step for it.';
 revoke execute on function payout_api.open_discrepancies() from public;
 grant execute on function payout_api.open_discrepancies()
     to payout_worker, payout_operator, payout_auditor;
@@ -9723,7 +9864,7 @@ as $$
     ) as c (row)
 $$;
 comment on function payout.check_acts() is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_books.sql 8aa22ee3e43b
+-- frozen: procedures/operate/check_books.sql fc51d13d5ebe
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -9740,7 +9881,17 @@ as $$
         coalesce(string_agg(distinct d.kind, ', '), 'none'),
         'select * from payout.discrepancies where resolved_at is null'
     from payout.discrepancies as d
-    where d.resolved_at is null
+    where d.resolved_at is null and d.kind <> 'settlement_edited'
+    union all
+    select 'no settlement was edited after it was settled', count(*) = 0,
+        coalesce(string_agg(d.ours ->> 'settlement_id', ', '), 'none'),
+        'select * from payout_api.discrepancies where kind = ''settlement_edited''; docs/attach.md'
+    from (
+        select d.* from payout.discrepancies as d
+        where d.resolved_at is null and d.kind = 'settlement_edited'
+        order by d.discrepancy_id
+        limit 100
+    ) as d
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_catalogue.sql 90adbd2ed352
@@ -10341,7 +10492,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql f4f3dfbf9a83
+-- frozen: procedures/operate/doctor.sql e90b2ca687c0
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -10357,7 +10508,8 @@ as $$
         case
             when c.is_ok then 'ok'
             when c.check_name in (
-                'nothing is on hold', 'each login has one part', 'no login passes the rights'
+                'nothing is on hold', 'each login has one part', 'no login passes the rights',
+                'no settlement was edited after it was settled'
             ) then 'warning'
             else 'failure'
         end,

@@ -15,4 +15,4 @@ comment on function payout_api.release() is
     'goes on while the others are replaced; any other is refused.';
 revoke execute on function payout_api.release() from public;
 grant execute on function payout_api.release()
-    to payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
+    to payout_worker, payout_operator, payout_auditor;

@@ -1,4 +1,4 @@
--- check_books: whether the books agree with the transfers, and with Stripe.
+-- check_books: whether the books agree with the transfers, with Stripe and with the application.
 
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -16,6 +16,16 @@ as $$
         coalesce(string_agg(distinct d.kind, ', '), 'none'),
         'select * from payout.discrepancies where resolved_at is null'
     from payout.discrepancies as d
-    where d.resolved_at is null
+    where d.resolved_at is null and d.kind <> 'settlement_edited'
+    union all
+    select 'no settlement was edited after it was settled', count(*) = 0,
+        coalesce(string_agg(d.ours ->> 'settlement_id', ', '), 'none'),
+        'select * from payout_api.discrepancies where kind = ''settlement_edited''; docs/attach.md'
+    from (
+        select d.* from payout.discrepancies as d
+        where d.resolved_at is null and d.kind = 'settlement_edited'
+        order by d.discrepancy_id
+        limit 100
+    ) as d
 $$;
 comment on function payout.check_books() is 'Part of payout_api.doctor().';

@@ -1,5 +1,6 @@
 -- open_discrepancies: the discrepancies that wait for an operator, by kind.
 --
+-- Leaves out the edits of an application, which say nothing about Stripe: the doctor warns of them.
 -- Called by: worker, for `payout-engine reconcile`; operator; auditor.
 
 create or replace function payout_api.open_discrepancies()
@@ -12,12 +13,13 @@ as $$
     select d.kind, count(*), min(d.found_at),
         (array_agg(d.advice order by d.found_at, d.discrepancy_id))[1]
     from payout.discrepancies as d
-    where d.resolved_at is null
+    where d.resolved_at is null and d.kind <> 'settlement_edited'
     group by d.kind
     order by min(d.found_at), d.kind
 $$;
 comment on function payout_api.open_discrepancies() is
-    'Unresolved discrepancies by kind: number, time of the oldest, and the next step for it.';
+    'Unresolved discrepancies by kind, edits of the application aside: number, time of the oldest, '
+    'and the next step for it.';
 revoke execute on function payout_api.open_discrepancies() from public;
 grant execute on function payout_api.open_discrepancies()
     to payout_worker, payout_operator, payout_auditor;

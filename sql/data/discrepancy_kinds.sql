@@ -1,4 +1,4 @@
--- discrepancy_kinds: the next step for each kind of discrepancy that a comparison can find.
+-- discrepancy_kinds: the next step for what a comparison can find, and for an application's edits.
 
 insert into payout.discrepancy_kinds (kind, advice) values
     ('missing_at_stripe',
@@ -18,6 +18,10 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'This database does not know it: was it restored? Record its settlement again, '
         'unchanged: the transfer becomes paid and is not sent. If it will never be recorded, '
         'reverse the transfer at Stripe, or resolve this with the reason.'),
+    ('settlement_edited',
+        'The application edited rows that were settled; the payouts stay as they are. A payee who '
+        'is owed more gets the difference by another settlement; one who got too much, by a '
+        'reversal at Stripe or less in a later settlement.'),
     ('unreadable_at_stripe',
         'Stripe lists something that the engine cannot read, so it was set aside. Look the id up '
         'at Stripe: if it pays a transfer of yours, that one must not be sent again. Else resolve '

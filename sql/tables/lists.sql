@@ -208,8 +208,8 @@ create table payout.discrepancy_kinds (
     constraint discrepancy_kinds_pkey primary key (kind)
 );
 comment on table payout.discrepancy_kinds is
-    'The kinds of discrepancy that a comparison can find. Alarms are discrepancies too; their kind '
-    'is the reason of the alarm.';
+    'The kinds of discrepancy that a comparison can find or an edit of the application makes. '
+    'Alarms are discrepancies too; their kind is the reason of the alarm.';
 comment on column payout.discrepancy_kinds.advice is 'The next step for an operator.';
 
 create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds

@@ -74,7 +74,8 @@ create table payout.discrepancies (
         resolved_by_read_id is null or (is_compared and resolved_at is not null))
 );
 comment on table payout.discrepancies is
-    'Disagreements between Stripe and these books: both sides, and the next step. Never deleted.';
+    'Disagreements between Stripe, or the application, and these books: both sides, and the next '
+    'step. Never deleted.';
 comment on column payout.discrepancies.is_compared is
     'True: found by comparing with Stripe, so that a later comparison may find it again, or no '
     'longer.';
@@ -91,6 +92,8 @@ create index discrepancies_open_stripe_transfer_id_idx
 create unique index discrepancies_kind_stripe_transfer_id_compared_key
     on payout.discrepancies (kind, stripe_transfer_id)
     where is_compared and resolved_at is null;
+create index discrepancies_settlement_edited_idx
+    on payout.discrepancies ((ours ->> 'settlement_id')) where kind = 'settlement_edited';
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
     where is_compared and resolved_at is not null and resolved_by_read_id is null;

@@ -18,7 +18,6 @@ import pytest
 
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine_sandbox.stripe_double import StripeDouble
-from tests.settle.test_attached_table import FUNCTION, TRIGGER
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 README: Final = ROOT / "README.md"
@@ -105,9 +104,3 @@ def test_a_session_prints_the_output_that_the_readme_shows(
         text = README.read_text(encoding="utf-8")
         README.write_text(text.replace(section(f"session: {name}"), block), encoding="utf-8")
     assert section(f"session: {name}") == block
-
-
-def test_the_trigger_to_attach_is_the_one_that_is_tested() -> None:
-    shown = section("attach")
-    for statement in (FUNCTION, TRIGGER):
-        assert statement.strip() + ";" in shown

@@ -29,11 +29,14 @@ from tests.conftest import Connection, Server, adopt
 from tests.engine import Claim, Engine, Outcome, outcome, success, unfunded
 from tests.machine.copies import Copies
 from tests.reconcile.listing import carry, claim
+from tests.settle.marketplace import complete, line
 
 Thing = TypeVar("Thing")
 
 API_KEY: Final = "sk_test_machine"
 PAYEES: Final = ("seller_1", "seller_2", "seller_3")
+# This one has no Stripe account until it is onboarded.
+NEWCOMER: Final = "seller_2"
 # Answers that a named fault does not give: copies that name the key of another request, while this
 # one is executed, and a 403, which names none.
 OTHER_KEY: Final = {"Idempotency-Key": "payout_of_another:1"}
@@ -158,6 +161,7 @@ class World(RuleBasedStateMachine):
         adopt(self.engine.db)
         self.now = 0.0
         self.settled: list[Settlement] = []
+        self.is_onboarded = False
         self.dump: Dump | None = None
         self.is_restored = False
         self.facts: dict[tuple[str, int], str] = {}
@@ -184,6 +188,12 @@ class World(RuleBasedStateMachine):
     def settle(self, count: int, is_large: bool) -> None:
         self.settled.append(Settlement(f"set_{len(self.settled) + 1}", count, is_large))
         self.enter(self.settled[-1])
+
+    @rule()
+    def onboard(self) -> None:
+        """The newcomer gets its account; what it has earned goes out."""
+        self.is_onboarded = True
+        self.register(NEWCOMER)
 
     @rule(is_funded=st.booleans())
     def fund(self, is_funded: bool) -> None:
@@ -502,6 +512,7 @@ class World(RuleBasedStateMachine):
         self.double.set_list_lag(seconds=0)
         self.fund(True)
         self.on_the_way.clear()
+        self.onboard()
         self.enter_everything_again()
         for payee in PAYEES:
             self.change_account(payee, "open")
@@ -593,19 +604,19 @@ class World(RuleBasedStateMachine):
         self.engine = Engine(self.connect(name))
         return copy
 
-    def enter(self, settlement: Settlement) -> None:
-        self.engine.settle(
-            *PAYEES[: settlement.payees],
-            settlement_id=settlement.settlement_id,
-            amount_minor=200_000 if settlement.is_large else 1_500,
-        )
-        for payee in PAYEES[: settlement.payees]:
-            self.register(payee)  # `settle` gave the first account of each
-
     def register(self, payee: str) -> None:
+        has_account = self.is_onboarded or payee != NEWCOMER
         self.engine.app.execute(
-            "select payout_api.register_payee(%s, %s)", [payee, self.accounts[payee]]
+            "select payout_api.register_payee(%s, %s)",
+            [payee, self.accounts[payee] if has_account else None],
         )
+
+    def enter(self, settlement: Settlement) -> None:
+        for payee in PAYEES[: settlement.payees]:
+            self.register(payee)
+        amount = 200_000 if settlement.is_large else 1_500
+        lines = [line(payee, payee, amount) for payee in PAYEES[: settlement.payees]]
+        complete(self.engine.app, settlement.settlement_id, lines)
 
     def age(self, seconds: float) -> None:
         self.engine.db.execute(AGE_EVERYTHING.format(seconds=f"{seconds} seconds"))

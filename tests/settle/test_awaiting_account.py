@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import pytest
 
 from tests.conftest import Connection
 from tests.engine import Engine, success, unguarded
+from tests.engine import listed as listed_again
 from tests.mutants import mutant
+from tests.reconcile.listing import ACCOUNT, reconcile, with_account
 from tests.schema.refusals import Refusal, refusal_of
 from tests.settle.marketplace import complete, jobs, line, register, settle, transfers
 
@@ -348,3 +351,35 @@ def test_a_wait_that_nobody_looks_at_is_named(engine: Engine, db: Connection) ->
     problems = db.execute("select check_name from payout_api.verify_books()").fetchall()
 
     assert problems == [("every transfer that is not paid can go on",)]
+
+
+@mutant(
+    "a look-up that nobody can begin while the account is forgotten",
+    "lookup_queries",
+    "|| coalesce(jsonb_agg(jsonb_build_object('destination', d.destination)), '[]')",
+    "|| jsonb_agg(jsonb_build_object('destination', d.destination))",
+    at="None",
+)
+@pytest.mark.parametrize("charge", [None, "ch_1"])
+def test_a_transfer_at_stripe_whose_account_a_restore_forgot_is_paid_once_it_is_known_again(
+    charge: str | None, engine: Engine, db: Connection
+) -> None:
+    """It is not sent again: the account may be another one than it was sent to."""
+    with_account(engine)
+    lookups = partial(engine.claim_lookups, account=(ACCOUNT, False))
+    engine.claim_lookups = lookups  # type: ignore[method-assign]
+    complete(engine.app, "set_1", [line("1", "newcomer", 1500, source_transaction=charge)])
+    with db.transaction(force_rollback=True):
+        register(engine.app, "newcomer")
+        found = listed_again(engine.claim_one())
+
+    reconcile(db, found)
+    assert states(db) == [("set_1", "newcomer", "parked", "answer_contradicts_request", None)]
+    assert engine.look_up(found) == (True, "already", "parked")
+
+    register(engine.app, "newcomer")
+    engine.make_lookups_due()
+    assert engine.look_up(found) == (True, "ok", "paid")
+    assert engine.open_holds() == []
+    assert db.execute("select * from payout_api.discrepancies").fetchall() == []
+    assert books_problems(db) == []

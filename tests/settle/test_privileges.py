@@ -20,6 +20,7 @@ FUNCTIONS: Final = {
     "payout_api.complete_settlement",
     "payout_api.outcomes_since",
     "payout_api.register_payee",
+    "payout_api.report_edit",
 }
 RELATIONS: Final = {
     *(

@@ -132,7 +132,7 @@ def test_the_url_may_give_statements_more_time() -> None:
 def test_sessions_pin_the_settings_that_they_rely_on(
     probes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the database, the login and the environment of libpq say (FIELD B7)."""
+    """The database, the login and the environment of libpq may say otherwise (FIELD B7)."""
     with psycopg.connect(probes) as connection:
         name = connection.info.dbname
         for setting in ("datestyle = 'German'", "standard_conforming_strings = off"):
