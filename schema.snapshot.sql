@@ -783,6 +783,15 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     trigger _900_tell_status AFTER UPDATE REFERENCING OLD TABLE AS former NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION payout.tg_transfer_states__tell_status(), always
     rights: select to payout_auditor; select to payout_operator
 
+table payout.workers, owner payout_owner -- Each worker process of the last week, with its release and its last heartbeat. Nothing in the engine depends on it: it is for the doctor and for people.
+    worker text not null -- The name that the process gave itself: that of its attempts and reads.
+    release text not null -- The version of the package that it runs.
+    started_at timestamp with time zone not null default clock_timestamp()
+    last_seen_at timestamp with time zone not null default clock_timestamp()
+    constraint workers_pkey PRIMARY KEY (worker)
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    rights: select to payout_auditor; select to payout_operator
+
 view payout_api.discrepancies, body 53514db4d65b, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, the read that found it, and the next step with the calls that end it.
     discrepancy_id bigint
     kind text
@@ -939,6 +948,15 @@ view payout_api.unpaid, body 9c1265d20937, owner payout_owner -- One row for eac
     attempt integer
     rights: select to payout_auditor; select to payout_operator
 
+view payout_api.workers, body f88dadce7684, owner payout_owner -- One row for each worker process of the last week: is_alive while its last heartbeat is less than a minute old, is_on_hold once Stripe refused its key.
+    worker text
+    release text
+    started_at timestamp with time zone
+    last_seen_at timestamp with time zone
+    is_alive boolean
+    is_on_hold boolean
+    rights: select to payout_auditor; select to payout_operator
+
 function payout.absence_counts_from(p_payout_transfer_id bigint) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 098fd38e3532 -- The time at which everything that was ever sent for a transfer is over; null: it cannot be known.
 function payout.act(p_verb text, p_payout_transfer_ids bigint[], p_reason text, p_preview boolean, p_details jsonb DEFAULT '{}'::jsonb) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 25395be03115 -- One row for each transfer; a preview changes nothing.
 function payout.act_outcome(p_verb text, p_state payout.transfer_states, p_operator_action_id bigint, p_details jsonb) returns payout.outcome, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 785a8a551fd4 -- The outcome that the act is for the present key of a transfer.
@@ -971,7 +989,7 @@ function payout.check_catalogue() returns TABLE(check_name text, is_ok boolean, 
 function payout.check_dates() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9628412d09ca -- Part of payout_api.doctor().
 function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean) returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 55e58abc7400 -- Part of payout_api.doctor().
 function payout.check_logins() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f8287395a26d -- Part of payout_api.doctor().
-function payout.check_queue() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 109d0661bde4 -- Part of payout_api.doctor().
+function payout.check_queue() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ed67b4aeca00 -- Part of payout_api.doctor().
 function payout.check_reads() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1edc4f04f3e2 -- Part of payout_api.doctor().
 function payout.check_references() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 74828425dc35 -- Part of payout_api.verify_books().
 function payout.check_rules() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3bcf8d3461ad -- Part of payout_api.verify_books().
@@ -1158,6 +1176,7 @@ function payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, 
 function payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT NULL::jsonb, p_register_payees boolean DEFAULT false) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body 20e75e0f076a -- Records a settlement with its lines and schedules its payouts; returns the payout_job_id. Safe to repeat with the same content; amounts are in minor units of the currency. p_register_payees registers payees that are unknown, without an account.
 function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, status text, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; plan_cache_mode=force_custom_plan, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body c7b2d7fa1838 -- Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; status is ok, warning or failure, and hint names the next step. The Stripe account is that of the caller's key, if it has one.
 function payout_api.explain(p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text) returns SETOF payout_api.explained, plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_approver; execute to payout_auditor; execute to payout_operator, body 9a79e79c890a -- The rows of payout_api.explained for a transfer, the transfers of a settlement, or those of a payee that are not paid.
+function payout_api.heartbeat(p_worker text, p_release text) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_worker, body 877193555d29 -- Notes the worker with its release and the time, for the doctor and payout_api.workers.
 function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 008a67c74adb -- Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released, or until p_until; returns the hold.
 function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 9922225f2286 -- Unresolved discrepancies by kind, edits of the application aside: number, time of the oldest, and the next step for it.
 function payout_api.outcomes_since(p_after bigint DEFAULT 0, p_limit integer DEFAULT 100) returns TABLE(outcome_id bigint, settlement_id text, payee_id text, source_transaction text, amount_minor bigint, currency text, status text, reason text, stripe_transfer_id text, changed_at timestamp with time zone, reversed_minor bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body bfa1a71e10d2 -- Up to p_limit changes of status, and reversals, with an outcome_id above p_after, in order. Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.

@@ -2324,6 +2324,26 @@ create sequence payout.seen_wakeup minvalue 0 start 1;
 comment on sequence payout.seen_wakeup is
     'The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: '
     'the queue failed, so that only the next sweep touches it.';
+-- frozen: sql/tables/workers.sql 5234e58dfcdd
+create table payout.workers (
+    worker text not null,
+    release text not null,
+    started_at timestamptz not null default clock_timestamp(),
+    last_seen_at timestamptz not null default clock_timestamp(),
+    constraint workers_pkey primary key (worker)
+);
+comment on table payout.workers is
+    'Each worker process of the last week, with its release and its last heartbeat. Nothing in the '
+    'engine depends on it: it is for the doctor and for people.';
+comment on column payout.workers.worker is
+    'The name that the process gave itself: that of its attempts and reads.';
+comment on column payout.workers.release is 'The version of the package that it runs.';
+
+create trigger _500_refuse_truncate before truncate on payout.workers
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.workers enable always trigger _500_refuse_truncate;
+
+grant select on payout.workers to payout_operator, payout_auditor;
 -- frozen: sql/data/currencies.sql f68a317bb0c4
 insert into payout.currencies (currency, minor_digits)
 select c.currency, 2
@@ -9005,6 +9025,34 @@ $$;
 comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
+-- frozen: procedures/sweep/heartbeat.sql 58ec92a56af0
+create or replace function payout_api.heartbeat(p_worker text, p_release text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(btrim(p_worker), '') = '' or coalesce(btrim(p_release), '') = '' then
+        raise exception 'heartbeat of % with release %', coalesce(p_worker, 'no worker'),
+            coalesce(p_release, 'null')
+            using
+                errcode = 'SP311',
+                hint = 'Name the worker and its release.';
+    end if;
+    insert into payout.workers as w (worker, release)
+    values (p_worker, p_release)
+    on conflict (worker) do update
+    set release = excluded.release, last_seen_at = clock_timestamp();
+    delete from payout.workers as w
+    where w.last_seen_at < clock_timestamp() - interval '7 days';
+end
+$$;
+comment on function payout_api.heartbeat(text, text) is
+    'Notes the worker with its release and the time, for the doctor and payout_api.workers.';
+revoke execute on function payout_api.heartbeat(text, text) from public;
+grant execute on function payout_api.heartbeat(text, text) to payout_worker;
 -- frozen: procedures/sweep/judge_listed_transfers.sql b5632f786a3c
 create or replace function payout.judge_listed_transfers(p_now timestamptz, p_limit integer)
 returns integer
@@ -10054,7 +10102,7 @@ as $$
         and a.grantee in (0, to_regrole('payout_app'))
 $$;
 comment on function payout.check_logins() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_queue.sql 0d830fa446d4
+-- frozen: procedures/operate/check_queue.sql ba4b15ab5a08
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10065,6 +10113,13 @@ as $$
         coalesce(q.problem, 'procrastinate''s schema, functions and rights'),
         'payout-engine migrate; transfers are paid without wake-up jobs, a few seconds later'
     from payout.queue_problem() as q (problem)
+    union all
+    select 'a worker is alive', coalesce(bool_or(w.is_alive), false),
+        coalesce(
+            string_agg(concat_ws(' ', w.worker, w.release), ', ') filter (where w.is_alive),
+            'the last one was seen at ' || max(w.last_seen_at), 'none has ever run'),
+        'start a worker: payout-engine worker'
+    from payout_api.workers as w
     union all
     select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),
@@ -11748,6 +11803,24 @@ comment on view payout_api.unpaid is
     'One row for each transfer that is not paid, as payout_api.explained has it: state, reason, '
     'since when, whose turn it is, when the engine acts next by itself, and the next step.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
+-- frozen: sql/views/workers.sql db146579d4b8
+create or replace view payout_api.workers as
+select
+    w.worker,
+    w.release,
+    w.started_at,
+    w.last_seen_at,
+    w.last_seen_at > clock_timestamp() - interval '1 minute' as is_alive,
+    exists (
+        select from payout.holds as h
+        where h.scope = 'worker' and h.subject = w.worker and h.released_at is null
+    ) as is_on_hold
+from payout.workers as w
+order by w.last_seen_at desc;
+comment on view payout_api.workers is
+    'One row for each worker process of the last week: is_alive while its last heartbeat is less '
+    'than a minute old, is_on_hold once Stripe refused its key.';
+grant select on payout_api.workers to payout_operator, payout_auditor;
 -- generated: end
 
 select payout.record_catalogue('0001-baseline');

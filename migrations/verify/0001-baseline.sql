@@ -90,6 +90,9 @@ select 1 / (count(*) = 12)::integer from pg_trigger
 where not tgisinternal and tgrelid = any ('{payout.payee_accounts,payout.payees,payout.settlement_lines,payout.settlements}'::regclass[]);
 select 'payout.waiting_wakeup'::regclass;
 select 'payout.seen_wakeup'::regclass;
+select 'payout.workers'::regclass;
+select 1 / (count(*) = 1)::integer from pg_trigger
+where not tgisinternal and tgrelid = any ('{payout.workers}'::regclass[]);
 select 'payout.backoff(payout.stripe_error_rules, integer)'::regprocedure;
 select 'payout.can_notify()'::regprocedure;
 select 'payout.clock()'::regprocedure;
@@ -255,6 +258,7 @@ select 'payout.subtotals_of(payout.seals)'::regprocedure;
 select 'payout_api.verify_projection()'::regprocedure;
 select 'payout_api.verify_seals(bigint, text)'::regprocedure;
 select 'payout.expire_leases(timestamptz, integer)'::regprocedure;
+select 'payout_api.heartbeat(text, text)'::regprocedure;
 select 'payout.judge_listed_transfers(timestamptz, integer)'::regprocedure;
 select 'payout.look_for_accounts(timestamptz, integer)'::regprocedure;
 select 'payout.mark_held_transfers(timestamptz)'::regprocedure;
@@ -325,3 +329,4 @@ select 'payout_api.reconcile_progress'::regclass;
 select 'payout_api.sealed_rows'::regclass;
 select 'payout_api.trial_balance'::regclass;
 select 'payout_api.unpaid'::regclass;
+select 'payout_api.workers'::regclass;

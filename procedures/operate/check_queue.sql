@@ -11,6 +11,13 @@ as $$
         'payout-engine migrate; transfers are paid without wake-up jobs, a few seconds later'
     from payout.queue_problem() as q (problem)
     union all
+    select 'a worker is alive', coalesce(bool_or(w.is_alive), false),
+        coalesce(
+            string_agg(concat_ws(' ', w.worker, w.release), ', ') filter (where w.is_alive),
+            'the last one was seen at ' || max(w.last_seen_at), 'none has ever run'),
+        'start a worker: payout-engine worker'
+    from payout_api.workers as w
+    union all
     select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),
         'start a worker, or select * from payout_api.sweep()'

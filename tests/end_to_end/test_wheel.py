@@ -38,6 +38,7 @@ select from payee, payout_api.complete_settlement(
     p_lines => '[{"line_id": "1", "payee_id": "seller_1", "amount_minor": 1500}]')
 """
 UNPAID: Final = "select from payout.transfer_states where state <> 'paid'"
+ALIVE: Final = "select coalesce(bool_or(is_alive), false) from payout_api.workers"
 # The installation takes as long as the network does.
 pytestmark = pytest.mark.timeout(600)
 
@@ -212,11 +213,12 @@ def test_the_installed_wheel_migrates_checks_pays_and_stops(
             "STRIPE_API_KEY": CANARY,
             "STRIPE_API_BASE": double.url,
         }
-        assert "FAIL" not in installation.run("payout-engine", "doctor", **settings)
         for number, command in enumerate((OURS, PLAIN), start=1):
             connection.execute(SETTLE, [f"set_{number}"])
             worker = installation.start(*command, **settings)
             try:
+                wait_until(lambda: connection.execute(ALIVE).fetchall() == [(True,)])
+                assert "FAIL" not in installation.run("payout-engine", "doctor", **settings)
                 wait_until(lambda paid=number: len(double.transfers()) == paid)
                 wait_until(lambda: connection.execute(UNPAID).fetchall() == [])
                 worker.send_signal(signal.SIGTERM)

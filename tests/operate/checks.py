@@ -10,7 +10,12 @@ from tests.conftest import Connection
 
 DOCTOR: Final = "select check_name, status, detail, hint from payout_api.doctor()"
 # Logins belong to the server, on which other tests make theirs.
-OF_THE_SERVER: Final = ("each login has one part", "no login passes the rights")
+# No worker process runs beside these tests.
+OF_THE_SERVER: Final = (
+    "each login has one part",
+    "no login passes the rights",
+    "a worker is alive",
+)
 REVOKE_TEMPORARY: Final = "revoke temporary on database {} from public"
 
 

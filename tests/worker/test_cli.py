@@ -446,7 +446,8 @@ def test_the_schema_is_of_the_release_of_the_package(db: Connection) -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_reader_that_has_seen_enough_ends_the_doctor_quietly() -> None:
+def test_a_reader_that_has_seen_enough_ends_the_doctor_quietly(db: Connection) -> None:
+    db.execute("select payout_api.heartbeat('worker_1', '1.0')")
     command = [sys.executable, "-m", "payout_engine.cli", "doctor"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as doctor:
         assert doctor.stdout is not None

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import Final
 
 from payout_engine import errors
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = (2.0, 5.0)
 LOOK_UP_SECONDS: Final = (2.0, 5.0)
+BEAT_SECONDS: Final = (8.0, 12.0)
 # While readings fail, the pauses between them grow to some two minutes.
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 160.0
@@ -74,6 +76,16 @@ class Engine:
         while True:
             await self.try_to_sweep()
             await asyncio.sleep(random.uniform(*SWEEP_SECONDS))
+
+    async def beat_for_ever(self) -> None:
+        """Tell the database every few seconds that this worker is alive, whatever happens."""
+        beat = partial(
+            self.database.call,
+            "heartbeat",
+            p_worker=worker_name(),
+            p_release=version("payout-engine"),
+        )
+        await _repeat("the heartbeat", beat, seconds=BEAT_SECONDS)
 
     async def look_up_for_ever(self) -> None:
         """Look up due transfers every few seconds, whatever happens."""
@@ -144,7 +156,11 @@ async def open_engine(
 async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
     """Open an engine that also sweeps and reads Stripe's lists, under a watchdog."""
     async with open_engine(settings) as engine:
-        beside = [engine.sweep_for_ever(), engine.look_up_for_ever()]
+        beside = [
+            engine.beat_for_ever(),
+            engine.sweep_for_ever(),
+            engine.look_up_for_ever(),
+        ]
         if settings.reconcile_minutes:
             beside.append(engine.reconcile_for_ever(minutes=settings.reconcile_minutes))
         tasks = [asyncio.create_task(act) for act in beside]

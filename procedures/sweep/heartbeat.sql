@@ -1,0 +1,32 @@
+-- heartbeat: note that a worker is alive, and forget those that ended long ago.
+--
+-- Called by: each worker, about every ten seconds.
+-- Safe to repeat. Raises: SP311 no worker or no release.
+
+create or replace function payout_api.heartbeat(p_worker text, p_release text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(btrim(p_worker), '') = '' or coalesce(btrim(p_release), '') = '' then
+        raise exception 'heartbeat of % with release %', coalesce(p_worker, 'no worker'),
+            coalesce(p_release, 'null')
+            using
+                errcode = 'SP311',
+                hint = 'Name the worker and its release.';
+    end if;
+    insert into payout.workers as w (worker, release)
+    values (p_worker, p_release)
+    on conflict (worker) do update
+    set release = excluded.release, last_seen_at = clock_timestamp();
+    delete from payout.workers as w
+    where w.last_seen_at < clock_timestamp() - interval '7 days';
+end
+$$;
+comment on function payout_api.heartbeat(text, text) is
+    'Notes the worker with its release and the time, for the doctor and payout_api.workers.';
+revoke execute on function payout_api.heartbeat(text, text) from public;
+grant execute on function payout_api.heartbeat(text, text) to payout_worker;

@@ -1,0 +1,21 @@
+-- workers: the processes that call Stripe, as they report themselves.
+
+create table payout.workers (
+    worker text not null,
+    release text not null,
+    started_at timestamptz not null default clock_timestamp(),
+    last_seen_at timestamptz not null default clock_timestamp(),
+    constraint workers_pkey primary key (worker)
+);
+comment on table payout.workers is
+    'Each worker process of the last week, with its release and its last heartbeat. Nothing in the '
+    'engine depends on it: it is for the doctor and for people.';
+comment on column payout.workers.worker is
+    'The name that the process gave itself: that of its attempts and reads.';
+comment on column payout.workers.release is 'The version of the package that it runs.';
+
+create trigger _500_refuse_truncate before truncate on payout.workers
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.workers enable always trigger _500_refuse_truncate;
+
+grant select on payout.workers to payout_operator, payout_auditor;

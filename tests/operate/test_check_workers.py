@@ -1,0 +1,62 @@
+"""The doctor misses workers, and people see which ones are alive."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine import Engine
+from tests.mutants import mutant
+from tests.operate.checks import examine
+from tests.schema.refusals import refusal
+
+ALIVE = "a worker is alive"
+BEAT = "select payout_api.heartbeat(%s, %s)"
+
+
+def told(engine: Engine) -> tuple[str, str]:
+    (check,) = [check for check in examine(engine.db) if check.check_name == ALIVE]
+    return check.status, check.detail
+
+
+def test_that_no_worker_has_ever_run_is_a_failure(engine: Engine) -> None:
+    assert told(engine) == ("failure", "none has ever run")
+
+
+def test_workers_that_are_alive_are_named_with_their_release(engine: Engine) -> None:
+    for name in ("worker_1", "worker_2", "worker_1"):
+        engine.worker.execute(BEAT, [name, "1.0.0"])
+    status, detail = told(engine)
+    assert status == "ok"
+    assert sorted(detail.split(", ")) == ["worker_1 1.0.0", "worker_2 1.0.0"]
+
+
+@mutant(
+    "a dead worker that counts as alive",
+    sql=(
+        "create or replace view payout_api.workers as select w.worker, w.release, w.started_at, "
+        "w.last_seen_at, true as is_alive, false as is_on_hold from payout.workers as w"
+    ),
+)
+def test_a_worker_that_was_not_seen_for_a_minute_is_missed(engine: Engine) -> None:
+    engine.worker.execute(BEAT, ["worker_1", "1.0.0"])
+    engine.db.execute("update payout.workers set last_seen_at = now() - interval '61 seconds'")
+    status, detail = told(engine)
+    assert status == "failure"
+    assert detail.startswith("the last one was seen at ")
+
+
+def test_a_worker_that_ended_long_ago_is_forgotten(engine: Engine) -> None:
+    engine.worker.execute(BEAT, ["worker_1", "1.0.0"])
+    engine.db.execute("update payout.workers set last_seen_at = now() - interval '8 days'")
+    engine.worker.execute(BEAT, ["worker_2", "1.0.0"])
+    names = engine.db.execute("select worker, is_alive from payout_api.workers").fetchall()
+    assert names == [("worker_2", True)]
+
+
+@pytest.mark.parametrize(("worker", "release"), [(None, "1.0"), (" ", "1.0"), ("w", None)])
+def test_a_heartbeat_without_a_name_is_refused(
+    engine: Engine, worker: str | None, release: str | None
+) -> None:
+    refused = refusal(engine.db, BEAT, [worker, release])
+    assert refused is not None
+    assert refused.sqlstate == "SP311"
