@@ -5623,7 +5623,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql f48d280e4ebf
+-- frozen: procedures/reconcile/finish_lookup.sql da38a0214e2e
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -5657,7 +5657,10 @@ begin
                 when v_counts_from is null or s.reason = 'absence_awaits_approval' then
                     (payout.clock() - s.changed_at) / 4
             end)
-        else case when v_outcome.found is null then s.next_lookup_at end
+        else case
+            when v_outcome.found is null or p_read.begun_at < v_state.changed_at
+                then s.next_lookup_at
+        end
     end
     from payout.engine_settings as e
     where s.payout_transfer_id = v_state.payout_transfer_id

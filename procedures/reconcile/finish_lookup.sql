@@ -1,7 +1,9 @@
 -- finish_lookup: judge a complete look-up, and plan the next if the transfer stays parked.
 --
 -- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
--- a proof of absence. A transfer that is found resolves no discrepancy about another one.
+-- a proof of absence. A look that began before the transfer came into its state, under a worker
+-- that slept, leaves the next one planned: it is no evidence. A transfer that is found resolves no
+-- discrepancy about another one.
 -- Locks: the transfer's progress row.
 
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
@@ -37,7 +39,10 @@ begin
                 when v_counts_from is null or s.reason = 'absence_awaits_approval' then
                     (payout.clock() - s.changed_at) / 4
             end)
-        else case when v_outcome.found is null then s.next_lookup_at end
+        else case
+            when v_outcome.found is null or p_read.begun_at < v_state.changed_at
+                then s.next_lookup_at
+        end
     end
     from payout.engine_settings as e
     where s.payout_transfer_id = v_state.payout_transfer_id
