@@ -2849,6 +2849,20 @@ end
 $$;
 comment on function payout.clock() is
     'Now, by the database''s clock, which goes on within a transaction.';
+-- frozen: procedures/common/clock_differs.sql 5f15fec50fec
+create or replace function payout.clock_differs(p_stripe_now timestamptz)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(abs(extract(epoch from payout.clock() - p_stripe_now)) > 300, false);
+end
+$$;
+comment on function payout.clock_differs(timestamptz) is
+    'True when the clock is more than five minutes from the time at Stripe; false if that is not '
+    'known.';
 -- frozen: procedures/common/notify_operators.sql abf97ea10943
 create or replace function payout.notify_operators(p_reason text, p_subject text)
 returns void
@@ -6559,13 +6573,14 @@ end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
     'Books reversals that are not booked yet, with one outcome for all; returns their number.';
--- frozen: procedures/reconcile/claim_reads.sql 3ae4438d9422
+-- frozen: procedures/reconcile/claim_reads.sql 9d50b6181428
 create or replace function payout_api.claim_reads(
     p_worker text,
     p_limit integer default 20,
     p_stripe_account_id text default null,
     p_is_livemode boolean default null,
-    p_kind text default null
+    p_kind text default null,
+    p_stripe_now timestamptz default null
 )
 returns table (
     read_id bigint,
@@ -6605,7 +6620,7 @@ begin
     if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
         v_ids := v_ids || payout.continue_list('comparison', p_worker);
     end if;
-    if coalesce(p_kind, 'lookup') = 'lookup' then
+    if coalesce(p_kind, 'lookup') = 'lookup' and not payout.clock_differs(p_stripe_now) then
         v_ids := v_ids || payout.begin_lookups(p_worker, p_limit - cardinality(v_ids));
     end if;
     if coalesce(p_kind, 'reversals') = 'reversals' then
@@ -6625,13 +6640,19 @@ begin
         r.objects_expected;
 end
 $$;
-comment on function payout_api.claim_reads(text, integer, text, boolean, text) is
+comment on function payout_api.claim_reads(
+    text, integer, text, boolean, text, timestamptz
+) is
     'Hands out up to p_limit reads, of one kind (lookup, reversals, events, comparison) or of all: '
     'path and parameters of the next page, and the token without which report_page takes none. '
-    'The Stripe account is that of the worker''s key.';
-revoke execute on function payout_api.claim_reads(text, integer, text, boolean, text) from public;
-grant execute on function payout_api.claim_reads(text, integer, text, boolean, text)
-    to payout_worker;
+    'The Stripe account is that of the worker''s key, p_stripe_now the time by Stripe''s Date '
+    'header; no look-ups while that is far from the server''s clock.';
+revoke execute on function payout_api.claim_reads(
+    text, integer, text, boolean, text, timestamptz
+) from public;
+grant execute on function payout_api.claim_reads(
+    text, integer, text, boolean, text, timestamptz
+) to payout_worker;
 -- frozen: procedures/reconcile/compare_listed_transfers.sql b146fe1927f1
 create or replace function payout.compare_listed_transfers(p_seen payout.stripe_transfer[])
 returns setof payout.discrepancy
@@ -6761,7 +6782,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql 0a387d3cdc54
+-- frozen: procedures/reconcile/finish_lookup.sql dc589e77daca
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6796,10 +6817,15 @@ begin
                     (payout.clock() - s.changed_at) / 4
             end)
         when 'failed' then case
+            when p_read.begun_at < v_state.changed_at then s.next_lookup_at
             -- After a decline that Stripe did not save, only a later look is evidence.
             when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
-                then greatest(payout.clock() + interval '10 minutes', v_counts_from) end
-        else case when v_outcome.found is null then s.next_lookup_at end
+                then greatest(payout.clock() + interval '10 minutes', v_counts_from)
+        end
+        else case
+            when v_outcome.found is null or p_read.begun_at < v_state.changed_at
+                then s.next_lookup_at
+        end
     end
     from payout.engine_settings as e
     where s.payout_transfer_id = v_state.payout_transfer_id
@@ -6927,7 +6953,7 @@ end
 $$;
 comment on function payout.finish_reversals(payout.stripe_reads) is
     'Returns the read with its result and the number of reversals booked now.';
--- frozen: procedures/reconcile/first_absence.sql f159aa827505
+-- frozen: procedures/reconcile/first_absence.sql 242d0906eeb7
 create or replace function payout.first_absence(p_read payout.stripe_reads)
 returns bigint
 language sql
@@ -6943,8 +6969,9 @@ as $$
         and o.verdict = 'ok'
         and o.facts ->> 'found' = '0'
         and r.payout_transfer_id = p_read.payout_transfer_id
-        and r.begun_at >= payout.absence_counts_from(p_read.payout_transfer_id)
-        and o.observed_at <= p_read.begun_at - e.scans_apart_for
+        -- In a query of its own it is computed once, not for each pair of rows.
+        and r.begun_at >= (select payout.absence_counts_from(p_read.payout_transfer_id))
+        and greatest(o.observed_at, r.begun_at) <= p_read.begun_at - e.scans_apart_for
 $$;
 comment on function payout.first_absence(payout.stripe_reads) is
     'Id of the observation of the earlier scan; null: there is no proof yet.';
@@ -8003,7 +8030,7 @@ $$;
 comment on function payout.open_attempts(
     bigint[], text, timestamptz, payout.engine_settings
 ) is 'Moves these transfers to in_flight; returns each with its key, token and request.';
--- frozen: procedures/claim/refuse_unsafe_server.sql 41e11ded080d
+-- frozen: procedures/claim/refuse_unsafe_server.sql 8110d03bfdf1
 create or replace function payout.refuse_unsafe_server(p_stripe_now timestamptz)
 returns void
 language plpgsql
@@ -8020,7 +8047,7 @@ begin
             then 'synchronous_commit is ' || current_setting('synchronous_commit')
         when current_setting('transaction_isolation') <> 'read committed'
             then 'the transaction is ' || current_setting('transaction_isolation')
-        when abs(extract(epoch from payout.clock() - p_stripe_now)) > 300
+        when payout.clock_differs(p_stripe_now)
             then format('the server''s clock says %s and Stripe''s %s',
                 to_char(payout.clock() at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC'),
                 to_char(p_stripe_now at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC'))

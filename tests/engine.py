@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, NamedTuple, cast
 
@@ -267,14 +267,15 @@ class Engine:
         payout_job_id: int | None = None,
         worker: str | None = "worker_1",
         account: tuple[str | None, bool | None] = (None, None),
+        stripe_now: datetime | None = None,
         connection: Connection | None = None,
     ) -> list[Claim]:
         """Claim as a worker, with a key of an account in a mode; in order of the transfers."""
         rows = (connection or self.worker).execute(
             "select * from payout_api.claim_transfers("
             "p_worker => %s, p_limit => %s, p_payout_job_id => %s, "
-            "p_stripe_account_id => %s, p_is_livemode => %s)",
-            [worker, limit, payout_job_id, *account],
+            "p_stripe_account_id => %s, p_is_livemode => %s, p_stripe_now => %s)",
+            [worker, limit, payout_job_id, *account, stripe_now],
         )
         return sorted(Claim(*row) for row in rows)
 
@@ -329,13 +330,15 @@ class Engine:
         *,
         worker: str | None = "worker_1",
         account: tuple[str | None, bool | None] = (None, None),
+        stripe_now: datetime | None = None,
         connection: Connection | None = None,
     ) -> list[Lookup]:
         """Claim the look-ups that are due, as a worker."""
         claimed = (connection or self.worker).execute(
             "select read_id, token from payout_api.claim_reads(p_worker => %s, p_limit => %s, "
-            "p_stripe_account_id => %s, p_is_livemode => %s, p_kind => 'lookup')",
-            [worker, limit, *account],
+            "p_stripe_account_id => %s, p_is_livemode => %s, p_kind => 'lookup', "
+            "p_stripe_now => %s)",
+            [worker, limit, *account, stripe_now],
         )
         tokens = dict(claimed.fetchall())
         rows = (connection or self.db).execute(LOOKUPS, [list(tokens)]) if tokens else []

@@ -22,7 +22,7 @@ begin
             then 'synchronous_commit is ' || current_setting('synchronous_commit')
         when current_setting('transaction_isolation') <> 'read committed'
             then 'the transaction is ' || current_setting('transaction_isolation')
-        when abs(extract(epoch from payout.clock() - p_stripe_now)) > 300
+        when payout.clock_differs(p_stripe_now)
             then format('the server''s clock says %s and Stripe''s %s',
                 to_char(payout.clock() at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC'),
                 to_char(p_stripe_now at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC'))

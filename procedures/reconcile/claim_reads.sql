@@ -1,6 +1,7 @@
 -- claim_reads: hand out what is to be read at Stripe next, each with a token.
 --
--- Called by: worker. It moves no money, so it asks for neither holds nor an adoption.
+-- Called by: worker. It moves no money, so it asks for neither holds nor an adoption. A look-up is
+-- evidence of absence by its time: none is begun while our clock is not Stripe's.
 -- Safe to repeat: a look-up, or the reversals of a transfer, is begun once more after ten minutes;
 -- a comparison and a read of events go on where they are, also by several workers at once.
 -- Locks: payout.adoptions, so that a read for an account begins before the account is changed.
@@ -11,7 +12,8 @@ create or replace function payout_api.claim_reads(
     p_limit integer default 20,
     p_stripe_account_id text default null,
     p_is_livemode boolean default null,
-    p_kind text default null
+    p_kind text default null,
+    p_stripe_now timestamptz default null
 )
 returns table (
     read_id bigint,
@@ -51,7 +53,7 @@ begin
     if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
         v_ids := v_ids || payout.continue_list('comparison', p_worker);
     end if;
-    if coalesce(p_kind, 'lookup') = 'lookup' then
+    if coalesce(p_kind, 'lookup') = 'lookup' and not payout.clock_differs(p_stripe_now) then
         v_ids := v_ids || payout.begin_lookups(p_worker, p_limit - cardinality(v_ids));
     end if;
     if coalesce(p_kind, 'reversals') = 'reversals' then
@@ -71,10 +73,16 @@ begin
         r.objects_expected;
 end
 $$;
-comment on function payout_api.claim_reads(text, integer, text, boolean, text) is
+comment on function payout_api.claim_reads(
+    text, integer, text, boolean, text, timestamptz
+) is
     'Hands out up to p_limit reads, of one kind (lookup, reversals, events, comparison) or of all: '
     'path and parameters of the next page, and the token without which report_page takes none. '
-    'The Stripe account is that of the worker''s key.';
-revoke execute on function payout_api.claim_reads(text, integer, text, boolean, text) from public;
-grant execute on function payout_api.claim_reads(text, integer, text, boolean, text)
-    to payout_worker;
+    'The Stripe account is that of the worker''s key, p_stripe_now the time by Stripe''s Date '
+    'header; no look-ups while that is far from the server''s clock.';
+revoke execute on function payout_api.claim_reads(
+    text, integer, text, boolean, text, timestamptz
+) from public;
+grant execute on function payout_api.claim_reads(
+    text, integer, text, boolean, text, timestamptz
+) to payout_worker;

@@ -1,7 +1,9 @@
 -- finish_lookup: judge a complete look-up, and plan the next if the transfer stays parked.
 --
 -- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
--- a proof of absence. A transfer that is found resolves no discrepancy about another one.
+-- a proof of absence. A look that began before the transfer came into its state, under a worker
+-- that slept, leaves the next one planned: it is no evidence. A transfer that is found resolves no
+-- discrepancy about another one.
 -- Locks: the transfer's progress row.
 
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
@@ -38,10 +40,15 @@ begin
                     (payout.clock() - s.changed_at) / 4
             end)
         when 'failed' then case
+            when p_read.begun_at < v_state.changed_at then s.next_lookup_at
             -- After a decline that Stripe did not save, only a later look is evidence.
             when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
-                then greatest(payout.clock() + interval '10 minutes', v_counts_from) end
-        else case when v_outcome.found is null then s.next_lookup_at end
+                then greatest(payout.clock() + interval '10 minutes', v_counts_from)
+        end
+        else case
+            when v_outcome.found is null or p_read.begun_at < v_state.changed_at
+                then s.next_lookup_at
+        end
     end
     from payout.engine_settings as e
     where s.payout_transfer_id = v_state.payout_transfer_id

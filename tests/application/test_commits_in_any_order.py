@@ -119,7 +119,7 @@ def test_a_transaction_holds_one_lock_however_much_it_writes(
         for _ in range(50):
             shared_engine.db.execute(WRITE, [1])
         ((count,),) = shared_engine.db.execute(
-            "select count(*) from pg_locks where locktype = 'advisory'"
+            "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
         ).fetchall()
         assert count == 1
 

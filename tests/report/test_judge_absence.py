@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.engine import (
     rate_limited,
     refusal_by_stripe,
     success,
+    unguarded,
 )
 from tests.mutants import Edit, mutant
 
@@ -229,6 +231,53 @@ def test_a_second_scan_that_began_before_the_hour_and_ends_after_it_proves_nothi
 
 
 @mutant(
+    "two scans at once, of which one ended under a clock that was behind",
+    "first_absence",
+    "greatest(o.observed_at, r.begun_at)",
+    "o.observed_at",
+)
+def test_a_scan_that_ended_under_a_clock_that_was_behind_is_no_hour_older(engine: Engine) -> None:
+    """Both scans come within the time by which a list may lag."""
+    engine.settle()
+    vanished(engine)
+    engine.let_pass("2 days")
+    assert engine.look_up() == ABSENT
+    with unguarded(engine.db, "payout.transfer_observations"):
+        engine.db.execute(
+            "update payout.transfer_observations set observed_at = observed_at - interval '1 day' "
+            "where signal = 'looked_up'"
+        )
+    engine.let_pass("10 minutes")
+    engine.make_lookups_due()
+    assert engine.look_up() == ABSENT
+    engine.let_pass("51 minutes")
+    engine.make_lookups_due()
+    assert engine.look_up() == GIVEN_UP
+
+
+@mutant(
+    "a scan under a clock that is not Stripe's",
+    "claim_reads",
+    " and not payout.clock_differs(p_stripe_now)",
+    "",
+)
+@pytest.mark.parametrize("ahead", [timedelta(hours=-50), timedelta(hours=50)], ids=str)
+def test_no_look_up_is_begun_while_the_clock_is_not_stripes(
+    engine: Engine, ahead: timedelta
+) -> None:
+    """The attack: a clock that is days ahead makes two scans count that come at once.
+
+    Stripe still makes the transfer, and the next key pays it again once its date has come.
+    """
+    engine.settle()
+    vanished(engine)
+    engine.let_pass("2 days")
+    now = datetime.now(UTC)
+    assert engine.claim_lookups(stripe_now=now - ahead) == []
+    assert len(engine.claim_lookups(stripe_now=now)) == 1
+
+
+@mutant(
     "absent although Stripe may execute it later",
     "absence_counts_from",
     "r.reason = 'stripe_may_execute_later'",
@@ -289,7 +338,7 @@ def test_what_is_found_after_the_first_scan_is_paid(engine: Engine) -> None:
 @mutant(
     "a first scan from any time",
     "first_absence",
-    "r.begun_at >= payout.absence_counts_from(p_read.payout_transfer_id)",
+    "r.begun_at >= (select payout.absence_counts_from(p_read.payout_transfer_id))",
     "true",
 )
 def test_scans_of_a_former_key_do_not_count_for_the_present_one(engine: Engine) -> None:

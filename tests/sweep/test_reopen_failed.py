@@ -175,6 +175,33 @@ def test_a_look_that_began_before_the_decline_is_no_evidence(engine: Engine) -> 
     assert engine.sweep().transfers_reopened == 1
 
 
+@mutant(
+    "a failed transfer that is looked for once, however old the look",
+    "finish_lookup",
+    " or p_read.begun_at < v_state.changed_at",
+    "",
+)
+def test_a_look_that_began_before_the_decline_is_not_the_last(engine: Engine) -> None:
+    """A worker slept over its look; meanwhile another one looked, and the transfer was declined."""
+    (transfer,) = engine.settle()
+    engine.let_pass("21 hours")
+    engine.sweep()
+    (slow,) = engine.claim_lookups()
+    engine.let_pass("11 minutes")
+    engine.look_up()
+    engine.let_pass("1 minute")
+    engine.report(unfunded(engine.claim_one()))
+    for number in range(len(slow.queries)):
+        report = engine.report_page(slow, number, [])
+    assert report == LookupReport(True, "ok", "failed")
+    assert engine.progress(transfer).next_lookup_in is not None
+
+    engine.let_pass("13 hours")
+    assert engine.sweep().transfers_reopened == 0
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 1
+
+
 def test_a_look_that_met_something_unreadable_opens_no_key(engine: Engine) -> None:
     engine.settle()
     engine.report(unfunded(claim := engine.claim_one()))

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -20,6 +20,7 @@ from payout_engine.rows import Order, Outcome, Report
 from payout_engine.stripe_payout_adapter import Page, StripePayoutAdapter
 
 CANARY = "sk_test_canary0123456789"
+STRIPE_NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def make_order(number: int = 1, **changes: object) -> Order:
@@ -236,6 +237,9 @@ class FakeListings(StripePayoutAdapter):
 
     async def account_id(self) -> str:
         return "acct_platform"
+
+    def stripe_now(self) -> datetime | None:
+        return STRIPE_NOW
 
     async def list_page(self, path: str, params: Any) -> Page:
         self.asked.append((path, dict(params)))

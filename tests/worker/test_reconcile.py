@@ -14,7 +14,7 @@ from payout_engine.errors import BadArgument
 from payout_engine.reconcile import Reconciler
 from payout_engine.rows import Read, ReadReport
 from payout_engine.stripe_payout_adapter import Page, Refused, StripePayoutAdapter, Unreadable
-from tests.worker.fakes import CANARY, FakeListings, RecordingDatabase, bad_argument
+from tests.worker.fakes import CANARY, STRIPE_NOW, FakeListings, RecordingDatabase, bad_argument
 
 FIRST = Page([{"id": "tr_3"}, {"id": "tr_2"}], has_more=True)
 LAST = Page([{"id": "tr_1"}], has_more=False)
@@ -82,6 +82,7 @@ def test_a_read_goes_on_with_the_parameters_that_the_database_tells() -> None:
             "p_stripe_account_id": "acct_platform",
             "p_is_livemode": False,
             "p_kind": "lookup",
+            "p_stripe_now": STRIPE_NOW,
         }
     ]
     first, *_, last = database.arguments("report_page")

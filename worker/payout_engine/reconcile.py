@@ -94,6 +94,7 @@ class Reconciler:
                 p_stripe_account_id=await self._adapter.account_id(),
                 p_is_livemode=self._is_livemode,
                 p_kind=kind,
+                p_stripe_now=self._adapter.stripe_now(),
             )
             ended = await asyncio.gather(
                 *(self._carry(read, on_progress) for read in reads), return_exceptions=True
