@@ -190,14 +190,18 @@ table payout.catalogues, owner payout_owner -- Functions, triggers, constraints,
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.currencies, owner payout_owner -- The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies).
+table payout.currencies, owner payout_owner -- The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies). An operator adds one with payout_api.add_currency, a release in sql/data/currencies.sql.
     currency payout.currency_code not null
     minor_digits smallint not null -- Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.
     amount_step integer not null default 1 -- An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.
-    largest_amount_minor bigint not null default 99999999 -- The largest amount that one transfer may carry, in minor units.
+    minor_unit numeric not null stored as 
+CASE minor_digits
+    WHEN 0 THEN (1)::numeric
+    WHEN 3 THEN 0.001
+    ELSE 0.01
+END -- One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.
     constraint currencies_pkey PRIMARY KEY (currency)
     constraint amount_step_is_a_power_of_ten CHECK ((amount_step = ANY (ARRAY[1, 10, 100])))
-    constraint largest_amount_is_positive CHECK ((largest_amount_minor > 0))
     constraint minor_digits_are_0_2_or_3 CHECK ((minor_digits = ANY (ARRAY[0, 2, 3])))
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -364,7 +368,7 @@ table payout.operator_actions, owner payout_owner -- Each act of an operator wit
     acted_at timestamp with time zone not null default now()
     constraint operator_actions_pkey PRIMARY KEY (operator_action_id)
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
-    index operator_actions_subject_idx USING btree (subject, operator_action_id) WHERE (action = ANY (ARRAY['adopt_database'::text, 'change_setting'::text]))
+    index operator_actions_subject_idx USING btree (subject, operator_action_id) WHERE (action = ANY (ARRAY['adopt_database'::text, 'change_setting'::text, 'add_currency'::text]))
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
@@ -445,8 +449,8 @@ table payout.seal_subtotals, owner payout_owner -- For each seal of ledger_entri
     account text not null
     currency payout.currency_code not null
     seal_id bigint not null
-    debit_minor bigint not null -- Sum of all debits up to the end of the seal, in minor units of currency.
-    credit_minor bigint not null -- Sum of all credits up to the end of the seal, in minor units of currency.
+    debit_minor numeric not null -- Sum of all debits up to the end of the seal, in minor units of currency.
+    credit_minor numeric not null -- Sum of all credits up to the end of the seal, in minor units of currency.
     constraint seal_subtotals_pkey PRIMARY KEY (account, currency, seal_id)
     constraint seal_subtotals_seal_id_fkey FOREIGN KEY (seal_id) REFERENCES payout.seals(seal_id)
     index seal_subtotals_seal_id_idx USING btree (seal_id)
@@ -720,12 +724,15 @@ table payout.transfer_states, owner payout_owner with {fillfactor=70} -- The pro
     trigger _511_check_progress BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg_transfer_states__check_progress(), always
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.discrepancies, body ee277ac3647a, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, the read that found it, and the next step with the calls that end it.
+view payout_api.discrepancies, body 287f32a783aa, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs) and their amounts in the currency itself, its time, the read that found it, and the next step with the calls that end it.
     discrepancy_id bigint
     kind text
     settlement_id text
     payout_transfer_id bigint
     stripe_transfer_id text
+    currency text
+    our_amount numeric
+    their_amount numeric
     ours jsonb
     theirs jsonb
     since timestamp with time zone
@@ -733,25 +740,29 @@ view payout_api.discrepancies, body ee277ac3647a, owner payout_owner -- One row 
     what_to_do text
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.error_codes, body 18dc3967ca35, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
+view payout_api.error_codes, body 200d1dde1e28, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
     sqlstate text
     meaning text
     reaction text
     rights: select to payout_app; select to payout_auditor; select to payout_operator; select to payout_worker
 
-view payout_api.ledger_balances, body 69f766967a70, owner payout_owner -- Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved by Stripe.
+view payout_api.ledger_balances, body 5b17d0b51e6e, owner payout_owner -- Credit minus debit of every account and currency, in the currency itself and in minor units. payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved by Stripe.
     account text
     currency payout.currency_code
-    debit_minor bigint
-    credit_minor bigint
-    balance_minor bigint
+    debit numeric
+    credit numeric
+    balance numeric
+    debit_minor numeric
+    credit_minor numeric
+    balance_minor numeric
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.overview, body 8a5a62c17ade, owner payout_owner -- Transfers by state and currency; amounts in minor units.
+view payout_api.overview, body 67eb13a33db3, owner payout_owner -- Transfers by state and currency; amount in the currency itself, amount_minor in minor units.
     state payout.transfer_state
     currency payout.currency_code
     transfers bigint
-    amount_minor bigint
+    amount numeric
+    amount_minor numeric
     oldest_since timestamp with time zone
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
@@ -777,20 +788,21 @@ view payout_api.sealed_rows, body 8938b46ac545, owner payout_owner -- The rows t
     content jsonb
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.trial_balance, body b01817460697, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
+view payout_api.trial_balance, body f2847a284019, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
     currency payout.currency_code
-    debit_minor bigint
-    credit_minor bigint
-    difference_minor bigint
-    in_flight_minor bigint
-    open_transfers_minor bigint
+    debit_minor numeric
+    credit_minor numeric
+    difference_minor numeric
+    in_flight_minor numeric
+    open_transfers_minor numeric
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.unpaid, body aac697630f45, owner payout_owner -- One row for each transfer that is not paid: state, reason, since when, whose turn it is, when the engine acts next by itself, and the next step for an operator. The destination is that of the request under its key, before the first send the account that the payee has now.
+view payout_api.unpaid, body 955269826eb9, owner payout_owner -- One row for each transfer that is not paid: state, reason, since when, whose turn it is, when the engine acts next by itself, and the next step for an operator. The destination is that of the request under its key, before the first send the account that the payee has now; amount is in the currency itself.
     payout_transfer_id bigint
     settlement_id payout.external_id
     payee_id payout.external_id
     destination text
+    amount numeric
     amount_minor bigint
     currency payout.currency_code
     state payout.transfer_state
@@ -822,7 +834,7 @@ function payout.catalogue_functions() returns TABLE(object text, definition text
 function payout.catalogue_relations() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f6518f89fecb -- Part of payout.catalogue().
 function payout.catalogue_rights() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 00e49ec43830 -- Part of payout.catalogue().
 function payout.catalogue_roles() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 626a4dc05a56 -- Part of payout.catalogue().
-function payout.catalogue_rows() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body 921266ec6816 -- Part of payout.catalogue().
+function payout.catalogue_rows() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body 536fbb978232 -- Part of payout.catalogue().
 function payout.catalogue_rules() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3eb9de755036 -- Part of payout.catalogue().
 function payout.check_acts() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d1c6473a3cf -- Part of payout_api.verify_books().
 function payout.check_books() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 78aed4211cf7 -- Part of payout_api.doctor().
@@ -903,7 +915,7 @@ function payout.notify_operators(p_reason text, p_subject text) returns void, pl
 function payout.open_attempts(p_payout_transfer_ids bigint[], p_worker text, p_now timestamp with time zone, p_settings payout.engine_settings) returns SETOF payout.claim, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f0a65a31501d -- Moves these transfers to in_flight; returns each with its key, token and request.
 function payout.open_keys(p_now timestamp with time zone, p_payout_transfer_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 395ce8515a2e -- Opens the next key of these transfers; returns of how many.
 function payout.other_attempts_drain_at(p_state payout.transfer_states) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 81f9c291f2f8 -- The time at which the last unreported other attempt of the current key counts as over; null: none is open.
-function payout.owed_transfers(p_settlement payout.settlements) returns TABLE(payee_id payout.external_id, source_transaction text, amount_minor bigint, has_account boolean), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5988b839b4ad -- Payee, source and amount in minor units of each transfer that a settlement makes, and whether the payee has an account.
+function payout.owed_transfers(p_settlement payout.settlements) returns TABLE(payee_id payout.external_id, source_transaction text, amount_minor bigint, has_account boolean), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 817c09ce21b4 -- Payee, source and amount in minor units of each transfer that a settlement makes, and whether the payee has an account.
 function payout.page_problem(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 547d1f29abaa -- Names the problem, with the parameters expected; null: it is the next page.
 function payout.park_contradiction(p_payout_transfer_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f7ecc9add1fe -- Parks a transfer that is open, with reason row_contradicts_facts; takes the date from a failed one.
 function payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 93db618e39e4 -- Parks up to p_limit transfers; returns how many.
@@ -918,13 +930,13 @@ function payout.queue_due_wakeups(p_now timestamp with time zone, p_limit intege
 function payout.queue_problem() returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp; lock_timeout=100ms, rights: none, body f9b0e7e5572a -- The error of the queue, or null; a read-only transaction cannot tell, and gets null.
 function payout.queue_wakeup(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 599b1139f7cd -- Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or relies on one that waits already; none before pay_after, none while the queue fails. Returns the ids.
 function payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 593891e98eb7 -- Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; returns the reason.
-function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) returns payout.settlement_lines[], plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c7c26e9f3e85 -- The lines of a settlement given as JSON, or an error that names the wrong one (SP309).
+function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) returns payout.settlement_lines[], plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bc867bcda9ce -- The lines of a settlement given as JSON, or an error that names the wrong one (SP309).
 function payout.read_outcome(p_outcome jsonb) returns payout.outcome, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c5b90721698e -- One outcome as a row; null where a field is absent or cannot be read.
 function payout.read_outcomes(p_outcomes jsonb) returns payout.outcome[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fb9470e98d78 -- Reported outcomes in the order they came; SP312 when one cannot be read.
 function payout.read_reversal(p_object jsonb, p_stripe_transfer_id text) returns jsonb, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6c37375ec0a3 -- Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.
 function payout.read_stripe_transfer(p_object jsonb) returns payout.stripe_transfer, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 38a2b6f30234 -- Reads one object; null where a field is absent or cannot be read.
 function payout.read_text(p_value jsonb) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bc1c873e1823 -- The text; null for a value that is absent, of another type or longer than 500 characters.
-function payout.read_whole(p_value jsonb) returns bigint, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 27fd38cd4915 -- The number; null for one that is absent, negative, broken, above 18 digits or no number.
+function payout.read_whole(p_value jsonb) returns bigint, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3f9caaa3cb4e -- The number; null for one that is absent, negative, broken, more than bigint holds, or no number.
 function payout.record_catalogue(p_reason text) returns void, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; bytea_output=hex; IntervalStyle=postgres; quote_all_identifiers=off, rights: none, body e2cc0828d386 -- Records every object of the catalogue, with the reason and the login, for the doctor to compare with.
 function payout.record_discrepancies(p_discrepancies payout.discrepancy[], p_read_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c430e461d661 -- Stores each discrepancy once; returns how many are open.
 function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4f7fffca002c -- Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns how many.
@@ -932,7 +944,7 @@ function payout.record_listed_transfers(p_stripe_transfer_ids text[]) returns in
 function payout.record_outcomes(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e3f340a3901b -- Stores outcomes with their judgement, moves the transfers, books paid and released money.
 function payout.record_outcomes_apart(p_outcomes payout.outcome[]) returns SETOF payout.reported, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3cc8678dd377 -- Verdict and state for each outcome; alarm for one that was set aside, with a discrepancy outcome_not_stored that keeps what was reported.
 function payout.record_unknown_transfers(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4003a714463f -- Stores outcomes of unknown transfers as discrepancies and answers alarm for each.
-function payout.refuse_bad_lines(p_lines jsonb) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1b363b52b1d2 -- Refuses lines given as JSON that cannot be read, naming the first (SP309).
+function payout.refuse_bad_lines(p_lines jsonb) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3de0935fbbe4 -- Refuses lines given as JSON that cannot be read, naming the first (SP309).
 function payout.refuse_bad_row(p_table text, p_rule text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 211034f4b32a -- Raises 23514 for a row of the table that breaks the rule.
 function payout.refuse_settlement(p_settlement payout.settlements) returns void, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8e6bdc4913d2 -- Raises the error of the first thing that is wrong with a settlement.
 function payout.refuse_unadopted_database(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fddbb89e762f -- Refuses to go on in a database that is not adopted (SP403), or for another Stripe account (SP404).
@@ -951,19 +963,19 @@ function payout.resolve_paid(p_stripe_transfer_ids text[]) returns void, plpgsql
 function payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7dfaf6990c47 -- Null: the reversals fit the transfer and the books.
 function payout.row_sha256(p_columns jsonb) returns bytea, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 379c47f57156 -- SHA-256 of a JSON text in UTF-8.
 function payout.saved_decline(p_state payout.transfer_states) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body eb1dd045734b -- Id of the accepted decline that Stripe saved; null: there is none.
-function payout.schedule_payout_job(p_settlement_id text, p_settlement payout.settlements DEFAULT NULL::payout.settlements, p_line payout.settlement_lines DEFAULT NULL::payout.settlement_lines) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6372d7f6e2ad -- Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. Refuses one that cannot be paid out as it stands (SP301, SP303 to SP306, SP308).
+function payout.schedule_payout_job(p_settlement_id text, p_settlement payout.settlements DEFAULT NULL::payout.settlements, p_line payout.settlement_lines DEFAULT NULL::payout.settlement_lines) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d60111b6f8be -- Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. Refuses one that cannot be paid out as it stands (SP301, SP303, SP305, SP306, SP308).
 function payout.seal_sha256(p_seal payout.seals) returns bytea, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a2e95f2c681a -- SHA-256 of the former hash, followed by the other columns as a JSON array.
 function payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9a7abeeed207 -- Seals about p_limit rows at most; returns the number of rows.
 function payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) returns TABLE(row_id bigint, row_at timestamp with time zone, row_sha256 bytea), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; TimeZone=UTC; bytea_output=hex, rights: none, body 8ff02550a9b7 -- Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that seals of version 1 cover.
 function payout.set_aside(p_payout_transfer_id bigint, p_error text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body efe0bb6f9990 -- Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the error.
 function payout.set_aside_unreadable(p_read payout.stripe_reads, p_objects jsonb) returns integer, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 953312ee8894 -- Returns the number of discrepancies of kind unreadable_at_stripe.
 function payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0cf0ce110603 -- Names the parts that differ, for lines the first one; empty when nothing differs.
-function payout.settlement_problem(p_settlement payout.settlements) returns TABLE(code text, problem text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 467d24739c7a -- SQLSTATE, message after the settlement's name, and hint of the first reason for which it cannot be paid out; SP402 if there is none by now.
+function payout.settlement_problem(p_settlement payout.settlements) returns TABLE(code text, problem text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f20ad32c35b2 -- SQLSTATE, message after the settlement's name, and hint of the first reason for which it cannot be paid out; SP402 if there is none by now.
 function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0452544b814b -- Places a hold on the worker of the attempt, if another worker succeeded within engine_settings.alarm_window_for, else on the engine.
 function payout.stop_transfer(p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bb2ffa448002 -- Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the engine.
 function payout.stripe_account_label(p_stripe_account_id text, p_is_livemode boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 137b34dbf143 -- Text such as: acct_1 in live mode.
-function payout.subtotals_at(p_seal_id bigint) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 48ff78090711 -- Debits and credits in minor units, from the first entry to the end of the seal.
-function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bc84674e0a7 -- Debits and credits in minor units, from the first entry to the last of the range.
+function payout.subtotals_at(p_seal_id bigint) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 48ff78090711 -- Debits and credits in minor units, from the first entry to the end of the seal.
+function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b67c5e0c5fdc -- Debits and credits in minor units, from the first entry to the last of the range.
 function payout.take_listed_transfers(p_seen payout.stripe_transfer[], p_discrepancies payout.discrepancy[], p_read payout.stripe_reads) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 745a81492ab1 -- Returns the number of discrepancies and alarms; for events, of the transfers of which more is reversed than was known.
 function payout.take_outcomes(p_outcomes payout.outcome[]) returns SETOF payout.reported, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 016801995863 -- Stores outcomes, also of unknown transfers, and answers verdict and state for each.
 function payout.take_page(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body af8f400541b0 -- Returns the read with its next parameters and counts.
@@ -985,9 +997,10 @@ function payout.transfer_request(p_transfer payout.payout_transfers, p_destinati
 function payout.unjudged_listed_transfers() returns SETOF text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 2971f974d48b -- Ids of listed transfers that match a transfer here and that no observation names.
 function payout.wake_up_for(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body db72decfd43d -- Queues a wake-up job for each transfers_per_wakeup of these transfers, and notes it with each.
 function payout.was_seen_at_stripe(p_payout_transfer_id bigint) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d2f1435ecaf8 -- True once an observation of the transfer, accepted or not, tells of it at Stripe.
+function payout_api.add_currency(p_currency text, p_minor_digits integer, p_reason text, p_amount_step integer DEFAULT 1) returns payout.currencies, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 751918754de5 -- Adds a currency with its decimal places, and the number that amounts must be a multiple of; on record with the reason. Safe to repeat.
 function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body ee8df027d6ff -- Adopts the database under its present identity, with a reason, once a comparison that began within the last hour has finished; p_without_reconcile does without one and is recorded. Safe to repeat.
 function payout_api.approve_absence(p_payout_transfer_id bigint, p_reason text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body eb1b5ba7640b -- Approves that a transfer above engine_settings.absence_limit_minor gets a new key once the engine has proved it absent at Stripe; returns the number of the noted action.
-function payout_api.balances_as_of(p_at timestamp with time zone) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint, balance_minor bigint), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 8bdfc68209aa -- Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
+function payout_api.balances_as_of(p_at timestamp with time zone) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, balance_minor numeric), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 0095e74005ad -- Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
 function payout_api.catalogue_differences() returns TABLE(object text, what text, recorded jsonb, present jsonb), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; bytea_output=hex; IntervalStyle=postgres; quote_all_identifiers=off; jit=off, rights: execute to payout_auditor; execute to payout_operator, body c1c68c3e56a1 -- One row for each object that was added, removed or changed since the catalogue was recorded; recorded and present are its definition, and its text as the server writes it.
 function payout_api.change_stripe_account(p_stripe_account_id text, p_is_livemode boolean, p_reason text) returns payout.engine_settings, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 6afe0e80a697 -- Fixes another Stripe account or mode, with a reason; claims are refused until the database is adopted again.
 function payout_api.claim_reads(p_worker text, p_limit integer DEFAULT 20, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean, p_kind text DEFAULT NULL::text) returns TABLE(read_id bigint, kind text, token text, path text, parameters jsonb, objects_seen bigint, objects_expected bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_worker, body 0b3beca11cfc -- Hands out up to p_limit reads, of one kind (lookup, reversals, events, comparison) or of all: path and parameters of the next page, and the token without which report_page takes none. The Stripe account is that of the worker's key.
@@ -995,6 +1008,7 @@ function payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, 
 function payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT NULL::jsonb, p_register_payees boolean DEFAULT false) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body 20e75e0f076a -- Records a settlement with its lines and schedules its payouts; returns the payout_job_id. Safe to repeat with the same content; amounts are in minor units of the currency. p_register_payees registers payees that are unknown, without an account.
 function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, status text, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; plan_cache_mode=force_custom_plan, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body c7b2d7fa1838 -- Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; status is ok, warning or failure, and hint names the next step. The Stripe account is that of the caller's key, if it has one.
 function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body c7f54febb611 -- Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released.
+function payout_api.major_units(p_amount_minor numeric, p_currency text) returns numeric, sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator, body 87949f8074e6 -- The amount in the currency itself, with the currency's digits: 15.00 for 1500 usd; null for a currency that is not in payout.currencies.
 function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 9922225f2286 -- Unresolved discrepancies by kind, edits of the application aside: number, time of the oldest, and the next step for it.
 function payout_api.register_payee(p_payee_id text, p_stripe_account_id text DEFAULT NULL::text) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=off, rights: execute to payout_app; execute to payout_operator, body 1d4e9981e279 -- Registers a payee; with an account, records it as the one to pay from now on, and lets transfers that waited for it go out. Repeatable; a transfer that was claimed keeps its account under its key.
 function payout_api.release_hold(p_hold_id bigint, p_reason text) returns payout.holds, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 4ed85fd506ae -- Releases a hold with a reason; the sweep then queues wake-up jobs for due transfers. Safe to repeat.

@@ -584,25 +584,26 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
--- frozen: sql/tables/lists.sql da0b906643cc
+-- frozen: sql/tables/lists.sql 31e9aa88af22
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
     amount_step integer not null default 1,
-    largest_amount_minor bigint not null default 99999999,
+    minor_unit numeric not null generated always as (
+        case minor_digits when 0 then 1 when 3 then 0.001 else 0.01 end) stored,
     constraint currencies_pkey primary key (currency),
     constraint minor_digits_are_0_2_or_3 check (minor_digits in (0, 2, 3)),
-    constraint amount_step_is_a_power_of_ten check (amount_step in (1, 10, 100)),
-    constraint largest_amount_is_positive check (largest_amount_minor > 0)
+    constraint amount_step_is_a_power_of_ten check (amount_step in (1, 10, 100))
 );
 comment on table payout.currencies is
-    'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies).';
+    'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies). An '
+    'operator adds one with payout_api.add_currency, a release in sql/data/currencies.sql.';
 comment on column payout.currencies.minor_digits is
     'Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.';
 comment on column payout.currencies.amount_step is
     'An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.';
-comment on column payout.currencies.largest_amount_minor is
-    'The largest amount that one transfer may carry, in minor units.';
+comment on column payout.currencies.minor_unit is
+    'One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.';
 
 create trigger _500_refuse_change before update or delete on payout.currencies
     for each row execute function payout.tg__refuse_change();
@@ -1316,7 +1317,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql 7ffb61e0d016
+-- frozen: sql/tables/operations.sql b636a64ca9b0
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1333,7 +1334,7 @@ comment on table payout.operator_actions is
     'each change of engine_settings.';
 
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
-    where action in ('adopt_database', 'change_setting');
+    where action in ('adopt_database', 'change_setting', 'add_currency');
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();
@@ -1704,7 +1705,7 @@ create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
 alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
 
 grant select on payout.reversed_transfers to payout_operator, payout_auditor;
--- frozen: sql/tables/seals.sql 7d90fecbdbbf
+-- frozen: sql/tables/seals.sql ab2b6e748d4d
 create table payout.seals (
     seal_id bigint not null,
     seal_version integer not null,
@@ -1790,8 +1791,8 @@ create table payout.seal_subtotals (
     account text not null,
     currency payout.currency_code not null,
     seal_id bigint not null,
-    debit_minor bigint not null,
-    credit_minor bigint not null,
+    debit_minor numeric not null,
+    credit_minor numeric not null,
     constraint seal_subtotals_pkey primary key (account, currency, seal_id),
     constraint seal_subtotals_seal_id_fkey foreign key (seal_id) references payout.seals (seal_id)
 );
@@ -2090,7 +2091,7 @@ create sequence payout.seen_wakeup minvalue 0 start 1;
 comment on sequence payout.seen_wakeup is
     'The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: '
     'the queue failed, so that only the next sweep touches it.';
--- frozen: sql/data/currencies.sql f68a317bb0c4
+-- frozen: sql/data/currencies.sql f23de076efc9
 insert into payout.currencies (currency, minor_digits)
 select c.currency, 2
 from unnest(string_to_array(
@@ -2098,8 +2099,8 @@ from unnest(string_to_array(
     'cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl '
     'htg huf ils inr jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur '
     'mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub sar sbd '
-    'scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah usd uyu uzs wst xcd yer '
-    'zar zmw', ' ')) as c (currency)
+    'scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah usd uyu uzs wst xcd xcg '
+    'yer zar zmw', ' ')) as c (currency)
 on conflict do nothing;
 
 insert into payout.currencies (currency, minor_digits)
@@ -2108,15 +2109,14 @@ from unnest(string_to_array(
     'bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf', ' ')) as c (currency)
 on conflict do nothing;
 
-insert into payout.currencies (currency, minor_digits, amount_step, largest_amount_minor) values
-    ('bhd', 3, 10, 99999999),
-    ('jod', 3, 10, 99999999),
-    ('kwd', 3, 10, 99999999),
-    ('omr', 3, 10, 99999999),
-    ('tnd', 3, 10, 99999999),
-    ('isk', 2, 100, 99999999),
-    ('ugx', 2, 100, 99999999),
-    ('idr', 2, 1, 999999999999)
+insert into payout.currencies (currency, minor_digits, amount_step) values
+    ('bhd', 3, 10),
+    ('jod', 3, 10),
+    ('kwd', 3, 10),
+    ('omr', 3, 10),
+    ('tnd', 3, 10),
+    ('isk', 2, 100),
+    ('ugx', 2, 100)
 on conflict do nothing;
 -- frozen: sql/data/discrepancy_kinds.sql 7e3369d5910d
 insert into payout.discrepancy_kinds (kind, advice) values
@@ -2530,7 +2530,7 @@ end
 $$;
 comment on function payout.read_text(jsonb) is
     'The text; null for a value that is absent, of another type or longer than 500 characters.';
--- frozen: procedures/common/read_whole.sql 7116306db62a
+-- frozen: procedures/common/read_whole.sql daa541a1aba3
 create or replace function payout.read_whole(p_value jsonb)
 returns bigint
 language plpgsql
@@ -2540,14 +2540,15 @@ as $$
 begin
     return case
         when jsonb_typeof(p_value) = 'number'
-            and length(p_value #>> '{}') <= 18
-            and p_value #>> '{}' ~ '^[0-9]+$'
+            and p_value #>> '{}' ~ '^[0-9]{1,19}$'
+            and p_value <= '9223372036854775807'
             then (p_value #>> '{}')::bigint
     end;
 end
 $$;
 comment on function payout.read_whole(jsonb) is
-    'The number; null for one that is absent, negative, broken, above 18 digits or no number.';
+    'The number; null for one that is absent, negative, broken, more than bigint holds, or no '
+    'number.';
 -- frozen: procedures/common/refuse_bad_row.sql 47f98f04b9ee
 create or replace function payout.refuse_bad_row(p_table text, p_rule text)
 returns void
@@ -4192,7 +4193,7 @@ as $$
 $$;
 comment on function payout.metadata_problem(jsonb) is
     'The rule of Stripe that this metadata breaks beside our own four keys, or null.';
--- frozen: procedures/settle/owed_transfers.sql 1c8064c010e3
+-- frozen: procedures/settle/owed_transfers.sql 7b524e8f1497
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
     payee_id payout.external_id,
@@ -4208,15 +4209,14 @@ begin
     return query
     select o.payee_id, o.source_transaction, o.amount_minor, h.has_account
     from (
-        -- A sum that no bigint holds is more than any currency takes.
+        -- A sum that no bigint holds is none that the settlement's total could be.
         select l.payee_id, l.source_transaction::text,
-            least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
+            least(sum(l.amount_minor), 9223372036854775807)::bigint as amount_minor
         from payout.settlement_lines as l
         where l.settlement_id = p_settlement.settlement_id
         group by l.payee_id, l.source_transaction
     ) as o
     join payout.currencies as c on c.currency = p_settlement.currency
-        and o.amount_minor <= c.largest_amount_minor
         and o.amount_minor % c.amount_step = 0
     cross join lateral (
         select exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)
@@ -4231,7 +4231,7 @@ $$;
 comment on function payout.owed_transfers(payout.settlements) is
     'Payee, source and amount in minor units of each transfer that a settlement makes, and whether '
     'the payee has an account.';
--- frozen: procedures/settle/read_lines.sql 093542e708c0
+-- frozen: procedures/settle/read_lines.sql 01a86b749f49
 create or replace function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb)
 returns payout.settlement_lines[]
 language plpgsql
@@ -4247,7 +4247,7 @@ declare
     v_amount_minor text := (v_line -> 'amount_minor')::text;
 begin
     if jsonb_typeof(p_lines) = 'array' and p_lines -> 1 is null
-        and v_amount_minor ~ '^[1-9][0-9]{0,14}$'
+        and v_amount_minor ~ '^[1-9][0-9]{0,17}$'
         and v_line_id is not null and v_payee_id is not null
         and v_line - 'amount_minor' = (case
             when v_source_transaction is null
@@ -4273,7 +4273,7 @@ end
 $$;
 comment on function payout.read_lines(payout.external_id, jsonb) is
     'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
--- frozen: procedures/settle/refuse_bad_lines.sql e1e96135b40a
+-- frozen: procedures/settle/refuse_bad_lines.sql ce2d37ffcbe2
 create or replace function payout.refuse_bad_lines(p_lines jsonb)
 returns void
 language plpgsql
@@ -4303,8 +4303,8 @@ begin
                 then 'has no whole number amount_minor'
             when e.line ->> 'amount_minor' !~ '^[1-9]'
                 then 'has an amount_minor that is not above 0'
-            when length(e.line ->> 'amount_minor') > 15
-                then 'has an amount_minor that is more than one transfer can carry'
+            when (e.line -> 'amount_minor')::numeric > 9223372036854775807
+                then 'has an amount_minor that no bigint holds'
             when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
                 not in ('string', 'null')
                 then 'has a source_transaction that is not text'
@@ -4315,6 +4315,12 @@ begin
         where c.problem is not null
         order by e.position
         limit 1;
+    end if;
+    if v_problem is null and 9223372036854775807 < (
+        select sum((e.line -> 'amount_minor')::numeric)
+        from jsonb_array_elements(p_lines) as e (line)
+    ) then
+        v_problem := 'p_lines add up to more than a bigint holds';
     end if;
 
     if v_problem is not null then
@@ -4507,7 +4513,7 @@ comment on function payout_api.report_edit(text, text, jsonb) is
     'there is no such settlement. Changes no settlement and raises nothing.';
 revoke execute on function payout_api.report_edit(text, text, jsonb) from public;
 grant execute on function payout_api.report_edit(text, text, jsonb) to payout_app;
--- frozen: procedures/settle/schedule_payout_job.sql 5dcec7eedc06
+-- frozen: procedures/settle/schedule_payout_job.sql 76baaea3864b
 create or replace function payout.schedule_payout_job(
     p_settlement_id text,
     p_settlement payout.settlements default null,
@@ -4542,7 +4548,6 @@ begin
     from payout.currencies as c
     where c.currency = p_settlement.currency
         and p_line.amount_minor = p_settlement.total_minor
-        and p_line.amount_minor <= c.largest_amount_minor
         and p_line.amount_minor % c.amount_step = 0
         and exists (select from payout.payee_accounts as a where a.payee_id = p_line.payee_id)
         and (p_settlement.metadata = '{}'
@@ -4582,7 +4587,7 @@ comment on function payout.schedule_payout_job(
     text, payout.settlements, payout.settlement_lines
 ) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. '
-    'Refuses one that cannot be paid out as it stands (SP301, SP303 to SP306, SP308).';
+    'Refuses one that cannot be paid out as it stands (SP301, SP303, SP305, SP306, SP308).';
 -- frozen: procedures/settle/settlement_difference.sql 6f827e0a15b1
 create or replace function payout.settlement_difference(
     p_settlement payout.settlements,
@@ -4619,7 +4624,7 @@ $$;
 comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
--- frozen: procedures/settle/settlement_problem.sql d0282ebd6bb7
+-- frozen: procedures/settle/settlement_problem.sql b39026338b3d
 create or replace function payout.settlement_problem(p_settlement payout.settlements)
 returns table (code text, problem text, hint text)
 language sql
@@ -4658,19 +4663,13 @@ as $$
         from owed as o
         where not exists (select from payout.payees as p where p.payee_id = o.payee_id)
         union all
-        select 5, o.payee_id, a.code,
-            format(', payee %s: %s is %s', o.payee_id, o.amount_minor, a.problem), a.hint
+        select 5, o.payee_id, 'SP306',
+            format(', payee %s: %s is not a multiple of %s as Stripe asks for %s', o.payee_id,
+                o.amount_minor, c.amount_step, c.currency),
+            'payout.currencies.amount_step says which amounts a currency knows.'
         from owed as o
         join payout.currencies as c on c.currency = p_settlement.currency
-        cross join lateral (values
-            (o.amount_minor > c.largest_amount_minor, 'SP304',
-                format('more than one transfer can carry (%s %s)', c.largest_amount_minor,
-                    c.currency), 'Split it over several settlements.'),
-            (o.amount_minor % c.amount_step <> 0, 'SP306',
-                format('not a multiple of %s as Stripe asks for %s', c.amount_step, c.currency),
-                'payout.currencies.amount_step says which amounts a currency knows.')
-        ) as a (is_wrong, code, problem, hint)
-        where a.is_wrong
+        where o.amount_minor % c.amount_step <> 0
         union all
         select 6, null, 'SP402', ': payees or currencies changed while it was scheduled',
             'Repeat the transaction.'
@@ -7336,14 +7335,14 @@ end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
     'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- frozen: procedures/audit/balances_as_of.sql 76ca3a2cbe5a
+-- frozen: procedures/audit/balances_as_of.sql 3d36987f3fc5
 create or replace function payout_api.balances_as_of(p_at timestamptz)
 returns table (
     account text,
     currency payout.currency_code,
-    debit_minor bigint,
-    credit_minor bigint,
-    balance_minor bigint
+    debit_minor numeric,
+    credit_minor numeric,
+    balance_minor numeric
 )
 language sql
 stable
@@ -7371,8 +7370,8 @@ as $$
         from payout.seals as s
         where s.table_name = 'ledger_entries'
     )
-    select b.account, b.currency, sum(b.debit_minor)::bigint, sum(b.credit_minor)::bigint,
-        (sum(b.credit_minor) - sum(b.debit_minor))::bigint
+    select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
+        sum(b.credit_minor) - sum(b.debit_minor)
     from (
         select t.* from sealed as s cross join lateral payout.subtotals_at(s.seal_id) as t
         union all
@@ -7664,7 +7663,7 @@ as $$
             0, (select d.oid from pg_database as d where d.datname = current_database()))
 $$;
 comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rows.sql 635ba698c3df
+-- frozen: procedures/audit/catalogue_rows.sql ac8ccdc840eb
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -7675,6 +7674,10 @@ as $$
     select format('row %s of %s', r.name, r.table_name), r.content::text, null
     from (
         select 'currencies', c.currency::text, to_jsonb(c) from payout.currencies as c
+        where not exists (
+            select from payout.operator_actions as a
+            where a.action = 'add_currency' and a.subject = c.currency and a.details = to_jsonb(c)
+        )
         union all
         select 'states', s.state, to_jsonb(s) from payout.states as s
         union all
@@ -8066,10 +8069,10 @@ $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
     'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
     'seals of version 1 cover.';
--- frozen: procedures/audit/subtotals_at.sql b34cf779fd9d
+-- frozen: procedures/audit/subtotals_at.sql e0a6a4921a24
 create or replace function payout.subtotals_at(p_seal_id bigint)
 returns table (
-    account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
+    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
 )
 language sql
 stable
@@ -8105,18 +8108,18 @@ as $$
 $$;
 comment on function payout.subtotals_at(bigint) is
     'Debits and credits in minor units, from the first entry to the end of the seal.';
--- frozen: procedures/audit/subtotals_of.sql da6e33894405
+-- frozen: procedures/audit/subtotals_of.sql 316f8814d322
 create or replace function payout.subtotals_of(p_seal payout.seals)
 returns table (
-    account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
+    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
 )
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
     select m.account, m.currency,
-        (coalesce(f.debit_minor, 0) + m.debit_minor)::bigint,
-        (coalesce(f.credit_minor, 0) + m.credit_minor)::bigint
+        coalesce(f.debit_minor, 0) + m.debit_minor,
+        coalesce(f.credit_minor, 0) + m.credit_minor
     from (
         select a.account, e.currency, sum(a.debit_minor) as debit_minor,
             sum(a.credit_minor) as credit_minor
@@ -8677,6 +8680,54 @@ comment on function payout_api.sweep(integer) is
     'transfers; up to p_limit of each. Returns how many. It also seals.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
+-- frozen: procedures/operate/add_currency.sql 24ffe561c56b
+create or replace function payout_api.add_currency(
+    p_currency text, p_minor_digits integer, p_reason text, p_amount_step integer default 1
+)
+returns payout.currencies
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_currency payout.currencies;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'currency % is not added without a reason', p_currency
+            using
+                errcode = 'SP313',
+                hint = 'Say where Stripe says that it transfers it.';
+    end if;
+
+    insert into payout.currencies (currency, minor_digits, amount_step)
+    values (p_currency, p_minor_digits, p_amount_step)
+    on conflict (currency) do nothing
+    returning * into v_currency;
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('add_currency', v_currency.currency, p_reason, to_jsonb(v_currency));
+        return v_currency;
+    end if;
+
+    select * into strict v_currency from payout.currencies as c where c.currency = p_currency;
+    if (v_currency.minor_digits, v_currency.amount_step)
+        is distinct from (p_minor_digits, p_amount_step) then
+        raise exception 'currency % is there with % digits and step %', p_currency,
+            v_currency.minor_digits, v_currency.amount_step
+            using
+                errcode = 'SP313',
+                hint = 'Amounts that are booked rely on them: they do not change.';
+    end if;
+    return v_currency;
+end
+$$;
+comment on function payout_api.add_currency(text, integer, text, integer) is
+    'Adds a currency with its decimal places, and the number that amounts must be a multiple of; '
+    'on record with the reason. Safe to repeat.';
+revoke execute on function payout_api.add_currency(text, integer, text, integer) from public;
+grant execute on function payout_api.add_currency(text, integer, text, integer)
+    to payout_operator;
 -- frozen: procedures/operate/adopt_database.sql bbf099e8e4a6
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
@@ -9516,6 +9567,24 @@ comment on function payout_api.hold(text, text, text) is
     'released.';
 revoke execute on function payout_api.hold(text, text, text) from public;
 grant execute on function payout_api.hold(text, text, text) to payout_operator;
+-- frozen: procedures/operate/major_units.sql b27b6ef00469
+create or replace function payout_api.major_units(p_amount_minor numeric, p_currency text)
+returns numeric
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select p_amount_minor * c.minor_unit
+    from payout.currencies as c
+    where c.currency = p_currency
+$$;
+comment on function payout_api.major_units(numeric, text) is
+    'The amount in the currency itself, with the currency''s digits: 15.00 for 1500 usd; null for '
+    'a currency that is not in payout.currencies.';
+revoke execute on function payout_api.major_units(numeric, text) from public;
+grant execute on function payout_api.major_units(numeric, text)
+    to payout_operator, payout_auditor;
 -- frozen: procedures/operate/release_hold.sql 70dd5fb35e09
 create or replace function payout_api.release_hold(p_hold_id bigint, p_reason text)
 returns payout.holds
@@ -9669,7 +9738,7 @@ comment on function payout_api.verify_books() is
     'None: all is well.';
 revoke execute on function payout_api.verify_books() from public;
 grant execute on function payout_api.verify_books() to payout_operator, payout_auditor;
--- frozen: sql/error_codes.sql c16151b3e95a
+-- frozen: sql/error_codes.sql 5646691f8339
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -9681,7 +9750,6 @@ from (values
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),
     ('SP303', 'the lines do not add up to the total', 'correct the call'),
-    ('SP304', 'a transfer is larger than Stripe takes', 'correct the call'),
     ('SP305', 'the currency is not supported', 'correct the call'),
     ('SP306', 'the amount is no multiple of the currency''s step', 'correct the call'),
     ('SP307', 'the settlement exists with other content', 'correct the call'),
@@ -9690,7 +9758,7 @@ from (values
     ('SP310', 'no such settlement, transfer, job, hold or discrepancy', 'correct the call'),
     ('SP311', 'a claim of transfers or reads without all that it needs', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
-    ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
+    ('SP313', 'an act of an operator without all that it needs', 'correct the call'),
     ('SP314', 'an approval without all that it needs', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
     ('SP320', 'an adoption or another Stripe account without all it needs', 'correct the call'),
@@ -9708,7 +9776,7 @@ comment on view payout_api.error_codes is
     'quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
 grant select on payout_api.error_codes to
     payout_app, payout_worker, payout_operator, payout_auditor;
--- frozen: sql/views/discrepancies.sql e7f9b0c01f0a
+-- frozen: sql/views/discrepancies.sql 96a1e48cf979
 create or replace view payout_api.discrepancies as
 select
     d.discrepancy_id,
@@ -9716,6 +9784,9 @@ select
     coalesce(t.settlement_id, d.theirs ->> 'settlement_id') as settlement_id,
     d.payout_transfer_id,
     d.stripe_transfer_id,
+    a.currency,
+    a.our_amount,
+    a.their_amount,
     d.ours,
     d.theirs,
     d.found_at as since,
@@ -9732,33 +9803,66 @@ left join payout.holds as h on h.scope = 'transfer'
     and h.subject = d.payout_transfer_id::text
     and h.discrepancy_id is not null
     and h.released_at is null
+left join lateral (
+    select string_agg(distinct c.currency, ', ') as currency,
+        sum(s.amount_minor * c.minor_unit) filter (where s.is_ours) as our_amount,
+        sum(s.amount_minor * c.minor_unit) filter (where not s.is_ours) as their_amount
+    from (
+        select x.is_ours, x.side ->> 'currency' as currency,
+            case when jsonb_typeof(m.amount_minor) = 'number' then m.amount_minor::numeric end
+        from (values (true, d.ours), (false, d.theirs)) as x (is_ours, side)
+        left join lateral (
+            select x.side -> 'amount_minor'
+            where not x.side ? 'owed'
+            union all
+            select o.owed -> 'amount_minor'
+            from jsonb_array_elements(
+                case jsonb_typeof(x.side -> 'owed') when 'array' then x.side -> 'owed' end
+            ) as o (owed)
+        ) as m (amount_minor) on true
+    ) as s (is_ours, currency, amount_minor)
+    join payout.currencies as c on c.currency = s.currency
+) as a on true
 where d.resolved_at is null;
 comment on view payout_api.discrepancies is
-    'One row for each open discrepancy: both sides (ours and theirs), its time, the read that '
-    'found it, and the next step with the calls that end it.';
+    'One row for each open discrepancy: both sides (ours and theirs) and their amounts in the '
+    'currency itself, its time, the read that found it, and the next step with the calls that end '
+    'it.';
 grant select on payout_api.discrepancies to payout_operator, payout_auditor;
--- frozen: sql/views/ledger_balances.sql b2104eecb5d1
+-- frozen: sql/views/ledger_balances.sql 19526b31db90
 create or replace view payout_api.ledger_balances as
-select b.account, b.currency, b.debit_minor, b.credit_minor, b.balance_minor
-from payout_api.balances_as_of('infinity') as b;
+select
+    b.account,
+    b.currency,
+    b.debit_minor * c.minor_unit as debit,
+    b.credit_minor * c.minor_unit as credit,
+    b.balance_minor * c.minor_unit as balance,
+    b.debit_minor,
+    b.credit_minor,
+    b.balance_minor
+from payout_api.balances_as_of('infinity') as b
+left join payout.currencies as c on c.currency = b.currency;
 comment on view payout_api.ledger_balances is
-    'Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and '
-    'not being sent, in_flight is being sent, stripe_balance was moved by Stripe.';
+    'Credit minus debit of every account and currency, in the currency itself and in minor units. '
+    'payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved '
+    'by Stripe.';
 grant select on payout_api.ledger_balances to payout_operator, payout_auditor;
--- frozen: sql/views/overview.sql e9c06b409a33
+-- frozen: sql/views/overview.sql 2cd1aef208f6
 create or replace view payout_api.overview as
 select
     s.state,
     t.currency,
     count(*) as transfers,
-    sum(t.amount_minor)::bigint as amount_minor,
+    sum(t.amount_minor) * c.minor_unit as amount,
+    sum(t.amount_minor) as amount_minor,
     min(s.changed_at) as oldest_since,
     min(s.next_attempt_at) as next_attempt_at
 from payout.transfer_states as s
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-group by s.state, t.currency;
+left join payout.currencies as c on c.currency = t.currency
+group by s.state, t.currency, c.minor_unit;
 comment on view payout_api.overview is
-    'Transfers by state and currency; amounts in minor units.';
+    'Transfers by state and currency; amount in the currency itself, amount_minor in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
 -- frozen: sql/views/reconcile_progress.sql f474dd3bbea9
 create or replace view payout_api.reconcile_progress as
@@ -9839,15 +9943,15 @@ comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
 grant select on payout_api.sealed_rows to payout_operator, payout_auditor;
--- frozen: sql/views/trial_balance.sql fff25ed22dc1
+-- frozen: sql/views/trial_balance.sql 53930b25e0c3
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
-    coalesce(b.debit_minor, 0)::bigint as debit_minor,
-    coalesce(b.credit_minor, 0)::bigint as credit_minor,
-    coalesce(b.credit_minor - b.debit_minor, 0)::bigint as difference_minor,
-    coalesce(b.in_flight_minor, 0)::bigint as in_flight_minor,
-    coalesce(o.open_transfers_minor, 0)::bigint as open_transfers_minor
+    coalesce(b.debit_minor, 0) as debit_minor,
+    coalesce(b.credit_minor, 0) as credit_minor,
+    coalesce(b.credit_minor - b.debit_minor, 0) as difference_minor,
+    coalesce(b.in_flight_minor, 0) as in_flight_minor,
+    coalesce(o.open_transfers_minor, 0) as open_transfers_minor
 from (
     select l.currency, sum(l.debit_minor) as debit_minor, sum(l.credit_minor) as credit_minor,
         sum(l.balance_minor) filter (where l.account = 'in_flight') as in_flight_minor
@@ -9865,7 +9969,7 @@ comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid.sql 07b87a99b80b
+-- frozen: sql/views/unpaid.sql b58ab96aceb6
 create or replace view payout_api.unpaid as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -9878,6 +9982,7 @@ select
     t.settlement_id,
     t.payee_id,
     coalesce(q.destination, n.stripe_account_id) as destination,
+    t.amount_minor * c.minor_unit as amount,
     t.amount_minor,
     t.currency,
     s.state,
@@ -9910,6 +10015,7 @@ select
 from payout.transfer_states as s
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
+left join payout.currencies as c on c.currency = t.currency
 left join lateral (
     select o.error_rule_id
     from payout.transfer_observations as o
@@ -9953,7 +10059,8 @@ where s.state <> 'paid';
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
     'the engine acts next by itself, and the next step for an operator. The destination is that of '
-    'the request under its key, before the first send the account that the payee has now.';
+    'the request under its key, before the first send the account that the payee has now; amount '
+    'is in the currency itself.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
 -- generated: end
 

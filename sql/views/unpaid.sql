@@ -12,6 +12,7 @@ select
     t.settlement_id,
     t.payee_id,
     coalesce(q.destination, n.stripe_account_id) as destination,
+    t.amount_minor * c.minor_unit as amount,
     t.amount_minor,
     t.currency,
     s.state,
@@ -44,6 +45,7 @@ select
 from payout.transfer_states as s
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
+left join payout.currencies as c on c.currency = t.currency
 left join lateral (
     select o.error_rule_id
     from payout.transfer_observations as o
@@ -87,5 +89,6 @@ where s.state <> 'paid';
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid: state, reason, since when, whose turn it is, when '
     'the engine acts next by itself, and the next step for an operator. The destination is that of '
-    'the request under its key, before the first send the account that the payee has now.';
+    'the request under its key, before the first send the account that the payee has now; amount '
+    'is in the currency itself.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
