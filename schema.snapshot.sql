@@ -209,14 +209,18 @@ table payout.catalogues, owner payout_owner -- Functions, triggers, constraints,
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-table payout.currencies, owner payout_owner -- The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies).
+table payout.currencies, owner payout_owner -- The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies). An operator adds one with payout_api.add_currency, a release in sql/data/currencies.sql.
     currency payout.currency_code not null
     minor_digits smallint not null -- Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.
     amount_step integer not null default 1 -- An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.
-    largest_amount_minor bigint not null default 99999999 -- The largest amount that one transfer may carry, in minor units.
+    minor_unit numeric not null stored as 
+CASE minor_digits
+    WHEN 0 THEN (1)::numeric
+    WHEN 3 THEN 0.001
+    ELSE 0.01
+END -- One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.
     constraint currencies_pkey PRIMARY KEY (currency)
     constraint amount_step_is_a_power_of_ten CHECK ((amount_step = ANY (ARRAY[1, 10, 100])))
-    constraint largest_amount_is_positive CHECK ((largest_amount_minor > 0))
     constraint minor_digits_are_0_2_or_3 CHECK ((minor_digits = ANY (ARRAY[0, 2, 3])))
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -395,7 +399,7 @@ table payout.operator_actions, owner payout_owner -- Each act of an operator wit
     constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
     index operator_actions_expires_at_idx USING btree (expires_at) WHERE (expires_at IS NOT NULL)
     unique index operator_actions_proposal_id_key USING btree (proposal_id) WHERE (proposal_id IS NOT NULL)
-    index operator_actions_subject_idx USING btree (subject, operator_action_id) WHERE (action = ANY (ARRAY['adopt_database'::text, 'change_setting'::text]))
+    index operator_actions_subject_idx USING btree (subject, operator_action_id) WHERE (action = ANY (ARRAY['adopt_database'::text, 'change_setting'::text, 'add_currency'::text]))
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
@@ -491,8 +495,8 @@ table payout.seal_subtotals, owner payout_owner -- For each seal of ledger_entri
     account text not null
     currency payout.currency_code not null
     seal_id bigint not null
-    debit_minor bigint not null -- Sum of all debits up to the end of the seal, in minor units of currency.
-    credit_minor bigint not null -- Sum of all credits up to the end of the seal, in minor units of currency.
+    debit_minor numeric not null -- Sum of all debits up to the end of the seal, in minor units of currency.
+    credit_minor numeric not null -- Sum of all credits up to the end of the seal, in minor units of currency.
     constraint seal_subtotals_pkey PRIMARY KEY (account, currency, seal_id)
     constraint seal_subtotals_seal_id_fkey FOREIGN KEY (seal_id) REFERENCES payout.seals(seal_id)
     index seal_subtotals_seal_id_idx USING btree (seal_id)
@@ -792,12 +796,15 @@ table payout.workers, owner payout_owner -- Each worker process of the last week
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.discrepancies, body 53514db4d65b, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs), its time, the read that found it, and the next step with the calls that end it.
+view payout_api.discrepancies, body 5351e710dbf7, owner payout_owner -- One row for each open discrepancy: both sides (ours and theirs) and their amounts in the currency itself, its time, the read that found it, and the next step with the calls that end it.
     discrepancy_id bigint
     kind text
     settlement_id text
     payout_transfer_id bigint
     stripe_transfer_id text
+    currency text
+    our_amount numeric
+    their_amount numeric
     ours jsonb
     theirs jsonb
     since timestamp with time zone
@@ -805,17 +812,18 @@ view payout_api.discrepancies, body 53514db4d65b, owner payout_owner -- One row 
     what_to_do text
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.error_codes, body d19f5a809f1f, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
+view payout_api.error_codes, body 4f2330cc7862, owner payout_owner -- SP1xx: an invariant was touched, stop and alert. SP2xx: the row is in another state, finish quietly. SP3xx: a bad argument, the caller's bug. SP4xx: not now, try later.
     sqlstate text
     meaning text
     reaction text
     rights: select to payout_app; select to payout_approver; select to payout_auditor; select to payout_operator; select to payout_worker
 
-view payout_api.explained, body bbc89c655740, owner payout_owner -- One row for each transfer: destination (before the first send the payee's present account), state, reason, Stripe's own sentence if it refused, since when, whose turn it is, when the engine acts next by itself, the next step in words, the call that moves it, and the words for the payee.
+view payout_api.explained, body edf10af7ae5f, owner payout_owner -- One row for each transfer: destination (before the first send the payee's present account), amount in the currency itself, state, reason, Stripe's own sentence if it refused, since when, whose turn it is, when the engine acts next by itself, the next step in words, the call that moves it, and the words for the payee.
     payout_transfer_id bigint
     settlement_id payout.external_id
     payee_id payout.external_id
     destination text
+    amount numeric
     amount_minor bigint
     currency payout.currency_code
     state payout.transfer_state
@@ -833,19 +841,23 @@ view payout_api.explained, body bbc89c655740, owner payout_owner -- One row for 
     attempt integer
     rights: select to payout_approver; select to payout_auditor; select to payout_operator
 
-view payout_api.ledger_balances, body 69f766967a70, owner payout_owner -- Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved by Stripe.
+view payout_api.ledger_balances, body 5b17d0b51e6e, owner payout_owner -- Credit minus debit of every account and currency, in the currency itself and in minor units. payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved by Stripe.
     account text
     currency payout.currency_code
-    debit_minor bigint
-    credit_minor bigint
-    balance_minor bigint
+    debit numeric
+    credit numeric
+    balance numeric
+    debit_minor numeric
+    credit_minor numeric
+    balance_minor numeric
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.overview, body 8a5a62c17ade, owner payout_owner -- Transfers by state and currency; amounts in minor units.
+view payout_api.overview, body 67eb13a33db3, owner payout_owner -- Transfers by state and currency; amount in the currency itself, amount_minor in minor units.
     state payout.transfer_state
     currency payout.currency_code
     transfers bigint
-    amount_minor bigint
+    amount numeric
+    amount_minor numeric
     oldest_since timestamp with time zone
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
@@ -917,20 +929,21 @@ view payout_api.seen_at_stripe, body 302570d2b660, owner payout_owner -- One row
     observation_id bigint
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.trial_balance, body b01817460697, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
+view payout_api.trial_balance, body f2847a284019, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
     currency payout.currency_code
-    debit_minor bigint
-    credit_minor bigint
-    difference_minor bigint
-    in_flight_minor bigint
-    open_transfers_minor bigint
+    debit_minor numeric
+    credit_minor numeric
+    difference_minor numeric
+    in_flight_minor numeric
+    open_transfers_minor numeric
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.unpaid, body 9c1265d20937, owner payout_owner -- One row for each transfer that is not paid, as payout_api.explained has it: state, reason, since when, whose turn it is, when the engine acts next by itself, and the next step.
+view payout_api.unpaid, body d5fabe405bc2, owner payout_owner -- One row for each transfer that is not paid, as payout_api.explained has it: state, reason, since when, whose turn it is, when the engine acts next by itself, and the next step.
     payout_transfer_id bigint
     settlement_id payout.external_id
     payee_id payout.external_id
     destination text
+    amount numeric
     amount_minor bigint
     currency payout.currency_code
     state payout.transfer_state
@@ -981,7 +994,7 @@ function payout.catalogue_functions() returns TABLE(object text, definition text
 function payout.catalogue_relations() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f6518f89fecb -- Part of payout.catalogue().
 function payout.catalogue_rights() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 00e49ec43830 -- Part of payout.catalogue().
 function payout.catalogue_roles() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 626a4dc05a56 -- Part of payout.catalogue().
-function payout.catalogue_rows() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body 921266ec6816 -- Part of payout.catalogue().
+function payout.catalogue_rows() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body 536fbb978232 -- Part of payout.catalogue().
 function payout.catalogue_rules() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3eb9de755036 -- Part of payout.catalogue().
 function payout.check_acts() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d1c6473a3cf -- Part of payout_api.verify_books().
 function payout.check_books() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 78aed4211cf7 -- Part of payout_api.doctor().
@@ -1021,7 +1034,7 @@ function payout.expire_leases(p_now timestamp with time zone, p_limit integer) r
 function payout.find_missing(p_read payout.stripe_reads) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 7f8611495829 -- Discrepancies at the end of a comparison, of kind missing_at_stripe.
 function payout.find_wakeup(p_payout_job_id bigint, p_times integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=100ms, rights: none, body dea9e9330774 -- One wake-up job that waits, if that is enough, or p_times new ones; their ids, none if the queue fails.
 function payout.finish_comparison(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4a7b86d509dd -- Returns the read with its result and the number of its discrepancies.
-function payout.finish_lookup(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ad5323668b41 -- Returns the read with verdict and state as its result, and the number of transfers found.
+function payout.finish_lookup(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7067c43f92f2 -- Returns the read with verdict and state as its result, and the number of transfers found.
 function payout.finish_read(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 450cc313758a -- Returns the read with its result, and whether that is an alarm.
 function payout.finish_reversals(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ce15fd25d031 -- Returns the read with its result and the number of reversals booked now.
 function payout.first_absence(p_read payout.stripe_reads) returns bigint, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 52e14177d90e -- Id of the observation of the earlier scan; null: there is no proof yet.
@@ -1072,7 +1085,7 @@ function payout.open_attempts(p_payout_transfer_ids bigint[], p_worker text, p_n
 function payout.open_keys(p_now timestamp with time zone, p_payout_transfer_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 98cf3305492f -- Opens the next key of these transfers; returns of how many.
 function payout.other_attempts_drain_at(p_state payout.transfer_states) returns timestamp with time zone, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 474b4395eee8 -- The time at which the last unreported other attempt of the current key counts as over; null: none is open.
 function payout.owed_again(p_payout_transfer_id bigint, p_reason text) returns payout.act_result, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ed78e437fa07 -- The preview: the amount that is owed again.
-function payout.owed_transfers(p_settlement payout.settlements) returns TABLE(payee_id payout.external_id, source_transaction text, amount_minor bigint, has_account boolean), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5988b839b4ad -- Payee, source and amount in minor units of each transfer that a settlement makes, and whether the payee has an account.
+function payout.owed_transfers(p_settlement payout.settlements) returns TABLE(payee_id payout.external_id, source_transaction text, amount_minor bigint, has_account boolean), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 817c09ce21b4 -- Payee, source and amount in minor units of each transfer that a settlement makes, and whether the payee has an account.
 function payout.page_problem(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 547d1f29abaa -- Names the problem, with the parameters expected; null: it is the next page.
 function payout.park_contradiction(p_payout_transfer_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f7ecc9add1fe -- Parks a transfer that is open, with reason row_contradicts_facts; takes the date from a failed one.
 function payout.park_expired_keys(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 27aee061fa58 -- Parks up to p_limit transfers; returns how many.
@@ -1092,13 +1105,13 @@ function payout.queue_due_wakeups(p_now timestamp with time zone, p_limit intege
 function payout.queue_problem() returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp; lock_timeout=100ms, rights: none, body f9b0e7e5572a -- The error of the queue, or null; a read-only transaction cannot tell, and gets null.
 function payout.queue_wakeup(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 599b1139f7cd -- Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or relies on one that waits already; none before pay_after, none while the queue fails. Returns the ids.
 function payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 593891e98eb7 -- Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; returns the reason.
-function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) returns payout.settlement_lines[], plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c7c26e9f3e85 -- The lines of a settlement given as JSON, or an error that names the wrong one (SP309).
+function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb) returns payout.settlement_lines[], plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bc867bcda9ce -- The lines of a settlement given as JSON, or an error that names the wrong one (SP309).
 function payout.read_outcome(p_outcome jsonb) returns payout.outcome, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c5b90721698e -- One outcome as a row; null where a field is absent or cannot be read.
 function payout.read_outcomes(p_outcomes jsonb) returns payout.outcome[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fb9470e98d78 -- Reported outcomes in the order they came; SP312 when one cannot be read.
 function payout.read_reversal(p_object jsonb, p_stripe_transfer_id text) returns jsonb, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6c37375ec0a3 -- Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.
 function payout.read_stripe_transfer(p_object jsonb) returns payout.stripe_transfer, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 38a2b6f30234 -- Reads one object; null where a field is absent or cannot be read.
 function payout.read_text(p_value jsonb) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bc1c873e1823 -- The text; null for a value that is absent, of another type or longer than 500 characters.
-function payout.read_whole(p_value jsonb) returns bigint, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 27fd38cd4915 -- The number; null for one that is absent, negative, broken, above 18 digits or no number.
+function payout.read_whole(p_value jsonb) returns bigint, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3f9caaa3cb4e -- The number; null for one that is absent, negative, broken, more than bigint holds, or no number.
 function payout.record_catalogue(p_reason text) returns void, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; bytea_output=hex; IntervalStyle=postgres; quote_all_identifiers=off, rights: none, body e2cc0828d386 -- Records every object of the catalogue, with the reason and the login, for the doctor to compare with.
 function payout.record_discrepancies(p_discrepancies payout.discrepancy[], p_read_id bigint) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c430e461d661 -- Stores each discrepancy once; returns how many are open.
 function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4f7fffca002c -- Records lease_expired or key_expired, as p_signal says, for each of these transfers; returns how many.
@@ -1106,7 +1119,7 @@ function payout.record_listed_transfers(p_stripe_transfer_ids text[]) returns in
 function payout.record_outcomes(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0ba0af272de1 -- Stores outcomes with their judgement, moves the transfers, books paid and released money.
 function payout.record_outcomes_apart(p_outcomes payout.outcome[]) returns SETOF payout.reported, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3cc8678dd377 -- Verdict and state for each outcome; alarm for one that was set aside, with a discrepancy outcome_not_stored that keeps what was reported.
 function payout.record_unknown_transfers(p_outcomes payout.outcome[]) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, verdict text, state text), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4003a714463f -- Stores outcomes of unknown transfers as discrepancies and answers alarm for each.
-function payout.refuse_bad_lines(p_lines jsonb) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1b363b52b1d2 -- Refuses lines given as JSON that cannot be read, naming the first (SP309).
+function payout.refuse_bad_lines(p_lines jsonb) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3de0935fbbe4 -- Refuses lines given as JSON that cannot be read, naming the first (SP309).
 function payout.refuse_bad_row(p_table text, p_rule text) returns void, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 211034f4b32a -- Raises 23514 for a row of the table that breaks the rule.
 function payout.refuse_settlement(p_settlement payout.settlements) returns void, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8e6bdc4913d2 -- Raises the error of the first thing that is wrong with a settlement.
 function payout.refuse_unadopted_database(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fddbb89e762f -- Refuses to go on in a database that is not adopted (SP403), or for another Stripe account (SP404).
@@ -1127,7 +1140,7 @@ function payout.resolve_compared(p_read payout.stripe_reads) returns void, plpgs
 function payout.resolve_paid(p_stripe_transfer_ids text[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ba7190aea9ec -- Resolves the open discrepancies of the transfers that are paid by these ids, except those of several transfers at Stripe, and releases the holds that their alarms placed.
 function payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7dfaf6990c47 -- Null: the reversals fit the transfer and the books.
 function payout.row_sha256(p_columns jsonb) returns bytea, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 379c47f57156 -- SHA-256 of a JSON text in UTF-8.
-function payout.schedule_payout_job(p_settlement_id text, p_settlement payout.settlements DEFAULT NULL::payout.settlements, p_line payout.settlement_lines DEFAULT NULL::payout.settlement_lines) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6372d7f6e2ad -- Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. Refuses one that cannot be paid out as it stands (SP301, SP303 to SP306, SP308).
+function payout.schedule_payout_job(p_settlement_id text, p_settlement payout.settlements DEFAULT NULL::payout.settlements, p_line payout.settlement_lines DEFAULT NULL::payout.settlement_lines) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d60111b6f8be -- Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. Refuses one that cannot be paid out as it stands (SP301, SP303, SP305, SP306, SP308).
 function payout.seal_sha256(p_seal payout.seals) returns bytea, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a2e95f2c681a -- SHA-256 of the former hash, followed by the other columns as a JSON array.
 function payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9a7abeeed207 -- Seals about p_limit rows at most; returns the number of rows.
 function payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) returns TABLE(row_id bigint, row_at timestamp with time zone, row_sha256 bytea), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; TimeZone=UTC; bytea_output=hex, rights: none, body 8ff02550a9b7 -- Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that seals of version 1 cover.
@@ -1135,12 +1148,12 @@ function payout.selected_transfers(p_payout_transfer_id bigint, p_settlement_id 
 function payout.set_aside(p_payout_transfer_id bigint, p_error text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body efe0bb6f9990 -- Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the error.
 function payout.set_aside_unreadable(p_read payout.stripe_reads, p_objects jsonb) returns integer, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 953312ee8894 -- Returns the number of discrepancies of kind unreadable_at_stripe.
 function payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0cf0ce110603 -- Names the parts that differ, for lines the first one; empty when nothing differs.
-function payout.settlement_problem(p_settlement payout.settlements) returns TABLE(code text, problem text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 467d24739c7a -- SQLSTATE, message after the settlement's name, and hint of the first reason for which it cannot be paid out; SP402 if there is none by now.
+function payout.settlement_problem(p_settlement payout.settlements) returns TABLE(code text, problem text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f20ad32c35b2 -- SQLSTATE, message after the settlement's name, and hint of the first reason for which it cannot be paid out; SP402 if there is none by now.
 function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0452544b814b -- Places a hold on the worker of the attempt, if another worker succeeded within engine_settings.alarm_window_for, else on the engine.
 function payout.stop_transfer(p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bb2ffa448002 -- Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the engine.
 function payout.stripe_account_label(p_stripe_account_id text, p_is_livemode boolean) returns text, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 137b34dbf143 -- Text such as: acct_1 in live mode.
-function payout.subtotals_at(p_seal_id bigint) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 48ff78090711 -- Debits and credits in minor units, from the first entry to the end of the seal.
-function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7bc84674e0a7 -- Debits and credits in minor units, from the first entry to the last of the range.
+function payout.subtotals_at(p_seal_id bigint) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 48ff78090711 -- Debits and credits in minor units, from the first entry to the end of the seal.
+function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b67c5e0c5fdc -- Debits and credits in minor units, from the first entry to the last of the range.
 function payout.take_listed_transfers(p_seen payout.stripe_transfer[], p_discrepancies payout.discrepancy[], p_read payout.stripe_reads) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 745a81492ab1 -- Returns the number of discrepancies and alarms; for events, of the transfers of which more is reversed than was known.
 function payout.take_outcomes(p_outcomes payout.outcome[]) returns SETOF payout.reported, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 016801995863 -- Stores outcomes, also of unknown transfers, and answers verdict and state for each.
 function payout.take_page(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body af8f400541b0 -- Returns the read with its next parameters and counts.
@@ -1165,9 +1178,10 @@ function payout.unjudged_listed_transfers() returns SETOF text, sql stable, owne
 function payout.wake_up_for(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body db72decfd43d -- Queues a wake-up job for each transfers_per_wakeup of these transfers, and notes it with each.
 function payout.warn_of_former_accounts(p_hold payout.holds) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bf72a6b4a1c6 -- WARNING with their number, if the hold has a payee, settlement or transfer for its subject.
 function payout.was_seen_at_stripe(p_payout_transfer_id bigint) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5d551f780238 -- True once an observation of the transfer, accepted or not, tells of it at Stripe.
+function payout_api.add_currency(p_currency text, p_minor_digits integer, p_reason text, p_amount_step integer DEFAULT 1) returns payout.currencies, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 751918754de5 -- Adds a currency with its decimal places, and the number that amounts must be a multiple of; on record with the reason. Safe to repeat.
 function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body d62a81255883 -- Proposes to adopt the database under its present identity, with a reason, once a comparison that began within the last hour has finished; p_without_reconcile does without one. Null: it waits for payout_api.approve. Safe to repeat.
 function payout_api.approve(p_action_id bigint, p_reason text) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_approver, body ed552a91edef -- Approves the act that another login has proposed, and does it; one row for each transfer with its result. payout_api.proposals lists those that wait.
-function payout_api.balances_as_of(p_at timestamp with time zone) returns TABLE(account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint, balance_minor bigint), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 8bdfc68209aa -- Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
+function payout_api.balances_as_of(p_at timestamp with time zone) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, balance_minor numeric), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 0095e74005ad -- Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
 function payout_api.cancel(p_reason text, p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text, p_currency text DEFAULT NULL::text, p_because text DEFAULT NULL::text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body a8020de5170a -- Cancels the transfers that are named by any of the marks, joined by and: they are not owed after all. One row for each with its result; p_preview changes nothing.
 function payout_api.catalogue_differences() returns TABLE(object text, what text, recorded jsonb, present jsonb), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; bytea_output=hex; IntervalStyle=postgres; quote_all_identifiers=off; jit=off, rights: execute to payout_auditor; execute to payout_operator, body c1c68c3e56a1 -- One row for each object that was added, removed or changed since the catalogue was recorded; recorded and present are its definition, and its text as the server writes it.
 function payout_api.change_setting(p_name text, p_value text, p_reason text) returns text, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 8a93103c029f -- Sets a column of payout.engine_settings; returns its new value. The change is in operator_actions.
@@ -1179,6 +1193,7 @@ function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_liv
 function payout_api.explain(p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text) returns SETOF payout_api.explained, plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_approver; execute to payout_auditor; execute to payout_operator, body 9a79e79c890a -- The rows of payout_api.explained for a transfer, the transfers of a settlement, or those of a payee that are not paid.
 function payout_api.heartbeat(p_worker text, p_release text) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_worker, body 877193555d29 -- Notes the worker with its release and the time, for the doctor and payout_api.workers.
 function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 008a67c74adb -- Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released, or until p_until; returns the hold.
+function payout_api.major_units(p_amount_minor numeric, p_currency text) returns numeric, sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator, body 87949f8074e6 -- The amount in the currency itself, with the currency's digits: 15.00 for 1500 usd; null for a currency that is not in payout.currencies.
 function payout_api.open_discrepancies() returns TABLE(kind text, open_count bigint, since timestamp with time zone, advice text), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body 9922225f2286 -- Unresolved discrepancies by kind, edits of the application aside: number, time of the oldest, and the next step for it.
 function payout_api.outcomes_since(p_after bigint DEFAULT 0, p_limit integer DEFAULT 100) returns TABLE(outcome_id bigint, settlement_id text, payee_id text, source_transaction text, amount_minor bigint, currency text, status text, reason text, stripe_transfer_id text, changed_at timestamp with time zone, reversed_minor bigint), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body bfa1a71e10d2 -- Up to p_limit changes of status, and reversals, with an outcome_id above p_after, in order. Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.
 function payout_api.park(p_reason text, p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text, p_currency text DEFAULT NULL::text, p_because text DEFAULT NULL::text, p_preview boolean DEFAULT false) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body d7a930ec2416 -- Parks transfers that wait to be sent again, named by any of the marks, joined by and: they are looked up at Stripe first. One row for each with its result; p_preview changes nothing.

@@ -631,25 +631,26 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
--- frozen: sql/tables/lists.sql 0f01dd1182e9
+-- frozen: sql/tables/lists.sql ddd87bc9c1b4
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
     amount_step integer not null default 1,
-    largest_amount_minor bigint not null default 99999999,
+    minor_unit numeric not null generated always as (
+        case minor_digits when 0 then 1 when 3 then 0.001 else 0.01 end) stored,
     constraint currencies_pkey primary key (currency),
     constraint minor_digits_are_0_2_or_3 check (minor_digits in (0, 2, 3)),
-    constraint amount_step_is_a_power_of_ten check (amount_step in (1, 10, 100)),
-    constraint largest_amount_is_positive check (largest_amount_minor > 0)
+    constraint amount_step_is_a_power_of_ten check (amount_step in (1, 10, 100))
 );
 comment on table payout.currencies is
-    'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies).';
+    'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies). An '
+    'operator adds one with payout_api.add_currency, a release in sql/data/currencies.sql.';
 comment on column payout.currencies.minor_digits is
     'Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.';
 comment on column payout.currencies.amount_step is
     'An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.';
-comment on column payout.currencies.largest_amount_minor is
-    'The largest amount that one transfer may carry, in minor units.';
+comment on column payout.currencies.minor_unit is
+    'One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.';
 
 create trigger _500_refuse_change before update or delete on payout.currencies
     for each row execute function payout.tg__refuse_change();
@@ -1467,7 +1468,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql 9573bee46689
+-- frozen: sql/tables/operations.sql ce77da82a761
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1499,7 +1500,7 @@ create index operator_actions_expires_at_idx
     on payout.operator_actions (expires_at) where expires_at is not null;
 
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
-    where action in ('adopt_database', 'change_setting');
+    where action in ('adopt_database', 'change_setting', 'add_currency');
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();
@@ -1938,7 +1939,7 @@ create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
 alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
 
 grant select on payout.reversed_transfers to payout_operator, payout_auditor;
--- frozen: sql/tables/seals.sql 7d90fecbdbbf
+-- frozen: sql/tables/seals.sql ab2b6e748d4d
 create table payout.seals (
     seal_id bigint not null,
     seal_version integer not null,
@@ -2024,8 +2025,8 @@ create table payout.seal_subtotals (
     account text not null,
     currency payout.currency_code not null,
     seal_id bigint not null,
-    debit_minor bigint not null,
-    credit_minor bigint not null,
+    debit_minor numeric not null,
+    credit_minor numeric not null,
     constraint seal_subtotals_pkey primary key (account, currency, seal_id),
     constraint seal_subtotals_seal_id_fkey foreign key (seal_id) references payout.seals (seal_id)
 );
@@ -2344,7 +2345,7 @@ create trigger _500_refuse_truncate before truncate on payout.workers
 alter table payout.workers enable always trigger _500_refuse_truncate;
 
 grant select on payout.workers to payout_operator, payout_auditor;
--- frozen: sql/data/currencies.sql f68a317bb0c4
+-- frozen: sql/data/currencies.sql f23de076efc9
 insert into payout.currencies (currency, minor_digits)
 select c.currency, 2
 from unnest(string_to_array(
@@ -2352,8 +2353,8 @@ from unnest(string_to_array(
     'cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl '
     'htg huf ils inr jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur '
     'mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub sar sbd '
-    'scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah usd uyu uzs wst xcd yer '
-    'zar zmw', ' ')) as c (currency)
+    'scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah usd uyu uzs wst xcd xcg '
+    'yer zar zmw', ' ')) as c (currency)
 on conflict do nothing;
 
 insert into payout.currencies (currency, minor_digits)
@@ -2362,15 +2363,14 @@ from unnest(string_to_array(
     'bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf', ' ')) as c (currency)
 on conflict do nothing;
 
-insert into payout.currencies (currency, minor_digits, amount_step, largest_amount_minor) values
-    ('bhd', 3, 10, 99999999),
-    ('jod', 3, 10, 99999999),
-    ('kwd', 3, 10, 99999999),
-    ('omr', 3, 10, 99999999),
-    ('tnd', 3, 10, 99999999),
-    ('isk', 2, 100, 99999999),
-    ('ugx', 2, 100, 99999999),
-    ('idr', 2, 1, 999999999999)
+insert into payout.currencies (currency, minor_digits, amount_step) values
+    ('bhd', 3, 10),
+    ('jod', 3, 10),
+    ('kwd', 3, 10),
+    ('omr', 3, 10),
+    ('tnd', 3, 10),
+    ('isk', 2, 100),
+    ('ugx', 2, 100)
 on conflict do nothing;
 -- frozen: sql/data/discrepancy_kinds.sql 494673d65bf8
 insert into payout.discrepancy_kinds (kind, advice) values
@@ -2896,7 +2896,7 @@ end
 $$;
 comment on function payout.read_text(jsonb) is
     'The text; null for a value that is absent, of another type or longer than 500 characters.';
--- frozen: procedures/common/read_whole.sql 7116306db62a
+-- frozen: procedures/common/read_whole.sql daa541a1aba3
 create or replace function payout.read_whole(p_value jsonb)
 returns bigint
 language plpgsql
@@ -2906,14 +2906,15 @@ as $$
 begin
     return case
         when jsonb_typeof(p_value) = 'number'
-            and length(p_value #>> '{}') <= 18
-            and p_value #>> '{}' ~ '^[0-9]+$'
+            and p_value #>> '{}' ~ '^[0-9]{1,19}$'
+            and p_value <= '9223372036854775807'
             then (p_value #>> '{}')::bigint
     end;
 end
 $$;
 comment on function payout.read_whole(jsonb) is
-    'The number; null for one that is absent, negative, broken, above 18 digits or no number.';
+    'The number; null for one that is absent, negative, broken, more than bigint holds, or no '
+    'number.';
 -- frozen: procedures/common/refuse_bad_row.sql 47f98f04b9ee
 create or replace function payout.refuse_bad_row(p_table text, p_rule text)
 returns void
@@ -4737,7 +4738,7 @@ comment on function payout_api.outcomes_since(bigint, integer) is
     'Store the last outcome_id and read on from there: nothing is skipped, nothing comes twice.';
 revoke execute on function payout_api.outcomes_since(bigint, integer) from public;
 grant execute on function payout_api.outcomes_since(bigint, integer) to payout_app;
--- frozen: procedures/settle/owed_transfers.sql 1c8064c010e3
+-- frozen: procedures/settle/owed_transfers.sql 7b524e8f1497
 create or replace function payout.owed_transfers(p_settlement payout.settlements)
 returns table (
     payee_id payout.external_id,
@@ -4753,15 +4754,14 @@ begin
     return query
     select o.payee_id, o.source_transaction, o.amount_minor, h.has_account
     from (
-        -- A sum that no bigint holds is more than any currency takes.
+        -- A sum that no bigint holds is none that the settlement's total could be.
         select l.payee_id, l.source_transaction::text,
-            least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
+            least(sum(l.amount_minor), 9223372036854775807)::bigint as amount_minor
         from payout.settlement_lines as l
         where l.settlement_id = p_settlement.settlement_id
         group by l.payee_id, l.source_transaction
     ) as o
     join payout.currencies as c on c.currency = p_settlement.currency
-        and o.amount_minor <= c.largest_amount_minor
         and o.amount_minor % c.amount_step = 0
     cross join lateral (
         select exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)
@@ -4776,7 +4776,7 @@ $$;
 comment on function payout.owed_transfers(payout.settlements) is
     'Payee, source and amount in minor units of each transfer that a settlement makes, and whether '
     'the payee has an account.';
--- frozen: procedures/settle/read_lines.sql 093542e708c0
+-- frozen: procedures/settle/read_lines.sql 01a86b749f49
 create or replace function payout.read_lines(p_settlement_id payout.external_id, p_lines jsonb)
 returns payout.settlement_lines[]
 language plpgsql
@@ -4792,7 +4792,7 @@ declare
     v_amount_minor text := (v_line -> 'amount_minor')::text;
 begin
     if jsonb_typeof(p_lines) = 'array' and p_lines -> 1 is null
-        and v_amount_minor ~ '^[1-9][0-9]{0,14}$'
+        and v_amount_minor ~ '^[1-9][0-9]{0,17}$'
         and v_line_id is not null and v_payee_id is not null
         and v_line - 'amount_minor' = (case
             when v_source_transaction is null
@@ -4818,7 +4818,7 @@ end
 $$;
 comment on function payout.read_lines(payout.external_id, jsonb) is
     'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
--- frozen: procedures/settle/refuse_bad_lines.sql e1e96135b40a
+-- frozen: procedures/settle/refuse_bad_lines.sql ce2d37ffcbe2
 create or replace function payout.refuse_bad_lines(p_lines jsonb)
 returns void
 language plpgsql
@@ -4848,8 +4848,8 @@ begin
                 then 'has no whole number amount_minor'
             when e.line ->> 'amount_minor' !~ '^[1-9]'
                 then 'has an amount_minor that is not above 0'
-            when length(e.line ->> 'amount_minor') > 15
-                then 'has an amount_minor that is more than one transfer can carry'
+            when (e.line -> 'amount_minor')::numeric > 9223372036854775807
+                then 'has an amount_minor that no bigint holds'
             when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
                 not in ('string', 'null')
                 then 'has a source_transaction that is not text'
@@ -4860,6 +4860,12 @@ begin
         where c.problem is not null
         order by e.position
         limit 1;
+    end if;
+    if v_problem is null and 9223372036854775807 < (
+        select sum((e.line -> 'amount_minor')::numeric)
+        from jsonb_array_elements(p_lines) as e (line)
+    ) then
+        v_problem := 'p_lines add up to more than a bigint holds';
     end if;
 
     if v_problem is not null then
@@ -5052,7 +5058,7 @@ comment on function payout_api.report_edit(text, text, jsonb) is
     'there is no such settlement. Changes no settlement and raises nothing.';
 revoke execute on function payout_api.report_edit(text, text, jsonb) from public;
 grant execute on function payout_api.report_edit(text, text, jsonb) to payout_app;
--- frozen: procedures/settle/schedule_payout_job.sql 5dcec7eedc06
+-- frozen: procedures/settle/schedule_payout_job.sql 76baaea3864b
 create or replace function payout.schedule_payout_job(
     p_settlement_id text,
     p_settlement payout.settlements default null,
@@ -5087,7 +5093,6 @@ begin
     from payout.currencies as c
     where c.currency = p_settlement.currency
         and p_line.amount_minor = p_settlement.total_minor
-        and p_line.amount_minor <= c.largest_amount_minor
         and p_line.amount_minor % c.amount_step = 0
         and exists (select from payout.payee_accounts as a where a.payee_id = p_line.payee_id)
         and (p_settlement.metadata = '{}'
@@ -5127,7 +5132,7 @@ comment on function payout.schedule_payout_job(
     text, payout.settlements, payout.settlement_lines
 ) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. '
-    'Refuses one that cannot be paid out as it stands (SP301, SP303 to SP306, SP308).';
+    'Refuses one that cannot be paid out as it stands (SP301, SP303, SP305, SP306, SP308).';
 -- frozen: procedures/settle/settlement_difference.sql 6f827e0a15b1
 create or replace function payout.settlement_difference(
     p_settlement payout.settlements,
@@ -5164,7 +5169,7 @@ $$;
 comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
--- frozen: procedures/settle/settlement_problem.sql d0282ebd6bb7
+-- frozen: procedures/settle/settlement_problem.sql b39026338b3d
 create or replace function payout.settlement_problem(p_settlement payout.settlements)
 returns table (code text, problem text, hint text)
 language sql
@@ -5203,19 +5208,13 @@ as $$
         from owed as o
         where not exists (select from payout.payees as p where p.payee_id = o.payee_id)
         union all
-        select 5, o.payee_id, a.code,
-            format(', payee %s: %s is %s', o.payee_id, o.amount_minor, a.problem), a.hint
+        select 5, o.payee_id, 'SP306',
+            format(', payee %s: %s is not a multiple of %s as Stripe asks for %s', o.payee_id,
+                o.amount_minor, c.amount_step, c.currency),
+            'payout.currencies.amount_step says which amounts a currency knows.'
         from owed as o
         join payout.currencies as c on c.currency = p_settlement.currency
-        cross join lateral (values
-            (o.amount_minor > c.largest_amount_minor, 'SP304',
-                format('more than one transfer can carry (%s %s)', c.largest_amount_minor,
-                    c.currency), 'Split it over several settlements.'),
-            (o.amount_minor % c.amount_step <> 0, 'SP306',
-                format('not a multiple of %s as Stripe asks for %s', c.amount_step, c.currency),
-                'payout.currencies.amount_step says which amounts a currency knows.')
-        ) as a (is_wrong, code, problem, hint)
-        where a.is_wrong
+        where o.amount_minor % c.amount_step <> 0
         union all
         select 6, null, 'SP402', ': payees or currencies changed while it was scheduled',
             'Repeat the transaction.'
@@ -6782,7 +6781,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql dc589e77daca
+-- frozen: procedures/reconcile/finish_lookup.sql 8aadad3b26f1
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6813,8 +6812,8 @@ begin
             case
                 when p_read.begun_at < v_counts_from then
                     least((payout.clock() - s.changed_at) / 4, v_counts_from - payout.clock())
-                when v_counts_from is null or s.reason = 'absence_awaits_approval' then
-                    (payout.clock() - s.changed_at) / 4
+                when v_counts_from is null or s.reason = 'absence_awaits_approval'
+                    then (payout.clock() - s.changed_at) / 4
             end)
         when 'failed' then case
             when p_read.begun_at < v_state.changed_at then s.next_lookup_at
@@ -6822,10 +6821,8 @@ begin
             when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
                 then greatest(payout.clock() + interval '10 minutes', v_counts_from)
         end
-        else case
-            when v_outcome.found is null or p_read.begun_at < v_state.changed_at
-                then s.next_lookup_at
-        end
+        else case when v_outcome.found is null or p_read.begun_at < v_state.changed_at
+            then s.next_lookup_at end
     end
     from payout.engine_settings as e
     where s.payout_transfer_id = v_state.payout_transfer_id
@@ -8113,14 +8110,14 @@ end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
     'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- frozen: procedures/audit/balances_as_of.sql 76ca3a2cbe5a
+-- frozen: procedures/audit/balances_as_of.sql 3d36987f3fc5
 create or replace function payout_api.balances_as_of(p_at timestamptz)
 returns table (
     account text,
     currency payout.currency_code,
-    debit_minor bigint,
-    credit_minor bigint,
-    balance_minor bigint
+    debit_minor numeric,
+    credit_minor numeric,
+    balance_minor numeric
 )
 language sql
 stable
@@ -8148,8 +8145,8 @@ as $$
         from payout.seals as s
         where s.table_name = 'ledger_entries'
     )
-    select b.account, b.currency, sum(b.debit_minor)::bigint, sum(b.credit_minor)::bigint,
-        (sum(b.credit_minor) - sum(b.debit_minor))::bigint
+    select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
+        sum(b.credit_minor) - sum(b.debit_minor)
     from (
         select t.* from sealed as s cross join lateral payout.subtotals_at(s.seal_id) as t
         union all
@@ -8441,7 +8438,7 @@ as $$
             0, (select d.oid from pg_database as d where d.datname = current_database()))
 $$;
 comment on function payout.catalogue_roles() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rows.sql 635ba698c3df
+-- frozen: procedures/audit/catalogue_rows.sql ac8ccdc840eb
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8452,6 +8449,10 @@ as $$
     select format('row %s of %s', r.name, r.table_name), r.content::text, null
     from (
         select 'currencies', c.currency::text, to_jsonb(c) from payout.currencies as c
+        where not exists (
+            select from payout.operator_actions as a
+            where a.action = 'add_currency' and a.subject = c.currency and a.details = to_jsonb(c)
+        )
         union all
         select 'states', s.state, to_jsonb(s) from payout.states as s
         union all
@@ -8843,10 +8844,10 @@ $$;
 comment on function payout.sealed_rows_v1(text, bigint, bigint, integer) is
     'Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that '
     'seals of version 1 cover.';
--- frozen: procedures/audit/subtotals_at.sql b34cf779fd9d
+-- frozen: procedures/audit/subtotals_at.sql e0a6a4921a24
 create or replace function payout.subtotals_at(p_seal_id bigint)
 returns table (
-    account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
+    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
 )
 language sql
 stable
@@ -8882,18 +8883,18 @@ as $$
 $$;
 comment on function payout.subtotals_at(bigint) is
     'Debits and credits in minor units, from the first entry to the end of the seal.';
--- frozen: procedures/audit/subtotals_of.sql da6e33894405
+-- frozen: procedures/audit/subtotals_of.sql 316f8814d322
 create or replace function payout.subtotals_of(p_seal payout.seals)
 returns table (
-    account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
+    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
 )
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
     select m.account, m.currency,
-        (coalesce(f.debit_minor, 0) + m.debit_minor)::bigint,
-        (coalesce(f.credit_minor, 0) + m.credit_minor)::bigint
+        coalesce(f.debit_minor, 0) + m.debit_minor,
+        coalesce(f.credit_minor, 0) + m.credit_minor
     from (
         select a.account, e.currency, sum(a.debit_minor) as debit_minor,
             sum(a.credit_minor) as credit_minor
@@ -9544,6 +9545,54 @@ as $$
 $$;
 comment on function payout.act_outcome(text, payout.transfer_states, bigint, jsonb) is
     'The outcome that the act is for the present key of a transfer.';
+-- frozen: procedures/operate/add_currency.sql 24ffe561c56b
+create or replace function payout_api.add_currency(
+    p_currency text, p_minor_digits integer, p_reason text, p_amount_step integer default 1
+)
+returns payout.currencies
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_currency payout.currencies;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'currency % is not added without a reason', p_currency
+            using
+                errcode = 'SP313',
+                hint = 'Say where Stripe says that it transfers it.';
+    end if;
+
+    insert into payout.currencies (currency, minor_digits, amount_step)
+    values (p_currency, p_minor_digits, p_amount_step)
+    on conflict (currency) do nothing
+    returning * into v_currency;
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('add_currency', v_currency.currency, p_reason, to_jsonb(v_currency));
+        return v_currency;
+    end if;
+
+    select * into strict v_currency from payout.currencies as c where c.currency = p_currency;
+    if (v_currency.minor_digits, v_currency.amount_step)
+        is distinct from (p_minor_digits, p_amount_step) then
+        raise exception 'currency % is there with % digits and step %', p_currency,
+            v_currency.minor_digits, v_currency.amount_step
+            using
+                errcode = 'SP313',
+                hint = 'Amounts that are booked rely on them: they do not change.';
+    end if;
+    return v_currency;
+end
+$$;
+comment on function payout_api.add_currency(text, integer, text, integer) is
+    'Adds a currency with its decimal places, and the number that amounts must be a multiple of; '
+    'on record with the reason. Safe to repeat.';
+revoke execute on function payout_api.add_currency(text, integer, text, integer) from public;
+grant execute on function payout_api.add_currency(text, integer, text, integer)
+    to payout_operator;
 -- frozen: procedures/operate/adopt.sql 25fc57994818
 create or replace function payout.adopt(
     p_reason text, p_without_reconcile boolean, p_preview boolean default false
@@ -10704,7 +10753,7 @@ where o.reason is distinct from 'report_of_another_claim'
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
 grant select on payout_api.seen_at_stripe to payout_operator, payout_auditor;
--- frozen: sql/views/explained.sql 099d60e61f44
+-- frozen: sql/views/explained.sql c7e7c57b0651
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -10717,6 +10766,7 @@ select
     t.settlement_id,
     t.payee_id,
     coalesce(q.destination, n.stripe_account_id) as destination,
+    t.amount_minor * c.minor_unit as amount,
     t.amount_minor,
     t.currency,
     s.state,
@@ -10739,6 +10789,7 @@ select
 from payout.transfer_states as s
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
+left join payout.currencies as c on c.currency = t.currency
 left join payout.transfer_requests as q
     on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
 left join lateral (
@@ -10832,6 +10883,7 @@ join payout.situations as x on x.situation = case
 end;
 comment on view payout_api.explained is
     'One row for each transfer: destination (before the first send the payee''s present account), '
+    'amount in the currency itself, '
     'state, reason, Stripe''s own sentence if it refused, since when, '
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';
@@ -10916,6 +10968,24 @@ comment on function payout_api.hold(text, text, text, timestamptz) is
     'released, or until p_until; returns the hold.';
 revoke execute on function payout_api.hold(text, text, text, timestamptz) from public;
 grant execute on function payout_api.hold(text, text, text, timestamptz) to payout_operator;
+-- frozen: procedures/operate/major_units.sql b27b6ef00469
+create or replace function payout_api.major_units(p_amount_minor numeric, p_currency text)
+returns numeric
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select p_amount_minor * c.minor_unit
+    from payout.currencies as c
+    where c.currency = p_currency
+$$;
+comment on function payout_api.major_units(numeric, text) is
+    'The amount in the currency itself, with the currency''s digits: 15.00 for 1500 usd; null for '
+    'a currency that is not in payout.currencies.';
+revoke execute on function payout_api.major_units(numeric, text) from public;
+grant execute on function payout_api.major_units(numeric, text)
+    to payout_operator, payout_auditor;
 -- frozen: procedures/operate/owed_again.sql 2b94526ac49f
 create or replace function payout.owed_again(p_payout_transfer_id bigint, p_reason text)
 returns payout.act_result
@@ -11549,7 +11619,7 @@ comment on function payout_api.write_off(text, text, bigint, text, boolean) is
 revoke execute on function payout_api.write_off(text, text, bigint, text, boolean) from public;
 grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
     to payout_operator;
--- frozen: sql/error_codes.sql 99f913ad9bcc
+-- frozen: sql/error_codes.sql 4d610fb18365
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -11561,7 +11631,6 @@ from (values
     ('SP202', 'the settlement is still pending', 'finish quietly'),
     ('SP301', 'a line names an unknown payee', 'correct the call'),
     ('SP303', 'the lines do not add up to the total', 'correct the call'),
-    ('SP304', 'a transfer is larger than Stripe takes', 'correct the call'),
     ('SP305', 'the currency is not supported', 'correct the call'),
     ('SP306', 'the amount is no multiple of the currency''s step', 'correct the call'),
     ('SP307', 'the settlement exists with other content', 'correct the call'),
@@ -11570,7 +11639,7 @@ from (values
     ('SP310', 'no such settlement, transfer, job, hold or discrepancy', 'correct the call'),
     ('SP311', 'a claim of transfers or reads without all that it needs', 'correct the call'),
     ('SP312', 'the reported outcomes are malformed', 'correct the call'),
-    ('SP313', 'a hold, release or resolution without all that it needs', 'correct the call'),
+    ('SP313', 'a hold, release, resolution or currency without what it needs', 'correct the call'),
     ('SP314', 'an act or approval without all that it needs', 'correct the call'),
     ('SP315', 'a cursor or limit of outcomes that cannot be one', 'correct the call'),
     ('SP330', 'no such seal, or no head of seals', 'correct the call'),
@@ -11589,7 +11658,7 @@ comment on view payout_api.error_codes is
     'quietly. SP3xx: a bad argument, the caller''s bug. SP4xx: not now, try later.';
 grant select on payout_api.error_codes to
     payout_app, payout_worker, payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/discrepancies.sql 17457259c719
+-- frozen: sql/views/discrepancies.sql 42396d56bcdf
 create or replace view payout_api.discrepancies as
 select
     d.discrepancy_id,
@@ -11597,6 +11666,9 @@ select
     coalesce(t.settlement_id, d.theirs ->> 'settlement_id') as settlement_id,
     d.payout_transfer_id,
     d.stripe_transfer_id,
+    a.currency,
+    a.our_amount,
+    a.their_amount,
     d.ours,
     d.theirs,
     d.found_at as since,
@@ -11613,33 +11685,66 @@ left join payout.holds as h on h.scope = 'transfer'
     and h.subject = d.payout_transfer_id::text
     and h.discrepancy_id is not null
     and h.released_at is null
+left join lateral (
+    select string_agg(distinct c.currency, ', ') as currency,
+        sum(s.amount_minor * c.minor_unit) filter (where s.is_ours) as our_amount,
+        sum(s.amount_minor * c.minor_unit) filter (where not s.is_ours) as their_amount
+    from (
+        select x.is_ours, x.side ->> 'currency' as currency,
+            case when jsonb_typeof(m.amount_minor) = 'number' then m.amount_minor::numeric end
+        from (values (true, d.ours), (false, d.theirs)) as x (is_ours, side)
+        left join lateral (
+            select x.side -> 'amount_minor'
+            where not x.side ? 'owed'
+            union all
+            select o.owed -> 'amount_minor'
+            from jsonb_array_elements(
+                case jsonb_typeof(x.side -> 'owed') when 'array' then x.side -> 'owed' end
+            ) as o (owed)
+        ) as m (amount_minor) on true
+    ) as s (is_ours, currency, amount_minor)
+    join payout.currencies as c on c.currency = s.currency
+) as a on true
 where d.resolved_at is null;
 comment on view payout_api.discrepancies is
-    'One row for each open discrepancy: both sides (ours and theirs), its time, the read that '
-    'found it, and the next step with the calls that end it.';
+    'One row for each open discrepancy: both sides (ours and theirs) and their amounts in the '
+    'currency itself, its time, the read that found it, and the next step with the calls that end '
+    'it.';
 grant select on payout_api.discrepancies to payout_operator, payout_auditor;
--- frozen: sql/views/ledger_balances.sql b2104eecb5d1
+-- frozen: sql/views/ledger_balances.sql 19526b31db90
 create or replace view payout_api.ledger_balances as
-select b.account, b.currency, b.debit_minor, b.credit_minor, b.balance_minor
-from payout_api.balances_as_of('infinity') as b;
+select
+    b.account,
+    b.currency,
+    b.debit_minor * c.minor_unit as debit,
+    b.credit_minor * c.minor_unit as credit,
+    b.balance_minor * c.minor_unit as balance,
+    b.debit_minor,
+    b.credit_minor,
+    b.balance_minor
+from payout_api.balances_as_of('infinity') as b
+left join payout.currencies as c on c.currency = b.currency;
 comment on view payout_api.ledger_balances is
-    'Credit minus debit of every account and currency, in minor units. payable:<payee> is owed and '
-    'not being sent, in_flight is being sent, stripe_balance was moved by Stripe.';
+    'Credit minus debit of every account and currency, in the currency itself and in minor units. '
+    'payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved '
+    'by Stripe.';
 grant select on payout_api.ledger_balances to payout_operator, payout_auditor;
--- frozen: sql/views/overview.sql e9c06b409a33
+-- frozen: sql/views/overview.sql 2cd1aef208f6
 create or replace view payout_api.overview as
 select
     s.state,
     t.currency,
     count(*) as transfers,
-    sum(t.amount_minor)::bigint as amount_minor,
+    sum(t.amount_minor) * c.minor_unit as amount,
+    sum(t.amount_minor) as amount_minor,
     min(s.changed_at) as oldest_since,
     min(s.next_attempt_at) as next_attempt_at
 from payout.transfer_states as s
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-group by s.state, t.currency;
+left join payout.currencies as c on c.currency = t.currency
+group by s.state, t.currency, c.minor_unit;
 comment on view payout_api.overview is
-    'Transfers by state and currency; amounts in minor units.';
+    'Transfers by state and currency; amount in the currency itself, amount_minor in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
 -- frozen: sql/views/payout_status.sql dce93e4014ce
 create or replace view payout_api.payout_status as
@@ -11795,15 +11900,15 @@ comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
 grant select on payout_api.sealed_rows to payout_operator, payout_auditor;
--- frozen: sql/views/trial_balance.sql fff25ed22dc1
+-- frozen: sql/views/trial_balance.sql 53930b25e0c3
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
-    coalesce(b.debit_minor, 0)::bigint as debit_minor,
-    coalesce(b.credit_minor, 0)::bigint as credit_minor,
-    coalesce(b.credit_minor - b.debit_minor, 0)::bigint as difference_minor,
-    coalesce(b.in_flight_minor, 0)::bigint as in_flight_minor,
-    coalesce(o.open_transfers_minor, 0)::bigint as open_transfers_minor
+    coalesce(b.debit_minor, 0) as debit_minor,
+    coalesce(b.credit_minor, 0) as credit_minor,
+    coalesce(b.credit_minor - b.debit_minor, 0) as difference_minor,
+    coalesce(b.in_flight_minor, 0) as in_flight_minor,
+    coalesce(o.open_transfers_minor, 0) as open_transfers_minor
 from (
     select l.currency, sum(l.debit_minor) as debit_minor, sum(l.credit_minor) as credit_minor,
         sum(l.balance_minor) filter (where l.account = 'in_flight') as in_flight_minor

@@ -11,5 +11,5 @@ commit;
 \! payout-engine execute 1
 -- Both lines went out as one transfer, and the books balance.
 reset role;
-select state, currency, transfers, amount_minor from payout_api.overview;
-select account, debit_minor, credit_minor, balance_minor from payout_api.ledger_balances order by 1;
+select state, currency, transfers, amount from payout_api.overview;
+select account, currency, debit, credit, balance from payout_api.ledger_balances order by 1;

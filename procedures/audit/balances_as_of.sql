@@ -9,9 +9,9 @@ create or replace function payout_api.balances_as_of(p_at timestamptz)
 returns table (
     account text,
     currency payout.currency_code,
-    debit_minor bigint,
-    credit_minor bigint,
-    balance_minor bigint
+    debit_minor numeric,
+    credit_minor numeric,
+    balance_minor numeric
 )
 language sql
 stable
@@ -39,8 +39,8 @@ as $$
         from payout.seals as s
         where s.table_name = 'ledger_entries'
     )
-    select b.account, b.currency, sum(b.debit_minor)::bigint, sum(b.credit_minor)::bigint,
-        (sum(b.credit_minor) - sum(b.debit_minor))::bigint
+    select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor),
+        sum(b.credit_minor) - sum(b.debit_minor)
     from (
         select t.* from sealed as s cross join lateral payout.subtotals_at(s.seal_id) as t
         union all

@@ -1,6 +1,7 @@
 -- catalogue_rows: the rows of the reference tables, which only migrations write, and the settings.
 --
--- A setting counts by the value from which its recorded changes have led to the present one.
+-- A setting counts by the value from which its recorded changes have led to the present one; a
+-- currency that an operator added, as the act says, not at all.
 
 create or replace function payout.catalogue_rows()
 returns table (object text, definition text, deparsed text)
@@ -12,6 +13,10 @@ as $$
     select format('row %s of %s', r.name, r.table_name), r.content::text, null
     from (
         select 'currencies', c.currency::text, to_jsonb(c) from payout.currencies as c
+        where not exists (
+            select from payout.operator_actions as a
+            where a.action = 'add_currency' and a.subject = c.currency and a.details = to_jsonb(c)
+        )
         union all
         select 'states', s.state, to_jsonb(s) from payout.states as s
         union all

@@ -5,7 +5,7 @@
 
 create or replace function payout.subtotals_at(p_seal_id bigint)
 returns table (
-    account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
+    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
 )
 language sql
 stable

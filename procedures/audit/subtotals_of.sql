@@ -5,15 +5,15 @@
 
 create or replace function payout.subtotals_of(p_seal payout.seals)
 returns table (
-    account text, currency payout.currency_code, debit_minor bigint, credit_minor bigint
+    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
 )
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
     select m.account, m.currency,
-        (coalesce(f.debit_minor, 0) + m.debit_minor)::bigint,
-        (coalesce(f.credit_minor, 0) + m.credit_minor)::bigint
+        coalesce(f.debit_minor, 0) + m.debit_minor,
+        coalesce(f.credit_minor, 0) + m.credit_minor
     from (
         select a.account, e.currency, sum(a.debit_minor) as debit_minor,
             sum(a.credit_minor) as credit_minor

@@ -9,11 +9,12 @@ as $$
 begin
     return case
         when jsonb_typeof(p_value) = 'number'
-            and length(p_value #>> '{}') <= 18
-            and p_value #>> '{}' ~ '^[0-9]+$'
+            and p_value #>> '{}' ~ '^[0-9]{1,19}$'
+            and p_value <= '9223372036854775807'
             then (p_value #>> '{}')::bigint
     end;
 end
 $$;
 comment on function payout.read_whole(jsonb) is
-    'The number; null for one that is absent, negative, broken, above 18 digits or no number.';
+    'The number; null for one that is absent, negative, broken, more than bigint holds, or no '
+    'number.';

@@ -36,8 +36,8 @@ begin
             case
                 when p_read.begun_at < v_counts_from then
                     least((payout.clock() - s.changed_at) / 4, v_counts_from - payout.clock())
-                when v_counts_from is null or s.reason = 'absence_awaits_approval' then
-                    (payout.clock() - s.changed_at) / 4
+                when v_counts_from is null or s.reason = 'absence_awaits_approval'
+                    then (payout.clock() - s.changed_at) / 4
             end)
         when 'failed' then case
             when p_read.begun_at < v_state.changed_at then s.next_lookup_at
@@ -45,10 +45,8 @@ begin
             when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
                 then greatest(payout.clock() + interval '10 minutes', v_counts_from)
         end
-        else case
-            when v_outcome.found is null or p_read.begun_at < v_state.changed_at
-                then s.next_lookup_at
-        end
+        else case when v_outcome.found is null or p_read.begun_at < v_state.changed_at
+            then s.next_lookup_at end
     end
     from payout.engine_settings as e
     where s.payout_transfer_id = v_state.payout_transfer_id

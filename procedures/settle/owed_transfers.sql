@@ -19,15 +19,14 @@ begin
     return query
     select o.payee_id, o.source_transaction, o.amount_minor, h.has_account
     from (
-        -- A sum that no bigint holds is more than any currency takes.
+        -- A sum that no bigint holds is none that the settlement's total could be.
         select l.payee_id, l.source_transaction::text,
-            least(sum(l.amount_minor), 1000000000000000000)::bigint as amount_minor
+            least(sum(l.amount_minor), 9223372036854775807)::bigint as amount_minor
         from payout.settlement_lines as l
         where l.settlement_id = p_settlement.settlement_id
         group by l.payee_id, l.source_transaction
     ) as o
     join payout.currencies as c on c.currency = p_settlement.currency
-        and o.amount_minor <= c.largest_amount_minor
         and o.amount_minor % c.amount_step = 0
     cross join lateral (
         select exists (select from payout.payee_accounts as a where a.payee_id = o.payee_id)

@@ -19,7 +19,7 @@ declare
     v_amount_minor text := (v_line -> 'amount_minor')::text;
 begin
     if jsonb_typeof(p_lines) = 'array' and p_lines -> 1 is null
-        and v_amount_minor ~ '^[1-9][0-9]{0,14}$'
+        and v_amount_minor ~ '^[1-9][0-9]{0,17}$'
         and v_line_id is not null and v_payee_id is not null
         and v_line - 'amount_minor' = (case
             when v_source_transaction is null

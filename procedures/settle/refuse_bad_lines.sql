@@ -31,8 +31,8 @@ begin
                 then 'has no whole number amount_minor'
             when e.line ->> 'amount_minor' !~ '^[1-9]'
                 then 'has an amount_minor that is not above 0'
-            when length(e.line ->> 'amount_minor') > 15
-                then 'has an amount_minor that is more than one transfer can carry'
+            when (e.line -> 'amount_minor')::numeric > 9223372036854775807
+                then 'has an amount_minor that no bigint holds'
             when coalesce(jsonb_typeof(e.line -> 'source_transaction'), 'null')
                 not in ('string', 'null')
                 then 'has a source_transaction that is not text'
@@ -43,6 +43,12 @@ begin
         where c.problem is not null
         order by e.position
         limit 1;
+    end if;
+    if v_problem is null and 9223372036854775807 < (
+        select sum((e.line -> 'amount_minor')::numeric)
+        from jsonb_array_elements(p_lines) as e (line)
+    ) then
+        v_problem := 'p_lines add up to more than a bigint holds';
     end if;
 
     if v_problem is not null then

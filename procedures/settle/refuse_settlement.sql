@@ -1,6 +1,6 @@
 -- refuse_settlement: refuse a settlement that cannot be paid out, and say why.
 --
--- Raises: SP301, SP303 to SP306, SP308 it cannot be paid out as it stands; SP402 it can by now.
+-- Raises: SP301, SP303, SP305, SP306, SP308 it cannot be paid out as it is; SP402 it can by now.
 
 create or replace function payout.refuse_settlement(p_settlement payout.settlements)
 returns void

@@ -43,7 +43,6 @@ begin
     from payout.currencies as c
     where c.currency = p_settlement.currency
         and p_line.amount_minor = p_settlement.total_minor
-        and p_line.amount_minor <= c.largest_amount_minor
         and p_line.amount_minor % c.amount_step = 0
         and exists (select from payout.payee_accounts as a where a.payee_id = p_line.payee_id)
         and (p_settlement.metadata = '{}'
@@ -83,4 +82,4 @@ comment on function payout.schedule_payout_job(
     text, payout.settlements, payout.settlement_lines
 ) is
     'Schedules the payouts of a complete settlement and returns its payout_job_id; repeatable. '
-    'Refuses one that cannot be paid out as it stands (SP301, SP303 to SP306, SP308).';
+    'Refuses one that cannot be paid out as it stands (SP301, SP303, SP305, SP306, SP308).';

@@ -42,19 +42,13 @@ as $$
         from owed as o
         where not exists (select from payout.payees as p where p.payee_id = o.payee_id)
         union all
-        select 5, o.payee_id, a.code,
-            format(', payee %s: %s is %s', o.payee_id, o.amount_minor, a.problem), a.hint
+        select 5, o.payee_id, 'SP306',
+            format(', payee %s: %s is not a multiple of %s as Stripe asks for %s', o.payee_id,
+                o.amount_minor, c.amount_step, c.currency),
+            'payout.currencies.amount_step says which amounts a currency knows.'
         from owed as o
         join payout.currencies as c on c.currency = p_settlement.currency
-        cross join lateral (values
-            (o.amount_minor > c.largest_amount_minor, 'SP304',
-                format('more than one transfer can carry (%s %s)', c.largest_amount_minor,
-                    c.currency), 'Split it over several settlements.'),
-            (o.amount_minor % c.amount_step <> 0, 'SP306',
-                format('not a multiple of %s as Stripe asks for %s', c.amount_step, c.currency),
-                'payout.currencies.amount_step says which amounts a currency knows.')
-        ) as a (is_wrong, code, problem, hint)
-        where a.is_wrong
+        where o.amount_minor % c.amount_step <> 0
         union all
         select 6, null, 'SP402', ': payees or currencies changed while it was scheduled',
             'Repeat the transaction.'

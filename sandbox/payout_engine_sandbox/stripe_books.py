@@ -54,8 +54,6 @@ AMOUNT_STEPS: Final = {
     "isk": 100,
     "ugx": 100,
 }
-LARGEST_AMOUNT_MINOR: Final = 99_999_999
-LARGEST_AMOUNT_MINOR_IDR: Final = 999_999_999_999
 MAX_METADATA_KEYS: Final = 50
 MAX_METADATA_KEY_LENGTH: Final = 40
 MAX_METADATA_VALUE_LENGTH: Final = 500
@@ -660,13 +658,6 @@ def _whole_number(text: str, *, name: str = "amount", least: int = 1) -> int:
 
 def _check_amount(text: str, *, currency: str) -> None:
     amount = _whole_number(text)
-    largest = LARGEST_AMOUNT_MINOR_IDR if currency == "idr" else LARGEST_AMOUNT_MINOR
-    if amount > largest:
-        raise StripeRefusalError(
-            f"Amount must be no more than {largest} {currency}.",
-            code="amount_too_large",
-            param="amount",
-        )
     step = AMOUNT_STEPS.get(currency, 1)
     if amount % step:
         raise StripeRefusalError(

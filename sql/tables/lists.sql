@@ -10,20 +10,21 @@ create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
     amount_step integer not null default 1,
-    largest_amount_minor bigint not null default 99999999,
+    minor_unit numeric not null generated always as (
+        case minor_digits when 0 then 1 when 3 then 0.001 else 0.01 end) stored,
     constraint currencies_pkey primary key (currency),
     constraint minor_digits_are_0_2_or_3 check (minor_digits in (0, 2, 3)),
-    constraint amount_step_is_a_power_of_ten check (amount_step in (1, 10, 100)),
-    constraint largest_amount_is_positive check (largest_amount_minor > 0)
+    constraint amount_step_is_a_power_of_ten check (amount_step in (1, 10, 100))
 );
 comment on table payout.currencies is
-    'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies).';
+    'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies). An '
+    'operator adds one with payout_api.add_currency, a release in sql/data/currencies.sql.';
 comment on column payout.currencies.minor_digits is
     'Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.';
 comment on column payout.currencies.amount_step is
     'An amount must be a multiple of this: 10 for three-decimal currencies, 100 for isk and ugx.';
-comment on column payout.currencies.largest_amount_minor is
-    'The largest amount that one transfer may carry, in minor units.';
+comment on column payout.currencies.minor_unit is
+    'One minor unit in the currency itself: 0.01 for usd. An amount times this has its digits.';
 
 create trigger _500_refuse_change before update or delete on payout.currencies
     for each row execute function payout.tg__refuse_change();

@@ -35,7 +35,7 @@ create index operator_actions_expires_at_idx
     on payout.operator_actions (expires_at) where expires_at is not null;
 
 create index operator_actions_subject_idx on payout.operator_actions (subject, operator_action_id)
-    where action in ('adopt_database', 'change_setting');
+    where action in ('adopt_database', 'change_setting', 'add_currency');
 
 create trigger _500_refuse_change before update or delete on payout.operator_actions
     for each row execute function payout.tg__refuse_change();

@@ -88,8 +88,8 @@ create table payout.seal_subtotals (
     account text not null,
     currency payout.currency_code not null,
     seal_id bigint not null,
-    debit_minor bigint not null,
-    credit_minor bigint not null,
+    debit_minor numeric not null,
+    credit_minor numeric not null,
     constraint seal_subtotals_pkey primary key (account, currency, seal_id),
     constraint seal_subtotals_seal_id_fkey foreign key (seal_id) references payout.seals (seal_id)
 );

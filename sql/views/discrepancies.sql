@@ -1,4 +1,7 @@
 -- discrepancies: the open disagreements between Stripe and the books, with the next step.
+--
+-- Either side may lack an amount, or name a currency that is none: JSON from outside is read by its
+-- types. Of an edited settlement, an amount is the sum of those that differ.
 
 create or replace view payout_api.discrepancies as
 select
@@ -7,6 +10,9 @@ select
     coalesce(t.settlement_id, d.theirs ->> 'settlement_id') as settlement_id,
     d.payout_transfer_id,
     d.stripe_transfer_id,
+    a.currency,
+    a.our_amount,
+    a.their_amount,
     d.ours,
     d.theirs,
     d.found_at as since,
@@ -23,8 +29,29 @@ left join payout.holds as h on h.scope = 'transfer'
     and h.subject = d.payout_transfer_id::text
     and h.discrepancy_id is not null
     and h.released_at is null
+left join lateral (
+    select string_agg(distinct c.currency, ', ') as currency,
+        sum(s.amount_minor * c.minor_unit) filter (where s.is_ours) as our_amount,
+        sum(s.amount_minor * c.minor_unit) filter (where not s.is_ours) as their_amount
+    from (
+        select x.is_ours, x.side ->> 'currency' as currency,
+            case when jsonb_typeof(m.amount_minor) = 'number' then m.amount_minor::numeric end
+        from (values (true, d.ours), (false, d.theirs)) as x (is_ours, side)
+        left join lateral (
+            select x.side -> 'amount_minor'
+            where not x.side ? 'owed'
+            union all
+            select o.owed -> 'amount_minor'
+            from jsonb_array_elements(
+                case jsonb_typeof(x.side -> 'owed') when 'array' then x.side -> 'owed' end
+            ) as o (owed)
+        ) as m (amount_minor) on true
+    ) as s (is_ours, currency, amount_minor)
+    join payout.currencies as c on c.currency = s.currency
+) as a on true
 where d.resolved_at is null;
 comment on view payout_api.discrepancies is
-    'One row for each open discrepancy: both sides (ours and theirs), its time, the read that '
-    'found it, and the next step with the calls that end it.';
+    'One row for each open discrepancy: both sides (ours and theirs) and their amounts in the '
+    'currency itself, its time, the read that found it, and the next step with the calls that end '
+    'it.';
 grant select on payout_api.discrepancies to payout_operator, payout_auditor;

@@ -14,6 +14,7 @@ select
     t.settlement_id,
     t.payee_id,
     coalesce(q.destination, n.stripe_account_id) as destination,
+    t.amount_minor * c.minor_unit as amount,
     t.amount_minor,
     t.currency,
     s.state,
@@ -36,6 +37,7 @@ select
 from payout.transfer_states as s
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 join payout.states as st on st.state = s.state
+left join payout.currencies as c on c.currency = t.currency
 left join payout.transfer_requests as q
     on q.payout_transfer_id = s.payout_transfer_id and q.generation = s.generation
 left join lateral (
@@ -129,6 +131,7 @@ join payout.situations as x on x.situation = case
 end;
 comment on view payout_api.explained is
     'One row for each transfer: destination (before the first send the payee''s present account), '
+    'amount in the currency itself, '
     'state, reason, Stripe''s own sentence if it refused, since when, '
     'whose turn it is, when the engine acts next by itself, the next step in words, the call that '
     'moves it, and the words for the payee.';

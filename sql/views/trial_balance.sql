@@ -5,11 +5,11 @@
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
-    coalesce(b.debit_minor, 0)::bigint as debit_minor,
-    coalesce(b.credit_minor, 0)::bigint as credit_minor,
-    coalesce(b.credit_minor - b.debit_minor, 0)::bigint as difference_minor,
-    coalesce(b.in_flight_minor, 0)::bigint as in_flight_minor,
-    coalesce(o.open_transfers_minor, 0)::bigint as open_transfers_minor
+    coalesce(b.debit_minor, 0) as debit_minor,
+    coalesce(b.credit_minor, 0) as credit_minor,
+    coalesce(b.credit_minor - b.debit_minor, 0) as difference_minor,
+    coalesce(b.in_flight_minor, 0) as in_flight_minor,
+    coalesce(o.open_transfers_minor, 0) as open_transfers_minor
 from (
     select l.currency, sum(l.debit_minor) as debit_minor, sum(l.credit_minor) as credit_minor,
         sum(l.balance_minor) filter (where l.account = 'in_flight') as in_flight_minor

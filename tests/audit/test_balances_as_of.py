@@ -209,9 +209,9 @@ def test_the_view_is_the_balance_of_now(engine: Engine) -> None:
     engine.settle()
     rows = engine.db.execute("select * from payout_api.ledger_balances order by 1").fetchall()
     assert rows == [
-        ("in_flight", "usd", 0, 1500, 1500),
-        ("payable:seller_1", "usd", 1500, 1500, 0),
-        ("settlement_funds", "usd", 1500, 0, -1500),
+        ("in_flight", "usd", 0, 15, 15, 0, 1500, 1500),
+        ("payable:seller_1", "usd", 15, 15, 0, 1500, 1500, 0),
+        ("settlement_funds", "usd", 15, 0, -15, 1500, 0, -1500),
     ]
 
 
@@ -245,3 +245,30 @@ def test_the_refusal_names_the_function(visit: Callable[..., Connection]) -> Non
     assert refusal(visit("payout_worker"), CALL) == Refusal(
         "42501", "permission denied for function balances_as_of"
     )
+
+
+@mutant(
+    "sub-totals that a bigint must hold",
+    "subtotals_of",
+    "coalesce(f.debit_minor, 0) + m.debit_minor,",
+    "(coalesce(f.debit_minor, 0) + m.debit_minor)::bigint,",
+)
+def test_sums_that_no_bigint_holds_stop_nothing(shared_engine: Engine) -> None:
+    """An application can settle such amounts; the ledger is sealed, and every view adds up."""
+    engine, largest = shared_engine, 2**63 - 1
+    for number in range(3):
+        engine.settle(settlement_id=f"set_{number}", amount_minor=largest)
+        seal_everything(engine.db)
+
+    assert len(seals(engine.db, "ledger_entries")) == 3
+    assert as_of(engine.db, "infinity")["in_flight"] == 3 * largest
+    assert trial_balance(engine.db) == [
+        ("usd", 6 * largest, 6 * largest, 0, 3 * largest, 3 * largest)
+    ]
+    ((amount, amount_minor),) = engine.db.execute(
+        "select amount, amount_minor from payout_api.overview"
+    ).fetchall()
+    assert (str(amount), amount_minor) == ("276701161105643274.21", 3 * largest)
+    assert [claim.request["amount"] for claim in engine.claim()] == [largest] * 3
+    assert engine.db.execute("select * from payout_api.verify_seals()").fetchall() == []
+    assert engine.db.execute("select * from payout_api.verify_books()").fetchall() == []

@@ -44,7 +44,6 @@ def state_row(state: str, **changes: object) -> Changes:
 REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("currencies", "minor_digits_are_0_2_or_3"): [{"minor_digits": n} for n in (-1, 1, 4)],
     ("currencies", "amount_step_is_a_power_of_ten"): [{"amount_step": n} for n in (0, 5, 1000)],
-    ("currencies", "largest_amount_is_positive"): [{"largest_amount_minor": n} for n in (-1, 0)],
     ("states", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}, {"whose_turn": ""}],
     ("situations", "turn_is_of_a_known_party"): [{"whose_turn": "payees"}],
     ("states", "status_is_known"): [
@@ -311,7 +310,6 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"minor_digits": 0},
         {"minor_digits": 3, "amount_step": 10},
         {"amount_step": 100},
-        {"largest_amount_minor": 1},
     ],
     "payee_accounts": [{"stripe_account_id": "acct_" + 250 * "1"}],
     "settlements": [

@@ -17,19 +17,19 @@ WITH_THREE_DECIMALS: Final = {"bhd", "jod", "kwd", "omr", "tnd"}
 
 def test_currencies_are_counted_as_stripe_counts_them(db: Connection) -> None:
     found = db.execute(
-        "select currency, minor_digits, amount_step, largest_amount_minor from payout.currencies"
+        "select currency, minor_digits, amount_step, minor_unit from payout.currencies"
     ).fetchall()
     digits = {currency: minor_digits for currency, minor_digits, _, _ in found}
     steps = {currency: step for currency, _, step, _ in found}
-    largest = {currency: amount for currency, _, _, amount in found}
+    units = {minor_digits: str(unit) for _, minor_digits, _, unit in found}
 
     assert {currency for currency in digits if digits[currency] == 0} == WITHOUT_DECIMALS
     assert {currency for currency in digits if digits[currency] == 3} == WITH_THREE_DECIMALS
     assert {currency for currency in steps if steps[currency] == 10} == WITH_THREE_DECIMALS
     # Two decimals for the sake of old programs, but only whole units.
     assert {currency for currency in steps if steps[currency] == 100} == {"isk", "ugx"}
-    assert {currency for currency in largest if largest[currency] != 99_999_999} == {"idr"}
-    assert {"usd", "eur", "gbp", "chf", "jpy"} <= digits.keys()
+    assert units == {0: "1", 2: "0.01", 3: "0.001"}
+    assert {"usd", "eur", "gbp", "chf", "jpy", "xcg"} <= digits.keys()
 
 
 def test_the_accounts_of_the_ledger_are_those_that_its_entries_use(db: Connection) -> None:
