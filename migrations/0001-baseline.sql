@@ -1061,7 +1061,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
     'when it moves.';
--- frozen: procedures/transfers/tg_transfer_states__tell_status.sql 2882add6a46d
+-- frozen: procedures/transfers/tg_transfer_states__tell_status.sql c6a1d1a85918
 create or replace function payout.tg_transfer_states__tell_status()
 returns trigger
 language plpgsql
@@ -1072,15 +1072,10 @@ set enable_nestloop = off
 as $$
 begin
     insert into payout.outcomes (
-        payout_transfer_id, status, reason, stripe_transfer_id, changed_at)
+        payout_transfer_id, status, reason, hold_id, stripe_transfer_id, changed_at)
     select c.payout_transfer_id, w.status,
-        case w.status
-            when 'on_hold' then (
-                select h.scope || '_on_hold' from payout.holds as h where h.hold_id = c.hold_id)
-            when 'failed' then c.reason
-            when 'cancelled' then c.reason
-            when 'settled_outside' then c.reason
-        end,
+        case when w.status in ('failed', 'cancelled', 'settled_outside') then c.reason end,
+        case when w.status = 'on_hold' then c.hold_id end,
         c.stripe_transfer_id,
         case when c.state = f.state then current_timestamp else c.changed_at end
     from changed as c
@@ -1103,7 +1098,7 @@ begin
     where w.status <> w.former_status
     order by c.payout_transfer_id;
 
-    if found then
+    if found and pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null then
         perform payout.notify_application();
     end if;
     return null;
@@ -1656,12 +1651,13 @@ end
 $$;
 comment on function payout.tg_outcomes__announce() is
     'Trigger: takes a shared lock whose key tells above which id this transaction writes outcomes.';
--- frozen: sql/tables/outcomes.sql 6e02fae17fbe
+-- frozen: sql/tables/outcomes.sql 8e649758354e
 create table payout.outcomes (
     outcome_id bigint not null generated always as identity,
     payout_transfer_id bigint not null,
     status payout.payout_status not null,
     reason text,
+    hold_id bigint,
     stripe_transfer_id text,
     reversed_minor bigint not null default 0,
     changed_at timestamptz not null default current_timestamp,
@@ -1673,7 +1669,9 @@ comment on table payout.outcomes is
 comment on column payout.outcomes.outcome_id is
     'The cursor of the application: drawn after the writer has announced itself.';
 comment on column payout.outcomes.reason is
-    'A code: the reason of a failure, or the kind of hold; null for every other status.';
+    'The reason of a failure or cancellation, a code; null for every other status.';
+comment on column payout.outcomes.hold_id is
+    'The hold that keeps it back, for status on_hold; its scope is the reason that is told.';
 comment on column payout.outcomes.reversed_minor is
     'The sum that Stripe has taken back so far, in minor units of the transfer''s currency.';
 
@@ -3172,7 +3170,7 @@ as $$
 $$;
 comment on function payout.newest_outcomes() is
     'One row for each transfer with an outcome; a transfer without any is scheduled.';
--- frozen: procedures/transfers/notify_application.sql d30b72adcc3b
+-- frozen: procedures/transfers/notify_application.sql ded8ef379bfc
 create or replace function payout.notify_application()
 returns void
 language plpgsql
@@ -3180,8 +3178,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null
-        and payout.can_notify() then
+    if payout.can_notify() then
         perform
             setval('payout.awaited_outcomes', 1, false),
             pg_notify('payout_outcomes', '');
@@ -3189,7 +3186,7 @@ begin
 end
 $$;
 comment on function payout.notify_application() is
-    'Notifies channel payout_outcomes, if the application has read since it was last notified.';
+    'Notifies channel payout_outcomes; payout.awaited_outcomes says so until the next read.';
 -- frozen: procedures/transfers/park_contradiction.sql 86cb907e388e
 create or replace function payout.park_contradiction(p_payout_transfer_id bigint)
 returns void
@@ -3290,12 +3287,13 @@ $$;
 comment on function payout.place_hold(text, text, text, bigint, timestamptz) is
     'Places a hold unless there is one, for an alarm or another reason, notes it in '
     'operator_actions, returns its hold_id.';
--- frozen: procedures/transfers/present_outcomes.sql 281d882626b9
+-- frozen: procedures/transfers/present_outcomes.sql f5b623b2acfd
 create or replace function payout.present_outcomes()
 returns table (
     payout_transfer_id bigint,
     status text,
     reason text,
+    hold_id bigint,
     stripe_transfer_id text,
     reversed_minor bigint
 )
@@ -3304,14 +3302,12 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select s.payout_transfer_id, w.status,
-        case
-            when w.status = 'on_hold' then h.scope || '_on_hold'
-            when w.status in ('failed', 'cancelled', 'settled_outside') then s.reason
-        end,
+        case when w.status in ('failed', 'cancelled', 'settled_outside', 'waiting_for_account')
+            then s.reason end,
+        case when w.status = 'on_hold' then s.hold_id end,
         s.stripe_transfer_id, coalesce(r.reversed_minor, 0)
     from payout.transfer_states as s
     join payout.states as st on st.state = s.state
-    left join payout.holds as h on h.hold_id = s.hold_id
     left join (
         select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
         from payout.ledger_entries as e
@@ -3327,8 +3323,8 @@ as $$
     ) as w
 $$;
 comment on function payout.present_outcomes() is
-    'One row for each transfer: its status with the marks of holds, reason, Stripe''s id, and the '
-    'sum of its reversals.';
+    'One row for each transfer: its status with the mark of a hold, reason, hold, Stripe''s id, '
+    'and the sum of its reversals.';
 -- frozen: procedures/transfers/progress_problem.sql db3eefbf8c8a
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
@@ -4654,7 +4650,7 @@ as $$
 $$;
 comment on function payout.metadata_problem(jsonb) is
     'The rule of Stripe that this metadata breaks beside our own four keys, or null.';
--- frozen: procedures/settle/outcomes_since.sql f884b71d8d43
+-- frozen: procedures/settle/outcomes_since.sql 9de1cfa0adf6
 create or replace function payout_api.outcomes_since(
     p_after bigint default 0, p_limit integer default 100
 )
@@ -4724,10 +4720,12 @@ begin
         where w.key < -8000000000000000000));
     return query
     select o.outcome_id, t.settlement_id::text, t.payee_id::text, t.source_transaction,
-        t.amount_minor, t.currency::text, o.status::text, o.reason, o.stripe_transfer_id,
-        o.changed_at, o.reversed_minor
+        t.amount_minor, t.currency::text, o.status::text,
+        coalesce(o.reason, h.scope || '_on_hold'), o.stripe_transfer_id, o.changed_at,
+        o.reversed_minor
     from payout.outcomes as o
     join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
+    left join payout.holds as h on h.hold_id = o.hold_id
     where o.outcome_id > p_after and o.outcome_id <= v_settled
     order by o.outcome_id
     limit p_limit;
@@ -6532,7 +6530,7 @@ end
 $$;
 comment on function payout.begin_reversals(text, integer) is
     'Begins up to p_limit reads of reversals and returns them.';
--- frozen: procedures/reconcile/book_reversals.sql 345c55bdfa79
+-- frozen: procedures/reconcile/book_reversals.sql c2a023020baa
 create or replace function payout.book_reversals(
     p_transfer payout.payout_transfers, p_reversals jsonb
 )
@@ -6565,7 +6563,8 @@ begin
             and e.kind = 'reversal'
         where s.payout_transfer_id = p_transfer.payout_transfer_id
         group by s.payout_transfer_id, s.stripe_transfer_id;
-        perform payout.notify_application();
+        perform payout.notify_application()
+        where pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null;
     end if;
     return v_booked;
 end

@@ -9,6 +9,9 @@ update payout.settlements set state = 'complete' where settlement_id = 'set_1';
 commit;
 -- A worker pays; here one is run by hand.
 \! payout-engine execute 1
+-- The application asks for one settlement, and reads each change since it last looked.
+select payee_id, amount_minor, currency, status from payout_api.payout_status where settlement_id = 'set_1';
+select outcome_id, settlement_id, payee_id, amount_minor, status from payout_api.outcomes_since(p_after => 0);
 -- Both lines went out as one transfer, and the books balance.
 reset role;
 select state, currency, transfers, amount from payout_api.overview;

@@ -18,6 +18,12 @@ select payout_api.hold('settlement', 'the shop asked us to wait', 'set_3') as ho
 select settlement_id, state, reason, whose_turn, next_call, for_seller
 from payout_api.unpaid order by settlement_id;
 \x off
+-- The application sees the same in its own words.
+reset role;
+set role payout_app;
+select settlement_id, status, reason from payout_api.payout_status order by settlement_id;
+reset role;
+set role payout_operator;
 -- Let the third one go.
 select hold_id, released_by is not null as is_released
 from payout_api.release_hold(1, 'the shop is ready');

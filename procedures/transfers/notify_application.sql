@@ -1,7 +1,8 @@
 -- notify_application: notify the application that there are outcomes to read.
 --
--- Only once after each read, since commits with a notification wait for one another. A hint: it is
--- lost with a transaction that is undone, and beside a read that goes on at the same time.
+-- Called by: the writers of outcomes, which look first whether the application has read since the
+-- last notification: one after each read is enough, and commits with one wait for one another. A
+-- hint: it is lost with a transaction that is undone, and beside a read that is going on.
 
 create or replace function payout.notify_application()
 returns void
@@ -10,8 +11,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null
-        and payout.can_notify() then
+    if payout.can_notify() then
         perform
             setval('payout.awaited_outcomes', 1, false),
             pg_notify('payout_outcomes', '');
@@ -19,4 +19,4 @@ begin
 end
 $$;
 comment on function payout.notify_application() is
-    'Notifies channel payout_outcomes, if the application has read since it was last notified.';
+    'Notifies channel payout_outcomes; payout.awaited_outcomes says so until the next read.';

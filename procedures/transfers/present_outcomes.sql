@@ -7,6 +7,7 @@ returns table (
     payout_transfer_id bigint,
     status text,
     reason text,
+    hold_id bigint,
     stripe_transfer_id text,
     reversed_minor bigint
 )
@@ -15,14 +16,12 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select s.payout_transfer_id, w.status,
-        case
-            when w.status = 'on_hold' then h.scope || '_on_hold'
-            when w.status in ('failed', 'cancelled', 'settled_outside') then s.reason
-        end,
+        case when w.status in ('failed', 'cancelled', 'settled_outside', 'waiting_for_account')
+            then s.reason end,
+        case when w.status = 'on_hold' then s.hold_id end,
         s.stripe_transfer_id, coalesce(r.reversed_minor, 0)
     from payout.transfer_states as s
     join payout.states as st on st.state = s.state
-    left join payout.holds as h on h.hold_id = s.hold_id
     left join (
         select e.payout_transfer_id, sum(e.amount_minor)::bigint as reversed_minor
         from payout.ledger_entries as e
@@ -38,5 +37,5 @@ as $$
     ) as w
 $$;
 comment on function payout.present_outcomes() is
-    'One row for each transfer: its status with the marks of holds, reason, Stripe''s id, and the '
-    'sum of its reversals.';
+    'One row for each transfer: its status with the mark of a hold, reason, hold, Stripe''s id, '
+    'and the sum of its reversals.';

@@ -14,15 +14,10 @@ set enable_nestloop = off
 as $$
 begin
     insert into payout.outcomes (
-        payout_transfer_id, status, reason, stripe_transfer_id, changed_at)
+        payout_transfer_id, status, reason, hold_id, stripe_transfer_id, changed_at)
     select c.payout_transfer_id, w.status,
-        case w.status
-            when 'on_hold' then (
-                select h.scope || '_on_hold' from payout.holds as h where h.hold_id = c.hold_id)
-            when 'failed' then c.reason
-            when 'cancelled' then c.reason
-            when 'settled_outside' then c.reason
-        end,
+        case when w.status in ('failed', 'cancelled', 'settled_outside') then c.reason end,
+        case when w.status = 'on_hold' then c.hold_id end,
         c.stripe_transfer_id,
         case when c.state = f.state then current_timestamp else c.changed_at end
     from changed as c
@@ -45,7 +40,7 @@ begin
     where w.status <> w.former_status
     order by c.payout_transfer_id;
 
-    if found then
+    if found and pg_sequence_last_value('payout.awaited_outcomes'::regclass) is not null then
         perform payout.notify_application();
     end if;
     return null;

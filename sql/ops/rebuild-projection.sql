@@ -45,8 +45,8 @@ alter table payout.transfer_states enable always trigger _500_refuse_delete;
 
 -- The application is told where a transfer stands now, if it was told otherwise.
 insert into payout.outcomes (
-    payout_transfer_id, status, reason, stripe_transfer_id, reversed_minor)
-select p.payout_transfer_id, p.status, p.reason, p.stripe_transfer_id, p.reversed_minor
+    payout_transfer_id, status, reason, hold_id, stripe_transfer_id, reversed_minor)
+select p.payout_transfer_id, p.status, p.reason, p.hold_id, p.stripe_transfer_id, p.reversed_minor
 from payout.present_outcomes() as p
 left join payout.newest_outcomes() as n on n.payout_transfer_id = p.payout_transfer_id
 where p.status <> coalesce(n.status, 'scheduled')

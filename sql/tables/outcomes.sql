@@ -11,6 +11,7 @@ create table payout.outcomes (
     payout_transfer_id bigint not null,
     status payout.payout_status not null,
     reason text,
+    hold_id bigint,
     stripe_transfer_id text,
     reversed_minor bigint not null default 0,
     changed_at timestamptz not null default current_timestamp,
@@ -22,7 +23,9 @@ comment on table payout.outcomes is
 comment on column payout.outcomes.outcome_id is
     'The cursor of the application: drawn after the writer has announced itself.';
 comment on column payout.outcomes.reason is
-    'A code: the reason of a failure, or the kind of hold; null for every other status.';
+    'The reason of a failure or cancellation, a code; null for every other status.';
+comment on column payout.outcomes.hold_id is
+    'The hold that keeps it back, for status on_hold; its scope is the reason that is told.';
 comment on column payout.outcomes.reversed_minor is
     'The sum that Stripe has taken back so far, in minor units of the transfer''s currency.';
 

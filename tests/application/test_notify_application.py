@@ -52,8 +52,8 @@ def test_each_read_asks_for_one_notification(shared_engine: Engine, listener: Co
 @mutant(
     "a notification of nothing",
     "tg_transfer_states__tell_status",
-    "if found then",
-    "if true then",
+    "if found and ",
+    "if ",
 )
 def test_a_change_that_is_not_told_notifies_nobody(
     shared_engine: Engine, listener: Connection
@@ -69,8 +69,8 @@ def test_a_change_that_is_not_told_notifies_nobody(
 @mutant(
     "a full queue of notifications to the application",
     "notify_application",
-    "\n        and payout.can_notify() then",
-    " then",
+    "if payout.can_notify() then",
+    "if true then",
 )
 def test_a_full_queue_of_notifications_fails_nothing_and_is_made_up_for(
     shared_engine: Engine, listener: Connection

@@ -94,7 +94,7 @@ def test_a_failure_is_told_with_its_reason_and_the_next_key_after_it(
     "when c.hold_id is null then b.status",
     "when true then b.status",
 )
-@mutant("a hold without its scope", "tg_transfer_states__tell_status", "h.scope || ", "")
+@mutant("a hold without its scope", "outcomes_since", "h.scope || ", "")
 @pytest.mark.parametrize(
     ("scope", "subject"),
     [

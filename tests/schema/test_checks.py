@@ -536,6 +536,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "holds.released_at",
         "holds.released_by",
         "holds.subject",
+        "outcomes.hold_id",
         "outcomes.reason",
         "outcomes.stripe_transfer_id",
         "transfer_requests.evidence_observation_id",
