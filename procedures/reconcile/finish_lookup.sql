@@ -1,7 +1,8 @@
 -- finish_lookup: judge a complete look-up, and plan the next if the transfer stays parked.
 --
 -- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
--- a proof of absence. A transfer that is found resolves no discrepancy about another one.
+-- a proof of absence. A transfer that is found resolves no discrepancy about another one. One that
+-- is found before its first send was sent by another database (stop_on_evidence).
 -- Locks: the transfer's progress row.
 
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
@@ -21,6 +22,12 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
+    if v_outcome.found = 1 and v_state.state = 'scheduled' then
+        perform payout.stop_on_evidence(array[jsonb_populate_record(
+            null::payout.stripe_transfer,
+            to_jsonb(v_outcome) || jsonb_build_object('belongs_to', v_outcome.payout_ref))],
+            p_read.read_id);
+    end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
     into strict v_read.result, v_read.is_alarm, v_read.objects_found
