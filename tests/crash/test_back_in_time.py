@@ -23,7 +23,7 @@ from tests.crash.workers import OURS, RECONCILE, Worker, wait_until
 from tests.engine import Engine
 
 WORKER: Final = "till"
-# The background writer would save a part of what a crash is to lose.
+# The background writer would save a part of the changes that a crash is to lose.
 SETTINGS: Final = {"bgwriter_lru_maxpages": "0"}
 STOPPED: Final = (
     "nothing is claimed now: no transfer is handed out: this database is not the one that was "
@@ -85,14 +85,14 @@ class Shop:
         assert len(self.double.sends) == 4
 
     def go_on(self) -> None:
-        """A day later the application repeats what it has settled, and a worker starts."""
+        """A day later the application repeats its settlement, and a worker starts."""
         story = self.story
         assert story.states() == {"paid": 1, "scheduled": 2}
         self.double.advance(hours=25)
         story.settle(1, settlement_id="forgotten")
         worker = self.run()
         worker.wait_for_log(STOPPED)
-        # What Stripe listed is paid; nothing else is.
+        # Those that Stripe listed are paid, and no other.
         story.wait_until_states(paid=4)
         assert len(self.double.sends) == 4
 

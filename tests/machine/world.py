@@ -250,7 +250,7 @@ class World(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 5))
     def claim(self, limit: int) -> None:
-        """Claim as a worker does; where Stripe shows what is forgotten, an operator acts first."""
+        """Claim as a worker does; where Stripe shows forgotten sends, an operator acts first."""
         refused = self.refused_claim()
         if refused == "SP405":
             self.read("newest")

@@ -1,6 +1,6 @@
 """Stripe's newest transfers are compared with the books before anything is claimed.
 
-A database that went back in time has forgotten what it sent; Stripe has not.
+A database that went back in time has forgotten its sends; Stripe has not.
 """
 
 from __future__ import annotations
