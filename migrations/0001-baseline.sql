@@ -367,13 +367,14 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql fc48af24be8f
+-- frozen: sql/tables/identity.sql 788484f1adcb
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
     lease_for interval not null default '30 seconds',
     http_deadline_for interval not null default '20 seconds',
     send_window_for interval not null default '20 hours',
+    comparison_counts_for interval not null default '1 hour',
     attempt_drain_for interval not null default '15 minutes',
     max_tries integer not null default 50,
     max_generations integer not null default 30,
@@ -393,9 +394,13 @@ create table payout.engine_settings (
     constraint installation_id_has_32_digits check (installation_id ~ '^[0-9a-f]{32}$'),
     constraint lease_outlasts_the_http_deadline
         check (http_deadline_for > '0' and lease_for > http_deadline_for),
-    -- The last send of a key begins when its window ends, and may take its lease and drain.
+    -- The last send of a key begins when its window ends, and may take its lease and drain. The
+    -- first may be one that the database has forgotten since its last comparison.
     constraint last_send_ends_before_stripe_forgets_the_key check (
-        send_window_for > '0' and send_window_for + lease_for + attempt_drain_for < '24 hours'),
+        send_window_for > '0'
+        and comparison_counts_for + send_window_for + lease_for + attempt_drain_for < '24 hours'),
+    -- Workers look every five to ten minutes whether to compare again.
+    constraint comparison_counts_for_a_while check (comparison_counts_for >= '15 minutes'),
     constraint attempts_drain_for_a_quarter_of_an_hour check (
         attempt_drain_for >= '15 minutes' and attempt_drain_for >= http_deadline_for),
     constraint attempts_drain_between_two_scans check (
@@ -424,6 +429,8 @@ comment on column payout.engine_settings.http_deadline_for is
 comment on column payout.engine_settings.send_window_for is
     'The time for which a key may be sent, from when the transfer was due for its first send under '
     'it; Stripe forgets keys after 24 hours.';
+comment on column payout.engine_settings.comparison_counts_for is
+    'The time from its begin for which a comparison of Stripe''s newest transfers allows claims.';
 comment on column payout.engine_settings.attempt_drain_for is
     'The time after its lease for which an attempt without a report still counts as open.';
 comment on column payout.engine_settings.max_tries is
@@ -499,8 +506,6 @@ create table payout.adoptions (
     constraint adoptions_pkey primary key (adoption_id),
     constraint identity_is_whole_or_none check (
         num_nulls(system_identifier, timeline_id, database_oid, table_oid) in (0, 4)),
-    constraint only_an_identity_is_reconciled check (
-        read_id is null or system_identifier is not null),
     constraint installation_has_an_identity check (
         not is_installation or system_identifier is not null),
     constraint reason_is_given check (length(btrim(reason)) > 0)
@@ -508,7 +513,7 @@ create table payout.adoptions (
 comment on table payout.adoptions is
     'The identities under which this database was adopted; the newest row counts. Claims are '
     'refused under any other identity. A row without an identity stops claims until the database '
-    'is adopted again.';
+    'is adopted again: the Stripe account was changed, or Stripe has what another database sent.';
 comment on column payout.adoptions.system_identifier is
     'pg_control_system(): another one is another cluster, so the data was restored into it.';
 comment on column payout.adoptions.timeline_id is
@@ -520,7 +525,8 @@ comment on column payout.adoptions.table_oid is
 comment on column payout.adoptions.is_installation is
     'Recorded by the migration, in a database without transfers: older ones were loaded later.';
 comment on column payout.adoptions.read_id is
-    'The finished comparison of stripe_reads that the adoption relied on; null: none.';
+    'The finished comparison of stripe_reads that the adoption relied on, or the read that showed '
+    'why claims must stop; null: none.';
 comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';
@@ -1715,7 +1721,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql f541850f5421
+-- frozen: sql/tables/reads.sql 1335b6f70f43
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -1730,6 +1736,7 @@ create table payout.stripe_reads (
     timeline_id integer default (payout.database_identity()).timeline_id,
     database_oid oid default (payout.database_identity()).database_oid,
     table_oid oid default (payout.database_identity()).table_oid,
+    server_started_at timestamptz default pg_postmaster_start_time(),
     adoption_id bigint,
     token_sha256s bytea[] not null default '{}',
     next_parameters jsonb,
@@ -1745,7 +1752,7 @@ create table payout.stripe_reads (
     constraint stripe_reads_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint kind_is_known
-        check (kind in ('lookup', 'reversals', 'events', 'comparison')),
+        check (kind in ('lookup', 'reversals', 'newest', 'events', 'comparison')),
     constraint lookup_names_its_transfer
         check ((kind = 'lookup') = (payout_transfer_id is not null)),
     constraint reversals_name_their_transfer
@@ -1770,6 +1777,9 @@ comment on column payout.stripe_reads.books_from is
     'begun_at.';
 comment on column payout.stripe_reads.system_identifier is
     'With the next three: the identity of the database that began it, as in payout.adoptions.';
+comment on column payout.stripe_reads.server_started_at is
+    'The start of the server under which it was begun: a database that goes back in time does so '
+    'while its server is down.';
 comment on column payout.stripe_reads.adoption_id is
     'The newest of payout.adoptions when the read was begun; null: there was none.';
 comment on column payout.stripe_reads.token_sha256s is
@@ -1780,18 +1790,20 @@ comment on column payout.stripe_reads.objects_expected is
     'Transfers that the books had as paid within the time that a comparison covers.';
 comment on column payout.stripe_reads.objects_found is
     'Transfers found by a look-up, reversals booked, transfers of which events told more '
-    'reversed, or discrepancies of a comparison.';
+    'reversed, or discrepancies of a comparison, of all or of the newest.';
 comment on column payout.stripe_reads.newest_created_at is
     'The newest time of creation that Stripe has shown in this read or those before it, by '
-    'Stripe''s clock; the next read of the kind begins a day before.';
+    'Stripe''s clock; the next read of the kind begins a day before, of the newest an hour.';
 comment on column payout.stripe_reads.result is 'One line for people, at the end of the read.';
 comment on column payout.stripe_reads.abandoned_at is
-    'The time at which it was given up: it was made under another identity or Stripe account.';
+    'The time at which it was given up: it was made under another identity or Stripe account, or '
+    'begun too long ago to allow claims.';
 
 create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
-    where kind in ('events', 'comparison') and finished_at is null and abandoned_at is null;
+    where kind in ('newest', 'events', 'comparison')
+        and finished_at is null and abandoned_at is null;
 create index stripe_reads_kind_finished_idx on payout.stripe_reads (kind, read_id)
-    where kind in ('events', 'comparison') and finished_at is not null;
+    where kind in ('newest', 'events', 'comparison') and finished_at is not null;
 create index stripe_reads_payout_transfer_id_idx
     on payout.stripe_reads (payout_transfer_id) where payout_transfer_id is not null;
 
@@ -1802,12 +1814,12 @@ create trigger _500_refuse_rewrite
         (old.read_id, old.kind, old.path, old.queries, old.payout_transfer_id,
             old.stripe_transfer_id, old.worker, old.begun_at, old.books_from,
             old.system_identifier, old.timeline_id, old.database_oid, old.table_oid,
-            old.adoption_id)
+            old.server_started_at, old.adoption_id)
         is distinct from
         (new.read_id, new.kind, new.path, new.queries, new.payout_transfer_id,
             new.stripe_transfer_id, new.worker, new.begun_at, new.books_from,
             new.system_identifier, new.timeline_id, new.database_oid, new.table_oid,
-            new.adoption_id)
+            new.server_started_at, new.adoption_id)
         or old.finished_at is not null)
     execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
@@ -1892,7 +1904,7 @@ comment on column payout.listed_transfers.named_settlement is 'settlement_id in 
 comment on column payout.listed_transfers.created_at is
     'The time at which Stripe made it, by Stripe''s clock; null: not to be read.';
 comment on column payout.listed_transfers.read_id is
-    'The read that saw it first, a comparison or one of events.';
+    'The read that saw it first: a comparison, of all or of the newest, or one of events.';
 comment on column payout.listed_transfers.seen_at is
     'The time at which that read saw it, by our clock.';
 
@@ -3889,6 +3901,27 @@ comment on function payout_api.release() is
 revoke execute on function payout_api.release() from public;
 grant execute on function payout_api.release()
     to payout_worker, payout_operator, payout_auditor;
+-- frozen: procedures/identity/stop_claims.sql f29056af304f
+create or replace function payout.stop_claims(p_alarm text, p_reason text, p_read_id bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from payout.engine_settings for update;
+    if payout.identity_problem() is not null then
+        return;
+    end if;
+    insert into payout.adoptions (read_id, reason) values (p_read_id, p_reason);
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('stop_claims', p_alarm, p_reason, jsonb_build_object('read_id', p_read_id));
+    perform payout.notify_operators(p_alarm, p_reason);
+end
+$$;
+comment on function payout.stop_claims(text, text, bigint) is
+    'Records that the database is not adopted, for a reason that a read has shown, and notifies '
+    'operators.';
 -- frozen: procedures/identity/stripe_account_label.sql 260751e2b08d
 create or replace function payout.stripe_account_label(
     p_stripe_account_id text, p_is_livemode boolean
@@ -6390,7 +6423,7 @@ as $$
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
--- frozen: procedures/reconcile/begin_list.sql 931db4759226
+-- frozen: procedures/reconcile/begin_list.sql 52a06517089a
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -6400,6 +6433,7 @@ as $$
 declare
     v_now timestamptz := payout.clock();
     v_last payout.stripe_reads;
+    v_overlap interval := case p_kind when 'newest' then '1 hour' else '1 day' end;
     v_books_from timestamptz;
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
@@ -6407,16 +6441,16 @@ begin
     update payout.stripe_reads as r
     set abandoned_at = v_now
     where r.kind = p_kind
-        and r.kind in ('events', 'comparison')
+        and r.kind in ('newest', 'events', 'comparison')
         and r.finished_at is null
         and r.abandoned_at is null
-        and not payout.is_of_this_database(r);
+        and not payout.may_go_on(r);
 
     -- The true time of a read that was begun under a clock that was ahead is unknown.
     select * into v_last
     from payout.stripe_reads as r
     where r.kind = p_kind
-        and r.kind in ('events', 'comparison')
+        and r.kind in ('newest', 'events', 'comparison')
         and r.finished_at is not null
         and r.begun_at <= v_now
         and payout.is_of_this_database(r)
@@ -6424,7 +6458,7 @@ begin
     limit 1;
     if v_last.newest_created_at is not null then
         v_query := v_query || jsonb_build_object('created', jsonb_build_object('gte', greatest(0,
-            floor(extract(epoch from v_last.newest_created_at - interval '1 day')))));
+            floor(extract(epoch from v_last.newest_created_at - v_overlap)))));
     end if;
     if p_kind = 'comparison' then
         v_books_from := coalesce(v_last.begun_at - interval '1 day', to_timestamp(0));
@@ -6571,7 +6605,7 @@ end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
     'Books reversals that are not booked yet, with one outcome for all; returns their number.';
--- frozen: procedures/reconcile/claim_reads.sql 9d50b6181428
+-- frozen: procedures/reconcile/claim_reads.sql 551d5fa09500
 create or replace function payout_api.claim_reads(
     p_worker text,
     p_limit integer default 20,
@@ -6602,17 +6636,21 @@ begin
     lock table payout.adoptions in access share mode;
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
     if coalesce(btrim(p_worker), '') = '' or coalesce(p_limit, 0) not between 1 and 1000
-        or p_kind not in ('lookup', 'reversals', 'events', 'comparison') then
+        or p_kind not in ('newest', 'lookup', 'reversals', 'events', 'comparison') then
         raise exception 'claim of % reads by %, of kind %', coalesce(p_limit::text, 'null'),
             coalesce(nullif(btrim(p_worker), ''), 'no worker'), coalesce(p_kind, 'any')
             using
                 errcode = 'SP311',
-                hint = 'Name the worker, ask for 1 to 1000 of kind lookup, reversals, events, '
-                    'comparison or any (null).';
+                hint = 'Name the worker, ask for 1 to 1000 of kind newest, lookup, reversals, '
+                    'events, comparison or any (null).';
     end if;
 
     -- Lists first: their last page takes rows of transfers while it holds the read.
-    if coalesce(p_kind, 'events') = 'events' then
+    if coalesce(p_kind, 'newest') = 'newest' and not payout.is_compared(
+        (select e.comparison_counts_for / 2 from payout.engine_settings as e)) then
+        v_ids := v_ids || payout.continue_list('newest', p_worker);
+    end if;
+    if coalesce(p_kind, 'events') = 'events' and cardinality(v_ids) < p_limit then
         v_ids := v_ids || payout.continue_list('events', p_worker);
     end if;
     if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
@@ -6641,10 +6679,10 @@ $$;
 comment on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) is
-    'Hands out up to p_limit reads, of one kind (lookup, reversals, events, comparison) or of all: '
-    'path and parameters of the next page, and the token without which report_page takes none. '
-    'The Stripe account is that of the worker''s key, p_stripe_now the time by Stripe''s Date '
-    'header; no look-ups while that is far from the server''s clock.';
+    'Hands out up to p_limit reads, of one kind (newest, lookup, reversals, events, comparison) or '
+    'of all: path and parameters of the next page, and the token without which report_page takes '
+    'none. The Stripe account is that of the worker''s key, p_stripe_now the time by Stripe''s '
+    'Date header; no look-ups while that is far from the server''s clock.';
 revoke execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) from public;
@@ -6692,7 +6730,7 @@ end
 $$;
 comment on function payout.compare_listed_transfers(payout.stripe_transfer[]) is
     'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.';
--- frozen: procedures/reconcile/continue_list.sql f4dd34d1f79e
+-- frozen: procedures/reconcile/continue_list.sql 363181a79a69
 create or replace function payout.continue_list(p_kind text, p_worker text)
 returns bigint
 language plpgsql
@@ -6707,10 +6745,10 @@ begin
         select r.read_id into v_read_id
         from payout.stripe_reads as r
         where r.kind = p_kind
-            and r.kind in ('events', 'comparison')
+            and r.kind in ('newest', 'events', 'comparison')
             and r.finished_at is null
             and r.abandoned_at is null
-            and payout.is_of_this_database(r)
+            and payout.may_go_on(r)
         for update;
         exit when found;
         perform payout.begin_list(p_kind, p_worker);
@@ -6719,7 +6757,7 @@ begin
 end
 $$;
 comment on function payout.continue_list(text, text) is
-    'Returns the one open read of the kind, comparison or events.';
+    'Returns the one open read of the kind: newest, events or comparison.';
 -- frozen: procedures/reconcile/find_missing.sql 7c451f4d913f
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
@@ -6780,7 +6818,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql 8aadad3b26f1
+-- frozen: procedures/reconcile/finish_lookup.sql 910206e49e23
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6798,6 +6836,12 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
+    if v_outcome.found = 1 and v_state.state = 'scheduled' then
+        perform payout.stop_on_evidence(array[jsonb_populate_record(
+            null::payout.stripe_transfer,
+            to_jsonb(v_outcome) || jsonb_build_object('belongs_to', v_outcome.payout_ref))],
+            p_read.read_id);
+    end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
     into strict v_read.result, v_read.is_alarm, v_read.objects_found
@@ -6830,26 +6874,14 @@ begin
     if v_outcome.found = 1 then
         perform payout.note_reversals(array[
             jsonb_populate_record(null::payout.stripe_transfer, to_jsonb(v_outcome))]);
-        update payout.discrepancies as d
-        set resolved_at = payout.clock(),
-            resolved_by = 'engine',
-            resolution = format('Stripe has it as %s, as it was asked for.',
-                v_outcome.stripe_transfer_id)
-        from payout.transfer_states as s
-        where d.payout_transfer_id = v_state.payout_transfer_id
-            and d.resolved_at is null
-            and (d.stripe_transfer_id is null or d.stripe_transfer_id = s.stripe_transfer_id)
-            and d.kind <> 'several_transfers_at_stripe'
-            and s.payout_transfer_id = v_state.payout_transfer_id
-            and s.stripe_transfer_id = v_outcome.stripe_transfer_id;
-        perform payout.release_alarm_holds(array[v_state.payout_transfer_id]);
+        perform payout.resolve_paid(array[v_outcome.stripe_transfer_id]);
     end if;
     return v_read;
 end
 $$;
 comment on function payout.finish_lookup(payout.stripe_reads) is
     'Returns the read with verdict and state as its result, and the number of transfers found.';
--- frozen: procedures/reconcile/finish_read.sql be62120764e8
+-- frozen: procedures/reconcile/finish_read.sql 4b87964436b2
 create or replace function payout.finish_read(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6864,7 +6896,10 @@ declare
         else p_read
     end;
 begin
-    if p_read.kind = 'events' then
+    if p_read.kind = 'newest' then
+        v_read.result := format('compared the %s newest transfers of Stripe''s: %s discrepancies',
+            p_read.objects_seen, p_read.objects_found);
+    elsif p_read.kind = 'events' then
         v_read.result := format('read %s events: %s tell of more reversed', p_read.objects_seen,
             p_read.objects_found);
     end if;
@@ -6971,6 +7006,51 @@ as $$
 $$;
 comment on function payout.first_absence(payout.stripe_reads) is
     'Id of the observation of the earlier scan; null: there is no proof yet.';
+-- frozen: procedures/reconcile/is_compared.sql 1a18a95f15f7
+create or replace function payout.is_compared(p_within interval)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select
+        from (values ('newest'), ('comparison')) as k (kind)
+        cross join lateral (
+            select r as last_read
+            from payout.stripe_reads as r
+            where r.kind = k.kind
+                and r.kind in ('newest', 'events', 'comparison')
+                and r.finished_at is not null
+            order by r.read_id desc
+            limit 1
+        ) as l
+        where payout.is_current(l.last_read, p_within)
+    );
+end
+$$;
+comment on function payout.is_compared(interval) is
+    'True when the last finished read of kind newest, or comparison, is current.';
+-- frozen: procedures/reconcile/is_current.sql 437a40c1d2bb
+create or replace function payout.is_current(p_read payout.stripe_reads, p_within interval)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := payout.clock();
+begin
+    return p_read.server_started_at = pg_postmaster_start_time()
+        and p_read.begun_at > v_now - p_within
+        and p_read.begun_at <= v_now
+        and payout.is_of_this_database(p_read);
+end
+$$;
+comment on function payout.is_current(payout.stripe_reads, interval) is
+    'True for a read that was begun in this database under this start of the server, no longer '
+    'ago than p_within.';
 -- frozen: procedures/reconcile/is_explained.sql df58a7f0ff19
 create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
 returns boolean
@@ -6991,6 +7071,32 @@ as $$
 $$;
 comment on function payout.is_explained(payout.discrepancy) is
     'True when an equal discrepancy was resolved, and not by a comparison that found it no longer.';
+-- frozen: procedures/reconcile/is_far_enough.sql b061f2e7eb08
+create or replace function payout.is_far_enough(
+    p_read payout.stripe_reads, p_seen payout.stripe_transfer[]
+)
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select
+        from unnest(p_seen) as l
+        join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
+        join payout.transfer_observations as o
+            on o.payout_transfer_id = s.payout_transfer_id
+            and o.stripe_transfer_id = l.stripe_transfer_id
+            and o.signal = 'response'
+            and o.moved_to = 'paid'
+    ) or (
+        select count(*) >= 99 from payout.stripe_read_pages as p where p.read_id = p_read.read_id
+    );
+end
+$$;
+comment on function payout.is_far_enough(payout.stripe_reads, payout.stripe_transfer[]) is
+    'True when the page shows a transfer that was reported paid here, or is the hundredth.';
 -- frozen: procedures/reconcile/is_of_this_database.sql 481c8ee01164
 create or replace function payout.is_of_this_database(p_read payout.stripe_reads)
 returns boolean
@@ -7062,6 +7168,34 @@ end
 $$;
 comment on function payout.keep_listed_transfers(payout.stripe_transfer[], bigint) is
     'Returns the ids of those that are to be judged now.';
+-- frozen: procedures/reconcile/kept_of_page.sql 54e4d9fe298a
+create or replace function payout.kept_of_page(
+    p_read payout.stripe_reads, p_objects jsonb, p_discrepancies payout.discrepancy[]
+)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case p_read.kind
+        when 'lookup' then payout.possible_matches(p_read, p_objects)
+        when 'reversals' then (
+            select coalesce(jsonb_agg(r.reversal) filter (where r.reversal is not null), '[]')
+            from jsonb_array_elements(p_objects) as o
+            cross join lateral payout.read_reversal(
+                o, p_read.stripe_transfer_id) as r (reversal))
+        when 'comparison' then (
+            select coalesce(jsonb_agg(jsonb_build_object(
+                'kind', d.kind, 'stripe_transfer_id', d.stripe_transfer_id)), '[]')
+            from unnest(p_discrepancies) as d)
+        else '[]'
+    end
+$$;
+comment on function payout.kept_of_page(
+    payout.stripe_reads, jsonb, payout.discrepancy[]
+) is
+    'Of a look-up possible matches, of reversals all of them, of a comparison the kind and the '
+    'transfer of each discrepancy.';
 -- frozen: procedures/reconcile/listed_on_page.sql b4f0bac1a4be
 create or replace function payout.listed_on_page(p_kind text, p_objects jsonb)
 returns payout.stripe_transfer[]
@@ -7177,6 +7311,22 @@ as $$
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
     'Parameters of GET /v1/transfers, one object a query.';
+-- frozen: procedures/reconcile/may_go_on.sql fba00d764447
+create or replace function payout.may_go_on(p_read payout.stripe_reads)
+returns boolean
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select case p_read.kind
+        when 'newest' then payout.is_current(
+            p_read, (select e.comparison_counts_for / 2 from payout.engine_settings as e))
+        else payout.is_of_this_database(p_read)
+    end
+$$;
+comment on function payout.may_go_on(payout.stripe_reads) is
+    'True for a read of this database; for one of the newest transfers if it will allow claims for '
+    'a while.';
 -- frozen: procedures/reconcile/next_parameters.sql 18d4b721ab46
 create or replace function payout.next_parameters(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
@@ -7667,7 +7817,63 @@ as $$
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Returns the number of discrepancies of kind unreadable_at_stripe.';
--- frozen: procedures/reconcile/take_listed_transfers.sql 61200ba02d4f
+-- frozen: procedures/reconcile/stop_on_evidence.sql 8b5688389340
+create or replace function payout.stop_on_evidence(
+    p_seen payout.stripe_transfer[], p_read_id bigint
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_settings payout.engine_settings;
+    v_ours text;
+    v_other payout.stripe_transfer;
+begin
+    select * into strict v_settings from payout.engine_settings;
+    select min(l.stripe_transfer_id) into v_ours
+    from unnest(p_seen) as l
+    left join payout.payout_transfers as t on t.payout_ref = l.belongs_to
+    left join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
+    where l.payout_engine = v_settings.installation_id
+        and l.belongs_to ~ '^payout_[0-9a-f]{40}$'
+        and coalesce(s.attempt, 0) = 0
+        and not exists (
+            select from payout.transfer_states as p
+            where p.stripe_transfer_id = l.stripe_transfer_id
+        )
+        and not exists (
+            select from payout.listed_transfers as k
+            where k.stripe_transfer_id = l.stripe_transfer_id
+        );
+    if v_ours is not null then
+        perform payout.stop_claims('database_went_back',
+            format('Stripe has transfers of this installation that this database never sent, such '
+                'as %s: it went back in time, or a copy of it pays too', v_ours), p_read_id);
+    end if;
+
+    select l.* into v_other
+    from unnest(p_seen) as l
+    where l.payout_engine <> v_settings.installation_id
+        and l.payout_engine ~ '^[0-9a-f]{32}$'
+        -- The first claim, and an operator, adopt it anew.
+        and (
+            select a.is_installation from payout.adoptions as a order by a.adoption_id desc limit 1
+        )
+    order by l.stripe_transfer_id
+    limit 1;
+    if found then
+        perform payout.stop_claims('another_installation',
+            format('another installation pays from the same Stripe account, payout_engine %s, such '
+                'as %s', v_other.payout_engine, v_other.stripe_transfer_id), p_read_id);
+    end if;
+end
+$$;
+comment on function payout.stop_on_evidence(payout.stripe_transfer[], bigint) is
+    'Stops claims when a transfer of this installation is unknown here and was not listed before, '
+    'or when one of another installation is seen before the first claim.';
+-- frozen: procedures/reconcile/take_listed_transfers.sql 62e0e1d05fca
 create or replace function payout.take_listed_transfers(
     p_seen payout.stripe_transfer[],
     p_discrepancies payout.discrepancy[],
@@ -7679,12 +7885,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_found integer := payout.record_discrepancies(
+    v_found integer;
+    v_reversed integer;
+begin
+    perform payout.stop_on_evidence(p_seen, p_read.read_id);
+    v_found := payout.record_discrepancies(
             p_discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
         + payout.record_listed_transfers(
             array(select k from payout.keep_listed_transfers(p_seen, p_read.read_id) as k));
-    v_reversed integer := payout.note_reversals(p_seen);
-begin
+    v_reversed := payout.note_reversals(p_seen);
     return case p_read.kind when 'events' then v_reversed else v_found end;
 end
 $$;
@@ -7693,7 +7902,7 @@ comment on function payout.take_listed_transfers(
 ) is
     'Returns the number of discrepancies and alarms; for events, of the transfers of which more is '
     'reversed than was known.';
--- frozen: procedures/reconcile/take_page.sql df7069d110ce
+-- frozen: procedures/reconcile/take_page.sql 51d26bc54384
 create or replace function payout.take_page(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
 )
@@ -7704,51 +7913,42 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_read payout.stripe_reads;
-    v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
+    v_has_more boolean := p_has_more;
+    v_next jsonb;
     v_seen payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
     v_discrepancies payout.discrepancy[];
     v_found integer := 0;
-    v_unreadable integer := 0;
 begin
-    if p_read.kind in ('comparison', 'events') then
+    if p_read.kind in ('newest', 'events', 'comparison') then
         v_seen := payout.listed_on_page(p_read.kind, p_objects);
         v_discrepancies := array(
             select d from payout.compare_listed_transfers(v_seen) as d);
+        v_has_more := p_has_more and not (
+            p_read.kind = 'newest' and payout.is_far_enough(p_read, v_seen));
         v_found := payout.take_listed_transfers(v_seen, v_discrepancies, p_read);
     end if;
+    v_next := payout.next_parameters(p_read, p_parameters, p_objects, v_has_more);
     if cardinality(v_seen) < jsonb_array_length(p_objects) then
-        v_unreadable := payout.set_aside_unreadable(p_read, p_objects);
+        v_found := v_found + case
+            when p_read.kind in ('newest', 'comparison') then 1 else 0
+        end * payout.set_aside_unreadable(p_read, p_objects);
     end if;
 
     insert into payout.stripe_read_pages (
         read_id, page_number, parameters, has_more, objects_seen, stripe_transfer_ids, kept,
         received_at)
-    select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters, p_has_more,
+    select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters, v_has_more,
         jsonb_array_length(p_objects),
         case p_read.kind when 'comparison' then array(
             select l.stripe_transfer_id from unnest(v_seen) as l) else '{}' end,
-        case p_read.kind
-            when 'lookup' then payout.possible_matches(p_read, p_objects)
-            when 'reversals' then (
-                select coalesce(jsonb_agg(r.reversal) filter (where r.reversal is not null), '[]')
-                from jsonb_array_elements(p_objects) as o
-                cross join lateral payout.read_reversal(
-                    o, p_read.stripe_transfer_id) as r (reversal))
-            when 'comparison' then (
-                select coalesce(jsonb_agg(jsonb_build_object(
-                    'kind', d.kind, 'stripe_transfer_id', d.stripe_transfer_id)), '[]')
-                from unnest(v_discrepancies) as d)
-            else '[]'
-        end,
-        payout.clock()
+        payout.kept_of_page(p_read, p_objects, v_discrepancies), payout.clock()
     from payout.stripe_read_pages as p
     where p.read_id = p_read.read_id;
 
     update payout.stripe_reads as r
     set next_parameters = v_next,
         objects_seen = r.objects_seen + jsonb_array_length(p_objects),
-        objects_found = r.objects_found + v_found
-            + case r.kind when 'comparison' then v_unreadable else 0 end,
+        objects_found = r.objects_found + v_found,
         -- A time ahead of ours may be a broken one; an earlier one only has more read again.
         newest_created_at = greatest(r.newest_created_at, (
             select max(to_timestamp(c.created))
@@ -7790,7 +7990,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- frozen: procedures/claim/claim_transfers.sql 9a6ece61f2f6
+-- frozen: procedures/claim/claim_transfers.sql 2a447fb71b21
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -7830,6 +8030,7 @@ begin
     perform payout.refuse_unsafe_server(p_stripe_now);
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
+    perform payout.refuse_uncompared_database(v_settings.comparison_counts_for);
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
         raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),
@@ -8026,6 +8227,27 @@ $$;
 comment on function payout.open_attempts(
     bigint[], text, timestamptz, payout.engine_settings
 ) is 'Moves these transfers to in_flight; returns each with its key, token and request.';
+-- frozen: procedures/claim/refuse_uncompared_database.sql dcffa2086c8f
+create or replace function payout.refuse_uncompared_database(p_within interval)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not payout.is_compared(p_within) then
+        raise exception
+            'no transfer is handed out before Stripe''s newest transfers were compared with the '
+            'books'
+            using
+                errcode = 'SP405',
+                hint = 'A worker compares them by itself, with a key that may read transfers.';
+    end if;
+end
+$$;
+comment on function payout.refuse_uncompared_database(interval) is
+    'Refuses to go on (SP405) unless Stripe''s newest transfers were compared under this start of '
+    'the server, no longer ago than p_within.';
 -- frozen: procedures/claim/refuse_unsafe_server.sql 8110d03bfdf1
 create or replace function payout.refuse_unsafe_server(p_stripe_now timestamptz)
 returns void
@@ -9592,7 +9814,7 @@ comment on function payout_api.add_currency(text, integer, text, integer) is
 revoke execute on function payout_api.add_currency(text, integer, text, integer) from public;
 grant execute on function payout_api.add_currency(text, integer, text, integer)
     to payout_operator;
--- frozen: procedures/operate/adopt.sql 25fc57994818
+-- frozen: procedures/operate/adopt.sql 1da3d39505da
 create or replace function payout.adopt(
     p_reason text, p_without_reconcile boolean, p_preview boolean default false
 )
@@ -9625,11 +9847,9 @@ begin
     select r.read_id into v_read_id
     from payout.stripe_reads as r
     where r.kind = 'comparison'
+        and r.kind in ('newest', 'events', 'comparison')
         and r.finished_at is not null
-        and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
-            = (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
-                v_identity.table_oid)
-        and (v_adoption.adoption_id is null or r.adoption_id >= v_adoption.adoption_id)
+        and payout.is_of_this_database(r)
         and r.begun_at between payout.clock() - interval '1 hour' and payout.clock()
     order by r.read_id desc
     limit 1;
@@ -10224,7 +10444,7 @@ as $$
     where s.hold_id is not null and h.hold_id is null
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_reads.sql 3f48e59b9d36
+-- frozen: procedures/operate/check_reads.sql 72491a1499eb
 create or replace function payout.check_reads()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10244,7 +10464,7 @@ as $$
         select r.finished_at, r.result
         from payout.stripe_reads as r
         where r.kind = 'comparison'
-            and r.kind in ('events', 'comparison')
+            and r.kind in ('newest', 'events', 'comparison')
             and r.finished_at is not null
             and payout.is_of_this_database(r)
         order by r.read_id desc
@@ -10253,6 +10473,25 @@ as $$
     left join lateral (
         select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
     ) as first on true
+    union all
+    select 'the newest transfers were compared before claims',
+        i.problem is not null or payout.is_compared(e.comparison_counts_for) or not exists (
+            select from payout.transfer_states as s
+            where s.next_attempt_at between clock_timestamp() - e.send_window_for
+                    and clock_timestamp() - interval '1 minute'
+                and s.hold_id is null
+                and s.state in ('scheduled', 'retry_wait', 'unknown')
+        ),
+        case
+            when i.problem is not null then 'claims are refused for another reason'
+            when payout.is_compared(e.comparison_counts_for) then 'claims may go on'
+            else 'not since the server started at ' || pg_postmaster_start_time()
+                || ', or for longer than ' || e.comparison_counts_for
+        end,
+        'a worker does it before it claims, and its log says why it cannot: it needs a key that '
+            'may read transfers'
+    from payout.engine_settings as e
+    cross join (select payout.identity_problem() as problem) as i
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_references.sql db7521ef6eb5
@@ -11618,7 +11857,7 @@ comment on function payout_api.write_off(text, text, bigint, text, boolean) is
 revoke execute on function payout_api.write_off(text, text, bigint, text, boolean) from public;
 grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
     to payout_operator;
--- frozen: sql/error_codes.sql 4d610fb18365
+-- frozen: sql/error_codes.sql 4a27fdc08f86
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -11649,6 +11888,7 @@ from (values
     ('SP402', 'another transaction came first: repeat this one', 'try later'),
     ('SP403', 'the database is not the one that was adopted', 'try later'),
     ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),
+    ('SP405', 'Stripe''s newest transfers were not compared with the books lately', 'try later'),
     ('SP410', 'this database is not adopted: nothing was reconciled in it lately', 'try later'),
     ('SP411', 'transfers are open that the old Stripe account may have executed', 'try later')
 ) as c (sqlstate, meaning, reaction);

@@ -4,8 +4,8 @@
 -- Skips transfers that are on hold, whose send window under their key is over (Stripe may have
 -- forgotten the key), or that Stripe has listed already (the sweep judges them); sets aside those
 -- whose rows contradict each other.
--- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP311 limit out of
--- range.
+-- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP405 Stripe's newest
+-- transfers were not compared lately; SP311 limit out of range.
 
 create or replace function payout_api.claim_transfers(
     p_worker text,
@@ -46,6 +46,7 @@ begin
     perform payout.refuse_unsafe_server(p_stripe_now);
     perform payout.refuse_unadopted_database(p_stripe_account_id, p_is_livemode);
     select * into strict v_settings from payout.engine_settings;
+    perform payout.refuse_uncompared_database(v_settings.comparison_counts_for);
 
     if p_worker is null or coalesce(p_limit, 0) not between 1 and v_settings.largest_claim then
         raise exception 'claim of % transfers by %', coalesce(p_limit::text, 'null'),

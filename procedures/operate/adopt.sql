@@ -39,11 +39,9 @@ begin
     select r.read_id into v_read_id
     from payout.stripe_reads as r
     where r.kind = 'comparison'
+        and r.kind in ('newest', 'events', 'comparison')
         and r.finished_at is not null
-        and (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)
-            = (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
-                v_identity.table_oid)
-        and (v_adoption.adoption_id is null or r.adoption_id >= v_adoption.adoption_id)
+        and payout.is_of_this_database(r)
         and r.begun_at between payout.clock() - interval '1 hour' and payout.clock()
     order by r.read_id desc
     limit 1;

@@ -1,6 +1,7 @@
--- check_reads: whether all of Stripe's transfers were compared with the books lately.
+-- check_reads: whether Stripe's transfers were compared with the books lately, all and the newest.
 --
--- A comparison under another identity or Stripe account says nothing about this one.
+-- A comparison under another identity or Stripe account says nothing about this one. Where nothing
+-- is due, no worker compares the newest.
 
 create or replace function payout.check_reads()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -21,7 +22,7 @@ as $$
         select r.finished_at, r.result
         from payout.stripe_reads as r
         where r.kind = 'comparison'
-            and r.kind in ('events', 'comparison')
+            and r.kind in ('newest', 'events', 'comparison')
             and r.finished_at is not null
             and payout.is_of_this_database(r)
         order by r.read_id desc
@@ -30,5 +31,24 @@ as $$
     left join lateral (
         select e.created_at from payout.ledger_entries as e order by e.ledger_entry_id limit 1
     ) as first on true
+    union all
+    select 'the newest transfers were compared before claims',
+        i.problem is not null or payout.is_compared(e.comparison_counts_for) or not exists (
+            select from payout.transfer_states as s
+            where s.next_attempt_at between clock_timestamp() - e.send_window_for
+                    and clock_timestamp() - interval '1 minute'
+                and s.hold_id is null
+                and s.state in ('scheduled', 'retry_wait', 'unknown')
+        ),
+        case
+            when i.problem is not null then 'claims are refused for another reason'
+            when payout.is_compared(e.comparison_counts_for) then 'claims may go on'
+            else 'not since the server started at ' || pg_postmaster_start_time()
+                || ', or for longer than ' || e.comparison_counts_for
+        end,
+        'a worker does it before it claims, and its log says why it cannot: it needs a key that '
+            'may read transfers'
+    from payout.engine_settings as e
+    cross join (select payout.identity_problem() as problem) as i
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';

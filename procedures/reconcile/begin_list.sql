@@ -1,9 +1,9 @@
--- begin_list: begin a comparison of all transfers, or a read of events, where the last one ended.
+-- begin_list: begin to read all transfers, the newest, or events, where the last read ended.
 --
 -- Called by: continue_list.
 -- Our own clock bounds no list, as it may be wrong: the newest time that Stripe showed in the
--- last read does, less a day. Without one the whole list is read: a restored database has
--- forgotten transfers, and Stripe keeps events for 30 days.
+-- last read does, less a day; of the newest, less an hour. Without one the whole list is read: a
+-- restored database has forgotten transfers, and Stripe keeps events for 30 days.
 -- Safe to repeat, also by several workers at once: one read of a kind is open.
 
 create or replace function payout.begin_list(p_kind text, p_worker text)
@@ -15,6 +15,7 @@ as $$
 declare
     v_now timestamptz := payout.clock();
     v_last payout.stripe_reads;
+    v_overlap interval := case p_kind when 'newest' then '1 hour' else '1 day' end;
     v_books_from timestamptz;
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
@@ -22,16 +23,16 @@ begin
     update payout.stripe_reads as r
     set abandoned_at = v_now
     where r.kind = p_kind
-        and r.kind in ('events', 'comparison')
+        and r.kind in ('newest', 'events', 'comparison')
         and r.finished_at is null
         and r.abandoned_at is null
-        and not payout.is_of_this_database(r);
+        and not payout.may_go_on(r);
 
     -- The true time of a read that was begun under a clock that was ahead is unknown.
     select * into v_last
     from payout.stripe_reads as r
     where r.kind = p_kind
-        and r.kind in ('events', 'comparison')
+        and r.kind in ('newest', 'events', 'comparison')
         and r.finished_at is not null
         and r.begun_at <= v_now
         and payout.is_of_this_database(r)
@@ -39,7 +40,7 @@ begin
     limit 1;
     if v_last.newest_created_at is not null then
         v_query := v_query || jsonb_build_object('created', jsonb_build_object('gte', greatest(0,
-            floor(extract(epoch from v_last.newest_created_at - interval '1 day')))));
+            floor(extract(epoch from v_last.newest_created_at - v_overlap)))));
     end if;
     if p_kind = 'comparison' then
         v_books_from := coalesce(v_last.begun_at - interval '1 day', to_timestamp(0));

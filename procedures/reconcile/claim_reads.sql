@@ -3,7 +3,8 @@
 -- Called by: worker. It moves no money, so it asks for neither holds nor an adoption. A look-up is
 -- evidence of absence by its time: none is begun while our clock is not Stripe's.
 -- Safe to repeat: a look-up, or the reversals of a transfer, is begun once more after ten minutes;
--- a comparison and a read of events go on where they are, also by several workers at once.
+-- a comparison and a read of events go on where they are, also by several workers at once. The
+-- newest transfers are read once half the time has passed for which the last read allows claims.
 -- Locks: payout.adoptions, so that a read for an account begins before the account is changed.
 -- Raises: SP404 (bind_stripe_account); SP311 no worker, limit out of range, unknown kind.
 
@@ -37,17 +38,21 @@ begin
     lock table payout.adoptions in access share mode;
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
     if coalesce(btrim(p_worker), '') = '' or coalesce(p_limit, 0) not between 1 and 1000
-        or p_kind not in ('lookup', 'reversals', 'events', 'comparison') then
+        or p_kind not in ('newest', 'lookup', 'reversals', 'events', 'comparison') then
         raise exception 'claim of % reads by %, of kind %', coalesce(p_limit::text, 'null'),
             coalesce(nullif(btrim(p_worker), ''), 'no worker'), coalesce(p_kind, 'any')
             using
                 errcode = 'SP311',
-                hint = 'Name the worker, ask for 1 to 1000 of kind lookup, reversals, events, '
-                    'comparison or any (null).';
+                hint = 'Name the worker, ask for 1 to 1000 of kind newest, lookup, reversals, '
+                    'events, comparison or any (null).';
     end if;
 
     -- Lists first: their last page takes rows of transfers while it holds the read.
-    if coalesce(p_kind, 'events') = 'events' then
+    if coalesce(p_kind, 'newest') = 'newest' and not payout.is_compared(
+        (select e.comparison_counts_for / 2 from payout.engine_settings as e)) then
+        v_ids := v_ids || payout.continue_list('newest', p_worker);
+    end if;
+    if coalesce(p_kind, 'events') = 'events' and cardinality(v_ids) < p_limit then
         v_ids := v_ids || payout.continue_list('events', p_worker);
     end if;
     if coalesce(p_kind, 'comparison') = 'comparison' and cardinality(v_ids) < p_limit then
@@ -76,10 +81,10 @@ $$;
 comment on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) is
-    'Hands out up to p_limit reads, of one kind (lookup, reversals, events, comparison) or of all: '
-    'path and parameters of the next page, and the token without which report_page takes none. '
-    'The Stripe account is that of the worker''s key, p_stripe_now the time by Stripe''s Date '
-    'header; no look-ups while that is far from the server''s clock.';
+    'Hands out up to p_limit reads, of one kind (newest, lookup, reversals, events, comparison) or '
+    'of all: path and parameters of the next page, and the token without which report_page takes '
+    'none. The Stripe account is that of the worker''s key, p_stripe_now the time by Stripe''s '
+    'Date header; no look-ups while that is far from the server''s clock.';
 revoke execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) from public;

@@ -1,6 +1,6 @@
--- continue_list: go on with the comparison, or the read of events, that is under way, or begin one.
+-- continue_list: go on with the list of a kind that is being read, or begin it.
 --
--- Called by: claim_reads. One of each is open, by a unique key.
+-- Called by: claim_reads. One of each kind is open, by a unique key.
 -- Locks: the open read, so that its last page is not taken meanwhile.
 
 create or replace function payout.continue_list(p_kind text, p_worker text)
@@ -17,10 +17,10 @@ begin
         select r.read_id into v_read_id
         from payout.stripe_reads as r
         where r.kind = p_kind
-            and r.kind in ('events', 'comparison')
+            and r.kind in ('newest', 'events', 'comparison')
             and r.finished_at is null
             and r.abandoned_at is null
-            and payout.is_of_this_database(r)
+            and payout.may_go_on(r)
         for update;
         exit when found;
         perform payout.begin_list(p_kind, p_worker);
@@ -29,4 +29,4 @@ begin
 end
 $$;
 comment on function payout.continue_list(text, text) is
-    'Returns the one open read of the kind, comparison or events.';
+    'Returns the one open read of the kind: newest, events or comparison.';

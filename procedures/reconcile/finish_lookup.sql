@@ -3,7 +3,8 @@
 -- Look-ups become rarer the longer a transfer is parked, but one is due as soon as it counts for
 -- a proof of absence. A look that began before the transfer came into its state, under a worker
 -- that slept, leaves the next one planned: it is no evidence. A transfer that is found resolves no
--- discrepancy about another one.
+-- discrepancy about another one. One that is found before its first send was sent by another
+-- database (stop_on_evidence).
 -- Locks: the transfer's progress row.
 
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
@@ -23,6 +24,12 @@ begin
     where s.payout_transfer_id = p_read.payout_transfer_id
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
+    if v_outcome.found = 1 and v_state.state = 'scheduled' then
+        perform payout.stop_on_evidence(array[jsonb_populate_record(
+            null::payout.stripe_transfer,
+            to_jsonb(v_outcome) || jsonb_build_object('belongs_to', v_outcome.payout_ref))],
+            p_read.read_id);
+    end if;
     select format('look-up of transfer %s: %s, %s', v_state.payout_transfer_id, r.verdict, r.state),
         r.verdict = 'alarm', coalesce(v_outcome.found, 0)::bigint
     into strict v_read.result, v_read.is_alarm, v_read.objects_found
@@ -55,19 +62,7 @@ begin
     if v_outcome.found = 1 then
         perform payout.note_reversals(array[
             jsonb_populate_record(null::payout.stripe_transfer, to_jsonb(v_outcome))]);
-        update payout.discrepancies as d
-        set resolved_at = payout.clock(),
-            resolved_by = 'engine',
-            resolution = format('Stripe has it as %s, as it was asked for.',
-                v_outcome.stripe_transfer_id)
-        from payout.transfer_states as s
-        where d.payout_transfer_id = v_state.payout_transfer_id
-            and d.resolved_at is null
-            and (d.stripe_transfer_id is null or d.stripe_transfer_id = s.stripe_transfer_id)
-            and d.kind <> 'several_transfers_at_stripe'
-            and s.payout_transfer_id = v_state.payout_transfer_id
-            and s.stripe_transfer_id = v_outcome.stripe_transfer_id;
-        perform payout.release_alarm_holds(array[v_state.payout_transfer_id]);
+        perform payout.resolve_paid(array[v_outcome.stripe_transfer_id]);
     end if;
     return v_read;
 end

@@ -16,7 +16,10 @@ declare
         else p_read
     end;
 begin
-    if p_read.kind = 'events' then
+    if p_read.kind = 'newest' then
+        v_read.result := format('compared the %s newest transfers of Stripe''s: %s discrepancies',
+            p_read.objects_seen, p_read.objects_found);
+    elsif p_read.kind = 'events' then
         v_read.result := format('read %s events: %s tell of more reversed', p_read.objects_seen,
             p_read.objects_found);
     end if;

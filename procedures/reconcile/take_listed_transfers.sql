@@ -14,12 +14,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_found integer := payout.record_discrepancies(
+    v_found integer;
+    v_reversed integer;
+begin
+    perform payout.stop_on_evidence(p_seen, p_read.read_id);
+    v_found := payout.record_discrepancies(
             p_discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
         + payout.record_listed_transfers(
             array(select k from payout.keep_listed_transfers(p_seen, p_read.read_id) as k));
-    v_reversed integer := payout.note_reversals(p_seen);
-begin
+    v_reversed := payout.note_reversals(p_seen);
     return case p_read.kind when 'events' then v_reversed else v_found end;
 end
 $$;

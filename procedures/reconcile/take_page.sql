@@ -12,51 +12,42 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_read payout.stripe_reads;
-    v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
+    v_has_more boolean := p_has_more;
+    v_next jsonb;
     v_seen payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
     v_discrepancies payout.discrepancy[];
     v_found integer := 0;
-    v_unreadable integer := 0;
 begin
-    if p_read.kind in ('comparison', 'events') then
+    if p_read.kind in ('newest', 'events', 'comparison') then
         v_seen := payout.listed_on_page(p_read.kind, p_objects);
         v_discrepancies := array(
             select d from payout.compare_listed_transfers(v_seen) as d);
+        v_has_more := p_has_more and not (
+            p_read.kind = 'newest' and payout.is_far_enough(p_read, v_seen));
         v_found := payout.take_listed_transfers(v_seen, v_discrepancies, p_read);
     end if;
+    v_next := payout.next_parameters(p_read, p_parameters, p_objects, v_has_more);
     if cardinality(v_seen) < jsonb_array_length(p_objects) then
-        v_unreadable := payout.set_aside_unreadable(p_read, p_objects);
+        v_found := v_found + case
+            when p_read.kind in ('newest', 'comparison') then 1 else 0
+        end * payout.set_aside_unreadable(p_read, p_objects);
     end if;
 
     insert into payout.stripe_read_pages (
         read_id, page_number, parameters, has_more, objects_seen, stripe_transfer_ids, kept,
         received_at)
-    select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters, p_has_more,
+    select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters, v_has_more,
         jsonb_array_length(p_objects),
         case p_read.kind when 'comparison' then array(
             select l.stripe_transfer_id from unnest(v_seen) as l) else '{}' end,
-        case p_read.kind
-            when 'lookup' then payout.possible_matches(p_read, p_objects)
-            when 'reversals' then (
-                select coalesce(jsonb_agg(r.reversal) filter (where r.reversal is not null), '[]')
-                from jsonb_array_elements(p_objects) as o
-                cross join lateral payout.read_reversal(
-                    o, p_read.stripe_transfer_id) as r (reversal))
-            when 'comparison' then (
-                select coalesce(jsonb_agg(jsonb_build_object(
-                    'kind', d.kind, 'stripe_transfer_id', d.stripe_transfer_id)), '[]')
-                from unnest(v_discrepancies) as d)
-            else '[]'
-        end,
-        payout.clock()
+        payout.kept_of_page(p_read, p_objects, v_discrepancies), payout.clock()
     from payout.stripe_read_pages as p
     where p.read_id = p_read.read_id;
 
     update payout.stripe_reads as r
     set next_parameters = v_next,
         objects_seen = r.objects_seen + jsonb_array_length(p_objects),
-        objects_found = r.objects_found + v_found
-            + case r.kind when 'comparison' then v_unreadable else 0 end,
+        objects_found = r.objects_found + v_found,
         -- A time ahead of ours may be a broken one; an earlier one only has more read again.
         newest_created_at = greatest(r.newest_created_at, (
             select max(to_timestamp(c.created))

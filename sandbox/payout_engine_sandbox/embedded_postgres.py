@@ -31,6 +31,7 @@ SERVER_FILES: Final = (
     "bin/initdb",
     "bin/pg_basebackup",
     "bin/pg_ctl",
+    "bin/pg_resetwal",
     "bin/postgres",
     "lib/postgresql",
     "share/postgresql",
@@ -231,6 +232,23 @@ class EmbeddedPostgres:
         port = self.port
         self._launch(pick_port=lambda: port)
 
+    def keep_data(self) -> Path:
+        """Copy the data directory of the stopped server; return the copy, for `put_back`."""
+        kept = self._directories[0] / f"kept-{len(list(self._directories[0].iterdir()))}"
+        self._copy(self.data_directory, kept)
+        kept.chmod(0o700)
+        return kept
+
+    def put_back(self, kept: Path) -> None:
+        """Replace the data of the stopped server by a copy that was kept; `restart` runs it."""
+        shutil.rmtree(self.data_directory)
+        kept.rename(self.data_directory)
+
+    def reset_wal(self) -> None:
+        """Throw away the log of the stopped server (``pg_resetwal``): changes may be lost."""
+        command = [str(self._server_bin / "pg_resetwal"), "--force", str(self.data_directory)]
+        self._finish(command)
+
     def freeze(self) -> None:
         """Suspend every process of the server with SIGSTOP (Linux only); `thaw` goes on."""
         # The postmaster first: it must not start another process meanwhile.
@@ -273,7 +291,10 @@ class EmbeddedPostgres:
         self._initialise_data_directory()
 
     def _initialise_data_directory(self) -> None:
-        command = self._copy_command() if self._primary else self._initdb_command()
+        self._finish(self._copy_command() if self._primary else self._initdb_command())
+
+    def _finish(self, command: list[str]) -> None:
+        """Run a program on the data directory, to its end."""
         process = self._run(command, stdin=subprocess.DEVNULL, output=subprocess.PIPE)
         try:
             said, _ = process.communicate()
@@ -380,6 +401,7 @@ class EmbeddedPostgres:
     def _copy(self, source: Path, target: Path) -> None:
         """Copy a file or a tree, its owner right from the start: the watchdog may have to act."""
         if source.is_dir():
+            self._make_directory(target)
             for entry in source.iterdir():
                 self._copy(entry, target / entry.name)
         else:

@@ -9,6 +9,7 @@ create table payout.engine_settings (
     lease_for interval not null default '30 seconds',
     http_deadline_for interval not null default '20 seconds',
     send_window_for interval not null default '20 hours',
+    comparison_counts_for interval not null default '1 hour',
     attempt_drain_for interval not null default '15 minutes',
     max_tries integer not null default 50,
     max_generations integer not null default 30,
@@ -28,9 +29,13 @@ create table payout.engine_settings (
     constraint installation_id_has_32_digits check (installation_id ~ '^[0-9a-f]{32}$'),
     constraint lease_outlasts_the_http_deadline
         check (http_deadline_for > '0' and lease_for > http_deadline_for),
-    -- The last send of a key begins when its window ends, and may take its lease and drain.
+    -- The last send of a key begins when its window ends, and may take its lease and drain. The
+    -- first may be one that the database has forgotten since its last comparison.
     constraint last_send_ends_before_stripe_forgets_the_key check (
-        send_window_for > '0' and send_window_for + lease_for + attempt_drain_for < '24 hours'),
+        send_window_for > '0'
+        and comparison_counts_for + send_window_for + lease_for + attempt_drain_for < '24 hours'),
+    -- Workers look every five to ten minutes whether to compare again.
+    constraint comparison_counts_for_a_while check (comparison_counts_for >= '15 minutes'),
     constraint attempts_drain_for_a_quarter_of_an_hour check (
         attempt_drain_for >= '15 minutes' and attempt_drain_for >= http_deadline_for),
     constraint attempts_drain_between_two_scans check (
@@ -59,6 +64,8 @@ comment on column payout.engine_settings.http_deadline_for is
 comment on column payout.engine_settings.send_window_for is
     'The time for which a key may be sent, from when the transfer was due for its first send under '
     'it; Stripe forgets keys after 24 hours.';
+comment on column payout.engine_settings.comparison_counts_for is
+    'The time from its begin for which a comparison of Stripe''s newest transfers allows claims.';
 comment on column payout.engine_settings.attempt_drain_for is
     'The time after its lease for which an attempt without a report still counts as open.';
 comment on column payout.engine_settings.max_tries is
@@ -134,8 +141,6 @@ create table payout.adoptions (
     constraint adoptions_pkey primary key (adoption_id),
     constraint identity_is_whole_or_none check (
         num_nulls(system_identifier, timeline_id, database_oid, table_oid) in (0, 4)),
-    constraint only_an_identity_is_reconciled check (
-        read_id is null or system_identifier is not null),
     constraint installation_has_an_identity check (
         not is_installation or system_identifier is not null),
     constraint reason_is_given check (length(btrim(reason)) > 0)
@@ -143,7 +148,7 @@ create table payout.adoptions (
 comment on table payout.adoptions is
     'The identities under which this database was adopted; the newest row counts. Claims are '
     'refused under any other identity. A row without an identity stops claims until the database '
-    'is adopted again.';
+    'is adopted again: the Stripe account was changed, or Stripe has what another database sent.';
 comment on column payout.adoptions.system_identifier is
     'pg_control_system(): another one is another cluster, so the data was restored into it.';
 comment on column payout.adoptions.timeline_id is
@@ -155,7 +160,8 @@ comment on column payout.adoptions.table_oid is
 comment on column payout.adoptions.is_installation is
     'Recorded by the migration, in a database without transfers: older ones were loaded later.';
 comment on column payout.adoptions.read_id is
-    'The finished comparison of stripe_reads that the adoption relied on; null: none.';
+    'The finished comparison of stripe_reads that the adoption relied on, or the read that showed '
+    'why claims must stop; null: none.';
 comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';

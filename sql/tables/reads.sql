@@ -5,6 +5,7 @@
 --                          reversals    the reversals of one transfer
 --                          events       events about reversed transfers
 --                          comparison   all transfers, compared with the books
+--                          newest       the newest of them, compared before claims
 --   listed_transfers     transfers that Stripe had and the books did not call paid
 --   reversed_transfers   transfers of ours that Stripe has reversed in full or in part
 
@@ -22,6 +23,7 @@ create table payout.stripe_reads (
     timeline_id integer default (payout.database_identity()).timeline_id,
     database_oid oid default (payout.database_identity()).database_oid,
     table_oid oid default (payout.database_identity()).table_oid,
+    server_started_at timestamptz default pg_postmaster_start_time(),
     adoption_id bigint,
     token_sha256s bytea[] not null default '{}',
     next_parameters jsonb,
@@ -37,7 +39,7 @@ create table payout.stripe_reads (
     constraint stripe_reads_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
     constraint kind_is_known
-        check (kind in ('lookup', 'reversals', 'events', 'comparison')),
+        check (kind in ('lookup', 'reversals', 'newest', 'events', 'comparison')),
     constraint lookup_names_its_transfer
         check ((kind = 'lookup') = (payout_transfer_id is not null)),
     constraint reversals_name_their_transfer
@@ -62,6 +64,9 @@ comment on column payout.stripe_reads.books_from is
     'begun_at.';
 comment on column payout.stripe_reads.system_identifier is
     'With the next three: the identity of the database that began it, as in payout.adoptions.';
+comment on column payout.stripe_reads.server_started_at is
+    'The start of the server under which it was begun: a database that goes back in time does so '
+    'while its server is down.';
 comment on column payout.stripe_reads.adoption_id is
     'The newest of payout.adoptions when the read was begun; null: there was none.';
 comment on column payout.stripe_reads.token_sha256s is
@@ -72,18 +77,20 @@ comment on column payout.stripe_reads.objects_expected is
     'Transfers that the books had as paid within the time that a comparison covers.';
 comment on column payout.stripe_reads.objects_found is
     'Transfers found by a look-up, reversals booked, transfers of which events told more '
-    'reversed, or discrepancies of a comparison.';
+    'reversed, or discrepancies of a comparison, of all or of the newest.';
 comment on column payout.stripe_reads.newest_created_at is
     'The newest time of creation that Stripe has shown in this read or those before it, by '
-    'Stripe''s clock; the next read of the kind begins a day before.';
+    'Stripe''s clock; the next read of the kind begins a day before, of the newest an hour.';
 comment on column payout.stripe_reads.result is 'One line for people, at the end of the read.';
 comment on column payout.stripe_reads.abandoned_at is
-    'The time at which it was given up: it was made under another identity or Stripe account.';
+    'The time at which it was given up: it was made under another identity or Stripe account, or '
+    'begun too long ago to allow claims.';
 
 create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
-    where kind in ('events', 'comparison') and finished_at is null and abandoned_at is null;
+    where kind in ('newest', 'events', 'comparison')
+        and finished_at is null and abandoned_at is null;
 create index stripe_reads_kind_finished_idx on payout.stripe_reads (kind, read_id)
-    where kind in ('events', 'comparison') and finished_at is not null;
+    where kind in ('newest', 'events', 'comparison') and finished_at is not null;
 create index stripe_reads_payout_transfer_id_idx
     on payout.stripe_reads (payout_transfer_id) where payout_transfer_id is not null;
 
@@ -94,12 +101,12 @@ create trigger _500_refuse_rewrite
         (old.read_id, old.kind, old.path, old.queries, old.payout_transfer_id,
             old.stripe_transfer_id, old.worker, old.begun_at, old.books_from,
             old.system_identifier, old.timeline_id, old.database_oid, old.table_oid,
-            old.adoption_id)
+            old.server_started_at, old.adoption_id)
         is distinct from
         (new.read_id, new.kind, new.path, new.queries, new.payout_transfer_id,
             new.stripe_transfer_id, new.worker, new.begun_at, new.books_from,
             new.system_identifier, new.timeline_id, new.database_oid, new.table_oid,
-            new.adoption_id)
+            new.server_started_at, new.adoption_id)
         or old.finished_at is not null)
     execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
@@ -184,7 +191,7 @@ comment on column payout.listed_transfers.named_settlement is 'settlement_id in 
 comment on column payout.listed_transfers.created_at is
     'The time at which Stripe made it, by Stripe''s clock; null: not to be read.';
 comment on column payout.listed_transfers.read_id is
-    'The read that saw it first, a comparison or one of events.';
+    'The read that saw it first: a comparison, of all or of the newest, or one of events.';
 comment on column payout.listed_transfers.seen_at is
     'The time at which that read saw it, by our clock.';
 

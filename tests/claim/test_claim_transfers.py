@@ -573,6 +573,7 @@ def test_a_late_first_send_waits_for_a_look_at_stripes_list(engine: Engine) -> N
     assert engine.claim() == []
     assert engine.look_up(listed(claim)) == LookupReport(True, "ok", "paid")
     assert engine.progress(transfer).stripe_transfer_id == STRIPE_TRANSFER
+    engine.adopt()
     assert engine.claim() == []
 
 

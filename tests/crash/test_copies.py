@@ -196,7 +196,7 @@ def test_a_standby_hands_out_nothing_before_or_after_it_is_promoted() -> None:
             assert identity_problem(db) is None
             db.execute("select pg_promote()")
             assert problem_of(standby.uri()) == "Changed since: timeline from 1 to 2."
-            db.execute("select payout.adopt('the primary is gone', true)")
+            Engine(db).adopt()
             assert len(Engine(db).claim()) == 1
         with psycopg.connect(primary.uri(), autocommit=True) as db:
             assert identity_problem(db) is None

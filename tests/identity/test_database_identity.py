@@ -31,6 +31,7 @@ def test_a_read_counts_for_the_database_in_which_it_is_made(engine: Engine) -> N
         "values ('events', '/v1/events', '[{}]', 'worker_1', '2030-01-01Z')"
     )
     run = engine.db.execute(
-        "select system_identifier, timeline_id, database_oid, table_oid from payout.stripe_reads"
+        "select system_identifier, timeline_id, database_oid, table_oid from payout.stripe_reads "
+        "where kind = 'events'"
     )
     assert run.fetchall() == engine.db.execute(HERE).fetchall()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from tests.conftest import Connection, Server, install
+from tests.conftest import Connection, Server, compare_newest, install
 from tests.engine import Engine, rate_limited
 from tests.identity.identities import adopted_elsewhere, adoptions, identity_problem
 from tests.mutants import mutant
@@ -134,6 +134,7 @@ def test_the_first_claim_that_hands_out_something_adopts_the_installation(
     engine: Engine,
 ) -> None:
     install_again(engine.db, "-1 hour")
+    compare_newest(engine.db)
     before = adoptions(engine.db)
     engine.claim()
     assert adoptions(engine.db) == before
@@ -149,6 +150,7 @@ def test_the_first_claim_that_hands_out_something_adopts_the_installation(
 
 def test_a_run_from_before_the_first_claim_still_counts(engine: Engine) -> None:
     install_again(engine.db, "-1 hour")
+    compare_newest(engine.db)
     run = begin(engine.db)
     engine.settle()
     assert len(engine.claim(account=(ACCOUNT, False))) == 1

@@ -88,8 +88,7 @@ def test_waiting_transfers_are_claimed_once_the_database_is_adopted_again(engine
     engine.settle()
     adopted_elsewhere(engine.db, "table_oid")
     assert refused_claim(engine.db) is not None
-    engine.db.execute("select payout_api.adopt_database('the dump was restored', true)")
-    engine.approve()
+    engine.adopt()
     assert len(engine.claim()) == 1
 
 

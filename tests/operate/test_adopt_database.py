@@ -53,7 +53,7 @@ def test_a_database_is_adopted_after_a_run_and_that_is_written_down(
     operator, approver = login_name("payout_operator"), login_name("payout_approver")
     adopted_elsewhere(db, "system_identifier")
     reconcile(db)
-    (run,) = db.execute("select read_id from payout.stripe_reads").fetchall()[0]
+    (run,) = db.execute("select max(read_id) from payout.stripe_reads").fetchall()[0]
     acted_engine.operator.execute(OPEN)
     assert identity_problem(db) is not None
     assert [*db.execute("select verb, reason, proposed_by from payout_api.proposals")] == [
@@ -117,10 +117,9 @@ def test_an_unfinished_run_adopts_no_database(engine: Engine) -> None:
 
 @mutant(
     "an adoption by a run in another database",
-    "adopt",
-    "= (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,\n"
-    "                v_identity.table_oid)",
-    "= (r.system_identifier, r.timeline_id, r.database_oid, r.table_oid)",
+    "is_of_this_database",
+    "= (w.system_identifier, w.timeline_id, w.database_oid, w.table_oid)",
+    "= (w.system_identifier, w.timeline_id, w.database_oid, p_read.table_oid)",
     at="table_oid",
 )
 @pytest.mark.parametrize("part", ["system_identifier", "timeline_id", "database_oid", "table_oid"])
@@ -135,7 +134,7 @@ def test_a_run_that_came_with_the_copy_adopts_no_database(engine: Engine, part: 
     assert refusal(engine.db, OPEN) == NOT_RECONCILED
 
 
-@mutant("an adoption by an old run", "adopt", "r.adoption_id >= v_adoption.adoption_id", "true")
+@mutant("an adoption by an old run", "adopt", "and payout.is_of_this_database(r)", "and true")
 def test_a_run_from_before_the_adoption_ended_adopts_no_database(engine: Engine) -> None:
     engine.db.execute("insert into payout.adoptions (reason) values ('closed')")
     reconcile(engine.db, adoptions_ago=1)
@@ -145,8 +144,8 @@ def test_a_run_from_before_the_adoption_ended_adopts_no_database(engine: Engine)
 @mutant(
     "an adoption by a run that was old when the clock was ahead",
     "adopt",
-    "r.adoption_id >= v_adoption.adoption_id",
-    "r.begun_at > v_adoption.recorded_at",
+    "and payout.is_of_this_database(r)",
+    "and r.begun_at > v_adoption.recorded_at",
 )
 def test_a_run_adopts_a_database_whose_adoption_ended_with_a_clock_ahead(engine: Engine) -> None:
     engine.db.execute(

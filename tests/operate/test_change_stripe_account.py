@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Connection, login_name
+from tests.conftest import Connection, compare_newest, login_name
 from tests.engine import Engine, no_answer, success
 from tests.identity.identities import adoptions, identity_problem, refused_claim
 from tests.mutants import mutant
@@ -171,6 +171,7 @@ def test_what_was_paid_in_test_mode_is_not_taken_back_to_live_mode(live: Engine)
     live.db.execute("select payout_api.adopt_database('for staging', true)")
     live.approve()
     assert refusal(live.db, CHANGE, MOVED) is None
+    compare_newest(live.db)
     live.report(success(*live.claim(account=STAGING)))
     assert refusal(live.db, CHANGE, MOVED) == USED_IN_TEST_MODE
 

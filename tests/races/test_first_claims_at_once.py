@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.conftest import Connection
+from tests.conftest import Connection, compare_newest
 from tests.engine import Engine
 from tests.identity.identities import refused_claim
 from tests.races.pauses import GO_ON, PAUSE, SLOW
@@ -25,6 +25,7 @@ def test_the_second_claim_is_not_refused_as_of_a_copy(
         "is_installation, reason, recorded_at) select w.*, true, 'installed', "
         "now() - interval '1 day' from payout.database_identity() as w"
     )
+    compare_newest(db)
     db.execute(PAUSE)
     second.execute(SLOW)
     waiting = background.submit(refused_claim, second)

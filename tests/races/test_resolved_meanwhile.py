@@ -71,6 +71,7 @@ def test_other_transfers_are_paid_while_an_operator_resolves_a_discrepancy(
     """A claim that would adopt a listed transfer passes over it while its discrepancy is locked."""
     engine = with_account(shared_engine)
     reconcile(engine.db, ours(engine.db, "tr_1"))
+    engine.adopt()
     assert discrepancies(engine) == [Discrepancy("unknown_transfer_at_stripe", "tr_1", None)]
     engine.operator.execute("begin")
     engine.operator.execute(RESOLVE)

@@ -135,6 +135,7 @@ def test_a_sweep_judges_the_other_listed_transfers_beside_a_broken_row(
     engine = with_account(shared_engine)
     there = [ours(engine.db, s.replace("seller", "tr"), payee_id=s) for s in SELLERS[:2]]
     reconcile(engine.worker, *there)
+    engine.adopt()
     broken, other, *rest = engine.settle(*SELLERS)
     write(engine.db, broken, "tries = -5")
     engine.sweep()
@@ -147,6 +148,7 @@ def test_a_sweep_judges_the_other_listed_transfers_beside_a_broken_row(
 def test_a_claim_of_single_transfers_steps_over_one_that_is_listed(shared_engine: Engine) -> None:
     engine = with_account(shared_engine)
     reconcile(engine.worker, ours(engine.db, payee_id=SELLERS[0]))
+    engine.adopt()
     listed, drifted, other = engine.settle(*SELLERS[:3])
     write(engine.db, listed, "next_attempt_at = now() - interval '1 hour'")
     write(engine.db, drifted, "tries = -1")

@@ -255,14 +255,14 @@ def test_a_transfer_that_was_found_several_times_is_never_given_up(
 
 @mutant(
     "a found transfer explains any other",
-    "finish_lookup",
-    "and (d.stripe_transfer_id is null or d.stripe_transfer_id = s.stripe_transfer_id)",
-    "",
+    "resolve_paid",
+    "or (o.payout_transfer_id = s.payout_transfer_id and o.stripe_transfer_id is null)",
+    "or o.payout_transfer_id = s.payout_transfer_id",
 )
 @mutant(
     "a found transfer explains several",
-    "finish_lookup",
-    "and d.kind <> 'several_transfers_at_stripe'",
+    "resolve_paid",
+    "and o.kind <> 'several_transfers_at_stripe'",
     "",
 )
 def test_a_look_up_that_ends_late_resolves_no_other_discrepancy(
@@ -315,7 +315,8 @@ def test_what_was_found_closes_what_was_disputed(engine: Engine) -> None:
     assert engine.discrepancies() == [("answer_contradicts_request", transfer, STRIPE_TRANSFER)]
     assert engine.look_up(listed(claim)) == LookupReport(True, "ok", "paid")
     resolutions = engine.db.execute("select resolved_by, resolution from payout.discrepancies")
-    assert resolutions.fetchall() == [("engine", "Stripe has it as tr_1, as it was asked for.")]
+    told = f"Stripe has transfer {transfer} as tr_1, as it was asked for."
+    assert resolutions.fetchall() == [("engine", told)]
 
 
 def test_a_transfer_not_found_is_looked_for_again_and_less_often(

@@ -266,6 +266,7 @@ def test_a_reversal_of_a_transfer_that_is_not_known_waits_until_it_is(engine: En
     reconcile(engine.db, ours(engine.db, amount_reversed=500))
     assert discrepancies(engine) == [Discrepancy("unknown_transfer_at_stripe", "tr_1", None)]
     assert claimed(engine) == []
+    engine.adopt()
     engine.settle()
     assert engine.claim() == []
     engine.sweep()

@@ -250,6 +250,34 @@ def test_committed_rows_survive_each_way_to_stop(shaken: EmbeddedPostgres, how: 
         assert ask(shaken, f"select value from {how}") == 7
 
 
+def test_kept_data_is_put_back(shaken: EmbeddedPostgres) -> None:
+    with psycopg.connect(shaken.uri()) as connection:
+        connection.execute("create table kept as select 1 as value")
+    shaken.stop_fast()
+    kept = shaken.keep_data()
+    shaken.restart()
+    ask(shaken, "insert into kept values (2) returning value")
+    shaken.stop_fast()
+    shaken.put_back(kept)
+    shaken.restart()
+    assert ask(shaken, "select count(*) from kept") == 1
+    assert not kept.exists()
+
+
+def test_a_log_that_was_thrown_away_loses_what_was_in_no_checkpoint() -> None:
+    with EmbeddedPostgres.start() as server:
+        with psycopg.connect(server.uri()) as connection:
+            connection.execute("create table lost (value integer)")
+        ask(server, "select pg_switch_wal()")
+        server.stop_fast()
+        server.restart()
+        ask(server, "insert into lost values (1) returning value")
+        server.kill_immediately()
+        server.reset_wal()
+        server.restart()
+        assert ask(server, "select count(*) from lost") == 0
+
+
 def test_the_pid_of_a_stopped_server_is_refused(shaken: EmbeddedPostgres) -> None:
     shaken.stop_fast()
     with pytest.raises(EmbeddedPostgresError, match="the embedded server is not running"):

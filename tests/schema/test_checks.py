@@ -211,10 +211,15 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ],
     ("engine_settings", "last_send_ends_before_stripe_forgets_the_key"): [
         {"send_window_for": "0"},
-        {"send_window_for": "23 hours 44 minutes 30 seconds"},
+        {"send_window_for": "22 hours 44 minutes 30 seconds"},
         {"send_window_for": "1 day"},
+        {"comparison_counts_for": "3 hours 44 minutes 30 seconds"},
         {"lease_for": "3 hours 45 minutes", "scans_apart_for": "5 hours"},
         {"attempt_drain_for": "4 hours", "scans_apart_for": "5 hours"},
+    ],
+    ("engine_settings", "comparison_counts_for_a_while"): [
+        {"comparison_counts_for": "0"},
+        {"comparison_counts_for": "14 minutes 59 seconds"},
     ],
     ("engine_settings", "attempts_drain_for_a_quarter_of_an_hour"): [
         {"attempt_drain_for": "14 minutes 59 seconds"},
@@ -251,7 +256,6 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ],
     ("engine_settings", "stripe_account_is_fixed_with_its_mode"): [{"stripe_account_id": "acct_1"}],
     ("adoptions", "identity_is_whole_or_none"): [{column: None} for column in IDENTITY],
-    ("adoptions", "only_an_identity_is_reconciled"): [NO_IDENTITY | {"read_id": 1}],
     ("adoptions", "installation_has_an_identity"): [NO_IDENTITY | {"is_installation": True}],
     ("adoptions", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
     ("catalogues", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
@@ -352,7 +356,9 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"wait_base": "1 second", "wait_cap": "1 second"},
     ],
     "engine_settings": [
-        {"send_window_for": "23 hours 44 minutes 29 seconds"},
+        {"send_window_for": "22 hours 44 minutes 29 seconds"},
+        {"comparison_counts_for": "3 hours 44 minutes 29 seconds"},
+        {"comparison_counts_for": "15 minutes"},
         {"lease_for": "20.000001 seconds"},
         {"lease_for": "44 minutes 59 seconds"},
         {"attempt_drain_for": "59 minutes 29 seconds"},
@@ -360,7 +366,12 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"is_livemode": True},
         {"is_livemode": False, "stripe_account_id": "acct_" + 250 * "1"},
     ],
-    "adoptions": [NO_IDENTITY, {"is_installation": True}, {"read_id": 1}],
+    "adoptions": [
+        NO_IDENTITY,
+        NO_IDENTITY | {"read_id": 1},
+        {"is_installation": True},
+        {"read_id": 1},
+    ],
     "holds": [{"scope": "engine", "subject": None}, CLOSED],
     "discrepancies": [
         RESOLVED,
@@ -580,6 +591,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "stripe_reads.stripe_transfer_id",
         "stripe_reads.system_identifier",
         "stripe_reads.table_oid",
+        "stripe_reads.server_started_at",
         "stripe_reads.timeline_id",
         "transfer_states.hold_id",
         "transfer_states.next_lookup_at",

@@ -26,8 +26,9 @@ from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
 from payout_engine.sql_files import migration_names, sql_root
 from payout_engine.stripe_payout_adapter import Refused, Unreadable
-from payout_engine_sandbox.stripe_double import StripeDouble
+from payout_engine_sandbox.stripe_double import Fault, StripeDouble
 from tests.conftest import ROOT, Server
+from tests.engine import unguarded
 from tests.worker.fakes import CANARY
 
 Connection = psycopg.Connection[Any]
@@ -60,6 +61,15 @@ create or replace function payout_api.doctor(
 returns table (check_name text, status text, detail text, hint text)
 language sql as $$ values ('guards', '{}', 'all are ALWAYS', 'Run this.') $$
 """
+
+
+MAY_NOT_LIST = Fault(
+    method="GET",
+    effect="none",
+    status=403,
+    error_message="The key may not read transfers.",
+    times=None,
+)
 
 
 @pytest.fixture
@@ -162,6 +172,29 @@ def test_execute_carries_one_payout_job_and_prints_its_states(
     assert len(double.transfers()) == 1
 
 
+def age_comparisons(db: Connection) -> None:
+    """Let Stripe's newest transfers have been compared an hour ago."""
+    with unguarded(db, "payout.stripe_reads"):
+        db.execute("update payout.stripe_reads set begun_at = begun_at - interval '1 hour'")
+
+
+@pytest.mark.usefixtures("environment")
+def test_execute_with_a_key_that_may_not_read_transfers_says_so_and_claims_nothing(
+    db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db.execute(SETTLED.encode())
+    age_comparisons(db)
+    double.inject(MAY_NOT_LIST)
+    assert cli.main(["execute", "1"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "payout-engine: nothing is claimed, because Stripe's newest transfers cannot be compared "
+        "with the books: Refused: HTTP status 403: The key may not read transfers.; the key needs "
+        "the right to read transfers\n",
+    )
+    assert double.sends == []
+
+
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(
     ("status", "mark", "exit_code"),
@@ -173,10 +206,12 @@ def test_doctor_prints_each_check_and_what_to_do(
     db.execute(DOCTOR.format(status).encode())
     assert cli.main(["doctor"]) == exit_code
     told = capsys.readouterr().out
-    assert f"{mark} guards         all are ALWAYS" in told
     assert ("Run this." in told) is (status != "ok")
-    assert "ok   Stripe key     test mode" in told
-    assert "ok   Stripe answers account acct_" in told
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert f"{mark.strip()} guards all are ALWAYS" in lines
+    assert "ok Stripe key test mode" in lines
+    assert any(line.startswith("ok Stripe answers account acct_") for line in lines)
+    assert "ok Stripe lists transfers the newest can be compared with the books" in lines
     assert f"stripe {version('stripe')}" in told
     assert CANARY not in told
 
@@ -192,6 +227,18 @@ def test_doctor_says_that_stripe_does_not_take_the_key(
     assert "FAIL Stripe answers Stripe does not say whose key it is: Refused: HTTP status" in told
     assert "See STRIPE_API_KEY and STRIPE_API_BASE." in told
     assert CANARY not in told
+
+
+@pytest.mark.usefixtures("environment")
+def test_doctor_says_that_the_key_may_not_read_transfers(
+    db: Connection, double: StripeDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db.execute(DOCTOR.format("ok").encode())
+    double.inject(MAY_NOT_LIST)
+    assert cli.main(["doctor"]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "FAIL Stripe lists transfers HTTP status 403: The key may not read transfers." in told
+    assert "can be compared: the key needs the right to read transfers." in told
 
 
 @pytest.mark.usefixtures("environment")

@@ -110,6 +110,25 @@ def test_readings_outlive_failures_and_are_logged_without_secrets(
     ]
 
 
+def test_the_newest_transfers_are_compared_again_and_again_and_failures_are_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine_module, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(engine_module, "NEWEST_SECONDS", (0.01, 0.01))
+
+    async def main() -> None:
+        reconciler = ReadingNothing(Refused(403, f"The key {CANARY} may not."))
+        reading = asyncio.create_task(make_engine(reconciler).compare_newest_for_ever())
+        await asyncio.wait_for(reconciler.is_done.wait(), 10)
+        reading.cancel()
+
+    asyncio.run(main())
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert "comparing the newest transfers failed: NewestUnread" in record.getMessage()
+    assert "The key *** may not." in record.getMessage()
+
+
 def test_pauses_grow_while_readings_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
 
@@ -142,7 +161,12 @@ def test_the_engine_reads_beside_the_queue_and_stops_in_time(
 
         return read
 
-    names = ("sweep_for_ever", "look_up_for_ever", "reconcile_for_ever")
+    names = (
+        "sweep_for_ever",
+        "look_up_for_ever",
+        "compare_newest_for_ever",
+        "reconcile_for_ever",
+    )
     for name in names:
         monkeypatch.setattr(Engine, name, reading(name))
 
@@ -166,20 +190,21 @@ def test_the_engine_reads_beside_the_queue_and_stops_in_time(
     asyncio.run(main("60"))
     assert started == ended == list(names)
     asyncio.run(main("0"))
-    assert started[3:] == ended[3:] == list(names[:2])
+    assert started[4:] == ended[4:] == list(names[:3])
 
 
 @asynccontextmanager
 async def sweeping_engine(database: SweepingDatabase) -> AsyncIterator[Engine]:
     """Run the pump of an engine that sweeps."""
-    adapter = FakeAdapter()
+    adapter, reconciler = FakeAdapter(), ReadingNothing()
     async with Pump(
         database=database,
         adapter=adapter,
         reporter=Reporter(database=database),
+        compare_newest=reconciler.compare_newest,
         worker="test",
     ) as pump:
-        yield Engine(database=database, adapter=adapter, pump=pump, reconciler=ReadingNothing())
+        yield Engine(database=database, adapter=adapter, pump=pump, reconciler=reconciler)
 
 
 def test_the_sweep_outlives_failures(

@@ -9,10 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from payout_engine.errors import NotNow
+from payout_engine.errors import NotCompared, NotNow
 from payout_engine.pump import SECOND_CLAIM_SECONDS, Pump
+from payout_engine.reconcile import NewestUnread
 from payout_engine.reporter import Reporter
-from payout_engine.stripe_payout_adapter import StripePayoutAdapter
+from payout_engine.stripe_payout_adapter import Refused, StripePayoutAdapter
 from payout_engine_sandbox.stripe_double import Latch, StripeDouble
 from tests.worker.fakes import CANARY, FakeAdapter, FakeDatabase, make_order
 
@@ -23,8 +24,13 @@ def make_pump(database: FakeDatabase, adapter: Any, **options: Any) -> Pump:
         adapter=adapter,
         reporter=Reporter(database=database),
         worker="test",
-        **options,
+        **({"compare_newest": nothing_is_new} | options),
     )
+
+
+async def nothing_is_new() -> None:
+    """Compare Stripe's newest transfers: the database wants that of no claim here."""
+    raise AssertionError("nobody asked for it")
 
 
 def numbers(database: FakeDatabase) -> list[int]:
@@ -268,6 +274,55 @@ def test_a_claim_that_is_refused_for_now_is_not_repeated(caplog: pytest.LogCaptu
 
     asyncio.run(main())
     assert "nothing is claimed now" in caplog.text
+
+
+def test_a_claim_that_is_refused_before_a_comparison_is_made_again_after_it() -> None:
+    async def main() -> None:
+        database = FakeDatabase(orders=1)
+        compared: list[int] = []
+
+        async def on_claim() -> None:
+            if not compared:
+                raise NotCompared(psycopg.OperationalError())
+
+        async def compare_newest() -> None:
+            compared.append(len(database.claims))
+
+        database.on_claim = on_claim
+        pump = make_pump(database, FakeAdapter(), compare_newest=compare_newest)
+        async with pump:
+            await asyncio.wait_for(pump.drain(), timeout=5)
+            await database.is_quiet.wait()
+        assert compared == [1]
+        assert numbers(database) == [1]
+
+    asyncio.run(main())
+
+
+def test_nothing_is_claimed_while_the_newest_transfers_cannot_be_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        database = FakeDatabase(orders=1)
+
+        async def on_claim() -> None:
+            raise NotCompared(psycopg.OperationalError())
+
+        async def compare_newest() -> None:
+            raise NewestUnread(Refused(403, "The key may not read transfers."))
+
+        database.on_claim = on_claim
+        pump = make_pump(database, FakeAdapter(), compare_newest=compare_newest)
+        async with pump:
+            await asyncio.wait_for(pump.drain(), timeout=5)
+        assert database.reports == []
+
+    asyncio.run(main())
+    assert (
+        "nothing is claimed, because Stripe's newest transfers cannot be compared with the books: "
+        "Refused: HTTP status 403: The key may not read transfers.; the key needs the right to "
+        "read transfers"
+    ) in caplog.text
 
 
 def test_no_claim_is_made_while_as_many_outcomes_as_slots_wait_for_the_database() -> None:

@@ -32,6 +32,7 @@ from payout_engine.engine import open_engine
 from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
 from payout_engine.migrate import apply_all
 from payout_engine.progress import Progress
+from payout_engine.reconcile import READ_FAILURES, NewestUnread
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
 from payout_engine.settings import ENVIRONMENT, Settings, SettingsError, database_url
@@ -50,6 +51,7 @@ EXPECTED: Final = (
     NotReady,
     PayoutError,
     AccountUnknown,
+    NewestUnread,
     Refused,
     Unreadable,
     aiohttp.ClientError,
@@ -98,12 +100,12 @@ async def _doctor(settings: Settings) -> int:
         "detail": f"{settings.key_mode} mode",
         "hint": None,
     }
-    account_id, answer = await _check_stripe(settings)
+    account_id, answers = await _check_stripe(settings)
     async with Database(settings.database_url) as database:
         found: list[Check] = await database.call(
             "doctor", p_stripe_account_id=account_id, p_is_livemode=settings.is_livemode
         )
-    checks = [key, answer, *found]
+    checks = [key, *answers, *found]
     width = max(len(check["check_name"]) for check in checks)
     for check in checks:
         print(MARKS[check["status"]], f"{check['check_name']:{width}}", check["detail"])
@@ -112,20 +114,31 @@ async def _doctor(settings: Settings) -> int:
     return 1 if any(check["status"] == "failure" for check in checks) else 0
 
 
-async def _check_stripe(settings: Settings) -> tuple[str | None, Check]:
-    """Return the account that the key belongs to, if Stripe says it, and a check to print."""
-    check: Check = {"check_name": "Stripe answers", "status": "ok", "detail": "", "hint": None}
-    adapter = StripePayoutAdapter(
+async def _check_stripe(settings: Settings) -> tuple[str | None, list[Check]]:
+    """Return the account that the key belongs to, if Stripe says it, and checks to print."""
+    answers: Check = {"check_name": "Stripe answers", "status": "ok", "detail": "", "hint": None}
+    lists: Check = answers | {"check_name": "Stripe lists transfers"}
+    async with StripePayoutAdapter(
         api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
-    )
-    try:
-        async with adapter:
+    ) as adapter:
+        try:
             account_id = await adapter.account_id()
-    except AccountUnknown as error:
-        hint = "See STRIPE_API_KEY and STRIPE_API_BASE."
-        return None, check | {"status": "failure", "detail": redact(str(error)), "hint": hint}
-    detail = f"account {account_id} at {settings.stripe_api_base}"
-    return account_id, check | {"detail": detail}
+        except AccountUnknown as error:
+            hint = "See STRIPE_API_KEY and STRIPE_API_BASE."
+            return None, [_failed(answers, error, hint)]
+        answers["detail"] = f"account {account_id} at {settings.stripe_api_base}"
+        try:
+            await adapter.list_page("/v1/transfers", {})
+        except READ_FAILURES as error:
+            hint = "Nothing is claimed before Stripe's newest transfers can be compared: the key "
+            hint += "needs the right to read transfers."
+            return account_id, [answers, _failed(lists, error, hint)]
+    lists["detail"] = "the newest can be compared with the books"
+    return account_id, [answers, lists]
+
+
+def _failed(check: Check, error: Exception, hint: str) -> Check:
+    return check | {"status": "failure", "detail": redact(str(error)), "hint": hint}
 
 
 def reconcile(options: argparse.Namespace) -> int:

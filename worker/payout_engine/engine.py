@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS: Final = (2.0, 5.0)
 LOOK_UP_SECONDS: Final = (2.0, 5.0)
 BEAT_SECONDS: Final = (8.0, 12.0)
+# The database wants them compared after half an hour, and refuses claims after an hour.
+NEWEST_SECONDS: Final = (300.0, 600.0)
 # While readings fail, the pauses between them grow to some two minutes.
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 160.0
@@ -92,6 +94,15 @@ class Engine:
         look_up = partial(self.reconciler.read, "lookup")
         await _repeat("looking up", look_up, seconds=LOOK_UP_SECONDS)
 
+    async def compare_newest_for_ever(self) -> None:
+        """Compare Stripe's newest transfers before claims are refused without that.
+
+        The first time comes with the first claim.
+        """
+        await asyncio.sleep(random.uniform(*NEWEST_SECONDS))
+        compare = self.reconciler.compare_newest
+        await _repeat("comparing the newest transfers", compare, seconds=NEWEST_SECONDS)
+
     async def reconcile_for_ever(self, *, minutes: float) -> None:
         """Compare everything with Stripe about every so many minutes, whatever happens.
 
@@ -133,15 +144,6 @@ async def open_engine(
             api_base=settings.stripe_api_base,
             max_in_flight=settings.max_in_flight,
         ) as adapter,
-        Pump(
-            database=database,
-            adapter=adapter,
-            reporter=Reporter(database=database, on_reported=on_reported),
-            worker=worker_name(),
-            is_livemode=settings.is_livemode,
-            max_in_flight=settings.max_in_flight,
-            claim_limit=settings.claim_limit,
-        ) as pump,
     ):
         reconciler = Reconciler(
             database=database,
@@ -149,7 +151,17 @@ async def open_engine(
             worker=worker_name(),
             is_livemode=settings.is_livemode,
         )
-        yield Engine(database=database, adapter=adapter, pump=pump, reconciler=reconciler)
+        async with Pump(
+            database=database,
+            adapter=adapter,
+            reporter=Reporter(database=database, on_reported=on_reported),
+            compare_newest=reconciler.compare_newest,
+            worker=worker_name(),
+            is_livemode=settings.is_livemode,
+            max_in_flight=settings.max_in_flight,
+            claim_limit=settings.claim_limit,
+        ) as pump:
+            yield Engine(database=database, adapter=adapter, pump=pump, reconciler=reconciler)
 
 
 @asynccontextmanager
@@ -160,6 +172,7 @@ async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
             engine.beat_for_ever(),
             engine.sweep_for_ever(),
             engine.look_up_for_ever(),
+            engine.compare_newest_for_ever(),
         ]
         if settings.reconcile_minutes:
             beside.append(engine.reconcile_for_ever(minutes=settings.reconcile_minutes))

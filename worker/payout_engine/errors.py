@@ -51,12 +51,17 @@ class NotNow(PayoutError):
     """SP4: not now: come back later."""
 
 
+class NotCompared(NotNow):
+    """SP405: not before Stripe's newest transfers are compared with the books: do so, then call."""
+
+
 BY_THIRD_CHARACTER: dict[str, type[PayoutError]] = {
     "1": InvariantTouched,
     "2": WrongState,
     "3": BadArgument,
     "4": NotNow,
 }
+NOT_COMPARED = "SP405"
 # Lost connections, a server that stops or is full, deadlocks, timeouts and lock conflicts.
 TRANSIENT = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
 # statement_timeout and lock_timeout.
@@ -69,6 +74,7 @@ def of(error: psycopg.Error) -> Exception:
     """Return the exception of this project for SQLSTATE class SP, else `error` itself."""
     state = error.sqlstate or ""
     kind = BY_THIRD_CHARACTER.get(state[2:3]) if state.startswith("SP") else None
+    kind = NotCompared if state == NOT_COMPARED else kind
     return kind(error) if kind else error
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Self
 
 from payout_engine import errors
@@ -30,6 +30,8 @@ class Pump:
 
     A slot is a request to Stripe under way. Free slots are filled again for as long as claims find
     something. While the database takes no reports, the pump claims no more than there are slots.
+    Where the database wants Stripe's newest transfers compared before it hands out any,
+    `compare_newest` does that, and the pump claims again.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Pump:
         database: Database,
         adapter: StripePayoutAdapter,
         reporter: Reporter,
+        compare_newest: Callable[[], Awaitable[None]],
         worker: str,
         is_livemode: bool | None = None,
         max_in_flight: int = 100,
@@ -47,6 +50,7 @@ class Pump:
         self._database = database
         self._adapter = adapter
         self._reporter = reporter
+        self._compare_newest = compare_newest
         self._worker = worker
         self._is_livemode = is_livemode
         self._max_in_flight = max_in_flight
@@ -142,23 +146,32 @@ class Pump:
             room = await self._wait_for_room()
             if self._is_stopping:
                 return
-            account_id = await self._adapter.account_id()
-            claimed_at = self._clock()  # before the claim: the lease is counted from here
-            orders: list[Order] = await self._database.call(
-                "claim_transfers",
-                p_worker=self._worker,
-                p_limit=room,
-                p_payout_job_id=payout_job_id,
-                p_stripe_account_id=account_id,
-                p_is_livemode=self._is_livemode,
-                p_stripe_now=self._adapter.stripe_now(),
-            )
+            try:
+                orders, claimed_at = await self._claim(room, payout_job_id)
+            except errors.NotCompared:
+                await self._compare_newest()
+                orders, claimed_at = await self._claim(room, payout_job_id)
             for order in orders:
                 send = asyncio.create_task(self._send(order, claimed_at))
                 self._sends.add(send)
                 send.add_done_callback(self._sends.discard)
             if len(orders) < room:
                 return
+
+    async def _claim(self, limit: int, payout_job_id: int | None) -> tuple[list[Order], float]:
+        """Return orders, and the time before the claim, from which their leases are counted."""
+        account_id = await self._adapter.account_id()
+        claimed_at = self._clock()
+        orders: list[Order] = await self._database.call(
+            "claim_transfers",
+            p_worker=self._worker,
+            p_limit=limit,
+            p_payout_job_id=payout_job_id,
+            p_stripe_account_id=account_id,
+            p_is_livemode=self._is_livemode,
+            p_stripe_now=self._adapter.stripe_now(),
+        )
+        return orders, claimed_at
 
     async def _send(self, order: Order, claimed_at: float) -> None:
         try:

@@ -22,12 +22,25 @@ logger = logging.getLogger(__name__)
 
 OnProgress: TypeAlias = Callable[[rows.Read | rows.ReadReport], None]
 
+READ_FAILURES: Final = (Refused, Unreadable, aiohttp.ClientError, TimeoutError)
 # Stripe allows 25 a second for each endpoint, to all workers and other programs of the account.
 READS_PER_SECOND: Final = 10.0
 READS_AT_ONCE: Final = 3
 TRIES: Final = 6
 FIRST_PAUSE_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 30.0
+
+
+class NewestUnread(Exception):
+    """Stripe's newest transfers cannot be read, so nothing may be claimed."""
+
+    def __init__(self, error: Exception) -> None:
+        is_forbidden = isinstance(error, Refused) and error.status in (401, 403)
+        super().__init__(
+            "nothing is claimed, because Stripe's newest transfers cannot be compared with the "
+            f"books: {type(error).__name__}: {error}"
+            + ("; the key needs the right to read transfers" if is_forbidden else "")
+        )
 
 
 class Reconciler:
@@ -74,6 +87,16 @@ class Reconciler:
             "transfers compared": compared["objects_seen"],
             "discrepancies found": compared["objects_found"],
         }
+
+    async def compare_newest(self) -> None:
+        """Compare Stripe's newest transfers with the books, if the database wants that now.
+
+        Raises NewestUnread, with Stripe's error, if they cannot be read.
+        """
+        try:
+            await self.read("newest")
+        except READ_FAILURES as error:
+            raise NewestUnread(error) from None
 
     async def read(
         self, kind: str, on_progress: OnProgress = lambda _: None
