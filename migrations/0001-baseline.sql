@@ -2335,7 +2335,7 @@ create sequence payout.seen_wakeup minvalue 0 start 1;
 comment on sequence payout.seen_wakeup is
     'The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: '
     'the queue failed, so that only the next sweep touches it.';
--- frozen: sql/tables/workers.sql 5234e58dfcdd
+-- frozen: sql/tables/workers.sql be40dd25ea8e
 create table payout.workers (
     worker text not null,
     release text not null,
@@ -2348,6 +2348,8 @@ comment on table payout.workers is
     'engine depends on it: it is for the doctor and for people.';
 comment on column payout.workers.worker is
     'The name that the process gave itself: that of its attempts and reads.';
+comment on column payout.workers.started_at is 'The time of its first heartbeat.';
+comment on column payout.workers.last_seen_at is 'The time of its last heartbeat.';
 comment on column payout.workers.release is 'The version of the package that it runs.';
 
 create trigger _500_refuse_truncate before truncate on payout.workers
@@ -4849,7 +4851,7 @@ end
 $$;
 comment on function payout.read_lines(payout.external_id, jsonb) is
     'The lines of a settlement given as JSON, or an error that names the wrong one (SP309).';
--- frozen: procedures/settle/refuse_bad_lines.sql ce2d37ffcbe2
+-- frozen: procedures/settle/refuse_bad_lines.sql 87a9164adb90
 create or replace function payout.refuse_bad_lines(p_lines jsonb)
 returns void
 language plpgsql
@@ -4891,12 +4893,6 @@ begin
         where c.problem is not null
         order by e.position
         limit 1;
-    end if;
-    if v_problem is null and 9223372036854775807 < (
-        select sum((e.line -> 'amount_minor')::numeric)
-        from jsonb_array_elements(p_lines) as e (line)
-    ) then
-        v_problem := 'p_lines add up to more than a bigint holds';
     end if;
 
     if v_problem is not null then
@@ -6818,7 +6814,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql 910206e49e23
+-- frozen: procedures/reconcile/finish_lookup.sql 368bf044acd1
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6859,8 +6855,7 @@ begin
                     then (payout.clock() - s.changed_at) / 4
             end)
         when 'failed' then case
-            when p_read.begun_at < v_state.changed_at then s.next_lookup_at
-            -- After a decline that Stripe did not save, only a later look is evidence.
+            -- Only a look after the decline, or long after one that Stripe did not save, is evidence.
             when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
                 then greatest(payout.clock() + interval '10 minutes', v_counts_from)
         end

@@ -47,8 +47,7 @@ begin
                     then (payout.clock() - s.changed_at) / 4
             end)
         when 'failed' then case
-            when p_read.begun_at < v_state.changed_at then s.next_lookup_at
-            -- After a decline that Stripe did not save, only a later look is evidence.
+            -- Only a look after the decline, or long after one that Stripe did not save, is evidence.
             when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
                 then greatest(payout.clock() + interval '10 minutes', v_counts_from)
         end

@@ -44,12 +44,6 @@ begin
         order by e.position
         limit 1;
     end if;
-    if v_problem is null and 9223372036854775807 < (
-        select sum((e.line -> 'amount_minor')::numeric)
-        from jsonb_array_elements(p_lines) as e (line)
-    ) then
-        v_problem := 'p_lines add up to more than a bigint holds';
-    end if;
 
     if v_problem is not null then
         raise exception '%', v_problem

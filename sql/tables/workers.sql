@@ -12,6 +12,8 @@ comment on table payout.workers is
     'engine depends on it: it is for the doctor and for people.';
 comment on column payout.workers.worker is
     'The name that the process gave itself: that of its attempts and reads.';
+comment on column payout.workers.started_at is 'The time of its first heartbeat.';
+comment on column payout.workers.last_seen_at is 'The time of its last heartbeat.';
 comment on column payout.workers.release is 'The version of the package that it runs.';
 
 create trigger _500_refuse_truncate before truncate on payout.workers

@@ -27,6 +27,7 @@ def test_a_right_of_everybody_to_create_temporary_objects_is_noticed(engine: Eng
     name = engine.db.info.dbname
     grant = sql.SQL("grant temporary on database {} to public").format(sql.Identifier(name))
     engine.db.execute(grant)
+    engine.worker.execute("select payout_api.heartbeat('worker_1', '1.0.0')")
     (found,) = [row for row in engine.db.execute(DOCTOR) if row[1] == "failure"]
     assert found == (
         "public may not create temporary objects",

@@ -18,6 +18,7 @@ VERIFY: Final = "select * from payout_api.verify_books()"
 
 
 def test_a_new_installation_is_healthy(engine: Engine) -> None:
+    engine.worker.execute("select payout_api.heartbeat('worker_1', '1.0.0')")
     assert [check for check in examine(engine.db) if check.status == "failure"] == []
 
 
@@ -30,6 +31,7 @@ def test_an_installation_at_work_is_healthy(engine: Engine) -> None:
     )
     engine.let_pass("20 seconds")
     engine.sweep()
+    engine.worker.execute("select payout_api.heartbeat('worker_1', '1.0.0')")
     assert [check for check in examine(engine.db) if check.status == "failure"] == []
 
 

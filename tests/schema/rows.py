@@ -255,6 +255,7 @@ def add_one_of_each(connection: Connection) -> int:
         "listed_transfers",
         "reversed_transfers",
         "outcomes",
+        "workers",
     ):
         insert(connection, table, valid_row(connection, table, payout_transfer_id))
     return payout_transfer_id
@@ -275,6 +276,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         return read_page_row(connection, payout_transfer_id)
     rows: Mapping[str, Row] = {
         "currencies": {"currency": "xxx", "minor_digits": 2},
+        "workers": {"worker": "worker_1", "release": "1.0.0"},
         "situations": {
             "situation": "lost",
             "whose_turn": "nobody",

@@ -178,13 +178,13 @@ def test_a_look_that_began_before_the_decline_is_no_evidence(engine: Engine) -> 
 @mutant(
     "a failed transfer that is looked for once, however old the look",
     "finish_lookup",
-    " or p_read.begun_at < v_state.changed_at",
-    "",
+    "when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null",
+    "when false",
 )
 def test_a_look_that_began_before_the_decline_is_not_the_last(engine: Engine) -> None:
     """A worker slept over its look; meanwhile another one looked, and the transfer was declined."""
     (transfer,) = engine.settle()
-    engine.let_pass("21 hours")
+    engine.let_pass("45 hours")
     engine.sweep()
     (slow,) = engine.claim_lookups()
     engine.let_pass("11 minutes")
