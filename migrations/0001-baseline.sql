@@ -6814,7 +6814,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql 368bf044acd1
+-- frozen: procedures/reconcile/finish_lookup.sql e0f07c7a790f
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6855,7 +6855,7 @@ begin
                     then (payout.clock() - s.changed_at) / 4
             end)
         when 'failed' then case
-            -- Only a look after the decline, or long after one that Stripe did not save, is evidence.
+            -- A look after the decline is evidence, long after one that Stripe did not save.
             when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
                 then greatest(payout.clock() + interval '10 minutes', v_counts_from)
         end
@@ -10040,7 +10040,7 @@ revoke execute on function payout_api.cancel(
 grant execute on function payout_api.cancel(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/change_setting.sql 4a06ce1c03e8
+-- frozen: procedures/operate/change_setting.sql db45994b7d5d
 create or replace function payout_api.change_setting(p_name text, p_value text, p_reason text)
 returns text
 language plpgsql
@@ -10082,14 +10082,14 @@ begin
     set (lease_for, http_deadline_for, send_window_for, attempt_drain_for, max_tries,
             max_generations, largest_claim, transfers_per_wakeup, queue_wakeup_again_after,
             indeterminate_for, scans_apart_for, approval_limit_minor, proposals_expire_after,
-            max_alarms, alarm_window_for)
+            max_alarms, alarm_window_for, comparison_counts_for)
         = (v_settings.lease_for, v_settings.http_deadline_for, v_settings.send_window_for,
             v_settings.attempt_drain_for, v_settings.max_tries, v_settings.max_generations,
             v_settings.largest_claim, v_settings.transfers_per_wakeup,
             v_settings.queue_wakeup_again_after, v_settings.indeterminate_for,
             v_settings.scans_apart_for, v_settings.approval_limit_minor,
             v_settings.proposals_expire_after, v_settings.max_alarms,
-            v_settings.alarm_window_for);
+            v_settings.alarm_window_for, v_settings.comparison_counts_for);
     perform set_config('payout.reason', '', true);
     return to_jsonb(v_settings) ->> p_name;
 end

@@ -47,7 +47,7 @@ begin
                     then (payout.clock() - s.changed_at) / 4
             end)
         when 'failed' then case
-            -- Only a look after the decline, or long after one that Stripe did not save, is evidence.
+            -- A look after the decline is evidence, long after one that Stripe did not save.
             when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
                 then greatest(payout.clock() + interval '10 minutes', v_counts_from)
         end
