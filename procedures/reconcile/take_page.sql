@@ -15,17 +15,20 @@ declare
     v_next jsonb := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more);
     v_seen payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
     v_discrepancies payout.discrepancy[];
+    v_rules jsonb := '{}'::jsonb;
     v_found integer := 0;
-    v_unreadable integer := 0;
 begin
     if p_read.kind in ('comparison', 'events') then
         v_seen := payout.listed_on_page(p_read.kind, p_objects);
+        v_discrepancies := payout.compare_listed_transfers(
+            v_seen, payout.metadata_on_page(p_read.kind, p_objects));
+        v_rules := payout.explained_by_rules(v_discrepancies);
         v_discrepancies := array(
-            select d from payout.compare_listed_transfers(v_seen) as d);
+            select d from unnest(v_discrepancies) as d where not v_rules ? d.stripe_transfer_id);
         v_found := payout.take_listed_transfers(v_seen, v_discrepancies, p_read);
     end if;
     if cardinality(v_seen) < jsonb_array_length(p_objects) then
-        v_unreadable := payout.set_aside_unreadable(p_read, p_objects);
+        v_found := v_found + payout.set_aside_unreadable(p_read, p_objects);
     end if;
 
     insert into payout.stripe_read_pages (
@@ -55,14 +58,10 @@ begin
     update payout.stripe_reads as r
     set next_parameters = v_next,
         objects_seen = r.objects_seen + jsonb_array_length(p_objects),
-        objects_found = r.objects_found + v_found
-            + case r.kind when 'comparison' then v_unreadable else 0 end,
-        -- A time ahead of ours may be a broken one; an earlier one only has more read again.
-        newest_created_at = greatest(r.newest_created_at, (
-            select max(to_timestamp(c.created))
-            from jsonb_array_elements(p_objects) as o
-            cross join lateral payout.read_whole(o -> 'created') as c (created)
-            where c.created <= extract(epoch from r.begun_at)))
+        objects_found = r.objects_found + v_found,
+        not_ours = payout.count_not_ours(r.not_ours, v_rules),
+        newest_created_at = greatest(
+            r.newest_created_at, payout.newest_on_page(p_objects, r.begun_at))
     where r.read_id = p_read.read_id
     returning * into strict v_read;
     if v_next is null then

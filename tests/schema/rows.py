@@ -243,6 +243,7 @@ def add_one_of_each(connection: Connection) -> int:
         "stripe_error_rules",
         "operator_actions",
         "holds",
+        "not_ours_rules",
         "discrepancies",
         "stripe_reads",
         "seals",
@@ -336,6 +337,7 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         "catalogues": {"objects": {}, "reason": "a test"},
         "operator_actions": {"action": "hold", "reason": "a test"},
         "holds": {"scope": "payee", "subject": PAYEE, "reason": "a test"},
+        "not_ours_rules": {"metadata_key": "shop", "reason": "a test"},
         "discrepancies": {"kind": "missing_at_stripe", "advice": "Look it up."},
         "reversed_transfers": {"stripe_transfer_id": "tr_1", "amount_reversed_minor": 1},
         "listed_transfers": {
