@@ -1,7 +1,7 @@
--- check_acts: whether each release of a hold, and each resolution, has its row of the act.
+-- check_acts: whether each release of a hold, resolution and rule has its row of the act.
 --
 -- The columns that close a row are under no seal; operator_actions, which says who closed it, is.
--- The engine resolves by a comparison, or by a payment.
+-- The engine resolves by a comparison, a rule, or a payment.
 
 create or replace function payout.check_acts()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -10,7 +10,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'every release and resolution has its act', count(*) = 0,
-        coalesce(string_agg(distinct c.row, ', '), 'holds and discrepancies'),
+        coalesce(string_agg(distinct c.row, ', '), 'holds, discrepancies and rules'),
         'compare with payout.operator_actions: it was closed by hand, or its reason was rewritten'
     from (
         select 'hold ' || h.hold_id
@@ -37,6 +37,10 @@ as $$
                     select from payout.stripe_reads as r
                     where r.read_id = d.resolved_by_read_id and r.finished_at is not null
                 )
+                or (d.resolved_by_rule_id is not null
+                    and d.kind in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
+                    and not payout.may_be_ours(jsonb_populate_record(
+                        null::payout.stripe_transfer, d.theirs - 'metadata_keys')))
                 or exists (
                     select from payout.transfer_states as s
                     where s.state = 'paid'
@@ -46,6 +50,21 @@ as $$
                                 and d.stripe_transfer_id is null))
                 )
             ))
+        union all
+        select 'rule ' || r.not_ours_rule_id
+        from payout.not_ours_rules as r
+        where not exists (
+            select from payout.operator_actions as a
+            where a.action = 'add_not_ours_rule'
+                and a.subject = r.not_ours_rule_id::text
+                and a.details - '{ended_at,ended_by,end_reason}'::text[]
+                    = to_jsonb(r) - '{ended_at,ended_by,end_reason}'::text[]
+        ) or (r.ended_at is not null and not exists (
+            select from payout.operator_actions as a
+            where a.action = 'end_not_ours_rule'
+                and a.subject = r.not_ours_rule_id::text
+                and a.reason = r.end_reason
+        ))
     ) as c (row)
 $$;
 comment on function payout.check_acts() is 'Part of payout_api.verify_books().';

@@ -38,7 +38,11 @@ begin
         and payout.is_of_this_database(r)
     order by r.read_id desc
     limit 1;
-    if v_last.newest_created_at is not null then
+    -- A rule that has ended may have hidden any of them.
+    if v_last.newest_created_at is not null and not exists (
+        select from payout.not_ours_rules as r
+        where p_kind = 'comparison' and r.ended_at > v_last.begun_at
+    ) then
         v_query := v_query || jsonb_build_object('created', jsonb_build_object('gte', greatest(0,
             floor(extract(epoch from v_last.newest_created_at - v_overlap)))));
     end if;

@@ -3,43 +3,52 @@
 -- Leaves out our transfers that are not paid by the listed one: they are judged as any success
 -- (record_listed_transfers). Leaves out transfers that others made before the installation.
 
-create or replace function payout.compare_listed_transfers(p_seen payout.stripe_transfer[])
-returns setof payout.discrepancy
+create or replace function payout.compare_listed_transfers(
+    p_seen payout.stripe_transfer[], p_metadata jsonb
+)
+returns payout.discrepancy[]
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query
-    select
-        k.kind, t.payout_transfer_id, l.stripe_transfer_id,
-        case when t.payout_transfer_id is not null then
-            payout.transfer_facts(t, e.is_livemode) else '{}' end,
-        jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable'])
-    from unnest(p_seen) as l
-    cross join payout.engine_settings as e
-    left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
-    left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    cross join lateral (select case
-        when t.payout_transfer_id is not null then case
-            when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
-                (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
-                or (l.destination = any (payout.expected_destinations(s, t))) is not true
-                then 'differs_at_stripe'
-        end
-        when exists (
-            select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
-        ) then null
-        when l.belongs_to is null
-            or (l.payout_ref is null and l.transfer_group is distinct from l.belongs_to) then case
-            when coalesce(l.created_at, 'infinity') > (
-                select min(o.recorded_at) - interval '1 day' from payout.adoptions as o
-            ) then 'transfer_without_payout_ref'
-        end
-        else 'unknown_transfer_at_stripe'
-    end) as k (kind)
-    where k.kind is not null;
+    return array(
+        select row(
+            k.kind, t.payout_transfer_id, l.stripe_transfer_id,
+            case when t.payout_transfer_id is not null then
+                payout.transfer_facts(t, e.is_livemode) else '{}' end,
+            jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable']
+                || jsonb_build_object('metadata_keys', (
+                    select jsonb_agg(m.key order by m.key)
+                    from jsonb_each(p_metadata -> l.stripe_transfer_id) as m
+                    where k.kind <> 'differs_at_stripe')))
+        )::payout.discrepancy
+        from unnest(p_seen) as l
+        cross join payout.engine_settings as e
+        left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
+        left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        cross join lateral (select case
+            when t.payout_transfer_id is not null then case
+                when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
+                    (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
+                    or (l.destination = any (payout.expected_destinations(s, t))) is not true
+                    then 'differs_at_stripe'
+            end
+            when exists (
+                select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
+            ) then null
+            when l.belongs_to is null
+                or (l.payout_ref is null and l.transfer_group is distinct from l.belongs_to)
+                then case
+                    when coalesce(l.created_at, 'infinity') > (
+                        select min(o.recorded_at) - interval '1 day' from payout.adoptions as o
+                    ) then 'transfer_without_payout_ref'
+                end
+            else 'unknown_transfer_at_stripe'
+        end) as k (kind)
+        where k.kind is not null);
 end
 $$;
-comment on function payout.compare_listed_transfers(payout.stripe_transfer[]) is
-    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.';
+comment on function payout.compare_listed_transfers(payout.stripe_transfer[], jsonb) is
+    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here. '
+    'Their metadata are given by id, as objects.';

@@ -14,8 +14,10 @@ begin
     perform payout.resolve_compared(p_read);
     v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
         array(select u from payout.unjudged_listed_transfers() as u));
-    v_read.result := format('compared %s transfers of Stripe''s: %s discrepancies',
-        v_read.objects_seen, v_read.objects_found);
+    v_read.result := concat_ws(', ',
+        format('compared %s transfers of Stripe''s: %s discrepancies',
+            v_read.objects_seen, v_read.objects_found),
+        (select sum(n.value::bigint) from jsonb_each_text(v_read.not_ours) as n) || ' not ours');
     v_read.is_alarm := v_read.objects_found > 0;
     return v_read;
 end

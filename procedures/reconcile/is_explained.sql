@@ -1,7 +1,8 @@
 -- is_explained: whether an equal discrepancy has been resolved for good.
 --
--- An operator resolves for good, and so does the engine when the transfer becomes paid. A larger
--- amount reversed, or another time of creation, makes no new discrepancy.
+-- An operator resolves for good, and so does the engine when the transfer becomes paid; a rule only
+-- as long as it is open. A larger amount reversed, another time of creation, or metadata that were
+-- added, make no new discrepancy.
 
 create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
 returns boolean
@@ -16,8 +17,10 @@ as $$
             and d.is_compared
             and d.resolved_at is not null
             and d.resolved_by_read_id is null
-            and d.theirs - array['amount_reversed_minor', 'created_at']
-                = p_discrepancy.theirs - array['amount_reversed_minor', 'created_at']
+            and d.resolved_by_rule_id is null
+            and d.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']
+                = p_discrepancy.theirs
+                    - array['amount_reversed_minor', 'created_at', 'metadata_keys']
     )
 $$;
 comment on function payout.is_explained(payout.discrepancy) is

@@ -11,7 +11,7 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select payout.record_discrepancies(array(
+    select (p_read.kind in ('newest', 'comparison'))::integer * payout.record_discrepancies(array(
         select distinct on (n.name) row(
             'unreadable_at_stripe', p_read.payout_transfer_id, n.name, '{}'::jsonb,
             jsonb_build_object('path', p_read.path, 'object', left(o::text, 2000))
@@ -32,4 +32,5 @@ as $$
     ), case p_read.kind when 'comparison' then p_read.read_id end)
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
-    'Returns the number of discrepancies of kind unreadable_at_stripe.';
+    'Records discrepancies of kind unreadable_at_stripe; returns their number for the count of a '
+    'comparison, 0 for other reads.';

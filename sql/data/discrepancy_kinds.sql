@@ -13,7 +13,8 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'paid, so none of them was booked.'),
     ('transfer_without_payout_ref',
         'It was paid past the engine, by hand or by other software. If it pays a settlement, '
-        'hold that settlement before it is sent; then resolve this with the reason.'),
+        'hold that settlement before it is sent; then resolve this with the reason. For many of '
+        'other software: payout_api.add_not_ours_rule.'),
     ('unknown_transfer_at_stripe',
         'This database does not know it: was it restored? Record its settlement again, '
         'unchanged: the transfer becomes paid and is not sent. If it will never be recorded, '

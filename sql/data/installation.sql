@@ -5,7 +5,8 @@ on conflict do nothing;
 
 insert into payout.seal_marks (table_name) values
     ('adoptions'), ('catalogues'), ('discrepancies'), ('holds'), ('ledger_entries'),
-    ('operator_actions'), ('payee_accounts'), ('payout_jobs'), ('payout_transfers'),
+    ('not_ours_rules'), ('operator_actions'), ('payee_accounts'), ('payout_jobs'),
+    ('payout_transfers'),
     ('transfer_observations'), ('transfer_requests')
 on conflict do nothing;
 

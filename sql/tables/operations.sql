@@ -1,6 +1,8 @@
 -- operations: acts of operators and of the engine, holds and discrepancies.
 --
 --   operator_actions   each act of an operator, with the reason
+--   not_ours_rules     the transfers of other software on the Stripe account
+--      ▲
 --   discrepancies ──▶ payout_transfers   disagreements between Stripe and the books
 --   holds ──▶ discrepancies              stops on sending, placed by people and by alarms
 
@@ -47,6 +49,60 @@ alter table payout.operator_actions enable always trigger _500_refuse_truncate;
 grant select on payout.operator_actions to payout_operator, payout_auditor;
 
 
+create table payout.not_ours_rules (
+    not_ours_rule_id bigint not null generated always as identity,
+    created_before timestamptz,
+    metadata_key text,
+    destination text,
+    is_everything boolean not null default false,
+    reason text not null,
+    recorded_by text not null default session_user,
+    recorded_at timestamptz not null default now(),
+    ended_at timestamptz,
+    ended_by text,
+    end_reason text,
+    constraint not_ours_rules_pkey primary key (not_ours_rule_id),
+    constraint only_a_rule_for_everything_has_no_condition check (
+        is_everything = (num_nonnulls(created_before, metadata_key, destination) = 0)),
+    constraint metadata_key_is_one check (length(metadata_key) between 1 and 40),
+    constraint destination_is_a_stripe_account check (starts_with(destination, 'acct_')),
+    constraint reason_is_given check (length(btrim(reason)) > 0),
+    constraint end_is_whole check (
+        (ended_at is null) = (ended_by is null)
+        and (ended_at is null) = (end_reason is null))
+);
+comment on table payout.not_ours_rules is
+    'Rules for transfers at Stripe that are not the engine''s: a comparison counts what fits all '
+    'conditions of a rule, and records no discrepancy. Nothing that may be ours fits any rule '
+    '(payout.may_be_ours).';
+comment on column payout.not_ours_rules.created_before is
+    'Stripe made it before this time; null: at any time.';
+comment on column payout.not_ours_rules.metadata_key is
+    'Its metadata have this key; null: any metadata.';
+comment on column payout.not_ours_rules.destination is
+    'It went to this Stripe account; null: to any.';
+comment on column payout.not_ours_rules.is_everything is
+    'True: no condition; it fits everything that cannot be ours.';
+comment on column payout.not_ours_rules.ended_at is
+    'The time from which it counts no longer; the next comparison then reads the whole list.';
+
+create unique index not_ours_rules_open_key
+    on payout.not_ours_rules (created_before, metadata_key, destination) nulls not distinct
+    where ended_at is null;
+
+create trigger _500_refuse_delete before delete on payout.not_ours_rules
+    for each row execute function payout.tg__refuse_change();
+alter table payout.not_ours_rules enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.not_ours_rules
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.not_ours_rules enable always trigger _500_refuse_truncate;
+create trigger _500_close_once before update on payout.not_ours_rules
+    for each row execute function payout.tg__close_once('ended_at', 'ended_by', 'end_reason');
+alter table payout.not_ours_rules enable always trigger _500_close_once;
+
+grant select on payout.not_ours_rules to payout_operator, payout_auditor;
+
+
 create table payout.discrepancies (
     discrepancy_id bigint not null generated always as identity,
     kind text not null,
@@ -62,16 +118,22 @@ create table payout.discrepancies (
     is_compared boolean not null default false,
     found_by_read_id bigint,
     resolved_by_read_id bigint,
+    resolved_by_rule_id bigint,
     constraint discrepancies_pkey primary key (discrepancy_id),
     constraint discrepancies_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
+    constraint discrepancies_resolved_by_rule_id_fkey
+        foreign key (resolved_by_rule_id) references payout.not_ours_rules (not_ours_rule_id),
     constraint resolution_is_whole check (
         (resolved_at is null) = (resolved_by is null)
         and (resolved_at is null) = (resolution is null)),
     constraint compared_names_a_transfer
         check (not is_compared or stripe_transfer_id is not null),
     constraint reads_resolve_what_they_compare check (
-        resolved_by_read_id is null or (is_compared and resolved_at is not null))
+        resolved_by_read_id is null or (is_compared and resolved_at is not null)),
+    constraint rules_resolve_what_reads_compare check (
+        resolved_by_rule_id is null
+        or (is_compared and resolved_at is not null and resolved_by_read_id is null))
 );
 comment on table payout.discrepancies is
     'Disagreements between Stripe, or the application, and these books: both sides, and the next '
@@ -83,6 +145,8 @@ comment on column payout.discrepancies.found_by_read_id is
     'The comparison that found it first; null: found in another way.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
+comment on column payout.discrepancies.resolved_by_rule_id is
+    'The rule by which the transfer is not ours; once that has ended it may be found anew.';
 
 create index discrepancies_open_idx on payout.discrepancies (found_at) where resolved_at is null;
 create index discrepancies_open_payout_transfer_id_idx
@@ -92,11 +156,14 @@ create index discrepancies_open_stripe_transfer_id_idx
 create unique index discrepancies_kind_stripe_transfer_id_compared_key
     on payout.discrepancies (kind, stripe_transfer_id)
     where is_compared and resolved_at is null;
+create index discrepancies_resolved_by_rule_id_idx
+    on payout.discrepancies (resolved_by_rule_id) where resolved_by_rule_id is not null;
 create index discrepancies_settlement_edited_idx
     on payout.discrepancies ((ours ->> 'settlement_id')) where kind = 'settlement_edited';
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is not null and resolved_by_read_id is null;
+    where is_compared and resolved_at is not null and resolved_by_read_id is null
+        and resolved_by_rule_id is null;
 
 create trigger _500_refuse_delete before delete on payout.discrepancies
     for each row execute function payout.tg__refuse_change();
@@ -106,7 +173,7 @@ create trigger _500_refuse_truncate before truncate on payout.discrepancies
 alter table payout.discrepancies enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.discrepancies
     for each row execute function payout.tg__close_once(
-        'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id');
+        'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id');
 alter table payout.discrepancies enable always trigger _500_close_once;
 
 grant select on payout.discrepancies to payout_operator, payout_auditor;

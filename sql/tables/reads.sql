@@ -30,6 +30,7 @@ create table payout.stripe_reads (
     objects_seen bigint not null default 0,
     objects_expected bigint not null default 0,
     objects_found bigint not null default 0,
+    not_ours jsonb not null default '{}',
     newest_created_at timestamptz,
     result text,
     is_alarm boolean not null default false,
@@ -78,6 +79,9 @@ comment on column payout.stripe_reads.objects_expected is
 comment on column payout.stripe_reads.objects_found is
     'Transfers found by a look-up, reversals booked, transfers of which events told more '
     'reversed, or discrepancies of a comparison, of all or of the newest.';
+comment on column payout.stripe_reads.not_ours is
+    'Of a comparison, of all or of the newest, or of events: how many transfers each rule of '
+    'not_ours_rules explained.';
 comment on column payout.stripe_reads.newest_created_at is
     'The newest time of creation that Stripe has shown in this read or those before it, by '
     'Stripe''s clock; the next read of the kind begins a day before, of the newest an hour.';

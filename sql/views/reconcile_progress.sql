@@ -16,7 +16,8 @@ select
     p.last_page_at,
     r.objects_seen as transfers_seen,
     r.objects_expected as transfers_expected,
-    r.objects_found as discrepancies_found
+    r.objects_found as discrepancies_found,
+    (select sum(n.value::bigint) from jsonb_each_text(r.not_ours) as n) as transfers_not_ours
 from payout.stripe_reads as r
 left join lateral (
     select count(*) as pages, max(p.received_at) as last_page_at
@@ -27,6 +28,6 @@ where r.kind = 'comparison'
 order by r.read_id desc;
 comment on view payout_api.reconcile_progress is
     'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
-    'pages and transfers seen so far, the number that these books expected, and the number of its '
-    'discrepancies.';
+    'pages and transfers seen so far, the number that these books expected, the number of its '
+    'discrepancies, and that of the transfers that are not ours by a rule.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;

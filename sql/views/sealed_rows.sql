@@ -13,7 +13,7 @@ select 'catalogues', c.catalogue_id, c.recorded_at, to_jsonb(c)
 from payout.catalogues as c
 union all
 select 'discrepancies', d.discrepancy_id, d.found_at, to_jsonb(d) - '{resolved_at,resolved_by,
-    resolution,resolved_by_read_id}'::text[]
+    resolution,resolved_by_read_id,resolved_by_rule_id}'::text[]
 from payout.discrepancies as d
 union all
 select 'holds', h.hold_id, h.placed_at,
@@ -22,6 +22,10 @@ from payout.holds as h
 union all
 select 'ledger_entries', e.ledger_entry_id, e.created_at, to_jsonb(e)
 from payout.ledger_entries as e
+union all
+select 'not_ours_rules', r.not_ours_rule_id, r.recorded_at,
+    to_jsonb(r) - '{ended_at,ended_by,end_reason}'::text[]
+from payout.not_ours_rules as r
 union all
 select 'operator_actions', a.operator_action_id, a.acted_at, to_jsonb(a)
 from payout.operator_actions as a

@@ -87,7 +87,7 @@ def test_the_snapshot_is_what_the_files_say(built: str) -> None:
 def test_the_first_rows_are_described(built: str) -> None:
     described = describe(built)
 
-    assert described.count("\nseal_marks {") == 11
+    assert described.count("\nseal_marks {") == 12
     assert '\nadoptions {"reason": "installed", ' in described
 
 

@@ -26,6 +26,7 @@ OPENED: Final = "2030-01-01 00:00:00Z"
 FINISHED: Final = {"finished_at": OPENED, "next_parameters": None, "result": "nothing"}
 CLOSED: Final[Changes] = {"released_at": OPENED, "released_by": "a", "release_reason": "b"}
 RESOLVED: Final[Changes] = {"resolved_at": OPENED, "resolved_by": "a", "resolution": "b"}
+ENDED: Final[Changes] = {"ended_at": OPENED, "ended_by": "a", "end_reason": "b"}
 IDENTITY: Final = ("system_identifier", "timeline_id", "database_oid", "table_oid")
 NO_IDENTITY: Final[dict[str, object]] = dict.fromkeys(IDENTITY)
 WAITING: Final = ("scheduled", "retry_wait", "unknown")
@@ -293,6 +294,23 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
         {**RESOLVED, "resolved_by_read_id": 1},
         {"is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
     ],
+    ("discrepancies", "rules_resolve_what_reads_compare"): [
+        {"resolved_by_rule_id": 1},
+        {**RESOLVED, "resolved_by_rule_id": 1},
+        {
+            **RESOLVED,
+            **{"is_compared": True, "stripe_transfer_id": "tr_1"},
+            **{"resolved_by_read_id": 1, "resolved_by_rule_id": 1},
+        },
+    ],
+    ("not_ours_rules", "only_a_rule_for_everything_has_no_condition"): [
+        {"metadata_key": None},
+        {"is_everything": True},
+    ],
+    ("not_ours_rules", "metadata_key_is_one"): [{"metadata_key": text} for text in ("", 41 * "k")],
+    ("not_ours_rules", "destination_is_a_stripe_account"): [{"destination": "seller_1"}],
+    ("not_ours_rules", "reason_is_given"): [{"reason": " "}],
+    ("not_ours_rules", "end_is_whole"): [without(ENDED, column) for column in ENDED],
     ("reversed_transfers", "amount_is_positive"): [{"amount_reversed_minor": n} for n in (-1, 0)],
     ("outcomes", "status_is_known"): [{"status": ""}, {"status": "Paid"}, {"status": "parked"}],
 }
@@ -373,6 +391,11 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"read_id": 1},
     ],
     "holds": [{"scope": "engine", "subject": None}, CLOSED],
+    "not_ours_rules": [
+        ENDED,
+        {"metadata_key": None, "is_everything": True},
+        {"created_before": OPENED, "destination": "acct_1", "metadata_key": 40 * "k"},
+    ],
     "discrepancies": [
         RESOLVED,
         {**RESOLVED, "is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_read_id": 1},
@@ -524,6 +547,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "discrepancies.found_by_read_id",
         "discrepancies.payout_transfer_id",
         "discrepancies.resolved_by_read_id",
+        "discrepancies.resolved_by_rule_id",
         "discrepancies.resolution",
         "discrepancies.resolved_at",
         "discrepancies.resolved_by",
@@ -554,6 +578,12 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "transfer_requests.reason",
         "transfer_requests.second_evidence_observation_id",
         "ledger_entries.stripe_reversal_id",
+        "not_ours_rules.created_before",
+        "not_ours_rules.destination",
+        "not_ours_rules.end_reason",
+        "not_ours_rules.ended_at",
+        "not_ours_rules.ended_by",
+        "not_ours_rules.metadata_key",
         "operator_actions.subject",
         "payout_transfers.source_transaction",
         "seal_marks.marked_id",

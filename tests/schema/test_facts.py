@@ -19,6 +19,7 @@ EDITED: Final = {"settlements", "settlement_lines", "workers"}
 MOVING: Final = {
     "transfer_states",
     "account_waits",
+    "not_ours_rules",
     "holds",
     "discrepancies",
     "stripe_reads",

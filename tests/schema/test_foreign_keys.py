@@ -20,6 +20,13 @@ from tests.schema.refusals import Refusal, refusal, refusal_of
 ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "account_waits_payout_transfer_id_fkey": ("account_waits", {"payout_transfer_id": 0}),
     "discrepancies_payout_transfer_id_fkey": ("discrepancies", {"payout_transfer_id": 0}),
+    "discrepancies_resolved_by_rule_id_fkey": (
+        "discrepancies",
+        {
+            **{"is_compared": True, "stripe_transfer_id": "tr_1", "resolved_by_rule_id": 0},
+            **{"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "a test"},
+        },
+    ),
     "holds_discrepancy_id_fkey": (
         "holds",
         {"scope": "transfer", "subject": "1", "discrepancy_id": 0},

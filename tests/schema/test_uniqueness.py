@@ -17,6 +17,7 @@ KEYS: Final = {
     "stripe_read_pages_read_id_parameters_key",
     "stripe_reads_one_goes_on_key",
     "holds_scope_subject_open_key",
+    "not_ours_rules_open_key",
     "transfer_requests_transfer_request_id_key",
     "ledger_entries_payout_transfer_id_kind_generation_origin_key",
     "ledger_entries_stripe_reversal_id_key",
@@ -228,6 +229,23 @@ def test_a_subject_has_one_open_hold(db: Connection) -> None:
     )
     rows.insert(db, "holds", {"scope": "engine", **reason})
     assert insertion(db, "holds", {"scope": "engine", **reason}) == refused
+
+
+def test_a_rule_for_the_transfers_of_others_is_open_once(db: Connection) -> None:
+    refused = duplicate_refusal("not_ours_rules_open_key")
+    for conditions in (
+        {"is_everything": True},
+        {"metadata_key": "shop"},
+        {"metadata_key": "shop", "destination": "acct_1"},
+        {"created_before": "2030-01-01Z"},
+    ):
+        rows.insert(db, "not_ours_rules", {**conditions, "reason": "a test"})
+        assert insertion(db, "not_ours_rules", {**conditions, "reason": "another"}) == refused
+
+    db.execute(
+        "update payout.not_ours_rules set ended_at = now(), ended_by = 'a', end_reason = 'b'"
+    )
+    assert insertion(db, "not_ours_rules", {**conditions, "reason": "another"}) is None
 
 
 def test_one_comparison_is_open_and_each_page_of_a_read_is_kept_once(db: Connection) -> None:
