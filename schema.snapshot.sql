@@ -240,18 +240,22 @@ table payout.discrepancies, owner payout_owner -- Disagreements between Stripe, 
     is_compared boolean not null default false -- True: found by comparing with Stripe, so that a later comparison may find it again, or no longer.
     found_by_read_id bigint -- The comparison that found it first; null: found in another way.
     resolved_by_read_id bigint -- The comparison that saw the transfer and no difference any more; then it may be found anew.
+    resolved_by_rule_id bigint -- The rule by which the transfer is not ours; once that has ended it may be found anew.
     constraint discrepancies_pkey PRIMARY KEY (discrepancy_id)
     constraint discrepancies_payout_transfer_id_fkey FOREIGN KEY (payout_transfer_id) REFERENCES payout.payout_transfers(payout_transfer_id)
+    constraint discrepancies_resolved_by_rule_id_fkey FOREIGN KEY (resolved_by_rule_id) REFERENCES payout.not_ours_rules(not_ours_rule_id)
     constraint compared_names_a_transfer CHECK (((NOT is_compared) OR (stripe_transfer_id IS NOT NULL)))
     constraint reads_resolve_what_they_compare CHECK (((resolved_by_read_id IS NULL) OR (is_compared AND (resolved_at IS NOT NULL))))
     constraint resolution_is_whole CHECK ((((resolved_at IS NULL) = (resolved_by IS NULL)) AND ((resolved_at IS NULL) = (resolution IS NULL))))
-    index discrepancies_explained_idx USING btree (kind, stripe_transfer_id) WHERE (is_compared AND (resolved_at IS NOT NULL) AND (resolved_by_read_id IS NULL))
+    constraint rules_resolve_what_reads_compare CHECK (((resolved_by_rule_id IS NULL) OR (is_compared AND (resolved_at IS NOT NULL) AND (resolved_by_read_id IS NULL))))
+    index discrepancies_explained_idx USING btree (kind, stripe_transfer_id) WHERE (is_compared AND (resolved_at IS NOT NULL) AND (resolved_by_read_id IS NULL) AND (resolved_by_rule_id IS NULL))
     unique index discrepancies_kind_stripe_transfer_id_compared_key USING btree (kind, stripe_transfer_id) WHERE (is_compared AND (resolved_at IS NULL))
     index discrepancies_open_idx USING btree (found_at) WHERE (resolved_at IS NULL)
     index discrepancies_open_payout_transfer_id_idx USING btree (payout_transfer_id) WHERE (resolved_at IS NULL)
     index discrepancies_open_stripe_transfer_id_idx USING btree (stripe_transfer_id) WHERE (resolved_at IS NULL)
+    index discrepancies_resolved_by_rule_id_idx USING btree (resolved_by_rule_id) WHERE (resolved_by_rule_id IS NOT NULL)
     index discrepancies_settlement_edited_idx USING btree (((ours ->> 'settlement_id'::text))) WHERE (kind = 'settlement_edited'::text)
-    trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id'), always
+    trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id'), always
     trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
@@ -380,6 +384,30 @@ table payout.listed_transfers, owner payout_owner -- Transfers that Stripe had w
     constraint listed_transfers_pkey PRIMARY KEY (stripe_transfer_id)
     index listed_transfers_payout_ref_idx USING btree (payout_ref)
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
+    trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
+    rights: select to payout_auditor; select to payout_operator
+
+table payout.not_ours_rules, owner payout_owner -- Rules for transfers at Stripe that are not the engine's: a comparison counts those that fit all conditions of a rule, and records no discrepancy. Nothing that may be ours fits any rule (payout.may_be_ours).
+    not_ours_rule_id bigint not null identity
+    created_before timestamp with time zone -- Stripe made it before this time; null: at any time.
+    metadata_key text -- Its metadata have this key; null: any metadata.
+    destination text -- It went to this Stripe account; null: to any.
+    is_everything boolean not null default false -- True: no condition; it fits everything that cannot be ours.
+    reason text not null
+    recorded_by text not null default SESSION_USER
+    recorded_at timestamp with time zone not null default now()
+    ended_at timestamp with time zone -- The time from which it counts no longer; the next comparison then reads the whole list.
+    ended_by text
+    end_reason text
+    constraint not_ours_rules_pkey PRIMARY KEY (not_ours_rule_id)
+    constraint destination_is_a_stripe_account CHECK (starts_with(destination, 'acct_'::text))
+    constraint end_is_whole CHECK ((((ended_at IS NULL) = (ended_by IS NULL)) AND ((ended_at IS NULL) = (end_reason IS NULL))))
+    constraint metadata_key_is_one CHECK (((length(metadata_key) >= 1) AND (length(metadata_key) <= 40)))
+    constraint only_a_rule_for_everything_has_no_condition CHECK ((is_everything = (num_nonnulls(created_before, metadata_key, destination) = 0)))
+    constraint reason_is_given CHECK ((length(btrim(reason)) > 0))
+    unique index not_ours_rules_open_key USING btree (created_before, metadata_key, destination) NULLS NOT DISTINCT WHERE (ended_at IS NULL)
+    trigger _500_close_once BEFORE UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__close_once('ended_at', 'ended_by', 'end_reason'), always
+    trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
     rights: select to payout_auditor; select to payout_operator
 
@@ -663,6 +691,7 @@ table payout.stripe_reads, owner payout_owner -- Every read of one of Stripe's l
     objects_seen bigint not null default 0
     objects_expected bigint not null default 0 -- Transfers that the books had as paid within the time that a comparison covers.
     objects_found bigint not null default 0 -- Transfers found by a look-up, reversals booked, transfers of which events told more reversed, or discrepancies of a comparison, of all or of the newest.
+    not_ours jsonb not null default '{}'::jsonb -- Of a comparison, of all or of the newest, or of events: how many transfers each rule of not_ours_rules explained.
     newest_created_at timestamp with time zone -- The newest time of creation that Stripe has shown in this read or those before it, by Stripe's clock; the next read of the kind begins a day before, of the newest an hour.
     result text -- One line for people, at the end of the read.
     is_alarm boolean not null default false
@@ -855,6 +884,21 @@ view payout_api.ledger_balances, body 5b17d0b51e6e, owner payout_owner -- Credit
     balance_minor numeric
     rights: select to payout_auditor; select to payout_operator
 
+view payout_api.not_ours, body 287520a2e057, owner payout_owner -- One row for each rule by which transfers at Stripe are not ours: its conditions and reason, the last comparison that met such transfers and their number, and the discrepancies that it resolved.
+    rule_id bigint
+    created_before timestamp with time zone
+    metadata_key text
+    destination text
+    is_everything boolean
+    reason text
+    recorded_by text
+    recorded_at timestamp with time zone
+    ended_at timestamp with time zone
+    last_read_id bigint
+    transfers_in_last_read bigint
+    discrepancies_resolved bigint
+    rights: select to payout_auditor; select to payout_operator
+
 view payout_api.overview, body 67eb13a33db3, owner payout_owner -- Transfers by state and currency; amount in the currency itself, amount_minor in minor units.
     state payout.transfer_state
     currency payout.currency_code
@@ -892,7 +936,7 @@ view payout_api.proposals, body fdaa5629ac48, owner payout_owner -- One row for 
     what_to_do text
     rights: select to payout_approver; select to payout_auditor; select to payout_operator
 
-view payout_api.reconcile_progress, body cc758ead42f5, owner payout_owner -- One row for each comparison: the time from which Stripe made the transfers (null: all), the pages and transfers seen so far, the number that these books expected, and the number of its discrepancies.
+view payout_api.reconcile_progress, body 0642ff0424d5, owner payout_owner -- One row for each comparison: the time from which Stripe made the transfers (null: all), the pages and transfers seen so far, the number that these books expected, the number of its discrepancies, and that of the transfers that are not ours by a rule.
     read_id bigint
     progress text
     worker text
@@ -904,6 +948,7 @@ view payout_api.reconcile_progress, body cc758ead42f5, owner payout_owner -- One
     transfers_seen bigint
     transfers_expected bigint
     discrepancies_found bigint
+    transfers_not_ours numeric
     rights: select to payout_auditor; select to payout_operator
 
 view payout_api.reversed_money, body 2b6c9e40c67d, owner payout_owner -- One row for each paid transfer of which Stripe took more back than has been written off or repaid: open_minor is owed to the payee again, with the calls that end it.
@@ -920,7 +965,7 @@ view payout_api.reversed_money, body 2b6c9e40c67d, owner payout_owner -- One row
     what_to_do text
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.sealed_rows, body 8938b46ac545, owner payout_owner -- The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() compares.
+view payout_api.sealed_rows, body 7ec3194fe6b9, owner payout_owner -- The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() compares.
     table_name text
     row_id bigint
     row_at timestamp with time zone
@@ -984,7 +1029,7 @@ function payout.answers_request(p_outcome payout.outcome, p_transfer payout.payo
 function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 903833754cb6 -- Notes that these parked transfers may have a new key once the engine has proved them absent at Stripe, and has them looked up.
 function payout.backoff(p_rule payout.stripe_error_rules, p_tries integer) returns interval, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 444bad0dac65 -- The rule's floor plus a random part of its base, doubled for each earlier try up to its cap.
 function payout.begin_account_waits(p_settlement_id text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8e26617d91b7 -- Writes a row of account_waits, and an outcome, for each transfer of the settlement without a date.
-function payout.begin_list(p_kind text, p_worker text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3f56cad831c5 -- Begins a read, unless one is open; abandons one that no longer counts for this database.
+function payout.begin_list(p_kind text, p_worker text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 070563a7e127 -- Begins a read, unless one is open; abandons one that no longer counts for this database.
 function payout.begin_lookups(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 305397391f75 -- Begins up to p_limit look-ups and returns their reads.
 function payout.begin_reversals(p_worker text, p_limit integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d08a5cb02aa -- Begins up to p_limit reads of reversals and returns them.
 function payout.bind_stripe_account(p_stripe_account_id text, p_is_livemode boolean) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8039d34f66cc -- Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).
@@ -999,7 +1044,7 @@ function payout.catalogue_rights() returns TABLE(object text, definition text, d
 function payout.catalogue_roles() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 626a4dc05a56 -- Part of payout.catalogue().
 function payout.catalogue_rows() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; IntervalStyle=postgres, rights: none, body 536fbb978232 -- Part of payout.catalogue().
 function payout.catalogue_rules() returns TABLE(object text, definition text, deparsed text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3eb9de755036 -- Part of payout.catalogue().
-function payout.check_acts() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d1c6473a3cf -- Part of payout_api.verify_books().
+function payout.check_acts() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8975f99b40f1 -- Part of payout_api.verify_books().
 function payout.check_books() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 78aed4211cf7 -- Part of payout_api.doctor().
 function payout.check_catalogue() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9c3d464e8fbf -- Part of payout_api.doctor().
 function payout.check_dates() returns TABLE(check_name text, is_ok boolean, detail text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9628412d09ca -- Part of payout_api.doctor().
@@ -1019,8 +1064,9 @@ function payout.check_settlements() returns TABLE(check_name text, is_ok boolean
 function payout.clock() returns timestamp with time zone, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e0f258dd0f13 -- Now, by the database's clock, which goes on within a transaction.
 function payout.clock_differs(p_stripe_now timestamp with time zone) returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bbf0b7de85c8 -- True when the clock is more than five minutes from the time at Stripe; false if that is not known.
 function payout.close_reversed(p_verb text, p_payee_id text, p_currency text, p_amount_minor bigint, p_payout_transfer_id bigint, p_reason text, p_preview boolean) returns SETOF payout.act_result, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 06b33da9d672 -- Books p_amount_minor, of one transfer if given, as write_off entries; one row for each transfer. A preview changes nothing.
-function payout.compare_listed_transfers(p_seen payout.stripe_transfer[]) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bb348b2c8e85 -- A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.
+function payout.compare_listed_transfers(p_seen payout.stripe_transfer[], p_metadata jsonb) returns payout.discrepancy[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6ff410b5131f -- A listed transfer differs from the one paid here, has no payout_ref, or is unknown here. Their metadata are given by id, as objects.
 function payout.continue_list(p_kind text, p_worker text) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a872e3ccac41 -- Returns the one open read of the kind: newest, events or comparison.
+function payout.count_not_ours(p_counts jsonb, p_rules jsonb) returns jsonb, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0158257dbffa -- Adds the rules of explained_by_rules to an object of rule ids with numbers of transfers.
 function payout.create_transfers(p_settlement payout.settlements) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6dc45cea5945 -- Schedules the payouts of a complete settlement whose row this transaction has written; returns the payout_job_id, or the error that names what is wrong with it.
 function payout.database_identity(OUT system_identifier bigint, OUT timeline_id integer, OUT database_oid oid, OUT table_oid oid) returns record, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 34a0b88af1b9 -- System identifier, timeline, oid of the database and oid of payout.transfer_states.
 function payout.date_waiting_transfers(p_payout_transfer_ids bigint[]) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 47852315647e -- Gives those of the transfers whose payee has an account their date; returns the ids of those that are due now.
@@ -1034,9 +1080,10 @@ function payout.end_proposed_hold(p_proposal payout.operator_actions) returns vo
 function payout.evidence_for_new_key(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ee0424092626 -- Ids of the end of the key and of the look after it, or of the scans that prove absence; null: there is no evidence yet.
 function payout.expected_destinations(p_state payout.transfer_states, p_transfer payout.payout_transfers) returns text[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fa5bdd0e365b -- The account in the request under the key; without a request, those of payout.destinations.
 function payout.expire_leases(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 210507f4004d -- Closes up to p_limit leases and returns how many: a transfer is due at once, or parked when its tries are used up.
+function payout.explained_by_rules(p_discrepancies payout.discrepancy[]) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3386eb190927 -- An object of Stripe's transfer ids, each with the id of the rule that explains it.
 function payout.find_missing(p_read payout.stripe_reads) returns SETOF payout.discrepancy, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 7f8611495829 -- Discrepancies at the end of a comparison, of kind missing_at_stripe.
 function payout.find_wakeup(p_payout_job_id bigint, p_times integer) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=100ms, rights: none, body dea9e9330774 -- One wake-up job that waits, if that is enough, or p_times new ones; their ids, none if the queue fails.
-function payout.finish_comparison(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4a7b86d509dd -- Returns the read with its result and the number of its discrepancies.
+function payout.finish_comparison(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3c4600385a8c -- Returns the read with its result and the number of its discrepancies.
 function payout.finish_lookup(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c4dcdb2fc14d -- Returns the read with verdict and state as its result, and the number of transfers found.
 function payout.finish_read(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1d1a38d333ec -- Returns the read with its result, and whether that is an alarm.
 function payout.finish_reversals(p_read payout.stripe_reads) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ce15fd25d031 -- Returns the read with its result and the number of reversals booked now.
@@ -1050,7 +1097,7 @@ function payout.identity_problem() returns text, plpgsql volatile, owner payout_
 function payout.is_compared(p_within interval) returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f90308c338e7 -- True when the last finished read of kind newest, or comparison, is current.
 function payout.is_current(p_read payout.stripe_reads, p_within interval) returns boolean, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b5382b404938 -- True for a read that was begun in this database under this start of the server, no longer ago than p_within.
 function payout.is_definite(p_attempt payout.transfer_attempts) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5ab36707b765 -- True when nothing was sent, or an accepted answer that names the key says that the send had no effect, nor will have.
-function payout.is_explained(p_discrepancy payout.discrepancy) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5a3bf63b025a -- True when an equal discrepancy was resolved, and not by a comparison that found it no longer.
+function payout.is_explained(p_discrepancy payout.discrepancy) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b6f371780282 -- True when an equal discrepancy was resolved, and not by a comparison that found it no longer.
 function payout.is_far_enough(p_read payout.stripe_reads, p_seen payout.stripe_transfer[]) returns boolean, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body a94400dc0701 -- True when the page shows a transfer that was reported paid here, or is the hundredth.
 function payout.is_of_this_database(p_read payout.stripe_reads) returns boolean, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9f3d0316b624 -- True for a read begun since the database was last adopted or its Stripe account changed, and for those from the comparison on that the adoption rests on.
 function payout.is_only_send(p_state payout.transfer_states) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body fae4c4d38054 -- True when no attempt but the newest can have had an effect under the current key.
@@ -1078,13 +1125,17 @@ function payout.lookup_outcome(p_read payout.stripe_reads, p_state payout.transf
 function payout.lookup_queries(p_transfer payout.payout_transfers) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e99035d6410f -- Parameters of GET /v1/transfers, one object a query.
 function payout.mark_held_transfers(p_now timestamp with time zone) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 47fcb988247c -- Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns how many.
 function payout.match_error_rule(p_outcome payout.outcome) returns payout.stripe_error_rules, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body eb42b8614ee6 -- The first rule in order of id that fits; the last rule of a signal fits all.
+function payout.may_be_ours(p_listed payout.stripe_transfer) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d14dc190417 -- True where it names our installation, a payout_ref of ours, or a settlement and a payee of ours; or a payout_ref without saying of which installation.
 function payout.may_go_on(p_read payout.stripe_reads) returns boolean, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 73154d58f004 -- True for a read of this database; for one of the newest transfers if it will allow claims for a while.
+function payout.metadata_on_page(p_kind text, p_objects jsonb) returns jsonb, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 320bb9029ebf -- An object of Stripe's transfer ids, each with its metadata; those without are left out.
 function payout.metadata_problem(p_metadata jsonb) returns text, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f85b71607db5 -- The rule of Stripe that this metadata breaks beside our own four keys, or null.
 function payout.never_left(p_payout_transfer_id bigint, p_looked_at timestamp with time zone) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f81d9686fb87 -- True, as of a look at Stripe's list, when there are attempts and none was ever executed.
 function payout.newest_facts() returns TABLE(payout_transfer_id bigint, due_at timestamp with time zone, generation integer, moved_to text, moved_attempt integer, next_attempt_at timestamp with time zone, stripe_transfer_id text, reason text, claim_attempt integer, lease_until timestamp with time zone, window_begins_at timestamp with time zone, tries integer, has_unknown_send boolean, is_stopped boolean), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d2a7c12ab062 -- One row for each transfer with the facts that fold_facts makes its progress of; tries and unknown sends are those of the newest key.
+function payout.newest_on_page(p_objects jsonb, p_until timestamp with time zone) returns timestamp with time zone, sql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 32ddce50ae70 -- The newest created of the objects that is not later than p_until; null: there is none.
 function payout.newest_outcomes() returns TABLE(payout_transfer_id bigint, status text, reversed_minor bigint), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4d5fb3a29935 -- One row for each transfer with an outcome; a transfer without any is scheduled.
 function payout.newest_row_id(p_table_name text) returns bigint, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d518db58ac78 -- The highest id; null: the table is empty.
 function payout.next_parameters(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e439f33ebf30 -- After the last page of a query those of the next query; null after the last one.
+function payout.not_ours_rule(p_kind text, p_theirs jsonb) returns bigint, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7fd52aeefe0b -- The id of the first open rule that fits, by kind and theirs of a discrepancy; null: none does, or the transfer may be ours.
 function payout.note_failed_queue(p_problem text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f3c15fc9437a -- Sets payout.seen_wakeup to 0, also if the transaction rolls back, and writes to the server's log.
 function payout.note_reversals(p_seen payout.stripe_transfer[]) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3ece1c23aecc -- Plans the read of their reversals; returns the number of transfers.
 function payout.notify_application() returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 8ebf368c440c -- Notifies channel payout_outcomes; payout.awaited_outcomes says so until the next read.
@@ -1145,6 +1196,7 @@ function payout.remove_served_wakeups(p_wakeup_ids bigint[]) returns integer, pl
 function payout.reopen_failed(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 84302de5e5a0 -- Opens the next key for up to p_limit transfers; returns how many.
 function payout.replace_edit(p_ours jsonb, p_theirs jsonb) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 16ecb064e9dd -- Resolves the open discrepancies settlement_edited of a settlement that say otherwise, and records this one, unless it is known or there is no difference.
 function payout.request_sha256(p_request jsonb) returns bytea, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ede6e2a9a77c -- SHA-256 of the JSON text of a request.
+function payout.resolve_by_rules() returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 919c38b39a20 -- Resolves the discrepancies of transfers that are not ours by an open rule; returns how many.
 function payout.resolve_compared(p_read payout.stripe_reads) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body e044ede10e87 -- Resolves open discrepancies of transfers that this comparison listed without finding them again.
 function payout.resolve_paid(p_stripe_transfer_ids text[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ba7190aea9ec -- Resolves the open discrepancies of the transfers that are paid by these ids, except those of several transfers at Stripe, and releases the holds that their alarms placed.
 function payout.reversals_problem(p_transfer payout.payout_transfers, p_reversals jsonb) returns text, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 7dfaf6990c47 -- Null: the reversals fit the transfer and the books.
@@ -1155,7 +1207,7 @@ function payout.seal_up_to_mark(p_mark payout.seal_marks, p_now timestamp with t
 function payout.sealed_rows_v1(p_table_name text, p_first_id bigint, p_last_id bigint, p_limit integer) returns TABLE(row_id bigint, row_at timestamp with time zone, row_sha256 bytea), plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; TimeZone=UTC; bytea_output=hex, rights: none, body 8ff02550a9b7 -- Up to p_limit rows of a table in a range of ids (inclusive), in order, with the SHA-256 that seals of version 1 cover.
 function payout.selected_transfers(p_payout_transfer_id bigint, p_settlement_id text, p_payee_id text, p_currency text, p_because text) returns bigint[], plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e32a9725785b -- Numbers of the transfers, in order; those that are done only if named by number or settlement.
 function payout.set_aside(p_payout_transfer_id bigint, p_error text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body efe0bb6f9990 -- Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the error.
-function payout.set_aside_unreadable(p_read payout.stripe_reads, p_objects jsonb) returns integer, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 953312ee8894 -- Returns the number of discrepancies of kind unreadable_at_stripe.
+function payout.set_aside_unreadable(p_read payout.stripe_reads, p_objects jsonb) returns integer, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c19df2b9bd43 -- Records discrepancies of kind unreadable_at_stripe; returns their number for the count of a comparison, 0 for other reads.
 function payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0cf0ce110603 -- Names the parts that differ, for lines the first one; empty when nothing differs.
 function payout.settlement_problem(p_settlement payout.settlements) returns TABLE(code text, problem text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f20ad32c35b2 -- SQLSTATE, message after the settlement's name, and hint of the first reason for which it cannot be paid out; SP402 if there is none by now.
 function payout.stop_claims(p_alarm text, p_reason text, p_read_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 76b97e6a35a8 -- Records that the database is not adopted, for a reason that a read has shown, and notifies operators.
@@ -1167,7 +1219,7 @@ function payout.subtotals_at(p_seal_id bigint) returns TABLE(account text, curre
 function payout.subtotals_of(p_seal payout.seals) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b67c5e0c5fdc -- Debits and credits in minor units, from the first entry to the last of the range.
 function payout.take_listed_transfers(p_seen payout.stripe_transfer[], p_discrepancies payout.discrepancy[], p_read payout.stripe_reads) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 15e93b067aca -- Returns the number of discrepancies and alarms; for events, of the transfers of which more is reversed than was known.
 function payout.take_outcomes(p_outcomes payout.outcome[]) returns SETOF payout.reported, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 016801995863 -- Stores outcomes, also of unknown transfers, and answers verdict and state for each.
-function payout.take_page(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5867e0bc51ff -- Returns the read with its next parameters and counts.
+function payout.take_page(p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean) returns payout.stripe_reads, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5bce76e2ac63 -- Returns the read with its next parameters and counts.
 function payout.tg__close_once() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1400c070d807 -- Trigger: lets a row set the columns that are its arguments, once, and no other (SP104).
 function payout.tg__refuse_change() returns trigger, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4133f241ac42 -- Trigger: refuses update, delete and truncate of an insert-only table (SP101).
 function payout.tg_engine_settings__check_account() returns trigger, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=1s, rights: none, body a47c8e33f615 -- Deferred trigger: refuses another Stripe account or mode if a claim or page came meanwhile (SP411).
@@ -1190,6 +1242,7 @@ function payout.wake_up_for(p_payout_transfer_ids bigint[]) returns void, plpgsq
 function payout.warn_of_former_accounts(p_hold payout.holds) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bf72a6b4a1c6 -- WARNING with their number, if the hold has a payee, settlement or transfer for its subject.
 function payout.was_seen_at_stripe(p_payout_transfer_id bigint) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 5d551f780238 -- True once an observation of the transfer, accepted or not, tells of it at Stripe.
 function payout_api.add_currency(p_currency text, p_minor_digits integer, p_reason text, p_amount_step integer DEFAULT 1) returns payout.currencies, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 751918754de5 -- Adds a currency with its decimal places, and the number that amounts must be a multiple of; on record with the reason. Safe to repeat.
+function payout_api.add_not_ours_rule(p_reason text, p_created_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata_key text DEFAULT NULL::text, p_destination text DEFAULT NULL::text, p_everything boolean DEFAULT false) returns payout.not_ours_rules, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 3c09cef8a825 -- Counts transfers at Stripe as those of other software: made before a time, with a key in their metadata, to an account (all that are given), or everything that cannot be ours; with a reason. Resolves their open discrepancies. Safe to repeat.
 function payout_api.adopt_database(p_reason text, p_without_reconcile boolean DEFAULT false) returns payout.adoptions, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body d62a81255883 -- Proposes to adopt the database under its present identity, with a reason, once a comparison that began within the last hour has finished; p_without_reconcile does without one. Null: it waits for payout_api.approve. Safe to repeat.
 function payout_api.approve(p_action_id bigint, p_reason text) returns SETOF payout.act_result, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_approver, body ed552a91edef -- Approves the act that another login has proposed, and does it; one row for each transfer with its result. payout_api.proposals lists those that wait.
 function payout_api.balances_as_of(p_at timestamp with time zone) returns TABLE(account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric, balance_minor numeric), sql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_bitmapscan=off, rights: execute to payout_auditor; execute to payout_operator, body 0095e74005ad -- Credit minus debit of every account and currency in minor units, of the entries whose transaction had begun by p_at and has committed; infinity: of all.
@@ -1201,6 +1254,7 @@ function payout_api.claim_reads(p_worker text, p_limit integer DEFAULT 20, p_str
 function payout_api.claim_transfers(p_worker text, p_limit integer DEFAULT 100, p_payout_job_id bigint DEFAULT NULL::bigint, p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean, p_stripe_now timestamp with time zone DEFAULT NULL::timestamp with time zone) returns TABLE(payout_transfer_id bigint, generation integer, attempt integer, idempotency_key text, claim_token text, request jsonb, lease_seconds double precision, deadline_seconds double precision), plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off; enable_hashjoin=off; enable_mergejoin=off; enable_material=off, rights: execute to payout_worker, body 4bd205c59b89 -- Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; empty while the engine or the worker is on hold. The Stripe account is that of the worker's key, p_stripe_now the time by Stripe's Date header. Seconds count from before the call.
 function payout_api.complete_settlement(p_settlement_id text, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_metadata jsonb DEFAULT NULL::jsonb, p_register_payees boolean DEFAULT false) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; enable_seqscan=off, rights: execute to payout_app, body 20e75e0f076a -- Records a settlement with its lines and schedules its payouts; returns the payout_job_id. Safe to repeat with the same content; amounts are in minor units of the currency. p_register_payees registers payees that are unknown, without an account.
 function payout_api.doctor(p_stripe_account_id text DEFAULT NULL::text, p_is_livemode boolean DEFAULT NULL::boolean) returns TABLE(check_name text, status text, detail text, hint text), sql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off; plan_cache_mode=force_custom_plan, rights: execute to payout_auditor; execute to payout_operator; execute to payout_worker, body c7b2d7fa1838 -- Checks server, identity, catalogue, logins, queue, reads, books, dates and the newest seals; status is ok, warning or failure, and hint names the next step. The Stripe account is that of the caller's key, if it has one.
+function payout_api.end_not_ours_rule(p_rule_id bigint, p_reason text) returns payout.not_ours_rules, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 67ef7ac21738 -- Ends a rule with a reason; the next comparison reads all of Stripe's transfers. Safe to repeat.
 function payout_api.explain(p_payout_transfer_id bigint DEFAULT NULL::bigint, p_settlement_id text DEFAULT NULL::text, p_payee_id text DEFAULT NULL::text) returns SETOF payout_api.explained, plpgsql stable security definer, owner payout_owner, set search_path=pg_catalog, pg_temp; jit=off, rights: execute to payout_approver; execute to payout_auditor; execute to payout_operator, body 9a79e79c890a -- The rows of payout_api.explained for a transfer, the transfers of a settlement, or those of a payee that are not paid.
 function payout_api.heartbeat(p_worker text, p_release text) returns void, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_worker, body 877193555d29 -- Notes the worker with its release and the time, for the doctor and payout_api.workers.
 function payout_api.hold(p_scope text, p_reason text, p_subject text DEFAULT NULL::text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone) returns bigint, plpgsql volatile security definer, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: execute to payout_operator, body 008a67c74adb -- Stops new sends of a scope (engine, currency, payee, settlement, transfer) until the hold is released, or until p_until; returns the hold.

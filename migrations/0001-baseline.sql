@@ -1469,7 +1469,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql ce77da82a761
+-- frozen: sql/tables/operations.sql beb2e8c5ca3b
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1513,6 +1513,60 @@ alter table payout.operator_actions enable always trigger _500_refuse_truncate;
 grant select on payout.operator_actions to payout_operator, payout_auditor;
 
 
+create table payout.not_ours_rules (
+    not_ours_rule_id bigint not null generated always as identity,
+    created_before timestamptz,
+    metadata_key text,
+    destination text,
+    is_everything boolean not null default false,
+    reason text not null,
+    recorded_by text not null default session_user,
+    recorded_at timestamptz not null default now(),
+    ended_at timestamptz,
+    ended_by text,
+    end_reason text,
+    constraint not_ours_rules_pkey primary key (not_ours_rule_id),
+    constraint only_a_rule_for_everything_has_no_condition check (
+        is_everything = (num_nonnulls(created_before, metadata_key, destination) = 0)),
+    constraint metadata_key_is_one check (length(metadata_key) between 1 and 40),
+    constraint destination_is_a_stripe_account check (starts_with(destination, 'acct_')),
+    constraint reason_is_given check (length(btrim(reason)) > 0),
+    constraint end_is_whole check (
+        (ended_at is null) = (ended_by is null)
+        and (ended_at is null) = (end_reason is null))
+);
+comment on table payout.not_ours_rules is
+    'Rules for transfers at Stripe that are not the engine''s: a comparison counts those that fit '
+    'all conditions of a rule, and records no discrepancy. Nothing that may be ours fits any rule '
+    '(payout.may_be_ours).';
+comment on column payout.not_ours_rules.created_before is
+    'Stripe made it before this time; null: at any time.';
+comment on column payout.not_ours_rules.metadata_key is
+    'Its metadata have this key; null: any metadata.';
+comment on column payout.not_ours_rules.destination is
+    'It went to this Stripe account; null: to any.';
+comment on column payout.not_ours_rules.is_everything is
+    'True: no condition; it fits everything that cannot be ours.';
+comment on column payout.not_ours_rules.ended_at is
+    'The time from which it counts no longer; the next comparison then reads the whole list.';
+
+create unique index not_ours_rules_open_key
+    on payout.not_ours_rules (created_before, metadata_key, destination) nulls not distinct
+    where ended_at is null;
+
+create trigger _500_refuse_delete before delete on payout.not_ours_rules
+    for each row execute function payout.tg__refuse_change();
+alter table payout.not_ours_rules enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.not_ours_rules
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.not_ours_rules enable always trigger _500_refuse_truncate;
+create trigger _500_close_once before update on payout.not_ours_rules
+    for each row execute function payout.tg__close_once('ended_at', 'ended_by', 'end_reason');
+alter table payout.not_ours_rules enable always trigger _500_close_once;
+
+grant select on payout.not_ours_rules to payout_operator, payout_auditor;
+
+
 create table payout.discrepancies (
     discrepancy_id bigint not null generated always as identity,
     kind text not null,
@@ -1528,16 +1582,22 @@ create table payout.discrepancies (
     is_compared boolean not null default false,
     found_by_read_id bigint,
     resolved_by_read_id bigint,
+    resolved_by_rule_id bigint,
     constraint discrepancies_pkey primary key (discrepancy_id),
     constraint discrepancies_payout_transfer_id_fkey
         foreign key (payout_transfer_id) references payout.payout_transfers (payout_transfer_id),
+    constraint discrepancies_resolved_by_rule_id_fkey
+        foreign key (resolved_by_rule_id) references payout.not_ours_rules (not_ours_rule_id),
     constraint resolution_is_whole check (
         (resolved_at is null) = (resolved_by is null)
         and (resolved_at is null) = (resolution is null)),
     constraint compared_names_a_transfer
         check (not is_compared or stripe_transfer_id is not null),
     constraint reads_resolve_what_they_compare check (
-        resolved_by_read_id is null or (is_compared and resolved_at is not null))
+        resolved_by_read_id is null or (is_compared and resolved_at is not null)),
+    constraint rules_resolve_what_reads_compare check (
+        resolved_by_rule_id is null
+        or (is_compared and resolved_at is not null and resolved_by_read_id is null))
 );
 comment on table payout.discrepancies is
     'Disagreements between Stripe, or the application, and these books: both sides, and the next '
@@ -1549,6 +1609,8 @@ comment on column payout.discrepancies.found_by_read_id is
     'The comparison that found it first; null: found in another way.';
 comment on column payout.discrepancies.resolved_by_read_id is
     'The comparison that saw the transfer and no difference any more; then it may be found anew.';
+comment on column payout.discrepancies.resolved_by_rule_id is
+    'The rule by which the transfer is not ours; once that has ended it may be found anew.';
 
 create index discrepancies_open_idx on payout.discrepancies (found_at) where resolved_at is null;
 create index discrepancies_open_payout_transfer_id_idx
@@ -1558,11 +1620,14 @@ create index discrepancies_open_stripe_transfer_id_idx
 create unique index discrepancies_kind_stripe_transfer_id_compared_key
     on payout.discrepancies (kind, stripe_transfer_id)
     where is_compared and resolved_at is null;
+create index discrepancies_resolved_by_rule_id_idx
+    on payout.discrepancies (resolved_by_rule_id) where resolved_by_rule_id is not null;
 create index discrepancies_settlement_edited_idx
     on payout.discrepancies ((ours ->> 'settlement_id')) where kind = 'settlement_edited';
 create index discrepancies_explained_idx
     on payout.discrepancies (kind, stripe_transfer_id)
-    where is_compared and resolved_at is not null and resolved_by_read_id is null;
+    where is_compared and resolved_at is not null and resolved_by_read_id is null
+        and resolved_by_rule_id is null;
 
 create trigger _500_refuse_delete before delete on payout.discrepancies
     for each row execute function payout.tg__refuse_change();
@@ -1572,7 +1637,7 @@ create trigger _500_refuse_truncate before truncate on payout.discrepancies
 alter table payout.discrepancies enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.discrepancies
     for each row execute function payout.tg__close_once(
-        'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id');
+        'resolved_at', 'resolved_by', 'resolution', 'resolved_by_read_id', 'resolved_by_rule_id');
 alter table payout.discrepancies enable always trigger _500_close_once;
 
 grant select on payout.discrepancies to payout_operator, payout_auditor;
@@ -1721,7 +1786,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 1335b6f70f43
+-- frozen: sql/tables/reads.sql 4c437d81682c
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -1743,6 +1808,7 @@ create table payout.stripe_reads (
     objects_seen bigint not null default 0,
     objects_expected bigint not null default 0,
     objects_found bigint not null default 0,
+    not_ours jsonb not null default '{}',
     newest_created_at timestamptz,
     result text,
     is_alarm boolean not null default false,
@@ -1791,6 +1857,9 @@ comment on column payout.stripe_reads.objects_expected is
 comment on column payout.stripe_reads.objects_found is
     'Transfers found by a look-up, reversals booked, transfers of which events told more '
     'reversed, or discrepancies of a comparison, of all or of the newest.';
+comment on column payout.stripe_reads.not_ours is
+    'Of a comparison, of all or of the newest, or of events: how many transfers each rule of '
+    'not_ours_rules explained.';
 comment on column payout.stripe_reads.newest_created_at is
     'The newest time of creation that Stripe has shown in this read or those before it, by '
     'Stripe''s clock; the next read of the kind begins a day before, of the newest an hour.';
@@ -2384,7 +2453,7 @@ insert into payout.currencies (currency, minor_digits, amount_step) values
     ('isk', 2, 100),
     ('ugx', 2, 100)
 on conflict do nothing;
--- frozen: sql/data/discrepancy_kinds.sql 494673d65bf8
+-- frozen: sql/data/discrepancy_kinds.sql b242b3a73e94
 insert into payout.discrepancy_kinds (kind, advice) values
     ('missing_at_stripe',
         'Look the id up at Stripe. If it is not there the payee was not paid: find out which '
@@ -2398,7 +2467,8 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'paid, so none of them was booked.'),
     ('transfer_without_payout_ref',
         'It was paid past the engine, by hand or by other software. If it pays a settlement, '
-        'hold that settlement before it is sent; then resolve this with the reason.'),
+        'hold that settlement before it is sent; then resolve this with the reason. For many of '
+        'other software: payout_api.add_not_ours_rule.'),
     ('unknown_transfer_at_stripe',
         'This database does not know it: was it restored? Record its settlement again, '
         'unchanged: the transfer becomes paid and is not sent. If it will never be recorded, '
@@ -2412,13 +2482,14 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'at Stripe: if it pays a transfer of yours, that one must not be sent again. Else resolve '
         'this with the reason.')
 on conflict (kind) do update set advice = excluded.advice;
--- frozen: sql/data/installation.sql 1208afb5c5be
+-- frozen: sql/data/installation.sql 1ce2c75f43da
 insert into payout.engine_settings default values
 on conflict do nothing;
 
 insert into payout.seal_marks (table_name) values
     ('adoptions'), ('catalogues'), ('discrepancies'), ('holds'), ('ledger_entries'),
-    ('operator_actions'), ('payee_accounts'), ('payout_jobs'), ('payout_transfers'),
+    ('not_ours_rules'), ('operator_actions'), ('payee_accounts'), ('payout_jobs'),
+    ('payout_transfers'),
     ('transfer_observations'), ('transfer_requests')
 on conflict do nothing;
 
@@ -6419,7 +6490,7 @@ as $$
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
--- frozen: procedures/reconcile/begin_list.sql 52a06517089a
+-- frozen: procedures/reconcile/begin_list.sql 0244db05f73f
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -6452,7 +6523,11 @@ begin
         and payout.is_of_this_database(r)
     order by r.read_id desc
     limit 1;
-    if v_last.newest_created_at is not null then
+    -- A rule that has ended may have hidden any of them.
+    if v_last.newest_created_at is not null and not exists (
+        select from payout.not_ours_rules as r
+        where p_kind = 'comparison' and r.ended_at > v_last.begun_at
+    ) then
         v_query := v_query || jsonb_build_object('created', jsonb_build_object('gte', greatest(0,
             floor(extract(epoch from v_last.newest_created_at - v_overlap)))));
     end if;
@@ -6685,47 +6760,56 @@ revoke execute on function payout_api.claim_reads(
 grant execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) to payout_worker;
--- frozen: procedures/reconcile/compare_listed_transfers.sql b146fe1927f1
-create or replace function payout.compare_listed_transfers(p_seen payout.stripe_transfer[])
-returns setof payout.discrepancy
+-- frozen: procedures/reconcile/compare_listed_transfers.sql 88c425daade2
+create or replace function payout.compare_listed_transfers(
+    p_seen payout.stripe_transfer[], p_metadata jsonb
+)
+returns payout.discrepancy[]
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query
-    select
-        k.kind, t.payout_transfer_id, l.stripe_transfer_id,
-        case when t.payout_transfer_id is not null then
-            payout.transfer_facts(t, e.is_livemode) else '{}' end,
-        jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable'])
-    from unnest(p_seen) as l
-    cross join payout.engine_settings as e
-    left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
-    left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    cross join lateral (select case
-        when t.payout_transfer_id is not null then case
-            when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
-                (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
-                or (l.destination = any (payout.expected_destinations(s, t))) is not true
-                then 'differs_at_stripe'
-        end
-        when exists (
-            select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
-        ) then null
-        when l.belongs_to is null
-            or (l.payout_ref is null and l.transfer_group is distinct from l.belongs_to) then case
-            when coalesce(l.created_at, 'infinity') > (
-                select min(o.recorded_at) - interval '1 day' from payout.adoptions as o
-            ) then 'transfer_without_payout_ref'
-        end
-        else 'unknown_transfer_at_stripe'
-    end) as k (kind)
-    where k.kind is not null;
+    return array(
+        select row(
+            k.kind, t.payout_transfer_id, l.stripe_transfer_id,
+            case when t.payout_transfer_id is not null then
+                payout.transfer_facts(t, e.is_livemode) else '{}' end,
+            jsonb_strip_nulls(to_jsonb(l) - array['stripe_transfer_id', 'object', 'is_readable']
+                || jsonb_build_object('metadata_keys', (
+                    select jsonb_agg(m.key order by m.key)
+                    from jsonb_each(p_metadata -> l.stripe_transfer_id) as m
+                    where k.kind <> 'differs_at_stripe')))
+        )::payout.discrepancy
+        from unnest(p_seen) as l
+        cross join payout.engine_settings as e
+        left join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
+        left join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        cross join lateral (select case
+            when t.payout_transfer_id is not null then case
+                when (l.belongs_to, l.amount_minor, l.currency, l.is_livemode) is distinct from
+                    (t.payout_ref, t.amount_minor, t.currency::text, e.is_livemode)
+                    or (l.destination = any (payout.expected_destinations(s, t))) is not true
+                    then 'differs_at_stripe'
+            end
+            when exists (
+                select from payout.payout_transfers as o where o.payout_ref = l.belongs_to
+            ) then null
+            when l.belongs_to is null
+                or (l.payout_ref is null and l.transfer_group is distinct from l.belongs_to)
+                then case
+                    when coalesce(l.created_at, 'infinity') > (
+                        select min(o.recorded_at) - interval '1 day' from payout.adoptions as o
+                    ) then 'transfer_without_payout_ref'
+                end
+            else 'unknown_transfer_at_stripe'
+        end) as k (kind)
+        where k.kind is not null);
 end
 $$;
-comment on function payout.compare_listed_transfers(payout.stripe_transfer[]) is
-    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.';
+comment on function payout.compare_listed_transfers(payout.stripe_transfer[], jsonb) is
+    'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here. '
+    'Their metadata are given by id, as objects.';
 -- frozen: procedures/reconcile/continue_list.sql 363181a79a69
 create or replace function payout.continue_list(p_kind text, p_worker text)
 returns bigint
@@ -6754,6 +6838,46 @@ end
 $$;
 comment on function payout.continue_list(text, text) is
     'Returns the one open read of the kind: newest, events or comparison.';
+-- frozen: procedures/reconcile/count_not_ours.sql 88c9abbef3b8
+create or replace function payout.count_not_ours(p_counts jsonb, p_rules jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(jsonb_object_agg(c.rule_id, c.transfers), '{}')
+    from (
+        select n.rule_id, sum(n.transfers) as transfers
+        from (
+            select c.key, c.value::bigint from jsonb_each_text(p_counts) as c
+            union all
+            select r.value, 1 from jsonb_each_text(p_rules) as r
+        ) as n (rule_id, transfers)
+        group by n.rule_id
+    ) as c
+$$;
+comment on function payout.count_not_ours(jsonb, jsonb) is
+    'Adds the rules of explained_by_rules to an object of rule ids with numbers of transfers.';
+-- frozen: procedures/reconcile/explained_by_rules.sql 721829927533
+create or replace function payout.explained_by_rules(p_discrepancies payout.discrepancy[])
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (select from payout.not_ours_rules as r where r.ended_at is null) then
+        return '{}';
+    end if;
+    return (
+        select coalesce(jsonb_object_agg(d.stripe_transfer_id, r.rule_id), '{}')
+        from unnest(p_discrepancies) as d
+        cross join lateral payout.not_ours_rule(d.kind, d.theirs) as r (rule_id)
+        where r.rule_id is not null);
+end
+$$;
+comment on function payout.explained_by_rules(payout.discrepancy[]) is
+    'An object of Stripe''s transfer ids, each with the id of the rule that explains it.';
 -- frozen: procedures/reconcile/find_missing.sql 7c451f4d913f
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
@@ -6791,7 +6915,7 @@ end
 $$;
 comment on function payout.find_missing(payout.stripe_reads) is
     'Discrepancies at the end of a comparison, of kind missing_at_stripe.';
--- frozen: procedures/reconcile/finish_comparison.sql d226bf9879b8
+-- frozen: procedures/reconcile/finish_comparison.sql 304c81e764df
 create or replace function payout.finish_comparison(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6806,8 +6930,10 @@ begin
     perform payout.resolve_compared(p_read);
     v_read.objects_found := v_read.objects_found + payout.record_listed_transfers(
         array(select u from payout.unjudged_listed_transfers() as u));
-    v_read.result := format('compared %s transfers of Stripe''s: %s discrepancies',
-        v_read.objects_seen, v_read.objects_found);
+    v_read.result := concat_ws(', ',
+        format('compared %s transfers of Stripe''s: %s discrepancies',
+            v_read.objects_seen, v_read.objects_found),
+        (select sum(n.value::bigint) from jsonb_each_text(v_read.not_ours) as n) || ' not ours');
     v_read.is_alarm := v_read.objects_found > 0;
     return v_read;
 end
@@ -7046,7 +7172,7 @@ $$;
 comment on function payout.is_current(payout.stripe_reads, interval) is
     'True for a read that was begun in this database under this start of the server, no longer '
     'ago than p_within.';
--- frozen: procedures/reconcile/is_explained.sql df58a7f0ff19
+-- frozen: procedures/reconcile/is_explained.sql 2e40d0d49b40
 create or replace function payout.is_explained(p_discrepancy payout.discrepancy)
 returns boolean
 language sql
@@ -7060,8 +7186,10 @@ as $$
             and d.is_compared
             and d.resolved_at is not null
             and d.resolved_by_read_id is null
-            and d.theirs - array['amount_reversed_minor', 'created_at']
-                = p_discrepancy.theirs - array['amount_reversed_minor', 'created_at']
+            and d.resolved_by_rule_id is null
+            and d.theirs - array['amount_reversed_minor', 'created_at', 'metadata_keys']
+                = p_discrepancy.theirs
+                    - array['amount_reversed_minor', 'created_at', 'metadata_keys']
     )
 $$;
 comment on function payout.is_explained(payout.discrepancy) is
@@ -7306,6 +7434,34 @@ as $$
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
     'Parameters of GET /v1/transfers, one object a query.';
+-- frozen: procedures/reconcile/may_be_ours.sql 2fe98c39be61
+create or replace function payout.may_be_ours(p_listed payout.stripe_transfer)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(p_listed.payout_engine = e.installation_id, false)
+        or exists (
+            select from payout.payout_transfers as t
+            where t.payout_ref in (
+                p_listed.payout_ref, p_listed.transfer_group, p_listed.belongs_to)
+        )
+        or exists (
+            select from payout.settlements as s
+            cross join payout.payees as p
+            where s.settlement_id = p_listed.settlement_id and p.payee_id = p_listed.payee_id
+        )
+        or coalesce(payout.payout_ref(e.installation_id, p_listed.settlement_id, p_listed.payee_id,
+            p_listed.source_transaction) in (p_listed.payout_ref, p_listed.transfer_group), false)
+        or (p_listed.payout_engine is null
+            and concat_ws(' ', p_listed.payout_ref, p_listed.transfer_group)
+                ~ '(^| )payout_[0-9a-f]{40}( |$)')
+    from payout.engine_settings as e
+$$;
+comment on function payout.may_be_ours(payout.stripe_transfer) is
+    'True where it names our installation, a payout_ref of ours, or a settlement and a payee of '
+    'ours; or a payout_ref without saying of which installation.';
 -- frozen: procedures/reconcile/may_go_on.sql fba00d764447
 create or replace function payout.may_go_on(p_read payout.stripe_reads)
 returns boolean
@@ -7322,6 +7478,37 @@ $$;
 comment on function payout.may_go_on(payout.stripe_reads) is
     'True for a read of this database; for one of the newest transfers if it will allow claims for '
     'a while.';
+-- frozen: procedures/reconcile/metadata_on_page.sql 711e6667872a
+create or replace function payout.metadata_on_page(p_kind text, p_objects jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(jsonb_object_agg(t.object ->> 'id', t.object -> 'metadata'), '{}')
+    from jsonb_array_elements(p_objects) as o
+    cross join lateral (
+        select case p_kind when 'events' then o #> '{data,object}' else o end
+    ) as t (object)
+    where jsonb_typeof(t.object -> 'id') = 'string'
+        and jsonb_typeof(t.object -> 'metadata') = 'object'
+$$;
+comment on function payout.metadata_on_page(text, jsonb) is
+    'An object of Stripe''s transfer ids, each with its metadata; those without are left out.';
+-- frozen: procedures/reconcile/newest_on_page.sql c07009136fb4
+create or replace function payout.newest_on_page(p_objects jsonb, p_until timestamptz)
+returns timestamptz
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select max(to_timestamp(c.created))
+    from jsonb_array_elements(p_objects) as o
+    cross join lateral payout.read_whole(o -> 'created') as c (created)
+    where c.created <= extract(epoch from p_until)
+$$;
+comment on function payout.newest_on_page(jsonb, timestamptz) is
+    'The newest created of the objects that is not later than p_until; null: there is none.';
 -- frozen: procedures/reconcile/next_parameters.sql 18d4b721ab46
 create or replace function payout.next_parameters(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
@@ -7343,6 +7530,34 @@ as $$
 $$;
 comment on function payout.next_parameters(payout.stripe_reads, jsonb, jsonb, boolean) is
     'After the last page of a query those of the next query; null after the last one.';
+-- frozen: procedures/reconcile/not_ours_rule.sql 0c080ea09ba2
+create or replace function payout.not_ours_rule(p_kind text, p_theirs jsonb)
+returns bigint
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_listed payout.stripe_transfer := jsonb_populate_record(
+        null::payout.stripe_transfer, p_theirs - 'metadata_keys');
+begin
+    if p_kind not in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
+        or coalesce(payout.may_be_ours(v_listed), true) then
+        return null;
+    end if;
+    return (
+        select min(r.not_ours_rule_id)
+        from payout.not_ours_rules as r
+        where r.ended_at is null
+            and coalesce(v_listed.created_at < r.created_before, r.created_before is null)
+            and coalesce(v_listed.destination = r.destination, r.destination is null)
+            and (r.metadata_key is null
+                or coalesce(p_theirs -> 'metadata_keys' ? r.metadata_key, false)));
+end
+$$;
+comment on function payout.not_ours_rule(text, jsonb) is
+    'The id of the first open rule that fits, by kind and theirs of a discrepancy; null: none '
+    'does, or the transfer may be ours.';
 -- frozen: procedures/reconcile/note_reversals.sql 693685349347
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
@@ -7656,6 +7871,38 @@ comment on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) 
 revoke execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) from public;
 grant execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean)
     to payout_worker;
+-- frozen: procedures/reconcile/resolve_by_rules.sql d10789fcff39
+create or replace function payout.resolve_by_rules()
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_resolved bigint;
+begin
+    with explained as materialized (
+        select d.discrepancy_id, payout.not_ours_rule(d.kind, d.theirs) as rule_id
+        from payout.discrepancies as d
+        where d.resolved_at is null
+            and d.is_compared
+            and d.kind in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
+        order by d.discrepancy_id
+        for update skip locked
+    )
+    update payout.discrepancies as d
+    set resolved_at = payout.clock(),
+        resolved_by = 'engine',
+        resolution = format('not ours by rule %s', e.rule_id),
+        resolved_by_rule_id = e.rule_id
+    from explained as e
+    where d.discrepancy_id = e.discrepancy_id and e.rule_id is not null;
+    get diagnostics v_resolved = row_count;
+    return v_resolved;
+end
+$$;
+comment on function payout.resolve_by_rules() is
+    'Resolves the discrepancies of transfers that are not ours by an open rule; returns how many.';
 -- frozen: procedures/reconcile/resolve_compared.sql 7b856844a94d
 create or replace function payout.resolve_compared(p_read payout.stripe_reads)
 returns void
@@ -7781,7 +8028,7 @@ end
 $$;
 comment on function payout.reversals_problem(payout.payout_transfers, jsonb) is
     'Null: the reversals fit the transfer and the books.';
--- frozen: procedures/reconcile/set_aside_unreadable.sql 7fceb23a16ea
+-- frozen: procedures/reconcile/set_aside_unreadable.sql 7e70ad0e8c10
 create or replace function payout.set_aside_unreadable(
     p_read payout.stripe_reads, p_objects jsonb
 )
@@ -7790,7 +8037,7 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select payout.record_discrepancies(array(
+    select (p_read.kind in ('newest', 'comparison'))::integer * payout.record_discrepancies(array(
         select distinct on (n.name) row(
             'unreadable_at_stripe', p_read.payout_transfer_id, n.name, '{}'::jsonb,
             jsonb_build_object('path', p_read.path, 'object', left(o::text, 2000))
@@ -7811,7 +8058,8 @@ as $$
     ), case p_read.kind when 'comparison' then p_read.read_id end)
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
-    'Returns the number of discrepancies of kind unreadable_at_stripe.';
+    'Records discrepancies of kind unreadable_at_stripe; returns their number for the count of a '
+    'comparison, 0 for other reads.';
 -- frozen: procedures/reconcile/stop_on_evidence.sql 8b5688389340
 create or replace function payout.stop_on_evidence(
     p_seen payout.stripe_transfer[], p_read_id bigint
@@ -7897,7 +8145,7 @@ comment on function payout.take_listed_transfers(
 ) is
     'Returns the number of discrepancies and alarms; for events, of the transfers of which more is '
     'reversed than was known.';
--- frozen: procedures/reconcile/take_page.sql 51d26bc54384
+-- frozen: procedures/reconcile/take_page.sql d04546172348
 create or replace function payout.take_page(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
 )
@@ -7908,31 +8156,32 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_read payout.stripe_reads;
-    v_has_more boolean := p_has_more;
     v_next jsonb;
     v_seen payout.stripe_transfer[] := '{}'::payout.stripe_transfer[];
     v_discrepancies payout.discrepancy[];
+    v_rules jsonb := '{}'::jsonb;
     v_found integer := 0;
 begin
     if p_read.kind in ('newest', 'events', 'comparison') then
         v_seen := payout.listed_on_page(p_read.kind, p_objects);
+        v_discrepancies := payout.compare_listed_transfers(
+            v_seen, payout.metadata_on_page(p_read.kind, p_objects));
+        v_rules := payout.explained_by_rules(v_discrepancies);
         v_discrepancies := array(
-            select d from payout.compare_listed_transfers(v_seen) as d);
-        v_has_more := p_has_more and not (
-            p_read.kind = 'newest' and payout.is_far_enough(p_read, v_seen));
+            select d from unnest(v_discrepancies) as d where not v_rules ? d.stripe_transfer_id);
         v_found := payout.take_listed_transfers(v_seen, v_discrepancies, p_read);
     end if;
-    v_next := payout.next_parameters(p_read, p_parameters, p_objects, v_has_more);
+    v_next := payout.next_parameters(p_read, p_parameters, p_objects, p_has_more
+        and not (p_read.kind = 'newest' and payout.is_far_enough(p_read, v_seen)));
     if cardinality(v_seen) < jsonb_array_length(p_objects) then
-        v_found := v_found + case
-            when p_read.kind in ('newest', 'comparison') then 1 else 0
-        end * payout.set_aside_unreadable(p_read, p_objects);
+        v_found := v_found + payout.set_aside_unreadable(p_read, p_objects);
     end if;
 
     insert into payout.stripe_read_pages (
         read_id, page_number, parameters, has_more, objects_seen, stripe_transfer_ids, kept,
         received_at)
-    select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters, v_has_more,
+    select p_read.read_id, coalesce(max(p.page_number), 0) + 1, p_parameters,
+        p_has_more and v_next is not null,
         jsonb_array_length(p_objects),
         case p_read.kind when 'comparison' then array(
             select l.stripe_transfer_id from unnest(v_seen) as l) else '{}' end,
@@ -7944,12 +8193,9 @@ begin
     set next_parameters = v_next,
         objects_seen = r.objects_seen + jsonb_array_length(p_objects),
         objects_found = r.objects_found + v_found,
-        -- A time ahead of ours may be a broken one; an earlier one only has more read again.
-        newest_created_at = greatest(r.newest_created_at, (
-            select max(to_timestamp(c.created))
-            from jsonb_array_elements(p_objects) as o
-            cross join lateral payout.read_whole(o -> 'created') as c (created)
-            where c.created <= extract(epoch from r.begun_at)))
+        not_ours = payout.count_not_ours(r.not_ours, v_rules),
+        newest_created_at = greatest(
+            r.newest_created_at, payout.newest_on_page(p_objects, r.begun_at))
     where r.read_id = p_read.read_id
     returning * into strict v_read;
     if v_next is null then
@@ -9809,6 +10055,65 @@ comment on function payout_api.add_currency(text, integer, text, integer) is
 revoke execute on function payout_api.add_currency(text, integer, text, integer) from public;
 grant execute on function payout_api.add_currency(text, integer, text, integer)
     to payout_operator;
+-- frozen: procedures/operate/add_not_ours_rule.sql c4c332f462bc
+create or replace function payout_api.add_not_ours_rule(
+    p_reason text,
+    p_created_before timestamptz default null,
+    p_metadata_key text default null,
+    p_destination text default null,
+    p_everything boolean default false
+)
+returns payout.not_ours_rules
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_rule payout.not_ours_rules;
+begin
+    if coalesce(btrim(p_reason), '') = ''
+        or coalesce(p_everything, false)
+            <> (num_nonnulls(p_created_before, p_metadata_key, p_destination) = 0)
+        or p_created_before > payout.clock() then
+        raise exception 'cannot add such a rule, for reason %',
+            coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP313',
+                hint = 'Give a reason, and a time that has passed, a key of the metadata or an '
+                    'account, or several; or p_everything => true for all that cannot be ours.';
+    end if;
+
+    insert into payout.not_ours_rules (
+        created_before, metadata_key, destination, is_everything, reason)
+    values (p_created_before, p_metadata_key, p_destination, coalesce(p_everything, false),
+        p_reason)
+    on conflict (created_before, metadata_key, destination) where ended_at is null do nothing
+    returning * into v_rule;
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('add_not_ours_rule', v_rule.not_ours_rule_id::text, p_reason, to_jsonb(v_rule));
+    else
+        select * into strict v_rule
+        from payout.not_ours_rules as r
+        where r.ended_at is null
+            and (r.created_before, r.metadata_key, r.destination)
+                is not distinct from (p_created_before, p_metadata_key, p_destination);
+    end if;
+    perform payout.resolve_by_rules();
+    return v_rule;
+end
+$$;
+comment on function payout_api.add_not_ours_rule(text, timestamptz, text, text, boolean) is
+    'Counts transfers at Stripe as those of other software: made before a time, with a key in '
+    'their metadata, to an account (all that are given), or everything that cannot be ours; with '
+    'a reason. Resolves their open discrepancies. Safe to repeat.';
+revoke execute on function payout_api.add_not_ours_rule(
+    text, timestamptz, text, text, boolean
+) from public;
+grant execute on function payout_api.add_not_ours_rule(
+    text, timestamptz, text, text, boolean
+) to payout_operator;
 -- frozen: procedures/operate/adopt.sql 1da3d39505da
 create or replace function payout.adopt(
     p_reason text, p_without_reconcile boolean, p_preview boolean default false
@@ -10155,7 +10460,7 @@ comment on function payout_api.change_stripe_account(text, boolean, text) is
     'is adopted again.';
 revoke execute on function payout_api.change_stripe_account(text, boolean, text) from public;
 grant execute on function payout_api.change_stripe_account(text, boolean, text) to payout_operator;
--- frozen: procedures/operate/check_acts.sql eee05892303b
+-- frozen: procedures/operate/check_acts.sql 6ddf57e2d1db
 create or replace function payout.check_acts()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10163,7 +10468,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'every release and resolution has its act', count(*) = 0,
-        coalesce(string_agg(distinct c.row, ', '), 'holds and discrepancies'),
+        coalesce(string_agg(distinct c.row, ', '), 'holds, discrepancies and rules'),
         'compare with payout.operator_actions: it was closed by hand, or its reason was rewritten'
     from (
         select 'hold ' || h.hold_id
@@ -10190,6 +10495,10 @@ as $$
                     select from payout.stripe_reads as r
                     where r.read_id = d.resolved_by_read_id and r.finished_at is not null
                 )
+                or (d.resolved_by_rule_id is not null
+                    and d.kind in ('transfer_without_payout_ref', 'unknown_transfer_at_stripe')
+                    and not payout.may_be_ours(jsonb_populate_record(
+                        null::payout.stripe_transfer, d.theirs - 'metadata_keys')))
                 or exists (
                     select from payout.transfer_states as s
                     where s.state = 'paid'
@@ -10199,6 +10508,21 @@ as $$
                                 and d.stripe_transfer_id is null))
                 )
             ))
+        union all
+        select 'rule ' || r.not_ours_rule_id
+        from payout.not_ours_rules as r
+        where not exists (
+            select from payout.operator_actions as a
+            where a.action = 'add_not_ours_rule'
+                and a.subject = r.not_ours_rule_id::text
+                and a.details - '{ended_at,ended_by,end_reason}'::text[]
+                    = to_jsonb(r) - '{ended_at,ended_by,end_reason}'::text[]
+        ) or (r.ended_at is not null and not exists (
+            select from payout.operator_actions as a
+            where a.action = 'end_not_ours_rule'
+                and a.subject = r.not_ours_rule_id::text
+                and a.reason = r.end_reason
+        ))
     ) as c (row)
 $$;
 comment on function payout.check_acts() is 'Part of payout_api.verify_books().';
@@ -10905,6 +11229,54 @@ comment on function payout_api.doctor(text, boolean) is
 revoke execute on function payout_api.doctor(text, boolean) from public;
 grant execute on function payout_api.doctor(text, boolean)
     to payout_worker, payout_operator, payout_auditor;
+-- frozen: procedures/operate/end_not_ours_rule.sql 3ea7be9cb963
+create or replace function payout_api.end_not_ours_rule(p_rule_id bigint, p_reason text)
+returns payout.not_ours_rules
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_rule payout.not_ours_rules;
+begin
+    if coalesce(btrim(p_reason), '') = '' then
+        raise exception 'cannot end rule % without a reason', p_rule_id
+            using
+                errcode = 'SP313',
+                hint = 'Say why such transfers are to be looked at again.';
+    end if;
+
+    select * into v_rule
+    from payout.not_ours_rules as r
+    where r.not_ours_rule_id = p_rule_id
+    for update;
+    if not found then
+        raise exception 'rule % does not exist', p_rule_id
+            using
+                errcode = 'SP310',
+                hint = 'select * from payout_api.not_ours';
+    end if;
+    if v_rule.ended_at is not null then
+        return v_rule;
+    end if;
+
+    update payout.not_ours_rules as r
+    set ended_at = payout.clock(),
+        ended_by = session_user,
+        end_reason = p_reason
+    where r.not_ours_rule_id = p_rule_id
+    returning * into v_rule;
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('end_not_ours_rule', v_rule.not_ours_rule_id::text, p_reason, to_jsonb(v_rule));
+    return v_rule;
+end
+$$;
+comment on function payout_api.end_not_ours_rule(bigint, text) is
+    'Ends a rule with a reason; the next comparison reads all of Stripe''s transfers. Safe to '
+    'repeat.';
+revoke execute on function payout_api.end_not_ours_rule(bigint, text) from public;
+grant execute on function payout_api.end_not_ours_rule(bigint, text) to payout_operator;
 -- frozen: procedures/operate/end_proposed_hold.sql 905593410aa8
 create or replace function payout.end_proposed_hold(p_proposal payout.operator_actions)
 returns void
@@ -11963,6 +12335,40 @@ comment on view payout_api.ledger_balances is
     'payable:<payee> is owed and not being sent, in_flight is being sent, stripe_balance was moved '
     'by Stripe.';
 grant select on payout_api.ledger_balances to payout_operator, payout_auditor;
+-- frozen: sql/views/not_ours.sql bc1660a28587
+create or replace view payout_api.not_ours as
+select
+    r.not_ours_rule_id as rule_id,
+    r.created_before,
+    r.metadata_key,
+    r.destination,
+    r.is_everything,
+    r.reason,
+    r.recorded_by,
+    r.recorded_at,
+    r.ended_at,
+    n.read_id as last_read_id,
+    n.transfers as transfers_in_last_read,
+    (
+        select count(*) from payout.discrepancies as d
+        where d.resolved_by_rule_id = r.not_ours_rule_id
+    ) as discrepancies_resolved
+from payout.not_ours_rules as r
+left join lateral (
+    select s.read_id, (s.not_ours ->> r.not_ours_rule_id::text)::bigint as transfers
+    from payout.stripe_reads as s
+    where s.kind = 'comparison'
+        and s.kind in ('events', 'comparison')
+        and s.finished_at is not null
+        and s.not_ours ? r.not_ours_rule_id::text
+    order by s.read_id desc
+    limit 1
+) as n on true;
+comment on view payout_api.not_ours is
+    'One row for each rule by which transfers at Stripe are not ours: its conditions and reason, '
+    'the last comparison that met such transfers and their number, and the discrepancies that it '
+    'resolved.';
+grant select on payout_api.not_ours to payout_operator, payout_auditor;
 -- frozen: sql/views/overview.sql 2cd1aef208f6
 create or replace view payout_api.overview as
 select
@@ -12055,7 +12461,7 @@ comment on view payout_api.proposals is
     'One row for each proposal that nobody has approved and that has not expired, with the call '
     'by which another login approves it.';
 grant select on payout_api.proposals to payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/reconcile_progress.sql f474dd3bbea9
+-- frozen: sql/views/reconcile_progress.sql ef88c27db462
 create or replace view payout_api.reconcile_progress as
 select
     r.read_id,
@@ -12072,7 +12478,8 @@ select
     p.last_page_at,
     r.objects_seen as transfers_seen,
     r.objects_expected as transfers_expected,
-    r.objects_found as discrepancies_found
+    r.objects_found as discrepancies_found,
+    (select sum(n.value::bigint) from jsonb_each_text(r.not_ours) as n) as transfers_not_ours
 from payout.stripe_reads as r
 left join lateral (
     select count(*) as pages, max(p.received_at) as last_page_at
@@ -12083,10 +12490,10 @@ where r.kind = 'comparison'
 order by r.read_id desc;
 comment on view payout_api.reconcile_progress is
     'One row for each comparison: the time from which Stripe made the transfers (null: all), the '
-    'pages and transfers seen so far, the number that these books expected, and the number of its '
-    'discrepancies.';
+    'pages and transfers seen so far, the number that these books expected, the number of its '
+    'discrepancies, and that of the transfers that are not ours by a rule.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
--- frozen: sql/views/sealed_rows.sql e6c0fd39d8e4
+-- frozen: sql/views/sealed_rows.sql d747b229dd65
 create or replace view payout_api.sealed_rows as
 select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
     to_jsonb(a) as content
@@ -12096,7 +12503,7 @@ select 'catalogues', c.catalogue_id, c.recorded_at, to_jsonb(c)
 from payout.catalogues as c
 union all
 select 'discrepancies', d.discrepancy_id, d.found_at, to_jsonb(d) - '{resolved_at,resolved_by,
-    resolution,resolved_by_read_id}'::text[]
+    resolution,resolved_by_read_id,resolved_by_rule_id}'::text[]
 from payout.discrepancies as d
 union all
 select 'holds', h.hold_id, h.placed_at,
@@ -12105,6 +12512,10 @@ from payout.holds as h
 union all
 select 'ledger_entries', e.ledger_entry_id, e.created_at, to_jsonb(e)
 from payout.ledger_entries as e
+union all
+select 'not_ours_rules', r.not_ours_rule_id, r.recorded_at,
+    to_jsonb(r) - '{ended_at,ended_by,end_reason}'::text[]
+from payout.not_ours_rules as r
 union all
 select 'operator_actions', a.operator_action_id, a.acted_at, to_jsonb(a)
 from payout.operator_actions as a

@@ -72,8 +72,8 @@ create table payout.not_ours_rules (
         and (ended_at is null) = (end_reason is null))
 );
 comment on table payout.not_ours_rules is
-    'Rules for transfers at Stripe that are not the engine''s: a comparison counts what fits all '
-    'conditions of a rule, and records no discrepancy. Nothing that may be ours fits any rule '
+    'Rules for transfers at Stripe that are not the engine''s: a comparison counts those that fit '
+    'all conditions of a rule, and records no discrepancy. Nothing that may be ours fits any rule '
     '(payout.may_be_ours).';
 comment on column payout.not_ours_rules.created_before is
     'Stripe made it before this time; null: at any time.';

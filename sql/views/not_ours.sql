@@ -1,6 +1,6 @@
 -- not_ours: the rules for transfers of other software, with how much each explains.
 --
--- A comparison reads again what a former one has read in part, so that counts do not add up.
+-- Two comparisons may count the same transfer: counts do not add up.
 
 create or replace view payout_api.not_ours as
 select
