@@ -17,12 +17,13 @@ from psycopg import sql
 
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine_sandbox.stripe_double import StripeDouble
-from tests.conftest import install
+from tests.conftest import install, login_name
 from tests.crash.story import Story
 from tests.crash.workers import OURS, RECONCILE, Worker, wait_until
 from tests.engine import Engine
 
 WORKER: Final = "till"
+LOGINS: Final = {WORKER: "payout_worker", login_name("payout_approver"): "payout_approver"}
 # The background writer would save a part of the changes that a crash is to lose.
 SETTINGS: Final = {"bgwriter_lru_maxpages": "0"}
 STOPPED: Final = (
@@ -47,6 +48,7 @@ class Shop:
             superuser.execute(sql.SQL("create database {} template {}").format(*names))
         self.story = self._open()
         self.story.engine.operator.execute("select payout_api.adopt_database('a new shop', true)")
+        self.story.engine.approve()
 
     def _open(self) -> Story:
         db = psycopg.connect(self.server.uri(self._database), autocommit=True)
@@ -99,6 +101,7 @@ class Shop:
         compared = self.run(RECONCILE)
         assert compared.wait() == 0, compared.log()
         story.engine.operator.execute("select payout_api.adopt_database('an old copy; compared')")
+        story.engine.approve()
         story.settle(1, settlement_id="new")
         story.wait_until_states(paid=5)
         worker.stop()
@@ -112,7 +115,8 @@ def server() -> Iterator[EmbeddedPostgres]:
         with psycopg.connect(server.uri(), autocommit=True) as superuser:
             superuser.execute("create database template")
             install(server.uri("template"))
-            superuser.execute(f"create role {WORKER} login in role payout_worker".encode())
+            for login, role in LOGINS.items():
+                superuser.execute(f"create role {login} login in role {role}".encode())
         yield server
 
 

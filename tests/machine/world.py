@@ -326,6 +326,7 @@ class World(RuleBasedStateMachine):
             self.read("comparison")
             self.read("comparison")
             self.engine.operator.execute("select payout_api.adopt_database('all is listed')")
+            self.engine.approve()
             refused = self.refused_claim()
         assert refused is None
         claims = self.engine.claim(limit, account=self.account)
