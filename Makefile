@@ -58,7 +58,7 @@ lock: ## write requirements.lock anew out of pyproject.toml
 	    --output-file requirements.lock pyproject.toml
 
 clean: ## remove the .venv and all caches
-	@rm -rf .venv dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache
 
 .venv/packages: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or \
