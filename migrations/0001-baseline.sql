@@ -367,7 +367,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 788484f1adcb
+-- frozen: sql/tables/identity.sql bf5e72015bd9
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -427,8 +427,7 @@ comment on column payout.engine_settings.lease_for is
 comment on column payout.engine_settings.http_deadline_for is
     'Total time for one call to Stripe; a send begins no later than the lease minus this.';
 comment on column payout.engine_settings.send_window_for is
-    'The time for which a key may be sent, from when the transfer was due for its first send under '
-    'it; Stripe forgets keys after 24 hours.';
+    'The time for which a key may be sent once its transfer is due; Stripe forgets it in 24 hours.';
 comment on column payout.engine_settings.comparison_counts_for is
     'The time from its begin for which a comparison of Stripe''s newest transfers allows claims.';
 comment on column payout.engine_settings.attempt_drain_for is
@@ -525,8 +524,7 @@ comment on column payout.adoptions.table_oid is
 comment on column payout.adoptions.is_installation is
     'Recorded by the migration, in a database without transfers: older ones were loaded later.';
 comment on column payout.adoptions.read_id is
-    'The finished comparison of stripe_reads that the adoption relied on, or the read that showed '
-    'why claims must stop; null: none.';
+    'The comparison that the adoption relied on, or the read that showed why to stop; null: none.';
 comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';
@@ -1112,7 +1110,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql 7cd07c4ec1fe
+-- frozen: sql/tables/transfers.sql e8cbb3e87932
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1206,9 +1204,7 @@ comment on column payout.transfer_states.next_attempt_at is
     'The time at which the engine acts next by itself; null: it does not, or its payee has no '
     'account yet.';
 comment on column payout.transfer_states.window_begins_at is
-    'The time from which engine_settings.send_window_for is counted for the present key: when the '
-    'transfer was due for its first claim under it; null before that. A database that went back in '
-    'time may have forgotten a send, but none that was made before.';
+    'The time at which it was due for its first claim under the key; the send window begins then.';
 comment on column payout.transfer_states.tries is
     'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
 comment on column payout.transfer_states.has_unknown_send is
@@ -1786,7 +1782,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 4c437d81682c
+-- frozen: sql/tables/reads.sql 0a7c3ffbfcfa
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -1844,8 +1840,7 @@ comment on column payout.stripe_reads.books_from is
 comment on column payout.stripe_reads.system_identifier is
     'With the next three: the identity of the database that began it, as in payout.adoptions.';
 comment on column payout.stripe_reads.server_started_at is
-    'The start of the server under which it was begun: a database that goes back in time does so '
-    'while its server is down.';
+    'The start of the server under which it was begun; only under the same it allows claims.';
 comment on column payout.stripe_reads.adoption_id is
     'The newest of payout.adoptions when the read was begun; null: there was none.';
 comment on column payout.stripe_reads.token_sha256s is
@@ -1865,8 +1860,7 @@ comment on column payout.stripe_reads.newest_created_at is
     'Stripe''s clock; the next read of the kind begins a day before, of the newest an hour.';
 comment on column payout.stripe_reads.result is 'One line for people, at the end of the read.';
 comment on column payout.stripe_reads.abandoned_at is
-    'The time at which it was given up: it was made under another identity or Stripe account, or '
-    'begun too long ago to allow claims.';
+    'The time at which it was given up: it no longer counted for this database.';
 
 create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
     where kind in ('newest', 'events', 'comparison')
@@ -2509,7 +2503,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql 0f4af36e7c13
+-- frozen: sql/data/situations.sql 569a556407b4
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
@@ -2522,8 +2516,7 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
         'The payee has no Stripe account yet: register_payee, and it goes out by itself.', null),
     ('looked_for_first', 'engine',
         'Your payout is being checked before it is sent.',
-        'It was due for longer than a key lives: this database may have forgotten a send, so it is '
-        'looked for at Stripe first. It is sent if it is not there.', null),
+        'It was due for longer than a key lives: it is looked for at Stripe, then sent.', null),
     ('being_sent', 'stripe',
         'Your payout is being sent.',
         'A worker holds it until the answer comes, or its lease ends.', null),
@@ -6490,7 +6483,7 @@ as $$
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
--- frozen: procedures/reconcile/begin_list.sql 0244db05f73f
+-- frozen: procedures/reconcile/begin_list.sql 7ea2dae28185
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -6505,14 +6498,6 @@ declare
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
 begin
-    update payout.stripe_reads as r
-    set abandoned_at = v_now
-    where r.kind = p_kind
-        and r.kind in ('newest', 'events', 'comparison')
-        and r.finished_at is null
-        and r.abandoned_at is null
-        and not payout.may_go_on(r);
-
     -- The true time of a read that was begun under a clock that was ahead is unknown.
     select * into v_last
     from payout.stripe_reads as r
@@ -6549,7 +6534,7 @@ begin
 end
 $$;
 comment on function payout.begin_list(text, text) is
-    'Begins a read, unless one is open; abandons one that no longer counts for this database.';
+    'Begins a read, unless one is open.';
 -- frozen: procedures/reconcile/begin_lookups.sql 55986ccdeb82
 create or replace function payout.begin_lookups(p_worker text, p_limit integer)
 returns bigint[]
@@ -6810,7 +6795,7 @@ $$;
 comment on function payout.compare_listed_transfers(payout.stripe_transfer[], jsonb) is
     'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here. '
     'Their metadata are given by id, as objects.';
--- frozen: procedures/reconcile/continue_list.sql 363181a79a69
+-- frozen: procedures/reconcile/continue_list.sql de9e6704a893
 create or replace function payout.continue_list(p_kind text, p_worker text)
 returns bigint
 language plpgsql
@@ -6822,13 +6807,19 @@ declare
 begin
     -- Another worker may finish it, or begin it first: hence a loop.
     loop
+        update payout.stripe_reads as r
+        set abandoned_at = payout.clock()
+        from payout.engine_settings as e
+        where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
+            and r.finished_at is null and r.abandoned_at is null
+            and not case p_kind
+                when 'newest' then payout.is_current(r, e.comparison_counts_for / 2)
+                else payout.is_of_this_database(r)
+            end;
         select r.read_id into v_read_id
         from payout.stripe_reads as r
-        where r.kind = p_kind
-            and r.kind in ('newest', 'events', 'comparison')
-            and r.finished_at is null
-            and r.abandoned_at is null
-            and payout.may_go_on(r)
+        where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
+            and r.finished_at is null and r.abandoned_at is null
         for update;
         exit when found;
         perform payout.begin_list(p_kind, p_worker);
@@ -6837,7 +6828,7 @@ begin
 end
 $$;
 comment on function payout.continue_list(text, text) is
-    'Returns the one open read of the kind: newest, events or comparison.';
+    'Returns the one open read of the kind; abandons one that no longer counts.';
 -- frozen: procedures/reconcile/count_not_ours.sql 88c9abbef3b8
 create or replace function payout.count_not_ours(p_counts jsonb, p_rules jsonb)
 returns jsonb
@@ -7127,7 +7118,7 @@ as $$
 $$;
 comment on function payout.first_absence(payout.stripe_reads) is
     'Id of the observation of the earlier scan; null: there is no proof yet.';
--- frozen: procedures/reconcile/is_compared.sql 1a18a95f15f7
+-- frozen: procedures/reconcile/is_compared.sql d96e24cb6862
 create or replace function payout.is_compared(p_within interval)
 returns boolean
 language plpgsql
@@ -7141,11 +7132,9 @@ begin
         cross join lateral (
             select r as last_read
             from payout.stripe_reads as r
-            where r.kind = k.kind
-                and r.kind in ('newest', 'events', 'comparison')
+            where r.kind = k.kind and r.kind in ('newest', 'events', 'comparison')
                 and r.finished_at is not null
-            order by r.read_id desc
-            limit 1
+            order by r.read_id desc limit 1
         ) as l
         where payout.is_current(l.last_read, p_within)
     );
@@ -7194,7 +7183,7 @@ as $$
 $$;
 comment on function payout.is_explained(payout.discrepancy) is
     'True when an equal discrepancy was resolved, and not by a comparison that found it no longer.';
--- frozen: procedures/reconcile/is_far_enough.sql b061f2e7eb08
+-- frozen: procedures/reconcile/is_far_enough.sql f09e7eedac0d
 create or replace function payout.is_far_enough(
     p_read payout.stripe_reads, p_seen payout.stripe_transfer[]
 )
@@ -7208,11 +7197,9 @@ begin
         select
         from unnest(p_seen) as l
         join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
-        join payout.transfer_observations as o
-            on o.payout_transfer_id = s.payout_transfer_id
-            and o.stripe_transfer_id = l.stripe_transfer_id
-            and o.signal = 'response'
-            and o.moved_to = 'paid'
+        join payout.transfer_observations as o on o.payout_transfer_id = s.payout_transfer_id
+        where o.signal = 'response'
+            and o.moved_to = 'paid' and o.stripe_transfer_id = l.stripe_transfer_id
     ) or (
         select count(*) >= 99 from payout.stripe_read_pages as p where p.read_id = p_read.read_id
     );
@@ -7462,22 +7449,6 @@ $$;
 comment on function payout.may_be_ours(payout.stripe_transfer) is
     'True where it names our installation, a payout_ref of ours, or a settlement and a payee of '
     'ours; or a payout_ref without saying of which installation.';
--- frozen: procedures/reconcile/may_go_on.sql fba00d764447
-create or replace function payout.may_go_on(p_read payout.stripe_reads)
-returns boolean
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    select case p_read.kind
-        when 'newest' then payout.is_current(
-            p_read, (select e.comparison_counts_for / 2 from payout.engine_settings as e))
-        else payout.is_of_this_database(p_read)
-    end
-$$;
-comment on function payout.may_go_on(payout.stripe_reads) is
-    'True for a read of this database; for one of the newest transfers if it will allow claims for '
-    'a while.';
 -- frozen: procedures/reconcile/metadata_on_page.sql 711e6667872a
 create or replace function payout.metadata_on_page(p_kind text, p_objects jsonb)
 returns jsonb
@@ -8060,7 +8031,7 @@ $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Records discrepancies of kind unreadable_at_stripe; returns their number for the count of a '
     'comparison, 0 for other reads.';
--- frozen: procedures/reconcile/stop_on_evidence.sql 8b5688389340
+-- frozen: procedures/reconcile/stop_on_evidence.sql b830a36844c7
 create or replace function payout.stop_on_evidence(
     p_seen payout.stripe_transfer[], p_read_id bigint
 )
@@ -8070,16 +8041,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_settings payout.engine_settings;
+    v_installation_id text := (select e.installation_id from payout.engine_settings as e);
     v_ours text;
     v_other payout.stripe_transfer;
 begin
-    select * into strict v_settings from payout.engine_settings;
     select min(l.stripe_transfer_id) into v_ours
     from unnest(p_seen) as l
     left join payout.payout_transfers as t on t.payout_ref = l.belongs_to
     left join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-    where l.payout_engine = v_settings.installation_id
+    where l.payout_engine = v_installation_id
         and l.belongs_to ~ '^payout_[0-9a-f]{40}$'
         and coalesce(s.attempt, 0) = 0
         and not exists (
@@ -8098,7 +8068,7 @@ begin
 
     select l.* into v_other
     from unnest(p_seen) as l
-    where l.payout_engine <> v_settings.installation_id
+    where l.payout_engine <> v_installation_id
         and l.payout_engine ~ '^[0-9a-f]{32}$'
         -- The first claim, and an operator, adopt it anew.
         and (
@@ -8468,7 +8438,7 @@ $$;
 comment on function payout.open_attempts(
     bigint[], text, timestamptz, payout.engine_settings
 ) is 'Moves these transfers to in_flight; returns each with its key, token and request.';
--- frozen: procedures/claim/refuse_uncompared_database.sql dcffa2086c8f
+-- frozen: procedures/claim/refuse_uncompared_database.sql 5606cb185eca
 create or replace function payout.refuse_uncompared_database(p_within interval)
 returns void
 language plpgsql
@@ -8477,9 +8447,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not payout.is_compared(p_within) then
-        raise exception
-            'no transfer is handed out before Stripe''s newest transfers were compared with the '
-            'books'
+        raise exception 'no transfer is handed out before Stripe''s newest transfers were compared'
             using
                 errcode = 'SP405',
                 hint = 'A worker compares them by itself, with a key that may read transfers.';
@@ -10114,7 +10082,7 @@ revoke execute on function payout_api.add_not_ours_rule(
 grant execute on function payout_api.add_not_ours_rule(
     text, timestamptz, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/adopt.sql 1da3d39505da
+-- frozen: procedures/operate/adopt.sql 9bf37df92e8f
 create or replace function payout.adopt(
     p_reason text, p_without_reconcile boolean, p_preview boolean default false
 )
@@ -10125,7 +10093,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text;
-    v_identity record;
     v_adoption payout.adoptions;
     v_read_id bigint;
 begin
@@ -10143,7 +10110,6 @@ begin
         return v_adoption;
     end if;
 
-    v_identity := payout.database_identity();
     select r.read_id into v_read_id
     from payout.stripe_reads as r
     where r.kind = 'comparison'
@@ -10168,8 +10134,7 @@ begin
     end if;
     insert into payout.adoptions (
         system_identifier, timeline_id, database_oid, table_oid, read_id, reason)
-    values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
-        v_identity.table_oid, v_read_id, p_reason)
+    select w.*, v_read_id, p_reason from payout.database_identity() as w
     returning * into v_adoption;
     insert into payout.operator_actions (action, subject, reason, details)
     values ('adopt_database', v_adoption.adoption_id, p_reason, jsonb_build_object(
@@ -10763,7 +10728,7 @@ as $$
     where s.hold_id is not null and h.hold_id is null
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_reads.sql 72491a1499eb
+-- frozen: procedures/operate/check_reads.sql b63fef5a163f
 create or replace function payout.check_reads()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10794,23 +10759,18 @@ as $$
     ) as first on true
     union all
     select 'the newest transfers were compared before claims',
-        i.problem is not null or payout.is_compared(e.comparison_counts_for) or not exists (
-            select from payout.transfer_states as s
-            where s.next_attempt_at between clock_timestamp() - e.send_window_for
-                    and clock_timestamp() - interval '1 minute'
-                and s.hold_id is null
-                and s.state in ('scheduled', 'retry_wait', 'unknown')
-        ),
-        case
-            when i.problem is not null then 'claims are refused for another reason'
-            when payout.is_compared(e.comparison_counts_for) then 'claims may go on'
-            else 'not since the server started at ' || pg_postmaster_start_time()
-                || ', or for longer than ' || e.comparison_counts_for
-        end,
+        payout.is_compared(e.comparison_counts_for) or payout.identity_problem() is not null
+            or not exists (
+                select from payout.transfer_states as s
+                where s.next_attempt_at < clock_timestamp() - interval '1 minute'
+                    and s.hold_id is null and s.state in ('retry_wait', 'unknown', 'scheduled')
+                    and s.next_lookup_at is null
+            ),
+        'the server was started at ' || pg_postmaster_start_time() || ', a comparison counts for '
+            || e.comparison_counts_for,
         'a worker does it before it claims, and its log says why it cannot: it needs a key that '
             'may read transfers'
     from payout.engine_settings as e
-    cross join (select payout.identity_problem() as problem) as i
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_references.sql db7521ef6eb5

@@ -222,7 +222,6 @@ select 'payout.listed_transfer_outcome(payout.listed_transfers, payout.transfer_
 select 'payout.lookup_outcome(payout.stripe_reads, payout.transfer_states)'::regprocedure;
 select 'payout.lookup_queries(payout.payout_transfers)'::regprocedure;
 select 'payout.may_be_ours(payout.stripe_transfer)'::regprocedure;
-select 'payout.may_go_on(payout.stripe_reads)'::regprocedure;
 select 'payout.metadata_on_page(text, jsonb)'::regprocedure;
 select 'payout.newest_on_page(jsonb, timestamptz)'::regprocedure;
 select 'payout.next_parameters(payout.stripe_reads, jsonb, jsonb, boolean)'::regprocedure;
