@@ -5354,7 +5354,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql e07cb97506d5
+-- frozen: procedures/report/act_problem.sql 83261799e785
 create or replace function payout.act_problem(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5367,7 +5367,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_state text := p_state.state;
+    v_state text := p_state.state::text;
     v_signal text := p_outcome.signal;
 begin
     if (v_signal, v_state) in (
@@ -6483,7 +6483,7 @@ as $$
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
--- frozen: procedures/reconcile/begin_list.sql 7ea2dae28185
+-- frozen: procedures/reconcile/begin_list.sql 623f96c3a66c
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -6493,7 +6493,8 @@ as $$
 declare
     v_now timestamptz := payout.clock();
     v_last payout.stripe_reads;
-    v_overlap interval := case p_kind when 'newest' then '1 hour' else '1 day' end;
+    v_overlap interval := case p_kind
+        when 'newest' then interval '1 hour' else interval '1 day' end;
     v_books_from timestamptz;
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
@@ -6849,7 +6850,7 @@ as $$
 $$;
 comment on function payout.count_not_ours(jsonb, jsonb) is
     'Adds the rules of explained_by_rules to an object of rule ids with numbers of transfers.';
--- frozen: procedures/reconcile/explained_by_rules.sql 721829927533
+-- frozen: procedures/reconcile/explained_by_rules.sql 5e52912194c7
 create or replace function payout.explained_by_rules(p_discrepancies payout.discrepancy[])
 returns jsonb
 language plpgsql
@@ -6858,7 +6859,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not exists (select from payout.not_ours_rules as r where r.ended_at is null) then
-        return '{}';
+        return '{}'::jsonb;
     end if;
     return (
         select coalesce(jsonb_object_agg(d.stripe_transfer_id, r.rule_id), '{}')
@@ -9757,7 +9758,7 @@ end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
     'Plans the look-up of up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/record_expiries.sql 8b65e60ac25f
+-- frozen: procedures/sweep/record_expiries.sql 52d37fb1cdb7
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
 language plpgsql
@@ -9771,8 +9772,8 @@ begin
     if p_payout_transfer_ids = '{}' then
         return 0;
     end if;
-    select count(*) filter (where r.verdict = 'ok'),
-        count(*) filter (where r.verdict = 'ok' and r.state = 'parked')
+    select (count(*) filter (where r.verdict = 'ok'))::integer,
+        (count(*) filter (where r.verdict = 'ok' and r.state = 'parked'))::integer
     into v_recorded, v_parked
     from payout.record_outcomes_apart(array(
         select jsonb_populate_record(null::payout.outcome, jsonb_build_object(

@@ -15,7 +15,8 @@ as $$
 declare
     v_now timestamptz := payout.clock();
     v_last payout.stripe_reads;
-    v_overlap interval := case p_kind when 'newest' then '1 hour' else '1 day' end;
+    v_overlap interval := case p_kind
+        when 'newest' then interval '1 hour' else interval '1 day' end;
     v_books_from timestamptz;
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;

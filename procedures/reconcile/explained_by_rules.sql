@@ -8,7 +8,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not exists (select from payout.not_ours_rules as r where r.ended_at is null) then
-        return '{}';
+        return '{}'::jsonb;
     end if;
     return (
         select coalesce(jsonb_object_agg(d.stripe_transfer_id, r.rule_id), '{}')

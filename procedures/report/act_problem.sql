@@ -12,7 +12,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_state text := p_state.state;
+    v_state text := p_state.state::text;
     v_signal text := p_outcome.signal;
 begin
     if (v_signal, v_state) in (

@@ -15,8 +15,8 @@ begin
     if p_payout_transfer_ids = '{}' then
         return 0;
     end if;
-    select count(*) filter (where r.verdict = 'ok'),
-        count(*) filter (where r.verdict = 'ok' and r.state = 'parked')
+    select (count(*) filter (where r.verdict = 'ok'))::integer,
+        (count(*) filter (where r.verdict = 'ok' and r.state = 'parked'))::integer
     into v_recorded, v_parked
     from payout.record_outcomes_apart(array(
         select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
