@@ -34,10 +34,12 @@ class Books:
 
     def edits(self, order_id: int) -> list[tuple[Any, Any, bool]]:
         """Return the amounts of both sides of each edit, and whether it is open."""
+        amounts = (
+            "(select array_agg(o -> 'amount_minor' order by (o ->> 'line_id')::bigint) "
+            "from jsonb_array_elements(d.{} -> 'owed') as o)"
+        )
         return self.db.execute(
-            "select (select array_agg(o -> 'amount_minor') from jsonb_array_elements("
-            "d.ours -> 'owed') as o), (select array_agg(o -> 'amount_minor') from "
-            "jsonb_array_elements(d.theirs -> 'owed') as o), d.resolved_at is null "
+            f"select {amounts.format('ours')}, {amounts.format('theirs')}, d.resolved_at is null "
             "from payout.discrepancies as d where d.kind = 'settlement_edited' "
             "and d.ours ->> 'settlement_id' = %s order by d.discrepancy_id",
             [str(order_id)],

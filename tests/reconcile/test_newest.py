@@ -203,8 +203,8 @@ def test_a_comparison_from_before_a_restart_is_given_up(engine: Engine) -> None:
 @mutant(
     "the newest transfers without an overlap",
     "begin_list",
-    "when 'newest' then '1 hour'",
-    "when 'newest' then '0'",
+    "when 'newest' then interval '1 hour'",
+    "when 'newest' then interval '0'",
 )
 def test_the_next_one_begins_an_hour_before_the_newest_that_stripe_showed(engine: Engine) -> None:
     compare(engine, others("tr_8", created=CREATED), others("tr_7", created=CREATED - 9000))
