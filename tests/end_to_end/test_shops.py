@@ -35,7 +35,7 @@ class Books:
     def edits(self, order_id: int) -> list[tuple[Any, Any, bool]]:
         """Return the amounts of both sides of each edit, and whether it is open."""
         amounts = (
-            "(select array_agg(o -> 'amount_minor' order by (o ->> 'line_id')::bigint) "
+            "(select array_agg(o -> 'amount_minor' order by (o ->> 'payee_id')::bigint) "
             "from jsonb_array_elements(d.{} -> 'owed') as o)"
         )
         return self.db.execute(
