@@ -340,7 +340,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 03487cdb6072
+-- frozen: sql/tables/identity.sql 37c7d7284cef
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -398,8 +398,7 @@ comment on column payout.engine_settings.lease_for is
 comment on column payout.engine_settings.http_deadline_for is
     'Total time for one call to Stripe; a send begins no later than the lease minus this.';
 comment on column payout.engine_settings.send_window_for is
-    'The time for which a key may be sent, from when the transfer was due for its first send under '
-    'it; Stripe forgets keys after 24 hours.';
+    'The time for which a key may be sent once its transfer is due; Stripe forgets it in 24 hours.';
 comment on column payout.engine_settings.comparison_counts_for is
     'The time from its begin for which a comparison of Stripe''s newest transfers allows claims.';
 comment on column payout.engine_settings.attempt_drain_for is
@@ -494,8 +493,7 @@ comment on column payout.adoptions.table_oid is
 comment on column payout.adoptions.is_installation is
     'Recorded by the migration, in a database without transfers: older ones were loaded later.';
 comment on column payout.adoptions.read_id is
-    'The finished comparison of stripe_reads that the adoption relied on, or the read that showed '
-    'why claims must stop; null: none.';
+    'The comparison that the adoption relied on, or the read that showed why to stop; null: none.';
 comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';
@@ -979,7 +977,7 @@ $$;
 comment on function payout.tg_transfer_states__plan_lookup() is
     'Trigger: sets next_lookup_at when a transfer becomes parked or fails, clears it and hold_id '
     'when it moves.';
--- frozen: sql/tables/transfers.sql 6bb077ec54fd
+-- frozen: sql/tables/transfers.sql 4156df598c87
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1070,9 +1068,7 @@ comment on column payout.transfer_states.lease_until is
 comment on column payout.transfer_states.next_attempt_at is
     'The time at which the engine acts next by itself; null: it does not.';
 comment on column payout.transfer_states.window_begins_at is
-    'The time from which engine_settings.send_window_for is counted for the present key: when the '
-    'transfer was due for its first claim under it; null before that. A database that went back in '
-    'time may have forgotten a send, but none that was made before.';
+    'The time at which it was due for its first claim under the key; the send window begins then.';
 comment on column payout.transfer_states.tries is
     'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
 comment on column payout.transfer_states.has_unknown_send is
@@ -1450,7 +1446,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 872fc62cc846
+-- frozen: sql/tables/reads.sql 266c83d1b92b
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -1507,8 +1503,7 @@ comment on column payout.stripe_reads.books_from is
 comment on column payout.stripe_reads.system_identifier is
     'With the next three: the identity of the database that began it, as in payout.adoptions.';
 comment on column payout.stripe_reads.server_started_at is
-    'The start of the server under which it was begun: a database that goes back in time does so '
-    'while its server is down.';
+    'The start of the server under which it was begun; only under the same it allows claims.';
 comment on column payout.stripe_reads.adoption_id is
     'The newest of payout.adoptions when the read was begun; null: there was none.';
 comment on column payout.stripe_reads.token_sha256s is
@@ -1525,8 +1520,7 @@ comment on column payout.stripe_reads.newest_created_at is
     'Stripe''s clock; the next read of the kind begins a day before, of the newest an hour.';
 comment on column payout.stripe_reads.result is 'One line for people, at the end of the read.';
 comment on column payout.stripe_reads.abandoned_at is
-    'The time at which it was given up: it was made under another identity or Stripe account, or '
-    'begun too long ago to allow claims.';
+    'The time at which it was given up: it no longer counted for this database.';
 
 create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
     where kind in ('newest', 'events', 'comparison')
@@ -5309,7 +5303,7 @@ as $$
 $$;
 comment on function payout.was_seen_at_stripe(bigint) is
     'True once an observation of the transfer, accepted or not, tells of it at Stripe.';
--- frozen: procedures/reconcile/begin_list.sql 52a06517089a
+-- frozen: procedures/reconcile/begin_list.sql 8a6599a5f7ea
 create or replace function payout.begin_list(p_kind text, p_worker text)
 returns void
 language plpgsql
@@ -5324,14 +5318,6 @@ declare
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
 begin
-    update payout.stripe_reads as r
-    set abandoned_at = v_now
-    where r.kind = p_kind
-        and r.kind in ('newest', 'events', 'comparison')
-        and r.finished_at is null
-        and r.abandoned_at is null
-        and not payout.may_go_on(r);
-
     -- The true time of a read that was begun under a clock that was ahead is unknown.
     select * into v_last
     from payout.stripe_reads as r
@@ -5364,7 +5350,7 @@ begin
 end
 $$;
 comment on function payout.begin_list(text, text) is
-    'Begins a read, unless one is open; abandons one that no longer counts for this database.';
+    'Begins a read, unless one is open.';
 -- frozen: procedures/reconcile/begin_lookups.sql 55986ccdeb82
 create or replace function payout.begin_lookups(p_worker text, p_limit integer)
 returns bigint[]
@@ -5596,7 +5582,7 @@ end
 $$;
 comment on function payout.compare_listed_transfers(payout.stripe_transfer[]) is
     'A listed transfer differs from the one paid here, has no payout_ref, or is unknown here.';
--- frozen: procedures/reconcile/continue_list.sql 363181a79a69
+-- frozen: procedures/reconcile/continue_list.sql de9e6704a893
 create or replace function payout.continue_list(p_kind text, p_worker text)
 returns bigint
 language plpgsql
@@ -5608,13 +5594,19 @@ declare
 begin
     -- Another worker may finish it, or begin it first: hence a loop.
     loop
+        update payout.stripe_reads as r
+        set abandoned_at = payout.clock()
+        from payout.engine_settings as e
+        where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
+            and r.finished_at is null and r.abandoned_at is null
+            and not case p_kind
+                when 'newest' then payout.is_current(r, e.comparison_counts_for / 2)
+                else payout.is_of_this_database(r)
+            end;
         select r.read_id into v_read_id
         from payout.stripe_reads as r
-        where r.kind = p_kind
-            and r.kind in ('newest', 'events', 'comparison')
-            and r.finished_at is null
-            and r.abandoned_at is null
-            and payout.may_go_on(r)
+        where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
+            and r.finished_at is null and r.abandoned_at is null
         for update;
         exit when found;
         perform payout.begin_list(p_kind, p_worker);
@@ -5623,7 +5615,7 @@ begin
 end
 $$;
 comment on function payout.continue_list(text, text) is
-    'Returns the one open read of the kind: newest, events or comparison.';
+    'Returns the one open read of the kind; abandons one that no longer counts.';
 -- frozen: procedures/reconcile/find_missing.sql 7c451f4d913f
 create or replace function payout.find_missing(p_read payout.stripe_reads)
 returns setof payout.discrepancy
@@ -5876,7 +5868,7 @@ as $$
 $$;
 comment on function payout.first_absence(payout.stripe_reads) is
     'Id of the observation of the earlier scan; null: there is no proof yet.';
--- frozen: procedures/reconcile/is_compared.sql 1a18a95f15f7
+-- frozen: procedures/reconcile/is_compared.sql d96e24cb6862
 create or replace function payout.is_compared(p_within interval)
 returns boolean
 language plpgsql
@@ -5890,11 +5882,9 @@ begin
         cross join lateral (
             select r as last_read
             from payout.stripe_reads as r
-            where r.kind = k.kind
-                and r.kind in ('newest', 'events', 'comparison')
+            where r.kind = k.kind and r.kind in ('newest', 'events', 'comparison')
                 and r.finished_at is not null
-            order by r.read_id desc
-            limit 1
+            order by r.read_id desc limit 1
         ) as l
         where payout.is_current(l.last_read, p_within)
     );
@@ -5941,7 +5931,7 @@ as $$
 $$;
 comment on function payout.is_explained(payout.discrepancy) is
     'True when an equal discrepancy was resolved, and not by a comparison that found it no longer.';
--- frozen: procedures/reconcile/is_far_enough.sql b061f2e7eb08
+-- frozen: procedures/reconcile/is_far_enough.sql f09e7eedac0d
 create or replace function payout.is_far_enough(
     p_read payout.stripe_reads, p_seen payout.stripe_transfer[]
 )
@@ -5955,11 +5945,9 @@ begin
         select
         from unnest(p_seen) as l
         join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
-        join payout.transfer_observations as o
-            on o.payout_transfer_id = s.payout_transfer_id
-            and o.stripe_transfer_id = l.stripe_transfer_id
-            and o.signal = 'response'
-            and o.moved_to = 'paid'
+        join payout.transfer_observations as o on o.payout_transfer_id = s.payout_transfer_id
+        where o.signal = 'response'
+            and o.moved_to = 'paid' and o.stripe_transfer_id = l.stripe_transfer_id
     ) or (
         select count(*) >= 99 from payout.stripe_read_pages as p where p.read_id = p_read.read_id
     );
@@ -6152,22 +6140,6 @@ as $$
 $$;
 comment on function payout.lookup_queries(payout.payout_transfers) is
     'Parameters of GET /v1/transfers, one object a query.';
--- frozen: procedures/reconcile/may_go_on.sql fba00d764447
-create or replace function payout.may_go_on(p_read payout.stripe_reads)
-returns boolean
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-    select case p_read.kind
-        when 'newest' then payout.is_current(
-            p_read, (select e.comparison_counts_for / 2 from payout.engine_settings as e))
-        else payout.is_of_this_database(p_read)
-    end
-$$;
-comment on function payout.may_go_on(payout.stripe_reads) is
-    'True for a read of this database; for one of the newest transfers if it will allow claims for '
-    'a while.';
 -- frozen: procedures/reconcile/next_parameters.sql 18d4b721ab46
 create or replace function payout.next_parameters(
     p_read payout.stripe_reads, p_parameters jsonb, p_objects jsonb, p_has_more boolean
@@ -6651,7 +6623,7 @@ as $$
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Returns the number of discrepancies of kind unreadable_at_stripe.';
--- frozen: procedures/reconcile/stop_on_evidence.sql 8b5688389340
+-- frozen: procedures/reconcile/stop_on_evidence.sql b830a36844c7
 create or replace function payout.stop_on_evidence(
     p_seen payout.stripe_transfer[], p_read_id bigint
 )
@@ -6661,16 +6633,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_settings payout.engine_settings;
+    v_installation_id text := (select e.installation_id from payout.engine_settings as e);
     v_ours text;
     v_other payout.stripe_transfer;
 begin
-    select * into strict v_settings from payout.engine_settings;
     select min(l.stripe_transfer_id) into v_ours
     from unnest(p_seen) as l
     left join payout.payout_transfers as t on t.payout_ref = l.belongs_to
     left join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-    where l.payout_engine = v_settings.installation_id
+    where l.payout_engine = v_installation_id
         and l.belongs_to ~ '^payout_[0-9a-f]{40}$'
         and coalesce(s.attempt, 0) = 0
         and not exists (
@@ -6689,7 +6660,7 @@ begin
 
     select l.* into v_other
     from unnest(p_seen) as l
-    where l.payout_engine <> v_settings.installation_id
+    where l.payout_engine <> v_installation_id
         and l.payout_engine ~ '^[0-9a-f]{32}$'
         -- The first claim, and an operator, adopt it anew.
         and (
@@ -7066,7 +7037,7 @@ $$;
 comment on function payout.open_attempts(
     bigint[], text, timestamptz, payout.engine_settings
 ) is 'Moves these transfers to in_flight; returns each with its key, token and request.';
--- frozen: procedures/claim/refuse_uncompared_database.sql dcffa2086c8f
+-- frozen: procedures/claim/refuse_uncompared_database.sql 5606cb185eca
 create or replace function payout.refuse_uncompared_database(p_within interval)
 returns void
 language plpgsql
@@ -7075,9 +7046,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not payout.is_compared(p_within) then
-        raise exception
-            'no transfer is handed out before Stripe''s newest transfers were compared with the '
-            'books'
+        raise exception 'no transfer is handed out before Stripe''s newest transfers were compared'
             using
                 errcode = 'SP405',
                 hint = 'A worker compares them by itself, with a key that may read transfers.';
@@ -8519,7 +8488,7 @@ $$;
 comment on function payout.sweep_apart(text, timestamptz, integer, bigint[]) is
     'Runs the step that p_step names; returns how many transfers it moved. p_ids are those that it '
     'may take; null: all.';
--- frozen: procedures/operate/adopt_database.sql bb9b9eee363f
+-- frozen: procedures/operate/adopt_database.sql 82ec53f83030
 create or replace function payout_api.adopt_database(
     p_reason text, p_without_reconcile boolean default false
 )
@@ -8531,7 +8500,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text;
-    v_identity record;
     v_adoption payout.adoptions;
     v_read_id bigint;
 begin
@@ -8549,7 +8517,6 @@ begin
         return v_adoption;
     end if;
 
-    v_identity := payout.database_identity();
     select r.read_id into v_read_id
     from payout.stripe_reads as r
     where r.kind = 'comparison'
@@ -8571,8 +8538,7 @@ begin
 
     insert into payout.adoptions (
         system_identifier, timeline_id, database_oid, table_oid, read_id, reason)
-    values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
-        v_identity.table_oid, v_read_id, p_reason)
+    select w.*, v_read_id, p_reason from payout.database_identity() as w
     returning * into v_adoption;
     insert into payout.operator_actions (action, subject, reason, details)
     values ('adopt_database', v_adoption.adoption_id, p_reason, jsonb_build_object(
@@ -8906,7 +8872,7 @@ as $$
     where s.hold_id is not null and h.hold_id is null
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_reads.sql 72491a1499eb
+-- frozen: procedures/operate/check_reads.sql b63fef5a163f
 create or replace function payout.check_reads()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -8937,23 +8903,18 @@ as $$
     ) as first on true
     union all
     select 'the newest transfers were compared before claims',
-        i.problem is not null or payout.is_compared(e.comparison_counts_for) or not exists (
-            select from payout.transfer_states as s
-            where s.next_attempt_at between clock_timestamp() - e.send_window_for
-                    and clock_timestamp() - interval '1 minute'
-                and s.hold_id is null
-                and s.state in ('scheduled', 'retry_wait', 'unknown')
-        ),
-        case
-            when i.problem is not null then 'claims are refused for another reason'
-            when payout.is_compared(e.comparison_counts_for) then 'claims may go on'
-            else 'not since the server started at ' || pg_postmaster_start_time()
-                || ', or for longer than ' || e.comparison_counts_for
-        end,
+        payout.is_compared(e.comparison_counts_for) or payout.identity_problem() is not null
+            or not exists (
+                select from payout.transfer_states as s
+                where s.next_attempt_at < clock_timestamp() - interval '1 minute'
+                    and s.hold_id is null and s.state in ('retry_wait', 'unknown', 'scheduled')
+                    and s.next_lookup_at is null
+            ),
+        'the server was started at ' || pg_postmaster_start_time() || ', a comparison counts for '
+            || e.comparison_counts_for,
         'a worker does it before it claims, and its log says why it cannot: it needs a key that '
             'may read transfers'
     from payout.engine_settings as e
-    cross join (select payout.identity_problem() as problem) as i
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_references.sql 050708b1c9d3
@@ -9649,7 +9610,7 @@ comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid.sql 756f584b04f5
+-- frozen: sql/views/unpaid.sql 1548a0054f3d
 create or replace view payout_api.unpaid as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -9684,8 +9645,7 @@ select
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
                 'up there; settle the amount that is still owed under another id.', a.reason)
         when s.state = 'scheduled' and s.next_lookup_at is not null
-            then 'It was due for longer than a key lives: this database may have forgotten a send, '
-                'so it is looked for at Stripe first. It is sent if it is not there.'
+            then 'It was due for longer than a key lives: it is looked for at Stripe, then sent.'
         else coalesce(r.advice, st.meaning)
     end as advice,
     t.payout_ref,

@@ -101,7 +101,7 @@ def compare_newest(connection: Connection) -> None:
     connection.execute(
         "insert into payout.stripe_reads (kind, path, queries, next_parameters, worker, begun_at, "
         "adoption_id, finished_at, result) select 'newest', '/v1/transfers', '[{}]', null, "
-        "'a test', payout.clock(), max(adoption_id), payout.clock(), 'nothing is new' "
+        "'a test', now(), max(adoption_id), now(), 'nothing is new' "
         "from payout.adoptions"
     )
 

@@ -12,7 +12,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from tests.acting import Session
-from tests.conftest import PASSWORD, Connection, Server, login_name
+from tests.conftest import PASSWORD, Connection, Server, compare_newest, login_name
 from tests.engine import Engine
 from tests.mutants import Mutant
 
@@ -42,6 +42,7 @@ def engine(workbench: Connection, broken_by: Mutant | None) -> Iterator[Engine]:
             "select setval('payout.waiting_wakeup', 1, false), "
             "setval('payout.seen_wakeup', 1, false)"
         )
+        compare_newest(workbench)
         engine = Engine(workbench)
         yield engine
         has_failed = workbench.info.transaction_status is TransactionStatus.INERROR

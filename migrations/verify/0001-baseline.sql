@@ -184,7 +184,6 @@ select 'payout.listed_on_page(text, jsonb)'::regprocedure;
 select 'payout.listed_transfer_outcome(payout.listed_transfers, payout.transfer_states)'::regprocedure;
 select 'payout.lookup_outcome(payout.stripe_reads, payout.transfer_states)'::regprocedure;
 select 'payout.lookup_queries(payout.payout_transfers)'::regprocedure;
-select 'payout.may_go_on(payout.stripe_reads)'::regprocedure;
 select 'payout.next_parameters(payout.stripe_reads, jsonb, jsonb, boolean)'::regprocedure;
 select 'payout.note_reversals(payout.stripe_transfer[])'::regprocedure;
 select 'payout_api.open_discrepancies()'::regprocedure;

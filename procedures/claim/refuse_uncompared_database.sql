@@ -12,9 +12,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not payout.is_compared(p_within) then
-        raise exception
-            'no transfer is handed out before Stripe''s newest transfers were compared with the '
-            'books'
+        raise exception 'no transfer is handed out before Stripe''s newest transfers were compared'
             using
                 errcode = 'SP405',
                 hint = 'A worker compares them by itself, with a key that may read transfers.';

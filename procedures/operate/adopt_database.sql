@@ -19,7 +19,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_problem text;
-    v_identity record;
     v_adoption payout.adoptions;
     v_read_id bigint;
 begin
@@ -37,7 +36,6 @@ begin
         return v_adoption;
     end if;
 
-    v_identity := payout.database_identity();
     select r.read_id into v_read_id
     from payout.stripe_reads as r
     where r.kind = 'comparison'
@@ -59,8 +57,7 @@ begin
 
     insert into payout.adoptions (
         system_identifier, timeline_id, database_oid, table_oid, read_id, reason)
-    values (v_identity.system_identifier, v_identity.timeline_id, v_identity.database_oid,
-        v_identity.table_oid, v_read_id, p_reason)
+    select w.*, v_read_id, p_reason from payout.database_identity() as w
     returning * into v_adoption;
     insert into payout.operator_actions (action, subject, reason, details)
     values ('adopt_database', v_adoption.adoption_id, p_reason, jsonb_build_object(

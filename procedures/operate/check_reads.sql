@@ -33,22 +33,17 @@ as $$
     ) as first on true
     union all
     select 'the newest transfers were compared before claims',
-        i.problem is not null or payout.is_compared(e.comparison_counts_for) or not exists (
-            select from payout.transfer_states as s
-            where s.next_attempt_at between clock_timestamp() - e.send_window_for
-                    and clock_timestamp() - interval '1 minute'
-                and s.hold_id is null
-                and s.state in ('scheduled', 'retry_wait', 'unknown')
-        ),
-        case
-            when i.problem is not null then 'claims are refused for another reason'
-            when payout.is_compared(e.comparison_counts_for) then 'claims may go on'
-            else 'not since the server started at ' || pg_postmaster_start_time()
-                || ', or for longer than ' || e.comparison_counts_for
-        end,
+        payout.is_compared(e.comparison_counts_for) or payout.identity_problem() is not null
+            or not exists (
+                select from payout.transfer_states as s
+                where s.next_attempt_at < clock_timestamp() - interval '1 minute'
+                    and s.hold_id is null and s.state in ('retry_wait', 'unknown', 'scheduled')
+                    and s.next_lookup_at is null
+            ),
+        'the server was started at ' || pg_postmaster_start_time() || ', a comparison counts for '
+            || e.comparison_counts_for,
         'a worker does it before it claims, and its log says why it cannot: it needs a key that '
             'may read transfers'
     from payout.engine_settings as e
-    cross join (select payout.identity_problem() as problem) as i
 $$;
 comment on function payout.check_reads() is 'Part of payout_api.doctor().';

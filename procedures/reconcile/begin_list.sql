@@ -20,14 +20,6 @@ declare
     v_query jsonb := case p_kind
         when 'events' then '{"types": ["transfer.reversed"]}'::jsonb else '{}'::jsonb end;
 begin
-    update payout.stripe_reads as r
-    set abandoned_at = v_now
-    where r.kind = p_kind
-        and r.kind in ('newest', 'events', 'comparison')
-        and r.finished_at is null
-        and r.abandoned_at is null
-        and not payout.may_go_on(r);
-
     -- The true time of a read that was begun under a clock that was ahead is unknown.
     select * into v_last
     from payout.stripe_reads as r
@@ -60,4 +52,4 @@ begin
 end
 $$;
 comment on function payout.begin_list(text, text) is
-    'Begins a read, unless one is open; abandons one that no longer counts for this database.';
+    'Begins a read, unless one is open.';

@@ -14,13 +14,19 @@ declare
 begin
     -- Another worker may finish it, or begin it first: hence a loop.
     loop
+        update payout.stripe_reads as r
+        set abandoned_at = payout.clock()
+        from payout.engine_settings as e
+        where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
+            and r.finished_at is null and r.abandoned_at is null
+            and not case p_kind
+                when 'newest' then payout.is_current(r, e.comparison_counts_for / 2)
+                else payout.is_of_this_database(r)
+            end;
         select r.read_id into v_read_id
         from payout.stripe_reads as r
-        where r.kind = p_kind
-            and r.kind in ('newest', 'events', 'comparison')
-            and r.finished_at is null
-            and r.abandoned_at is null
-            and payout.may_go_on(r)
+        where r.kind = p_kind and r.kind in ('newest', 'events', 'comparison')
+            and r.finished_at is null and r.abandoned_at is null
         for update;
         exit when found;
         perform payout.begin_list(p_kind, p_worker);
@@ -29,4 +35,4 @@ begin
 end
 $$;
 comment on function payout.continue_list(text, text) is
-    'Returns the one open read of the kind: newest, events or comparison.';
+    'Returns the one open read of the kind; abandons one that no longer counts.';

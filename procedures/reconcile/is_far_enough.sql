@@ -18,11 +18,9 @@ begin
         select
         from unnest(p_seen) as l
         join payout.transfer_states as s on s.stripe_transfer_id = l.stripe_transfer_id
-        join payout.transfer_observations as o
-            on o.payout_transfer_id = s.payout_transfer_id
-            and o.stripe_transfer_id = l.stripe_transfer_id
-            and o.signal = 'response'
-            and o.moved_to = 'paid'
+        join payout.transfer_observations as o on o.payout_transfer_id = s.payout_transfer_id
+        where o.signal = 'response'
+            and o.moved_to = 'paid' and o.stripe_transfer_id = l.stripe_transfer_id
     ) or (
         select count(*) >= 99 from payout.stripe_read_pages as p where p.read_id = p_read.read_id
     );

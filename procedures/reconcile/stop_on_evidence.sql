@@ -17,16 +17,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_settings payout.engine_settings;
+    v_installation_id text := (select e.installation_id from payout.engine_settings as e);
     v_ours text;
     v_other payout.stripe_transfer;
 begin
-    select * into strict v_settings from payout.engine_settings;
     select min(l.stripe_transfer_id) into v_ours
     from unnest(p_seen) as l
     left join payout.payout_transfers as t on t.payout_ref = l.belongs_to
     left join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
-    where l.payout_engine = v_settings.installation_id
+    where l.payout_engine = v_installation_id
         and l.belongs_to ~ '^payout_[0-9a-f]{40}$'
         and coalesce(s.attempt, 0) = 0
         and not exists (
@@ -45,7 +44,7 @@ begin
 
     select l.* into v_other
     from unnest(p_seen) as l
-    where l.payout_engine <> v_settings.installation_id
+    where l.payout_engine <> v_installation_id
         and l.payout_engine ~ '^[0-9a-f]{32}$'
         -- The first claim, and an operator, adopt it anew.
         and (

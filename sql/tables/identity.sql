@@ -60,8 +60,7 @@ comment on column payout.engine_settings.lease_for is
 comment on column payout.engine_settings.http_deadline_for is
     'Total time for one call to Stripe; a send begins no later than the lease minus this.';
 comment on column payout.engine_settings.send_window_for is
-    'The time for which a key may be sent, from when the transfer was due for its first send under '
-    'it; Stripe forgets keys after 24 hours.';
+    'The time for which a key may be sent once its transfer is due; Stripe forgets it in 24 hours.';
 comment on column payout.engine_settings.comparison_counts_for is
     'The time from its begin for which a comparison of Stripe''s newest transfers allows claims.';
 comment on column payout.engine_settings.attempt_drain_for is
@@ -156,8 +155,7 @@ comment on column payout.adoptions.table_oid is
 comment on column payout.adoptions.is_installation is
     'Recorded by the migration, in a database without transfers: older ones were loaded later.';
 comment on column payout.adoptions.read_id is
-    'The finished comparison of stripe_reads that the adoption relied on, or the read that showed '
-    'why claims must stop; null: none.';
+    'The comparison that the adoption relied on, or the read that showed why to stop; null: none.';
 comment on column payout.adoptions.is_first_claim is
     'Written when the installation handed out its first transfer. Without it attempts are those of '
     'another installation, from which data were loaded.';

@@ -65,8 +65,7 @@ comment on column payout.stripe_reads.books_from is
 comment on column payout.stripe_reads.system_identifier is
     'With the next three: the identity of the database that began it, as in payout.adoptions.';
 comment on column payout.stripe_reads.server_started_at is
-    'The start of the server under which it was begun: a database that goes back in time does so '
-    'while its server is down.';
+    'The start of the server under which it was begun; only under the same it allows claims.';
 comment on column payout.stripe_reads.adoption_id is
     'The newest of payout.adoptions when the read was begun; null: there was none.';
 comment on column payout.stripe_reads.token_sha256s is
@@ -83,8 +82,7 @@ comment on column payout.stripe_reads.newest_created_at is
     'Stripe''s clock; the next read of the kind begins a day before, of the newest an hour.';
 comment on column payout.stripe_reads.result is 'One line for people, at the end of the read.';
 comment on column payout.stripe_reads.abandoned_at is
-    'The time at which it was given up: it was made under another identity or Stripe account, or '
-    'begun too long ago to allow claims.';
+    'The time at which it was given up: it no longer counted for this database.';
 
 create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
     where kind in ('newest', 'events', 'comparison')

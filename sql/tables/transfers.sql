@@ -100,9 +100,7 @@ comment on column payout.transfer_states.lease_until is
 comment on column payout.transfer_states.next_attempt_at is
     'The time at which the engine acts next by itself; null: it does not.';
 comment on column payout.transfer_states.window_begins_at is
-    'The time from which engine_settings.send_window_for is counted for the present key: when the '
-    'transfer was due for its first claim under it; null before that. A database that went back in '
-    'time may have forgotten a send, but none that was made before.';
+    'The time at which it was due for its first claim under the key; the send window begins then.';
 comment on column payout.transfer_states.tries is
     'Claims of this generation that count against engine_settings.max_tries and lengthen the wait.';
 comment on column payout.transfer_states.has_unknown_send is

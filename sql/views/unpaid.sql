@@ -34,8 +34,7 @@ select
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
                 'up there; settle the amount that is still owed under another id.', a.reason)
         when s.state = 'scheduled' and s.next_lookup_at is not null
-            then 'It was due for longer than a key lives: this database may have forgotten a send, '
-                'so it is looked for at Stripe first. It is sent if it is not there.'
+            then 'It was due for longer than a key lives: it is looked for at Stripe, then sent.'
         else coalesce(r.advice, st.meaning)
     end as advice,
     t.payout_ref,

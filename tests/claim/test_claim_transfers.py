@@ -26,10 +26,7 @@ from tests.engine import (
 from tests.mutants import Edit, mutant
 from tests.schema.refusals import Refusal, refusal, refusal_of
 
-LOOKED_FOR_FIRST = (
-    "It was due for longer than a key lives: this database may have forgotten a send, so it is "
-    "looked for at Stripe first. It is sent if it is not there."
-)
+LOOKED_FOR_FIRST = "It was due for longer than a key lives: it is looked for at Stripe, then sent."
 CLAIM = "select * from payout_api.claim_transfers(p_worker => 'worker_1', p_limit => 10)"
 
 

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from payout_engine import migrate
 from payout_engine.database import apply_queue_grants, apply_queue_schema
-from tests.conftest import ROOT, Connection, Server
+from tests.conftest import ROOT, Connection, Server, compare_newest
 from tests.engine import Engine, rate_limited, success
 from tests.migrations.checkouts import copy_checkout, describe
 from tests.schema import rows
@@ -145,6 +145,7 @@ def test_one_step_back_leaves_the_release_before(upgrade: Upgrade) -> None:
 def test_transfers_go_on_through_an_upgrade(upgrade: Upgrade) -> None:
     with psycopg.connect(upgrade.uri, autocommit=True) as db:
         engine = Engine(db)
+        compare_newest(db)
         engine.settle("seller_1", "seller_2", settlement_id="set_1")
         first, second = engine.claim()
         engine.report(rate_limited(first))
