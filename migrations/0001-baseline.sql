@@ -5676,7 +5676,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql 4c53040cd877
+-- frozen: procedures/reconcile/finish_lookup.sql dc3bd6d67a99
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -5695,7 +5695,7 @@ begin
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
     if v_outcome.found = 1 and v_state.state = 'scheduled' then
-        perform payout.stop_on_evidence(array[jsonb_populate_record(
+        perform payout.stop_beside_another(array[jsonb_populate_record(
             null::payout.stripe_transfer,
             to_jsonb(v_outcome) || jsonb_build_object('belongs_to', v_outcome.payout_ref))],
             p_read.read_id);
@@ -6623,8 +6623,8 @@ as $$
 $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Returns the number of discrepancies of kind unreadable_at_stripe.';
--- frozen: procedures/reconcile/stop_on_evidence.sql b830a36844c7
-create or replace function payout.stop_on_evidence(
+-- frozen: procedures/reconcile/stop_beside_another.sql c3d64b6149c7
+create or replace function payout.stop_beside_another(
     p_seen payout.stripe_transfer[], p_read_id bigint
 )
 returns void
@@ -6675,10 +6675,10 @@ begin
     end if;
 end
 $$;
-comment on function payout.stop_on_evidence(payout.stripe_transfer[], bigint) is
+comment on function payout.stop_beside_another(payout.stripe_transfer[], bigint) is
     'Stops claims when a transfer of this installation is unknown here and was not listed before, '
     'or when one of another installation is seen before the first claim.';
--- frozen: procedures/reconcile/take_listed_transfers.sql 114fb18df63c
+-- frozen: procedures/reconcile/take_listed_transfers.sql 8e81381bba8c
 create or replace function payout.take_listed_transfers(
     p_seen payout.stripe_transfer[], p_read payout.stripe_reads
 )
@@ -6691,7 +6691,7 @@ declare
     v_found integer;
     v_reversed integer;
 begin
-    perform payout.stop_on_evidence(p_seen, p_read.read_id);
+    perform payout.stop_beside_another(p_seen, p_read.read_id);
     v_found := payout.record_discrepancies(
             array(select d from payout.compare_listed_transfers(p_seen) as d),
             case p_read.kind when 'comparison' then p_read.read_id end)

@@ -197,7 +197,7 @@ select 'payout.resolve_compared(bigint)'::regprocedure;
 select 'payout.resolve_paid(text[])'::regprocedure;
 select 'payout.reversals_problem(payout.payout_transfers, jsonb)'::regprocedure;
 select 'payout.set_aside_unreadable(payout.stripe_reads, jsonb)'::regprocedure;
-select 'payout.stop_on_evidence(payout.stripe_transfer[], bigint)'::regprocedure;
+select 'payout.stop_beside_another(payout.stripe_transfer[], bigint)'::regprocedure;
 select 'payout.take_listed_transfers(payout.stripe_transfer[], payout.stripe_reads)'::regprocedure;
 select 'payout.take_page(payout.stripe_reads, jsonb, jsonb, boolean)'::regprocedure;
 select 'payout.unjudged_listed_transfers()'::regprocedure;
