@@ -13,8 +13,14 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_turns record;
 begin
     perform payout.freeze_requests(p_payout_transfer_ids);
+    v_turns := payout.take_turns('sends', cardinality(p_payout_transfer_ids), p_now);
+    if v_turns.first_seconds is null then
+        return;
+    end if;
     return query
     with claimed as materialized (
         update payout.transfer_states as s
@@ -39,7 +45,9 @@ begin
         c.payout_transfer_id, c.generation, c.attempt,
         t.payout_ref || ':' || c.generation, c.claim_token, r.request,
         extract(epoch from p_settings.lease_for)::double precision,
-        extract(epoch from p_settings.http_deadline_for)::double precision
+        extract(epoch from p_settings.http_deadline_for)::double precision,
+        v_turns.first_seconds + v_turns.apart_seconds
+            * (array_position(p_payout_transfer_ids, c.payout_transfer_id) - 1)
     from claimed as c
     join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
     join payout.transfer_requests as r

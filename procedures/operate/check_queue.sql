@@ -30,6 +30,15 @@ as $$
         'payout_api.release_hold(hold_id, reason) once the cause is gone'
     from payout.holds as h
     where h.released_at is null
+        and h.goes_on_at is null
+    union all
+    select 'no currency waits for funds', count(*) = 0,
+        coalesce(string_agg(format('%s since %s', h.subject,
+            to_char(h.placed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC')), ', '), 'none'),
+        'add funds to the platform''s Stripe balance; one transfer is tried from time to time'
+    from payout.holds as h
+    where h.released_at is null
+        and h.awaits = 'funds'
     union all
     select 'no transfer waits for a released hold', count(*) = 0,
         format('%s do', count(*)),

@@ -37,7 +37,12 @@ begin
                 when v_counts_from is null or s.reason = 'absence_awaits_approval' then
                     (payout.clock() - s.changed_at) / 4
             end)
-        else case when v_outcome.found is null then s.next_lookup_at end
+        else case
+            when v_outcome.found is null then s.next_lookup_at
+            -- Too early for a decline that Stripe did not save (evidence_for_new_key).
+            when s.state = 'failed' and s.next_attempt_at is not null and s.hold_id is null
+                and p_read.begun_at < v_counts_from then v_counts_from
+        end
     end
     from payout.engine_settings as e
     where s.payout_transfer_id = v_state.payout_transfer_id

@@ -3,7 +3,7 @@
 -- Called by: the application, as often as it likes.
 -- Safe to repeat: the same account again writes nothing.
 -- Locks: the payee's row, so that two changes at once have an order; not its key, so that
--- settlements of the payee do not wait.
+-- settlements of the payee do not wait. Then the payee's waits (change_of_account).
 -- Raises: 23514 an id or account that cannot be one.
 
 create or replace function payout_api.register_payee(
@@ -40,6 +40,9 @@ begin
     if v_current is distinct from p_stripe_account_id then
         insert into payout.payee_accounts (payee_id, stripe_account_id)
         values (p_payee_id, p_stripe_account_id);
+        if v_current is not null then
+            perform payout.change_of_account(p_payee_id);
+        end if;
     end if;
 end
 $$;

@@ -249,6 +249,8 @@ def add_one_of_each(connection: Connection) -> int:
         "stripe_read_pages",
         "listed_transfers",
         "reversed_transfers",
+        "caps",
+        "cap_uses",
     ):
         insert(connection, table, valid_row(connection, table, payout_transfer_id))
     return payout_transfer_id
@@ -334,6 +336,16 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         "catalogues": {"objects": {}, "reason": "a test"},
         "operator_actions": {"action": "hold", "reason": "a test"},
         "holds": {"scope": "payee", "subject": PAYEE, "reason": "a test"},
+        "paces": {"kind": "sends"},
+        "caps": {"scope": "payee", "currency": "usd", "largest_count": 1},
+        "cap_uses": {
+            "scope": "payee",
+            "subject": PAYEE,
+            "currency": "usd",
+            "begun_at": "2030-01-01 00:00:00Z",
+            "amount_minor": 1,
+            "transfers": 1,
+        },
         "discrepancies": {"kind": "missing_at_stripe", "advice": "Look it up."},
         "reversed_transfers": {"stripe_transfer_id": "tr_1", "amount_reversed_minor": 1},
         "listed_transfers": {

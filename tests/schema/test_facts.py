@@ -24,6 +24,9 @@ MOVING: Final = {
     "reversed_transfers",
     "engine_settings",
     "seal_marks",
+    "paces",
+    "caps",
+    "cap_uses",
 }
 RULES: Final = {"stripe_error_rules", "discrepancy_kinds"}
 FACTS: Final = (

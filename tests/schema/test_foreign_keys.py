@@ -19,6 +19,7 @@ from tests.schema.refusals import Refusal, refusal, refusal_of
 # For each foreign key: its table and the changes that make a good row refer to nothing.
 ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
     "discrepancies_payout_transfer_id_fkey": ("discrepancies", {"payout_transfer_id": 0}),
+    "caps_currency_fkey": ("caps", {"currency": "xxx"}),
     "holds_discrepancy_id_fkey": (
         "holds",
         {"scope": "transfer", "subject": "1", "discrepancy_id": 0},
