@@ -40,7 +40,7 @@ as $$
 declare
     v_settings payout.engine_settings;
     v_now timestamptz := payout.clock();
-    v_limit integer;
+    v_free integer;
     v_size integer;
     v_due record;
     v_claims payout.claim[] := '{}'::payout.claim[];
@@ -58,10 +58,10 @@ begin
     end if;
 
     perform payout.forget_pending_wakeup();
-    v_limit := least(p_limit, payout.free_turns('sends', v_now));
-    v_size := v_limit;
+    v_free := payout.free_turns(v_now);
+    v_size := least(p_limit, v_free);
     -- Bounded, should a row be due still that was set aside, or waits.
-    for v_turn in 0 .. 2 * v_limit loop
+    for v_turn in 0 .. 2 * v_size loop
         begin
             select array_agg(d.payout_transfer_id) as ids, null::bigint[] as allowed_ids,
                 array_agg(distinct d.wakeup_id) as wakeup_ids
@@ -74,8 +74,10 @@ begin
             perform payout.adopt_at_first_claim(v_due.allowed_ids);
             v_claims := v_claims || array(
                 select c
-                from payout.open_attempts(v_due.allowed_ids, p_worker, v_now, v_settings) as c);
-            exit when cardinality(v_due.ids) < v_size or cardinality(v_claims) >= v_limit;
+                from payout.open_attempts(
+                    v_due.allowed_ids, p_worker, v_now, v_settings, v_free is not null) as c);
+            exit when cardinality(v_due.ids) < v_size
+                or cardinality(v_claims) >= least(p_limit, v_free);
         exception
             when integrity_constraint_violation or data_exception
                 or sqlstate 'SP103' or sqlstate 'SP201' then

@@ -1,9 +1,9 @@
 -- open_keys: schedule failed transfers under their next key, and reserve their money again.
 --
--- Called by: reopen_failed, which has chosen and locked them. They are due from now on: however long
--- they waited, the evidence is a look at Stripe's list. An observation names it, and the first
--- claim of the key notes it with its request. Where it fails, both halves are tried
--- by themselves, and so on, down to the one transfer whose rows contradict each other.
+-- Called by: reopen_failed, which has chosen and locked them. They are due from now on: however
+-- long they waited, the evidence is a look at Stripe's list. An observation names it, and the first
+-- claim of the key notes it with its request. Where it fails, both halves are tried by themselves,
+-- and so on, down to the one transfer whose rows contradict each other.
 
 create or replace function payout.open_keys(p_now timestamptz, p_payout_transfer_ids bigint[])
 returns integer

@@ -1,8 +1,10 @@
 -- lower_pace: halve the pace after Stripe refused a request for its rate.
 --
--- Refusals of requests that were handed out before the last one say nothing new. Where no pace is
--- known yet it is the number of requests that Stripe answered within the last second. Nothing is
--- sent for a second, so that a limit that counts by the second has forgotten the former ones.
+-- Refusals of requests that were handed out before the last one say nothing new. Where the pace was
+-- used, it is now known to be too fast. Where Stripe answered fewer requests within the last
+-- second, half of those are a safe beginning, and the limit is not known yet; of fewer than ten
+-- nothing can be told, since other programs may have used up the limit. Nothing is sent for a
+-- second, so that a limit that counts by the second has forgotten the former requests.
 -- Locks: the pace.
 
 create or replace function payout.lower_pace(p_kind text, p_claimed_at timestamptz)
@@ -14,7 +16,8 @@ as $$
 declare
     v_now timestamptz := payout.clock();
     v_pace payout.paces;
-    v_refused numeric;
+    v_most numeric;
+    v_answered integer;
 begin
     if exists (
         select from payout.paces as p
@@ -27,11 +30,11 @@ begin
         return;
     end if;
 
-    v_refused := greatest(1, coalesce(payout.most_per_second(v_pace)::numeric, case p_kind
-        when 'sends' then payout.answered_lately() else 25 end));
+    v_most := payout.most_per_second(p_kind);
+    v_answered := case p_kind when 'sends' then greatest(payout.answered_lately(), 10) end;
     update payout.paces as p
-    set per_second = greatest(v_refused / 2, 0.5),
-        refused_per_second = v_refused,
+    set per_second = greatest(coalesce(least(v_most, v_answered), 25) / 2, 0.5),
+        refused_per_second = case when 0.8 * v_most <= coalesce(v_answered, v_most) then v_most end,
         refused_at = v_now,
         grown_at = v_now
     where p.kind = p_kind;

@@ -1,9 +1,9 @@
 -- raise_pace: let a pace that was lowered grow, while all its turns are used.
 --
--- Fast (twice as much in five seconds) up to 95 % of the pace at which Stripe refused, then slowly
--- (twice as much in half an hour), and fast again once it has passed that by a tenth. So a limit of
--- Stripe's is found and kept with few refusals, and one that is gone is forgotten. Above 5,000 a
--- second there is none.
+-- It is doubled in ten seconds until Stripe refuses it: then the limit is known. From then on it
+-- comes back to 95 % of that in some five seconds, and grows slowly (doubled in half an hour), so
+-- that few requests are refused. A limit that was passed by a tenth is forgotten. Above 5,000 a
+-- second there is no pace.
 -- Locks: the pace, unless another session has locked it.
 
 create or replace function payout.raise_pace(p_kind text, p_now timestamptz)
@@ -27,7 +27,7 @@ begin
                 then least(o.per_second * 2 ^ (o.seconds / 5), 0.95 * o.refused_per_second)
             when o.per_second <= 1.1 * o.refused_per_second
                 then o.per_second * 2 ^ (o.seconds / 1800)
-            else o.per_second * 2 ^ (o.seconds / 5)
+            else o.per_second * 2 ^ (o.seconds / 10)
         end, 6) as per_second
         from old as o
     )

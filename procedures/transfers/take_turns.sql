@@ -23,8 +23,7 @@ declare
     v_taken bigint;
 begin
     first_seconds := 0;
-    apart_seconds := (
-        select 1 / payout.most_per_second(p) from payout.paces as p where p.kind = p_kind);
+    apart_seconds := 1 / payout.most_per_second(p_kind);
     if p_count = 0 or apart_seconds is null then
         apart_seconds := 0;
         return;

@@ -32,7 +32,8 @@ comment on column payout.paces.per_second is
     'The pace that was found after Stripe refused requests for their rate; null: none is known, '
     'and engine_settings alone bounds it.';
 comment on column payout.paces.refused_per_second is
-    'The pace at which Stripe refused last; null: it has been passed since without a refusal.';
+    'The pace that was used when Stripe refused last; null: it is not known, or it has been passed '
+    'since without a refusal.';
 comment on column payout.paces.refused_at is
     'The time of that refusal; requests that were handed out before it were made at the old pace.';
 comment on column payout.paces.grown_at is 'The time at which the pace was last made faster.';

@@ -44,21 +44,18 @@ select
             then format('Stripe showed something else than was asked for (%s). Look the payout_ref '
                 'up there; settle the amount that is still owed under another id.', a.reason)
         when w.hold_id is not null then format(case
-            when w.awaits = 'funds' then 'Waits for funds: add some in %3$s to the platform''s '
-                'Stripe balance. One transfer is tried from time to time, the others once it is '
-                'paid.'
+            when w.awaits = 'funds' then 'Add funds in %2$s to the platform''s Stripe balance; one '
+                'transfer is tried from time to time.'
             when w.awaits = 'account' and w.goes_on_at is null then 'Tried for three months. '
-                'Once the payee''s account takes transfers: payout_api.release_hold(%2$s, reason); '
-                'or register another account.'
-            when w.awaits = 'account' then 'The payee''s Stripe account takes no transfers '
-                '(%1$s). It is tried by itself, more and more rarely, and when another account is '
-                'registered.'
-            when w.awaits = 'account_change' then 'The payee''s account was changed. Sooner: '
-                'payout_api.release_hold(%2$s, reason).'
+                'Register another account, or payout_api.release_hold(%1$s, reason).'
+            when w.awaits = 'account' then 'The payee''s account takes no transfers yet; tried '
+                'again by itself, or register another.'
+            when w.awaits = 'account_change' then 'The payee''s account was changed; sooner: '
+                'payout_api.release_hold(%1$s, reason).'
             when w.goes_on_at is null then 'Larger than a cap: raise it with payout_api.set_cap, '
-                'or let this one pass: payout_api.release_hold(%2$s, reason).'
-            else 'Waits for the next day or hour of a cap; payout_api.set_cap raises it.'
-        end, w.reason, w.hold_id, t.currency)
+                'or payout_api.release_hold(%1$s, reason).'
+            else 'Over a cap until then; payout_api.set_cap raises it.'
+        end, w.hold_id, t.currency)
         else coalesce(r.advice, st.meaning)
     end as advice,
     t.payout_ref,

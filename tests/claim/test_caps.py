@@ -1,4 +1,4 @@
-"""What exceeds a cap waits, says so and goes on by itself; what is within it is sent."""
+"""A transfer that exceeds a cap waits, says so and goes on by itself; the others are sent."""
 
 from __future__ import annotations
 

@@ -107,4 +107,4 @@ def test_a_migration_is_short_enough_to_be_read() -> None:
         for name in NAMES
     }
 
-    assert max(counts.values()) < 10_000
+    assert max(counts.values()) < 12_000

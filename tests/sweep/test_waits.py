@@ -1,4 +1,4 @@
-"""What was declined for now waits, and goes on by itself: for funds, and for an account."""
+"""A transfer that is declined for now waits for funds or for an account, and goes on by itself."""
 
 from __future__ import annotations
 
@@ -426,7 +426,7 @@ def test_a_changed_account_waits_and_the_first_one_does_not(engine: Engine) -> N
         "where settlement_id = 'set_2' and payee_id = 'seller_1'"
     ).fetchall()
     assert found[0] == "engine"
-    assert found[1].startswith("The payee's account was changed.")
+    assert found[1].startswith("The payee's account was changed;")
     assert found[2] is True
     engine.let_pass("47 hours")
     engine.sweep()
@@ -508,8 +508,8 @@ def test_a_403_that_several_payees_meet_is_one_of_the_stripe_key(
 @pytest.mark.parametrize(
     ("declined", "reason", "advice"),
     [
-        (unfunded, "balance_insufficient", "Waits for funds: add some in usd"),
-        (incapable, "payee_cannot_receive", "The payee's Stripe account takes no transfers"),
+        (unfunded, "balance_insufficient", "Add funds in usd to the"),
+        (incapable, "payee_cannot_receive", "The payee's account takes no transfers yet"),
     ],
 )
 def test_those_that_wait_say_why_and_until_when(

@@ -118,7 +118,9 @@ class FakeDatabase(Database):
 class FakeAdapter(StripePayoutAdapter):
     """Answers each order at once, or when `may_answer` is set; counts the requests under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, signal: str = "response", http_status: int = 200) -> None:
+        self.signal = signal
+        self.http_status = http_status
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.under_way = 0
@@ -135,7 +137,7 @@ class FakeAdapter(StripePayoutAdapter):
         self.claimed_at.append(claimed_at)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
-        signal = "response"
+        signal = self.signal
         try:
             await self.may_answer.wait()
         except asyncio.CancelledError:
@@ -146,7 +148,7 @@ class FakeAdapter(StripePayoutAdapter):
             "generation": order["generation"],
             "attempt": order["attempt"],
             "signal": signal,
-            "http_status": 200,
+            "http_status": self.http_status,
         }
 
 
