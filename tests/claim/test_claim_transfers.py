@@ -455,9 +455,7 @@ def test_a_claim_reads_no_more_than_it_hands_out(engine: Engine) -> None:
         )
     engine.settle(*payees, settlement_id="set_2")
     engine.settle(*payees, settlement_id="set_3", pay_after="2100-01-01")
-    engine.db.execute("analyze payout.payout_transfers, payout.transfer_states")
-    # So few rows are soonest read from end to end; here they stand for many.
-    engine.db.execute("set local enable_seqscan = off")
+    engine.plan_as_for_many_rows()
     before = engine.rows_read()
     assert len(engine.claim(limit=20)) == 20
     assert engine.rows_read() - before < 200

@@ -252,9 +252,7 @@ def test_a_report_of_large_answers_is_taken_whole(engine: Engine) -> None:
 def test_a_report_reads_no_more_than_what_it_is_about(engine: Engine) -> None:
     engine.settle(*(f"seller_{n}" for n in range(300)))
     claims = engine.claim(20)
-    engine.db.execute("analyze payout.payout_transfers, payout.transfer_states")
-    # So few rows are soonest read from end to end; here they stand for many.
-    engine.db.execute("set local enable_seqscan = off")
+    engine.plan_as_for_many_rows()
     before = engine.rows_read()
     engine.report(*(no_answer(claim) for claim in claims))
     assert engine.rows_read() - before < 200

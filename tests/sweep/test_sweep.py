@@ -248,9 +248,7 @@ def test_a_sweep_reads_nothing_of_what_is_paid_or_not_yet_due(engine: Engine) ->
             )
         )
     engine.settle(*payees, settlement_id="set_2", pay_after="2100-01-01")
-    engine.db.execute("analyze payout.payout_transfers, payout.transfer_states")
-    # So few rows are soonest read from end to end; here they stand for many.
-    engine.db.execute("set local enable_seqscan = off")
+    engine.plan_as_for_many_rows()
     before = engine.rows_read()
     assert engine.sweep() == NOTHING
     assert engine.rows_read() - before < 100
@@ -263,8 +261,7 @@ def test_a_sweep_with_a_listed_transfer_reads_nothing_of_the_history(engine: Eng
     engine.settle(*payees, settlement_id="set_1", pay_after="2100-01-01")
     engine.settle(*payees, settlement_id="set_2", pay_after="2100-01-01")
     (listed,) = engine.settle(settlement_id="set_9")
-    engine.db.execute("analyze payout.payout_transfers, payout.transfer_states")
-    engine.db.execute("set local enable_seqscan = off")
+    engine.plan_as_for_many_rows()
     before = engine.rows_read()
     assert engine.sweep() == NOTHING
     assert engine.progress(listed).state == "paid"
