@@ -69,10 +69,12 @@ def _hear(connection: psycopg.Connection) -> None:
 
 
 @contextmanager
-def stripe(latency_ms: int) -> Iterator[str]:
-    """A Stripe double in a process of its own; gives its URL."""
+def stripe(latency_ms: int, *, limit: int | None = None) -> Iterator[str]:
+    """A Stripe double in a process of its own, with a limit a second; gives its URL."""
     command = [sys.executable, "-m", "payout_engine_sandbox.stripe_double", "--port", "0"]
     command += ["--latency-ms", str(latency_ms)]
+    if limit is not None:
+        command += ["--limit-per-second", str(limit)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as double:
         assert double.stdout is not None
         try:

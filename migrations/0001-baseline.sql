@@ -102,7 +102,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql 1c0d99c47b87
+-- frozen: sql/types.sql 58023c4b7162
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -196,7 +196,8 @@ create type payout.claim as (
     claim_token text,
     request jsonb,
     lease_seconds double precision,
-    deadline_seconds double precision
+    deadline_seconds double precision,
+    send_in_seconds double precision
 );
 comment on type payout.claim is 'A transfer that a worker is given, as claim_transfers returns it.';
 
@@ -367,7 +368,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql bf5e72015bd9
+-- frozen: sql/tables/identity.sql 44c06c273c6a
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -389,6 +390,9 @@ create table payout.engine_settings (
     proposals_expire_after interval not null default '24 hours',
     max_alarms integer not null default 10,
     alarm_window_for interval not null default '10 minutes',
+    sends_per_second numeric,
+    reads_per_second numeric default 10,
+    account_change_waits_for interval not null default '0',
     constraint engine_settings_pkey primary key (is_single_row),
     constraint there_is_one_row check (is_single_row),
     constraint installation_id_has_32_digits check (installation_id ~ '^[0-9a-f]{32}$'),
@@ -416,7 +420,9 @@ create table payout.engine_settings (
     constraint stripe_settles_within_a_day check (indeterminate_for >= '24 hours'),
     constraint scans_are_an_hour_apart check (scans_apart_for >= '60 minutes'),
     constraint approval_limit_is_an_amount check (approval_limit_minor >= 0),
-    constraint proposals_live_for_a_while check (proposals_expire_after > '0')
+    constraint proposals_live_for_a_while check (proposals_expire_after > '0'),
+    constraint paces_are_positive check (sends_per_second > 0 and reads_per_second > 0),
+    constraint account_change_waits_no_less_than_no_time check (account_change_waits_for >= '0')
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
 comment on column payout.engine_settings.installation_id is
@@ -459,6 +465,13 @@ comment on column payout.engine_settings.max_alarms is
 comment on column payout.engine_settings.alarm_window_for is
     'The time in which alarms are counted, and in which a worker''s success shows that Stripe '
     'refuses the key of another worker only.';
+comment on column payout.engine_settings.sends_per_second is
+    'The most requests for transfers that all workers together send in a second; null: as many as '
+    'Stripe takes, which refusals for the rate show.';
+comment on column payout.engine_settings.reads_per_second is
+    'The most pages of Stripe''s lists that all workers together read in a second; null: any.';
+comment on column payout.engine_settings.account_change_waits_for is
+    'The time for which nothing new goes to a payee whose Stripe account was changed.';
 
 create trigger _500_refuse_another_installation
     before update on payout.engine_settings
@@ -635,7 +648,24 @@ create trigger _500_refuse_truncate before truncate on payout.ledger_entries
 alter table payout.ledger_entries enable always trigger _500_refuse_truncate;
 
 grant select on payout.ledger_entries to payout_operator, payout_auditor;
--- frozen: sql/tables/lists.sql ddd87bc9c1b4
+-- frozen: procedures/transfers/tg_caps__record_change.sql b2edae7d18aa
+create or replace function payout.tg_caps__record_change()
+returns trigger
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into payout.operator_actions (action, subject, reason, details)
+    values ('change_cap', concat_ws(' ', new.scope, new.currency),
+        coalesce(nullif(current_setting('payout.reason', true), ''), 'caps was updated'),
+        jsonb_build_object('old', to_jsonb(old), 'new', to_jsonb(new)));
+    return null;
+end
+$$;
+comment on function payout.tg_caps__record_change() is
+    'Trigger: writes the old and the new cap into operator_actions.';
+-- frozen: sql/tables/lists.sql 1136688931a0
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -781,12 +811,16 @@ create table payout.stripe_error_rules (
     http_status_to integer,
     error_type text,
     error_code text,
+    error_param text,
     is_replayed boolean,
     should_retry text,
     is_rate_limited boolean,
     reaction text not null,
     sends_to_believe integer not null default 1,
     is_alarm boolean not null default false,
+    is_counted_try boolean not null default true,
+    awaits text,
+    payees_to_pause integer,
     wait_at_least interval not null default '0',
     wait_base interval not null default '1 second',
     wait_cap interval not null default '15 minutes',
@@ -801,7 +835,10 @@ create table payout.stripe_error_rules (
         and http_status_from <= http_status_to),
     constraint should_retry_is_stripes_header check (should_retry in ('true', 'false')),
     constraint reaction_is_known check (reaction in (
-        'retry', 'decline', 'decline_until_funded', 'unknown', 'park', 'pause', 'absent')),
+        'retry', 'decline', 'unknown', 'park', 'pause', 'absent')),
+    constraint only_a_decline_waits check (
+        awaits is null or (reaction = 'decline' and awaits in ('funds', 'account'))),
+    constraint several_payees_pause check (payees_to_pause > 1),
     constraint a_send_is_needed_to_believe check (sends_to_believe > 0),
     constraint waits_are_in_order check (
         wait_at_least >= '0' and wait_base > '0' and wait_cap >= wait_base)
@@ -812,6 +849,16 @@ comment on table payout.stripe_error_rules is
 comment on column payout.stripe_error_rules.sends_to_believe is
     'A decline that Stripe does not save counts once so many sends under the key got it: had the '
     'first one been executed, the second would be answered with its transfer.';
+comment on column payout.stripe_error_rules.is_counted_try is
+    'False: the request was surely not processed, so that it costs no try.';
+comment on column payout.stripe_error_rules.awaits is
+    'A decline that later passes by itself: the currency waits for funds, or the payee for an '
+    'account that takes transfers, and then a new key is opened; null: it does not pass.';
+comment on column payout.stripe_error_rules.payees_to_pause is
+    'Once so many payees get it, it is the Stripe key that is refused, as with reaction pause; '
+    'null: never.';
+comment on column payout.stripe_error_rules.error_param is
+    'The parameter that the error names; null fits any.';
 comment on column payout.stripe_error_rules.should_retry is 'Stripe-Should-Retry; null fits any.';
 comment on column payout.stripe_error_rules.is_rate_limited is
     'True: fits an answer with Stripe-Rate-Limited-Reason; false: without; null: fits both.';
@@ -821,10 +868,10 @@ comment on column payout.stripe_error_rules.advice is
     'The next step for an operator, shown beside the reason.';
 comment on column payout.stripe_error_rules.reaction is
     'retry: surely not executed, same key; decline: money back to the payee, if Stripe saved the '
-    'answer or nothing else was ever sent under the key; decline_until_funded: if saved, the same, '
-    'and a new key later by itself, else retry; unknown: perhaps executed, same key, and the doubt '
-    'stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
-    'whole engine, costs no try; absent: proved absent, money back to the payee and a new key.';
+    'answer or nothing else was ever sent under the key, else retry; unknown: perhaps executed, '
+    'same key, and the doubt stays; park: wait for an operator or a look-up in Stripe''s list; '
+    'pause: hold the worker or the engine; absent: proved absent, money back to the payee and a '
+    'new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();
@@ -848,6 +895,109 @@ create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
 alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
 
 grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;
+-- frozen: sql/tables/limits.sql bea61018aeda
+-- They are sequences, because no claim must wait for another one's commit (D-130).
+create sequence payout.send_turns;
+comment on sequence payout.send_turns is
+    'The time of the first turn to send that is not handed out yet, in microseconds since 1970.';
+
+create sequence payout.read_turns;
+comment on sequence payout.read_turns is
+    'The same for reading a page of Stripe''s lists.';
+
+
+create table payout.paces (
+    kind text not null,
+    per_second numeric,
+    refused_per_second numeric,
+    refused_at timestamptz,
+    grown_at timestamptz not null default now(),
+    constraint paces_pkey primary key (kind),
+    constraint kind_is_known check (kind in ('sends', 'reads')),
+    constraint pace_is_positive check (per_second > 0 and refused_per_second > 0),
+    constraint refusal_has_its_time check ((refused_at is null) <= (refused_per_second is null))
+);
+comment on table payout.paces is
+    'How many requests a second all workers together make, as far as refusals have shown. '
+    'Turns of that distance are handed out one after the other.';
+comment on column payout.paces.per_second is
+    'The pace that was found after Stripe refused requests for their rate; null: none is known, '
+    'and engine_settings alone bounds it.';
+comment on column payout.paces.refused_per_second is
+    'The pace that was used when Stripe refused last; null: it is not known, or it has been passed '
+    'since without a refusal.';
+comment on column payout.paces.refused_at is
+    'The time of that refusal; requests that were handed out before it were made at the old pace.';
+comment on column payout.paces.grown_at is 'The time at which the pace was last made faster.';
+
+create trigger _500_refuse_delete before delete on payout.paces
+    for each row execute function payout.tg__refuse_change();
+alter table payout.paces enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.paces
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.paces enable always trigger _500_refuse_truncate;
+
+grant select on payout.paces to payout_operator, payout_auditor;
+
+
+create table payout.caps (
+    scope text not null,
+    currency payout.currency_code not null,
+    largest_amount_minor bigint,
+    largest_count integer,
+    constraint caps_pkey primary key (scope, currency),
+    constraint caps_currency_fkey
+        foreign key (currency) references payout.currencies (currency),
+    constraint scope_is_known check (scope in ('transfer', 'payee', 'engine')),
+    constraint caps_are_not_negative check (largest_amount_minor >= 0 and largest_count >= 0),
+    constraint a_transfer_is_not_counted check (scope <> 'transfer' or largest_count is null)
+);
+comment on table payout.caps is
+    'The most that is handed out in a currency: as one transfer, to a payee in a day, and by the '
+    'engine in an hour, both of UTC. No row, or null: no cap.';
+comment on column payout.caps.largest_amount_minor is 'In minor units; null: any amount.';
+comment on column payout.caps.largest_count is 'The number of transfers; null: any number.';
+
+create trigger _500_refuse_delete before delete on payout.caps
+    for each row execute function payout.tg__refuse_change();
+alter table payout.caps enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.caps
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.caps enable always trigger _500_refuse_truncate;
+-- Not ALWAYS: a replica gets the record by itself.
+create trigger _900_record_change
+    after insert or update on payout.caps
+    for each row
+    execute function payout.tg_caps__record_change();
+
+grant select on payout.caps to payout_operator, payout_auditor;
+
+
+create table payout.cap_uses (
+    scope text not null,
+    subject text not null,
+    currency payout.currency_code not null,
+    begun_at timestamptz not null,
+    amount_minor bigint not null,
+    transfers integer not null,
+    constraint cap_uses_pkey primary key (scope, currency, subject),
+    constraint use_is_positive check (amount_minor > 0 and transfers > 0)
+);
+comment on table payout.cap_uses is
+    'The part of each cap that has been handed out in its newest day or hour, counted while there '
+    'is such a cap. A transfer counts once for each key, also if Stripe declines it.';
+comment on column payout.cap_uses.subject is 'The payee; of the engine an empty text.';
+comment on column payout.cap_uses.begun_at is 'The beginning of the day or hour, in UTC.';
+comment on column payout.cap_uses.amount_minor is 'In minor units of currency.';
+
+create trigger _500_refuse_delete before delete on payout.cap_uses
+    for each row execute function payout.tg__refuse_change();
+alter table payout.cap_uses enable always trigger _500_refuse_delete;
+create trigger _500_refuse_truncate before truncate on payout.cap_uses
+    for each statement execute function payout.tg__refuse_change();
+alter table payout.cap_uses enable always trigger _500_refuse_truncate;
+
+grant select on payout.cap_uses to payout_operator, payout_auditor;
 -- frozen: procedures/common/tg__close_once.sql 9ec6d8f1a8d7
 create or replace function payout.tg__close_once()
 returns trigger
@@ -1110,7 +1260,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql e8cbb3e87932
+-- frozen: sql/tables/transfers.sql ab99f6b55250
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1231,7 +1381,7 @@ create index transfer_states_lease_until_idx
 create index transfer_states_next_lookup_at_idx
     on payout.transfer_states (next_lookup_at) where next_lookup_at is not null;
 create index transfer_states_hold_id_idx
-    on payout.transfer_states (hold_id) where hold_id is not null;
+    on payout.transfer_states (hold_id, next_attempt_at) where hold_id is not null;
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states
@@ -1450,10 +1600,11 @@ comment on column payout.transfer_requests.request_sha256 is
 comment on column payout.transfer_requests.reason is
     'The reason why the former key was given up; null: this is the first.';
 comment on column payout.transfer_requests.evidence_observation_id is
-    'The accepted decline, saved under the former key, that closed the former generation; or the '
-    'first of two scans of Stripe''s list that found nothing.';
+    'The accepted decline that closed the former generation; or the first of two scans of '
+    'Stripe''s list that found nothing.';
 comment on column payout.transfer_requests.second_evidence_observation_id is
-    'The second scan; null where a decline was the evidence.';
+    'The look at Stripe''s list after the decline, or the second scan; null where one scan of a '
+    'transfer that never left was the evidence.';
 comment on column payout.transfer_requests.transfer_request_id is
     'Number in the order in which requests were frozen, for seals.';
 
@@ -1465,7 +1616,7 @@ create trigger _500_refuse_truncate before truncate on payout.transfer_requests
 alter table payout.transfer_requests enable always trigger _500_refuse_truncate;
 
 grant select on payout.transfer_requests to payout_operator, payout_auditor;
--- frozen: sql/tables/operations.sql beb2e8c5ca3b
+-- frozen: sql/tables/operations.sql 01e3a4dbe347
 create table payout.operator_actions (
     operator_action_id bigint not null generated always as identity,
     action text not null,
@@ -1651,6 +1802,10 @@ create table payout.holds (
     release_reason text,
     discrepancy_id bigint,
     expires_at timestamptz,
+    awaits text,
+    goes_on_at timestamptz,
+    probe_transfer_id bigint,
+    probes integer not null default 0,
     constraint holds_pkey primary key (hold_id),
     constraint holds_discrepancy_id_fkey
         foreign key (discrepancy_id) references payout.discrepancies (discrepancy_id),
@@ -1662,7 +1817,13 @@ create table payout.holds (
         (released_at is null) = (released_by is null)
         and (released_at is null) = (release_reason is null)),
     constraint alarms_stop_their_transfer_or_the_engine check (
-        discrepancy_id is null or scope in ('transfer', 'engine'))
+        discrepancy_id is null or scope in ('transfer', 'engine')),
+    constraint cause_of_a_wait_is_known check (
+        awaits in ('funds', 'account', 'cap', 'account_change')),
+    constraint only_a_wait_goes_on check (
+        awaits is not null
+        or (goes_on_at is null and probe_transfer_id is null and probes = 0)),
+    constraint probes_count_from_zero check (probes >= 0)
 );
 comment on table payout.holds is
     'Stops on sending: for the engine, a worker, a currency, a payee, a settlement or a transfer, '
@@ -1673,10 +1834,21 @@ comment on column payout.holds.discrepancy_id is
     'The alarm that placed it; null: another reason, so that the end of an alarm does not end it.';
 comment on column payout.holds.expires_at is
     'The time at which a sweep releases it; null: only an operator does, or the end of its alarm.';
+comment on column payout.holds.awaits is
+    'funds, account, cap, account_change: a wait, which the engine places and ends by itself, and '
+    'which stops only transfers that were not sent under their key yet; null: any other hold.';
+comment on column payout.holds.goes_on_at is
+    'The time at which the engine ends a wait, or lets one transfer through to see whether it is '
+    'over; null: only a person ends it.';
+comment on column payout.holds.probe_transfer_id is
+    'The transfer that was let through last; once it is paid the wait is over.';
+comment on column payout.holds.probes is
+    'How often one was let through, which makes the next time later.';
 
 create unique index holds_scope_subject_open_key
-    on payout.holds (scope, subject, (discrepancy_id is null)) nulls not distinct
+    on payout.holds (scope, subject, (discrepancy_id is null), awaits) nulls not distinct
     where released_at is null;
+create index holds_subject_of_a_cap_idx on payout.holds (subject) where awaits = 'cap';
 create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_id is not null;
 create index holds_expires_at_idx on payout.holds (expires_at)
     where expires_at is not null and released_at is null;
@@ -1689,7 +1861,8 @@ create trigger _500_refuse_truncate before truncate on payout.holds
 alter table payout.holds enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.holds
     for each row execute function payout.tg__close_once(
-        'released_at', 'released_by', 'release_reason');
+        'released_at', 'released_by', 'release_reason', 'goes_on_at', 'probe_transfer_id',
+        'probes');
 alter table payout.holds enable always trigger _500_close_once;
 
 grant select on payout.holds to payout_operator, payout_auditor;
@@ -2476,8 +2649,11 @@ insert into payout.discrepancy_kinds (kind, advice) values
         'at Stripe: if it pays a transfer of yours, that one must not be sent again. Else resolve '
         'this with the reason.')
 on conflict (kind) do update set advice = excluded.advice;
--- frozen: sql/data/installation.sql 1ce2c75f43da
+-- frozen: sql/data/installation.sql df45baa64259
 insert into payout.engine_settings default values
+on conflict do nothing;
+
+insert into payout.paces (kind) values ('sends'), ('reads')
 on conflict do nothing;
 
 insert into payout.seal_marks (table_name) values
@@ -2503,7 +2679,7 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql 569a556407b4
+-- frozen: sql/data/situations.sql 7badc319acc7
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
@@ -2575,6 +2751,34 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
         'Your payout is being checked.',
         'On hold ({why}), whatever else it waits for.',
         'select payout_api.release_hold({hold}, ''…'');'),
+    ('waits_for_funds', 'engine',
+        'Your payout is about to be sent.',
+        'The platform''s Stripe balance in this currency was used up. One transfer is tried at '
+        '{until}, and once one is paid all go on. When funds were added, retry does that now.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
+    ('waits_for_account', 'engine',
+        'Your payout waits for your payout account. Please complete it.',
+        'The payee''s account takes no transfers yet. One is tried at {until}, and at once when '
+        'another account is registered, or by retry; once it is paid the others follow.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
+    ('waits_for_account_without_end', 'operator',
+        'Your payout could not be sent. Please check your payout account.',
+        'The payee''s account took no transfers for three months, and nothing is tried any more. '
+        'register_payee with another account, or retry once it takes them; cancel withdraws it.',
+        'select * from payout_api.retry(''…'', p_payout_transfer_id => {transfer});'),
+    ('waits_for_account_change', 'engine',
+        'Your payout account was changed. Your payout is sent after a waiting time.',
+        'The payee''s account was changed: nothing new goes to it before {until}. If the payee '
+        'has confirmed the change, release the hold.',
+        'select payout_api.release_hold({hold}, ''…'');'),
+    ('waits_for_cap', 'engine',
+        'Your payout is scheduled.',
+        'A cap is reached: it goes on at {until}. set_cap raises the cap.', null),
+    ('waits_for_cap_without_end', 'operator',
+        'Your payout is being checked.',
+        'It is larger than a whole cap. Raise the cap with set_cap, or release the hold, and this '
+        'one passes.',
+        'select payout_api.release_hold({hold}, ''…'');'),
     ('paid', 'nobody', 'Your payout was sent.', 'Paid.', null),
     ('reversed', 'operator',
         'Your payout was sent, and part of it was taken back.',
@@ -2636,235 +2840,243 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'cancelled', 'withdrawn by an operator'),
     ('failed', 'settled_outside', 'paid in another way')
 on conflict do nothing;
--- frozen: sql/data/stripe_error_rules.sql 76908d6a3679
+-- frozen: sql/data/stripe_error_rules.sql 5a6d5ce11ae0
 insert into payout.stripe_error_rules (
-    error_rule_id, signal, http_status_from, http_status_to, error_type, error_code, is_replayed,
-    should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm, wait_at_least, wait_base,
-    wait_cap, reason, advice)
+    error_rule_id, signal, http_status_from, http_status_to, error_type, error_code,
+    error_param, is_replayed, should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm,
+    is_counted_try, awaits, payees_to_pause, wait_at_least, wait_base, wait_cap, reason, advice)
 values
-    (10, 'not_sent', null, null, null, null, null, null, null,
-        'retry', 1, false, '0', '1 s', '5 min',
+    (10, 'not_sent', null, null, null, null, null, null, null, null,
+        'retry', 1, false, false, null, null, '0', '1 s', '5 min',
         'stripe_not_reached',
         'Nothing was sent. Check the worker''s way to Stripe if it persists.'),
-    (20, 'no_response', null, null, null, null, null, null, null,
-        'unknown', 1, false, '0', '2 s', '15 min',
+    (20, 'no_response', null, null, null, null, null, null, null, null,
+        'unknown', 1, false, true, null, null, '0', '2 s', '15 min',
         'no_answer',
         'Stripe may have paid. The engine asks again with the same key.'),
-    (30, 'unreadable', null, null, null, null, null, null, null,
-        'unknown', 1, false, '0', '10 s', '15 min',
+    (30, 'unreadable', null, null, null, null, null, null, null, null,
+        'unknown', 1, false, true, null, null, '0', '10 s', '15 min',
         'unreadable_answer',
         'Stripe may have paid. The engine asks again with the same key; look for a proxy in '
         'between.'),
-    (40, 'lease_expired', null, null, null, null, null, null, null,
-        'unknown', 1, false, '0', '1 s', '1 s',
+    (40, 'lease_expired', null, null, null, null, null, null, null, null,
+        'unknown', 1, false, true, null, null, '0', '1 s', '1 s',
         'worker_did_not_report',
         'A worker died or lost its connection. Stripe may have paid; the engine asks again with '
         'the same key.'),
-    (50, 'key_expired', null, null, null, null, null, null, null,
-        'park', 1, false, '0', '1 s', '1 s',
+    (50, 'key_expired', null, null, null, null, null, null, null, null,
+        'park', 1, false, true, null, null, '0', '1 s', '1 s',
         'key_too_old_to_send',
         'Stripe forgets keys after 24 hours. The engine looks the transfer up in Stripe''s list '
         'and goes on by the result.'),
-    (60, 'looked_up', null, null, null, null, null, null, null,
-        'park', 1, true, '0', '1 s', '15 min',
+    (60, 'looked_up', null, null, null, null, null, null, null, null,
+        'park', 1, true, true, null, null, '0', '1 s', '15 min',
         'absence_awaits_approval',
         'Two scans of Stripe''s list did not find it.'),
-    (61, 'looked_up', null, null, null, null, null, null, null,
-        'absent', 1, false, '0', '1 s', '15 min',
+    (61, 'looked_up', null, null, null, null, null, null, null, null,
+        'absent', 1, false, true, null, null, '0', '1 s', '15 min',
         'absent_at_stripe',
         'Two scans of Stripe''s list, long after the last send, did not find it. A new key is '
         'opened by itself.'),
-    (100, 'response', null, null, null, 'api_key_expired', null, null, null,
-        'pause', 1, true, '0', '1 min', '1 min',
+    (100, 'response', null, null, null, 'api_key_expired', null, null, null, null,
+        'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_key_refused',
         'Give the workers a valid key, then release the hold on the engine.'),
-    (101, 'response', null, null, null, 'platform_api_key_expired', null, null, null,
-        'pause', 1, true, '0', '1 min', '1 min',
+    (101, 'response', null, null, null, 'platform_api_key_expired', null, null, null, null,
+        'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_key_refused',
         'Give the workers a valid key, then release the hold on the engine.'),
-    (102, 'response', null, null, null, 'testmode_charges_only', null, null, null,
-        'pause', 1, true, '0', '1 min', '1 min',
+    (102, 'response', null, null, null, 'testmode_charges_only', null, null, null, null,
+        'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_account_not_live',
         'Activate the platform''s Stripe account, then release the hold on the engine.'),
-    (103, 'response', null, null, null, 'platform_account_required', null, null, null,
-        'pause', 1, true, '0', '1 min', '1 min',
+    (103, 'response', null, null, null, 'platform_account_required', null, null, null, null,
+        'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_account_no_platform',
         'Use the key of the Connect platform, then release the hold on the engine.'),
-    (110, 'response', null, null, null, 'approval_required', null, null, null,
-        'park', 1, true, '0', '1 s', '1 s',
+    (110, 'response', null, null, null, 'approval_required', null, null, null, null,
+        'park', 1, true, true, null, null, '0', '1 s', '1 s',
         'stripe_may_execute_later',
         'Stripe waits for an approval and then pays by itself. Decide there; never send '
         'another key.'),
-    (111, 'response', null, null, null, 'action_blocked', null, null, null,
-        'park', 1, true, '0', '1 s', '1 s',
+    (111, 'response', null, null, null, 'action_blocked', null, null, null, null,
+        'park', 1, true, true, null, null, '0', '1 s', '1 s',
         'stripe_may_execute_later',
         'Stripe stopped the action and may carry it out later. Decide in the dashboard.'),
-    (112, 'response', null, null, null, 'request_blocked', null, null, null,
-        'park', 1, true, '0', '1 s', '1 s',
+    (112, 'response', null, null, null, 'request_blocked', null, null, null, null,
+        'park', 1, true, true, null, null, '0', '1 s', '1 s',
         'stripe_may_execute_later',
         'Stripe stopped the request and may carry it out later. Decide in the dashboard.'),
-    (113, 'response', null, null, null, 'anomalous_money_movement_request', null, null, null,
-        'park', 1, true, '0', '1 s', '1 s',
+    (113, 'response', null, null, null, 'anomalous_money_movement_request', null, null, null, null,
+        'park', 1, true, true, null, null, '0', '1 s', '1 s',
         'stripe_may_execute_later',
         'Stripe found the movement unusual and may carry it out later. Decide in the '
         'dashboard.'),
     (114, 'response', 403, 403, null, 'insufficient_capabilities_for_transfer', null, null, null,
-        'decline', 3, false, '0', '1 min', '15 min',
+        null, 'decline', 3, false, false, 'account', null, '0', '1 min', '15 min',
         'payee_cannot_receive',
-        'The payee has to complete their Stripe account before anything can be sent to it.'),
-    (115, 'response', 403, 403, null, 'transfers_not_allowed', null, null, null,
-        'decline', 3, false, '0', '1 min', '15 min',
+        'The payee has to complete their Stripe account.'),
+    (115, 'response', 403, 403, null, 'transfers_not_allowed', null, null, null, null,
+        'decline', 3, false, false, 'account', null, '0', '1 min', '15 min',
         'payee_cannot_receive',
         'Stripe does not allow transfers to this account: contact Stripe.'),
-    (116, 'response', 403, 403, null, 'not_allowed_on_standard_account', null, null, null,
-        'decline', 3, false, '0', '1 min', '15 min',
+    (116, 'response', 403, 403, null, 'not_allowed_on_standard_account', null, null, null, null,
+        'decline', 3, false, false, 'account', null, '0', '1 min', '15 min',
         'payee_cannot_receive',
-        'The payee''s account is of a type that takes no transfers.'),
-    (117, 'response', 403, 403, null, 'account_invalid', null, null, null,
-        'decline', 3, false, '0', '1 min', '15 min',
+        'The payee''s account is of a type that takes no transfers: register another one.'),
+    (117, 'response', 403, 403, null, 'account_invalid', null, null, null, null,
+        'decline', 3, false, false, 'account', null, '0', '1 min', '15 min',
         'payee_account_invalid',
         'The account is closed or not connected to this platform: register the payee''s '
         'present account.'),
-    (118, 'response', 403, 403, null, 'account_closed', null, null, null,
-        'decline', 3, false, '0', '1 min', '15 min',
+    (118, 'response', 403, 403, null, 'account_closed', null, null, null, null,
+        'decline', 3, false, false, 'account', null, '0', '1 min', '15 min',
         'payee_account_invalid',
         'The account is closed: register the payee''s present account.'),
-    (120, 'response', 401, 401, null, null, null, null, null,
-        'pause', 1, true, '0', '1 min', '1 min',
+    (120, 'response', 401, 401, null, null, null, null, null, null,
+        'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_key_refused',
         'Give the workers a valid key, then release the hold on the engine.'),
-    (121, 'response', 403, 403, null, null, null, null, null,
-        'pause', 1, true, '0', '1 min', '1 min',
+    (121, 'response', 403, 403, null, null, null, null, null, null,
+        'decline', 3, true, false, 'account', 3, '0', '1 min', '15 min',
         'stripe_permission_refused',
-        'Let the key write transfers, then release the hold on the engine.'),
-    (130, 'response', 429, 429, null, null, null, null, true,
-        'retry', 1, false, '0', '1 s', '1 min',
+        'One payee gets it: look at its account. Several get it: let the Stripe key write '
+        'transfers, then release the hold.'),
+    (129, 'response', 429, 429, null, 'rate_limit', null, null, null, null,
+        'retry', 1, false, false, null, null, '0', '1 s', '1 min',
         'rate_limited',
         'Stripe takes fewer requests than were sent. The engine slows down by itself.'),
-    (131, 'response', 429, 429, null, null, null, null, null,
-        'retry', 1, false, '0', '1 s', '30 s',
+    (130, 'response', 429, 429, null, null, null, null, null, true,
+        'retry', 1, false, false, null, null, '0', '1 s', '1 min',
+        'rate_limited',
+        'Stripe takes fewer requests than were sent. The engine slows down by itself.'),
+    (131, 'response', 429, 429, null, null, null, null, null, null,
+        'retry', 1, false, false, null, null, '0', '1 s', '30 s',
         'lock_timeout',
         'Another change of the same account was under way at Stripe. The engine asks again.'),
-    (132, 'response', 400, 400, null, 'rate_limit', null, null, null,
-        'retry', 1, false, '0', '1 s', '1 min',
+    (132, 'response', 400, 400, null, 'rate_limit', null, null, null, null,
+        'retry', 1, false, false, null, null, '0', '1 s', '1 min',
         'rate_limited',
         'Stripe takes fewer requests than were sent. The engine slows down by itself.'),
-    (140, 'response', 409, 409, null, 'idempotency_key_in_use', null, null, null,
-        'retry', 1, false, '20 s', '2 s', '1 min',
+    (140, 'response', 409, 409, null, 'idempotency_key_in_use', null, null, null, null,
+        'retry', 1, false, true, null, null, '20 s', '2 s', '1 min',
         'key_in_use',
         'Another send under this key is being answered. The engine asks again.'),
-    (141, 'response', 409, 409, null, null, null, null, null,
-        'unknown', 1, false, '20 s', '2 s', '5 min',
+    (141, 'response', 409, 409, null, null, null, null, null, null,
+        'unknown', 1, false, true, null, null, '20 s', '2 s', '5 min',
         'conflict',
         'Stripe saw a conflicting request. The engine asks again with the same key.'),
-    (150, 'response', 400, 499, 'idempotency_error', null, null, null, null,
-        'park', 1, true, '0', '1 s', '1 s',
+    (150, 'response', 400, 499, 'idempotency_error', null, null, null, null, null,
+        'park', 1, true, true, null, null, '0', '1 s', '1 s',
         'key_used_with_other_request',
         'This key was sent before with another request. The engine looks for it in Stripe''s '
         'list; find out why.'),
-    (160, 'response', 400, 402, null, 'balance_insufficient', null, null, null,
-        'decline_until_funded', 1, true, '15 min', '30 min', '12 h',
+    (160, 'response', 400, 402, null, 'balance_insufficient', null, null, null, null,
+        'decline', 3, false, true, 'funds', null, '0', '1 min', '15 min',
         'balance_insufficient',
-        'Add funds in this currency to the platform''s Stripe balance; a new key is tried by '
-        'itself.'),
+        'Add funds in this currency to the platform''s Stripe balance.'),
     (161, 'response', 400, 402, null, 'insufficient_capabilities_for_transfer', null, null, null,
-        'decline', 1, false, '0', '1 s', '1 s',
+        null, 'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'payee_cannot_receive',
-        'The payee has to complete their Stripe account before anything can be sent to it.'),
-    (162, 'response', 400, 402, null, 'transfers_not_allowed', null, null, null,
-        'decline', 1, false, '0', '1 s', '1 s',
+        'The payee has to complete their Stripe account.'),
+    (162, 'response', 400, 402, null, 'transfers_not_allowed', null, null, null, null,
+        'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'payee_cannot_receive',
         'Stripe does not allow transfers to this account: contact Stripe.'),
-    (163, 'response', 400, 402, null, 'not_allowed_on_standard_account', null, null, null,
-        'decline', 1, false, '0', '1 s', '1 s',
+    (163, 'response', 400, 402, null, 'not_allowed_on_standard_account', null, null, null, null,
+        'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'payee_cannot_receive',
-        'The payee''s account is of a type that takes no transfers.'),
-    (170, 'response', 400, 404, null, 'resource_missing', null, null, null,
-        'decline', 1, false, '0', '1 s', '1 s',
+        'The payee''s account is of a type that takes no transfers: register another one.'),
+    (169, 'response', 400, 404, null, 'resource_missing', 'destination', null, null, null,
+        'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
+        'no_such_account',
+        'Stripe does not know the account: register the payee''s present account.'),
+    (170, 'response', 400, 404, null, 'resource_missing', null, null, null, null,
+        'decline', 1, false, true, null, null, '0', '1 s', '1 s',
         'no_such_account_or_charge',
         'Stripe does not know the account or the charge: register the payee''s present account.'),
-    (171, 'response', 400, 404, null, 'account_invalid', null, null, null,
-        'decline', 1, false, '0', '1 s', '1 s',
+    (171, 'response', 400, 404, null, 'account_invalid', null, null, null, null,
+        'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'payee_account_invalid',
         'The account is closed or not connected to this platform: register the payee''s '
         'present account.'),
-    (172, 'response', 400, 404, null, 'account_closed', null, null, null,
-        'decline', 1, false, '0', '1 s', '1 s',
+    (172, 'response', 400, 404, null, 'account_closed', null, null, null, null,
+        'decline', 1, false, true, 'account', null, '0', '1 s', '1 s',
         'payee_account_invalid',
         'The account is closed: register the payee''s present account.'),
-    (180, 'response', 400, 400, null, 'parameter_missing', null, null, null,
-        'decline', 1, true, '0', '1 s', '1 s',
+    (180, 'response', 400, 400, null, 'parameter_missing', null, null, null, null,
+        'decline', 1, true, true, null, null, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
-    (181, 'response', 400, 400, null, 'parameter_unknown', null, null, null,
-        'decline', 1, true, '0', '1 s', '1 s',
+    (181, 'response', 400, 400, null, 'parameter_unknown', null, null, null, null,
+        'decline', 1, true, true, null, null, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
-    (182, 'response', 400, 400, null, 'parameter_invalid_integer', null, null, null,
-        'decline', 1, true, '0', '1 s', '1 s',
+    (182, 'response', 400, 400, null, 'parameter_invalid_integer', null, null, null, null,
+        'decline', 1, true, true, null, null, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the amount malformed: report it as a bug of the engine.'),
-    (183, 'response', 400, 400, null, 'parameter_invalid_empty', null, null, null,
-        'decline', 1, true, '0', '1 s', '1 s',
+    (183, 'response', 400, 400, null, 'parameter_invalid_empty', null, null, null, null,
+        'decline', 1, true, true, null, null, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
-    (184, 'response', 400, 400, null, 'parameter_invalid_string_blank', null, null, null,
-        'decline', 1, true, '0', '1 s', '1 s',
+    (184, 'response', 400, 400, null, 'parameter_invalid_string_blank', null, null, null, null,
+        'decline', 1, true, true, null, null, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
-    (185, 'response', 400, 400, null, 'parameter_invalid_string_empty', null, null, null,
-        'decline', 1, true, '0', '1 s', '1 s',
+    (185, 'response', 400, 400, null, 'parameter_invalid_string_empty', null, null, null, null,
+        'decline', 1, true, true, null, null, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
-    (186, 'response', 400, 400, null, 'parameters_exclusive', null, null, null,
-        'decline', 1, true, '0', '1 s', '1 s',
+    (186, 'response', 400, 400, null, 'parameters_exclusive', null, null, null, null,
+        'decline', 1, true, true, null, null, '0', '1 s', '1 s',
         'request_refused',
         'Stripe found the request malformed: report it as a bug of the engine.'),
-    (187, 'response', 400, 400, null, 'amount_too_small', null, null, null,
-        'decline', 1, false, '0', '1 s', '1 s',
+    (187, 'response', 400, 400, null, 'amount_too_small', null, null, null, null,
+        'decline', 1, false, true, null, null, '0', '1 s', '1 s',
         'amount_refused',
         'The amount is below Stripe''s minimum for this route: cancel it, and settle it together '
         'with later ones.'),
-    (188, 'response', 400, 400, null, 'amount_too_large', null, null, null,
-        'decline', 1, false, '0', '1 s', '1 s',
+    (188, 'response', 400, 400, null, 'amount_too_large', null, null, null, null,
+        'decline', 1, false, true, null, null, '0', '1 s', '1 s',
         'amount_refused',
         'The amount is above Stripe''s maximum: cancel it, and settle it in several parts.'),
-    (189, 'response', 400, 400, null, 'livemode_mismatch', null, null, null,
-        'decline', 1, true, '0', '1 s', '1 s',
+    (189, 'response', 400, 400, null, 'livemode_mismatch', null, null, null, null,
+        'decline', 1, true, true, null, null, '0', '1 s', '1 s',
         'mode_mismatch',
         'Account and key are of different modes (test and live): correct the payee''s account.'),
-    (200, 'response', 402, 402, null, null, null, null, null,
-        'decline', 1, true, '0', '1 s', '1 s',
+    (200, 'response', 402, 402, null, null, null, null, null, null,
+        'decline', 1, true, true, null, null, '0', '1 s', '1 s',
         'payment_refused',
         'Stripe refused with 402, which transfers are not known for: read the answer.'),
-    (210, 'response', 500, 500, null, null, true, null, null,
-        'park', 1, true, '0', '1 s', '1 s',
+    (210, 'response', 500, 500, null, null, null, true, null, null,
+        'park', 1, true, true, null, null, '0', '1 s', '1 s',
         'error_saved_by_stripe',
         'Stripe failed under this key and may still have paid. The engine looks for it in '
         'Stripe''s list.'),
-    (211, 'response', 500, 500, null, null, null, 'false', null,
-        'park', 1, true, '0', '1 s', '1 s',
+    (211, 'response', 500, 500, null, null, null, null, 'false', null,
+        'park', 1, true, true, null, null, '0', '1 s', '1 s',
         'error_saved_by_stripe',
         'Stripe failed under this key and may still have paid. The engine looks for it in '
         'Stripe''s list.'),
-    (212, 'response', 500, 500, null, null, null, null, null,
-        'unknown', 1, false, '5 s', '30 s', '5 min',
+    (212, 'response', 500, 500, null, null, null, null, null, null,
+        'unknown', 1, false, true, null, null, '5 s', '30 s', '5 min',
         'stripe_failed',
         'Stripe may have paid. The engine asks again with the same key.'),
-    (213, 'response', 501, 599, null, null, null, null, null,
-        'unknown', 1, false, '0', '5 s', '15 min',
+    (213, 'response', 501, 599, null, null, null, null, null, null,
+        'unknown', 1, false, true, null, null, '0', '5 s', '15 min',
         'stripe_unavailable',
         'Stripe may have paid. The engine asks again with the same key.'),
-    (214, 'response', 424, 424, null, null, null, null, null,
-        'unknown', 1, false, '0', '5 s', '15 min',
+    (214, 'response', 424, 424, null, null, null, null, null, null,
+        'unknown', 1, false, true, null, null, '0', '5 s', '15 min',
         'stripe_unavailable',
         'Stripe may have paid. The engine asks again with the same key.'),
-    (998, 'response', 400, 499, null, null, null, null, null,
-        'decline', 3, true, '0', '1 min', '15 min',
+    (998, 'response', 400, 499, null, null, null, null, null, null,
+        'decline', 3, true, true, null, null, '0', '1 min', '15 min',
         'refused_by_stripe',
         'Stripe refused for a reason that the engine does not know: read its sentence.'),
-    (999, 'response', null, null, null, null, null, null, null,
-        'unknown', 1, true, '1 min', '5 min', '1 h',
+    (999, 'response', null, null, null, null, null, null, null, null,
+        'unknown', 1, true, true, null, null, '1 min', '5 min', '1 h',
         'unmapped_answer',
         'No rule fits this answer. The engine asks again with the same key; read the answer.')
 on conflict (error_rule_id) do update set
@@ -2873,12 +3085,16 @@ on conflict (error_rule_id) do update set
     http_status_to = excluded.http_status_to,
     error_type = excluded.error_type,
     error_code = excluded.error_code,
+    error_param = excluded.error_param,
     is_replayed = excluded.is_replayed,
     should_retry = excluded.should_retry,
     is_rate_limited = excluded.is_rate_limited,
     reaction = excluded.reaction,
     sends_to_believe = excluded.sends_to_believe,
     is_alarm = excluded.is_alarm,
+    is_counted_try = excluded.is_counted_try,
+    awaits = excluded.awaits,
+    payees_to_pause = excluded.payees_to_pause,
     wait_at_least = excluded.wait_at_least,
     wait_base = excluded.wait_base,
     wait_cap = excluded.wait_cap,
@@ -3021,6 +3237,67 @@ begin
 end
 $$;
 comment on function payout.row_sha256(jsonb) is 'SHA-256 of a JSON text in UTF-8.';
+-- frozen: procedures/transfers/answered_lately.sql 59e201276db0
+create or replace function payout.answered_lately()
+returns integer
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select count(*)::integer
+    from payout.transfer_observations as o
+    where o.observation_id > (
+            select max(n.observation_id) - 2000 from payout.transfer_observations as n)
+        and o.signal = 'response'
+        and o.http_status <> 429
+        and o.observed_at > payout.clock() - interval '1 second'
+$$;
+comment on function payout.answered_lately() is
+    'Answers of the last second, of the newest two thousand observations.';
+-- frozen: procedures/transfers/begin_wait.sql af38d3cf377b
+create or replace function payout.begin_wait(
+    p_scope text,
+    p_subject text,
+    p_reason text,
+    p_awaits text,
+    p_goes_on_at timestamptz,
+    p_notifies boolean
+)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_hold_id bigint;
+begin
+    insert into payout.holds (scope, subject, reason, awaits, goes_on_at)
+    values (p_scope, p_subject, p_reason, p_awaits, p_goes_on_at)
+    on conflict do nothing
+    returning hold_id into v_hold_id;
+
+    if found then
+        insert into payout.operator_actions (action, subject, reason, details)
+        values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
+            jsonb_build_object('hold_id', v_hold_id, 'awaits', p_awaits));
+        if p_notifies then
+            perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject));
+        end if;
+        return v_hold_id;
+    end if;
+
+    return (
+        select h.hold_id
+        from payout.holds as h
+        where h.scope = p_scope
+            and h.subject = p_subject
+            and h.awaits = p_awaits
+            and h.released_at is null);
+end
+$$;
+comment on function payout.begin_wait(text, text, text, text, timestamptz, boolean) is
+    'Places a wait unless there is one, notes it in operator_actions, returns its hold_id; null: '
+    'it ended this moment.';
 -- frozen: procedures/transfers/booked_states.sql 2fc214a96596
 create or replace function payout.booked_states()
 returns table (payout_transfer_id bigint, place text)
@@ -3046,6 +3323,41 @@ $$;
 comment on function payout.booked_states() is
     'For each transfer the account, amount in minor units and currency that its ledger entries '
     'leave it at, reversals aside.';
+-- frozen: procedures/transfers/change_of_account.sql dcd88c1b17e9
+create or replace function payout.change_of_account(p_payee_id text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_waits_for interval := (
+        select e.account_change_waits_for from payout.engine_settings as e);
+begin
+    update payout.holds as h
+    set goes_on_at = payout.clock(),
+        probes = 0,
+        probe_transfer_id = null
+    where h.scope = 'payee'
+        and h.subject = p_payee_id
+        and h.awaits = 'account'
+        and h.released_at is null;
+
+    if v_waits_for > '0' then
+        perform payout.begin_wait(
+            'payee', p_payee_id, 'account_was_changed', 'account_change', null, false);
+        update payout.holds as h
+        set goes_on_at = payout.clock() + v_waits_for
+        where h.scope = 'payee'
+            and h.subject = p_payee_id
+            and h.awaits = 'account_change'
+            and h.released_at is null;
+    end if;
+end
+$$;
+comment on function payout.change_of_account(text) is
+    'Lets the payee be tried again at once, or lets it wait for '
+    'engine_settings.account_change_waits_for.';
 -- frozen: procedures/transfers/destinations.sql 8899dc86921c
 create or replace function payout.destinations(p_transfer payout.payout_transfers)
 returns text[]
@@ -3064,7 +3376,7 @@ $$;
 comment on function payout.destinations(payout.payout_transfers) is
     'The accounts in the requests of a transfer, under all its keys; before the first request, '
     'those of its payee.';
--- frozen: procedures/transfers/end_holds.sql 6a0fa14f223a
+-- frozen: procedures/transfers/end_holds.sql d98b2d502593
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
 )
@@ -3084,7 +3396,11 @@ begin
     where h.hold_id = any (p_hold_ids);
 
     update payout.transfer_states as s
-    set hold_id = null
+    set hold_id = null,
+        next_lookup_at = case
+            when s.state = 'failed' and s.next_attempt_at is not null then payout.clock()
+            else s.next_lookup_at
+        end
     where s.hold_id = any (p_hold_ids)
         and payout.progress_problem(s) is null;
 
@@ -3165,6 +3481,106 @@ $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations and books.';
+-- frozen: procedures/transfers/free_turns.sql 50999c53b1ee
+create or replace function payout.free_turns(p_now timestamptz)
+returns integer
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- As most_per_second: a call of it is a hundredth of a claim.
+    v_per_second double precision := (
+        select least(p.per_second, e.sends_per_second)
+        from payout.engine_settings as e
+        join payout.paces as p on p.kind = 'sends');
+    v_ahead double precision;
+begin
+    if v_per_second is null then
+        return null;
+    end if;
+    v_ahead := extract(epoch from payout.next_turn('sends', p_now) - p_now);
+    return case when v_ahead > 5 then 0
+        else 1 + floor(greatest(0.25 - v_ahead, 0) * v_per_second) end;
+end
+$$;
+comment on function payout.free_turns(timestamptz) is
+    'How many turns to send are free; null: any number.';
+-- frozen: procedures/transfers/held.sql adb05d98a616
+create or replace function payout.held(p_scope text, p_awaits text default null)
+returns setof text
+language sql
+stable
+rows 100
+set search_path = pg_catalog, pg_temp
+as $$
+    select h.subject
+    from payout.holds as h
+    where h.scope = p_scope
+        and h.released_at is null
+        and h.awaits is not distinct from p_awaits
+$$;
+comment on function payout.held(text, text) is
+    'Names of workers and currencies, ids of payees, settlements and transfers; without '
+    'p_awaits those on hold by a person or an alarm.';
+-- frozen: procedures/transfers/lower_pace.sql e3a2755baddf
+create or replace function payout.lower_pace(p_kind text, p_claimed_at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now timestamptz := payout.clock();
+    v_pace payout.paces;
+    v_most numeric;
+    v_answered integer;
+begin
+    if exists (
+        select from payout.paces as p
+        where p.kind = p_kind and p.refused_at between p_claimed_at and v_now
+    ) then
+        return;
+    end if;
+    select * into strict v_pace from payout.paces as p where p.kind = p_kind for update;
+    if v_pace.refused_at between p_claimed_at and v_now then
+        return;
+    end if;
+
+    v_most := payout.most_per_second(p_kind);
+    v_answered := case p_kind when 'sends' then greatest(payout.answered_lately(), 10) end;
+    update payout.paces as p
+    set per_second = greatest(coalesce(least(v_most, v_answered), 25) / 2, 0.5),
+        refused_per_second = case when 0.8 * v_most <= coalesce(v_answered, v_most) then v_most end,
+        refused_at = v_now,
+        grown_at = v_now
+    where p.kind = p_kind;
+    perform setval(
+        case p_kind when 'sends' then 'payout.send_turns'::regclass
+            else 'payout.read_turns'::regclass end,
+        (extract(epoch from greatest(
+            payout.next_turn(p_kind, v_now), v_now + interval '1 second')) * 1e6)::bigint);
+end
+$$;
+comment on function payout.lower_pace(text, timestamptz) is
+    'Halves the pace of a kind of request for a refusal of one that was handed out then.';
+-- frozen: procedures/transfers/most_per_second.sql 8b096812819b
+create or replace function payout.most_per_second(p_kind text)
+returns double precision
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        select least(p.per_second, case p_kind
+            when 'sends' then e.sends_per_second else e.reads_per_second end)
+        from payout.engine_settings as e
+        join payout.paces as p on p.kind = p_kind);
+end
+$$;
+comment on function payout.most_per_second(text) is
+    'The requests a second that all workers together may make; null: any number.';
 -- frozen: procedures/transfers/newest_facts.sql 53d87f50780a
 create or replace function payout.newest_facts()
 returns table (
@@ -3248,6 +3664,40 @@ as $$
 $$;
 comment on function payout.newest_outcomes() is
     'One row for each transfer with an outcome; a transfer without any is scheduled.';
+-- frozen: procedures/transfers/next_round.sql 714041d66b7c
+create or replace function payout.next_round(p_awaits text, p_probes integer)
+returns interval
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (0.75 + random() / 2) * case p_awaits
+        when 'funds' then least(interval '2 minutes' * 2 ^ least(p_probes, 30), interval '1 hour')
+        when 'account' then case when p_probes < 19
+            then least(interval '2 hours' * 2 ^ p_probes, interval '7 days') end
+    end;
+end
+$$;
+comment on function payout.next_round(text, integer) is
+    'The wait after so many transfers were let through; null: no more is.';
+-- frozen: procedures/transfers/next_turn.sql ec2c4e7fe8de
+create or replace function payout.next_turn(p_kind text, p_now timestamptz)
+returns timestamptz
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_at timestamptz := to_timestamp(pg_sequence_last_value(case p_kind
+        when 'sends' then 'payout.send_turns'::regclass
+        else 'payout.read_turns'::regclass end) / 1e6);
+begin
+    return case when v_at between p_now and p_now + interval '1 minute' then v_at else p_now end;
+end
+$$;
+comment on function payout.next_turn(text, timestamptz) is
+    'A time from p_now on; p_now: a turn is free at once.';
 -- frozen: procedures/transfers/notify_application.sql ded8ef379bfc
 create or replace function payout.notify_application()
 returns void
@@ -3321,7 +3771,7 @@ $$;
 comment on function payout.payout_ref(text, text, text, text) is
     'Identity of the transfer that an installation owes for a settlement to a payee from a source: '
     'payout_ and 40 hex digits.';
--- frozen: procedures/transfers/place_hold.sql 4db9891e7d30
+-- frozen: procedures/transfers/place_hold.sql 120b5de3a32b
 create or replace function payout.place_hold(
     p_scope text,
     p_subject text,
@@ -3355,6 +3805,7 @@ begin
         where h.scope = p_scope
             and h.subject is not distinct from p_subject
             and (h.discrepancy_id is null) = (p_discrepancy_id is null)
+            and h.awaits is null
             and h.released_at is null
         for share;
         exit when found;
@@ -3491,6 +3942,43 @@ $$;
 comment on function payout.raise_alarm(payout.outcome, payout.judgement) is
     'Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; '
     'returns the reason.';
+-- frozen: procedures/transfers/raise_pace.sql da5e41b21a08
+create or replace function payout.raise_pace(p_kind text, p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    with old as (
+        select p.per_second, p.refused_per_second, p.refused_at,
+            greatest(least(extract(epoch from p_now - p.grown_at), 1), 0) as seconds
+        from payout.paces as p
+        where p.kind = p_kind
+            and p.per_second is not null
+            and p.grown_at not between p_now - interval '0.2 seconds' and p_now
+        for update skip locked
+    ), grown as (
+        select o.refused_per_second, round(case
+            when o.per_second < 0.95 * o.refused_per_second
+                then least(o.per_second * 2 ^ (o.seconds / 5), 0.95 * o.refused_per_second)
+            when o.refused_per_second is not null
+                and o.refused_at between p_now - interval '1 minute' and p_now then o.per_second
+            else o.per_second * 2 ^ (o.seconds / 10)
+        end, 6) as per_second
+        from old as o
+    )
+    update payout.paces as p
+    set per_second = case when g.per_second <= 5000 then g.per_second end,
+        refused_per_second = case
+            when g.per_second <= 1.1 * g.refused_per_second then g.refused_per_second end,
+        grown_at = p_now
+    from grown as g
+    where p.kind = p_kind;
+end
+$$;
+comment on function payout.raise_pace(text, timestamptz) is
+    'Raises a lowered pace by the time since it was raised last, a second at most.';
 -- frozen: procedures/transfers/read_stripe_transfer.sql 6f71b8f758e9
 create or replace function payout.read_stripe_transfer(p_object jsonb)
 returns payout.stripe_transfer
@@ -3707,6 +4195,50 @@ $$;
 comment on function payout.stop_transfer(bigint, text, bigint) is
     'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
     'engine.';
+-- frozen: procedures/transfers/take_turns.sql b2261c155ffd
+create or replace function payout.take_turns(
+    p_kind text,
+    p_count integer,
+    p_now timestamptz,
+    out first_seconds double precision,
+    out apart_seconds double precision
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_turns regclass := case p_kind when 'sends' then 'payout.send_turns'::regclass
+        else 'payout.read_turns'::regclass end;
+    v_now bigint := extract(epoch from p_now) * 1e6;
+    v_taken bigint;
+begin
+    first_seconds := 0;
+    apart_seconds := 1 / payout.most_per_second(p_kind);
+    if p_count = 0 or apart_seconds is null then
+        apart_seconds := 0;
+        return;
+    end if;
+
+    v_taken := 1e6 * p_count * apart_seconds;
+    first_seconds := (
+        select case
+            when p_kind = 'reads' or t.first_at <= v_now + 5000000
+                then (setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6
+        end
+        from (
+            -- One that is a minute ahead was set by a clock that has since been set back.
+            select case when l.at between v_now and v_now + 60000000 then l.at else v_now end
+            from (select pg_sequence_last_value(v_turns)) as l (at)
+        ) as t (first_at));
+    if first_seconds > 0 then
+        perform payout.raise_pace(p_kind, p_now);
+    end if;
+end
+$$;
+comment on function payout.take_turns(text, integer, timestamptz) is
+    'Hands out so many turns: seconds from now to the first, and from each to the next; null: none '
+    'is free.';
 -- frozen: procedures/transfers/transfer_facts.sql faeacfe7e0c8
 create or replace function payout.transfer_facts(
     p_transfer payout.payout_transfers, p_is_livemode boolean
@@ -3764,6 +4296,54 @@ $$;
 comment on function payout.transfer_request(payout.payout_transfers, text, jsonb, text) is
     'The request for a transfer to an account, with the metadata of its settlement and the '
     'installation''s id.';
+-- frozen: procedures/transfers/wait_of.sql c8aa191f3b08
+create or replace function payout.wait_of(
+    p_state payout.transfer_states, p_transfer payout.payout_transfers
+)
+returns payout.holds
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select h
+    from payout.holds as h
+    where h.released_at is null
+        and h.awaits is not null
+        and (h.scope, h.subject) in (
+            ('currency', p_transfer.currency::text), ('payee', p_transfer.payee_id::text),
+            ('transfer', p_transfer.payout_transfer_id::text))
+        and (p_state.state = 'scheduled' and p_state.window_begins_at is null
+            or p_state.state = 'failed')
+        and p_state.next_attempt_at is not null
+        and (h.awaits <> 'funds' or p_transfer.source_transaction is null)
+        and (h.probe_transfer_id is distinct from p_transfer.payout_transfer_id
+            or p_state.hold_id = h.hold_id)
+    order by h.goes_on_at desc nulls first, h.hold_id
+    limit 1
+$$;
+comment on function payout.wait_of(payout.transfer_states, payout.payout_transfers) is
+    'The hold; null: it waits for nothing.';
+-- frozen: procedures/transfers/waits_of.sql 573a32dc6187
+create or replace function payout.waits_of(p_payout_transfer_ids bigint[])
+returns bigint[]
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select array(
+        select h.hold_id
+        from payout.holds as h
+        where h.released_at is null
+            and h.hold_id in (
+                select (payout.wait_of(s, t)).hold_id
+                from payout.transfer_states as s
+                join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+                where s.payout_transfer_id = any (p_payout_transfer_ids))
+        order by h.hold_id
+        for update)
+$$;
+comment on function payout.waits_of(bigint[]) is
+    'Ids of the longest wait of each.';
 -- frozen: procedures/identity/adopt_at_first_claim.sql c819390c11cf
 create or replace function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[])
 returns void
@@ -4749,7 +5329,7 @@ as $$
 $$;
 comment on function payout.metadata_problem(jsonb) is
     'The rule of Stripe that this metadata breaks beside our own four keys, or null.';
--- frozen: procedures/settle/outcomes_since.sql 9de1cfa0adf6
+-- frozen: procedures/settle/outcomes_since.sql 220435727f77
 create or replace function payout_api.outcomes_since(
     p_after bigint default 0, p_limit integer default 100
 )
@@ -4820,8 +5400,8 @@ begin
     return query
     select o.outcome_id, t.settlement_id::text, t.payee_id::text, t.source_transaction,
         t.amount_minor, t.currency::text, o.status::text,
-        coalesce(o.reason, h.scope || '_on_hold'), o.stripe_transfer_id, o.changed_at,
-        o.reversed_minor
+        coalesce(o.reason, 'waits_for_' || h.awaits, h.scope || '_on_hold'),
+        o.stripe_transfer_id, o.changed_at, o.reversed_minor
     from payout.outcomes as o
     join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
     left join payout.holds as h on h.hold_id = o.hold_id
@@ -4986,7 +5566,7 @@ end
 $$;
 comment on function payout.refuse_settlement(payout.settlements) is
     'Raises the error of the first thing that is wrong with a settlement.';
--- frozen: procedures/settle/register_payee.sql 1b52acc9dc1a
+-- frozen: procedures/settle/register_payee.sql 6d1a259855a5
 create or replace function payout_api.register_payee(
     p_payee_id text, p_stripe_account_id text default null
 )
@@ -5023,6 +5603,9 @@ begin
     if v_current is distinct from p_stripe_account_id then
         insert into payout.payee_accounts (payee_id, stripe_account_id)
         values (p_payee_id, p_stripe_account_id);
+        if v_current is not null then
+            perform payout.change_of_account(p_payee_id);
+        end if;
     end if;
 
     v_waiting_ids := array(
@@ -5354,7 +5937,7 @@ $$;
 comment on function payout.absence_counts_from(bigint) is
     'The time at which everything that was ever sent for a transfer is over; null: it cannot be '
     'known.';
--- frozen: procedures/report/act_problem.sql 83261799e785
+-- frozen: procedures/report/act_problem.sql 2f16c44b1d1e
 create or replace function payout.act_problem(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5369,11 +5952,12 @@ as $$
 declare
     v_state text := p_state.state::text;
     v_signal text := p_outcome.signal;
+    v_wait payout.holds := payout.wait_of(p_state, p_transfer);
 begin
     if (v_signal, v_state) in (
             ('cancel', 'cancelled'), ('settle_outside', 'settled_outside'), ('park', 'parked'))
         or (v_signal = 'retry' and v_state in ('scheduled', 'retry_wait', 'unknown')
-            and p_state.next_attempt_at <= payout.clock()) then
+            and p_state.next_attempt_at <= payout.clock() and v_wait.hold_id is null) then
         return 'already';
     elsif v_state in ('paid', 'cancelled', 'settled_outside') then
         return format('it is %s: nothing is owed', replace(v_state, '_', ' '));
@@ -5397,7 +5981,14 @@ begin
                 from payout.settlements as m
                 where m.settlement_id = p_transfer.settlement_id)
                 then 'its settlement is not to be paid before pay_after'
-            when v_state = 'failed' and p_state.generation >= p_settings.max_generations
+            when v_wait.awaits = 'account_change' then format(
+                'its payee''s account was changed, so it waits until %s; release_hold(%s, …) ends '
+                'that', date_trunc('second', v_wait.goes_on_at), v_wait.hold_id)
+            when v_wait.awaits = 'cap' then 'it is over a cap: set_cap raises it' || case
+                when v_wait.goes_on_at is null
+                    then format('; release_hold(%s, …) lets this one pass', v_wait.hold_id)
+                else '' end
+            when v_state = 'failed' and payout.counted_keys(p_state) >= p_settings.max_generations
                 then 'its keys are used up: change_setting(''max_generations'', …) allows more'
             when v_state = 'failed' and payout.was_seen_at_stripe(p_state.payout_transfer_id)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'
@@ -5451,6 +6042,22 @@ comment on function payout.answers_request(
 ) is
     'True when object, id, amount, currency, mode, payout_ref and installation are those asked '
     'for, and the destination is one of those given.';
+-- frozen: procedures/report/counted_keys.sql 09a7955de38a
+create or replace function payout.counted_keys(p_state payout.transfer_states)
+returns integer
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select p_state.generation - count(*)::integer
+    from payout.transfer_observations as o
+    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+    where o.payout_transfer_id = p_state.payout_transfer_id
+        and o.moved_to = 'failed'
+        and r.awaits = 'funds'
+$$;
+comment on function payout.counted_keys(payout.transfer_states) is
+    'Keys of a transfer so far, those left out that were declined for lack of funds.';
 -- frozen: procedures/report/end_of_key.sql 0092fe33eeda
 create or replace function payout.end_of_key(p_state payout.transfer_states)
 returns bigint
@@ -5515,7 +6122,7 @@ $$;
 comment on function payout.forgotten_sends_last(payout.engine_settings) is
     'The time after a transfer was due from which a look at Stripe''s list shows whether it was '
     'sent, though nothing here says so.';
--- frozen: procedures/report/is_definite.sql 53a7148f1923
+-- frozen: procedures/report/is_definite.sql 7033341f3455
 create or replace function payout.is_definite(p_attempt payout.transfer_attempts)
 returns boolean
 language sql
@@ -5529,7 +6136,7 @@ as $$
             and o.generation = p_attempt.generation
             and o.attempt = p_attempt.attempt
             and o.verdict = 'ok'
-            and r.reaction in ('retry', 'pause', 'decline', 'decline_until_funded')
+            and r.reaction in ('retry', 'pause', 'decline')
             and (o.signal = 'not_sent' or (o.facts ->> 'is_tied')::boolean)
     )
 $$;
@@ -5571,7 +6178,7 @@ $$;
 comment on function payout.is_saved(boolean, boolean, text) is
     'True when an answer with Idempotency-Key (ours), Idempotent-Replayed and Stripe-Should-Retry '
     'as given is saved under its key.';
--- frozen: procedures/report/judge_absence.sql e509cbf46fd4
+-- frozen: procedures/report/judge_absence.sql 26a64b5563eb
 create or replace function payout.judge_absence(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5611,7 +6218,7 @@ begin
     ) then
         v_judgement.to_state := 'failed';
         v_judgement.error_rule_id := 61;
-        if p_state.generation < p_settings.max_generations then
+        if payout.counted_keys(p_state) < p_settings.max_generations then
             v_judgement.next_attempt_at := payout.clock();
         else
             v_judgement.reason := 'keys_used_up_absent_at_stripe';
@@ -5682,7 +6289,7 @@ $$;
 comment on function payout.judge_act(
     payout.outcome, payout.transfer_states, payout.payout_transfers, payout.engine_settings
 ) is 'The move that the act makes; already; or stale, with the sentence that says why not.';
--- frozen: procedures/report/judge_decline.sql c920a298194c
+-- frozen: procedures/report/judge_decline.sql 2ff0704548d9
 create or replace function payout.judge_decline(
     p_judgement payout.judgement,
     p_is_saved boolean,
@@ -5698,8 +6305,9 @@ as $$
 declare
     v_judgement payout.judgement := p_judgement;
     v_others_drain_at timestamptz := payout.other_attempts_drain_at(p_state);
-    v_may_have_another_key boolean := p_rule.reaction = 'decline_until_funded'
-        and p_state.generation < p_settings.max_generations;
+    v_may_have_another_key boolean := coalesce(p_rule.awaits = 'funds'
+        or p_rule.awaits = 'account'
+            and payout.counted_keys(p_state) < p_settings.max_generations, false);
 begin
     if v_others_drain_at > payout.clock() then
         v_judgement.to_state := 'unknown';
@@ -5715,10 +6323,8 @@ begin
     end if;
 
     v_judgement.to_state := 'failed';
-    if not v_may_have_another_key then
-        v_judgement.next_attempt_at := null;
-    end if;
-    if p_rule.reaction = 'decline_until_funded' and not v_may_have_another_key then
+    v_judgement.next_attempt_at := case when v_may_have_another_key then payout.clock() end;
+    if p_rule.awaits is not null and not v_may_have_another_key then
         v_judgement.reason := 'keys_used_up_' || p_rule.reason;
         v_judgement.is_alarm := true;
     end if;
@@ -5769,7 +6375,7 @@ comment on function payout.judge_expiry(
 ) is
     'Judges an expired lease: unknown and due at once, or parked when the tries are used up; and '
     'an expired key: parked.';
--- frozen: procedures/report/judge_failure.sql 4ac58ff10ddc
+-- frozen: procedures/report/judge_failure.sql 99a102269eea
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -5785,12 +6391,12 @@ declare
     v_rule payout.stripe_error_rules := payout.match_error_rule(p_outcome);
     v_is_saved boolean := payout.is_saved(
         p_outcome.is_tied, p_outcome.is_replayed, p_outcome.should_retry);
+    v_earlier integer;
 begin
     -- Stripe names the key in each answer that got as far as the key; 401 and 403 do not.
     if not coalesce(p_outcome.is_tied, false) and (
         p_outcome.http_status between 200 and 299
-        or (v_rule.reaction in ('decline', 'decline_until_funded')
-            and p_outcome.http_status not in (401, 403))
+        or (v_rule.reaction = 'decline' and p_outcome.http_status not in (401, 403))
     ) then
         v_rule := payout.match_error_rule(
             jsonb_populate_record(p_outcome, '{"signal": "unreadable"}'));
@@ -5799,23 +6405,27 @@ begin
     v_judgement.error_rule_id := v_rule.error_rule_id;
     v_judgement.reason := coalesce(v_rule.reason, 'unmapped_answer');
     v_judgement.is_alarm := coalesce(v_rule.is_alarm, true);
-    v_judgement.pauses_engine := v_rule.reaction = 'pause';
-    v_judgement.counts_as_try := v_rule.reaction is distinct from 'pause';
+    v_judgement.pauses_engine := case
+        when v_rule.payees_to_pause is null then v_rule.reaction = 'pause'
+        else v_rule.payees_to_pause <= payout.refused_payees(v_rule.error_rule_id, p_outcome)
+    end;
+    v_judgement.counts_as_try := coalesce(v_rule.is_counted_try, true);
     v_judgement.leaves_unknown := coalesce(v_rule.reaction in ('unknown', 'park'), true);
+    v_earlier := (
+        select count(*)
+        from payout.transfer_observations as o
+        where o.payout_transfer_id = p_state.payout_transfer_id
+            and o.generation = p_state.generation
+            and o.error_rule_id = v_rule.error_rule_id
+            and o.verdict = 'ok');
     v_judgement.next_attempt_at := payout.clock() + greatest(
-        payout.backoff(v_rule, p_state.tries + p_state.generation - 1),
+        payout.backoff(
+            v_rule, p_state.tries + case when v_rule.is_counted_try then 0 else v_earlier end),
         make_interval(
             secs => greatest(least(coalesce(p_outcome.retry_after_seconds, 0), 3600), 0)));
 
-    if v_rule.reaction in ('decline', 'decline_until_funded') and v_is_saved
-        or v_rule.reaction = 'decline' and v_rule.sends_to_believe <= (
-            select 1 + count(*)
-            from payout.transfer_observations as o
-            where o.payout_transfer_id = p_state.payout_transfer_id
-                and o.generation = p_state.generation
-                and o.error_rule_id = v_rule.error_rule_id
-                and o.verdict = 'ok'
-        ) then
+    if v_rule.reaction = 'decline' and not coalesce(v_judgement.pauses_engine, false)
+        and (v_is_saved or v_rule.sends_to_believe <= 1 + v_earlier) then
         return payout.judge_decline(v_judgement, v_is_saved, v_rule, p_state, p_settings);
     elsif v_rule.reaction = 'park' then
         v_judgement.to_state := 'parked';
@@ -5826,7 +6436,8 @@ begin
         v_judgement.reason := 'tries_used_up_' || v_judgement.reason;
         v_judgement.is_alarm := true;
     else
-        v_judgement.is_alarm := v_judgement.is_alarm and v_rule.reaction is distinct from 'decline';
+        v_judgement.is_alarm := v_judgement.is_alarm
+            and (v_rule.reaction is distinct from 'decline' or v_judgement.pauses_engine);
         v_judgement.to_state := case
             when v_judgement.leaves_unknown or p_state.has_unknown_send then 'unknown'
             else 'retry_wait'
@@ -6027,7 +6638,7 @@ as $$
 $$;
 comment on function payout.knows_claim_token(payout.outcome) is
     'True when the token of the report is that of the attempt that it names.';
--- frozen: procedures/report/match_error_rule.sql 9ecfa7463e48
+-- frozen: procedures/report/match_error_rule.sql 1405bc596046
 create or replace function payout.match_error_rule(p_outcome payout.outcome)
 returns payout.stripe_error_rules
 language sql
@@ -6041,6 +6652,7 @@ as $$
             or p_outcome.http_status between r.http_status_from and r.http_status_to)
         and (r.error_type is null or r.error_type = p_outcome.error_type)
         and (r.error_code is null or r.error_code = p_outcome.error_code)
+        and (r.error_param is null or r.error_param = p_outcome.error_param)
         and (r.is_replayed is null or r.is_replayed = coalesce(p_outcome.is_replayed, false))
         and (r.should_retry is null or r.should_retry = p_outcome.should_retry)
         and (r.is_rate_limited is null
@@ -6081,6 +6693,44 @@ as $$
 $$;
 comment on function payout.never_left(bigint, timestamptz) is
     'True, as of a look at Stripe''s list, when there are attempts and none was ever executed.';
+-- frozen: procedures/report/newest_refusals.sql 3c3f11aa1f7f
+create or replace function payout.newest_refusals(p_payout_transfer_ids bigint[])
+returns table (
+    payout_transfer_id bigint,
+    awaits text,
+    subject text,
+    reason text,
+    is_for_rate boolean,
+    claimed_at timestamptz
+)
+language sql
+stable
+rows 20
+set search_path = pg_catalog, pg_temp
+as $$
+    select o.payout_transfer_id, case when o.moved_to = 'failed' then r.awaits end,
+        case r.awaits when 'funds' then t.currency else t.payee_id::text end, r.reason,
+        r.reason = 'rate_limited'
+            and o.facts ->> 'rate_limited_reason' is distinct from 'resource-specific',
+        a.claimed_at
+    from unnest(p_payout_transfer_ids) as i (payout_transfer_id)
+    cross join lateral (
+        select n.*
+        from payout.transfer_observations as n
+        where n.payout_transfer_id = i.payout_transfer_id
+        order by n.observation_id desc
+        limit 1
+    ) as o
+    join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+    join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
+    join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
+        and a.attempt = o.attempt
+    where o.verdict = 'ok'
+        and (r.awaits is not null or r.reason = 'rate_limited')
+$$;
+comment on function payout.newest_refusals(bigint[]) is
+    'Of each transfer whose newest outcome is a decline that passes by itself, or a refusal for '
+    'the rate: what waits (a currency or a payee), why, and when the attempt was claimed.';
 -- frozen: procedures/report/other_attempts_drain_at.sql 83262d0f1b48
 create or replace function payout.other_attempts_drain_at(p_state payout.transfer_states)
 returns timestamptz
@@ -6378,6 +7028,32 @@ end
 $$;
 comment on function payout.record_unknown_transfers(payout.outcome[]) is
     'Stores outcomes of unknown transfers as discrepancies and answers alarm for each.';
+-- frozen: procedures/report/refused_payees.sql a35ff7760e5f
+create or replace function payout.refused_payees(
+    p_error_rule_id integer, p_outcome payout.outcome
+)
+returns integer
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select count(distinct t.payee_id)::integer
+    from payout.payout_transfers as t
+    where t.payout_transfer_id = p_outcome.payout_transfer_id
+        or t.payout_transfer_id in (
+            select o.payout_transfer_id
+            from payout.transfer_observations as o
+            where o.observation_id > (
+                    select max(n.observation_id) - 1000 from payout.transfer_observations as n)
+                and o.error_rule_id = p_error_rule_id
+                and o.verdict = 'ok'
+                and o.observed_at > payout.clock() - (
+                    select e.alarm_window_for from payout.engine_settings as e)
+        )
+$$;
+comment on function payout.refused_payees(integer, payout.outcome) is
+    'The number of payees whose transfers met this error rule within '
+    'engine_settings.alarm_window_for, that of the outcome included.';
 -- frozen: procedures/report/remaining_facts.sql 2512605f89fd
 create or replace function payout.remaining_facts(p_outcome payout.outcome)
 returns jsonb
@@ -6421,7 +7097,52 @@ comment on function payout_api.report_outcomes(jsonb) is
     'alarm and the state for each.';
 revoke execute on function payout_api.report_outcomes(jsonb) from public;
 grant execute on function payout_api.report_outcomes(jsonb) to payout_worker;
--- frozen: procedures/report/take_outcomes.sql 913b998379fc
+-- frozen: procedures/report/slow_down.sql 5144fa5eed36
+create or replace function payout.slow_down(p_payout_transfer_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_refusal record;
+    v_hold_id bigint;
+    v_claimed_at timestamptz;
+begin
+    for v_refusal in
+        select n.awaits, n.subject, min(n.reason) as reason,
+            array_agg(n.payout_transfer_id order by n.payout_transfer_id) as ids
+        from payout.newest_refusals(p_payout_transfer_ids) as n
+        where n.awaits is not null
+        group by n.awaits, n.subject
+        order by n.awaits, n.subject
+    loop
+        v_hold_id := payout.begin_wait(
+            case v_refusal.awaits when 'funds' then 'currency' else 'payee' end,
+            v_refusal.subject, v_refusal.reason, v_refusal.awaits,
+            payout.clock() + payout.next_round(v_refusal.awaits, 0),
+            v_refusal.awaits = 'funds');
+        update payout.transfer_states as s
+        set hold_id = v_hold_id,
+            next_lookup_at = null
+        where s.payout_transfer_id = any (v_refusal.ids)
+            and s.state = 'failed'
+            and s.next_attempt_at is not null
+            and payout.progress_problem(s) is null;
+    end loop;
+
+    v_claimed_at := (
+        select max(n.claimed_at)
+        from payout.newest_refusals(p_payout_transfer_ids) as n
+        where n.is_for_rate);
+    if v_claimed_at is not null then
+        perform payout.lower_pace('sends', v_claimed_at);
+    end if;
+end
+$$;
+comment on function payout.slow_down(bigint[]) is
+    'Begins the waits, and lowers the pace, that the newest outcomes of these transfers call for.';
+-- frozen: procedures/report/take_outcomes.sql fd612364a99b
 create or replace function payout.take_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -6456,6 +7177,11 @@ begin
             where v_turns[i] = v_turn and (p_outcomes[i]).payout_transfer_id = any (v_known_ids)));
     end loop;
 
+    if exists (
+        select from unnest(p_outcomes) as o where o.http_status between 400 and 499
+    ) then
+        perform payout.slow_down(v_known_ids);
+    end if;
     if exists (
         select from unnest(p_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
     ) then
@@ -6662,7 +7388,7 @@ end
 $$;
 comment on function payout.book_reversals(payout.payout_transfers, jsonb) is
     'Books reversals that are not booked yet, with one outcome for all; returns their number.';
--- frozen: procedures/reconcile/claim_reads.sql 551d5fa09500
+-- frozen: procedures/reconcile/claim_reads.sql 62d612953a0f
 create or replace function payout_api.claim_reads(
     p_worker text,
     p_limit integer default 20,
@@ -6678,7 +7404,8 @@ returns table (
     path text,
     parameters jsonb,
     objects_seen bigint,
-    objects_expected bigint
+    objects_expected bigint,
+    read_in_seconds double precision
 )
 language plpgsql
 volatile
@@ -6689,6 +7416,7 @@ set enable_seqscan = off
 as $$
 declare
     v_ids bigint[] := '{}'::bigint[];
+    v_turns record;
 begin
     lock table payout.adoptions in access share mode;
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
@@ -6720,6 +7448,7 @@ begin
         v_ids := v_ids || payout.begin_reversals(p_worker, p_limit - cardinality(v_ids));
     end if;
 
+    v_turns := payout.take_turns('reads', cardinality(v_ids), payout.clock());
     return query
     with claimed as materialized (
         select i.read_id, 'ct_' || replace(gen_random_uuid()::text, '-', '') as token
@@ -6730,7 +7459,8 @@ begin
     from claimed as c
     where r.read_id = c.read_id
     returning r.read_id, r.kind, c.token, r.path, r.next_parameters, r.objects_seen,
-        r.objects_expected;
+        r.objects_expected,
+        v_turns.first_seconds + v_turns.apart_seconds * (array_position(v_ids, r.read_id) - 1);
 end
 $$;
 comment on function payout_api.claim_reads(
@@ -6738,8 +7468,9 @@ comment on function payout_api.claim_reads(
 ) is
     'Hands out up to p_limit reads, of one kind (newest, lookup, reversals, events, comparison) or '
     'of all: path and parameters of the next page, and the token without which report_page takes '
-    'none. The Stripe account is that of the worker''s key, p_stripe_now the time by Stripe''s '
-    'Date header; no look-ups while that is far from the server''s clock.';
+    'none; read_in_seconds is the turn of the first page, counted from before the call. The Stripe '
+    'account is that of the worker''s key, p_stripe_now the time by Stripe''s Date header; no '
+    'look-ups while that is far from the server''s clock.';
 revoke execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) from public;
@@ -6932,7 +7663,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql e0f07c7a790f
+-- frozen: procedures/reconcile/finish_lookup.sql c4c9ce5439df
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -6974,7 +7705,8 @@ begin
             end)
         when 'failed' then case
             -- A look after the decline is evidence, long after one that Stripe did not save.
-            when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null
+            when s.next_attempt_at is not null and s.hold_id is null
+                and payout.evidence_for_new_key(s) is null
                 then greatest(payout.clock() + interval '10 minutes', v_counts_from)
         end
         else case when v_outcome.found is null or p_read.begun_at < v_state.changed_at
@@ -7775,20 +8507,22 @@ end
 $$;
 comment on function payout.record_listed_transfers(text[]) is
     'Judges stored listed transfers that are known here; returns the number of alarms.';
--- frozen: procedures/reconcile/report_page.sql 9ef567378b67
+-- frozen: procedures/reconcile/report_page.sql 854fe3dc7a56
 create or replace function payout_api.report_page(
     p_read_id bigint,
     p_token text,
     p_parameters jsonb,
     p_objects jsonb,
-    p_has_more boolean
+    p_has_more boolean,
+    p_is_rate_limited boolean default false
 )
 returns table (
     next_parameters jsonb,
     objects_seen bigint,
     objects_found bigint,
     result text,
-    is_alarm boolean
+    is_alarm boolean,
+    read_in_seconds double precision
 )
 language plpgsql
 volatile
@@ -7802,6 +8536,7 @@ as $$
 declare
     v_read payout.stripe_reads;
     v_problem text;
+    v_turns record;
 begin
     lock table payout.adoptions in access share mode;
     select * into v_read
@@ -7817,7 +8552,9 @@ begin
                 hint = 'Hand back the token as claim_reads told it; or claim again.';
     end if;
 
-    if not exists (
+    if p_is_rate_limited then
+        perform payout.lower_pace('reads', payout.clock() - interval '1 second');
+    elsif not exists (
         select from payout.stripe_read_pages as p
         where p.read_id = p_read_id and p.parameters = p_parameters
     ) then
@@ -7831,18 +8568,26 @@ begin
         end if;
         v_read := payout.take_page(v_read, p_parameters, p_objects, p_has_more);
     end if;
+    v_turns := payout.take_turns(
+        'reads', num_nonnulls(v_read.next_parameters), payout.clock());
     return query
     select v_read.next_parameters, v_read.objects_seen, v_read.objects_found, v_read.result,
-        v_read.is_alarm;
+        v_read.is_alarm, v_turns.first_seconds;
 end
 $$;
-comment on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) is
+comment on function payout_api.report_page(
+    bigint, text, jsonb, jsonb, boolean, boolean
+) is
     'Takes the objects of a page, as Stripe sent them, with the parameters that it was asked with; '
     'returns the parameters of the next page (null: there is none, and result says what was '
-    'found), and the counts of the read so far.';
-revoke execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean) from public;
-grant execute on function payout_api.report_page(bigint, text, jsonb, jsonb, boolean)
-    to payout_worker;
+    'found), the counts of the read so far, and the seconds until the turn of the next page. '
+    'p_is_rate_limited: there are no objects, Stripe refused the page for its rate.';
+revoke execute on function payout_api.report_page(
+    bigint, text, jsonb, jsonb, boolean, boolean
+) from public;
+grant execute on function payout_api.report_page(
+    bigint, text, jsonb, jsonb, boolean, boolean
+) to payout_worker;
 -- frozen: procedures/reconcile/resolve_by_rules.sql d10789fcff39
 create or replace function payout.resolve_by_rules()
 returns bigint
@@ -8202,7 +8947,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- frozen: procedures/claim/claim_transfers.sql 2a447fb71b21
+-- frozen: procedures/claim/claim_transfers.sql 7ab9b41db79f
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -8219,7 +8964,8 @@ returns table (
     claim_token text,
     request jsonb,
     lease_seconds double precision,
-    deadline_seconds double precision
+    deadline_seconds double precision,
+    send_in_seconds double precision
 )
 language plpgsql
 volatile
@@ -8234,9 +8980,9 @@ as $$
 declare
     v_settings payout.engine_settings;
     v_now timestamptz := payout.clock();
-    v_size integer := p_limit;
-    v_due_ids bigint[];
-    v_wakeup_ids bigint[];
+    v_free integer;
+    v_size integer;
+    v_due record;
     v_claims payout.claim[] := '{}'::payout.claim[];
 begin
     perform payout.refuse_unsafe_server(p_stripe_now);
@@ -8253,25 +8999,32 @@ begin
     end if;
 
     perform payout.forget_pending_wakeup();
-    -- Bounded, should a row be due still that was set aside.
-    for v_turn in 0 .. 2 * p_limit loop
+    v_free := payout.free_turns(v_now);
+    v_size := least(p_limit, v_free);
+    -- Bounded, should a row be due still that was set aside, or waits.
+    for v_turn in 0 .. 2 * v_size loop
         begin
-            select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
-            into v_due_ids, v_wakeup_ids
+            select array_agg(d.payout_transfer_id) as ids, null::bigint[] as allowed_ids,
+                array_agg(distinct d.wakeup_id) as wakeup_ids
+            into v_due
             from payout.lock_due_transfers(
                 v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d;
-            exit when v_due_ids is null;
-            perform payout.remove_served_wakeups(v_wakeup_ids);
-            perform payout.adopt_at_first_claim(v_due_ids);
+            exit when v_due.ids is null;
+            perform payout.remove_served_wakeups(v_due.wakeup_ids);
+            v_due.allowed_ids := payout.within_caps(v_due.ids, v_now);
+            perform payout.adopt_at_first_claim(v_due.allowed_ids);
             v_claims := v_claims || array(
-                select c from payout.open_attempts(v_due_ids, p_worker, v_now, v_settings) as c);
-            exit when v_size = p_limit or cardinality(v_claims) >= p_limit;
+                select c
+                from payout.open_attempts(
+                    v_due.allowed_ids, p_worker, v_now, v_settings, v_free is not null) as c);
+            exit when cardinality(v_due.ids) < v_size
+                or cardinality(v_claims) >= least(p_limit, v_free);
         exception
             when integrity_constraint_violation or data_exception
                 or sqlstate 'SP103' or sqlstate 'SP201' then
                 -- One of them contradicts its facts: one by one they show which.
-                if cardinality(v_due_ids) = 1 then
-                    perform payout.set_aside(v_due_ids[1], sqlerrm);
+                if cardinality(v_due.ids) = 1 then
+                    perform payout.set_aside(v_due.ids[1], sqlerrm);
                 end if;
                 v_size := 1;
         end;
@@ -8284,13 +9037,102 @@ comment on function payout_api.claim_transfers(
 ) is
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
     'empty while the engine or the worker is on hold. The Stripe account is that of the worker''s '
-    'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call.';
+    'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call; '
+    'send_in_seconds is the turn of the transfer, where a pace is kept.';
 revoke execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) from public;
 grant execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) to payout_worker;
+-- frozen: procedures/claim/count_use.sql 51fa303c64a3
+create or replace function payout.count_use(
+    p_transfer payout.payout_transfers, p_now timestamptz
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into payout.cap_uses (scope, subject, currency, begun_at, amount_minor, transfers)
+    select c.scope, case c.scope when 'payee' then p_transfer.payee_id::text else '' end,
+        c.currency,
+        date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
+        p_transfer.amount_minor, 1
+    from payout.caps as c
+    where c.currency = p_transfer.currency
+        and c.scope <> 'transfer'
+        and exists (
+            select from payout.transfer_states as s
+            where s.payout_transfer_id = p_transfer.payout_transfer_id
+                and s.window_begins_at is null
+        )
+    on conflict (scope, currency, subject) do update
+    set begun_at = excluded.begun_at,
+        amount_minor = excluded.amount_minor
+            + case when cap_uses.begun_at = excluded.begun_at then cap_uses.amount_minor else 0 end,
+        transfers = 1
+            + case when cap_uses.begun_at = excluded.begun_at then cap_uses.transfers else 0 end;
+end
+$$;
+comment on function payout.count_use(payout.payout_transfers, timestamptz) is
+    'Adds a transfer to cap_uses, if its present key was not used before.';
+-- frozen: procedures/claim/exceeded_cap.sql 0c2701655c8d
+create or replace function payout.exceeded_cap(
+    p_transfer payout.payout_transfers, p_now timestamptz
+)
+returns table (
+    hold_scope text, subject text, reason text, goes_on_at timestamptz, notifies boolean
+)
+language sql
+stable
+rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+    select
+        case when c.scope = 'engine' and w.passes_later then 'currency' else 'transfer' end,
+        case when c.scope = 'engine' and w.passes_later
+            then p_transfer.currency else p_transfer.payout_transfer_id::text end,
+        case c.scope when 'transfer' then 'over_the_cap_of_a_transfer'
+            when 'payee' then 'over_the_cap_of_a_payee_and_day'
+            else 'over_the_cap_of_an_hour' end,
+        case when w.passes_later then w.begun_at
+            + case c.scope when 'payee' then interval '1 day' else interval '1 hour' end end,
+        c.scope = 'engine' or not w.passes_later
+    from payout.caps as c
+    cross join lateral (
+        select date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
+            c.scope <> 'transfer'
+                and p_transfer.amount_minor <= coalesce(
+                    c.largest_amount_minor, p_transfer.amount_minor)
+                and coalesce(c.largest_count, 1) > 0
+    ) as w (begun_at, passes_later)
+    left join payout.cap_uses as u on u.scope = c.scope
+        and u.currency = c.currency
+        and u.subject = case c.scope when 'payee' then p_transfer.payee_id::text else '' end
+        and u.begun_at = w.begun_at
+    where c.currency = p_transfer.currency
+        and (p_transfer.amount_minor + coalesce(u.amount_minor, 0) > c.largest_amount_minor
+            or 1 + coalesce(u.transfers, 0) > c.largest_count)
+        and not exists (
+            select from payout.transfer_states as s
+            where s.payout_transfer_id = p_transfer.payout_transfer_id
+                and s.window_begins_at is not null
+        )
+        and not exists (
+            select from payout.holds as h
+            where h.scope = 'transfer'
+                and h.subject = p_transfer.payout_transfer_id::text
+                and h.awaits = 'cap'
+                and h.released_by <> 'engine'
+        )
+    order by w.passes_later, c.scope
+    limit 1
+$$;
+comment on function payout.exceeded_cap(payout.payout_transfers, timestamptz) is
+    'The wait (scope, subject, reason, end) of a transfer that is over a cap, and whether '
+    'operators are notified; no row: it is over none.';
 -- frozen: procedures/claim/freeze_requests.sql f6f418f0b7a5
 create or replace function payout.freeze_requests(p_payout_transfer_ids bigint[])
 returns void
@@ -8332,7 +9174,7 @@ end
 $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
--- frozen: procedures/claim/lock_due_transfers.sql 677e7b75850a
+-- frozen: procedures/claim/lock_due_transfers.sql cfc5f5388ff3
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
     p_window_begins_after timestamptz,
@@ -8367,21 +9209,38 @@ begin
         and not exists (
             select from payout.holds as h
             where h.released_at is null
+                and h.awaits is null
                 and (h.scope = 'engine' or (h.scope = 'worker' and h.subject = p_worker))
         )
         and not case
             when s.hold_id is not null then true
             when (select exists (
-                select from payout.holds as h where h.scope <> 'engine' and h.released_at is null))
+                select from payout.holds as h
+                where h.scope <> 'engine' and h.awaits is null and h.released_at is null))
                 then
-                    t.currency::text in (select h.subject from payout.holds as h
-                        where h.scope = 'currency' and h.released_at is null)
-                    or t.payee_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'payee' and h.released_at is null)
-                    or t.settlement_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'settlement' and h.released_at is null)
-                    or t.payout_transfer_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'transfer' and h.released_at is null)
+                    t.currency::text in (select h from payout.held('currency') as h)
+                    or t.payee_id::text in (select h from payout.held('payee') as h)
+                    or t.settlement_id::text in (select h from payout.held('settlement') as h)
+                    or t.payout_transfer_id::text in (select h from payout.held('transfer') as h)
+            else false
+        end
+        and not case
+            when s.window_begins_at is not null then false
+            when (select exists (
+                select from payout.holds as h
+                where h.awaits is not null and h.released_at is null))
+                then (
+                    t.currency::text in (select h from payout.held('currency', 'cap') as h)
+                    or t.payout_transfer_id::text in (
+                        select h from payout.held('transfer', 'cap') as h)
+                    or t.payee_id::text in (select h from payout.held('payee', 'account') as h)
+                    or t.payee_id::text in (
+                        select h from payout.held('payee', 'account_change') as h)
+                    or t.source_transaction is null and t.currency::text in (
+                        select h from payout.held('currency', 'funds') as h)
+                ) and t.payout_transfer_id not in (
+                    select h.probe_transfer_id from payout.holds as h
+                    where h.probe_transfer_id is not null and h.released_at is null)
             else false
         end
     order by s.next_attempt_at
@@ -8391,19 +9250,30 @@ end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
--- frozen: procedures/claim/open_attempts.sql 0516a679e94d
+-- frozen: procedures/claim/open_attempts.sql 2c4aa759b93f
 create or replace function payout.open_attempts(
     p_payout_transfer_ids bigint[],
     p_worker text,
     p_now timestamptz,
-    p_settings payout.engine_settings
+    p_settings payout.engine_settings,
+    p_is_paced boolean
 )
 returns setof payout.claim
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_first double precision := 0;
+    v_apart double precision := 0;
 begin
+    if p_is_paced then
+        select * into v_first, v_apart
+        from payout.take_turns('sends', cardinality(p_payout_transfer_ids), p_now);
+        if v_first is null then
+            return;
+        end if;
+    end if;
     perform payout.freeze_requests(p_payout_transfer_ids);
     return query
     with claimed as materialized (
@@ -8429,7 +9299,9 @@ begin
         c.payout_transfer_id, c.generation, c.attempt,
         t.payout_ref || ':' || c.generation, c.claim_token, r.request,
         extract(epoch from p_settings.lease_for)::double precision,
-        extract(epoch from p_settings.http_deadline_for)::double precision
+        extract(epoch from p_settings.http_deadline_for)::double precision,
+        v_first + case when v_apart > 0 then v_apart
+            * (array_position(p_payout_transfer_ids, c.payout_transfer_id) - 1) else 0 end
     from claimed as c
     join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
     join payout.transfer_requests as r
@@ -8437,7 +9309,7 @@ begin
 end
 $$;
 comment on function payout.open_attempts(
-    bigint[], text, timestamptz, payout.engine_settings
+    bigint[], text, timestamptz, payout.engine_settings, boolean
 ) is 'Moves these transfers to in_flight; returns each with its key, token and request.';
 -- frozen: procedures/claim/refuse_uncompared_database.sql 5606cb185eca
 create or replace function payout.refuse_uncompared_database(p_within interval)
@@ -8492,6 +9364,46 @@ $$;
 comment on function payout.refuse_unsafe_server(timestamptz) is
     'Refuses in recovery, with fsync or synchronous_commit off, outside read committed, and while '
     'the server''s clock is more than five minutes from the time at Stripe, if that is given.';
+-- frozen: procedures/claim/within_caps.sql eb768b1d7923
+create or replace function payout.within_caps(p_payout_transfer_ids bigint[], p_now timestamptz)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_transfer payout.payout_transfers;
+    v_cap record;
+    v_allowed_ids bigint[] := '{}'::bigint[];
+begin
+    if not exists (select from payout.caps) then
+        return p_payout_transfer_ids;
+    end if;
+    perform from payout.caps as c order by c.scope, c.currency for update;
+
+    for v_transfer in
+        select t.*
+        from unnest(p_payout_transfer_ids) with ordinality as i (payout_transfer_id, place)
+        join payout.payout_transfers as t on t.payout_transfer_id = i.payout_transfer_id
+        order by i.place
+    loop
+        select * into v_cap from payout.exceeded_cap(v_transfer, p_now);
+        if not found then
+            perform payout.count_use(v_transfer, p_now);
+            v_allowed_ids := v_allowed_ids || v_transfer.payout_transfer_id;
+            continue;
+        end if;
+        update payout.transfer_states as s
+        set hold_id = payout.begin_wait(
+            v_cap.hold_scope, v_cap.subject, v_cap.reason, 'cap', v_cap.goes_on_at,
+            v_cap.notifies)
+        where s.payout_transfer_id = v_transfer.payout_transfer_id;
+    end loop;
+    return v_allowed_ids;
+end
+$$;
+comment on function payout.within_caps(bigint[], timestamptz) is
+    'Returns those of the transfers that are within every cap, and lets the others wait.';
 -- frozen: procedures/audit/add_seal.sql 282123938301
 create or replace function payout.add_seal(
     p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamptz
@@ -9457,6 +10369,34 @@ comment on function payout_api.verify_seals(bigint, text) is
     'or slipped in, table seals for the chain itself; nothing when all is as it was sealed.';
 revoke execute on function payout_api.verify_seals(bigint, text) from public;
 grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
+-- frozen: procedures/sweep/end_waits.sql 28bbf21c8087
+create or replace function payout.end_waits(p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform payout.end_holds(
+        array(
+            select h.hold_id
+            from payout.holds as h
+            where h.released_at is null
+                and h.awaits is not null
+                and case
+                    when h.awaits in ('cap', 'account_change') then h.goes_on_at <= p_now
+                    else exists (
+                        select from payout.transfer_states as s
+                        where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'
+                    )
+                end
+            order by h.hold_id
+            for update skip locked),
+        'engine', 'it waits no longer');
+end
+$$;
+comment on function payout.end_waits(timestamptz) is
+    'Releases waits whose transfer was paid, or whose time has come.';
 -- frozen: procedures/sweep/expire_leases.sql b91f470fe57d
 create or replace function payout.expire_leases(p_now timestamptz, p_limit integer)
 returns integer
@@ -9548,6 +10488,43 @@ $$;
 comment on function payout.judge_listed_transfers(timestamptz, integer) is
     'Judges up to p_limit transfers, which are then paid or parked; returns '
     'how many.';
+-- frozen: procedures/sweep/let_through.sql 0822f5e95ab8
+create or replace function payout.let_through(p_hold payout.holds, p_now timestamptz)
+returns bigint
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    with chosen as (
+        select s.payout_transfer_id
+        from payout.transfer_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        where s.hold_id = p_hold.hold_id
+            and s.next_attempt_at <= p_now
+            and payout.progress_problem(s) is null
+            and not exists (
+                select from payout.holds as h
+                where h.released_at is null
+                    and h.hold_id <> p_hold.hold_id
+                    and (h.scope, h.subject) in (
+                        ('currency', t.currency::text), ('payee', t.payee_id::text),
+                        ('settlement', t.settlement_id::text),
+                        ('transfer', t.payout_transfer_id::text))
+            )
+        order by s.state = 'failed',
+            s.payout_transfer_id is not distinct from p_hold.probe_transfer_id, s.next_attempt_at
+        limit 1
+        for update of s skip locked
+    )
+    update payout.transfer_states as s
+    set hold_id = null,
+        next_lookup_at = case s.state when 'failed' then p_now else s.next_lookup_at end
+    from chosen as c
+    where s.payout_transfer_id = c.payout_transfer_id
+    returning s.payout_transfer_id
+$$;
+comment on function payout.let_through(payout.holds, timestamptz) is
+    'Returns the transfer; null: each is locked or on another hold.';
 -- frozen: procedures/sweep/look_for_accounts.sql 020b1a35e1a8
 create or replace function payout.look_for_accounts(p_now timestamptz, p_limit integer)
 returns integer
@@ -9579,7 +10556,7 @@ $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
     'account their date; returns how many are due now.';
--- frozen: procedures/sweep/mark_held_transfers.sql 9c538e075a43
+-- frozen: procedures/sweep/mark_held_transfers.sql 5a0240a8da12
 create or replace function payout.mark_held_transfers(p_now timestamptz)
 returns integer
 language plpgsql
@@ -9597,7 +10574,7 @@ begin
     end if;
     for v_round in 1 .. 5 loop
         with due as materialized (
-            select s.payout_transfer_id
+            select s.payout_transfer_id, s.window_begins_at
             from payout.transfer_states as s
             where s.next_attempt_at <= p_now
                 and s.hold_id is null
@@ -9615,6 +10592,10 @@ begin
             join payout.holds as h on h.released_at is null
                 and h.scope = x.scope
                 and h.subject = x.subject
+                and (h.awaits is null or (
+                    d.window_begins_at is null
+                    and h.probe_transfer_id is distinct from d.payout_transfer_id
+                    and (h.awaits <> 'funds' or t.source_transaction is null)))
         ), kept as materialized (
             select h.hold_id
             from payout.holds as h
@@ -9645,7 +10626,7 @@ $$;
 comment on function payout.mark_held_transfers(timestamptz) is
     'Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns '
     'how many.';
--- frozen: procedures/sweep/open_keys.sql 1f1f38b09f70
+-- frozen: procedures/sweep/open_keys.sql 6a5a540dae2e
 create or replace function payout.open_keys(p_now timestamptz, p_payout_transfer_ids bigint[])
 returns integer
 language plpgsql
@@ -9663,7 +10644,7 @@ begin
         jsonb_strip_nulls(jsonb_build_object(
             'evidence_observation_id', k.evidence[1],
             'second_evidence_observation_id', k.evidence[2])),
-        s.next_attempt_at
+        p_now
     from payout.transfer_states as s
     cross join lateral payout.evidence_for_new_key(s) as k (evidence)
     where s.payout_transfer_id = any (p_payout_transfer_ids);
@@ -9675,6 +10656,7 @@ begin
             window_begins_at = null,
             tries = 0,
             has_unknown_send = false,
+            next_attempt_at = p_now,
             reason = null,
             changed_at = p_now
         where s.payout_transfer_id = any (p_payout_transfer_ids)
@@ -9758,6 +10740,55 @@ end
 $$;
 comment on function payout.plan_late_lookups(timestamptz, integer) is
     'Plans the look-up of up to p_limit transfers; returns how many.';
+-- frozen: procedures/sweep/probe_waits.sql 74c696c7b866
+create or replace function payout.probe_waits(p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_hold payout.holds;
+    v_probe_id bigint;
+begin
+    for v_hold in
+        select *
+        from payout.holds as h
+        where h.released_at is null
+            and h.awaits in ('funds', 'account')
+            and h.goes_on_at <= p_now
+        order by h.hold_id
+        for update skip locked
+    loop
+        -- One that could not be sent in its round waits again.
+        update payout.transfer_states as s
+        set hold_id = v_hold.hold_id,
+            next_lookup_at = null
+        where s.payout_transfer_id = v_hold.probe_transfer_id
+            and s.state = 'failed'
+            and s.next_attempt_at is not null
+            and s.hold_id is null;
+        if not exists (
+            select from payout.transfer_states as s
+            where s.hold_id = v_hold.hold_id
+                or (s.payout_transfer_id = v_hold.probe_transfer_id
+                    and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked'))
+        ) then
+            perform payout.end_holds(array[v_hold.hold_id], 'engine', 'nothing waits any longer');
+            continue;
+        end if;
+        v_probe_id := payout.let_through(v_hold, p_now);
+        update payout.holds as h
+        set goes_on_at = p_now + case when v_probe_id is null then interval '1 minute'
+                else payout.next_round(h.awaits, h.probes + 1) end,
+            probes = h.probes + (v_probe_id is not null)::integer,
+            probe_transfer_id = coalesce(v_probe_id, h.probe_transfer_id)
+        where h.hold_id = v_hold.hold_id;
+    end loop;
+end
+$$;
+comment on function payout.probe_waits(timestamptz) is
+    'Lets one transfer of each such wait through, and sets the time of its next round.';
 -- frozen: procedures/sweep/record_expiries.sql 52d37fb1cdb7
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
@@ -9810,7 +10841,7 @@ end
 $$;
 comment on function payout.release_expired_holds(timestamptz) is
     'Releases the holds that were placed until a time that has come.';
--- frozen: procedures/sweep/reopen_failed.sql baa99ed234ab
+-- frozen: procedures/sweep/reopen_failed.sql be8458671bde
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -9824,7 +10855,8 @@ begin
         cross join payout.engine_settings as e
         where s.next_attempt_at <= p_now
             and s.state = 'failed'
-            and s.generation < e.max_generations
+            and s.hold_id is null
+            and payout.counted_keys(s) < e.max_generations
             and payout.evidence_for_new_key(s) is not null
             and not payout.was_seen_at_stripe(s.payout_transfer_id)
         order by s.next_attempt_at
@@ -9834,7 +10866,7 @@ end
 $$;
 comment on function payout.reopen_failed(timestamptz, integer) is
     'Opens the next key for up to p_limit transfers; returns how many.';
--- frozen: procedures/sweep/sweep.sql ff3c92a1239a
+-- frozen: procedures/sweep/sweep.sql 65cf33856338
 create or replace function payout_api.sweep(p_limit integer default 1000)
 returns table (
     leases_expired integer,
@@ -9861,6 +10893,8 @@ begin
     perform payout.release_expired_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.look_for_accounts(payout.clock(), p_limit);
+    perform payout.end_waits(payout.clock());
+    perform payout.probe_waits(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);
     -- Each step reads the clock: the second one takes what the first one has made due.
@@ -9875,11 +10909,11 @@ $$;
 comment on function payout_api.sweep(integer) is
     'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
     'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
-    'late first sends, looks for accounts that transfers wait for, queues wake-up jobs for due '
-    'transfers; up to p_limit of each. Returns how many. It also seals.';
+    'late first sends, looks for accounts that transfers wait for, ends waits that are over, '
+    'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql 4b50fd3bc5cd
+-- frozen: procedures/operate/act.sql 68e9ec28fd2a
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -9899,8 +10933,8 @@ declare
 begin
     perform payout.refuse_without_reason(p_verb, p_reason);
     if p_preview is not true then
-        perform
-        from payout.transfer_states as s
+        perform payout.waits_of(p_payout_transfer_ids) where p_verb = 'retry';
+        perform from payout.transfer_states as s
         where s.payout_transfer_id = any (p_payout_transfer_ids)
         order by s.payout_transfer_id
         for update;
@@ -9927,12 +10961,13 @@ begin
             where s.payout_transfer_id = any (v_ids)
             order by s.payout_transfer_id)) as r
         where r.verdict = 'ok');
-    -- A look decides about these: at once.
-    update payout.transfer_states as s
-    set next_lookup_at = payout.clock()
-    where s.payout_transfer_id = any (v_ids)
-        and s.state in ('parked', 'failed')
-        and p_verb = 'retry';
+    if p_verb = 'retry' then
+        perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason);
+        -- A look decides about these: at once.
+        update payout.transfer_states as s
+        set next_lookup_at = payout.clock()
+        where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
+    end if;
 
     return query
     select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount_minor, a.currency,
@@ -10311,7 +11346,7 @@ revoke execute on function payout_api.cancel(
 grant execute on function payout_api.cancel(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/change_setting.sql db45994b7d5d
+-- frozen: procedures/operate/change_setting.sql 00c4a2d334d7
 create or replace function payout_api.change_setting(p_name text, p_value text, p_reason text)
 returns text
 language plpgsql
@@ -10330,8 +11365,9 @@ begin
         and a.attnum > 0
         and not a.attisdropped
         and a.attname not in (
-            'is_single_row', 'installation_id', 'stripe_account_id', 'is_livemode');
-    if v_type is null or coalesce(btrim(p_reason), '') = '' or p_value is null then
+            'is_single_row', 'installation_id', 'stripe_account_id', 'is_livemode')
+        and (p_value is not null or not a.attnotnull);
+    if v_type is null or coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot set % to % for reason %', coalesce(p_name, 'null'),
             coalesce(p_value, 'null'), coalesce(quote_literal(p_reason), 'null')
             using
@@ -10353,14 +11389,17 @@ begin
     set (lease_for, http_deadline_for, send_window_for, attempt_drain_for, max_tries,
             max_generations, largest_claim, transfers_per_wakeup, queue_wakeup_again_after,
             indeterminate_for, scans_apart_for, approval_limit_minor, proposals_expire_after,
-            max_alarms, alarm_window_for, comparison_counts_for)
+            max_alarms, alarm_window_for, comparison_counts_for, sends_per_second,
+            reads_per_second, account_change_waits_for)
         = (v_settings.lease_for, v_settings.http_deadline_for, v_settings.send_window_for,
             v_settings.attempt_drain_for, v_settings.max_tries, v_settings.max_generations,
             v_settings.largest_claim, v_settings.transfers_per_wakeup,
             v_settings.queue_wakeup_again_after, v_settings.indeterminate_for,
             v_settings.scans_apart_for, v_settings.approval_limit_minor,
             v_settings.proposals_expire_after, v_settings.max_alarms,
-            v_settings.alarm_window_for, v_settings.comparison_counts_for);
+            v_settings.alarm_window_for, v_settings.comparison_counts_for,
+            v_settings.sends_per_second, v_settings.reads_per_second,
+            v_settings.account_change_waits_for);
     perform set_config('payout.reason', '', true);
     return to_jsonb(v_settings) ->> p_name;
 end
@@ -10682,7 +11721,7 @@ as $$
         and a.grantee in (0, to_regrole('payout_app'))
 $$;
 comment on function payout.check_logins() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_queue.sql ba4b15ab5a08
+-- frozen: procedures/operate/check_queue.sql 0c572626af7f
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10707,12 +11746,17 @@ as $$
     from payout.transfer_states as s
     where s.lease_until < clock_timestamp() - interval '1 minute'
     union all
-    select 'due transfers are claimed', count(*) = 0,
+    -- A backlog that flows at its pace has claims under way.
+    select 'due transfers are claimed', count(*) = 0 or exists (
+            select from payout.transfer_states as c where c.lease_until > clock_timestamp()),
         format('%s transfers have been due for over five minutes', count(*)),
         'start a worker; select * from payout_api.unpaid order by next_attempt_at'
     from payout.transfer_states as s
     where s.next_attempt_at < clock_timestamp() - interval '5 minutes'
         and s.hold_id is null
+        -- A look that was too early for a decline is made again later.
+        and (s.state <> 'failed'
+            or coalesce(s.next_lookup_at, '-infinity') <= clock_timestamp())
     union all
     select 'nothing is on hold', count(*) = 0,
         coalesce(string_agg(format('%s (%s)', concat_ws(' ', h.scope, h.subject), h.reason), ', '),
@@ -10720,6 +11764,15 @@ as $$
         'payout_api.release_hold(hold_id, reason) once the cause is gone'
     from payout.holds as h
     where h.released_at is null
+        and h.goes_on_at is null
+    union all
+    select 'no currency waits for funds', count(*) = 0,
+        coalesce(string_agg(format('%s since %s', h.subject,
+            to_char(h.placed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC')), ', '), 'none'),
+        'add funds to the platform''s Stripe balance; one transfer is tried from time to time'
+    from payout.holds as h
+    where h.released_at is null
+        and h.awaits = 'funds'
     union all
     select 'no transfer waits for a released hold', count(*) = 0,
         format('%s do', count(*)),
@@ -11141,7 +12194,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql e90b2ca687c0
+-- frozen: procedures/operate/doctor.sql fee08ebbb55c
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -11157,8 +12210,8 @@ as $$
         case
             when c.is_ok then 'ok'
             when c.check_name in (
-                'nothing is on hold', 'each login has one part', 'no login passes the rights',
-                'no settlement was edited after it was settled'
+                'nothing is on hold', 'no currency waits for funds', 'each login has one part',
+                'no login passes the rights', 'no settlement was edited after it was settled'
             ) then 'warning'
             else 'failure'
         end,
@@ -11238,7 +12291,7 @@ comment on function payout_api.end_not_ours_rule(bigint, text) is
     'repeat.';
 revoke execute on function payout_api.end_not_ours_rule(bigint, text) from public;
 grant execute on function payout_api.end_not_ours_rule(bigint, text) to payout_operator;
--- frozen: procedures/operate/end_proposed_hold.sql 905593410aa8
+-- frozen: procedures/operate/end_proposed_hold.sql ec9543597442
 create or replace function payout.end_proposed_hold(p_proposal payout.operator_actions)
 returns void
 language plpgsql
@@ -11255,7 +12308,7 @@ begin
     if v_hold.scope = 'transfer' and exists (
         select from payout.discrepancies as d
         where d.payout_transfer_id = v_hold.subject::bigint
-            and d.found_at > p_proposal.acted_at
+            and d.discrepancy_id > (p_proposal.details ->> 'newest_discrepancy_id')::bigint
     ) then
         raise exception 'hold %: another alarm came meanwhile', v_hold.hold_id
             using
@@ -11319,13 +12372,19 @@ where o.reason is distinct from 'report_of_another_claim'
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
 grant select on payout_api.seen_at_stripe to payout_operator, payout_auditor;
--- frozen: sql/views/explained.sql c7e7c57b0651
+-- frozen: sql/views/explained.sql 8d73ea08005e
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
     from payout.holds as h
     where h.released_at is null
+        and h.awaits is null
     order by h.scope, h.subject, h.hold_id
+), waits as not materialized (
+    select h.scope, h.subject, h.awaits, h.hold_id, h.reason, h.goes_on_at, h.probe_transfer_id
+    from payout.holds as h
+    where h.released_at is null
+        and h.awaits is not null
 )
 select
     t.payout_transfer_id,
@@ -11336,7 +12395,7 @@ select
     t.amount_minor,
     t.currency,
     s.state,
-    coalesce(s.reason, st.meaning) as reason,
+    coalesce(s.reason, w.reason, st.meaning) as reason,
     said.sentence as stripe_said,
     s.changed_at as since,
     x.situation,
@@ -11347,7 +12406,7 @@ select
         '{why}', coalesce(case when x.situation = 'on_hold' then h.reason else a.reason end, ''))
     ) as advice,
     replace(replace(x.next_call, '{transfer}', t.payout_transfer_id::text),
-        '{hold}', coalesce(h.hold_id::text, '')) as next_call,
+        '{hold}', coalesce(h.hold_id, w.hold_id, 0)::text) as next_call,
     x.for_seller,
     t.payout_ref,
     s.generation,
@@ -11408,9 +12467,41 @@ cross join lateral (
     select coalesce(he.hold_id, hc.hold_id, hp.hold_id, hs.hold_id, ht.hold_id) as hold_id,
         coalesce(he.reason, hc.reason, hp.reason, hs.reason, ht.reason) as reason
 ) as h
+left join waits as wc
+    on wc.scope = 'currency' and wc.subject = t.currency and wc.awaits = 'cap'
+left join waits as wf
+    on wf.scope = 'currency' and wf.subject = t.currency and wf.awaits = 'funds'
+left join waits as wa
+    on wa.scope = 'payee' and wa.subject = t.payee_id and wa.awaits = 'account'
+left join waits as wn
+    on wn.scope = 'payee' and wn.subject = t.payee_id and wn.awaits = 'account_change'
+left join waits as wt on wt.scope = 'transfer' and wt.subject = t.payout_transfer_id::text
+-- The one that lasts longest, of those that stop this transfer (wait_of).
+left join lateral (
+    select k.*
+    from (values
+        (wc.hold_id, wc.awaits, wc.reason, wc.goes_on_at, wc.probe_transfer_id),
+        (wf.hold_id, wf.awaits, wf.reason, wf.goes_on_at, wf.probe_transfer_id),
+        (wa.hold_id, wa.awaits, wa.reason, wa.goes_on_at, wa.probe_transfer_id),
+        (wn.hold_id, wn.awaits, wn.reason, wn.goes_on_at, wn.probe_transfer_id),
+        (wt.hold_id, wt.awaits, wt.reason, wt.goes_on_at, wt.probe_transfer_id)
+    ) as k (hold_id, awaits, reason, goes_on_at, probe_transfer_id)
+    where k.hold_id is not null
+        and h.hold_id is null
+        and (s.state = 'scheduled' and s.window_begins_at is null or s.state = 'failed')
+        and s.next_attempt_at is not null
+        and (k.awaits <> 'funds' or t.source_transaction is null)
+        and (k.probe_transfer_id is distinct from t.payout_transfer_id or s.hold_id = k.hold_id)
+    order by k.goes_on_at desc nulls first, k.hold_id
+    limit 1
+) as w on true
 cross join lateral (
-    select case when s.state in ('parked', 'failed', 'scheduled')
-        then coalesce(s.next_lookup_at, s.next_attempt_at) else s.next_attempt_at end as until
+    select case
+        when w.hold_id is not null then w.goes_on_at
+        when s.state in ('parked', 'failed', 'scheduled')
+            then coalesce(s.next_lookup_at, s.next_attempt_at)
+        else s.next_attempt_at
+    end as until
 ) as u
 join payout.situations as x on x.situation = case
     when s.state in ('cancelled', 'settled_outside') then s.state::text
@@ -11433,14 +12524,27 @@ join payout.situations as x on x.situation = case
             select from payout_api.seen_at_stripe as o
             where o.payout_transfer_id = s.payout_transfer_id
         ) then 'shown_under_a_closed_key'
-        when s.generation >= (select e.max_generations from payout.engine_settings as e)
+        when w.hold_id is null
+            and s.generation >= (select e.max_generations from payout.engine_settings as e)
+            and s.generation - (
+                select count(*)
+                from payout.transfer_observations as o
+                join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+                where o.payout_transfer_id = s.payout_transfer_id
+                    and o.moved_to = 'failed'
+                    and r.awaits = 'funds'
+            ) >= (select e.max_generations from payout.engine_settings as e)
             then 'keys_used_up'
         when h.hold_id is not null and s.next_attempt_at is not null then 'on_hold'
+        when w.hold_id is not null then 'waits_for_' || w.awaits
+            || case when w.goes_on_at is null then '_without_end' else '' end
         when s.next_attempt_at is not null then 'tried_again_later'
         else 'declined'
     end
     when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
     when h.hold_id is not null then 'on_hold'
+    when w.hold_id is not null then 'waits_for_' || w.awaits
+        || case when w.goes_on_at is null then '_without_end' else '' end
     when s.state = 'retry_wait' then 'sent_again_later'
     when s.state = 'unknown' then 'asked_again_later'
     when s.next_lookup_at is not null then 'looked_for_first'
@@ -11808,7 +12912,7 @@ comment on function payout_api.release_hold(bigint, text) is
     'of an open alarm stays until another person approves. Safe to repeat.';
 revoke execute on function payout_api.release_hold(bigint, text) from public;
 grant execute on function payout_api.release_hold(bigint, text) to payout_operator;
--- frozen: procedures/operate/release_or_propose.sql 268691f8cefe
+-- frozen: procedures/operate/release_or_propose.sql 005c69bc675a
 create or replace function payout.release_or_propose(p_hold payout.holds, p_reason text)
 returns payout.holds
 language plpgsql
@@ -11822,7 +12926,11 @@ begin
         select from payout.discrepancies as d
         where d.discrepancy_id = p_hold.discrepancy_id and d.resolved_at is null
     ) then
-        perform payout.propose('release_hold', p_hold.hold_id::text, p_reason, '{}');
+        perform payout.propose('release_hold', p_hold.hold_id::text, p_reason, (
+            select jsonb_build_object('newest_discrepancy_id', max(d.discrepancy_id))
+            from payout.discrepancies as d
+            where p_hold.scope <> 'transfer'
+                or d.payout_transfer_id = p_hold.subject::bigint));
     else
         perform payout.end_holds(array[p_hold.hold_id], session_user, p_reason);
     end if;
@@ -12031,6 +13139,56 @@ $$;
 comment on function payout.selected_transfers(bigint, text, text, text, text) is
     'Numbers of the transfers, in order; those that are done only if named by number or '
     'settlement.';
+-- frozen: procedures/operate/set_cap.sql e0301ce3ec37
+create or replace function payout_api.set_cap(
+    p_scope text,
+    p_currency text,
+    p_reason text,
+    p_amount_minor bigint default null,
+    p_count integer default null
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_scope is null or p_scope not in ('transfer', 'payee', 'engine')
+        or p_amount_minor < 0 or p_count < 0
+        or (p_scope = 'transfer' and p_count is not null)
+        or coalesce(btrim(p_reason), '') = ''
+        or not exists (select from payout.currencies as c where c.currency = p_currency) then
+        raise exception 'cannot set a cap of % in % for reason %', coalesce(p_scope, 'null'),
+            coalesce(p_currency, 'null'), coalesce(quote_literal(p_reason), 'null')
+            using
+                errcode = 'SP313',
+                hint = 'Scopes: transfer (an amount only), payee (a day), engine (an hour); no '
+                    'amount or count: no such cap; give a reason.';
+    end if;
+
+    perform set_config('payout.reason', p_reason, true);
+    insert into payout.caps (scope, currency, largest_amount_minor, largest_count)
+    values (p_scope, p_currency, p_amount_minor, p_count)
+    on conflict (scope, currency) do update
+    set largest_amount_minor = excluded.largest_amount_minor,
+        largest_count = excluded.largest_count
+    where (caps.largest_amount_minor, caps.largest_count)
+        is distinct from (excluded.largest_amount_minor, excluded.largest_count);
+    perform set_config('payout.reason', '', true);
+
+    update payout.holds as h
+    set goes_on_at = payout.clock()
+    where h.awaits = 'cap'
+        and h.released_at is null;
+end
+$$;
+comment on function payout_api.set_cap(text, text, text, bigint, integer) is
+    'Sets a cap: of a transfer, of a payee and day, or of the engine and hour, in minor units of a '
+    'currency and in transfers; null takes it away. The next sweep ends the waits for caps.';
+revoke execute on function payout_api.set_cap(text, text, text, bigint, integer) from public;
+grant execute on function payout_api.set_cap(text, text, text, bigint, integer)
+    to payout_operator;
 -- frozen: procedures/operate/settle_outside.sql a8c7d518df2c
 create or replace function payout_api.settle_outside(
     p_payout_transfer_id bigint,
@@ -12347,7 +13505,7 @@ group by s.state, t.currency, c.minor_unit;
 comment on view payout_api.overview is
     'Transfers by state and currency; amount in the currency itself, amount_minor in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
--- frozen: sql/views/payout_status.sql dce93e4014ce
+-- frozen: sql/views/payout_status.sql f6f42ff66aaa
 create or replace view payout_api.payout_status as
 select
     t.settlement_id,
@@ -12362,7 +13520,7 @@ select
     end as status,
     case
         when s.state = 'scheduled' and s.next_attempt_at is null then s.reason
-        when h.scope is not null then h.scope || '_on_hold'
+        when h.scope is not null then coalesce('waits_for_' || h.awaits, h.scope || '_on_hold')
         when st.status in ('failed', 'cancelled', 'settled_outside') then s.reason
     end as reason,
     s.stripe_transfer_id,
@@ -12383,7 +13541,7 @@ left join lateral (
     where e.payout_transfer_id = t.payout_transfer_id and e.kind in ('paid', 'reversal')
 ) as b on true
 left join lateral (
-    select h.scope, h.placed_at
+    select h.scope, h.awaits, h.placed_at
     from payout.holds as h
     where h.released_at is null
         and st.status_on_hold <> st.status
@@ -12392,7 +13550,12 @@ left join lateral (
             or (h.scope = 'payee' and h.subject = t.payee_id)
             or (h.scope = 'settlement' and h.subject = t.settlement_id)
             or (h.scope = 'transfer' and h.subject = t.payout_transfer_id::text))
-    order by h.hold_id
+        and (h.awaits is null or (
+            s.window_begins_at is null
+            and (h.awaits <> 'funds' or t.source_transaction is null)
+            and (h.probe_transfer_id is distinct from t.payout_transfer_id
+                or s.hold_id = h.hold_id)))
+    order by h.awaits is not null, h.hold_id
     limit 1
 ) as h on true;
 comment on view payout_api.payout_status is
@@ -12454,7 +13617,7 @@ comment on view payout_api.reconcile_progress is
     'pages and transfers seen so far, the number that these books expected, the number of its '
     'discrepancies, and that of the transfers that are not ours by a rule.';
 grant select on payout_api.reconcile_progress to payout_operator, payout_auditor;
--- frozen: sql/views/sealed_rows.sql d747b229dd65
+-- frozen: sql/views/sealed_rows.sql 3269ff488893
 create or replace view payout_api.sealed_rows as
 select 'adoptions' as table_name, a.adoption_id as row_id, a.recorded_at as row_at,
     to_jsonb(a) as content
@@ -12468,7 +13631,8 @@ select 'discrepancies', d.discrepancy_id, d.found_at, to_jsonb(d) - '{resolved_a
 from payout.discrepancies as d
 union all
 select 'holds', h.hold_id, h.placed_at,
-    to_jsonb(h) - '{released_at,released_by,release_reason}'::text[]
+    to_jsonb(h) - '{released_at,released_by,release_reason,goes_on_at,probe_transfer_id,
+    probes}'::text[]
 from payout.holds as h
 union all
 select 'ledger_entries', e.ledger_entry_id, e.created_at, to_jsonb(e)

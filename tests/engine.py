@@ -88,6 +88,10 @@ join looks as l using (payout_transfer_id)
 """
 
 
+# No sequence is undone.
+FREE_TURNS: Final = "select setval('payout.send_turns', 1), setval('payout.read_turns', 1)"
+
+
 class Claim(NamedTuple):
     """A row of `claim_transfers`."""
 
@@ -99,6 +103,7 @@ class Claim(NamedTuple):
     request: dict[str, Any]
     lease_seconds: float
     deadline_seconds: float
+    send_in_seconds: float
 
 
 class Report(NamedTuple):
@@ -315,9 +320,10 @@ class Engine:
         return int(row.fetchall()[0][0])
 
     def release_holds(self) -> None:
-        """Release every open hold, as an operator."""
+        """Release every open hold that does not end by itself, as an operator."""
         for hold_id, *_ in self.db.execute(
-            "select hold_id from payout.holds where released_at is null order by hold_id"
+            "select hold_id from payout.holds where released_at is null and goes_on_at is null "
+            "order by hold_id"
         ):
             self.operator.execute(
                 "select payout_api.release_hold(p_hold_id => %s, p_reason => 'looked')", [hold_id]
@@ -382,7 +388,7 @@ class Engine:
         compare_newest(self.db)
 
     def let_pass(self, interval: str) -> None:
-        """Age every lease, wait, attempt, observation, look-up and key by an interval."""
+        """Age every lease, wait, attempt, observation, look-up, key and turn by an interval."""
         with unguarded(
             self.db,
             "payout.transfer_states",
@@ -414,6 +420,21 @@ class Engine:
             {"interval": interval},
         )
         self.db.execute(
+            "update payout.holds set goes_on_at = goes_on_at - %(interval)s::interval "
+            "where awaits is not null and released_at is null",
+            {"interval": interval},
+        )
+        self.db.execute(
+            "update payout.cap_uses set begun_at = begun_at - %(interval)s::interval",
+            {"interval": interval},
+        )
+        self.db.execute(
+            "update payout.paces set refused_at = refused_at - %(interval)s::interval, "
+            "grown_at = grown_at - %(interval)s::interval",
+            {"interval": interval},
+        )
+        self.db.execute(FREE_TURNS)
+        self.db.execute(
             "update payout.transfer_attempts set "
             "window_begins_at = window_begins_at - %(interval)s::interval, "
             "claimed_at = claimed_at - %(interval)s::interval, "
@@ -423,11 +444,28 @@ class Engine:
 
     def make_due(self) -> None:
         """Let the wait of every transfer be over, and Stripe's list show nothing of the failed."""
+        self.forget_pace()
+        self.end_waits()
         self.db.execute(
             "update payout.transfer_states set next_attempt_at = payout.clock() "
             "where next_attempt_at is not null"
         )
         self.show_nothing()
+
+    def end_waits(self) -> None:
+        """Let every wait for funds, an account or a cap be over."""
+        self.db.execute(
+            "select payout.end_holds(array(select hold_id from payout.holds "
+            "where released_at is null and awaits is not null), 'engine', 'a test')"
+        )
+
+    def forget_pace(self) -> None:
+        """Let no refusal for the rate be known."""
+        self.db.execute(
+            "update payout.paces set per_second = null, refused_per_second = null, "
+            "refused_at = null"
+        )
+        self.db.execute(FREE_TURNS)
 
     def show_nothing(self) -> None:
         """Let a look at Stripe's list, made now, show nothing of the transfers that failed."""
@@ -476,10 +514,10 @@ class Engine:
         return [Observation(*row) for row in rows]
 
     def open_holds(self) -> list[tuple[str, str | None, str]]:
-        """Return scope, subject and reason of each open hold."""
+        """Return scope, subject and reason of each open hold that is no wait."""
         rows = self.db.execute(
             "select scope, subject, reason from payout.holds where released_at is null "
-            "order by hold_id"
+            "and awaits is null order by hold_id"
         )
         return [(scope, subject, reason) for scope, subject, reason in rows]
 

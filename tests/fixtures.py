@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from tests.acting import Session
 from tests.conftest import PASSWORD, Connection, Server, login_name
-from tests.engine import Engine
+from tests.engine import FREE_TURNS, Engine
 from tests.mutants import Mutant
 
 # A test that uses one of these needs commits, logins or first numbers: a database of its own.
@@ -42,6 +42,7 @@ def engine(workbench: Connection, broken_by: Mutant | None) -> Iterator[Engine]:
             "select setval('payout.waiting_wakeup', 1, false), "
             "setval('payout.seen_wakeup', 1, false)"
         )
+        workbench.execute(FREE_TURNS)
         engine = Engine(workbench)
         yield engine
         has_failed = workbench.info.transaction_status is TransactionStatus.INERROR

@@ -1,9 +1,10 @@
 -- claim_transfers: hand a worker the transfers that are due, each under a lease.
 --
--- Called by: worker. One call serves many transfers and waits for no other call.
+-- Called by: worker. One call serves many transfers, and waits for another one only to count for a
+-- cap.
 -- Skips transfers that are on hold, whose send window under their key is over (Stripe may have
 -- forgotten the key), or that Stripe has listed already (the sweep judges them); sets aside those
--- whose rows contradict each other.
+-- whose rows contradict each other; lets those wait that are over a cap.
 -- Raises: SP401 unsafe server; SP403, SP404 (refuse_unadopted_database); SP405 Stripe's newest
 -- transfers were not compared lately; SP311 limit out of range.
 
@@ -23,7 +24,8 @@ returns table (
     claim_token text,
     request jsonb,
     lease_seconds double precision,
-    deadline_seconds double precision
+    deadline_seconds double precision,
+    send_in_seconds double precision
 )
 language plpgsql
 volatile
@@ -38,9 +40,9 @@ as $$
 declare
     v_settings payout.engine_settings;
     v_now timestamptz := payout.clock();
-    v_size integer := p_limit;
-    v_due_ids bigint[];
-    v_wakeup_ids bigint[];
+    v_free integer;
+    v_size integer;
+    v_due record;
     v_claims payout.claim[] := '{}'::payout.claim[];
 begin
     perform payout.refuse_unsafe_server(p_stripe_now);
@@ -57,25 +59,32 @@ begin
     end if;
 
     perform payout.forget_pending_wakeup();
-    -- Bounded, should a row be due still that was set aside.
-    for v_turn in 0 .. 2 * p_limit loop
+    v_free := payout.free_turns(v_now);
+    v_size := least(p_limit, v_free);
+    -- Bounded, should a row be due still that was set aside, or waits.
+    for v_turn in 0 .. 2 * v_size loop
         begin
-            select array_agg(d.payout_transfer_id), array_agg(distinct d.wakeup_id)
-            into v_due_ids, v_wakeup_ids
+            select array_agg(d.payout_transfer_id) as ids, null::bigint[] as allowed_ids,
+                array_agg(distinct d.wakeup_id) as wakeup_ids
+            into v_due
             from payout.lock_due_transfers(
                 v_now, v_now - v_settings.send_window_for, p_worker, v_size, p_payout_job_id) as d;
-            exit when v_due_ids is null;
-            perform payout.remove_served_wakeups(v_wakeup_ids);
-            perform payout.adopt_at_first_claim(v_due_ids);
+            exit when v_due.ids is null;
+            perform payout.remove_served_wakeups(v_due.wakeup_ids);
+            v_due.allowed_ids := payout.within_caps(v_due.ids, v_now);
+            perform payout.adopt_at_first_claim(v_due.allowed_ids);
             v_claims := v_claims || array(
-                select c from payout.open_attempts(v_due_ids, p_worker, v_now, v_settings) as c);
-            exit when v_size = p_limit or cardinality(v_claims) >= p_limit;
+                select c
+                from payout.open_attempts(
+                    v_due.allowed_ids, p_worker, v_now, v_settings, v_free is not null) as c);
+            exit when cardinality(v_due.ids) < v_size
+                or cardinality(v_claims) >= least(p_limit, v_free);
         exception
             when integrity_constraint_violation or data_exception
                 or sqlstate 'SP103' or sqlstate 'SP201' then
                 -- One of them contradicts its facts: one by one they show which.
-                if cardinality(v_due_ids) = 1 then
-                    perform payout.set_aside(v_due_ids[1], sqlerrm);
+                if cardinality(v_due.ids) = 1 then
+                    perform payout.set_aside(v_due.ids[1], sqlerrm);
                 end if;
                 v_size := 1;
         end;
@@ -88,7 +97,8 @@ comment on function payout_api.claim_transfers(
 ) is
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
     'empty while the engine or the worker is on hold. The Stripe account is that of the worker''s '
-    'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call.';
+    'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call; '
+    'send_in_seconds is the turn of the transfer, where a pace is kept.';
 revoke execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) from public;

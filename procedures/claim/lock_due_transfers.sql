@@ -6,7 +6,8 @@
 -- estimate of rows keeps the planner on the index of due transfers, away from the history;
 -- transfers that a sweep found on hold are not in it. The holds are read only while there are any,
 -- each scope once, into a hash: hence `in` within a case, and the case begins with a column of
--- transfer_states, so that only due transfers are looked at.
+-- transfer_states, so that only due transfers are looked at. Waits stop first sends alone, and not
+-- a transfer that one of them lets through.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
@@ -43,21 +44,38 @@ begin
         and not exists (
             select from payout.holds as h
             where h.released_at is null
+                and h.awaits is null
                 and (h.scope = 'engine' or (h.scope = 'worker' and h.subject = p_worker))
         )
         and not case
             when s.hold_id is not null then true
             when (select exists (
-                select from payout.holds as h where h.scope <> 'engine' and h.released_at is null))
+                select from payout.holds as h
+                where h.scope <> 'engine' and h.awaits is null and h.released_at is null))
                 then
-                    t.currency::text in (select h.subject from payout.holds as h
-                        where h.scope = 'currency' and h.released_at is null)
-                    or t.payee_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'payee' and h.released_at is null)
-                    or t.settlement_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'settlement' and h.released_at is null)
-                    or t.payout_transfer_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'transfer' and h.released_at is null)
+                    t.currency::text in (select h from payout.held('currency') as h)
+                    or t.payee_id::text in (select h from payout.held('payee') as h)
+                    or t.settlement_id::text in (select h from payout.held('settlement') as h)
+                    or t.payout_transfer_id::text in (select h from payout.held('transfer') as h)
+            else false
+        end
+        and not case
+            when s.window_begins_at is not null then false
+            when (select exists (
+                select from payout.holds as h
+                where h.awaits is not null and h.released_at is null))
+                then (
+                    t.currency::text in (select h from payout.held('currency', 'cap') as h)
+                    or t.payout_transfer_id::text in (
+                        select h from payout.held('transfer', 'cap') as h)
+                    or t.payee_id::text in (select h from payout.held('payee', 'account') as h)
+                    or t.payee_id::text in (
+                        select h from payout.held('payee', 'account_change') as h)
+                    or t.source_transaction is null and t.currency::text in (
+                        select h from payout.held('currency', 'funds') as h)
+                ) and t.payout_transfer_id not in (
+                    select h.probe_transfer_id from payout.holds as h
+                    where h.probe_transfer_id is not null and h.released_at is null)
             else false
         end
     order by s.next_attempt_at

@@ -8,14 +8,25 @@ create or replace function payout.open_attempts(
     p_payout_transfer_ids bigint[],
     p_worker text,
     p_now timestamptz,
-    p_settings payout.engine_settings
+    p_settings payout.engine_settings,
+    p_is_paced boolean
 )
 returns setof payout.claim
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_first double precision := 0;
+    v_apart double precision := 0;
 begin
+    if p_is_paced then
+        select * into v_first, v_apart
+        from payout.take_turns('sends', cardinality(p_payout_transfer_ids), p_now);
+        if v_first is null then
+            return;
+        end if;
+    end if;
     perform payout.freeze_requests(p_payout_transfer_ids);
     return query
     with claimed as materialized (
@@ -41,7 +52,9 @@ begin
         c.payout_transfer_id, c.generation, c.attempt,
         t.payout_ref || ':' || c.generation, c.claim_token, r.request,
         extract(epoch from p_settings.lease_for)::double precision,
-        extract(epoch from p_settings.http_deadline_for)::double precision
+        extract(epoch from p_settings.http_deadline_for)::double precision,
+        v_first + case when v_apart > 0 then v_apart
+            * (array_position(p_payout_transfer_ids, c.payout_transfer_id) - 1) else 0 end
     from claimed as c
     join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
     join payout.transfer_requests as r
@@ -49,5 +62,5 @@ begin
 end
 $$;
 comment on function payout.open_attempts(
-    bigint[], text, timestamptz, payout.engine_settings
+    bigint[], text, timestamptz, payout.engine_settings, boolean
 ) is 'Moves these transfers to in_flight; returns each with its key, token and request.';

@@ -3,8 +3,8 @@
 -- Called by: the verbs of operators, and approve. Each transfer is judged by itself: those
 -- with which it can be done are noted in one row of operator_actions; the others are refused with
 -- a sentence. Safe to repeat: asked again, it answers already, and leaves no further row.
--- Locks: the transfers' progress rows, in id order; it waits for a claim or report that has one,
--- so that a transfer is either cancelled or sent.
+-- Locks: for a retry the waits that it ends; the transfers' progress rows, in id order: it waits
+-- for a claim or report that has one, so that a transfer is either cancelled or sent.
 -- Raises: SP314 no reason.
 
 create or replace function payout.act(
@@ -26,8 +26,8 @@ declare
 begin
     perform payout.refuse_without_reason(p_verb, p_reason);
     if p_preview is not true then
-        perform
-        from payout.transfer_states as s
+        perform payout.waits_of(p_payout_transfer_ids) where p_verb = 'retry';
+        perform from payout.transfer_states as s
         where s.payout_transfer_id = any (p_payout_transfer_ids)
         order by s.payout_transfer_id
         for update;
@@ -54,12 +54,13 @@ begin
             where s.payout_transfer_id = any (v_ids)
             order by s.payout_transfer_id)) as r
         where r.verdict = 'ok');
-    -- A look decides about these: at once.
-    update payout.transfer_states as s
-    set next_lookup_at = payout.clock()
-    where s.payout_transfer_id = any (v_ids)
-        and s.state in ('parked', 'failed')
-        and p_verb = 'retry';
+    if p_verb = 'retry' then
+        perform payout.end_holds(payout.waits_of(v_ids), session_user, p_reason);
+        -- A look decides about these: at once.
+        update payout.transfer_states as s
+        set next_lookup_at = payout.clock()
+        where s.payout_transfer_id = any (v_ids) and s.state in ('parked', 'failed');
+    end if;
 
     return query
     select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount_minor, a.currency,

@@ -23,8 +23,9 @@ begin
         and a.attnum > 0
         and not a.attisdropped
         and a.attname not in (
-            'is_single_row', 'installation_id', 'stripe_account_id', 'is_livemode');
-    if v_type is null or coalesce(btrim(p_reason), '') = '' or p_value is null then
+            'is_single_row', 'installation_id', 'stripe_account_id', 'is_livemode')
+        and (p_value is not null or not a.attnotnull);
+    if v_type is null or coalesce(btrim(p_reason), '') = '' then
         raise exception 'cannot set % to % for reason %', coalesce(p_name, 'null'),
             coalesce(p_value, 'null'), coalesce(quote_literal(p_reason), 'null')
             using
@@ -46,14 +47,17 @@ begin
     set (lease_for, http_deadline_for, send_window_for, attempt_drain_for, max_tries,
             max_generations, largest_claim, transfers_per_wakeup, queue_wakeup_again_after,
             indeterminate_for, scans_apart_for, approval_limit_minor, proposals_expire_after,
-            max_alarms, alarm_window_for, comparison_counts_for)
+            max_alarms, alarm_window_for, comparison_counts_for, sends_per_second,
+            reads_per_second, account_change_waits_for)
         = (v_settings.lease_for, v_settings.http_deadline_for, v_settings.send_window_for,
             v_settings.attempt_drain_for, v_settings.max_tries, v_settings.max_generations,
             v_settings.largest_claim, v_settings.transfers_per_wakeup,
             v_settings.queue_wakeup_again_after, v_settings.indeterminate_for,
             v_settings.scans_apart_for, v_settings.approval_limit_minor,
             v_settings.proposals_expire_after, v_settings.max_alarms,
-            v_settings.alarm_window_for, v_settings.comparison_counts_for);
+            v_settings.alarm_window_for, v_settings.comparison_counts_for,
+            v_settings.sends_per_second, v_settings.reads_per_second,
+            v_settings.account_change_waits_for);
     perform set_config('payout.reason', '', true);
     return to_jsonb(v_settings) ->> p_name;
 end

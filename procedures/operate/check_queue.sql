@@ -24,12 +24,17 @@ as $$
     from payout.transfer_states as s
     where s.lease_until < clock_timestamp() - interval '1 minute'
     union all
-    select 'due transfers are claimed', count(*) = 0,
+    -- A backlog that flows at its pace has claims under way.
+    select 'due transfers are claimed', count(*) = 0 or exists (
+            select from payout.transfer_states as c where c.lease_until > clock_timestamp()),
         format('%s transfers have been due for over five minutes', count(*)),
         'start a worker; select * from payout_api.unpaid order by next_attempt_at'
     from payout.transfer_states as s
     where s.next_attempt_at < clock_timestamp() - interval '5 minutes'
         and s.hold_id is null
+        -- A look that was too early for a decline is made again later.
+        and (s.state <> 'failed'
+            or coalesce(s.next_lookup_at, '-infinity') <= clock_timestamp())
     union all
     select 'nothing is on hold', count(*) = 0,
         coalesce(string_agg(format('%s (%s)', concat_ws(' ', h.scope, h.subject), h.reason), ', '),
@@ -37,6 +42,15 @@ as $$
         'payout_api.release_hold(hold_id, reason) once the cause is gone'
     from payout.holds as h
     where h.released_at is null
+        and h.goes_on_at is null
+    union all
+    select 'no currency waits for funds', count(*) = 0,
+        coalesce(string_agg(format('%s since %s', h.subject,
+            to_char(h.placed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC')), ', '), 'none'),
+        'add funds to the platform''s Stripe balance; one transfer is tried from time to time'
+    from payout.holds as h
+    where h.released_at is null
+        and h.awaits = 'funds'
     union all
     select 'no transfer waits for a released hold', count(*) = 0,
         format('%s do', count(*)),

@@ -19,8 +19,8 @@ as $$
         case
             when c.is_ok then 'ok'
             when c.check_name in (
-                'nothing is on hold', 'each login has one part', 'no login passes the rights',
-                'no settlement was edited after it was settled'
+                'nothing is on hold', 'no currency waits for funds', 'each login has one part',
+                'no login passes the rights', 'no settlement was edited after it was settled'
             ) then 'warning'
             else 'failure'
         end,

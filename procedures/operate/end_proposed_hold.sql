@@ -19,7 +19,7 @@ begin
     if v_hold.scope = 'transfer' and exists (
         select from payout.discrepancies as d
         where d.payout_transfer_id = v_hold.subject::bigint
-            and d.found_at > p_proposal.acted_at
+            and d.discrepancy_id > (p_proposal.details ->> 'newest_discrepancy_id')::bigint
     ) then
         raise exception 'hold %: another alarm came meanwhile', v_hold.hold_id
             using

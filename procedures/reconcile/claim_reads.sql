@@ -23,7 +23,8 @@ returns table (
     path text,
     parameters jsonb,
     objects_seen bigint,
-    objects_expected bigint
+    objects_expected bigint,
+    read_in_seconds double precision
 )
 language plpgsql
 volatile
@@ -34,6 +35,7 @@ set enable_seqscan = off
 as $$
 declare
     v_ids bigint[] := '{}'::bigint[];
+    v_turns record;
 begin
     lock table payout.adoptions in access share mode;
     perform payout.bind_stripe_account(p_stripe_account_id, p_is_livemode);
@@ -65,6 +67,7 @@ begin
         v_ids := v_ids || payout.begin_reversals(p_worker, p_limit - cardinality(v_ids));
     end if;
 
+    v_turns := payout.take_turns('reads', cardinality(v_ids), payout.clock());
     return query
     with claimed as materialized (
         select i.read_id, 'ct_' || replace(gen_random_uuid()::text, '-', '') as token
@@ -75,7 +78,8 @@ begin
     from claimed as c
     where r.read_id = c.read_id
     returning r.read_id, r.kind, c.token, r.path, r.next_parameters, r.objects_seen,
-        r.objects_expected;
+        r.objects_expected,
+        v_turns.first_seconds + v_turns.apart_seconds * (array_position(v_ids, r.read_id) - 1);
 end
 $$;
 comment on function payout_api.claim_reads(
@@ -83,8 +87,9 @@ comment on function payout_api.claim_reads(
 ) is
     'Hands out up to p_limit reads, of one kind (newest, lookup, reversals, events, comparison) or '
     'of all: path and parameters of the next page, and the token without which report_page takes '
-    'none. The Stripe account is that of the worker''s key, p_stripe_now the time by Stripe''s '
-    'Date header; no look-ups while that is far from the server''s clock.';
+    'none; read_in_seconds is the turn of the first page, counted from before the call. The Stripe '
+    'account is that of the worker''s key, p_stripe_now the time by Stripe''s Date header; no '
+    'look-ups while that is far from the server''s clock.';
 revoke execute on function payout_api.claim_reads(
     text, integer, text, boolean, text, timestamptz
 ) from public;

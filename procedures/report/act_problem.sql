@@ -14,11 +14,12 @@ as $$
 declare
     v_state text := p_state.state::text;
     v_signal text := p_outcome.signal;
+    v_wait payout.holds := payout.wait_of(p_state, p_transfer);
 begin
     if (v_signal, v_state) in (
             ('cancel', 'cancelled'), ('settle_outside', 'settled_outside'), ('park', 'parked'))
         or (v_signal = 'retry' and v_state in ('scheduled', 'retry_wait', 'unknown')
-            and p_state.next_attempt_at <= payout.clock()) then
+            and p_state.next_attempt_at <= payout.clock() and v_wait.hold_id is null) then
         return 'already';
     elsif v_state in ('paid', 'cancelled', 'settled_outside') then
         return format('it is %s: nothing is owed', replace(v_state, '_', ' '));
@@ -42,7 +43,14 @@ begin
                 from payout.settlements as m
                 where m.settlement_id = p_transfer.settlement_id)
                 then 'its settlement is not to be paid before pay_after'
-            when v_state = 'failed' and p_state.generation >= p_settings.max_generations
+            when v_wait.awaits = 'account_change' then format(
+                'its payee''s account was changed, so it waits until %s; release_hold(%s, …) ends '
+                'that', date_trunc('second', v_wait.goes_on_at), v_wait.hold_id)
+            when v_wait.awaits = 'cap' then 'it is over a cap: set_cap raises it' || case
+                when v_wait.goes_on_at is null
+                    then format('; release_hold(%s, …) lets this one pass', v_wait.hold_id)
+                else '' end
+            when v_state = 'failed' and payout.counted_keys(p_state) >= p_settings.max_generations
                 then 'its keys are used up: change_setting(''max_generations'', …) allows more'
             when v_state = 'failed' and payout.was_seen_at_stripe(p_state.payout_transfer_id)
                 then 'Stripe has shown a transfer of it: settle_outside with that tr_ id'

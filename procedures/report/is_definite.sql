@@ -15,7 +15,7 @@ as $$
             and o.generation = p_attempt.generation
             and o.attempt = p_attempt.attempt
             and o.verdict = 'ok'
-            and r.reaction in ('retry', 'pause', 'decline', 'decline_until_funded')
+            and r.reaction in ('retry', 'pause', 'decline')
             and (o.signal = 'not_sent' or (o.facts ->> 'is_tied')::boolean)
     )
 $$;

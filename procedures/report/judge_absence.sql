@@ -45,7 +45,7 @@ begin
     ) then
         v_judgement.to_state := 'failed';
         v_judgement.error_rule_id := 61;
-        if p_state.generation < p_settings.max_generations then
+        if payout.counted_keys(p_state) < p_settings.max_generations then
             v_judgement.next_attempt_at := payout.clock();
         else
             v_judgement.reason := 'keys_used_up_absent_at_stripe';

@@ -1,7 +1,8 @@
 -- judge_decline: judge a decline of the newest attempt that is to be believed.
 --
 -- It settles the transfer, but not while another attempt may still be on its way; a decline that
--- Stripe does not save settles it only when nothing else was sent.
+-- Stripe does not save settles it only when nothing else was sent. One that passes by itself is due
+-- at once for its next key: a wait of its currency or payee says when (slow_down).
 
 create or replace function payout.judge_decline(
     p_judgement payout.judgement,
@@ -18,8 +19,9 @@ as $$
 declare
     v_judgement payout.judgement := p_judgement;
     v_others_drain_at timestamptz := payout.other_attempts_drain_at(p_state);
-    v_may_have_another_key boolean := p_rule.reaction = 'decline_until_funded'
-        and p_state.generation < p_settings.max_generations;
+    v_may_have_another_key boolean := coalesce(p_rule.awaits = 'funds'
+        or p_rule.awaits = 'account'
+            and payout.counted_keys(p_state) < p_settings.max_generations, false);
 begin
     if v_others_drain_at > payout.clock() then
         v_judgement.to_state := 'unknown';
@@ -35,10 +37,8 @@ begin
     end if;
 
     v_judgement.to_state := 'failed';
-    if not v_may_have_another_key then
-        v_judgement.next_attempt_at := null;
-    end if;
-    if p_rule.reaction = 'decline_until_funded' and not v_may_have_another_key then
+    v_judgement.next_attempt_at := case when v_may_have_another_key then payout.clock() end;
+    if p_rule.awaits is not null and not v_may_have_another_key then
         v_judgement.reason := 'keys_used_up_' || p_rule.reason;
         v_judgement.is_alarm := true;
     end if;

@@ -13,6 +13,7 @@ as $$
             or p_outcome.http_status between r.http_status_from and r.http_status_to)
         and (r.error_type is null or r.error_type = p_outcome.error_type)
         and (r.error_code is null or r.error_code = p_outcome.error_code)
+        and (r.error_param is null or r.error_param = p_outcome.error_param)
         and (r.is_replayed is null or r.is_replayed = coalesce(p_outcome.is_replayed, false))
         and (r.should_retry is null or r.should_retry = p_outcome.should_retry)
         and (r.is_rate_limited is null

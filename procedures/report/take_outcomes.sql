@@ -1,7 +1,7 @@
 -- take_outcomes: lock the transfers of reported outcomes, judge and record each.
 --
 -- Called by: report_outcomes.
--- Locks: the transfers' progress rows, in id order.
+-- Locks: the transfers' progress rows, in id order; then as slow_down says.
 
 create or replace function payout.take_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported
@@ -37,6 +37,11 @@ begin
             where v_turns[i] = v_turn and (p_outcomes[i]).payout_transfer_id = any (v_known_ids)));
     end loop;
 
+    if exists (
+        select from unnest(p_outcomes) as o where o.http_status between 400 and 499
+    ) then
+        perform payout.slow_down(v_known_ids);
+    end if;
     if exists (
         select from unnest(p_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)
     ) then

@@ -76,8 +76,8 @@ begin
     return query
     select o.outcome_id, t.settlement_id::text, t.payee_id::text, t.source_transaction,
         t.amount_minor, t.currency::text, o.status::text,
-        coalesce(o.reason, h.scope || '_on_hold'), o.stripe_transfer_id, o.changed_at,
-        o.reversed_minor
+        coalesce(o.reason, 'waits_for_' || h.awaits, h.scope || '_on_hold'),
+        o.stripe_transfer_id, o.changed_at, o.reversed_minor
     from payout.outcomes as o
     join payout.payout_transfers as t on t.payout_transfer_id = o.payout_transfer_id
     left join payout.holds as h on h.hold_id = o.hold_id

@@ -5,7 +5,8 @@
 -- them (look_for_accounts), so that neither waits for the other.
 -- Safe to repeat: the same account again writes nothing.
 -- Locks: the payee's row, so that two changes at once have an order; not its key, so that
--- settlements of the payee do not wait; the payee's rows of account_waits.
+-- settlements of the payee do not wait; the payee's rows of account_waits, and its waits
+-- (change_of_account).
 -- Raises: 23514 an id or account that cannot be one.
 
 create or replace function payout_api.register_payee(
@@ -44,6 +45,9 @@ begin
     if v_current is distinct from p_stripe_account_id then
         insert into payout.payee_accounts (payee_id, stripe_account_id)
         values (p_payee_id, p_stripe_account_id);
+        if v_current is not null then
+            perform payout.change_of_account(p_payee_id);
+        end if;
     end if;
 
     v_waiting_ids := array(

@@ -22,7 +22,7 @@ begin
     end if;
     for v_round in 1 .. 5 loop
         with due as materialized (
-            select s.payout_transfer_id
+            select s.payout_transfer_id, s.window_begins_at
             from payout.transfer_states as s
             where s.next_attempt_at <= p_now
                 and s.hold_id is null
@@ -40,6 +40,10 @@ begin
             join payout.holds as h on h.released_at is null
                 and h.scope = x.scope
                 and h.subject = x.subject
+                and (h.awaits is null or (
+                    d.window_begins_at is null
+                    and h.probe_transfer_id is distinct from d.payout_transfer_id
+                    and (h.awaits <> 'funds' or t.source_transaction is null)))
         ), kept as materialized (
             select h.hold_id
             from payout.holds as h

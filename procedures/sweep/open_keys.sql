@@ -1,8 +1,9 @@
 -- open_keys: schedule failed transfers under their next key, and reserve their money again.
 --
--- Called by: reopen_failed, which has chosen and locked them. An observation names the evidence,
--- which the first claim of the key notes with its request. Where it fails, both halves are tried
--- by themselves, and so on, down to the one transfer whose rows contradict each other.
+-- Called by: reopen_failed, which has chosen and locked them. They are due from now on: however
+-- long they waited, the evidence is a look at Stripe's list. An observation names it, and the first
+-- claim of the key notes it with its request. Where it fails, both halves are tried by themselves,
+-- and so on, down to the one transfer whose rows contradict each other.
 
 create or replace function payout.open_keys(p_now timestamptz, p_payout_transfer_ids bigint[])
 returns integer
@@ -21,7 +22,7 @@ begin
         jsonb_strip_nulls(jsonb_build_object(
             'evidence_observation_id', k.evidence[1],
             'second_evidence_observation_id', k.evidence[2])),
-        s.next_attempt_at
+        p_now
     from payout.transfer_states as s
     cross join lateral payout.evidence_for_new_key(s) as k (evidence)
     where s.payout_transfer_id = any (p_payout_transfer_ids);
@@ -33,6 +34,7 @@ begin
             window_begins_at = null,
             tries = 0,
             has_unknown_send = false,
+            next_attempt_at = p_now,
             reason = null,
             changed_at = p_now
         where s.payout_transfer_id = any (p_payout_transfer_ids)

@@ -1,8 +1,8 @@
 -- reopen_failed: give failed transfers a new key when it is due, on the evidence that allows it.
 --
--- A new key is opened only if the former one ended in a decline that Stripe has saved, with no
--- other attempt open (judge_failure saw to it), and a look after it found nothing; or if it was
--- proved absent (judge_absence); and no key of this transfer ever saw a success.
+-- A new key is opened only if the former one ended in a decline with no other attempt open
+-- (judge_decline saw to it), and a look after it found nothing; or if it was proved absent
+-- (judge_absence); and no key of this transfer ever saw a success. One that waits stays failed.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.reopen_failed(p_now timestamptz, p_limit integer)
@@ -18,7 +18,8 @@ begin
         cross join payout.engine_settings as e
         where s.next_attempt_at <= p_now
             and s.state = 'failed'
-            and s.generation < e.max_generations
+            and s.hold_id is null
+            and payout.counted_keys(s) < e.max_generations
             and payout.evidence_for_new_key(s) is not null
             and not payout.was_seen_at_stripe(s.payout_transfer_id)
         order by s.next_attempt_at

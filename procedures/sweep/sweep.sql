@@ -30,6 +30,8 @@ begin
     perform payout.release_expired_holds(payout.clock());
     perform payout.mark_held_transfers(payout.clock());
     perform payout.look_for_accounts(payout.clock(), p_limit);
+    perform payout.end_waits(payout.clock());
+    perform payout.probe_waits(payout.clock());
     perform payout.plan_late_lookups(payout.clock(), p_limit);
     perform payout.judge_listed_transfers(payout.clock(), p_limit);
     -- Each step reads the clock: the second one takes what the first one has made due.
@@ -44,7 +46,7 @@ $$;
 comment on function payout_api.sweep(integer) is
     'Judges due transfers that Stripe has listed, closes leases that ran out, parks transfers '
     'whose key is too old to send, opens new keys where the evidence allows it, plans looks before '
-    'late first sends, looks for accounts that transfers wait for, queues wake-up jobs for due '
-    'transfers; up to p_limit of each. Returns how many. It also seals.';
+    'late first sends, looks for accounts that transfers wait for, ends waits that are over, '
+    'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;

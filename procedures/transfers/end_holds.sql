@@ -1,7 +1,8 @@
 -- end_holds: release holds, and let the transfers that were marked with them be due again.
 --
--- Called by: release_hold, release_alarm_holds; both hold the locks on the holds, for which a
--- sweep that marks transfers waits, or is waited for. A row that breaks a rule keeps its mark.
+-- Called by: release_hold, release_alarm_holds, end_waits and others; all hold the locks on the
+-- holds, for which a sweep that marks transfers waits, or is waited for. A row that breaks a rule
+-- keeps its mark. A failed one that waited is looked up, for its next key.
 
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
@@ -22,7 +23,11 @@ begin
     where h.hold_id = any (p_hold_ids);
 
     update payout.transfer_states as s
-    set hold_id = null
+    set hold_id = null,
+        next_lookup_at = case
+            when s.state = 'failed' and s.next_attempt_at is not null then payout.clock()
+            else s.next_lookup_at
+        end
     where s.hold_id = any (p_hold_ids)
         and payout.progress_problem(s) is null;
 

@@ -38,6 +38,7 @@ begin
         where h.scope = p_scope
             and h.subject is not distinct from p_subject
             and (h.discrepancy_id is null) = (p_discrepancy_id is null)
+            and h.awaits is null
             and h.released_at is null
         for share;
         exit when found;

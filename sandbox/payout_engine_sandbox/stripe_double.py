@@ -23,7 +23,7 @@ import socket
 import struct
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -110,12 +110,15 @@ class StripeDouble:
         latency_seconds: float = 0.0,
         initial_balance_minor: int = 10**15,
         default_account_state: AccountState = "open",
+        limit_per_second: int | None = None,
         clock: Callable[[], float] = time.time,
         on_request: Hook | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self.latency_seconds = latency_seconds
+        self.limit_per_second = limit_per_second
+        """Requests that each endpoint takes within any second of real time; None: all."""
         self.on_request = on_request
         """Awaited when a request has arrived, before anything is done about it."""
         self.requests: list[RecordedRequest] = []
@@ -132,6 +135,7 @@ class StripeDouble:
         self._saved: dict[tuple[Caller, str], SavedRequest] = {}
         self._revoked: set[str] = set()
         self._faults: list[FaultInForce] = []
+        self._lately: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._late: list[tuple[float, Callable[[], object]]] = []
         self._late_lock = threading.Lock()
         self._news = threading.Condition()
@@ -275,6 +279,10 @@ class StripeDouble:
         """Set how long each request takes before its effect."""
         self.latency_seconds = seconds
 
+    def set_limit(self, *, per_second: int | None) -> None:
+        """Set how many requests each endpoint takes within any second of real time."""
+        self.limit_per_second = per_second
+
     def set_list_lag(self, *, seconds: float) -> None:
         """Let transfers appear in lists only so long after they were made."""
         self._books.list_lag_seconds = seconds
@@ -365,6 +373,8 @@ class StripeDouble:
             request = await self._record(http)
             if self.on_request is not None and not await self._hook_agrees(request):
                 return _response(FAILED)
+            if self._is_over_limit(request):
+                return self._complete(request, self._refuse_for_rate(request))
             fault = self._fault_for(request)
             if fault is not None:
                 return await self._misbehave(http, request, fault)
@@ -411,6 +421,29 @@ class StripeDouble:
             request.status = answer.status
             self._news.notify_all()
         return _response(answer)
+
+    def _is_over_limit(self, request: RecordedRequest) -> bool:
+        """Count a request against the limit of its endpoint; a refused one does not count."""
+        if self.limit_per_second is None:
+            return False
+        now = time.monotonic()
+        lately = self._lately[request.method, request.path]
+        while lately and lately[0] <= now - 1:
+            lately.popleft()
+        if len(lately) >= self.limit_per_second:
+            return True
+        lately.append(now)
+        return False
+
+    def _refuse_for_rate(self, request: RecordedRequest) -> Answer:
+        """Refuse a request as Stripe's limiter does, before anything else looks at it."""
+        answer = _fault_answer(Fault.named("rate_limited"))
+        answer.headers |= {
+            "Stripe-Rate-Limited-Reason": "endpoint-rate",
+            "Request-Id": self._request_id(request),
+        }
+        _name_key(request, answer)
+        return answer
 
     def _fault_for(self, request: RecordedRequest) -> Fault | None:
         for in_force in self._faults:
@@ -636,6 +669,7 @@ class StripeDouble:
             "reverse": self.reverse,
             "revoke-key": self.revoke_key,
             "latency": self.set_latency,
+            "limit": self.set_limit,
             "advance": self.advance,
             "fault": lambda name, **changes: self.inject(name, **changes).fault.name,
             "clear-faults": self.clear_faults,
@@ -768,12 +802,16 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--latency-ms", type=float, default=0.0)
+    parser.add_argument("--limit-per-second", type=int, help="of each endpoint; default: none")
     options = parser.parse_args()
     # It keeps everything it ever saw, none of it in cycles: looking for garbage is a quarter of
     # its time.
     gc.set_threshold(100_000)
     double = StripeDouble(
-        host=options.host, port=options.port, latency_seconds=options.latency_ms / 1000
+        host=options.host,
+        port=options.port,
+        latency_seconds=options.latency_ms / 1000,
+        limit_per_second=options.limit_per_second,
     )
     asyncio.run(_run_command(double))
 

@@ -3,6 +3,9 @@
 insert into payout.engine_settings default values
 on conflict do nothing;
 
+insert into payout.paces (kind) values ('sends'), ('reads')
+on conflict do nothing;
+
 insert into payout.seal_marks (table_name) values
     ('adoptions'), ('catalogues'), ('discrepancies'), ('holds'), ('ledger_entries'),
     ('not_ours_rules'), ('operator_actions'), ('payee_accounts'), ('payout_jobs'),

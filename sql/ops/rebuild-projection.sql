@@ -28,7 +28,8 @@ insert into payout.transfer_states (
 select
     f.payout_transfer_id, f.state, f.generation, f.attempt, f.lease_until, f.next_attempt_at,
     f.stripe_transfer_id, f.window_begins_at, f.tries, f.has_unknown_send, f.reason,
-    case f.state when 'parked' then payout.clock() end
+    case when f.state = 'parked' or (f.state = 'failed' and f.next_attempt_at is not null)
+        then payout.clock() end
 from payout.fold_facts() as f;
 
 insert into payout.account_waits (payout_transfer_id, payee_id)

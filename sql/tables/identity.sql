@@ -24,6 +24,9 @@ create table payout.engine_settings (
     proposals_expire_after interval not null default '24 hours',
     max_alarms integer not null default 10,
     alarm_window_for interval not null default '10 minutes',
+    sends_per_second numeric,
+    reads_per_second numeric default 10,
+    account_change_waits_for interval not null default '0',
     constraint engine_settings_pkey primary key (is_single_row),
     constraint there_is_one_row check (is_single_row),
     constraint installation_id_has_32_digits check (installation_id ~ '^[0-9a-f]{32}$'),
@@ -51,7 +54,9 @@ create table payout.engine_settings (
     constraint stripe_settles_within_a_day check (indeterminate_for >= '24 hours'),
     constraint scans_are_an_hour_apart check (scans_apart_for >= '60 minutes'),
     constraint approval_limit_is_an_amount check (approval_limit_minor >= 0),
-    constraint proposals_live_for_a_while check (proposals_expire_after > '0')
+    constraint proposals_live_for_a_while check (proposals_expire_after > '0'),
+    constraint paces_are_positive check (sends_per_second > 0 and reads_per_second > 0),
+    constraint account_change_waits_no_less_than_no_time check (account_change_waits_for >= '0')
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
 comment on column payout.engine_settings.installation_id is
@@ -94,6 +99,13 @@ comment on column payout.engine_settings.max_alarms is
 comment on column payout.engine_settings.alarm_window_for is
     'The time in which alarms are counted, and in which a worker''s success shows that Stripe '
     'refuses the key of another worker only.';
+comment on column payout.engine_settings.sends_per_second is
+    'The most requests for transfers that all workers together send in a second; null: as many as '
+    'Stripe takes, which refusals for the rate show.';
+comment on column payout.engine_settings.reads_per_second is
+    'The most pages of Stripe''s lists that all workers together read in a second; null: any.';
+comment on column payout.engine_settings.account_change_waits_for is
+    'The time for which nothing new goes to a payee whose Stripe account was changed.';
 
 create trigger _500_refuse_another_installation
     before update on payout.engine_settings

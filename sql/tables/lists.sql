@@ -151,12 +151,16 @@ create table payout.stripe_error_rules (
     http_status_to integer,
     error_type text,
     error_code text,
+    error_param text,
     is_replayed boolean,
     should_retry text,
     is_rate_limited boolean,
     reaction text not null,
     sends_to_believe integer not null default 1,
     is_alarm boolean not null default false,
+    is_counted_try boolean not null default true,
+    awaits text,
+    payees_to_pause integer,
     wait_at_least interval not null default '0',
     wait_base interval not null default '1 second',
     wait_cap interval not null default '15 minutes',
@@ -171,7 +175,10 @@ create table payout.stripe_error_rules (
         and http_status_from <= http_status_to),
     constraint should_retry_is_stripes_header check (should_retry in ('true', 'false')),
     constraint reaction_is_known check (reaction in (
-        'retry', 'decline', 'decline_until_funded', 'unknown', 'park', 'pause', 'absent')),
+        'retry', 'decline', 'unknown', 'park', 'pause', 'absent')),
+    constraint only_a_decline_waits check (
+        awaits is null or (reaction = 'decline' and awaits in ('funds', 'account'))),
+    constraint several_payees_pause check (payees_to_pause > 1),
     constraint a_send_is_needed_to_believe check (sends_to_believe > 0),
     constraint waits_are_in_order check (
         wait_at_least >= '0' and wait_base > '0' and wait_cap >= wait_base)
@@ -182,6 +189,16 @@ comment on table payout.stripe_error_rules is
 comment on column payout.stripe_error_rules.sends_to_believe is
     'A decline that Stripe does not save counts once so many sends under the key got it: had the '
     'first one been executed, the second would be answered with its transfer.';
+comment on column payout.stripe_error_rules.is_counted_try is
+    'False: the request was surely not processed, so that it costs no try.';
+comment on column payout.stripe_error_rules.awaits is
+    'A decline that later passes by itself: the currency waits for funds, or the payee for an '
+    'account that takes transfers, and then a new key is opened; null: it does not pass.';
+comment on column payout.stripe_error_rules.payees_to_pause is
+    'Once so many payees get it, it is the Stripe key that is refused, as with reaction pause; '
+    'null: never.';
+comment on column payout.stripe_error_rules.error_param is
+    'The parameter that the error names; null fits any.';
 comment on column payout.stripe_error_rules.should_retry is 'Stripe-Should-Retry; null fits any.';
 comment on column payout.stripe_error_rules.is_rate_limited is
     'True: fits an answer with Stripe-Rate-Limited-Reason; false: without; null: fits both.';
@@ -191,10 +208,10 @@ comment on column payout.stripe_error_rules.advice is
     'The next step for an operator, shown beside the reason.';
 comment on column payout.stripe_error_rules.reaction is
     'retry: surely not executed, same key; decline: money back to the payee, if Stripe saved the '
-    'answer or nothing else was ever sent under the key; decline_until_funded: if saved, the same, '
-    'and a new key later by itself, else retry; unknown: perhaps executed, same key, and the doubt '
-    'stays; park: wait for an operator or a look-up in Stripe''s list; pause: hold the '
-    'whole engine, costs no try; absent: proved absent, money back to the payee and a new key.';
+    'answer or nothing else was ever sent under the key, else retry; unknown: perhaps executed, '
+    'same key, and the doubt stays; park: wait for an operator or a look-up in Stripe''s list; '
+    'pause: hold the worker or the engine; absent: proved absent, money back to the payee and a '
+    'new key.';
 
 create trigger _500_refuse_truncate before truncate on payout.stripe_error_rules
     for each statement execute function payout.tg__refuse_change();

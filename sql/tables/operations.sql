@@ -191,6 +191,10 @@ create table payout.holds (
     release_reason text,
     discrepancy_id bigint,
     expires_at timestamptz,
+    awaits text,
+    goes_on_at timestamptz,
+    probe_transfer_id bigint,
+    probes integer not null default 0,
     constraint holds_pkey primary key (hold_id),
     constraint holds_discrepancy_id_fkey
         foreign key (discrepancy_id) references payout.discrepancies (discrepancy_id),
@@ -202,7 +206,13 @@ create table payout.holds (
         (released_at is null) = (released_by is null)
         and (released_at is null) = (release_reason is null)),
     constraint alarms_stop_their_transfer_or_the_engine check (
-        discrepancy_id is null or scope in ('transfer', 'engine'))
+        discrepancy_id is null or scope in ('transfer', 'engine')),
+    constraint cause_of_a_wait_is_known check (
+        awaits in ('funds', 'account', 'cap', 'account_change')),
+    constraint only_a_wait_goes_on check (
+        awaits is not null
+        or (goes_on_at is null and probe_transfer_id is null and probes = 0)),
+    constraint probes_count_from_zero check (probes >= 0)
 );
 comment on table payout.holds is
     'Stops on sending: for the engine, a worker, a currency, a payee, a settlement or a transfer, '
@@ -213,10 +223,21 @@ comment on column payout.holds.discrepancy_id is
     'The alarm that placed it; null: another reason, so that the end of an alarm does not end it.';
 comment on column payout.holds.expires_at is
     'The time at which a sweep releases it; null: only an operator does, or the end of its alarm.';
+comment on column payout.holds.awaits is
+    'funds, account, cap, account_change: a wait, which the engine places and ends by itself, and '
+    'which stops only transfers that were not sent under their key yet; null: any other hold.';
+comment on column payout.holds.goes_on_at is
+    'The time at which the engine ends a wait, or lets one transfer through to see whether it is '
+    'over; null: only a person ends it.';
+comment on column payout.holds.probe_transfer_id is
+    'The transfer that was let through last; once it is paid the wait is over.';
+comment on column payout.holds.probes is
+    'How often one was let through, which makes the next time later.';
 
 create unique index holds_scope_subject_open_key
-    on payout.holds (scope, subject, (discrepancy_id is null)) nulls not distinct
+    on payout.holds (scope, subject, (discrepancy_id is null), awaits) nulls not distinct
     where released_at is null;
+create index holds_subject_of_a_cap_idx on payout.holds (subject) where awaits = 'cap';
 create index holds_placed_at_idx on payout.holds (placed_at) where discrepancy_id is not null;
 create index holds_expires_at_idx on payout.holds (expires_at)
     where expires_at is not null and released_at is null;
@@ -229,7 +250,8 @@ create trigger _500_refuse_truncate before truncate on payout.holds
 alter table payout.holds enable always trigger _500_refuse_truncate;
 create trigger _500_close_once before update on payout.holds
     for each row execute function payout.tg__close_once(
-        'released_at', 'released_by', 'release_reason');
+        'released_at', 'released_by', 'release_reason', 'goes_on_at', 'probe_transfer_id',
+        'probes');
 alter table payout.holds enable always trigger _500_close_once;
 
 grant select on payout.holds to payout_operator, payout_auditor;

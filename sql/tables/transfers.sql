@@ -131,7 +131,7 @@ create index transfer_states_lease_until_idx
 create index transfer_states_next_lookup_at_idx
     on payout.transfer_states (next_lookup_at) where next_lookup_at is not null;
 create index transfer_states_hold_id_idx
-    on payout.transfer_states (hold_id) where hold_id is not null;
+    on payout.transfer_states (hold_id, next_attempt_at) where hold_id is not null;
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states
@@ -350,10 +350,11 @@ comment on column payout.transfer_requests.request_sha256 is
 comment on column payout.transfer_requests.reason is
     'The reason why the former key was given up; null: this is the first.';
 comment on column payout.transfer_requests.evidence_observation_id is
-    'The accepted decline, saved under the former key, that closed the former generation; or the '
-    'first of two scans of Stripe''s list that found nothing.';
+    'The accepted decline that closed the former generation; or the first of two scans of '
+    'Stripe''s list that found nothing.';
 comment on column payout.transfer_requests.second_evidence_observation_id is
-    'The second scan; null where a decline was the evidence.';
+    'The look at Stripe''s list after the decline, or the second scan; null where one scan of a '
+    'transfer that never left was the evidence.';
 comment on column payout.transfer_requests.transfer_request_id is
     'Number in the order in which requests were frozen, for seals.';
 

@@ -7,7 +7,13 @@ with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
     from payout.holds as h
     where h.released_at is null
+        and h.awaits is null
     order by h.scope, h.subject, h.hold_id
+), waits as not materialized (
+    select h.scope, h.subject, h.awaits, h.hold_id, h.reason, h.goes_on_at, h.probe_transfer_id
+    from payout.holds as h
+    where h.released_at is null
+        and h.awaits is not null
 )
 select
     t.payout_transfer_id,
@@ -18,7 +24,7 @@ select
     t.amount_minor,
     t.currency,
     s.state,
-    coalesce(s.reason, st.meaning) as reason,
+    coalesce(s.reason, w.reason, st.meaning) as reason,
     said.sentence as stripe_said,
     s.changed_at as since,
     x.situation,
@@ -29,7 +35,7 @@ select
         '{why}', coalesce(case when x.situation = 'on_hold' then h.reason else a.reason end, ''))
     ) as advice,
     replace(replace(x.next_call, '{transfer}', t.payout_transfer_id::text),
-        '{hold}', coalesce(h.hold_id::text, '')) as next_call,
+        '{hold}', coalesce(h.hold_id, w.hold_id, 0)::text) as next_call,
     x.for_seller,
     t.payout_ref,
     s.generation,
@@ -90,9 +96,41 @@ cross join lateral (
     select coalesce(he.hold_id, hc.hold_id, hp.hold_id, hs.hold_id, ht.hold_id) as hold_id,
         coalesce(he.reason, hc.reason, hp.reason, hs.reason, ht.reason) as reason
 ) as h
+left join waits as wc
+    on wc.scope = 'currency' and wc.subject = t.currency and wc.awaits = 'cap'
+left join waits as wf
+    on wf.scope = 'currency' and wf.subject = t.currency and wf.awaits = 'funds'
+left join waits as wa
+    on wa.scope = 'payee' and wa.subject = t.payee_id and wa.awaits = 'account'
+left join waits as wn
+    on wn.scope = 'payee' and wn.subject = t.payee_id and wn.awaits = 'account_change'
+left join waits as wt on wt.scope = 'transfer' and wt.subject = t.payout_transfer_id::text
+-- The one that lasts longest, of those that stop this transfer (wait_of).
+left join lateral (
+    select k.*
+    from (values
+        (wc.hold_id, wc.awaits, wc.reason, wc.goes_on_at, wc.probe_transfer_id),
+        (wf.hold_id, wf.awaits, wf.reason, wf.goes_on_at, wf.probe_transfer_id),
+        (wa.hold_id, wa.awaits, wa.reason, wa.goes_on_at, wa.probe_transfer_id),
+        (wn.hold_id, wn.awaits, wn.reason, wn.goes_on_at, wn.probe_transfer_id),
+        (wt.hold_id, wt.awaits, wt.reason, wt.goes_on_at, wt.probe_transfer_id)
+    ) as k (hold_id, awaits, reason, goes_on_at, probe_transfer_id)
+    where k.hold_id is not null
+        and h.hold_id is null
+        and (s.state = 'scheduled' and s.window_begins_at is null or s.state = 'failed')
+        and s.next_attempt_at is not null
+        and (k.awaits <> 'funds' or t.source_transaction is null)
+        and (k.probe_transfer_id is distinct from t.payout_transfer_id or s.hold_id = k.hold_id)
+    order by k.goes_on_at desc nulls first, k.hold_id
+    limit 1
+) as w on true
 cross join lateral (
-    select case when s.state in ('parked', 'failed', 'scheduled')
-        then coalesce(s.next_lookup_at, s.next_attempt_at) else s.next_attempt_at end as until
+    select case
+        when w.hold_id is not null then w.goes_on_at
+        when s.state in ('parked', 'failed', 'scheduled')
+            then coalesce(s.next_lookup_at, s.next_attempt_at)
+        else s.next_attempt_at
+    end as until
 ) as u
 join payout.situations as x on x.situation = case
     when s.state in ('cancelled', 'settled_outside') then s.state::text
@@ -115,14 +153,27 @@ join payout.situations as x on x.situation = case
             select from payout_api.seen_at_stripe as o
             where o.payout_transfer_id = s.payout_transfer_id
         ) then 'shown_under_a_closed_key'
-        when s.generation >= (select e.max_generations from payout.engine_settings as e)
+        when w.hold_id is null
+            and s.generation >= (select e.max_generations from payout.engine_settings as e)
+            and s.generation - (
+                select count(*)
+                from payout.transfer_observations as o
+                join payout.stripe_error_rules as r on r.error_rule_id = o.error_rule_id
+                where o.payout_transfer_id = s.payout_transfer_id
+                    and o.moved_to = 'failed'
+                    and r.awaits = 'funds'
+            ) >= (select e.max_generations from payout.engine_settings as e)
             then 'keys_used_up'
         when h.hold_id is not null and s.next_attempt_at is not null then 'on_hold'
+        when w.hold_id is not null then 'waits_for_' || w.awaits
+            || case when w.goes_on_at is null then '_without_end' else '' end
         when s.next_attempt_at is not null then 'tried_again_later'
         else 'declined'
     end
     when s.state = 'scheduled' and s.next_attempt_at is null then 'waiting_for_account'
     when h.hold_id is not null then 'on_hold'
+    when w.hold_id is not null then 'waits_for_' || w.awaits
+        || case when w.goes_on_at is null then '_without_end' else '' end
     when s.state = 'retry_wait' then 'sent_again_later'
     when s.state = 'unknown' then 'asked_again_later'
     when s.next_lookup_at is not null then 'looked_for_first'

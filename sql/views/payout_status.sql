@@ -18,7 +18,7 @@ select
     end as status,
     case
         when s.state = 'scheduled' and s.next_attempt_at is null then s.reason
-        when h.scope is not null then h.scope || '_on_hold'
+        when h.scope is not null then coalesce('waits_for_' || h.awaits, h.scope || '_on_hold')
         when st.status in ('failed', 'cancelled', 'settled_outside') then s.reason
     end as reason,
     s.stripe_transfer_id,
@@ -39,7 +39,7 @@ left join lateral (
     where e.payout_transfer_id = t.payout_transfer_id and e.kind in ('paid', 'reversal')
 ) as b on true
 left join lateral (
-    select h.scope, h.placed_at
+    select h.scope, h.awaits, h.placed_at
     from payout.holds as h
     where h.released_at is null
         and st.status_on_hold <> st.status
@@ -48,7 +48,12 @@ left join lateral (
             or (h.scope = 'payee' and h.subject = t.payee_id)
             or (h.scope = 'settlement' and h.subject = t.settlement_id)
             or (h.scope = 'transfer' and h.subject = t.payout_transfer_id::text))
-    order by h.hold_id
+        and (h.awaits is null or (
+            s.window_begins_at is null
+            and (h.awaits <> 'funds' or t.source_transaction is null)
+            and (h.probe_transfer_id is distinct from t.payout_transfer_id
+                or s.hold_id = h.hold_id)))
+    order by h.awaits is not null, h.hold_id
     limit 1
 ) as h on true;
 comment on view payout_api.payout_status is

@@ -17,7 +17,8 @@ select 'discrepancies', d.discrepancy_id, d.found_at, to_jsonb(d) - '{resolved_a
 from payout.discrepancies as d
 union all
 select 'holds', h.hold_id, h.placed_at,
-    to_jsonb(h) - '{released_at,released_by,release_reason}'::text[]
+    to_jsonb(h) - '{released_at,released_by,release_reason,goes_on_at,probe_transfer_id,
+    probes}'::text[]
 from payout.holds as h
 union all
 select 'ledger_entries', e.ledger_entry_id, e.created_at, to_jsonb(e)

@@ -118,6 +118,22 @@ def test_a_hold_is_told_once_it_keeps_back_a_transfer_that_is_due(
     assert told(engine, start) == [("on_hold", f"{scope}_on_hold"), ("scheduled", None)]
 
 
+@mutant("a wait without its name", "outcomes_since", "'waits_for_' || h.awaits, ", "")
+def test_a_wait_is_told_by_what_it_waits_for(engine: Engine, start: int) -> None:
+    engine.settle("seller_2", settlement_id="set_0")
+    engine.report(unfunded(engine.claim_one()))
+    (waiting,) = engine.settle()
+    engine.let_pass("1 minute")
+    engine.sweep()
+    engine.end_waits()
+    rows = [row for row in read(engine.app, start) if row.settlement_id == "set_1"]
+    assert [(row.status, row.reason) for row in rows] == [
+        ("on_hold", "waits_for_funds"),
+        ("scheduled", None),
+    ]
+    assert engine.progress(waiting).state == "scheduled"
+
+
 def test_a_hold_on_the_engine_tells_nothing(engine: Engine, start: int) -> None:
     engine.settle()
     engine.hold("engine")

@@ -17,6 +17,7 @@ from tests.engine import (
     no_answer,
     no_such_account,
     rate_limited,
+    refusal_by_stripe,
     success,
     unfunded,
 )
@@ -52,6 +53,10 @@ def broken_view(name: str, old: str, new: str) -> pytest.MarkDecorator:
     """Declare a mutant of the view."""
     assert VIEW.count(old) == 1, old
     return mutant(name, sql=VIEW.replace(old, new))
+
+
+def closed_account(claim: Claim) -> Outcome:
+    return refusal_by_stripe(claim, 400, "account_closed") | {"should_retry": "false"}
 
 
 def wrong_amount(claim: Claim) -> Outcome:
@@ -169,6 +174,60 @@ def test_a_hold_of_any_scope_shows_at_once_and_ends_at_once(
     assert other.status == ("on_hold" if scope == "engine" else "scheduled")
     engine.release_holds()
     assert status(engine) == ("scheduled", None)
+
+
+def waiting_for_funds(engine: Engine) -> None:
+    engine.settle("seller_2", settlement_id="set_0")
+    engine.report(unfunded(engine.claim(1)[0]))
+
+
+def waiting_for_an_account(engine: Engine) -> None:
+    engine.settle(settlement_id="set_0")
+    engine.report(closed_account(engine.claim(1)[0]))
+
+
+def waiting_after_a_change(engine: Engine) -> None:
+    engine.set(account_change_waits_for="2 days")
+    engine.settle(settlement_id="set_0", pay_after="2100-01-01")
+    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_other')")
+    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_1')")
+
+
+def over_a_cap(engine: Engine) -> None:
+    engine.settle(settlement_id="set_0")
+    engine.db.execute("select payout_api.set_cap('payee', 'usd', 'a test', p_count => 1)")
+    engine.report(success(engine.claim(1)[0]))
+
+
+@broken_view("a wait that is not named", "'waits_for_' || h.awaits, ", "")
+@pytest.mark.parametrize(
+    ("wait", "reason"),
+    [
+        (waiting_for_funds, "waits_for_funds"),
+        (waiting_for_an_account, "waits_for_account"),
+        (waiting_after_a_change, "waits_for_account_change"),
+        (over_a_cap, "waits_for_cap"),
+    ],
+)
+def test_those_that_wait_say_for_what(
+    engine: Engine, wait: Callable[[Engine], None], reason: str
+) -> None:
+    wait(engine)
+    engine.settle()
+    engine.claim()
+    assert status(engine) == ("on_hold", reason)
+    engine.end_waits()
+    assert status(engine) == ("scheduled", None)
+
+
+@broken_view("a wait that stops each state", "s.window_begins_at is null\n", "true\n")
+def test_a_transfer_that_was_sent_waits_for_nothing(engine: Engine) -> None:
+    """A key that was used is asked about further."""
+    engine.settle("seller_1")
+    engine.settle("seller_2", settlement_id="set_2")
+    limited, poor = engine.claim()
+    engine.report(rate_limited(limited), unfunded(poor))
+    assert status(engine) == ("sending", None)
 
 
 @broken_view("a hold on another payee", " and h.subject = t.payee_id", "")

@@ -12,6 +12,7 @@ import pytest
 from tests.audit.sealing import (
     INSTALLED,
     SEALED,
+    forget_waits,
     let_a_minute_pass,
     let_transactions_end,
     seal,
@@ -81,6 +82,7 @@ def test_every_kind_of_fact_is_sealed(sealed_engine: Engine) -> None:
     sealed_engine.make_due()
     sealed_engine.sweep()
     sealed_engine.report(success(sealed_engine.claim_one()))
+    forget_waits(sealed_engine.db)
     assert seal_everything(sealed_engine.db) == 5 + 4 + 1 + 2 + 1
     assert {each.table_name for each in seals(sealed_engine.db)[4:]} == set(SEALED)
     assert verify(sealed_engine.db) == []

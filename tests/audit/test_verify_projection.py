@@ -34,8 +34,9 @@ STATES_REACHED: Final = {
     "paid",
 }
 REBUILD: Final = (ROOT / "sql/ops/rebuild-projection.sql").read_text(encoding="utf-8")
-# A rebuilt row does not take over the wake-up job and the time since when it stands there.
-NOT_REBUILT: Final = "wakeup_id, changed_at, next_lookup_at"
+# A rebuilt row does not take over the wake-up job, the time since when it stands there, and the
+# hold under which it was found.
+NOT_REBUILT: Final = "wakeup_id, changed_at, next_lookup_at, hold_id"
 
 
 def differences(engine: Engine) -> list[tuple[Any, ...]]:

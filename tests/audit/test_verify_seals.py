@@ -17,6 +17,7 @@ from tests.audit.sealing import (
     SEALED,
     Alteration,
     forge,
+    forget_waits,
     head,
     let_a_minute_pass,
     let_transactions_end,
@@ -72,6 +73,7 @@ def seal_two_rounds(engine: Engine) -> Connection:
         )
         engine.sweep()
         engine.report(success(engine.claim_one(), stripe_transfer_id=f"tr_p{round_}"))
+        forget_waits(engine.db)
         seal_everything(engine.db)
     assert [each.table_name for each in seals(engine.db)][4:] == [*SEALED, *SEALED]
     return engine.db

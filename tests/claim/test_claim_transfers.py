@@ -61,7 +61,7 @@ def test_a_claim_hands_out_key_request_lease_and_deadline(engine: Engine) -> Non
         "select payout_ref, request from payout.payout_transfers "
         "join payout.transfer_requests using (payout_transfer_id)"
     ).fetchall()[0]
-    assert claim == (transfer, 1, 1, f"{payout_ref}:1", ANY, request, 30.0, 20.0)
+    assert claim == (transfer, 1, 1, f"{payout_ref}:1", ANY, request, 30.0, 20.0, 0.0)
 
 
 @mutant(
@@ -175,29 +175,29 @@ def test_what_rests_is_never_claimed(engine: Engine, state: str) -> None:
 @mutant(
     "a hold of a currency ignored",
     "lock_due_transfers",
-    "h.scope = 'currency'",
-    "h.scope = 'nothing'",
+    "payout.held('currency')",
+    "payout.held('nothing')",
     at="currency-usd-claimed1",
 )
 @mutant(
     "a hold of a payee ignored",
     "lock_due_transfers",
-    "h.scope = 'payee'",
-    "h.scope = 'nothing'",
+    "payout.held('payee')",
+    "payout.held('nothing')",
     at="payee-seller_1-claimed2",
 )
 @mutant(
     "a hold of a settlement ignored",
     "lock_due_transfers",
-    "h.scope = 'settlement'",
-    "h.scope = 'nothing'",
+    "payout.held('settlement')",
+    "payout.held('nothing')",
     at="settlement-set_1-claimed3",
 )
 @mutant(
     "a hold of a transfer ignored",
     "lock_due_transfers",
-    "h.scope = 'transfer'",
-    "h.scope = 'nothing'",
+    "payout.held('transfer')",
+    "payout.held('nothing')",
     at="transfer-first-claimed4",
 )
 @pytest.mark.parametrize(

@@ -20,18 +20,18 @@ def test_a_worker_that_ends_in_the_middle_of_a_settlement_reports_every_request_
     latch = Latch()
     story.double.inject("answer_delayed", times=None, hold_after=latch)
     worker = run_worker()
-    story.settle(150)
-    story.wait_for_requests(100)
+    story.settle(20)
+    story.wait_for_requests(8)
     worker.terminate()
     worker.wait_for_log(STOPPING)
     story.settle(5, settlement_id="late")
     latch.open()
     assert worker.wait() == 0
-    assert story.states() == {"paid": 100, "scheduled": 55}
+    assert story.states() == {"paid": 8, "scheduled": 17}
     story.check_money()
     run_worker()
-    story.wait_until_states(paid=155)
-    assert len(story.double.sends) == 155
+    story.wait_until_states(paid=25)
+    assert len(story.double.sends) == 25
     story.check_each_transfer_is_paid_once()
 
 

@@ -16,20 +16,20 @@ WORKERS: Final = "select distinct worker from payout.transfer_attempts"
 def test_two_workers_that_fetch_the_same_wakeup_jobs_pay_each_transfer_once(
     story: Story, run_worker: StartWorker
 ) -> None:
-    """One worker has room for a hundred requests, so that they share two hundred."""
+    """One worker begins with eight requests at once, so that they share sixteen."""
     latch = Latch()
     story.double.inject("answer_delayed", times=None, hold_before=latch)
     workers = [run_worker(member=1), run_worker(member=2)]
-    story.settle(200)
+    story.settle(16)
     story.db.execute(DEFER, [5])
-    story.wait_for_requests(200)
+    story.wait_for_requests(16)
     latch.open()
-    story.wait_until_states(paid=200)
+    story.wait_until_states(paid=16)
     wait_until(lambda: story.wakeup_jobs() == 0)
     for worker in workers:
         worker.stop()
     assert len(story.db.execute(WORKERS).fetchall()) == 2
-    assert len(story.double.sends) == 200
+    assert len(story.double.sends) == 16
     story.check_each_transfer_is_paid_once()
 
 

@@ -113,6 +113,8 @@ def test_the_demo_pays_each_transfer_once_although_a_worker_is_killed(
         "the others sent them again under the same keys",
         "Everything reconciles: ",
         "none twice, none forgotten.",
+        "Why is seller_07 not paid?",
+        "transfers that waited are paid to acct_seller_07_b ",
     ):
         assert line in out
     assert "NOT EQUAL" not in out

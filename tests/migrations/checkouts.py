@@ -13,6 +13,7 @@ from tools import migration, schema_files, snapshot
 # These differ from one database to the next.
 COLUMNS_OF_A_DATABASE = [
     "database_oid",
+    "grown_at",
     "installation_id",
     "marked_at",
     "recorded_at",

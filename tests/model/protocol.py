@@ -35,12 +35,19 @@ REACTIONS: Final = {
     "key_in_use": "retry",
     "forbidden": "decline",
     "refused": "decline",
-    "unfunded": "decline_until_funded",
+    "unfunded": "decline",
     "declined": "decline",
     "failed_500": "unknown",
     "replayed_500": "park",
     "may_execute_later": "park",
     "foreign": "unknown",
+}
+# Declines after which a new key is opened by itself, with what they wait for (tested).
+AWAITS: Final = {
+    "unfunded": "funds",
+    "declined": "account",
+    "refused": "account",
+    "forbidden": "account",
 }
 # Surely without effect: `is_only_send` does not count them.
 CLEAN: Final = frozenset({"not_sent", "rate_limited", "unauthorized", "forbidden", "refused"})
@@ -107,6 +114,7 @@ class Rules:
     copied: frozenset[str] = frozenset()
     forgets: bool = False
     reactions: dict[str, str] = field(default_factory=lambda: dict(REACTIONS))
+    awaits: dict[str, str] = field(default_factory=lambda: dict(AWAITS))
     edges: frozenset[tuple[str, str]] = EDGES
 
     def lacks(self, variant: str) -> bool:
@@ -142,7 +150,9 @@ class State(NamedTuple):
     tries: int = 0
     has_unknown_send: bool = False
     forbidden: int = 0  # 403s under this key
+    unfunded: int = 0  # keys that were declined for lack of funds, which are not counted
     is_due: bool = False  # failed, and the next key will be opened
+    is_saved: bool = False  # failed by a decline that Stripe saved
     is_looked_up: bool = False  # nothing of ours is at Stripe: the next send may be a first one
     may_execute_later: bool = False
     attempts: tuple[Attempt, ...] = ()
@@ -248,18 +258,25 @@ def judge_decline(state: State, number: int, outcome: str, rules: Rules) -> Stat
     is_saved = outcome in SAVED or outcome == "foreign"
     if not is_saved and not is_only_send(state, number) and not is_final_400:
         return state._replace(state="parked")
-    has_next_key = reaction_to(outcome, rules) == "decline_until_funded" or (
-        not is_saved and rules.lacks("a new key after a 4xx")
-    )
+    awaits = "funds" if outcome == "foreign" else rules.awaits.get(outcome)
+    has_next_key = awaits == "funds" or (awaits is not None and has_keys_left(state, rules))
     return state._replace(
-        state="failed", is_due=has_next_key and state.generation < rules.max_generations
+        state="failed",
+        is_due=has_next_key,
+        is_saved=is_saved,
+        unfunded=state.unfunded + (awaits == "funds"),
     )
+
+
+def has_keys_left(state: State, rules: Rules) -> bool:
+    """counted_keys: keys that were declined for lack of funds do not count."""
+    return state.generation - state.unfunded < rules.max_generations
 
 
 def reaction_to(outcome: str, rules: Rules) -> str:
     """match_error_rule: the reaction to an outcome that is no success."""
     if outcome == "foreign" and rules.lacks("an untied decline is final"):
-        return "decline_until_funded"
+        return "decline"
     return rules.reactions[outcome]
 
 
@@ -283,9 +300,8 @@ def judge_failure(state: State, number: int, outcome: str, rules: Rules) -> Stat
         forbidden=forbidden,
     )
     if outcome == "failed_500" and rules.lacks("a new key after a 500"):
-        return state._replace(state="failed", is_due=state.generation < rules.max_generations)
-    is_decline = reaction in ("decline", "decline_until_funded")
-    if is_decline and is_believed(state, outcome, rules):
+        return state._replace(state="failed", is_due=has_keys_left(state, rules), is_saved=True)
+    if reaction == "decline" and is_believed(state, outcome, rules):
         return judge_decline(state, number, outcome, rules)
     if reaction == "park":
         return state._replace(state="parked", may_execute_later=outcome == "may_execute_later")
@@ -400,10 +416,10 @@ def is_within_window(state: State, rules: Rules) -> bool:
 def claim(state: State, rules: Rules) -> State:
     """claim_transfers: the next attempt, committed before anything is sent."""
     per_attempt = rules.lacks("a key per attempt")
-    is_first = per_attempt or state.generation > len(state.keys)
-    keys = (*state.keys, Key()) if is_first else state.keys
+    further = 1 if per_attempt else max(0, state.generation - len(state.keys))
+    keys = state.keys + further * (Key(),)
     index = state.generation - 1
-    if state.is_looked_up and not is_first and keys[index].age == FORGOTTEN:
+    if state.is_looked_up and not further and keys[index].age == FORGOTTEN:
         keys = (*keys[:index], Key(), *keys[index + 1 :])  # as if used for the first time
     return state._replace(
         state="in_flight",
@@ -481,7 +497,7 @@ def end_scan(state: State, rules: Rules) -> State:
     return state._replace(
         state="failed",
         scans=0,
-        is_due=state.generation < rules.max_generations,
+        is_due=has_keys_left(state, rules),
         is_looked_up=True,
     )
 
@@ -491,19 +507,29 @@ def look_moves(state: State, rules: Rules) -> Iterator[Move]:
 
     Once Stripe has made a transfer, its list shows it: two scans are for those that come late.
     """
-    if state.state == "failed" and not state.is_due and state.generation < rules.max_generations:
+    if state.state == "failed" and not state.is_due and has_keys_left(state, rules):
         retried = state._replace(is_due=True, is_looked_up=False)
         yield Move("an operator retries", True, retried)
     if state.state == "failed" and state.is_due and not state.is_looked_up:
-        if state.effect == ABSENT:
-            yield Move("a look finds nothing", False, state._replace(is_looked_up=True))
-        else:
+        if state.effect != ABSENT:
             yield Move("a look finds it: alarm", False, state._replace(is_due=False))
+        elif look_counts(state, rules):
+            yield Move("a look finds nothing", False, state._replace(is_looked_up=True))
     if is_late_first_send(state, rules) and not state.is_looked_up:
         if state.effect != ABSENT:
             yield Move("a look finds it: parked", False, state._replace(state="parked"))
         elif is_all_over(state, rules):
             yield Move("a look finds nothing", False, state._replace(is_looked_up=True))
+
+
+def look_counts(state: State, rules: Rules) -> bool:
+    """evidence_for_new_key: after a decline that is not saved everything sent has to be over."""
+    return (
+        state.is_saved
+        or scan_counts(state, rules)
+        or rules.lacks("a look at once after a decline that is not saved")
+        or rules.lacks("a new key after a 4xx")
+    )
 
 
 def is_late_first_send(state: State, rules: Rules) -> bool:

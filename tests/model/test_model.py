@@ -16,6 +16,7 @@ from tests.engine import Claim, Engine, Outcome, outcome, success
 from tests.model.explore import explore
 from tests.model.protocol import (
     ANSWERS,
+    AWAITS,
     DEFINITE,
     EDGES,
     FALSE_FAILURE,
@@ -85,6 +86,16 @@ CONTROLS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
         TWO_EFFECTS,
         {"answers": frozenset({"forbidden"}), "attempts": 3} | ONE_WORKER | COPIED,
     ),
+    (
+        "a look at once after a decline that is not saved",
+        TWO_EFFECTS,
+        {
+            "answers": frozenset({"failed_500", "forbidden"}),
+            "copied": frozenset({"failed_500"}),
+            "attempts": 3,
+        }
+        | ONE_WORKER,
+    ),
     ("no token", FALSE_FAILURE, NO_ANSWERS | ONE_TRY),
     ("no look before a late first send", TWO_EFFECTS, NO_ANSWERS | ONE_TRY | FORGETS),
     ("a look at once before a late first send", TWO_EFFECTS, NO_ANSWERS | ONE_WORKER | FORGETS),
@@ -115,7 +126,7 @@ ANSWERS_OF_STRIPE: Final[dict[str, dict[str, Any]]] = {
     },
     "unauthorized": {"http_status": 401, "is_tied": False},
     "key_in_use": {"http_status": 409, "error_code": "idempotency_key_in_use"},
-    "refused": {"http_status": 404, "error_code": "resource_missing"},
+    "refused": {"http_status": 400, "error_code": "account_invalid"},
     "unfunded": SAVED | {"http_status": 400, "error_code": "balance_insufficient"},
     "declined": SAVED | {"http_status": 400, "error_code": "transfers_not_allowed"},
     "failed_500": {"http_status": 500},
@@ -131,15 +142,19 @@ UNTIED: Final = ANSWERS_OF_STRIPE["declined"] | {"is_tied": False}
 def rules_of(connection: Connection) -> dict[str, Any]:
     """Return the moves and reactions of a database, for the model to run by."""
     edges = connection.execute("select from_state, to_state from payout.state_edges")
-    reactions = {
+    matched = {
         name: connection.execute(
-            "select (payout.match_error_rule(jsonb_populate_record(null::payout.outcome, %s)))"
-            ".reaction",
+            "select r.reaction, r.awaits from "
+            "payout.match_error_rule(jsonb_populate_record(null::payout.outcome, %s)) as r",
             [Jsonb({"signal": "response"} | answer)],
-        ).fetchall()[0][0]
+        ).fetchall()[0]
         for name, answer in ANSWERS_OF_STRIPE.items()
     }
-    return {"edges": frozenset(edges.fetchall()), "reactions": reactions}
+    return {
+        "edges": frozenset(edges.fetchall()),
+        "reactions": {name: reaction for name, (reaction, _) in matched.items()},
+        "awaits": {name: awaits for name, (_, awaits) in matched.items() if awaits is not None},
+    }
 
 
 @pytest.mark.long
@@ -166,6 +181,25 @@ def test_a_copied_403_never_pays_twice_since_a_look_comes_before_each_key(
     answers = frozenset({"forbidden"})
     rules = rules_of(workbench) | COPIED | ONE_WORKER | {"answers": answers}
     found = explore(Rules(attempts=3, **rules), only=TWO_EFFECTS)
+    print(f"{found.states} states, {found.steps} steps")
+    assert found.counterexample is None, f"\n{found.counterexample}"
+
+
+@pytest.mark.timeout(300)
+def test_a_copied_403_in_place_of_a_500_never_pays_twice_since_the_look_waits_a_day(
+    workbench: Connection,
+) -> None:
+    answers = {"answers": frozenset({"failed_500", "forbidden"})}
+    rules = rules_of(workbench) | ONE_WORKER | answers | {"copied": frozenset({"failed_500"})}
+    found = explore(Rules(attempts=3, **rules), only=TWO_EFFECTS)
+    print(f"{found.states} states, {found.steps} steps")
+    assert found.counterexample is None, f"\n{found.counterexample}"
+
+
+@pytest.mark.timeout(300)
+def test_declines_for_lack_of_funds_open_further_keys_safely(workbench: Connection) -> None:
+    answers = {"answers": frozenset({"unfunded"}), "max_generations": 1}
+    found = explore(Rules(attempts=4, **(rules_of(workbench) | ONE_WORKER | answers)))
     print(f"{found.states} states, {found.steps} steps")
     assert found.counterexample is None, f"\n{found.counterexample}"
 
@@ -226,6 +260,7 @@ def test_the_model_knows_every_reaction(workbench: Connection) -> None:
 
 def test_the_model_reacts_as_the_database_does(workbench: Connection) -> None:
     assert rules_of(workbench)["reactions"] == REACTIONS
+    assert rules_of(workbench)["awaits"] == AWAITS
     assert set(ANSWERS) <= set(REACTIONS)
 
 

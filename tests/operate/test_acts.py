@@ -255,6 +255,49 @@ def test_a_retry_brings_a_wait_to_its_end(engine: Engine) -> None:
     assert projection_is_right(engine)
 
 
+def over_a_cap(engine: Engine) -> int:
+    engine.operator.execute("select payout_api.set_cap('transfer', 'usd', 'a test', 1)")
+    (transfer,) = engine.settle()
+    assert engine.claim() == []
+    return transfer
+
+
+def after_a_change(engine: Engine) -> int:
+    engine.set(account_change_waits_for="2 days")
+    (transfer,) = engine.settle()
+    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_other')")
+    return transfer
+
+
+@mutant("a retry that passes a cap", "act_problem", "v_wait.awaits = 'cap'", "false", at="a cap")
+@mutant(
+    "a retry that passes the wait of a changed account",
+    "act_problem",
+    "v_wait.awaits = 'account_change'",
+    "false",
+    at="a changed account",
+)
+@pytest.mark.parametrize(
+    ("wait", "told"),
+    [
+        (over_a_cap, "it is over a cap: set_cap raises it; release_hold("),
+        (after_a_change, "its payee's account was changed, so it waits until "),
+    ],
+    ids=["a cap", "a changed account"],
+)
+def test_a_retry_passes_neither_a_cap_nor_the_wait_of_a_changed_account(
+    engine: Engine, wait: Callable[[Engine], int], told: str
+) -> None:
+    transfer = wait(engine)
+    # One that goes on beside it, for the same payee.
+    engine.db.execute(
+        "insert into payout.holds (scope, subject, reason, awaits, goes_on_at) "
+        "values ('payee', 'seller_1', 'a test', 'account', now() + interval '1 hour')"
+    )
+    assert detail(engine, "retry", transfer).startswith(told)
+    assert engine.claim() == []
+
+
 def test_a_retry_of_a_parked_transfer_is_a_look(engine: Engine) -> None:
     (transfer,) = engine.settle()
     parked(engine, engine.claim_one())

@@ -55,6 +55,17 @@ def test_each_number_can_be_changed(engine: Engine) -> None:
     }
 
 
+def test_a_pace_may_be_taken_away_and_no_other_number(engine: Engine) -> None:
+    engine.set(sends_per_second=20)
+    engine.operator.execute(CHANGE, ["sends_per_second", None, "as fast as Stripe takes it"])
+    assert engine.db.execute("select sends_per_second from payout.engine_settings").fetchall() == [
+        (None,)
+    ]
+    found = refusal(engine.operator, CHANGE, ["max_tries", None, "why"])
+    assert found is not None
+    assert found.sqlstate == "SP314"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [

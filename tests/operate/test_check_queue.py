@@ -6,7 +6,8 @@ from typing import Final
 
 import pytest
 
-from tests.engine import Engine, no_answer, unguarded
+from tests.engine import Engine, no_answer, refusal_by_stripe, unfunded, unguarded
+from tests.mutants import mutant
 from tests.operate.checks import complaints
 
 CAN_RING: Final = "wake-up jobs can be queued"
@@ -90,3 +91,36 @@ def test_what_is_on_hold_is_named_with_its_reason(engine: Engine) -> None:
     assert set(told[1].split(", ")) == {"engine (to look)", "payee seller_1 (to look)"}
     engine.release_holds()
     assert complaints(engine.db) == {}
+
+
+@mutant(
+    "a backlog at its pace needs another worker",
+    "check_queue",
+    "c.lease_until > clock_timestamp())",
+    "false)",
+)
+def test_a_backlog_that_flows_at_its_pace_is_claimed(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    engine.let_pass("1 hour")
+    assert CLAIMS in complaints(engine.db)
+    engine.claim(1)
+    assert CLAIMS not in complaints(engine.db)
+
+
+def test_a_currency_that_waits_for_funds_is_told_of_and_is_no_hold_of_a_person(
+    engine: Engine,
+) -> None:
+    engine.settle("seller_1")
+    engine.report(unfunded(engine.claim_one()))
+    found = complaints(engine.db)
+    assert list(found) == ["no currency waits for funds"]
+    assert found["no currency waits for funds"].startswith("usd since ")
+
+
+def test_a_failed_transfer_whose_look_counts_later_is_not_late(engine: Engine) -> None:
+    engine.settle("seller_1")
+    engine.report(refusal_by_stripe(engine.claim_one(), 400, "account_invalid"))
+    engine.end_waits()
+    engine.look_up()
+    engine.let_pass("10 minutes")
+    assert CLAIMS not in complaints(engine.db)

@@ -95,9 +95,25 @@ def awaits_approval(engine: Engine) -> None:
         engine.look_up()
 
 
+def absent(engine: Engine) -> None:
+    too_old(engine)
+    for wait in ("2 days", "61 minutes"):
+        engine.let_pass(wait)
+        engine.make_lookups_due()
+        engine.look_up()
+
+
+def closed_account(claim: Claim) -> Outcome:
+    return refusal_by_stripe(claim, 400, "account_closed") | {"should_retry": "false"}
+
+
+def refused_for_good(claim: Claim) -> Outcome:
+    return refusal_by_stripe(claim, 400, "amount_too_small") | {"should_retry": "false"}
+
+
 def keys_used_up(engine: Engine) -> None:
     engine.set(max_generations=1)
-    reported(unfunded)(engine)
+    reported(closed_account)(engine)
 
 
 def seen_under_a_closed_key(engine: Engine) -> None:
@@ -105,6 +121,37 @@ def seen_under_a_closed_key(engine: Engine) -> None:
     claim = engine.claim_one()
     engine.report(no_such_account(claim))
     engine.report(success(claim))
+
+
+def without_end(engine: Engine) -> None:
+    """The account took no transfers in any round."""
+    reported(closed_account)(engine)
+    engine.db.execute("update payout.holds set goes_on_at = null where awaits is not null")
+
+
+def changed_account(engine: Engine) -> None:
+    engine.set(account_change_waits_for="2 days")
+    engine.settle()
+    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_other')")
+
+
+def capped(scope: str, **cap: int) -> Build:
+    def cap_and_claim(engine: Engine) -> None:
+        engine.settle(settlement_id="set_1")
+        engine.settle(settlement_id="set_0")
+        engine.db.execute(
+            "insert into payout.caps (scope, currency, largest_amount_minor, largest_count) "
+            "values (%s, 'usd', %s, %s)",
+            [scope, cap.get("amount"), cap.get("count")],
+        )
+        engine.db.execute(
+            "update payout.transfer_states as s set next_attempt_at = now() - interval '1 minute' "
+            "from payout.payout_transfers as t where t.settlement_id = 'set_0' "
+            "and t.payout_transfer_id = s.payout_transfer_id"
+        )
+        engine.report(*(success(claim) for claim in engine.claim()))
+
+    return cap_and_claim
 
 
 def set_aside(engine: Engine) -> None:
@@ -145,13 +192,20 @@ SITUATIONS: Final[dict[str, tuple[Build, str]]] = {
     "may be executed later": (reported(may_execute_later), "may_be_executed_later"),
     "contradiction": (reported(contradiction), "shown_otherwise"),
     "set aside": (set_aside, "looked_up"),
-    "no funds": (reported(unfunded), "tried_again_later"),
-    "declined": (reported(no_such_account), "declined"),
+    "no funds": (reported(unfunded), "waits_for_funds"),
+    "no account": (reported(closed_account), "waits_for_account"),
+    "no account for months": (without_end, "waits_for_account_without_end"),
+    "a changed account": (changed_account, "waits_for_account_change"),
+    "over a cap": (capped("payee", count=1), "waits_for_cap"),
+    "over the engine's cap": (capped("engine", amount=1500), "waits_for_cap"),
+    "over any cap": (capped("transfer", amount=1), "waits_for_cap_without_end"),
+    "absent": (absent, "tried_again_later"),
+    "declined": (reported(refused_for_good), "declined"),
     "keys used up": (keys_used_up, "keys_used_up"),
     "seen under a closed key": (seen_under_a_closed_key, "shown_under_a_closed_key"),
     "held engine": (held(due, "engine", None), "on_hold"),
     "held payee": (held(reported(no_answer), "payee", "seller_1"), "on_hold"),
-    "held and declined": (held(reported(no_such_account), "payee", "seller_1"), "declined"),
+    "held and declined": (held(reported(refused_for_good), "payee", "seller_1"), "declined"),
     "held without funds": (held(reported(unfunded), "currency", "usd"), "on_hold"),
     "paid": (paid, "paid"),
     "reversed": (reversed_in_part, "reversed"),

@@ -127,7 +127,7 @@ def test_once_its_alarm_is_resolved_one_person_releases_it(engine: Engine) -> No
 @mutant(
     "an approval that covers a later alarm",
     "end_proposed_hold",
-    "and d.found_at > p_proposal.acted_at",
+    "and d.discrepancy_id > (p_proposal.details ->> 'newest_discrepancy_id')::bigint",
     "and false",
 )
 def test_an_approval_does_not_release_over_an_alarm_that_came_after_the_proposal(

@@ -92,6 +92,7 @@ def test_a_key_opened_beside_the_page_is_a_discrepancy_of_the_next_run(
     """The next run does not list tr_1: it was made before its window."""
     both.settle()
     both.report(unfunded(both.claim_one()))
+    both.end_waits()
     both.db.execute(
         "update payout.transfer_states set next_attempt_at = payout.clock() where state = 'failed'"
     )

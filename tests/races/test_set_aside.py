@@ -27,7 +27,7 @@ def kinds(engine: Engine) -> list[tuple[str, int | None]]:
 @mutant(
     "a claim that one row stops",
     "claim_transfers",
-    "perform payout.set_aside(v_due_ids[1], sqlerrm);",
+    "perform payout.set_aside(v_due.ids[1], sqlerrm);",
     "raise integrity_constraint_violation;",
 )
 def test_a_claim_sets_aside_the_row_that_is_behind_its_facts(shared_engine: Engine) -> None:
@@ -82,6 +82,7 @@ def test_a_sweep_sets_aside_the_transfer_whose_next_key_is_booked(
     drifted, *others = engine.settle(*SELLERS)
     engine.report(*(unfunded(claim) for claim in engine.claim()))
     engine.let_pass("13 hours")
+    engine.end_waits()
     engine.show_nothing()
     engine.db.execute(
         "insert into payout.ledger_entries (payout_transfer_id, kind, generation, debit_account, "

@@ -32,6 +32,7 @@ class Read(NamedTuple):
     parameters: dict[str, Any]
     objects_seen: int
     objects_expected: int
+    read_in_seconds: float
 
     @property
     def gte(self) -> int | None:
@@ -103,7 +104,7 @@ def carry(
     first = {name: value for name, value in read.parameters.items() if name != "starting_after"}
     parameters = first | ({"starting_after": after} if after else {})
     values = [read.read_id, read.token, Jsonb(parameters), Jsonb(list(objects)), has_more]
-    ((next_, seen, found, result, is_alarm),) = db.execute(REPORT, values).fetchall()
+    ((next_, seen, found, result, is_alarm, _),) = db.execute(REPORT, values).fetchall()
     return next_, seen, found, result, is_alarm
 
 

@@ -33,6 +33,10 @@ def not_sent(claim: Claim) -> Outcome:
     return outcome(claim, "not_sent", detail="ConnectionRefusedError")
 
 
+def lock_timeout(claim: Claim) -> Outcome:
+    return outcome(claim, "response", http_status=429, error_code="lock_timeout")
+
+
 def key_in_use(claim: Claim) -> Outcome:
     return outcome(claim, "response", http_status=409, error_code="idempotency_key_in_use")
 
@@ -218,9 +222,9 @@ def test_an_attempt_of_a_former_key_does_not_keep_the_present_one_open(engine: E
     "judge_failure",
     "p_state.tries + 1 >= p_settings.max_tries",
     "false",
-    at="rate_limited",
+    at="no_answer",
 )
-@pytest.mark.parametrize("failure", [rate_limited, no_answer])
+@pytest.mark.parametrize("failure", [key_in_use, no_answer])
 def test_tries_are_bounded_and_end_with_operators(
     engine: Engine, failure: Callable[[Claim], Outcome]
 ) -> None:
@@ -245,14 +249,12 @@ def test_a_decline_is_believed_even_on_the_last_try(engine: Engine) -> None:
 @mutant(
     "a refused key that stops nothing",
     "judge_failure",
-    "v_judgement.pauses_engine := v_rule.reaction = 'pause';",
-    "v_judgement.pauses_engine := false;",
+    "then v_rule.reaction = 'pause'",
+    "then false",
 )
 @mutant(
     "a refused key that costs tries",
-    "judge_failure",
-    "v_rule.reaction is distinct from 'pause'",
-    "true",
+    sql="update payout.stripe_error_rules set is_counted_try = true where reaction = 'pause'",
 )
 def test_a_refused_key_holds_the_engine_and_costs_no_try(engine: Engine) -> None:
     (transfer,) = engine.settle()
@@ -305,11 +307,37 @@ def test_stripes_own_wait_is_kept_within_an_hour(
     assert timedelta(seconds=at_least - 1) <= waits_for <= timedelta(seconds=at_most)
 
 
-def test_a_decline_for_want_of_funds_waits_long(engine: Engine) -> None:
-    engine.settle()
-    waits_for = answer_again(engine, unfunded).next_attempt_in
-    assert waits_for is not None
-    assert timedelta(minutes=14) < waits_for <= timedelta(minutes=45)
+@mutant(
+    "tries of what was surely not processed",
+    sql="update payout.stripe_error_rules set is_counted_try = true",
+    at="rate_limited",
+)
+@mutant(
+    "a wait that does not grow where no try is counted",
+    "judge_failure",
+    "case when v_rule.is_counted_try then 0 else v_earlier end",
+    "0",
+    at="rate_limited",
+)
+@pytest.mark.parametrize("failure", [not_sent, rate_limited, lock_timeout, refused_key])
+def test_what_was_surely_not_processed_costs_no_try_and_waits_longer_each_time(
+    engine: Engine, failure: Callable[[Claim], Outcome]
+) -> None:
+    """The attack: 96 minutes without a way to Stripe, or a limit of its rate, parked everything."""
+    (transfer,) = engine.settle(amount_minor=5_000_000)
+    engine.set(max_tries=2)
+    waits = []
+    for _ in range(60):
+        progress = answer_again(engine, failure)
+        assert (progress.state, progress.tries) == ("retry_wait", 0)
+        assert progress.next_attempt_in is not None
+        waits.append(progress.next_attempt_in)
+        engine.release_holds()
+    assert max(waits) <= timedelta(minutes=5)
+    assert max(waits[10:]) > timedelta(seconds=20)
+    assert engine.discrepancies() == []
+    assert answer_again(engine, no_answer)[:2] == ("unknown", 1)
+    assert engine.progress(transfer).tries == 1
 
 
 @mutant(

@@ -366,9 +366,9 @@ def test_odd_values_do_not_keep_an_outcome_from_being_taken(
     verdict, state = engine.report_one(outcome(engine.claim_one(), "response", **facts))
     assert verdict == "ok"
     assert state in {"retry_wait", "unknown"}
-    waits_for = engine.progress(transfer).next_attempt_in
-    assert waits_for is not None
-    assert timedelta(seconds=-10) <= waits_for <= timedelta(hours=1)
+    awaits = engine.progress(transfer).next_attempt_in
+    assert awaits is not None
+    assert timedelta(seconds=-10) <= awaits <= timedelta(hours=1)
 
 
 @pytest.mark.parametrize(

@@ -441,6 +441,7 @@ def send_by_worker(double: StripeDouble, request: Mapping[str, Any]) -> dict[str
                 "request": request,
                 "lease_seconds": 30.0,
                 "deadline_seconds": 20.0,
+                "send_in_seconds": 0.0,
             }
             outcome = await adapter.send(order, claimed_at=boot_seconds())
             assert (outcome["signal"], outcome["http_status"]) == ("response", 200)

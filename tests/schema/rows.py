@@ -257,6 +257,8 @@ def add_one_of_each(connection: Connection) -> int:
         "reversed_transfers",
         "outcomes",
         "workers",
+        "caps",
+        "cap_uses",
     ):
         insert(connection, table, valid_row(connection, table, payout_transfer_id))
     return payout_transfer_id
@@ -359,6 +361,16 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
         "operator_actions": {"action": "hold", "reason": "a test"},
         "holds": {"scope": "payee", "subject": PAYEE, "reason": "a test"},
         "not_ours_rules": {"metadata_key": "shop", "reason": "a test"},
+        "paces": {"kind": "sends"},
+        "caps": {"scope": "payee", "currency": "usd", "largest_count": 1},
+        "cap_uses": {
+            "scope": "payee",
+            "subject": PAYEE,
+            "currency": "usd",
+            "begun_at": "2030-01-01 00:00:00Z",
+            "amount_minor": 1,
+            "transfers": 1,
+        },
         "discrepancies": {"kind": "missing_at_stripe", "advice": "Look it up."},
         "outcomes": {"payout_transfer_id": payout_transfer_id, "status": "sending"},
         "reversed_transfers": {"stripe_transfer_id": "tr_1", "amount_reversed_minor": 1},

@@ -199,6 +199,11 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("stripe_error_rules", "should_retry_is_stripes_header"): [{"should_retry": "yes"}],
     ("stripe_error_rules", "reaction_is_known"): [{"reaction": "ignore"}, {"reaction": ""}],
     ("stripe_error_rules", "a_send_is_needed_to_believe"): [{"sends_to_believe": 0}],
+    ("stripe_error_rules", "only_a_decline_waits"): [
+        {"awaits": "funds"},
+        {"reaction": "decline", "awaits": "cap"},
+    ],
+    ("stripe_error_rules", "several_payees_pause"): [{"payees_to_pause": 1}],
     ("stripe_error_rules", "waits_are_in_order"): [
         {"wait_at_least": "-1 second"},
         {"wait_base": "0"},
@@ -243,6 +248,13 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("engine_settings", "scans_are_an_hour_apart"): [{"scans_apart_for": "59 minutes"}],
     ("engine_settings", "approval_limit_is_an_amount"): [{"approval_limit_minor": -1}],
     ("engine_settings", "proposals_live_for_a_while"): [{"proposals_expire_after": "0"}],
+    ("engine_settings", "paces_are_positive"): [
+        {"sends_per_second": 0},
+        {"reads_per_second": -1},
+    ],
+    ("engine_settings", "account_change_waits_no_less_than_no_time"): [
+        {"account_change_waits_for": "-1 second"}
+    ],
     ("operator_actions", "proposals_expire"): [
         {"action": "propose"},
         {"action": "hold", "expires_at": "2030-01-01Z"},
@@ -269,6 +281,13 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ],
     ("holds", "reason_is_given"): [{"reason": ""}, {"reason": "   "}],
     ("holds", "alarms_stop_their_transfer_or_the_engine"): [{"discrepancy_id": 1}],
+    ("holds", "cause_of_a_wait_is_known"): [{"awaits": "rain"}],
+    ("holds", "only_a_wait_goes_on"): [
+        {"goes_on_at": OPENED},
+        {"probe_transfer_id": 1},
+        {"probes": 1},
+    ],
+    ("holds", "probes_count_from_zero"): [{"awaits": "account", "probes": -1}],
     ("holds", "release_is_whole"): [without(CLOSED, column) for column in CLOSED],
     ("discrepancies", "resolution_is_whole"): [without(RESOLVED, column) for column in RESOLVED],
     ("stripe_reads", "kind_is_known"): [{"kind": "charges"}],
@@ -311,6 +330,16 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("not_ours_rules", "destination_is_a_stripe_account"): [{"destination": "seller_1"}],
     ("not_ours_rules", "reason_is_given"): [{"reason": " "}],
     ("not_ours_rules", "end_is_whole"): [without(ENDED, column) for column in ENDED],
+    ("paces", "kind_is_known"): [{"kind": "writes"}],
+    ("paces", "pace_is_positive"): [
+        {"per_second": 0},
+        {"refused_per_second": 0, "refused_at": OPENED},
+    ],
+    ("paces", "refusal_has_its_time"): [{"refused_per_second": 25}],
+    ("caps", "scope_is_known"): [{"scope": "currency"}],
+    ("caps", "caps_are_not_negative"): [{"largest_amount_minor": -1}, {"largest_count": -1}],
+    ("caps", "a_transfer_is_not_counted"): [{"scope": "transfer", "largest_count": 1}],
+    ("cap_uses", "use_is_positive"): [{"amount_minor": 0}, {"transfers": 0}],
     ("reversed_transfers", "amount_is_positive"): [{"amount_reversed_minor": n} for n in (-1, 0)],
     ("outcomes", "status_is_known"): [{"status": ""}, {"status": "Paid"}, {"status": "parked"}],
 }
@@ -369,6 +398,7 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
     ],
     "stripe_error_rules": [
         {"reaction": "decline", "sends_to_believe": 1},
+        {"reaction": "decline", "awaits": "account", "payees_to_pause": 2},
         {"http_status_from": 400, "http_status_to": 400},
         {"should_retry": "false"},
         {"wait_base": "1 second", "wait_cap": "1 second"},
@@ -381,6 +411,7 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"lease_for": "44 minutes 59 seconds"},
         {"attempt_drain_for": "59 minutes 29 seconds"},
         {"queue_wakeup_again_after": "0"},
+        {"sends_per_second": 0.1, "reads_per_second": None},
         {"is_livemode": True},
         {"is_livemode": False, "stripe_account_id": "acct_" + 250 * "1"},
     ],
@@ -390,7 +421,13 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"is_installation": True},
         {"read_id": 1},
     ],
-    "holds": [{"scope": "engine", "subject": None}, CLOSED],
+    "holds": [
+        {"scope": "engine", "subject": None},
+        CLOSED,
+        {"awaits": "account", "goes_on_at": OPENED, "probe_transfer_id": 1, "probes": 1},
+    ],
+    "paces": [{"per_second": 0.5, "refused_per_second": 1, "refused_at": OPENED}],
+    "caps": [{"largest_amount_minor": 0}, {"scope": "transfer", "largest_count": None}],
     "not_ours_rules": [
         ENDED,
         {"metadata_key": None, "is_everything": True},
@@ -421,6 +458,9 @@ def base_row(db: Connection, table: str, payout_transfer_id: int) -> rows.Row:
         db.execute("alter table payout.engine_settings disable trigger user")
         db.execute("delete from payout.engine_settings")
         return {"is_single_row": True}
+    if table == "paces":
+        db.execute("alter table payout.paces disable trigger user")
+        db.execute("delete from payout.paces")
     if table == "settlement_lines":
         rows.add_settlement(db, "set_pending", state="pending")
     return rows.valid_row(db, table, payout_transfer_id)
@@ -566,6 +606,16 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "adoptions.system_identifier",
         "adoptions.table_oid",
         "adoptions.timeline_id",
+        "holds.awaits",
+        "holds.goes_on_at",
+        "holds.probe_transfer_id",
+        "caps.largest_amount_minor",
+        "caps.largest_count",
+        "paces.per_second",
+        "paces.refused_at",
+        "paces.refused_per_second",
+        "engine_settings.reads_per_second",
+        "engine_settings.sends_per_second",
         "holds.discrepancy_id",
         "holds.release_reason",
         "holds.released_at",
@@ -602,7 +652,10 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "listed_transfers.read_id",
         "settlement_lines.source_transaction",
         "settlements.pay_after",
+        "stripe_error_rules.awaits",
         "stripe_error_rules.error_code",
+        "stripe_error_rules.error_param",
+        "stripe_error_rules.payees_to_pause",
         "stripe_error_rules.error_type",
         "stripe_error_rules.http_status_from",
         "stripe_error_rules.http_status_to",

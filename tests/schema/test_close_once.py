@@ -45,6 +45,18 @@ def test_no_other_column_of_a_hold_is_changed(superuser: Connection) -> None:
         assert refusal(superuser, f"{RELEASE}, {assignment}") == REFUSED
 
 
+def test_a_wait_moves_on_until_it_is_released(superuser: Connection) -> None:
+    superuser.execute(
+        "insert into payout.holds (scope, subject, reason, awaits, goes_on_at) "
+        "values ('currency', 'chf', 'a test', 'funds', now())"
+    )
+    move = "update payout.holds set goes_on_at = goes_on_at + interval '1 hour', probes = 1 "
+    assert superuser.execute(f"{move} where awaits = 'funds'").rowcount == 1
+    assert refusal(superuser, "update payout.holds set awaits = 'cap' where probes = 1") == REFUSED
+    assert superuser.execute(RELEASE).rowcount == 2
+    assert refusal(superuser, f"{move} where awaits = 'funds'") == REFUSED
+
+
 @pytest.mark.parametrize("role", ["origin", "replica"])
 def test_a_discrepancy_is_resolved_once(db: Connection, role: str) -> None:
     db.execute(

@@ -26,6 +26,9 @@ MOVING: Final = {
     "reversed_transfers",
     "engine_settings",
     "seal_marks",
+    "paces",
+    "caps",
+    "cap_uses",
 }
 RULES: Final = {"stripe_error_rules", "discrepancy_kinds", "situations"}
 FACTS: Final = (

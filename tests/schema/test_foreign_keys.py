@@ -27,6 +27,7 @@ ORPHANS: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
             **{"resolved_at": "2030-01-01Z", "resolved_by": "engine", "resolution": "a test"},
         },
     ),
+    "caps_currency_fkey": ("caps", {"currency": "xxx"}),
     "holds_discrepancy_id_fkey": (
         "holds",
         {"scope": "transfer", "subject": "1", "discrepancy_id": 0},

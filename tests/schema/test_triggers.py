@@ -12,6 +12,7 @@ ORIGIN: Final = {
     ("settlements", "_900_schedule_payout_job"),
     ("settlement_lines", "_900_refuse_frozen_insert"),
     ("engine_settings", "_900_record_change"),
+    ("caps", "_900_record_change"),
 }
 
 

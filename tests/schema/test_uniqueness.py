@@ -220,6 +220,9 @@ def test_a_subject_has_one_open_hold(db: Connection) -> None:
         {"scope": "settlement", "subject": rows.PAYEE},
         {"scope": "transfer", "subject": "1"},
         {"scope": "transfer", "subject": "1", "discrepancy_id": discrepancy_id},
+        {"scope": "transfer", "subject": "1", "awaits": "cap"},
+        {"scope": "payee", "subject": rows.PAYEE, "awaits": "account"},
+        {"scope": "payee", "subject": rows.PAYEE, "awaits": "account_change"},
     ):
         rows.insert(db, "holds", {**hold, **reason})
         assert insertion(db, "holds", {**hold, **reason}) == refused

@@ -70,7 +70,7 @@ def test_released_transfers_are_due_again(engine: Engine, held: int) -> None:
 @mutant(
     "a claim forgets the other holds of a marked transfer",
     "lock_due_transfers",
-    "h.scope <> 'engine' and h.released_at is null))",
+    "h.scope <> 'engine' and h.awaits is null and h.released_at is null))",
     "false))",
 )
 def test_a_transfer_on_several_holds_waits_for_the_last(engine: Engine) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
 from tests.conftest import Connection
 from tests.engine import (
+    Claim,
     Engine,
     LookupReport,
+    Outcome,
     listed,
     no_answer,
-    no_such_account,
     refusal_by_stripe,
     success,
     unfunded,
@@ -149,6 +151,7 @@ def test_no_new_key_is_opened_before_a_look_at_stripes_list(engine: Engine) -> N
     engine.report(unfunded(claim))
     engine.let_pass("13 hours")
     assert engine.sweep().transfers_reopened == 0
+    assert engine.sweep().transfers_reopened == 0
 
     assert engine.look_up(listed(claim)) == LookupReport(True, "alarm", "failed")
     engine.let_pass("13 hours")
@@ -178,7 +181,7 @@ def test_a_look_that_began_before_the_decline_is_no_evidence(engine: Engine) -> 
 @mutant(
     "a failed transfer that is looked for once, however old the look",
     "finish_lookup",
-    "when s.next_attempt_at is not null and payout.evidence_for_new_key(s) is null",
+    "when s.next_attempt_at is not null and s.hold_id is null",
     "when false",
 )
 def test_a_look_that_began_before_the_decline_is_not_the_last(engine: Engine) -> None:
@@ -191,6 +194,7 @@ def test_a_look_that_began_before_the_decline_is_not_the_last(engine: Engine) ->
     engine.look_up()
     engine.let_pass("1 minute")
     engine.report(unfunded(engine.claim_one()))
+    engine.end_waits()
     for number in range(len(slow.queries)):
         report = engine.report_page(slow, number, [])
     assert report == LookupReport(True, "ok", "failed")
@@ -206,6 +210,7 @@ def test_a_look_that_met_something_unreadable_opens_no_key(engine: Engine) -> No
     engine.settle()
     engine.report(unfunded(claim := engine.claim_one()))
     engine.let_pass("13 hours")
+    engine.sweep()
     engine.look_up(listed(claim, metadata=7, transfer_group=None, amount="many"))
     assert engine.sweep().transfers_reopened == 0
     engine.make_lookups_due()
@@ -213,60 +218,119 @@ def test_a_look_that_met_something_unreadable_opens_no_key(engine: Engine) -> No
     assert engine.sweep().transfers_reopened == 1
 
 
-@pytest.mark.parametrize(
-    "code", ["insufficient_capabilities_for_transfer", "transfers_not_allowed", "account_invalid"]
-)
-def test_what_was_declined_for_another_reason_gets_no_new_key_by_itself(
-    engine: Engine, code: str
-) -> None:
+@pytest.mark.parametrize("code", ["amount_too_small", "livemode_mismatch", "parameter_unknown"])
+def test_what_was_declined_for_good_gets_no_new_key_by_itself(engine: Engine, code: str) -> None:
     (transfer,) = engine.settle()
-    engine.report(refusal_by_stripe(engine.claim_one(), 400, code))
+    engine.report(refusal_by_stripe(engine.claim_one(), 400, code) | {"should_retry": "false"})
     engine.let_pass("10 days")
     assert engine.sweep().transfers_reopened == 0
     assert engine.progress(transfer).state == "failed"
 
 
-@mutant(
-    "any look after a refusal that is not saved",
-    "evidence_for_new_key",
-    "when payout.is_saved(",
-    "when true or payout.is_saved(",
-    at="not saved",
-)
+def fail_by_hand(engine: Engine, *, generation: int) -> None:
+    """Let the one transfer be failed, with its books, though Stripe never declined this key."""
+    engine.db.execute(
+        "update payout.transfer_states set state = 'failed', reason = 'somebody said so'"
+    )
+    engine.db.execute(
+        "insert into payout.transfer_observations (payout_transfer_id, generation, attempt, "
+        "signal, verdict, moved_to) select payout_transfer_id, generation, attempt, "
+        "'no_response', 'ok', 'failed' from payout.transfer_states"
+    )
+    engine.db.execute(
+        "insert into payout.ledger_entries (payout_transfer_id, kind, generation, "
+        "debit_account, credit_account, amount_minor, currency) select payout_transfer_id, "
+        "'release', %s, 'in_flight', 'payable:' || payee_id, amount_minor, currency "
+        "from payout.payout_transfers",
+        [generation],
+    )
+
+
 @mutant(
     "a new key without evidence",
     "reopen_failed",
     "and payout.evidence_for_new_key(s) is not null",
     "",
-    at="no evidence",
 )
-@pytest.mark.parametrize("is_unsaved", [False, True], ids=["no evidence", "not saved"])
-def test_without_evidence_there_is_no_new_key(engine: Engine, is_unsaved: bool) -> None:
+def test_without_a_decline_there_is_no_new_key(engine: Engine) -> None:
     """Even if somebody gave a failed transfer a time to go on at."""
     (transfer,) = engine.settle()
-    claim = engine.claim_one()
-    if is_unsaved:
-        engine.report(no_such_account(claim))
-    else:
-        engine.report(no_answer(claim))
-        engine.db.execute(
-            "update payout.transfer_states set state = 'failed', reason = 'somebody said so'"
-        )
-        engine.db.execute(
-            "insert into payout.transfer_observations (payout_transfer_id, generation, attempt, "
-            "signal, verdict, moved_to) select payout_transfer_id, generation, attempt, "
-            "'no_response', 'ok', 'failed' from payout.transfer_states"
-        )
-        engine.db.execute(
-            "insert into payout.ledger_entries (payout_transfer_id, kind, generation, "
-            "debit_account, credit_account, amount_minor, currency) select payout_transfer_id, "
-            "'release', 1, 'in_flight', 'payable:' || payee_id, amount_minor, currency "
-            "from payout.payout_transfers"
-        )
+    engine.report(no_answer(engine.claim_one()))
+    fail_by_hand(engine, generation=1)
     engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
     engine.show_nothing()
     assert engine.sweep().transfers_reopened == 0
     assert engine.progress(transfer).generation == 1
+
+
+def refused_account(claim: Claim) -> Outcome:
+    """Return the refusal of an account that takes no transfers; Stripe does not save it."""
+    return refusal_by_stripe(claim, 400, "account_invalid")
+
+
+def refused_account_403(claim: Claim) -> Outcome:
+    """Return the same with a status that names no key."""
+    return refusal_by_stripe(claim, 403, "account_invalid") | {"is_tied": False}
+
+
+@mutant(
+    "a new key on a look right after a decline that is not saved",
+    "evidence_for_new_key",
+    "else payout.absence_counts_from(d.payout_transfer_id)",
+    "else d.observed_at",
+    at="saved by nobody",
+)
+@mutant(
+    "an answer that names no key believed at once",
+    "is_definite",
+    "(o.facts ->> 'is_tied')::boolean",
+    "true",
+    at="names no key",
+)
+@pytest.mark.parametrize(
+    ("refused", "sends", "waits"),
+    [
+        (refused_account, 1, ("0", "14 minutes", "2 minutes")),
+        (refused_account_403, 3, ("16 minutes", "23 hours", "1 hour")),
+    ],
+    ids=["saved by nobody", "names no key"],
+)
+def test_after_a_decline_that_stripe_does_not_save_only_a_late_look_allows_a_new_key(
+    engine: Engine, refused: Callable[[Claim], Outcome], sends: int, waits: tuple[str, ...]
+) -> None:
+    """It may be a copy of another answer, while the request that it belongs to is under way."""
+    (transfer,) = engine.settle()
+    for _ in range(sends):
+        engine.make_due()
+        engine.report(refused(engine.claim_one()))
+    assert engine.progress(transfer).state == "failed"
+    reopened = []
+    for wait in waits:
+        engine.let_pass(wait)
+        engine.make_due()
+        reopened.append(engine.sweep().transfers_reopened)
+    assert reopened == [0, 0, 1]
+    assert engine.progress(transfer).generation == 2
+
+
+@mutant(
+    "no second look after one that was too early",
+    "finish_lookup",
+    "then greatest(payout.clock() + interval '10 minutes', v_counts_from)",
+    "then null::timestamptz",
+)
+def test_a_look_that_was_too_early_is_made_again_in_time(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(refused_account(engine.claim_one()))
+    engine.end_waits()
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 0
+    look = engine.progress(transfer).next_lookup_in
+    assert look is not None
+    assert timedelta(minutes=15) < look < timedelta(minutes=16)
+    engine.let_pass("16 minutes")
+    engine.look_up()
+    assert engine.sweep().transfers_reopened == 1
 
 
 @mutant(
@@ -284,34 +348,62 @@ def test_no_hand_opens_a_key_without_its_reason(engine: Engine) -> None:
 
 
 @mutant(
+    "declines for lack of funds are counted",
+    "counted_keys",
+    "and r.awaits = 'funds'",
+    "and false",
+)
+def test_declines_for_lack_of_funds_use_up_no_keys(engine: Engine) -> None:
+    """Funds may take as long as they like; the attack: 30 rounds, and a person had to act."""
+    engine.set(max_generations=2)
+    transfer = decline(engine)
+    for generation in range(2, 9):
+        engine.make_due()
+        assert engine.sweep().transfers_reopened == 1
+        engine.report(unfunded(engine.claim_one()))
+        assert engine.progress(transfer)[:2] == ("failed", generation)
+    engine.make_due()
+    engine.sweep()
+    assert engine.report_one(success(engine.claim_one())) == ("ok", "paid")
+
+
+@mutant(
     "a last key that waits for ever",
     "judge_decline",
-    "and p_state.generation < p_settings.max_generations",
+    "and payout.counted_keys(p_state) < p_settings.max_generations",
     "",
 )
 def test_keys_are_bounded_and_the_last_one_is_left_to_operators(engine: Engine) -> None:
     """Nothing may wait for a step that never comes."""
-    engine.set(max_generations=3)
+    engine.set(max_generations=2)
     transfer = decline(engine)
     for _ in range(2):
         engine.make_due()
         engine.sweep()
-        engine.report(unfunded(engine.claim_one()))
+        claim = engine.claim_one()
+        engine.report(refused_account(claim) | {"should_retry": "false"})
     progress = engine.progress(transfer)
     assert (progress.state, progress.generation, progress.next_attempt_in) == ("failed", 3, None)
-    assert progress.reason == "keys_used_up_balance_insufficient"
+    assert progress.reason == "keys_used_up_payee_account_invalid"
     engine.let_pass("1 year")
     assert engine.sweep().transfers_reopened == 0
     (turn,) = engine.db.execute("select whose_turn from payout_api.unpaid").fetchall()[0]
     assert turn == "operator"
 
 
-def test_a_refusal_under_the_next_key_is_no_ground_for_a_third(engine: Engine) -> None:
-    """Even if somebody gave the failed transfer a time to go on at."""
+@mutant(
+    "a new key on the evidence of a former one",
+    "end_of_key",
+    "and o.generation = p_state.generation",
+    "",
+)
+def test_a_decline_under_a_former_key_is_no_ground_for_another(engine: Engine) -> None:
+    """Even if somebody failed the transfer and gave it a time to go on at."""
     transfer = decline(engine)
     engine.make_due()
     engine.sweep()
-    engine.report(no_such_account(engine.claim_one()))
+    engine.report(no_answer(engine.claim_one()))
+    fail_by_hand(engine, generation=2)
     engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
     engine.show_nothing()
     assert engine.sweep().transfers_reopened == 0
@@ -331,17 +423,24 @@ def test_a_key_is_not_opened_once_a_success_was_seen(engine: Engine) -> None:
     engine.report(unfunded(claim))
     engine.report(success(claim))
     engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
+    engine.end_waits()
     engine.show_nothing()
     assert engine.sweep().transfers_reopened == 0
     assert engine.progress(transfer).generation == 1
 
 
-@mutant("keys without bound", "reopen_failed", "and s.generation < e.max_generations", "")
+@mutant(
+    "keys without bound",
+    "reopen_failed",
+    "and payout.counted_keys(s) < e.max_generations",
+    "",
+)
 def test_keys_are_bounded_even_when_the_last_one_is_due(engine: Engine) -> None:
     engine.set(max_generations=1)
-    decline(engine)
+    engine.settle()
+    engine.report(refused_account(engine.claim_one()) | {"should_retry": "false"})
     engine.db.execute("update payout.transfer_states set next_attempt_at = payout.clock()")
-    engine.show_nothing()
+    engine.make_due()
     assert engine.sweep().transfers_reopened == 0
 
 

@@ -277,6 +277,7 @@ def test_sweeps_at_once_take_each_transfer_once(
     shared_engine.report(*(no_answer(claim) for claim in claims[20:40]))
     shared_engine.report(*(unfunded(claim) for claim in claims[40:]))
     shared_engine.let_pass("20 hours")
+    shared_engine.end_waits()
     shared_engine.show_nothing()
     workers = [connect("payout_worker") for _ in range(6)]
     barrier = Barrier(len(workers))

@@ -71,8 +71,7 @@ def test_what_is_given_a_new_key_is_rung_for_by_the_same_sweep(engine: Engine) -
     engine.settle()
     engine.report(unfunded(engine.claim_one()))
     assert rung(engine.db) == 0
-    engine.let_pass("13 hours")
-    engine.show_nothing()
+    engine.make_due()
     assert rung(engine.db) == 1
 
 

@@ -45,6 +45,7 @@ def make_order(number: int = 1, **changes: object) -> Order:
         },
         "lease_seconds": 30.0,
         "deadline_seconds": 20.0,
+        "send_in_seconds": 0.0,
     }
     return order | changes  # type: ignore[no-any-return]
 
@@ -118,7 +119,9 @@ class FakeDatabase(Database):
 class FakeAdapter(StripePayoutAdapter):
     """Answers each order at once, or when `may_answer` is set; counts the requests under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, signal: str = "response", http_status: int = 200) -> None:
+        self.signal = signal
+        self.http_status = http_status
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.under_way = 0
@@ -135,7 +138,7 @@ class FakeAdapter(StripePayoutAdapter):
         self.claimed_at.append(claimed_at)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
-        signal = "response"
+        signal = self.signal
         try:
             await self.may_answer.wait()
         except asyncio.CancelledError:
@@ -146,7 +149,7 @@ class FakeAdapter(StripePayoutAdapter):
             "generation": order["generation"],
             "attempt": order["attempt"],
             "signal": signal,
-            "http_status": 200,
+            "http_status": self.http_status,
         }
 
 

@@ -414,3 +414,98 @@ def test_an_order_of_an_unknown_shape_stops_no_other(caplog: pytest.LogCaptureFi
         assert "an order could not be carried out" in caplog.text
 
     asyncio.run(main())
+
+
+def test_a_transfer_is_sent_in_its_turn_and_the_next_ones_are_claimed_before_it_is_over() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(), FakeAdapter()
+        database.due = [make_order(n, send_in_seconds=0.1 * n) for n in range(4)]
+        async with make_pump(database, adapter, clock=time.monotonic) as pump:
+            began_at = time.monotonic()
+            await pump.drain()
+            database.due = [make_order(9)]
+            await database.is_quiet.wait()
+            assert 0.3 <= time.monotonic() - began_at < 2
+            assert numbers(database) == [0, 1, 2, 3, 9]
+        assert len(database.claims) >= 2
+
+    asyncio.run(main())
+
+
+def test_one_payout_job_is_carried_to_its_end_at_its_pace() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(), FakeAdapter()
+        orders = [make_order(n, send_in_seconds=0.05) for n in range(5)]
+
+        async def on_claim() -> None:
+            database.due = orders[:1]
+            del orders[:1]
+
+        database.on_claim = on_claim
+        async with make_pump(database, adapter, clock=time.monotonic) as pump:
+            await pump.execute(7)
+            assert numbers(database) == [0, 1, 2, 3, 4]
+
+    asyncio.run(main())
+
+
+def test_a_process_begins_with_few_requests_at_once_and_has_more_with_each_answer() -> None:
+    """Stripe's limit is not known yet: its first refusal has to meet few requests."""
+
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=1000), FakeAdapter()
+        adapter.may_answer.clear()
+        async with make_pump(database, adapter) as pump:
+            await pump.drain(seconds=0.2)
+            assert adapter.most_under_way == 8
+            adapter.may_answer.set()
+            await database.is_quiet.wait()
+            adapter.may_answer.clear()
+            database.due = [make_order(n) for n in range(1001, 1201)]
+            await pump.drain(seconds=0.5)
+            assert adapter.under_way == 100
+            adapter.may_answer.set()
+
+    asyncio.run(main())
+
+
+def test_after_a_refusal_for_the_rate_nothing_is_claimed_before_the_database_knows() -> None:
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=1), FakeAdapter(http_status=429)
+        knows = asyncio.Event()
+
+        async def on_report(outcomes: list[Any]) -> None:
+            await knows.wait()
+
+        database.on_report = on_report
+        async with make_pump(database, adapter) as pump:
+            await pump.drain()
+            while not adapter.claimed_at or adapter.under_way:
+                await asyncio.sleep(0.001)
+            claims = len(database.claims)
+            database.due = [make_order(2)]
+            pump.wake()
+            await asyncio.sleep(0.2)
+            assert len(database.claims) <= claims + 1
+            assert database.due
+            knows.set()
+            await database.is_quiet.wait()
+        assert numbers(database) == [1, 2]
+
+    asyncio.run(main())
+
+
+def test_while_stripe_is_out_of_reach_one_is_claimed_after_a_growing_pause() -> None:
+    """The attack: each transfer was claimed and given back again and again, until it was parked."""
+
+    async def main() -> None:
+        database, adapter = FakeDatabase(orders=300), FakeAdapter(signal="not_sent")
+        async with make_pump(database, adapter) as pump:
+            pump.wake()
+            await asyncio.sleep(1.2)
+            assert len(adapter.claimed_at) <= 8 + 4
+            adapter.signal = "response"
+            await database.is_quiet.wait()
+        assert len(database.reported) == 300
+
+    asyncio.run(main())

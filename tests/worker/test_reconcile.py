@@ -32,6 +32,7 @@ def reading(number: int, kind: str = "lookup", path: str = "/v1/transfers") -> d
         "parameters": {"a": number},
         "objects_seen": 0,
         "objects_expected": 0,
+        "read_in_seconds": 0.0,
     }
 
 
@@ -43,6 +44,7 @@ def told(next_parameters: dict[str, Any] | None = None, **changes: object) -> li
         "objects_found": 0,
         "result": None if next_parameters else "it is read",
         "is_alarm": False,
+        "read_in_seconds": 0.0,
     }
     return [row | changes]
 
@@ -52,14 +54,8 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconcile, "FIRST_PAUSE_SECONDS", 0.0)
 
 
-def make(database: RecordingDatabase, adapter: StripePayoutAdapter, **changes: float) -> Reconciler:
-    return Reconciler(
-        database=database,
-        adapter=adapter,
-        worker="test",
-        is_livemode=False,
-        **{"reads_per_second": 1e6, **changes},
-    )
+def make(database: RecordingDatabase, adapter: StripePayoutAdapter) -> Reconciler:
+    return Reconciler(database=database, adapter=adapter, worker="test", is_livemode=False)
 
 
 def test_a_read_goes_on_with_the_parameters_that_the_database_tells() -> None:
@@ -92,6 +88,7 @@ def test_a_read_goes_on_with_the_parameters_that_the_database_tells() -> None:
         "p_parameters": {"a": 7},
         "p_objects": FIRST.data,
         "p_has_more": True,
+        "p_is_rate_limited": False,
     }
     assert (last["p_parameters"], last["p_has_more"]) == (other, False)
 
@@ -204,7 +201,6 @@ def test_a_comparison_that_fails_is_raised() -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        Refused(429, "slow down"),
         Refused(500, "no"),
         aiohttp.ClientError(),
         TimeoutError(),
@@ -236,11 +232,27 @@ def test_a_page_that_is_refused_for_good_is_not_read_again(status: int) -> None:
     assert len(adapter.asked) == 1
 
 
-def test_reads_keep_their_distance() -> None:
+def test_each_page_waits_for_the_turn_that_the_database_tells() -> None:
     database = RecordingDatabase(
-        claim_reads=[[reading(1)]], report_page=[*[told(AFTER_FIRST)] * 5, told()]
+        claim_reads=[[reading(1) | {"read_in_seconds": 0.04}]],
+        report_page=[*[told(AFTER_FIRST, read_in_seconds=0.02)] * 3, told()],
     )
-    adapter = FakeListings(*[FIRST] * 5, LAST)
+    adapter = FakeListings(*[FIRST] * 3, LAST)
     began = time.monotonic()
-    asyncio.run(make(database, adapter, reads_per_second=50).read("events"))
-    assert time.monotonic() - began >= 5 / 50
+    asyncio.run(make(database, adapter).read("events"))
+    assert time.monotonic() - began >= 0.1
+
+
+def test_a_page_that_is_refused_for_its_rate_is_told_of_and_waits_for_another_turn() -> None:
+    """The database lowers the pace of all workers."""
+    database = RecordingDatabase(
+        claim_reads=[[reading(1)]],
+        report_page=[told({"a": 1}, read_in_seconds=0.05), told()],
+    )
+    adapter = FakeListings(Refused(429, "too many"), LAST)
+    began = time.monotonic()
+    asyncio.run(make(database, adapter).read("events"))
+    assert time.monotonic() - began >= 0.05
+    refused, taken = database.arguments("report_page")
+    assert (refused["p_is_rate_limited"], refused["p_objects"]) == (True, None)
+    assert (taken["p_is_rate_limited"], taken["p_objects"]) == (False, LAST.data)

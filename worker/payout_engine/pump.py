@@ -14,7 +14,7 @@ from payout_engine import errors
 from payout_engine.backoff import Backoff
 from payout_engine.database import Database
 from payout_engine.reporter import Reporter
-from payout_engine.rows import Order
+from payout_engine.rows import Order, Outcome
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter, boot_seconds
 
 logger = logging.getLogger(__name__)
@@ -23,15 +23,18 @@ LINGER_SECONDS: Final = 0.01
 # A settlement may rely on a pending wake-up job that is served just before it commits.
 SECOND_CLAIM_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 20.0
+# A process begins with few requests at once, and has one slot more for each so many answers.
+FIRST_SLOTS: Final = 8
+ANSWERS_PER_SLOT: Final = 8
 
 
 class Pump:
     """Carries transfers for every wake-up job of the process. Use it as a context manager.
 
-    A slot is a request to Stripe under way. Free slots are filled again for as long as claims find
-    something. While the database takes no reports, the pump claims no more than there are slots.
-    Where the database wants Stripe's newest transfers compared before it hands out any,
-    `compare_newest` does that, and the pump claims again.
+    A slot is a request to Stripe under way, or one that waits for its turn. Free slots are filled
+    again for as long as claims find something. While the database takes no reports, the pump claims
+    no more than there are slots. Where the database wants Stripe's newest transfers compared before
+    it hands out any, `compare_newest` does that, and the pump claims again.
     """
 
     def __init__(
@@ -54,12 +57,16 @@ class Pump:
         self._worker = worker
         self._is_livemode = is_livemode
         self._max_in_flight = max_in_flight
+        self._slots: float = min(max_in_flight, FIRST_SLOTS)
+        self._is_refused = self._is_cut_off = False
+        self._unreachable = Backoff(first_seconds=0.1, longest_seconds=5.0)
         self._chunk = max(1, min(max_in_flight // 4, claim_limit))
         self._clock = clock
         self._sends: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._drains: list[asyncio.Future[None]] = []
         self._second_claim: asyncio.TimerHandle | None = None
+        self._next_turns: asyncio.TimerHandle | None = None
         self._is_stopping = False
 
     async def __aenter__(self) -> Self:
@@ -87,7 +94,8 @@ class Pump:
 
     async def execute(self, payout_job_id: int) -> None:
         """Carry the due transfers of one payout job, and return when the outcomes are reported."""
-        await self._claim_and_send(payout_job_id)
+        while wait_seconds := await self._claim_and_send(payout_job_id):
+            await asyncio.sleep(wait_seconds)
         while self._sends:
             await asyncio.wait(self._sends)
         await self._reporter.flush()
@@ -120,10 +128,13 @@ class Pump:
             self._woken.clear()
             drains, self._drains = self._drains, []
             try:
-                await self._claim_and_send(None)
+                wait_seconds = await self._claim_and_send(None)
                 backoff.reset()
+                if wait_seconds:
+                    self._next_turns = _again(self._next_turns, wait_seconds, self.wake)
                 if drains:
-                    self._claim_again_soon()
+                    # A moment after the last wake-up job that was served.
+                    self._second_claim = _again(self._second_claim, SECOND_CLAIM_SECONDS, self.wake)
             except errors.NotNow as error:
                 logger.warning("nothing is claimed now: %s", error)
             except Exception as error:
@@ -134,18 +145,16 @@ class Pump:
             finally:
                 _finish(drains)
 
-    def _claim_again_soon(self) -> None:
-        """Wake the pump once more, a moment after the last wake-up job that was served."""
-        if self._second_claim is not None:
-            self._second_claim.cancel()
-        loop = asyncio.get_running_loop()
-        self._second_claim = loop.call_later(SECOND_CLAIM_SECONDS, self.wake)
+    async def _claim_and_send(self, payout_job_id: int | None) -> float:
+        """Claim and send until a claim finds less than there is room for.
 
-    async def _claim_and_send(self, payout_job_id: int | None) -> None:
+        Return 0, or the seconds after which to claim again, where the last one was cut short by the
+        pace: then half of its turns are left.
+        """
         while True:
             room = await self._wait_for_room()
             if self._is_stopping:
-                return
+                return 0.0
             try:
                 orders, claimed_at = await self._claim(room, payout_job_id)
             except errors.NotCompared:
@@ -156,7 +165,7 @@ class Pump:
                 self._sends.add(send)
                 send.add_done_callback(self._sends.discard)
             if len(orders) < room:
-                return
+                return max((order["send_in_seconds"] for order in orders), default=0.0) / 2
 
     async def _claim(self, limit: int, payout_job_id: int | None) -> tuple[list[Order], float]:
         """Return orders, and the time before the claim, from which their leases are counted."""
@@ -175,26 +184,57 @@ class Pump:
 
     async def _send(self, order: Order, claimed_at: float) -> None:
         try:
-            self._reporter.add(await self._adapter.send(order, claimed_at=claimed_at))
+            if order["send_in_seconds"]:
+                await asyncio.sleep(claimed_at + order["send_in_seconds"] - self._clock())
+            outcome = await self._adapter.send(order, claimed_at=claimed_at)
+            self._reporter.add(outcome)
+            self._learn(outcome)
         except Exception:  # the order has another shape than agreed: its lease will run out
             logger.exception("an order could not be carried out")
+
+    def _learn(self, outcome: Outcome) -> None:
+        """Let an outcome make the pump send more at once, or less."""
+        self._is_cut_off = outcome["signal"] == "not_sent" and not self._is_stopping
+        if self._is_cut_off:
+            return
+        self._unreachable.reset()
+        if outcome.get("http_status") == 429:
+            self._is_refused = True
+        else:
+            self._slots = min(self._slots + 1 / ANSWERS_PER_SLOT, self._max_in_flight)
 
     async def _wait_for_room(self) -> int:
         """Return how many transfers to claim: at least one, and more if a moment brings more.
 
         It is never more than a quarter of the slots, so that one part is claimed, another under way
-        and a third reported, rather than all in step.
+        and a third reported, rather than all in step. After a refusal for the rate the database has
+        to know of it first; while Stripe is out of reach it is one, after a growing pause.
         """
         if self._room() < self._chunk:
             await asyncio.sleep(LINGER_SECONDS)
         while self._room() <= 0 and not self._is_stopping:
             await asyncio.sleep(LINGER_SECONDS)
+        if self._is_refused:
+            self._is_refused = False
+            await self._reporter.flush()
+        if self._is_cut_off:
+            await self._unreachable.pause()
+            return 1
         return min(self._room(), self._chunk)
 
     def _room(self) -> int:
         if self._reporter.unreported >= self._max_in_flight:
             return 0
-        return self._max_in_flight - len(self._sends)
+        return int(self._slots) - len(self._sends)
+
+
+def _again(
+    handle: asyncio.TimerHandle | None, seconds: float, act: Callable[[], None]
+) -> asyncio.TimerHandle:
+    """Act after so many seconds, in place of an earlier intention."""
+    if handle is not None:
+        handle.cancel()
+    return asyncio.get_running_loop().call_later(seconds, act)
 
 
 def _finish(drains: list[asyncio.Future[None]]) -> None:

@@ -23,9 +23,8 @@ logger = logging.getLogger(__name__)
 OnProgress: TypeAlias = Callable[[rows.Read | rows.ReadReport], None]
 
 READ_FAILURES: Final = (Refused, Unreadable, aiohttp.ClientError, TimeoutError)
-# Stripe allows 25 a second for each endpoint, to all workers and other programs of the account.
-READS_PER_SECOND: Final = 10.0
 READS_AT_ONCE: Final = 3
+RATE_LIMITED: Final = 429
 TRIES: Final = 6
 FIRST_PAUSE_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 30.0
@@ -59,14 +58,11 @@ class Reconciler:
         adapter: StripePayoutAdapter,
         worker: str,
         is_livemode: bool | None,
-        reads_per_second: float = READS_PER_SECOND,
     ) -> None:
         self._database = database
         self._adapter = adapter
         self._worker = worker
         self._is_livemode = is_livemode
-        self._gap_seconds = 1 / reads_per_second
-        self._next_read_at = 0.0
 
     async def run(self, on_progress: OnProgress = lambda _: None) -> dict[str, int | None]:
         """Read everything there is to read now; return counts, None for a kind that failed.
@@ -144,48 +140,56 @@ class Reconciler:
         """Carry a read to its end. Where another process is ahead, go on where that one is."""
         on_progress(read)
         parameters: dict[str, Any] | None = read["parameters"]
+        turn_in_seconds = read["read_in_seconds"]
         while parameters is not None:
-            page = await self._page(read["path"], parameters)
-            report: rows.ReadReport
-            [report] = await self._database.call(
-                "report_page",
-                retry_seconds=RETRY_SECONDS,
-                retry_timeouts=True,
-                p_read_id=read["read_id"],
-                p_token=read["token"],
-                p_parameters=Jsonb(parameters),
-                p_objects=Jsonb(page.data),
-                p_has_more=page.has_more,
-            )
+            await asyncio.sleep(turn_in_seconds)
+            page = await self._page(read, parameters)
+            report = await self._report(read, parameters, page)
             on_progress(report)
-            parameters = report["next_parameters"]
+            parameters, turn_in_seconds = report["next_parameters"], report["read_in_seconds"]
         logger.log(logging.ERROR if report["is_alarm"] else logging.INFO, "%s", report["result"])
         return report
 
-    async def _page(self, path: str, params: Mapping[str, Any]) -> Page:
+    async def _report(
+        self, read: rows.Read, parameters: Mapping[str, Any], page: Page | None
+    ) -> rows.ReadReport:
+        """Report a page, or that Stripe refused it for its rate."""
+        report: rows.ReadReport
+        [report] = await self._database.call(
+            "report_page",
+            retry_seconds=RETRY_SECONDS,
+            retry_timeouts=True,
+            p_read_id=read["read_id"],
+            p_token=read["token"],
+            p_parameters=Jsonb(parameters),
+            p_objects=page and Jsonb(page.data),
+            p_has_more=page and page.has_more,
+            p_is_rate_limited=page is None,
+        )
+        return report
+
+    async def _page(self, read: rows.Read, parameters: Mapping[str, Any]) -> Page:
         """Read a page; after a transient failure again, several times."""
+        path = read["path"]
         backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=8.0, jitter=0.5)
         tries_left = TRIES
         while True:
-            await self._wait_for_turn()
             tries_left -= 1
             try:
-                return await self._adapter.list_page(path, params)
+                return await self._adapter.list_page(path, parameters)
             except Exception as error:
                 if not tries_left or not _is_transient(error):
                     raise
                 logger.warning("%s fails, to be repeated: %s", path, errors.one_line(error))
-            await backoff.pause()
-
-    async def _wait_for_turn(self) -> None:
-        """Keep a distance between any two reads of this process."""
-        now = asyncio.get_running_loop().time()
-        turn = max(now, self._next_read_at)
-        self._next_read_at = turn + self._gap_seconds
-        await asyncio.sleep(turn - now)
+                is_rate_limited = isinstance(error, Refused) and error.status == RATE_LIMITED
+            if is_rate_limited:
+                refused = await self._report(read, parameters, None)
+                await asyncio.sleep(refused["read_in_seconds"])
+            else:
+                await backoff.pause()
 
 
 def _is_transient(error: Exception) -> bool:
     if isinstance(error, Refused):
-        return error.status == 429 or (error.status or 0) >= 500
+        return error.status == RATE_LIMITED or (error.status or 0) >= 500
     return isinstance(error, aiohttp.ClientError | Unreadable | TimeoutError)

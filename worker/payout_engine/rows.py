@@ -20,6 +20,7 @@ class Order(TypedDict):
     request: dict[str, Any]
     lease_seconds: float
     deadline_seconds: float
+    send_in_seconds: float
 
 
 class Outcome(TypedDict):
@@ -66,6 +67,7 @@ class Read(TypedDict):
     parameters: dict[str, Any]
     objects_seen: int
     objects_expected: int
+    read_in_seconds: float
 
 
 @final
@@ -77,6 +79,7 @@ class ReadReport(TypedDict):
     objects_found: int
     result: str | None
     is_alarm: bool
+    read_in_seconds: float
 
 
 class OpenDiscrepancies(TypedDict):

@@ -26,10 +26,11 @@ POLL_SECONDS: Final = 0.2
 DEADLINE_SECONDS: Final = 110.0
 SOON_SECONDS: Final = 10.0
 OVERVIEW: Final = """
-    select o.state, sum(o.transfers)::integer as transfers,
-        extract(epoch from min(o.next_attempt_at) - clock_timestamp())::float8 as due_in_seconds
-    from payout_api.overview as o
-    group by o.state
+    select s.state::text as state, count(*)::integer as transfers,
+        coalesce(extract(epoch from min(s.next_attempt_at) filter (where s.hold_id is null)
+            - clock_timestamp()), 'Infinity')::float8 as due_in_seconds
+    from payout.transfer_states as s
+    group by s.state
 """
 # The name under which a worker claims ends with its process id.
 HELD: Final = """

@@ -26,7 +26,7 @@ EVENTS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("fault", {"name": "answer_hangs", "skip": 20, "every": 40, "times": 2}),
     ("fault", {"name": "answer_lost", "skip": 25, "every": 30, "times": 8}),
     ("fault", {"name": "answer_cut", "skip": 40, "every": 30, "times": 4}),
-    ("fault", {"name": "rate_limited", "skip": 100, "times": 60}),
+    ("limit", {"per_second": 150}),
 )
 
 

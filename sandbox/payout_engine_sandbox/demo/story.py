@@ -14,6 +14,7 @@ from urllib.error import URLError
 import psycopg
 from rich.console import Console
 
+from payout_engine_sandbox.demo.fix import show_a_fix
 from payout_engine_sandbox.demo.processes import DemoError, Processes, Stop, Stopped
 from payout_engine_sandbox.demo.progress import Progress
 from payout_engine_sandbox.demo.reconciliation import find_problems, read_facts
@@ -83,6 +84,9 @@ def _play(options: argparse.Namespace, console: Console, stop: Stop) -> int:
             show_report(console, facts)
             run.show_crash(console)
         show_verdict(console, facts, problems)
+        for problem in show_a_fix(console, stand, stop):
+            problems.append(problem)
+            console.print(f"  {problem}", style="red")
         if options.keep:
             _keep(console, stand, stop)
     return 1 if problems else 0

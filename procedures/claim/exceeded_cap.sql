@@ -1,0 +1,61 @@
+-- exceeded_cap: the cap that stops a transfer, and until when.
+--
+-- A transfer that is larger than a whole cap waits for a person: to raise the cap, or to release
+-- its wait, after which it passes. Days and hours are those of UTC. A key that was used is not
+-- counted again.
+-- Called by: within_caps.
+
+create or replace function payout.exceeded_cap(
+    p_transfer payout.payout_transfers, p_now timestamptz
+)
+returns table (
+    hold_scope text, subject text, reason text, goes_on_at timestamptz, notifies boolean
+)
+language sql
+stable
+rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+    select
+        case when c.scope = 'engine' and w.passes_later then 'currency' else 'transfer' end,
+        case when c.scope = 'engine' and w.passes_later
+            then p_transfer.currency else p_transfer.payout_transfer_id::text end,
+        case c.scope when 'transfer' then 'over_the_cap_of_a_transfer'
+            when 'payee' then 'over_the_cap_of_a_payee_and_day'
+            else 'over_the_cap_of_an_hour' end,
+        case when w.passes_later then w.begun_at
+            + case c.scope when 'payee' then interval '1 day' else interval '1 hour' end end,
+        c.scope = 'engine' or not w.passes_later
+    from payout.caps as c
+    cross join lateral (
+        select date_trunc(case c.scope when 'payee' then 'day' else 'hour' end, p_now, 'UTC'),
+            c.scope <> 'transfer'
+                and p_transfer.amount_minor <= coalesce(
+                    c.largest_amount_minor, p_transfer.amount_minor)
+                and coalesce(c.largest_count, 1) > 0
+    ) as w (begun_at, passes_later)
+    left join payout.cap_uses as u on u.scope = c.scope
+        and u.currency = c.currency
+        and u.subject = case c.scope when 'payee' then p_transfer.payee_id::text else '' end
+        and u.begun_at = w.begun_at
+    where c.currency = p_transfer.currency
+        and (p_transfer.amount_minor + coalesce(u.amount_minor, 0) > c.largest_amount_minor
+            or 1 + coalesce(u.transfers, 0) > c.largest_count)
+        and not exists (
+            select from payout.transfer_states as s
+            where s.payout_transfer_id = p_transfer.payout_transfer_id
+                and s.window_begins_at is not null
+        )
+        and not exists (
+            select from payout.holds as h
+            where h.scope = 'transfer'
+                and h.subject = p_transfer.payout_transfer_id::text
+                and h.awaits = 'cap'
+                and h.released_by <> 'engine'
+        )
+    order by w.passes_later, c.scope
+    limit 1
+$$;
+comment on function payout.exceeded_cap(payout.payout_transfers, timestamptz) is
+    'The wait (scope, subject, reason, end) of a transfer that is over a cap, and whether '
+    'operators are notified; no row: it is over none.';

@@ -1,0 +1,50 @@
+-- take_turns: hand out the next turns of a kind of request, one after the other in time.
+--
+-- No call waits for another: the time of the next turn is a sequence, which no rollback takes back.
+-- It is read and set in one expression: two calls that meet within it hand out the same turns,
+-- which costs a refusal at most. Where others have taken the turns of the next five seconds none is
+-- handed out to send. A lowered pace grows while its turns are all used (raise_pace).
+
+create or replace function payout.take_turns(
+    p_kind text,
+    p_count integer,
+    p_now timestamptz,
+    out first_seconds double precision,
+    out apart_seconds double precision
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_turns regclass := case p_kind when 'sends' then 'payout.send_turns'::regclass
+        else 'payout.read_turns'::regclass end;
+    v_now bigint := extract(epoch from p_now) * 1e6;
+    v_taken bigint;
+begin
+    first_seconds := 0;
+    apart_seconds := 1 / payout.most_per_second(p_kind);
+    if p_count = 0 or apart_seconds is null then
+        apart_seconds := 0;
+        return;
+    end if;
+
+    v_taken := 1e6 * p_count * apart_seconds;
+    first_seconds := (
+        select case
+            when p_kind = 'reads' or t.first_at <= v_now + 5000000
+                then (setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6
+        end
+        from (
+            -- One that is a minute ahead was set by a clock that has since been set back.
+            select case when l.at between v_now and v_now + 60000000 then l.at else v_now end
+            from (select pg_sequence_last_value(v_turns)) as l (at)
+        ) as t (first_at));
+    if first_seconds > 0 then
+        perform payout.raise_pace(p_kind, p_now);
+    end if;
+end
+$$;
+comment on function payout.take_turns(text, integer, timestamptz) is
+    'Hands out so many turns: seconds from now to the first, and from each to the next; null: none '
+    'is free.';

@@ -1,0 +1,239 @@
+"""A transfer that exceeds a cap waits, says so and goes on by itself; the others are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.conftest import Connection
+from tests.engine import Engine, no_answer, rate_limited, success
+from tests.mutants import mutant
+
+
+def set_cap(
+    engine: Engine,
+    scope: str,
+    *,
+    amount: int | None = None,
+    count: int | None = None,
+    currency: str = "usd",
+) -> None:
+    engine.operator.execute(
+        "select payout_api.set_cap(%s, %s, 'a test', %s, %s)", [scope, currency, amount, count]
+    )
+
+
+def settle(
+    engine: Engine, *amounts: int, payee: str = "seller_1", currency: str = "usd"
+) -> list[int]:
+    """Settle one transfer for each amount, in this order."""
+    settled = engine.db.execute("select count(*) from payout.settlements").fetchall()[0][0]
+    return [
+        engine.settle(
+            payee, settlement_id=f"set_{settled + n}", amount_minor=amount, currency=currency
+        )[0]
+        for n, amount in enumerate(amounts)
+    ]
+
+
+def claimed(engine: Engine, **options: object) -> list[int]:
+    return [claim.payout_transfer_id for claim in engine.claim(**options)]  # type: ignore[arg-type]
+
+
+def unpaid(engine: Engine) -> list[tuple[int, str, str, datetime | None]]:
+    return engine.db.execute(
+        "select payout_transfer_id, reason, whose_turn, next_attempt_at from payout_api.unpaid "
+        "where state = 'scheduled' order by payout_transfer_id"
+    ).fetchall()
+
+
+def end_window(engine: Engine) -> None:
+    """Let the day and the hour of every cap be over."""
+    engine.db.execute("update payout.cap_uses set begun_at = begun_at - interval '1 day'")
+    engine.db.execute(
+        "update payout.holds set goes_on_at = payout.clock() "
+        "where goes_on_at is not null and released_at is null"
+    )
+    engine.sweep()
+
+
+def end_of_hour(now: datetime) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+
+
+@mutant("no cap", "within_caps", "if not exists (select from payout.caps) then", "if true then")
+@mutant(
+    "a cap of a transfer ignored",
+    "exceeded_cap",
+    "where c.currency = p_transfer.currency\n",
+    "where c.currency = p_transfer.currency and c.scope <> 'transfer'\n",
+)
+def test_a_transfer_over_its_cap_waits_for_a_person(engine: Engine) -> None:
+    set_cap(engine, "transfer", amount=1000)
+    small, large = settle(engine, 1000, 1001)
+    claim = engine.claim_one()
+    assert claim.payout_transfer_id == small
+    engine.report(success(claim))
+    assert unpaid(engine) == [(large, "over_the_cap_of_a_transfer", "operator", None)]
+    engine.let_pass("3 hours")
+    engine.sweep()
+    assert claimed(engine) == []
+
+
+@mutant(
+    "a transfer that a person let pass waits again",
+    "exceeded_cap",
+    "and h.released_by <> 'engine'",
+    "and false",
+)
+def test_a_person_lets_one_transfer_pass_or_raises_the_cap(engine: Engine) -> None:
+    set_cap(engine, "transfer", amount=1000)
+    first, second = settle(engine, 5000, 6000)
+    assert claimed(engine) == []
+    ((hold_id,),) = engine.db.execute(
+        "select hold_id from payout.holds where subject = %s", [str(first)]
+    )
+    engine.operator.execute("select payout_api.release_hold(%s, 'I know it')", [hold_id])
+    assert claimed(engine) == [first]
+    set_cap(engine, "transfer", amount=6000)
+    engine.sweep()
+    assert claimed(engine) == [second]
+
+
+@mutant(
+    "a day's amount that is not added up",
+    "exceeded_cap",
+    "coalesce(u.amount_minor, 0) >",
+    "0 >",
+    at="amount",
+)
+@mutant(
+    "a day's transfers that are not counted",
+    "exceeded_cap",
+    "1 + coalesce(u.transfers, 0) >",
+    "0 >",
+    at="count",
+)
+@pytest.mark.parametrize("cap", [{"amount": 2500}, {"count": 2}], ids=["amount", "count"])
+def test_a_payee_gets_no_more_than_its_cap_in_a_day(engine: Engine, cap: dict[str, int]) -> None:
+    set_cap(engine, "payee", **cap)  # type: ignore[arg-type]
+    first, second, third, fourth = settle(engine, 1000, 1000, 1000, 1000)
+    (other,) = settle(engine, 1000, payee="seller_2")
+    (euros,) = settle(engine, 9000, currency="eur")
+    assert claimed(engine) == [first, second, other, euros]
+    now = datetime.now(UTC)
+    tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    assert unpaid(engine) == [
+        (third, "over_the_cap_of_a_payee_and_day", "engine", tomorrow),
+        (fourth, "over_the_cap_of_a_payee_and_day", "engine", tomorrow),
+    ]
+    assert claimed(engine) == []
+    end_window(engine)
+    assert claimed(engine) == [third, fourth]
+
+
+def test_a_small_one_passes_where_a_large_one_waits(engine: Engine) -> None:
+    set_cap(engine, "payee", amount=2500)
+    first, large, small = settle(engine, 1000, 2000, 1500)
+    assert claimed(engine) == [first, small]
+    end_window(engine)
+    assert claimed(engine) == [large]
+
+
+@mutant(
+    "an hour's cap that is none",
+    "exceeded_cap",
+    "when c.scope = 'engine' and w.passes_later then 'currency' else 'transfer' end",
+    "when c.scope = 'engine' and w.passes_later then 'payee' else 'transfer' end",
+)
+def test_the_engine_sends_no_more_than_its_cap_in_an_hour_of_a_currency(engine: Engine) -> None:
+    set_cap(engine, "engine", count=3)
+    transfers = [settle(engine, 100, payee=f"seller_{n}")[0] for n in range(6)]
+    (euros,) = settle(engine, 100, currency="eur")
+    now = datetime.now(UTC)
+    assert claimed(engine) == [*transfers[:3], euros]
+    engine.sweep()
+    assert engine.claim() == []
+    late = [row for row in unpaid(engine) if row[0] in transfers[3:]]
+    assert late == [
+        (transfer, "over_the_cap_of_an_hour", "engine", end_of_hour(now))
+        for transfer in transfers[3:]
+    ]
+    waits = engine.db.execute(
+        "select from payout.holds where awaits = 'cap' and released_at is null"
+    )
+    assert waits.rowcount == 1
+    end_window(engine)
+    assert claimed(engine) == transfers[3:]
+
+
+def test_what_is_larger_than_a_whole_cap_does_not_wait_for_the_next_day(engine: Engine) -> None:
+    set_cap(engine, "payee", amount=1000)
+    (transfer,) = settle(engine, 1001)
+    assert claimed(engine) == []
+    assert unpaid(engine) == [(transfer, "over_the_cap_of_a_payee_and_day", "operator", None)]
+
+
+@mutant(
+    "a key counted at each of its sends",
+    "count_use",
+    "and s.window_begins_at is null\n",
+    "and true\n",
+)
+def test_a_key_counts_once_however_often_it_is_sent(engine: Engine) -> None:
+    set_cap(engine, "payee", count=2)
+    first, second = settle(engine, 100, 100)
+    for failure in (no_answer, rate_limited, no_answer):
+        (claim,) = engine.claim(1)
+        assert claim.payout_transfer_id == first
+        engine.report(failure(claim))
+        engine.forget_pace()
+        engine.db.execute(
+            "update payout.transfer_states set next_attempt_at = now() - interval '1 minute' "
+            "where payout_transfer_id = %s",
+            [first],
+        )
+    engine.report(success(engine.claim(1)[0]))
+    assert claimed(engine) == [second]
+
+
+@mutant(
+    "two claims that count at once",
+    "within_caps",
+    "order by c.scope, c.currency for update",
+    "order by c.scope, c.currency",
+)
+def test_claims_at_once_share_a_cap(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    set_cap(shared_engine, "engine", amount=1000)
+    for number in range(8):
+        settle(shared_engine, 300, payee=f"seller_{number}")
+    one, other = connect("payout_worker"), connect("payout_worker")
+    with ThreadPoolExecutor(1) as pool:
+        with one.transaction():
+            first = shared_engine.claim(3, connection=one)
+            second = pool.submit(shared_engine.claim, 8, connection=other)
+            shared_engine.db.execute("select pg_sleep(0.3)")
+            assert not second.done()
+        assert len(first) + len(second.result()) == 3
+
+
+def test_without_a_cap_claims_count_nothing(engine: Engine) -> None:
+    settle(engine, 100)
+    engine.claim()
+    assert engine.db.execute("select from payout.cap_uses").rowcount == 0
+    set_cap(engine, "payee", count=1)
+    set_cap(engine, "payee")
+    settle(engine, 100, 100)
+    assert len(engine.claim()) == 2
+
+
+def test_a_cap_of_nothing_stops_a_currency(engine: Engine) -> None:
+    set_cap(engine, "engine", count=0)
+    settle(engine, 100)
+    (euros,) = settle(engine, 100, currency="eur")
+    assert claimed(engine) == [euros]

@@ -1,0 +1,287 @@
+"""All workers together send no faster than the pace, which a refusal for the rate lowers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.conftest import Connection
+from tests.engine import Claim, Engine, Outcome, outcome, rate_limited, success
+from tests.mutants import Edit, mutant
+
+
+class Pace(NamedTuple):
+    """The row of `paces` for sends."""
+
+    per_second: float | None
+    refused_per_second: float | None
+
+
+def pace(engine: Engine) -> Pace:
+    rows = engine.db.execute(
+        "select per_second::float8, refused_per_second::float8 from payout.paces "
+        "where kind = 'sends'"
+    )
+    return Pace(*rows.fetchall()[0])
+
+
+def set_pace(engine: Engine, **columns: object) -> None:
+    assignments = ", ".join(f"{name} = %({name})s" for name in columns)
+    engine.db.execute(f"update payout.paces set {assignments} where kind = 'sends'", columns)
+
+
+def settle_many(engine: Engine, number: int = 60) -> None:
+    engine.settle(*(f"seller_{n}" for n in range(number)))
+
+
+def turns(claims: list[Claim]) -> list[float]:
+    return sorted(claim.send_in_seconds for claim in claims)
+
+
+def test_without_a_pace_everything_that_is_due_is_handed_out_at_once(engine: Engine) -> None:
+    settle_many(engine)
+    claims = engine.claim()
+    assert turns(claims) == [0.0] * 60
+    assert pace(engine) == Pace(None, None)
+
+
+@mutant(
+    "a claim that knows no pace",
+    "claim_transfers",
+    "v_size := least(p_limit, v_free);",
+    "v_size := p_limit;",
+)
+@mutant(
+    "a setting that bounds nothing",
+    "free_turns",
+    "least(p.per_second, e.sends_per_second)",
+    "p.per_second",
+)
+def test_a_claim_hands_out_the_turns_of_a_quarter_second_and_the_next_one_those_that_follow(
+    engine: Engine,
+) -> None:
+    settle_many(engine)
+    engine.set(sends_per_second=20)
+    first = turns(engine.claim())
+    assert len(first) == 6
+    assert first[0] == 0
+    assert [round(later - turn, 3) for turn, later in itertools.pairwise(first)] == (
+        [0.05] * (len(first) - 1)
+    )
+    (only,) = engine.claim(worker="worker_2")
+    assert 0.2 < only.send_in_seconds <= 0.3
+    engine.db.execute("select pg_sleep(0.25)")
+    assert 4 <= len(engine.claim()) <= 6
+
+
+@mutant(
+    "turns that everybody gets again",
+    "take_turns",
+    "1e6 * p_count * apart_seconds",
+    "0",
+)
+def test_the_turns_of_all_workers_follow_one_another(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """No claim waits for another one's commit, and no turn is handed out again by a rollback."""
+    settle_many(shared_engine)
+    shared_engine.set(sends_per_second=20)
+    one, other = connect("payout_worker"), connect("payout_worker")
+    with one.transaction(force_rollback=True):
+        first = shared_engine.claim(2, connection=one)
+        second = shared_engine.claim(2, connection=other)
+    third = shared_engine.claim(2, connection=other)
+    spans = [(turns(claims)[0], turns(claims)[-1]) for claims in (first, second, third)]
+    assert [len(claims) for claims in (first, second, third)] == [2, 2, 2]
+    assert spans[0][1] < spans[1][1] < spans[2][1]
+
+
+def test_claims_at_once_share_the_turns_of_the_next_seconds(
+    shared_engine: Engine, connect: Callable[..., Connection]
+) -> None:
+    """Workers that are woken together, as by a large settlement."""
+    settle_many(shared_engine, 200)
+    shared_engine.set(sends_per_second=20)
+    workers = [connect("payout_worker") for _ in range(8)]
+    barrier = Barrier(len(workers))
+    ((began,),) = shared_engine.db.execute("select payout.clock()").fetchall()
+
+    def claim(connection: Connection) -> int:
+        barrier.wait()
+        return sum(len(shared_engine.claim(25, connection=connection)) for _ in range(4))
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        handed_out = sum(pool.map(claim, workers))
+    ((ahead,),) = shared_engine.db.execute(
+        "select extract(epoch from payout.next_turn('sends', %s) - %s)::float8", [began, began]
+    ).fetchall()
+    # Each has its own turn, but for two claims of eleven that may have met.
+    assert (handed_out - 2 * 11) * 0.05 <= ahead
+    assert ahead <= 5 + 11 * 0.05 + 2
+
+
+@mutant(
+    "a clock that was set back stops all sends",
+    "next_turn",
+    "p_now + interval '1 minute'",
+    "'infinity'",
+)
+def test_a_turn_that_a_wrong_clock_set_far_ahead_stops_nothing(engine: Engine) -> None:
+    settle_many(engine, 2)
+    engine.set(sends_per_second=20)
+    engine.db.execute(
+        "select setval('payout.send_turns', (extract(epoch from now() + '50 hours') * 1e6)::bigint)"
+    )
+    assert len(engine.claim()) == 2
+
+
+@mutant(
+    "a refusal for the rate that slows nobody down",
+    "slow_down",
+    "if v_claimed_at is not null then",
+    "if false then",
+)
+def test_a_refusal_for_the_rate_halves_what_stripe_answered_in_the_last_second(
+    engine: Engine,
+) -> None:
+    """The attack: a limit of 10 a second, and 56,321 refused requests for 1,500 payees."""
+    settle_many(engine)
+    claims = engine.claim(24)
+    engine.report(*(success(c, stripe_transfer_id=f"tr_{n}") for n, c in enumerate(claims[:20])))
+    engine.report(*(rate_limited(claim) for claim in claims[20:]))
+    assert pace(engine) == Pace(10, None)
+    (claim,) = engine.claim()
+    assert 0.9 < claim.send_in_seconds <= 1
+
+
+@mutant(
+    "each of many refusals halves the pace",
+    edits=(
+        Edit("lower_pace", "p.refused_at between p_claimed_at and v_now", "false"),
+        Edit("lower_pace", "v_pace.refused_at between p_claimed_at and v_now", "false"),
+    ),
+)
+def test_refusals_of_what_was_handed_out_before_count_once(engine: Engine) -> None:
+    settle_many(engine)
+    engine.set(sends_per_second=12)
+    first = engine.claim(10)
+    for claim in first:
+        engine.report(rate_limited(claim))
+    assert pace(engine) == Pace(5, 12)
+    engine.db.execute("select setval('payout.send_turns', 1)")
+    (later, *_) = engine.claim()
+    engine.report(rate_limited(later))
+    assert pace(engine) == Pace(2.5, 5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"http_status": 429, "error_code": "lock_timeout"},
+        {"http_status": 429, "rate_limited_reason": "resource-specific"},
+        {"http_status": 409, "error_code": "idempotency_key_in_use"},
+        {"http_status": 503},
+    ],
+)
+def test_another_refusal_slows_nobody_down(engine: Engine, answer: dict[str, Any]) -> None:
+    engine.settle()
+    engine.report(outcome(engine.claim_one(), "response", **answer))
+    assert pace(engine) == Pace(None, None)
+
+
+def test_a_refusal_that_another_worker_makes_up_slows_nobody_down(engine: Engine) -> None:
+    engine.settle()
+    forged = rate_limited(engine.claim_one()) | {"claim_token": "invented"}
+    assert engine.report_one(forged) == ("alarm", "in_flight")
+    assert pace(engine) == Pace(None, None)
+
+
+def paces_in_use(engine: Engine, seconds: int) -> list[float | None]:
+    """Return the pace after each second in which all turns were used."""
+    found = []
+    for _ in range(seconds):
+        engine.db.execute(
+            "update payout.paces set grown_at = grown_at - interval '1 second', "
+            "refused_at = refused_at - interval '1 second'"
+        )
+        engine.db.execute("select payout.raise_pace('sends', payout.clock())")
+        found.append(pace(engine).per_second)
+    return found
+
+
+@mutant(
+    "a pace that stays low",
+    "raise_pace",
+    "then least(o.per_second * 2 ^ (o.seconds / 5)",
+    "then least(o.per_second",
+)
+@mutant("a pace that does not stay", "raise_pace", "interval '1 minute'", "interval '1 second'")
+def test_a_lowered_pace_grows_to_the_limit_and_stays_there_for_a_while(engine: Engine) -> None:
+    set_pace(engine, per_second=12.5, refused_per_second=25, refused_at="now")
+    grown = paces_in_use(engine, 63)
+    assert grown[2] is not None
+    assert 18 < grown[2] < 20
+    assert grown[4:59] == [23.75] * 55
+    assert grown[-1] is not None
+    assert 27 < grown[-1] < 32
+
+
+@mutant(
+    "a setting that was not used taken for the limit",
+    "lower_pace",
+    "case when 0.8 * v_most <= coalesce(v_answered, v_most) then v_most end",
+    "v_most",
+)
+def test_a_setting_that_is_not_used_is_not_the_limit(engine: Engine) -> None:
+    """The attack: a setting of four times the limit was halved again and again."""
+    settle_many(engine)
+    engine.set(sends_per_second=1000)
+    claims = engine.claim(30)
+    engine.report(*(success(c, stripe_transfer_id=f"tr_{n}") for n, c in enumerate(claims[:24])))
+    engine.report(*(rate_limited(claim) for claim in claims[24:]))
+    assert pace(engine) == Pace(12, None)
+
+
+@mutant(
+    "a limit that is never forgotten",
+    "raise_pace",
+    "interval '1 minute'",
+    "interval '1 year'",
+)
+def test_a_limit_that_is_gone_is_forgotten(engine: Engine) -> None:
+    set_pace(engine, per_second=27.4, refused_per_second=25, refused_at="now")
+    grown = paces_in_use(engine, 150)
+    assert grown[-1] is None
+    assert pace(engine) == Pace(None, None)
+
+
+def test_a_pace_that_is_not_used_does_not_grow(engine: Engine) -> None:
+    settle_many(engine, 2)
+    set_pace(engine, per_second=12, refused_per_second=25, refused_at="now")
+    engine.let_pass("1 hour")
+    engine.claim()
+    assert pace(engine).per_second == 12
+
+
+def test_the_setting_is_never_passed(engine: Engine) -> None:
+    settle_many(engine)
+    engine.set(sends_per_second=20)
+    set_pace(engine, per_second=300)
+    assert len(engine.claim()) == 6
+
+
+def failing(claim: Claim) -> Outcome:
+    return outcome(claim, "not_sent")
+
+
+def test_a_backlog_after_an_outage_flows_at_the_pace(engine: Engine) -> None:
+    settle_many(engine, 40)
+    engine.report(*(failing(claim) for claim in engine.claim()))
+    engine.let_pass("10 minutes")
+    engine.set(sends_per_second=20)
+    assert len(engine.claim()) == 6

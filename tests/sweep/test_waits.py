@@ -1,0 +1,539 @@
+"""A transfer that is declined for now waits for funds or for an account, and goes on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from tests.engine import Claim, Engine, Outcome, no_answer, outcome, success, unfunded
+from tests.engine import refusal_by_stripe as refused
+from tests.mutants import mutant
+
+
+def incapable(claim: Claim) -> Outcome:
+    """Return the decline of an account that may not receive; Stripe saves it."""
+    answer = refused(claim, 400, "insufficient_capabilities_for_transfer")
+    return answer | {"should_retry": "false"}
+
+
+def waits(engine: Engine) -> list[tuple[str, str, str, int]]:
+    """Return scope, subject, cause and rounds of each open wait."""
+    return engine.db.execute(
+        "select scope, subject, awaits, probes from payout.holds "
+        "where released_at is null and awaits is not null order by hold_id"
+    ).fetchall()
+
+
+def next_round_in(engine: Engine) -> timedelta:
+    """Return the time until the one wait lets a transfer through."""
+    ((found,),) = engine.db.execute(
+        "select goes_on_at - payout.clock() from payout.holds "
+        "where released_at is null and awaits is not null"
+    ).fetchall()
+    assert isinstance(found, timedelta)
+    return found
+
+
+def go_on(engine: Engine) -> None:
+    """Let the time of the next round come, and sweep."""
+    engine.db.execute(
+        "update payout.holds set goes_on_at = payout.clock() "
+        "where released_at is null and awaits is not null"
+    )
+    engine.sweep()
+
+
+def pay(engine: Engine, *claims: Claim) -> None:
+    engine.report(
+        *(success(claim, stripe_transfer_id=f"tr_{claim.payout_transfer_id}") for claim in claims)
+    )
+
+
+def retried(engine: Engine, which: str) -> list[tuple[str, str]]:
+    """Let an operator retry; return result and sentence of each transfer."""
+    call = f"select result, detail from payout_api.retry('topped up', {which})"
+    return engine.db.execute(call.encode()).fetchall()
+
+
+def states(engine: Engine) -> dict[str, int]:
+    rows = engine.db.execute("select state, count(*) from payout.transfer_states group by state")
+    return dict(rows.fetchall())
+
+
+def look_ups(engine: Engine) -> int:
+    return engine.db.execute("select from payout.stripe_reads where kind = 'lookup'").rowcount
+
+
+@mutant(
+    "a currency without funds that goes on",
+    "slow_down",
+    "where n.awaits is not null",
+    "where false",
+)
+@mutant(
+    "a claim that does not know of the wait",
+    "lock_due_transfers",
+    "payout.held('currency', 'funds')",
+    "payout.held('currency', 'nothing')",
+)
+@mutant(
+    "an alarm for each decline",
+    "begin_wait",
+    "    if found then\n",
+    "    if true then\n",
+)
+def test_without_funds_a_currency_waits_with_one_alarm_and_no_request_for_the_others(
+    engine: Engine,
+) -> None:
+    """The attack: 2,000 transfers, funds for 250: 1,750 doomed requests and alarms a round."""
+    engine.settle(*(f"seller_{n}" for n in range(60)))
+    engine.settle("seller_1", settlement_id="set_usd", currency="usd")
+    engine.db.execute("update payout.transfer_states set next_attempt_at = now()")
+    first = engine.claim(8)
+    warnings: list[str | None] = []
+
+    def warn(warning: psycopg.errors.Diagnostic) -> None:
+        warnings.append(warning.message_primary)
+
+    engine.worker.add_notice_handler(warn)
+    try:
+        pay(engine, *first[:5])
+        engine.report(unfunded(first[5]))
+        engine.report(*(unfunded(claim) for claim in first[6:]))
+    finally:
+        engine.worker.remove_notice_handler(warn)
+    currency = first[5].request["currency"]
+    assert waits(engine) == [("currency", currency, "funds", 0)]
+    assert warnings == [f"payout alarm: balance_insufficient, currency {currency}"]
+    assert engine.claim() == []
+    assert states(engine) == {"paid": 5, "failed": 3, "scheduled": 53}
+    assert timedelta(minutes=1) < next_round_in(engine) < timedelta(minutes=3)
+
+
+def test_another_currency_goes_on_and_so_does_what_a_charge_funds(engine: Engine) -> None:
+    (declined,) = engine.settle()
+    engine.report(unfunded(engine.claim_one()))
+    engine.settle("seller_1", settlement_id="set_eur", currency="eur")
+    lines = (
+        '[{"line_id": "1", "payee_id": "seller_1", "amount_minor": 5, '
+        '"source_transaction": "ch_1"}]'
+    )
+    engine.db.execute(
+        "select payout_api.complete_settlement('set_charge', 'usd', %s::jsonb)", [lines]
+    )
+    engine.sweep()
+    claims = engine.claim()
+    assert {claim.request["currency"] for claim in claims} == {"eur", "usd"}
+    assert declined not in {claim.payout_transfer_id for claim in claims}
+    assert engine.progress(declined).state == "failed"
+
+
+@mutant(
+    "a round in which all are sent",
+    "probe_waits",
+    "v_probe_id := payout.let_through(v_hold, p_now);",
+    "perform payout.end_holds(array[v_hold.hold_id], 'engine', 'a round'); continue;",
+)
+def test_a_round_lets_one_transfer_through_and_makes_one_request(engine: Engine) -> None:
+    engine.settle(*(f"seller_{n}" for n in range(20)))
+    engine.report(unfunded(engine.claim(1)[0]))
+    sent = []
+    longest = timedelta(0)
+    for _ in range(8):
+        go_on(engine)
+        claims = engine.claim()
+        assert len(claims) == 1
+        sent.append(claims[0].payout_transfer_id)
+        engine.report(unfunded(claims[0]))
+        assert engine.claim() == []
+        longest = max(longest, next_round_in(engine))
+        engine.sweep()
+        assert engine.claim() == []
+    assert len(set(sent)) == 8
+    assert timedelta(minutes=40) < longest < timedelta(minutes=80)
+    assert look_ups(engine) == 0
+    assert [probes for *_, probes in waits(engine)] == [8]
+
+
+@mutant(
+    "a wait that does not end when there are funds",
+    "end_waits",
+    "where s.payout_transfer_id = h.probe_transfer_id and s.state = 'paid'",
+    "where false",
+)
+def test_once_one_is_paid_all_go_on(engine: Engine) -> None:
+    engine.settle(*(f"seller_{n}" for n in range(5)))
+    engine.report(*(unfunded(claim) for claim in engine.claim(2)))
+    go_on(engine)
+    (probe,) = engine.claim()
+    pay(engine, probe)
+    assert engine.claim() == []
+    engine.sweep()
+    assert waits(engine) == []
+    pay(engine, *engine.claim())
+    assert states(engine) == {"paid": 3, "failed": 2}
+    engine.claim_lookups()
+    assert look_ups(engine) == 2
+    engine.make_due()
+    engine.sweep()
+    pay(engine, *engine.claim())
+    assert states(engine) == {"paid": 5}
+
+
+@mutant(
+    "a look for each that waits",
+    "slow_down",
+    "next_lookup_at = null\n",
+    "next_lookup_at = payout.clock()\n",
+)
+@mutant(
+    "a new key for each that waits",
+    "reopen_failed",
+    "and s.hold_id is null\n",
+    "",
+)
+def test_those_that_wait_are_neither_looked_up_nor_given_keys(engine: Engine) -> None:
+    """Only a transfer that is about to be sent costs a look at Stripe's list."""
+    engine.settle(*(f"seller_{n}" for n in range(6)))
+    engine.report(*(unfunded(claim) for claim in engine.claim()))
+    assert engine.claim_lookups() == []
+    engine.show_nothing()
+    assert engine.sweep().transfers_reopened == 0
+    go_on(engine)
+    assert len(engine.claim()) == 1
+
+
+def test_a_failed_transfer_is_looked_up_when_its_round_comes_and_all_take_turns(
+    engine: Engine,
+) -> None:
+    engine.settle(*(f"seller_{n}" for n in range(3)))
+    engine.report(*(unfunded(claim) for claim in engine.claim()))
+    sent = []
+    for _ in range(6):
+        go_on(engine)
+        engine.look_up()
+        assert engine.sweep().transfers_reopened == 1
+        claim = engine.claim_one()
+        sent.append(claim.payout_transfer_id)
+        engine.report(unfunded(claim))
+    assert [sent.count(transfer) for transfer in sorted(set(sent))] == [2, 2, 2]
+    assert look_ups(engine) == 6
+
+
+@mutant(
+    "a wait that stops what may have been executed",
+    "lock_due_transfers",
+    "when s.window_begins_at is not null then false",
+    "when false then false",
+)
+def test_a_wait_does_not_stop_a_key_that_was_used(engine: Engine) -> None:
+    """Stripe may have paid under it: the engine has to know before it forgets the key."""
+    engine.settle("seller_1", "seller_2")
+    first, second = engine.claim()
+    engine.report(no_answer(first), unfunded(second))
+    engine.db.execute(
+        "update payout.transfer_states set next_attempt_at = now() where state = 'unknown'"
+    )
+    engine.sweep()
+    assert engine.claim_one().payout_transfer_id == first.payout_transfer_id
+
+
+def test_funds_that_an_operator_knows_of_end_the_wait_at_once(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    engine.report(unfunded(engine.claim(1)[0]))
+    engine.sweep()
+    assert retried(engine, "p_currency => 'eur'") == []
+    assert len(waits(engine)) == 1
+    preview = retried(engine, "p_because => 'balance_insufficient', p_preview => true")
+    assert preview == [("preview", "goes on now")]
+    assert len(waits(engine)) == 1
+    done = retried(engine, "p_because => 'balance_insufficient'")
+    assert done == [("done", "was failed")]
+    assert waits(engine) == []
+    assert len(engine.claim()) == 1
+    assert len(engine.claim_lookups()) == 1
+
+
+def test_a_hold_that_a_person_placed_is_no_wait_and_outlasts_it(engine: Engine) -> None:
+    engine.settle("seller_1", "seller_2")
+    engine.report(unfunded(engine.claim(1)[0]))
+    engine.hold("currency", "usd")
+    go_on(engine)
+    assert engine.claim() == []
+    retried(engine, "p_currency => 'usd'")
+    assert [scope for scope, *_ in engine.open_holds()] == ["currency"]
+    assert engine.claim() == []
+
+
+def test_a_wait_under_which_nothing_waits_any_more_ends(engine: Engine) -> None:
+    engine.settle()
+    claim = engine.claim_one()
+    engine.report(unfunded(claim))
+    engine.report(success(claim))
+    engine.db.execute("update payout.transfer_states set hold_id = null")
+    go_on(engine)
+    assert waits(engine) == []
+
+
+@mutant(
+    "a payee whose account refuses gets all its requests",
+    "lock_due_transfers",
+    "payout.held('payee', 'account') as h)",
+    "payout.held('payee', 'nothing') as h)",
+)
+@mutant(
+    "an account that is never tried again",
+    "judge_decline",
+    "or p_rule.awaits = 'account'",
+    "or false",
+)
+def test_a_payee_that_cannot_receive_yet_is_paid_once_it_can(engine: Engine) -> None:
+    """The attack: a seller that was restricted and is verified again was never paid."""
+    engine.settle("seller_1", settlement_id="set_1")
+    engine.report(incapable(engine.claim_one()))
+    for number in range(2, 5):
+        engine.settle("seller_1", "seller_2", settlement_id=f"set_{number}")
+    others = engine.claim()
+    assert {claim.request["metadata"]["payee_id"] for claim in others} == {"seller_2"}
+    pay(engine, *others)
+    assert waits(engine) == [("payee", "seller_1", "account", 0)]
+    go_on(engine)
+    (probe,) = engine.claim()
+    engine.report(incapable(probe))
+    go_on(engine)
+    (probe,) = engine.claim()
+    pay(engine, probe)
+    engine.sweep()
+    assert waits(engine) == []
+    pay(engine, *engine.claim())
+    engine.make_due()
+    engine.sweep()
+    pay(engine, *engine.claim())
+    assert states(engine) == {"paid": 7}
+
+
+@mutant(
+    "an account that is tried for ever",
+    "next_round",
+    "when p_probes < 19",
+    "when true",
+)
+def test_an_account_is_tried_more_and_more_rarely_and_not_for_ever(engine: Engine) -> None:
+    (transfer,) = engine.settle()
+    engine.report(incapable(engine.claim_one()))
+    rounds = [next_round_in(engine)]
+    for _ in range(18):
+        go_on(engine)
+        engine.look_up()
+        engine.sweep()
+        engine.report(incapable(engine.claim_one()))
+        rounds.append(next_round_in(engine))
+    assert timedelta(hours=1) < rounds[0] < timedelta(hours=3)
+    assert timedelta(days=5) < rounds[-1] < timedelta(days=9)
+    assert timedelta(days=60) < sum(rounds, timedelta(0)) < timedelta(days=130)
+    go_on(engine)
+    engine.look_up()
+    engine.sweep()
+    engine.report(incapable(engine.claim_one()))
+    engine.let_pass("1 year")
+    engine.sweep()
+    assert engine.claim() == []
+    assert engine.claim_lookups() == []
+    ((turn, at, advice),) = engine.db.execute(
+        "select whose_turn, next_attempt_at, advice from payout_api.unpaid"
+    )
+    assert (turn, at) == ("operator", None)
+    assert "took no transfers for three months" in advice
+    ((hold_id,),) = engine.db.execute("select hold_id from payout.holds where released_at is null")
+    engine.operator.execute(
+        "select payout_api.release_hold(%s, 'verified: ' || %s)", [hold_id, transfer]
+    )
+    engine.look_up()
+    engine.sweep()
+    pay(engine, engine.claim_one())
+    assert states(engine) == {"paid": 1}
+
+
+def register(engine: Engine, account: str, payee: str = "seller_1") -> None:
+    engine.app.execute("select payout_api.register_payee(%s, %s)", [payee, account])
+
+
+@mutant(
+    "another account that changes nothing",
+    "register_payee",
+    "perform payout.change_of_account(p_payee_id);",
+    "null;",
+)
+def test_another_account_is_tried_at_once(engine: Engine) -> None:
+    engine.settle("seller_1", settlement_id="set_1")
+    engine.report(incapable(engine.claim_one()))
+    engine.settle("seller_1", settlement_id="set_2")
+    engine.sweep()
+    assert engine.claim() == []
+    register(engine, "acct_new")
+    engine.sweep()
+    claim = engine.claim_one()
+    assert claim.request["destination"] == "acct_new"
+    pay(engine, claim)
+    engine.sweep()
+    engine.look_up()
+    engine.sweep()
+    claim = engine.claim_one()
+    assert (claim.generation, claim.request["destination"]) == (2, "acct_new")
+
+
+def test_the_same_account_again_changes_nothing(engine: Engine) -> None:
+    engine.settle()
+    engine.report(incapable(engine.claim_one()))
+    account = engine.db.execute("select stripe_account_id from payout.payee_accounts").fetchall()
+    register(engine, account[0][0])
+    engine.sweep()
+    assert engine.claim_lookups() == []
+
+
+@mutant(
+    "a changed account that is paid at once",
+    "change_of_account",
+    "if v_waits_for > '0' then",
+    "if false then",
+)
+@mutant(
+    "a claim that pays a changed account at once",
+    "lock_due_transfers",
+    "payout.held('payee', 'account_change')",
+    "payout.held('payee', 'nothing')",
+)
+def test_a_changed_account_waits_and_the_first_one_does_not(engine: Engine) -> None:
+    """The attack: one login of the application redirects a payee's account, and is paid."""
+    engine.set(account_change_waits_for="2 days")
+    engine.settle("seller_1", settlement_id="set_1")
+    sent = engine.claim_one()
+    register(engine, "acct_other")
+    engine.settle("seller_1", "seller_2", settlement_id="set_2")
+    other = engine.claim_one()
+    assert other.request["metadata"]["payee_id"] == "seller_2"
+    pay(engine, other)
+    assert waits(engine) == [("payee", "seller_1", "account_change", 0)]
+
+    engine.report(no_answer(sent))
+    engine.db.execute(
+        "update payout.transfer_states set next_attempt_at = now() where state = 'unknown'"
+    )
+    again = engine.claim_one()
+    assert again.request == sent.request
+    pay(engine, again)
+
+    engine.let_pass("47 hours")
+    register(engine, "acct_third")
+    engine.let_pass("2 hours")
+    engine.sweep()
+    assert engine.claim() == []
+    (found,) = engine.db.execute(
+        "select whose_turn, advice, next_attempt_at > now() + '1 day' from payout_api.unpaid "
+        "where settlement_id = 'set_2' and payee_id = 'seller_1'"
+    ).fetchall()
+    assert found[0] == "engine"
+    assert found[1].startswith("The payee's account was changed:")
+    assert found[2] is True
+    engine.let_pass("47 hours")
+    engine.sweep()
+    engine.look_up()
+    assert engine.claim_one().request["destination"] == "acct_third"
+
+
+@mutant(
+    "one that was let through goes to the new account",
+    "change_of_account",
+    "probe_transfer_id = null",
+    "probe_transfer_id = h.probe_transfer_id",
+)
+def test_a_transfer_that_was_let_through_waits_when_the_account_changes(engine: Engine) -> None:
+    engine.set(account_change_waits_for="2 days")
+    engine.settle("seller_1", settlement_id="set_1")
+    engine.report(incapable(engine.claim_one()))
+    engine.settle("seller_1", settlement_id="set_2")
+    engine.sweep()
+    go_on(engine)
+    register(engine, "acct_other")
+    assert engine.claim() == []
+
+
+def refused_403(claim: Claim) -> Outcome:
+    return outcome(claim, "response", http_status=403, is_tied=False)
+
+
+@mutant(
+    "a 403 about one payee stops everybody",
+    sql="update payout.stripe_error_rules set payees_to_pause = null, reaction = 'pause', "
+    "awaits = null where reason = 'stripe_permission_refused'",
+)
+def test_a_403_without_a_code_about_one_payee_stops_nobody_else(engine: Engine) -> None:
+    """The attack: the whole engine stopped until a person released it."""
+    engine.settle("seller_1", "seller_2")
+    refused_, other = engine.claim()
+    engine.report(refused_403(refused_))
+    assert engine.open_holds() == []
+    assert engine.progress(refused_.payout_transfer_id)[:4] == ("retry_wait", 1, 1, 0)
+    pay(engine, other)
+    for _ in range(2):
+        engine.make_due()
+        engine.report(refused_403(engine.claim_one()))
+    assert engine.progress(refused_.payout_transfer_id).state == "failed"
+    assert waits(engine) == [("payee", "seller_1", "account", 0)]
+
+
+@mutant(
+    "a key that is refused for all payees goes on",
+    "judge_failure",
+    "else v_rule.payees_to_pause <= payout.refused_payees(v_rule.error_rule_id, p_outcome)",
+    "else false",
+    at="three payees",
+)
+@mutant(
+    "one payee counted for each of its transfers",
+    "refused_payees",
+    "count(distinct t.payee_id)",
+    "count(*)",
+    at="one payee",
+)
+@pytest.mark.parametrize(
+    ("payees", "held"),
+    [(("seller_1", "seller_2", "seller_3"), [("engine", None)]), (("seller_1",), [])],
+    ids=["three payees", "one payee"],
+)
+def test_a_403_that_several_payees_meet_is_one_of_the_stripe_key(
+    engine: Engine, payees: tuple[str, ...], held: list[tuple[str, str | None]]
+) -> None:
+    for number in range(3):
+        engine.settle(payees[number % len(payees)], settlement_id=f"set_{number}")
+    for claim in engine.claim():
+        engine.report(refused_403(claim))
+    assert [(scope, subject) for scope, subject, _ in engine.open_holds()] == held
+    assert states(engine) == {"retry_wait": 3}
+
+
+@pytest.mark.parametrize(
+    ("declined", "reason", "situation"),
+    [
+        (unfunded, "balance_insufficient", "waits_for_funds"),
+        (incapable, "payee_cannot_receive", "waits_for_account"),
+    ],
+)
+def test_those_that_wait_say_why_and_until_when(
+    engine: Engine, declined: Callable[[Claim], Outcome], reason: str, situation: str
+) -> None:
+    engine.settle("seller_1", settlement_id="set_1")
+    engine.report(declined(engine.claim_one()))
+    engine.settle("seller_1", settlement_id="set_2")
+    rows = engine.db.execute(
+        "select u.state, u.reason, u.whose_turn, u.next_attempt_at = h.goes_on_at, "
+        "u.situation from payout_api.unpaid as u "
+        "join payout.holds as h on h.released_at is null order by u.settlement_id"
+    ).fetchall()
+    assert rows == [
+        ("failed", reason, "engine", True, situation),
+        ("scheduled", reason, "engine", True, situation),
+    ]
