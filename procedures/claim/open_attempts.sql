@@ -41,7 +41,8 @@ begin
         c.payout_transfer_id, c.generation, c.attempt,
         t.payout_ref || ':' || c.generation, c.claim_token, r.request,
         extract(epoch from p_settings.lease_for)::double precision,
-        extract(epoch from p_settings.http_deadline_for)::double precision
+        extract(epoch from p_settings.http_deadline_for)::double precision,
+        extract(epoch from p_now - c.window_begins_at)::double precision
     from claimed as c
     join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
     join payout.transfer_requests as r

@@ -11,6 +11,7 @@ from tests.engine import (
     Claim,
     Engine,
     Outcome,
+    alarms,
     no_answer,
     no_such_account,
     outcome,
@@ -51,12 +52,6 @@ def warnings(shared_engine: Engine) -> list[str]:
     return found
 
 
-def heard(connection: Connection) -> list[str]:
-    """Return what came over the channel so far."""
-    connection.execute("select")
-    return [notice.payload for notice in connection.notifies(timeout=0)]
-
-
 @pytest.mark.parametrize(("reason", "outcomes"), ALARMS.items(), ids=list(ALARMS))
 def test_an_alarm_is_heard_by_whoever_listens(
     shared_engine: Engine,
@@ -69,10 +64,10 @@ def test_an_alarm_is_heard_by_whoever_listens(
     listener.execute("listen payout_alarms")
     shared_engine.settle()
     claim = shared_engine.claim_one()
-    assert heard(listener) == []
+    assert alarms(listener) == []
     assert warnings == []
     shared_engine.report(*outcomes(claim))
-    assert heard(listener) == [reason]
+    assert alarms(listener) == [reason]
     [warning] = warnings
     assert warning.startswith(f"payout alarm: {reason}, ")
 
@@ -86,7 +81,7 @@ def test_a_transfer_that_the_sweep_parks_is_heard_of(
     shared_engine.report(no_answer(shared_engine.claim_one()))
     shared_engine.let_pass("21 hours")
     shared_engine.sweep()
-    assert heard(listener) == ["transfers_parked"]
+    assert alarms(listener) == ["transfers_parked"]
     assert warnings == ["payout alarm: transfers_parked, 1 by the sweep"]
 
 

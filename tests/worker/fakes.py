@@ -45,6 +45,7 @@ def make_order(number: int = 1, **changes: object) -> Order:
         },
         "lease_seconds": 30.0,
         "deadline_seconds": 20.0,
+        "due_for_seconds": 0.5,
     }
     return order | changes  # type: ignore[no-any-return]
 

@@ -17,13 +17,14 @@ from functools import partial
 from importlib.metadata import version
 from typing import Final
 
-from payout_engine import errors
+from payout_engine import errors, metrics
+from payout_engine.alarms import AlarmHook
 from payout_engine.backoff import Backoff
 from payout_engine.database import Database, worker_name
 from payout_engine.pump import Pump
 from payout_engine.reconcile import Reconciler
 from payout_engine.reporter import Reporter
-from payout_engine.rows import Outcome, Report, Sweep
+from payout_engine.rows import Beat, Measurement, Outcome, Report, Sweep
 from payout_engine.settings import Settings
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter
 
@@ -81,13 +82,28 @@ class Engine:
 
     async def beat_for_ever(self) -> None:
         """Tell the database every few seconds that this worker is alive, whatever happens."""
-        beat = partial(
-            self.database.call,
-            "heartbeat",
-            p_worker=worker_name(),
-            p_release=version("payout-engine"),
-        )
-        await _repeat("the heartbeat", beat, seconds=BEAT_SECONDS)
+        await _repeat("the heartbeat", self._beat, seconds=BEAT_SECONDS)
+
+    async def _beat(self) -> None:
+        beat: Beat
+        try:
+            [beat] = await self.database.call(
+                "heartbeat", p_worker=worker_name(), p_release=version("payout-engine")
+            )
+        except Exception:
+            metrics.note_problem("database", "it does not take the heartbeat")
+            raise
+        metrics.note_problem("database", None)
+        is_held = "Stripe refused its key, or an operator holds it"
+        metrics.note_problem("worker", is_held if beat["is_on_hold"] else None)
+
+    async def measure_for_ever(self) -> None:
+        """Read the gauges of the engine every few seconds, where no other worker does."""
+        await _repeat("measuring", self._measure, seconds=BEAT_SECONDS)
+
+    async def _measure(self) -> None:
+        gauges: list[Measurement] = await self.database.call("measure", p_worker=worker_name())
+        metrics.engine_gauges.tell(gauges)
 
     async def look_up_for_ever(self) -> None:
         """Look up due transfers every few seconds, whatever happens."""
@@ -138,7 +154,8 @@ async def open_engine(
 ) -> AsyncIterator[Engine]:
     """Put an engine together; leaving it is a graceful stop, of about 25 seconds at most."""
     async with (
-        Database(settings.database_url) as database,
+        AlarmHook(settings, worker=worker_name()) as alarms,
+        Database(settings.database_url, on_alarm=alarms.add) as database,
         StripePayoutAdapter(
             api_key=settings.stripe_api_key,
             api_base=settings.stripe_api_base,
@@ -176,6 +193,8 @@ async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
         ]
         if settings.reconcile_minutes:
             beside.append(engine.reconcile_for_ever(minutes=settings.reconcile_minutes))
+        if settings.http:
+            beside.append(engine.measure_for_ever())
         tasks = [asyncio.create_task(act) for act in beside]
         is_over = watch(asyncio.get_running_loop())
         try:

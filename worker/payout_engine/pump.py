@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, Self
 
-from payout_engine import errors
+from payout_engine import errors, metrics
 from payout_engine.backoff import Backoff
 from payout_engine.database import Database
 from payout_engine.reporter import Reporter
@@ -122,13 +122,18 @@ class Pump:
             try:
                 await self._claim_and_send(None)
                 backoff.reset()
+                metrics.note_problem("claims", None)
                 if drains:
                     self._claim_again_soon()
             except errors.NotNow as error:
                 logger.warning("nothing is claimed now: %s", error)
+                metrics.CLAIMS.labels("refused").inc()
+                metrics.note_problem("claims", str(error))
             except Exception as error:
                 # The next claim is a new one; orders in a lost answer are left to their leases.
                 logger.error("a claim failed: %s", errors.one_line(error))
+                metrics.CLAIMS.labels("failed").inc()
+                metrics.note_problem("claims", errors.one_line(error))
                 await backoff.pause()
                 self.wake()
             finally:
@@ -151,6 +156,8 @@ class Pump:
             except errors.NotCompared:
                 await self._compare_newest()
                 orders, claimed_at = await self._claim(room, payout_job_id)
+            metrics.CLAIMS.labels("transfers" if orders else "nothing").inc()
+            metrics.CLAIMED.inc(len(orders))
             for order in orders:
                 send = asyncio.create_task(self._send(order, claimed_at))
                 self._sends.add(send)
@@ -175,7 +182,12 @@ class Pump:
 
     async def _send(self, order: Order, claimed_at: float) -> None:
         try:
-            self._reporter.add(await self._adapter.send(order, claimed_at=claimed_at))
+            began_at = self._clock()
+            metrics.note_send(order, due_at=claimed_at - order["due_for_seconds"], now=began_at)
+            with metrics.UNDER_WAY.track_inprogress():
+                outcome = await self._adapter.send(order, claimed_at=claimed_at)
+            metrics.note_answer(outcome, seconds=self._clock() - began_at)
+            self._reporter.add(outcome)
         except Exception:  # the order has another shape than agreed: its lease will run out
             logger.exception("an order could not be carried out")
 
