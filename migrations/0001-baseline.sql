@@ -11632,7 +11632,7 @@ comment on function payout_api.major_units(numeric, text) is
 revoke execute on function payout_api.major_units(numeric, text) from public;
 grant execute on function payout_api.major_units(numeric, text)
     to payout_operator, payout_auditor;
--- frozen: procedures/operate/measure.sql ba4db9bdac79
+-- frozen: procedures/operate/measure.sql 425a38196728
 create or replace function payout_api.measure(p_worker text)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -11641,6 +11641,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
+set work_mem = '16MB'
 as $$
 declare
     v_now timestamptz := payout.clock();
@@ -11654,15 +11655,15 @@ begin
     where w.worker = p_worker
         and not exists (
             select from payout.workers as o
-            where o.worker <> p_worker and o.measured_at > v_now - interval '30 seconds'
+            where o.worker <> p_worker and o.measured_at > v_now - interval '45 seconds'
         );
     if not found then
         return;
     end if;
     return query
-    select * from payout.measure_transfers(v_now, 100000)
+    select * from payout.measure_transfers(v_now, 50000)
     union all
-    select * from payout.measure_stops(100000)
+    select * from payout.measure_stops(50000)
     union all
     select * from payout.measure_upkeep(v_now);
 end
@@ -11717,7 +11718,7 @@ begin
 end
 $$;
 comment on function payout.measure_stops(integer) is 'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_transfers.sql 3eea99fafdf9
+-- frozen: procedures/operate/measure_transfers.sql 77cf4cc5ae25
 create or replace function payout.measure_transfers(p_now timestamptz, p_limit integer)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -11728,14 +11729,17 @@ begin
     return query
     with open_states as materialized (
         select * from payout.open_states(p_limit)
-    ), counted as materialized (
-        select s.state::text, t.currency::text, count(*) as transfers,
-            sum(t.amount_minor * c.minor_unit) as amount, min(s.changed_at) as since,
-            payout.metric_label(s.reason) as reason
+    ), grouped as (
+        select s.state, s.reason, t.currency, count(*) as transfers,
+            sum(t.amount_minor) as amount_minor, min(s.changed_at) as since
         from open_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        left join payout.currencies as c on c.currency = t.currency
-        group by s.state, t.currency, 6
+        group by s.state, s.reason, t.currency
+    ), counted as materialized (
+        select g.state::text, payout.metric_label(g.reason) as reason, g.currency::text,
+            g.transfers, g.amount_minor * c.minor_unit as amount, g.since
+        from grouped as g
+        left join payout.currencies as c on c.currency = g.currency
     ), reasons as (
         select c.state, c.reason, sum(c.transfers) as transfers,
             row_number() over (order by sum(c.transfers) desc, c.state, c.reason) as place

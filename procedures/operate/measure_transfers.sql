@@ -13,14 +13,17 @@ begin
     return query
     with open_states as materialized (
         select * from payout.open_states(p_limit)
-    ), counted as materialized (
-        select s.state::text, t.currency::text, count(*) as transfers,
-            sum(t.amount_minor * c.minor_unit) as amount, min(s.changed_at) as since,
-            payout.metric_label(s.reason) as reason
+    ), grouped as (
+        select s.state, s.reason, t.currency, count(*) as transfers,
+            sum(t.amount_minor) as amount_minor, min(s.changed_at) as since
         from open_states as s
         join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-        left join payout.currencies as c on c.currency = t.currency
-        group by s.state, t.currency, 6
+        group by s.state, s.reason, t.currency
+    ), counted as materialized (
+        select g.state::text, payout.metric_label(g.reason) as reason, g.currency::text,
+            g.transfers, g.amount_minor * c.minor_unit as amount, g.since
+        from grouped as g
+        left join payout.currencies as c on c.currency = g.currency
     ), reasons as (
         select c.state, c.reason, sum(c.transfers) as transfers,
             row_number() over (order by sum(c.transfers) desc, c.state, c.reason) as place

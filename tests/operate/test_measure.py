@@ -159,14 +159,14 @@ def test_upkeep_that_is_late_is_told(engine: Engine) -> None:
 
 
 @mutant("every worker measures", "measure", "o.worker <> p_worker", "false")
-@mutant("a worker that ended measures for ever", "measure", "'30 seconds'", "'1 day'")
+@mutant("a worker that ended measures for ever", "measure", "'45 seconds'", "'1 day'")
 def test_one_worker_measures_until_it_ends(engine: Engine) -> None:
     assert measure(engine.worker, "worker_1") == {}  # it has not been heard of
     beat(engine, "worker_1", "worker_2")
     assert measure(engine.worker, "worker_1")
     assert measure(engine.worker, "worker_2") == {}
     assert measure(engine.worker, "worker_1")
-    engine.db.execute("update payout.workers set measured_at = measured_at - interval '31 seconds'")
+    engine.db.execute("update payout.workers set measured_at = measured_at - interval '46 seconds'")
     assert measure(engine.worker, "worker_2")
     assert measure(engine.worker, "worker_1") == {}
 

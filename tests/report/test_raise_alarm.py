@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from tests.engine import (
     Engine,
     Outcome,
     alarms,
+    listed,
     no_answer,
     no_such_account,
     outcome,
@@ -70,6 +72,61 @@ def test_an_alarm_is_heard_by_whoever_listens(
     assert alarms(listener) == [reason]
     [warning] = warnings
     assert warning.startswith(f"payout alarm: {reason}, ")
+
+
+@mutant(
+    "an alarm without its transfer",
+    "raise_alarm",
+    "'payout_transfer_id', t.payout_transfer_id, ",
+    "",
+    at="reported",
+)
+@mutant(
+    "parked transfers without their numbers",
+    "record_expiries",
+    "v_parked_ids[1:20]",
+    "'{}'::bigint[]",
+    at="parked",
+)
+@mutant(
+    "discrepancies without their numbers",
+    "record_discrepancies",
+    "v_new.discrepancy_ids[1:20]",
+    "'{}'::bigint[]",
+    at="compared",
+)
+@pytest.mark.parametrize("how", ["reported", "parked", "compared"])
+def test_an_alarm_names_the_rows_that_it_is_about(
+    shared_engine: Engine, connect: Callable[..., Connection], how: str
+) -> None:
+    """On the channel, and in the DETAIL of the warning, which a worker hands on."""
+    engine, listener = shared_engine, connect("payout_operator")
+    listener.execute("listen payout_alarms")
+    details: list[str | None] = []
+    for connection in (engine.worker, engine.db):
+        connection.add_notice_handler(lambda notice: details.append(notice.message_detail))
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    if how == "reported":
+        engine.report(success(claim, amount_minor=1))
+        about = {"payout_transfer_id": transfer, "settlement_id": "set_1"}
+    elif how == "parked":
+        engine.report(no_answer(claim))
+        engine.let_pass("21 hours")
+        engine.sweep()
+        about = {"payout_transfer_ids": [transfer]}
+    else:
+        reconcile(engine.db, listed(claim, id="tr_9", metadata={}, transfer_group=None))
+        ((discrepancy, read_id),) = engine.db.execute(
+            "select discrepancy_id, found_by_read_id from payout.discrepancies"
+        ).fetchall()
+        about = {"discrepancy_ids": [discrepancy], "read_id": read_id}
+    listener.execute("select")
+    [notice] = listener.notifies(timeout=5, stop_after=1)
+    told = json.loads(notice.payload)
+    assert about.items() <= told.items()
+    assert told.keys() - about.keys() == {"alarm", "subject"}
+    assert [json.loads(detail or "") for detail in details] == [told]
 
 
 def test_a_transfer_that_the_sweep_parks_is_heard_of(

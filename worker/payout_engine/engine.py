@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS: Final = (2.0, 5.0)
 LOOK_UP_SECONDS: Final = (2.0, 5.0)
 BEAT_SECONDS: Final = (8.0, 12.0)
+FIRST_MEASURE_SECONDS: Final = 0.5
+MEASURE_SECONDS: Final = (12.0, 18.0)
 # The database wants them compared after half an hour, and refuses claims after an hour.
 NEWEST_SECONDS: Final = (300.0, 600.0)
 # While readings fail, the pauses between them grow to some two minutes.
@@ -98,8 +100,12 @@ class Engine:
         metrics.note_problem("worker", is_held if beat["is_on_hold"] else None)
 
     async def measure_for_ever(self) -> None:
-        """Read the gauges of the engine every few seconds, where no other worker does."""
-        await _repeat("measuring", self._measure, seconds=BEAT_SECONDS)
+        """Read the gauges of the engine every few seconds, where no other worker does.
+
+        The database hands them to a worker whose heartbeat it knows.
+        """
+        await asyncio.sleep(FIRST_MEASURE_SECONDS)
+        await _repeat("measuring", self._measure, seconds=MEASURE_SECONDS)
 
     async def _measure(self) -> None:
         gauges: list[Measurement] = await self.database.call("measure", p_worker=worker_name())

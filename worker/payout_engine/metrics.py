@@ -27,7 +27,7 @@ from payout_engine.rows import Measurement, Order, Outcome, Report
 ANSWERS: Final = ("2xx", "3xx", "4xx", "429", "5xx", "not_sent", "no_response", "unreadable")
 CLAIM_RESULTS: Final = ("transfers", "nothing", "refused", "failed")
 # Gauges that are not read again within this time are no longer told.
-GAUGES_LAST_SECONDS: Final = 30.0
+GAUGES_LAST_SECONDS: Final = 45.0
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 registry: Final = CollectorRegistry()
