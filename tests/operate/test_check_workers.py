@@ -71,7 +71,7 @@ def test_a_heartbeat_tells_the_worker_that_it_is_on_hold(engine: Engine) -> None
         return bool(held)
 
     assert not is_held("worker_1")
-    engine.hold("worker", "worker_1")
+    engine.db.execute("select payout.place_hold('worker', 'worker_1', 'stripe_key_refused')")
     assert is_held("worker_1")
     assert not is_held("worker_2")
     engine.release_holds()

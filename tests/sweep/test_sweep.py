@@ -64,7 +64,7 @@ def test_a_lease_that_ran_out_leaves_the_outcome_unknown_and_the_transfer_due(
         (1, "lease_expired", "ok", "unknown", "worker_did_not_report")
     ]
     assert len(engine.entries(transfer)) == 2
-    assert engine.claim_one() == first._replace(attempt=2, claim_token=ANY)
+    assert engine.claim_one() == first._replace(attempt=2, claim_token=ANY, due_for_seconds=ANY)
 
 
 def test_workers_that_vanish_again_and_again_end_with_operators(engine: Engine) -> None:

@@ -41,6 +41,7 @@ def alarm(number: int) -> dict[str, Any]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarms_module, "GATHERING_SECONDS", 0.05)
     monkeypatch.setattr(alarms_module, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(alarms_module, "DISTANCE_SECONDS", 0.2)
 
 
 @asynccontextmanager
@@ -61,6 +62,7 @@ class Webhook:
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
         self.documents: list[Any] = []
+        self.on_document: Callable[[], None] = lambda: None
         self.at: list[float] = []
 
     @asynccontextmanager
@@ -78,6 +80,7 @@ class Webhook:
 
     async def _take(self, request: web.Request) -> web.Response:
         self.documents.append(await request.json())
+        self.on_document()
         self.at.append(time.monotonic())
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
@@ -102,6 +105,21 @@ def test_alarms_that_come_together_are_one_document() -> None:
             }
         ]
         assert delivered("delivered") == before + 1
+
+    asyncio.run(main())
+
+
+def test_an_alarm_that_comes_during_a_delivery_is_in_the_next_one() -> None:
+    async def main() -> None:
+        webhook = Webhook()
+        async with webhook.serve() as url, hook(PAYOUT_ALARM_URL=url) as alarms:
+            late = [alarm(3), alarm(2)]
+            webhook.on_document = lambda: alarms.add(late.pop()) if late else None
+            alarms.add(alarm(1))
+            await until(lambda: len(webhook.documents) == 3)
+        assert [found["alarms"] for found in webhook.documents] == [
+            [alarm(number)] for number in (1, 2, 3)
+        ]
 
     asyncio.run(main())
 
@@ -147,7 +165,9 @@ def test_a_storm_of_alarms_makes_a_few_deliveries_and_holds_up_nobody(
     asyncio.run(main())
 
 
-def test_an_alarm_right_before_the_end_is_delivered() -> None:
+def test_an_alarm_right_before_the_end_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms_module, "DISTANCE_SECONDS", 60.0)
+
     async def main() -> None:
         webhook = Webhook()
         async with webhook.serve() as url:

@@ -168,9 +168,24 @@ def test_a_worker_on_hold_is_not_ready(
         "select payout.place_hold('worker', (select worker from payout.workers), 'a test')"
     )
     wait_until(lambda: get(port, "/readyz")[0] == 503)
-    held = "worker: Stripe refused its key, or an operator holds it\n"
+    held = "worker: Stripe refused its key, and it is on hold\n"
     assert get(port, "/readyz") == (503, held)
     worker.stop()
+
+
+def test_a_worker_that_is_being_stopped_says_so_while_it_finishes(
+    shared_engine: Engine, double: StripeDouble, start: Callable[..., Worker], port: int
+) -> None:
+    worker = start(port)
+    wait_until(lambda: get(port, "/readyz")[0] == 200, tell=worker.log)
+    double.set_latency(seconds=4.0)
+    shared_engine.settle()
+    wait_until(lambda: value(port, "payout_sends_under_way") == 1)
+    worker.terminate()
+    wait_until(lambda: get(port, "/readyz") == (503, "process: it is being stopped\n"))
+    assert value(port, "payout_sends_under_way") == 1
+    assert worker.wait() == 0
+    assert shared_engine.progress(1).state == "paid"
 
 
 def test_a_port_that_is_taken_ends_the_worker_with_a_sentence(

@@ -57,6 +57,7 @@ class AlarmHook:
         if self._task is not None:
             await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
             self._task.cancel()
+            await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
         if self._waiting:
             logger.error("%d alarms could not be handed on", len(self._waiting))
 
@@ -75,8 +76,9 @@ class AlarmHook:
     async def _deliver_all(self) -> None:
         await self._pause(GATHERING_SECONDS)
         while self._waiting:
-            await self._deliver(self._waiting[:MOST_IN_A_DELIVERY])
-            del self._waiting[:MOST_IN_A_DELIVERY]
+            alarms = self._waiting[:MOST_IN_A_DELIVERY]
+            await self._deliver(alarms)
+            del self._waiting[: len(alarms)]
             await self._pause(DISTANCE_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
@@ -122,6 +124,7 @@ class AlarmHook:
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
         if process.returncode:
             raise _Failed(f"exit code {process.returncode}")
 

@@ -119,7 +119,7 @@ async def _carry_until(stop: asyncio.Event, settings: Settings) -> None:
             asyncio.create_task(_listen_for_ever(engine)),
         ]
         await stopping
-        metrics.note_problem("worker", "it is being stopped")
+        metrics.note_problem("process", "it is being stopped")
         engine.pump.stop()
         for task in beside:
             task.cancel()

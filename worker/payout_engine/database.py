@@ -286,8 +286,8 @@ class Database:
         message = notice.message_primary or ""
         if notice.severity_nonlocalized == "WARNING":
             logger.error("%s", errors.redact(message))
-            if message.startswith(ALARM):
-                self._on_alarm(json.loads(notice.message_detail or "{}"))
+            if message.startswith(ALARM) and notice.message_detail:
+                self._on_alarm(json.loads(notice.message_detail))
 
 
 def apply_queue_schema(database_url: str) -> bool:

@@ -96,8 +96,8 @@ class Engine:
             metrics.note_problem("database", "it does not take the heartbeat")
             raise
         metrics.note_problem("database", None)
-        is_held = "Stripe refused its key, or an operator holds it"
-        metrics.note_problem("worker", is_held if beat["is_on_hold"] else None)
+        refused = "Stripe refused its key, and it is on hold"
+        metrics.note_problem("worker", refused if beat["is_on_hold"] else None)
 
     async def measure_for_ever(self) -> None:
         """Read the gauges of the engine every few seconds, where no other worker does.
