@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -88,12 +89,17 @@ def start(
 
 
 def test_a_worker_tells_what_it_did_and_the_gauges_of_the_engine(
-    shared_engine: Engine, double: StripeDouble, start: Callable[..., Worker], port: int
+    shared_engine: Engine,
+    double: StripeDouble,
+    start: Callable[..., Worker],
+    port: int,
+    tmp_path: Path,
 ) -> None:
+    alarm = tmp_path / "alarm.json"
     double.set_balance(currency="eur", available_minor=0)
     shared_engine.settle("seller_1", "seller_2")
     shared_engine.settle("seller_3", settlement_id="set_2", currency="eur")
-    worker = start(port)
+    worker = start(port, PAYOUT_ALARM_COMMAND=f"tee {alarm}")
     wait_until(lambda: get(port, "/readyz") == (200, "ready\n"), tell=worker.log)
     assert get(port, "/healthz") == (200, "alive\n")
     wait_until(lambda: value(port, "payout_reports_total", verdict="ok", state="paid") == 2)
@@ -102,6 +108,8 @@ def test_a_worker_tells_what_it_did_and_the_gauges_of_the_engine(
     assert value(port, "payout_sends_total", answer="4xx") == 1
     assert value(port, "payout_claimed_transfers_total") == 3
     assert value(port, "payout_alarms_total") == 1
+    wait_until(lambda: value(port, "payout_alarm_deliveries_total", result="delivered") == 1)
+    assert '"alarm": "balance_insufficient"' in alarm.read_text(encoding="utf-8")
     assert value(port, "payout_settlement_to_stripe_seconds_count") == 3
     assert value(port, "payout_settlement_to_paid_seconds_count") == 2
     assert value(port, "payout_sends_under_way") == 0
