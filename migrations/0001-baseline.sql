@@ -102,7 +102,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql 58023c4b7162
+-- frozen: sql/types.sql 6750caf40984
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -197,7 +197,8 @@ create type payout.claim as (
     request jsonb,
     lease_seconds double precision,
     deadline_seconds double precision,
-    send_in_seconds double precision
+    send_in_seconds double precision,
+    due_for_seconds double precision
 );
 comment on type payout.claim is 'A transfer that a worker is given, as claim_transfers returns it.';
 
@@ -1260,7 +1261,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql ab99f6b55250
+-- frozen: sql/tables/transfers.sql c2dfb8aba531
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1382,6 +1383,8 @@ create index transfer_states_next_lookup_at_idx
     on payout.transfer_states (next_lookup_at) where next_lookup_at is not null;
 create index transfer_states_hold_id_idx
     on payout.transfer_states (hold_id, next_attempt_at) where hold_id is not null;
+create index transfer_states_changed_at_idx
+    on payout.transfer_states (changed_at) where state in ('parked', 'failed');
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states
@@ -2571,12 +2574,13 @@ create sequence payout.seen_wakeup minvalue 0 start 1;
 comment on sequence payout.seen_wakeup is
     'The wake-up job that was seen to wait for a worker; not called: look for it in the queue; 0: '
     'the queue failed, so that only the next sweep touches it.';
--- frozen: sql/tables/workers.sql be40dd25ea8e
+-- frozen: sql/tables/workers.sql 66ac29bb828b
 create table payout.workers (
     worker text not null,
     release text not null,
     started_at timestamptz not null default clock_timestamp(),
     last_seen_at timestamptz not null default clock_timestamp(),
+    measured_at timestamptz,
     constraint workers_pkey primary key (worker)
 );
 comment on table payout.workers is
@@ -2586,6 +2590,8 @@ comment on column payout.workers.worker is
     'The name that the process gave itself: that of its attempts and reads.';
 comment on column payout.workers.started_at is 'The time of its first heartbeat.';
 comment on column payout.workers.last_seen_at is 'The time of its last heartbeat.';
+comment on column payout.workers.measured_at is
+    'The time at which it last read the gauges, as one worker at a time does; null: never.';
 comment on column payout.workers.release is 'The version of the package that it runs.';
 
 create trigger _500_refuse_truncate before truncate on payout.workers
@@ -3155,23 +3161,48 @@ $$;
 comment on function payout.clock_differs(timestamptz) is
     'True when the clock is more than five minutes from the time at Stripe; false if that is not '
     'known.';
--- frozen: procedures/common/notify_operators.sql abf97ea10943
-create or replace function payout.notify_operators(p_reason text, p_subject text)
+-- frozen: procedures/common/metric_label.sql 1b92da411cbb
+create or replace function payout.metric_label(p_text text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+        when p_text is null then 'none'
+        when p_text ~ '^[a-z][a-z0-9_]{0,59}$' then p_text
+        else 'other'
+    end
+$$;
+comment on function payout.metric_label(text) is
+    'The text itself where it is a code such as balance_insufficient, else other; none for null.';
+-- frozen: procedures/common/notify_operators.sql 6bc7b59af9e9
+create or replace function payout.notify_operators(
+    p_reason text, p_subject text, p_ids jsonb default '{}'
+)
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_alarm jsonb := jsonb_build_object('alarm', p_reason, 'subject', left(p_subject, 500));
 begin
+    if octet_length(p_ids::text) < 4000 then
+        v_alarm := p_ids || v_alarm;
+    end if;
     if payout.can_notify() then
-        perform pg_notify('payout_alarms', p_reason);
+        perform pg_notify('payout_alarms', v_alarm::text);
     end if;
     raise warning 'payout alarm: %, %', p_reason, p_subject
-        using hint = 'See payout.discrepancies and payout_api.unpaid.';
+        using
+            detail = v_alarm::text,
+            hint = 'See payout.discrepancies and payout_api.unpaid.';
 end
 $$;
-comment on function payout.notify_operators(text, text) is
-    'Notifies channel payout_alarms of the reason, and warns with reason and subject.';
+comment on function payout.notify_operators(text, text, jsonb) is
+    'Notifies channel payout_alarms of the alarm as JSON: alarm, subject and p_ids; warns with '
+    'reason and subject.';
 -- frozen: procedures/common/read_text.sql d182e3df69f7
 create or replace function payout.read_text(p_value jsonb)
 returns text
@@ -3254,7 +3285,7 @@ as $$
 $$;
 comment on function payout.answered_lately() is
     'Answers of the last second, of the newest two thousand observations.';
--- frozen: procedures/transfers/begin_wait.sql af38d3cf377b
+-- frozen: procedures/transfers/begin_wait.sql f0f22b257187
 create or replace function payout.begin_wait(
     p_scope text,
     p_subject text,
@@ -3281,7 +3312,8 @@ begin
         values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
             jsonb_build_object('hold_id', v_hold_id, 'awaits', p_awaits));
         if p_notifies then
-            perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject));
+            perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject),
+                jsonb_build_object('hold_id', v_hold_id));
         end if;
         return v_hold_id;
     end if;
@@ -3890,7 +3922,7 @@ $$;
 comment on function payout.progress_problem(payout.transfer_states) is
     'The first rule about counters, lease, next steps, Stripe''s id and reason that a row breaks, '
     'or null.';
--- frozen: procedures/transfers/raise_alarm.sql 0177e624c81e
+-- frozen: procedures/transfers/raise_alarm.sql 143a18f7dea1
 create or replace function payout.raise_alarm(
     p_outcome payout.outcome, p_judgement payout.judgement
 )
@@ -3903,7 +3935,11 @@ declare
     v_discrepancy_id bigint;
 begin
     perform payout.notify_operators(
-        p_judgement.reason, 'transfer ' || p_outcome.payout_transfer_id);
+        p_judgement.reason, 'transfer ' || p_outcome.payout_transfer_id, (
+            select jsonb_build_object(
+                'payout_transfer_id', t.payout_transfer_id, 'settlement_id', t.settlement_id)
+            from payout.payout_transfers as t
+            where t.payout_transfer_id = p_outcome.payout_transfer_id));
 
     if p_judgement.pauses_engine then
         perform payout.stop_refused_worker(p_outcome, p_judgement.reason);
@@ -4076,7 +4112,7 @@ end
 $$;
 comment on function payout.release_alarm_holds(bigint[]) is
     'Releases the holds that alarms placed on these transfers, where none of them is open.';
--- frozen: procedures/transfers/set_aside.sql 63eac805adda
+-- frozen: procedures/transfers/set_aside.sql 03ffa9b11c35
 create or replace function payout.set_aside(p_payout_transfer_id bigint, p_error text)
 returns void
 language plpgsql
@@ -4102,7 +4138,8 @@ begin
     returning discrepancy_id into v_discrepancy_id;
     if found then
         perform payout.notify_operators(
-            'row_contradicts_facts', 'transfer ' || p_payout_transfer_id);
+            'row_contradicts_facts', 'transfer ' || p_payout_transfer_id, jsonb_build_object(
+                'payout_transfer_id', p_payout_transfer_id, 'discrepancy_id', v_discrepancy_id));
     else
         select d.discrepancy_id into v_discrepancy_id
         from payout.discrepancies as d
@@ -4547,7 +4584,7 @@ comment on function payout_api.release() is
 revoke execute on function payout_api.release() from public;
 grant execute on function payout_api.release()
     to payout_worker, payout_operator, payout_auditor;
--- frozen: procedures/identity/stop_claims.sql f29056af304f
+-- frozen: procedures/identity/stop_claims.sql c1661e3a9696
 create or replace function payout.stop_claims(p_alarm text, p_reason text, p_read_id bigint)
 returns void
 language plpgsql
@@ -4562,7 +4599,8 @@ begin
     insert into payout.adoptions (read_id, reason) values (p_read_id, p_reason);
     insert into payout.operator_actions (action, subject, reason, details)
     values ('stop_claims', p_alarm, p_reason, jsonb_build_object('read_id', p_read_id));
-    perform payout.notify_operators(p_alarm, p_reason);
+    perform payout.notify_operators(
+        p_alarm, p_reason, jsonb_build_object('read_id', p_read_id));
 end
 $$;
 comment on function payout.stop_claims(text, text, bigint) is
@@ -6992,7 +7030,7 @@ $$;
 comment on function payout.record_outcomes_apart(payout.outcome[]) is
     'Verdict and state for each outcome; alarm for one that was set aside, with a discrepancy '
     'outcome_not_stored that keeps what was reported.';
--- frozen: procedures/report/record_unknown_transfers.sql afa855c2387c
+-- frozen: procedures/report/record_unknown_transfers.sql 465ecf1c1670
 create or replace function payout.record_unknown_transfers(p_outcomes payout.outcome[])
 returns table (
     payout_transfer_id bigint,
@@ -7022,7 +7060,10 @@ begin
     from recorded as r;
 
     if found then
-        perform payout.notify_operators('report_of_unknown_transfer', 'restored or promoted?');
+        perform payout.notify_operators(
+            'report_of_unknown_transfer', 'restored or promoted?', jsonb_build_object(
+                'payout_transfer_ids', to_jsonb(array(
+                    select o.payout_transfer_id from unnest(p_outcomes) as o limit 20))));
     end if;
 end
 $$;
@@ -8408,7 +8449,7 @@ as $$
 $$;
 comment on function payout.read_reversal(jsonb, text) is
     'Its id, amount and currency; null where it is no reversal of that transfer, or unreadable.';
--- frozen: procedures/reconcile/record_discrepancies.sql e9c034b95b2b
+-- frozen: procedures/reconcile/record_discrepancies.sql 3efc51b854ca
 create or replace function payout.record_discrepancies(
     p_discrepancies payout.discrepancy[], p_read_id bigint
 )
@@ -8443,15 +8484,18 @@ begin
             order by n.stripe_transfer_id, n.kind
             on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
             do nothing
-            returning kind, stripe_transfer_id
+            returning kind, stripe_transfer_id, discrepancy_id
         )
-        select r.kind, count(*) as discrepancies, min(r.stripe_transfer_id) as example
+        select r.kind, count(*) as discrepancies, min(r.stripe_transfer_id) as example,
+            array_agg(r.discrepancy_id order by r.discrepancy_id) as discrepancy_ids
         from recorded as r
         group by r.kind
         order by r.kind
     loop
         perform payout.notify_operators(
-            v_new.kind, format('%s found, %s among them', v_new.discrepancies, v_new.example));
+            v_new.kind, format('%s found, %s among them', v_new.discrepancies, v_new.example),
+            jsonb_build_object(
+                'read_id', p_read_id, 'discrepancy_ids', v_new.discrepancy_ids[1:20]));
     end loop;
     return cardinality(v_open);
 end
@@ -8947,7 +8991,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- frozen: procedures/claim/claim_transfers.sql 7ab9b41db79f
+-- frozen: procedures/claim/claim_transfers.sql aa36e4683d14
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -8965,7 +9009,8 @@ returns table (
     request jsonb,
     lease_seconds double precision,
     deadline_seconds double precision,
-    send_in_seconds double precision
+    send_in_seconds double precision,
+    due_for_seconds double precision
 )
 language plpgsql
 volatile
@@ -9038,7 +9083,8 @@ comment on function payout_api.claim_transfers(
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
     'empty while the engine or the worker is on hold. The Stripe account is that of the worker''s '
     'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call; '
-    'send_in_seconds is the turn of the transfer, where a pace is kept.';
+    'send_in_seconds is the turn of the transfer, where a pace is kept; due_for_seconds since it '
+    'was due under this key, for metrics.';
 revoke execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) from public;
@@ -9250,7 +9296,7 @@ end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
--- frozen: procedures/claim/open_attempts.sql 2c4aa759b93f
+-- frozen: procedures/claim/open_attempts.sql eabbd617aa52
 create or replace function payout.open_attempts(
     p_payout_transfer_ids bigint[],
     p_worker text,
@@ -9301,7 +9347,8 @@ begin
         extract(epoch from p_settings.lease_for)::double precision,
         extract(epoch from p_settings.http_deadline_for)::double precision,
         v_first + case when v_apart > 0 then v_apart
-            * (array_position(p_payout_transfer_ids, c.payout_transfer_id) - 1) else 0 end
+            * (array_position(p_payout_transfer_ids, c.payout_transfer_id) - 1) else 0 end,
+        extract(epoch from p_now - c.window_begins_at)::double precision
     from claimed as c
     join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
     join payout.transfer_requests as r
@@ -10004,6 +10051,31 @@ begin
 end
 $$;
 comment on function payout.newest_row_id(text) is 'The highest id; null: the table is empty.';
+-- frozen: procedures/audit/oldest_unsealed_at.sql 877af1a6c870
+create or replace function payout.oldest_unsealed_at()
+returns timestamptz
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        select min(r.row_at)
+        from payout.seal_marks as m
+        cross join lateral (
+            select n.row_at
+            from payout_api.sealed_rows as n
+            where n.table_name = m.table_name
+                and n.row_id > coalesce((
+                    select max(s.last_id) from payout.seals as s
+                    where s.table_name = m.table_name), -9223372036854775808)
+            order by n.row_id
+            limit 1
+        ) as r
+    );
+end
+$$;
+comment on function payout.oldest_unsealed_at() is 'The time of that row; null: all are sealed.';
 -- frozen: procedures/audit/record_catalogue.sql 27e6892949d4
 create or replace function payout.record_catalogue(p_reason text)
 returns void
@@ -10424,9 +10496,9 @@ $$;
 comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- frozen: procedures/sweep/heartbeat.sql 58ec92a56af0
+-- frozen: procedures/sweep/heartbeat.sql 4f48c7fd6865
 create or replace function payout_api.heartbeat(p_worker text, p_release text)
-returns void
+returns table (is_on_hold boolean)
 language plpgsql
 volatile
 security definer
@@ -10446,10 +10518,16 @@ begin
     set release = excluded.release, last_seen_at = clock_timestamp();
     delete from payout.workers as w
     where w.last_seen_at < clock_timestamp() - interval '7 days';
+    return query
+    select exists (
+        select from payout.holds as h
+        where h.scope = 'worker' and h.subject = p_worker and h.released_at is null
+    );
 end
 $$;
 comment on function payout_api.heartbeat(text, text) is
-    'Notes the worker with its release and the time, for the doctor and payout_api.workers.';
+    'Notes the worker with its release and the time, for the doctor and payout_api.workers; tells '
+    'whether it is on hold.';
 revoke execute on function payout_api.heartbeat(text, text) from public;
 grant execute on function payout_api.heartbeat(text, text) to payout_worker;
 -- frozen: procedures/sweep/judge_listed_transfers.sql b5632f786a3c
@@ -10789,7 +10867,7 @@ end
 $$;
 comment on function payout.probe_waits(timestamptz) is
     'Lets one transfer of each such wait through, and sets the time of its next round.';
--- frozen: procedures/sweep/record_expiries.sql 52d37fb1cdb7
+-- frozen: procedures/sweep/record_expiries.sql 286912fc37e2
 create or replace function payout.record_expiries(p_signal text, p_payout_transfer_ids bigint[])
 returns integer
 language plpgsql
@@ -10798,14 +10876,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_recorded integer;
-    v_parked integer;
+    v_parked_ids bigint[];
 begin
     if p_payout_transfer_ids = '{}' then
         return 0;
     end if;
     select (count(*) filter (where r.verdict = 'ok'))::integer,
-        (count(*) filter (where r.verdict = 'ok' and r.state = 'parked'))::integer
-    into v_recorded, v_parked
+        array_agg(r.payout_transfer_id order by r.payout_transfer_id)
+            filter (where r.verdict = 'ok' and r.state = 'parked')
+    into v_recorded, v_parked_ids
     from payout.record_outcomes_apart(array(
         select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
             'payout_transfer_id', s.payout_transfer_id,
@@ -10815,8 +10894,10 @@ begin
         from payout.transfer_states as s
         where s.payout_transfer_id = any (p_payout_transfer_ids))) as r;
 
-    if v_parked > 0 then
-        perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
+    if v_parked_ids is not null then
+        perform payout.notify_operators(
+            'transfers_parked', cardinality(v_parked_ids) || ' by the sweep',
+            jsonb_build_object('payout_transfer_ids', v_parked_ids[1:20]));
     end if;
     return v_recorded;
 end
@@ -12656,6 +12737,247 @@ comment on function payout_api.major_units(numeric, text) is
 revoke execute on function payout_api.major_units(numeric, text) from public;
 grant execute on function payout_api.major_units(numeric, text)
     to payout_operator, payout_auditor;
+-- frozen: procedures/operate/measure.sql 425a38196728
+create or replace function payout_api.measure(p_worker text)
+returns table (metric text, meaning text, labels jsonb, value double precision)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set work_mem = '16MB'
+as $$
+declare
+    v_now timestamptz := payout.clock();
+begin
+    -- Two that call at once: one of them waits for its next turn.
+    if not pg_try_advisory_xact_lock(hashtext('payout_api.measure')) then
+        return;
+    end if;
+    update payout.workers as w
+    set measured_at = v_now
+    where w.worker = p_worker
+        and not exists (
+            select from payout.workers as o
+            where o.worker <> p_worker and o.measured_at > v_now - interval '45 seconds'
+        );
+    if not found then
+        return;
+    end if;
+    return query
+    select * from payout.measure_transfers(v_now, 50000)
+    union all
+    select * from payout.measure_stops(50000)
+    union all
+    select * from payout.measure_upkeep(v_now);
+end
+$$;
+comment on function payout_api.measure(text) is
+    'Names, meanings, labels and values of the gauges, or no row while another worker measures; '
+    'the worker is one that heartbeat has noted.';
+revoke execute on function payout_api.measure(text) from public;
+grant execute on function payout_api.measure(text) to payout_worker;
+-- frozen: procedures/operate/measure_stops.sql d127230f8624
+create or replace function payout.measure_stops(p_limit integer)
+returns table (metric text, meaning text, labels jsonb, value double precision)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    with kinds as (
+        select payout.metric_label(d.kind) as kind, count(*) as open_count,
+            row_number() over (order by count(*) desc, payout.metric_label(d.kind)) as place
+        from (
+            select o.kind from payout.discrepancies as o
+            where o.resolved_at is null
+            order by o.found_at
+            limit p_limit
+        ) as d
+        group by payout.metric_label(d.kind)
+    )
+    select m.metric, m.meaning, m.labels, m.value::double precision from (
+        select 'payout_holds' as metric, 'Open holds that are no waits, by scope.' as meaning,
+            jsonb_build_object('scope', s.scope) as labels, (
+                select count(*) from (
+                    select from payout.holds as h
+                    where h.released_at is null and h.awaits is null and h.scope = s.scope
+                    limit p_limit
+                ) as h) as value
+        from unnest('{engine,worker,currency,payee,settlement,transfer}'::text[]) as s (scope)
+        union all
+        select 'payout_waits', 'Currencies, payees and transfers that wait, by the cause.',
+            jsonb_build_object('for', s.awaits), (
+                select count(*) from (
+                    select from payout.holds as h
+                    where h.released_at is null and h.awaits = s.awaits
+                    limit p_limit
+                ) as h)
+        from unnest('{funds,account,cap,account_change}'::text[]) as s (awaits)
+        union all
+        select 'payout_open_discrepancies', 'Open discrepancies, by kind.',
+            jsonb_build_object('kind', case when k.place <= 30 then k.kind else 'other' end),
+            sum(k.open_count)
+        from kinds as k
+        group by case when k.place <= 30 then k.kind else 'other' end
+        union all
+        select 'payout_proposals', 'Acts that wait for another person.', '{}', count(*)
+        from payout_api.proposals as p
+        union all
+        select 'payout_is_stopped', 'One while the database is not adopted: nothing is claimed.',
+            '{}', (payout.identity_problem() is not null)::integer
+    ) as m;
+end
+$$;
+comment on function payout.measure_stops(integer) is 'Part of payout_api.measure().';
+-- frozen: procedures/operate/measure_transfers.sql 503236caf9e2
+create or replace function payout.measure_transfers(p_now timestamptz, p_limit integer)
+returns table (metric text, meaning text, labels jsonb, value double precision)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    with open_states as materialized (
+        select * from payout.open_states(p_limit)
+    ), grouped as (
+        select s.state, s.reason, t.currency, count(*) as transfers,
+            sum(t.amount_minor) as amount_minor, min(s.changed_at) as since
+        from open_states as s
+        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+        group by s.state, s.reason, t.currency
+    ), counted as materialized (
+        select g.state::text, payout.metric_label(g.reason) as reason, g.currency::text,
+            g.transfers, g.amount_minor * c.minor_unit as amount, g.since
+        from grouped as g
+        left join payout.currencies as c on c.currency = g.currency
+    ), reasons as (
+        select c.state, c.reason, sum(c.transfers) as transfers,
+            row_number() over (order by sum(c.transfers) desc, c.state, c.reason) as place
+        from counted as c group by c.state, c.reason
+    ), due as (
+        select count(*) as transfers, p_now - min(s.next_attempt_at) as waited_for
+        from open_states as s
+        where s.next_attempt_at <= p_now and s.hold_id is null and s.next_lookup_at is null
+    ), failed as (
+        select count(*) as transfers
+        from open_states as s
+        where s.state = 'failed' and s.next_attempt_at is null
+    )
+    select m.metric, m.meaning, m.labels, m.value::double precision from (
+        select 'payout_open_transfers' as metric, 'Transfers that are open.' as meaning,
+            jsonb_build_object('state', c.state, 'currency', c.currency) as labels,
+            sum(c.transfers) as value
+        from counted as c group by c.state, c.currency
+        union all
+        select 'payout_open_amount', 'Money of open transfers, in the currency itself.',
+            jsonb_build_object('state', c.state, 'currency', c.currency), sum(c.amount)
+        from counted as c group by c.state, c.currency
+        union all
+        select 'payout_open_oldest_seconds', 'Time since the oldest transfer came into the state.',
+            jsonb_build_object('state', c.state), extract(epoch from p_now - min(c.since))
+        from counted as c group by c.state
+        union all
+        select 'payout_open_reasons', 'Transfers that are open, by the reason for their state.',
+            jsonb_build_object('state', r.state,
+                'reason', case when r.place <= 30 then r.reason else 'other' end),
+            sum(r.transfers)
+        from reasons as r
+        group by r.state, case when r.place <= 30 then r.reason else 'other' end
+        union all
+        select 'payout_due_transfers', 'Transfers that are due and on no hold.', '{}',
+            d.transfers
+        from due as d
+        union all
+        select 'payout_failed_for_operators',
+            'Failed transfers for which nothing is tried by itself.', '{}', f.transfers
+        from failed as f
+        union all
+        select 'payout_due_oldest_seconds', 'Time for which the oldest of them has been due.', '{}',
+            coalesce(extract(epoch from d.waited_for), 0)
+        from due as d
+    ) as m;
+end
+$$;
+comment on function payout.measure_transfers(timestamptz, integer) is
+    'Part of payout_api.measure().';
+-- frozen: procedures/operate/measure_upkeep.sql 791972cfd734
+create or replace function payout.measure_upkeep(p_now timestamptz)
+returns table (metric text, meaning text, labels jsonb, value double precision)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    with compared as (
+        select k.kind, coalesce(r.finished_at, e.created_at, p_now) as compared_at
+        from (values ('comparison'), ('newest')) as k (kind)
+        left join lateral (
+            select n.finished_at from payout.stripe_reads as n
+            where n.kind = k.kind and n.kind in ('newest', 'events', 'comparison')
+                and n.finished_at is not null and payout.is_of_this_database(n)
+            order by n.read_id desc limit 1
+        ) as r on true
+        left join lateral (
+            select n.created_at from payout.ledger_entries as n order by n.ledger_entry_id limit 1
+        ) as e on true
+    )
+    select m.metric, m.meaning, m.labels, m.value::double precision from (
+        select 'payout_compared_seconds' as metric,
+            'Time since Stripe''s transfers were compared, all and the newest.' as meaning,
+            jsonb_build_object('kind', c.kind) as labels,
+            extract(epoch from p_now - c.compared_at) as value
+        from compared as c
+        union all
+        select 'payout_seal_lag_seconds', 'Age of the oldest fact that is not sealed.', '{}',
+            coalesce(extract(epoch from p_now - payout.oldest_unsealed_at()), 0)
+        union all
+        select 'payout_workers', 'Workers that are alive, by release.',
+            jsonb_build_object('release', left(w.release, 60)), count(*)
+        from payout.workers as w
+        where w.last_seen_at > p_now - interval '1 minute' group by left(w.release, 60)
+        union all
+        select 'payout_expired_leases', 'Leases that ran out over a minute ago.', '{}', count(*)
+        from payout.transfer_states as s where s.lease_until < p_now - interval '1 minute'
+        union all
+        select 'payout_notification_queue_usage', 'Part of the queue of NOTIFY that is full.', '{}',
+            pg_notification_queue_usage()
+    ) as m;
+end
+$$;
+comment on function payout.measure_upkeep(timestamptz) is 'Part of payout_api.measure().';
+-- frozen: procedures/operate/open_states.sql 186f3733f0f0
+create or replace function payout.open_states(p_limit integer)
+returns setof payout.transfer_states
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    (select s.* from payout.transfer_states as s
+        where s.next_attempt_at is not null and s.hold_id is null
+            and s.state in ('scheduled', 'retry_wait', 'unknown')
+        order by s.next_attempt_at limit p_limit)
+    union all
+    (select s.* from payout.transfer_states as s
+        where s.hold_id is not null and s.state in ('scheduled', 'retry_wait', 'unknown')
+        limit p_limit)
+    union all
+    (select s.* from payout.transfer_states as s where s.lease_until is not null limit p_limit)
+    union all
+    (select s.* from payout.transfer_states as s
+        where s.state in ('parked', 'failed') order by s.changed_at limit p_limit)
+    union all
+    (select s.* from payout.account_waits as w
+        join payout.transfer_states as s on s.payout_transfer_id = w.payout_transfer_id
+        where w.next_look_at is not null and s.state = 'scheduled' and s.next_attempt_at is null
+        limit p_limit)
+$$;
+comment on function payout.open_states(integer) is
+    'Transfers that are scheduled, being sent, waiting, parked or failed.';
 -- frozen: procedures/operate/owed_again.sql 2b94526ac49f
 create or replace function payout.owed_again(p_payout_transfer_id bigint, p_reason text)
 returns payout.act_result

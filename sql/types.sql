@@ -97,7 +97,8 @@ create type payout.claim as (
     request jsonb,
     lease_seconds double precision,
     deadline_seconds double precision,
-    send_in_seconds double precision
+    send_in_seconds double precision,
+    due_for_seconds double precision
 );
 comment on type payout.claim is 'A transfer that a worker is given, as claim_transfers returns it.';
 

@@ -5,6 +5,7 @@ Time is moved by ageing rows, never by a setting: `Engine.let_pass`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -104,6 +105,7 @@ class Claim(NamedTuple):
     lease_seconds: float
     deadline_seconds: float
     send_in_seconds: float
+    due_for_seconds: float
 
 
 class Report(NamedTuple):
@@ -114,6 +116,13 @@ class Report(NamedTuple):
     attempt: int
     verdict: str
     state: str
+
+
+def alarms(listener: Connection, *, seconds: float = 0, stop_after: int | None = None) -> list[str]:
+    """Return the alarms that came over the channel so far, or within so many seconds."""
+    listener.execute("select")
+    notices = listener.notifies(timeout=seconds, stop_after=stop_after)
+    return [json.loads(notice.payload)["alarm"] for notice in notices]
 
 
 class Lookup(NamedTuple):

@@ -25,7 +25,8 @@ returns table (
     request jsonb,
     lease_seconds double precision,
     deadline_seconds double precision,
-    send_in_seconds double precision
+    send_in_seconds double precision,
+    due_for_seconds double precision
 )
 language plpgsql
 volatile
@@ -98,7 +99,8 @@ comment on function payout_api.claim_transfers(
     'Hands out up to p_limit due transfers (of one job, if given) with key, request and lease; '
     'empty while the engine or the worker is on hold. The Stripe account is that of the worker''s '
     'key, p_stripe_now the time by Stripe''s Date header. Seconds count from before the call; '
-    'send_in_seconds is the turn of the transfer, where a pace is kept.';
+    'send_in_seconds is the turn of the transfer, where a pace is kept; due_for_seconds since it '
+    'was due under this key, for metrics.';
 revoke execute on function payout_api.claim_transfers(
     text, integer, bigint, text, boolean, timestamptz
 ) from public;

@@ -54,7 +54,8 @@ begin
         extract(epoch from p_settings.lease_for)::double precision,
         extract(epoch from p_settings.http_deadline_for)::double precision,
         v_first + case when v_apart > 0 then v_apart
-            * (array_position(p_payout_transfer_ids, c.payout_transfer_id) - 1) else 0 end
+            * (array_position(p_payout_transfer_ids, c.payout_transfer_id) - 1) else 0 end,
+        extract(epoch from p_now - c.window_begins_at)::double precision
     from claimed as c
     join payout.payout_transfers as t on t.payout_transfer_id = c.payout_transfer_id
     join payout.transfer_requests as r

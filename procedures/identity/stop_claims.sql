@@ -19,7 +19,8 @@ begin
     insert into payout.adoptions (read_id, reason) values (p_read_id, p_reason);
     insert into payout.operator_actions (action, subject, reason, details)
     values ('stop_claims', p_alarm, p_reason, jsonb_build_object('read_id', p_read_id));
-    perform payout.notify_operators(p_alarm, p_reason);
+    perform payout.notify_operators(
+        p_alarm, p_reason, jsonb_build_object('read_id', p_read_id));
 end
 $$;
 comment on function payout.stop_claims(text, text, bigint) is

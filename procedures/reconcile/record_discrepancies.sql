@@ -39,15 +39,18 @@ begin
             order by n.stripe_transfer_id, n.kind
             on conflict (kind, stripe_transfer_id) where is_compared and resolved_at is null
             do nothing
-            returning kind, stripe_transfer_id
+            returning kind, stripe_transfer_id, discrepancy_id
         )
-        select r.kind, count(*) as discrepancies, min(r.stripe_transfer_id) as example
+        select r.kind, count(*) as discrepancies, min(r.stripe_transfer_id) as example,
+            array_agg(r.discrepancy_id order by r.discrepancy_id) as discrepancy_ids
         from recorded as r
         group by r.kind
         order by r.kind
     loop
         perform payout.notify_operators(
-            v_new.kind, format('%s found, %s among them', v_new.discrepancies, v_new.example));
+            v_new.kind, format('%s found, %s among them', v_new.discrepancies, v_new.example),
+            jsonb_build_object(
+                'read_id', p_read_id, 'discrepancy_ids', v_new.discrepancy_ids[1:20]));
     end loop;
     return cardinality(v_open);
 end

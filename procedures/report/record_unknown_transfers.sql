@@ -32,7 +32,10 @@ begin
     from recorded as r;
 
     if found then
-        perform payout.notify_operators('report_of_unknown_transfer', 'restored or promoted?');
+        perform payout.notify_operators(
+            'report_of_unknown_transfer', 'restored or promoted?', jsonb_build_object(
+                'payout_transfer_ids', to_jsonb(array(
+                    select o.payout_transfer_id from unnest(p_outcomes) as o limit 20))));
     end if;
 end
 $$;

@@ -4,7 +4,7 @@
 -- Safe to repeat. Raises: SP311 no worker or no release.
 
 create or replace function payout_api.heartbeat(p_worker text, p_release text)
-returns void
+returns table (is_on_hold boolean)
 language plpgsql
 volatile
 security definer
@@ -24,9 +24,15 @@ begin
     set release = excluded.release, last_seen_at = clock_timestamp();
     delete from payout.workers as w
     where w.last_seen_at < clock_timestamp() - interval '7 days';
+    return query
+    select exists (
+        select from payout.holds as h
+        where h.scope = 'worker' and h.subject = p_worker and h.released_at is null
+    );
 end
 $$;
 comment on function payout_api.heartbeat(text, text) is
-    'Notes the worker with its release and the time, for the doctor and payout_api.workers.';
+    'Notes the worker with its release and the time, for the doctor and payout_api.workers; tells '
+    'whether it is on hold.';
 revoke execute on function payout_api.heartbeat(text, text) from public;
 grant execute on function payout_api.heartbeat(text, text) to payout_worker;

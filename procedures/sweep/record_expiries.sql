@@ -10,14 +10,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_recorded integer;
-    v_parked integer;
+    v_parked_ids bigint[];
 begin
     if p_payout_transfer_ids = '{}' then
         return 0;
     end if;
     select (count(*) filter (where r.verdict = 'ok'))::integer,
-        (count(*) filter (where r.verdict = 'ok' and r.state = 'parked'))::integer
-    into v_recorded, v_parked
+        array_agg(r.payout_transfer_id order by r.payout_transfer_id)
+            filter (where r.verdict = 'ok' and r.state = 'parked')
+    into v_recorded, v_parked_ids
     from payout.record_outcomes_apart(array(
         select jsonb_populate_record(null::payout.outcome, jsonb_build_object(
             'payout_transfer_id', s.payout_transfer_id,
@@ -27,8 +28,10 @@ begin
         from payout.transfer_states as s
         where s.payout_transfer_id = any (p_payout_transfer_ids))) as r;
 
-    if v_parked > 0 then
-        perform payout.notify_operators('transfers_parked', v_parked || ' by the sweep');
+    if v_parked_ids is not null then
+        perform payout.notify_operators(
+            'transfers_parked', cardinality(v_parked_ids) || ' by the sweep',
+            jsonb_build_object('payout_transfer_ids', v_parked_ids[1:20]));
     end if;
     return v_recorded;
 end

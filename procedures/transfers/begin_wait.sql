@@ -31,7 +31,8 @@ begin
         values ('hold', concat_ws(' ', p_scope, p_subject), p_reason,
             jsonb_build_object('hold_id', v_hold_id, 'awaits', p_awaits));
         if p_notifies then
-            perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject));
+            perform payout.notify_operators(p_reason, concat_ws(' ', p_scope, p_subject),
+                jsonb_build_object('hold_id', v_hold_id));
         end if;
         return v_hold_id;
     end if;

@@ -17,7 +17,11 @@ declare
     v_discrepancy_id bigint;
 begin
     perform payout.notify_operators(
-        p_judgement.reason, 'transfer ' || p_outcome.payout_transfer_id);
+        p_judgement.reason, 'transfer ' || p_outcome.payout_transfer_id, (
+            select jsonb_build_object(
+                'payout_transfer_id', t.payout_transfer_id, 'settlement_id', t.settlement_id)
+            from payout.payout_transfers as t
+            where t.payout_transfer_id = p_outcome.payout_transfer_id));
 
     if p_judgement.pauses_engine then
         perform payout.stop_refused_worker(p_outcome, p_judgement.reason);

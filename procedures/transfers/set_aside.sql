@@ -29,7 +29,8 @@ begin
     returning discrepancy_id into v_discrepancy_id;
     if found then
         perform payout.notify_operators(
-            'row_contradicts_facts', 'transfer ' || p_payout_transfer_id);
+            'row_contradicts_facts', 'transfer ' || p_payout_transfer_id, jsonb_build_object(
+                'payout_transfer_id', p_payout_transfer_id, 'discrepancy_id', v_discrepancy_id));
     else
         select d.discrepancy_id into v_discrepancy_id
         from payout.discrepancies as d

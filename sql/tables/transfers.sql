@@ -132,6 +132,8 @@ create index transfer_states_next_lookup_at_idx
     on payout.transfer_states (next_lookup_at) where next_lookup_at is not null;
 create index transfer_states_hold_id_idx
     on payout.transfer_states (hold_id, next_attempt_at) where hold_id is not null;
+create index transfer_states_changed_at_idx
+    on payout.transfer_states (changed_at) where state in ('parked', 'failed');
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states

@@ -61,7 +61,25 @@ def test_a_claim_hands_out_key_request_lease_and_deadline(engine: Engine) -> Non
         "select payout_ref, request from payout.payout_transfers "
         "join payout.transfer_requests using (payout_transfer_id)"
     ).fetchall()[0]
-    assert claim == (transfer, 1, 1, f"{payout_ref}:1", ANY, request, 30.0, 20.0, 0.0)
+    assert claim == (transfer, 1, 1, f"{payout_ref}:1", ANY, request, 30.0, 20.0, 0.0, ANY)
+
+
+@mutant(
+    "a latency that begins anew with each claim",
+    "open_attempts",
+    "p_now - c.window_begins_at",
+    "p_now - p_now",
+)
+def test_a_claim_tells_for_how_long_the_transfer_has_been_due_under_its_key(
+    engine: Engine,
+) -> None:
+    engine.settle()
+    engine.let_pass("10 seconds")
+    claim = engine.claim_one()
+    assert claim.due_for_seconds == pytest.approx(10, abs=3)
+    engine.report(rate_limited(claim))
+    engine.let_pass("1 minute")
+    assert engine.claim_one().due_for_seconds == pytest.approx(70, abs=3)
 
 
 @mutant(
@@ -143,7 +161,7 @@ def test_what_has_to_be_asked_again_is_claimed_under_the_same_key(
     first = engine.claim_one()
     engine.report(outcome(first))
     engine.make_due()
-    assert engine.claim_one() == first._replace(attempt=2, claim_token=ANY)
+    assert engine.claim_one() == first._replace(attempt=2, claim_token=ANY, due_for_seconds=ANY)
 
 
 @pytest.mark.parametrize("state", ["parked", "failed", "paid", "cancelled"])

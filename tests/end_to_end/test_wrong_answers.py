@@ -20,7 +20,7 @@ from payout_engine.engine import open_engine
 from payout_engine.settings import Settings
 from payout_engine_sandbox.stripe_double import Latch, StripeDouble
 from tests.conftest import Connection
-from tests.engine import Engine
+from tests.engine import Engine, alarms
 
 CONTRADICTIONS: Final[dict[str, dict[str, Any]]] = {
     "another amount": {"changes": {"amount": 1}},
@@ -108,8 +108,7 @@ class Story:
 
     def alarms(self) -> list[str]:
         """Return the reasons of the alarms since this was asked last."""
-        self.listener.execute("select")
-        return [str(notice.payload) for notice in self.listener.notifies(timeout=0)]
+        return alarms(self.listener)
 
     def errors(self) -> list[str]:
         """Return the messages logged at ERROR."""

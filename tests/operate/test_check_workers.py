@@ -60,3 +60,19 @@ def test_a_heartbeat_without_a_name_is_refused(
     refused = refusal(engine.db, BEAT, [worker, release])
     assert refused is not None
     assert refused.sqlstate == "SP311"
+
+
+@mutant(
+    "a heartbeat that tells no hold", "heartbeat", "h.subject = p_worker", "h.subject = 'nobody'"
+)
+def test_a_heartbeat_tells_the_worker_that_it_is_on_hold(engine: Engine) -> None:
+    def is_held(worker: str) -> bool:
+        ((held,),) = engine.worker.execute(BEAT, [worker, "1.0.0"]).fetchall()
+        return bool(held)
+
+    assert not is_held("worker_1")
+    engine.db.execute("select payout.place_hold('worker', 'worker_1', 'stripe_key_refused')")
+    assert is_held("worker_1")
+    assert not is_held("worker_2")
+    engine.release_holds()
+    assert not is_held("worker_1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,8 @@ from tests.engine import (
     Claim,
     Engine,
     Outcome,
+    alarms,
+    listed,
     no_answer,
     no_such_account,
     outcome,
@@ -51,12 +54,6 @@ def warnings(shared_engine: Engine) -> list[str]:
     return found
 
 
-def heard(connection: Connection) -> list[str]:
-    """Return what came over the channel so far."""
-    connection.execute("select")
-    return [notice.payload for notice in connection.notifies(timeout=0)]
-
-
 @pytest.mark.parametrize(("reason", "outcomes"), ALARMS.items(), ids=list(ALARMS))
 def test_an_alarm_is_heard_by_whoever_listens(
     shared_engine: Engine,
@@ -69,12 +66,67 @@ def test_an_alarm_is_heard_by_whoever_listens(
     listener.execute("listen payout_alarms")
     shared_engine.settle()
     claim = shared_engine.claim_one()
-    assert heard(listener) == []
+    assert alarms(listener) == []
     assert warnings == []
     shared_engine.report(*outcomes(claim))
-    assert heard(listener) == [reason]
+    assert alarms(listener) == [reason]
     [warning] = warnings
     assert warning.startswith(f"payout alarm: {reason}, ")
+
+
+@mutant(
+    "an alarm without its transfer",
+    "raise_alarm",
+    "'payout_transfer_id', t.payout_transfer_id, ",
+    "",
+    at="reported",
+)
+@mutant(
+    "parked transfers without their numbers",
+    "record_expiries",
+    "v_parked_ids[1:20]",
+    "'{}'::bigint[]",
+    at="parked",
+)
+@mutant(
+    "discrepancies without their numbers",
+    "record_discrepancies",
+    "v_new.discrepancy_ids[1:20]",
+    "'{}'::bigint[]",
+    at="compared",
+)
+@pytest.mark.parametrize("how", ["reported", "parked", "compared"])
+def test_an_alarm_names_the_rows_that_it_is_about(
+    shared_engine: Engine, connect: Callable[..., Connection], how: str
+) -> None:
+    """On the channel, and in the DETAIL of the warning, which a worker hands on."""
+    engine, listener = shared_engine, connect("payout_operator")
+    listener.execute("listen payout_alarms")
+    details: list[str | None] = []
+    for connection in (engine.worker, engine.db):
+        connection.add_notice_handler(lambda notice: details.append(notice.message_detail))
+    (transfer,) = engine.settle()
+    claim = engine.claim_one()
+    if how == "reported":
+        engine.report(success(claim, amount_minor=1))
+        about = {"payout_transfer_id": transfer, "settlement_id": "set_1"}
+    elif how == "parked":
+        engine.report(no_answer(claim))
+        engine.let_pass("21 hours")
+        engine.sweep()
+        about = {"payout_transfer_ids": [transfer]}
+    else:
+        reconcile(engine.db, listed(claim, id="tr_9", metadata={}, transfer_group=None))
+        ((discrepancy, read_id),) = engine.db.execute(
+            "select discrepancy_id, found_by_read_id from payout.discrepancies"
+        ).fetchall()
+        about = {"discrepancy_ids": [discrepancy], "read_id": read_id}
+    listener.execute("select")
+    [notice] = listener.notifies(timeout=5, stop_after=1)
+    told = json.loads(notice.payload)
+    assert about.items() <= told.items()
+    assert told.keys() - about.keys() == {"alarm", "subject"}
+    assert [json.loads(detail or "") for detail in details] == [told]
 
 
 def test_a_transfer_that_the_sweep_parks_is_heard_of(
@@ -86,7 +138,7 @@ def test_a_transfer_that_the_sweep_parks_is_heard_of(
     shared_engine.report(no_answer(shared_engine.claim_one()))
     shared_engine.let_pass("21 hours")
     shared_engine.sweep()
-    assert heard(listener) == ["transfers_parked"]
+    assert alarms(listener) == ["transfers_parked"]
     assert warnings == ["payout alarm: transfers_parked, 1 by the sweep"]
 
 

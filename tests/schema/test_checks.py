@@ -625,6 +625,7 @@ def test_every_column_but_these_must_be_filled(db: Connection) -> None:
         "outcomes.reason",
         "outcomes.stripe_transfer_id",
         "transfer_requests.evidence_observation_id",
+        "workers.measured_at",
         "transfer_requests.reason",
         "transfer_requests.second_evidence_observation_id",
         "ledger_entries.stripe_reversal_id",

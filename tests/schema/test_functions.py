@@ -17,7 +17,7 @@ from tests.schema.refusals import Refusal, refusal
 OURS: Final = "('payout'::regnamespace, 'payout_api'::regnamespace)"
 # Settings of the planner, and of the form in which values are written.
 HARMLESS: Final = (
-    *("jit=", "enable_", "plan_cache_mode=", "lock_timeout="),
+    *("jit=", "enable_", "plan_cache_mode=", "lock_timeout=", "work_mem="),
     *("TimeZone=", "IntervalStyle=", "bytea_output=", "quote_all_identifiers="),
 )
 PINNED: Final = ["search_path=pg_catalog, pg_temp"]

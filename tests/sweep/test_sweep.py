@@ -15,6 +15,7 @@ from tests.engine import (
     Engine,
     Outcome,
     Sweep,
+    alarms,
     no_answer,
     rate_limited,
     success,
@@ -63,7 +64,7 @@ def test_a_lease_that_ran_out_leaves_the_outcome_unknown_and_the_transfer_due(
         (1, "lease_expired", "ok", "unknown", "worker_did_not_report")
     ]
     assert len(engine.entries(transfer)) == 2
-    assert engine.claim_one() == first._replace(attempt=2, claim_token=ANY)
+    assert engine.claim_one() == first._replace(attempt=2, claim_token=ANY, due_for_seconds=ANY)
 
 
 def test_workers_that_vanish_again_and_again_end_with_operators(engine: Engine) -> None:
@@ -149,7 +150,12 @@ def test_a_lease_that_ran_out_long_ago_is_closed_and_its_key_parked_in_one_sweep
     assert [seen.moved_to for seen in engine.observations(transfer)] == ["unknown", "parked"]
 
 
-@mutant("a sweep that parks in silence", "record_expiries", "if v_parked > 0 then", "if false then")
+@mutant(
+    "a sweep that parks in silence",
+    "record_expiries",
+    "if v_parked_ids is not null then",
+    "if false then",
+)
 def test_operators_are_notified_once_of_all_that_a_step_parks(
     shared_engine: Engine, connect: Callable[..., Connection]
 ) -> None:
@@ -160,10 +166,8 @@ def test_operators_are_notified_once_of_all_that_a_step_parks(
     listener = connect()
     listener.execute("listen payout_alarms")
     assert engine.sweep() == Sweep(0, 2, 0)
-    notices = [notice.payload for notice in listener.notifies(timeout=5, stop_after=1)]
-    assert notices + [notice.payload for notice in listener.notifies(timeout=0)] == [
-        "transfers_parked"
-    ]
+    heard = alarms(listener, seconds=5, stop_after=1)
+    assert heard + alarms(listener) == ["transfers_parked"]
     assert engine.discrepancies() == []
 
 

@@ -46,6 +46,7 @@ def make_order(number: int = 1, **changes: object) -> Order:
         "lease_seconds": 30.0,
         "deadline_seconds": 20.0,
         "send_in_seconds": 0.0,
+        "due_for_seconds": 0.5,
     }
     return order | changes  # type: ignore[no-any-return]
 

@@ -21,6 +21,8 @@ ROWS: Final[dict[str, type]] = {
     "report_page": rows.ReadReport,
     "open_discrepancies": rows.OpenDiscrepancies,
     "sweep": rows.Sweep,
+    "heartbeat": rows.Beat,
+    "measure": rows.Measurement,
     "doctor": rows.Check,
 }
 PYTHON_TYPES: Final[dict[str, set[Any]]] = {

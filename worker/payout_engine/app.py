@@ -18,7 +18,7 @@ from procrastinate import App, PsycopgConnector
 from procrastinate.app import WorkerOptions
 from psycopg_pool import AsyncConnectionPool
 
-from payout_engine import errors
+from payout_engine import errors, metrics, monitor
 from payout_engine.backoff import Backoff
 from payout_engine.database import Login, connection_string, wait_for_database
 from payout_engine.engine import Engine, run_engine
@@ -99,6 +99,12 @@ async def run_until_stopped(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    metrics.note_problem("database", "no connection to it yet")
+    async with monitor.serve(settings.http):
+        await _carry_until(stop, settings)
+
+
+async def _carry_until(stop: asyncio.Event, settings: Settings) -> None:
     connecting = asyncio.create_task(wait_for_database(settings.database_url))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([connecting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -113,6 +119,7 @@ async def run_until_stopped(settings: Settings) -> None:
             asyncio.create_task(_listen_for_ever(engine)),
         ]
         await stopping
+        metrics.note_problem("process", "it is being stopped")
         engine.pump.stop()
         for task in beside:
             task.cancel()

@@ -12,6 +12,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Final
 
@@ -35,7 +36,13 @@ from payout_engine.progress import Progress
 from payout_engine.reconcile import READ_FAILURES, NewestUnread
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
-from payout_engine.settings import ENVIRONMENT, Settings, SettingsError, database_url
+from payout_engine.settings import (
+    ENVIRONMENT,
+    Settings,
+    SettingsError,
+    database_url,
+    http_address,
+)
 from payout_engine.sql_files import sql_root
 from payout_engine.stripe_payout_adapter import (
     AccountUnknown,
@@ -79,6 +86,8 @@ def migrate(options: argparse.Namespace) -> int:
 def worker(options: argparse.Namespace) -> int:
     """carry payouts until SIGTERM or Ctrl-C"""
     settings = Settings.read(os.environ)
+    if options.http:
+        settings = replace(settings, http=http_address(options.http))
     lines = logs.start(options.log_level)
     try:
         asyncio.run(run_until_stopped(settings))
@@ -222,7 +231,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     add(migrate)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
-    add(worker).add_argument("--log-level", choices=levels, default="INFO")
+    working = add(worker)
+    working.add_argument("--log-level", choices=levels, default="INFO")
+    working.add_argument(
+        "--http", metavar="HOST:PORT", help="answer /healthz, /readyz and /metrics there"
+    )
     add(doctor)
     add(reconcile)
     add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")

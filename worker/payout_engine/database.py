@@ -6,11 +6,12 @@ Also here, for `payout-engine migrate`: the queue's own schema, as procrastinate
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final, Self, TypeVar
@@ -21,7 +22,7 @@ from psycopg import conninfo, sql
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from payout_engine import errors
+from payout_engine import errors, metrics
 from payout_engine.backoff import Backoff
 from payout_engine.sql_files import sql_root
 
@@ -47,6 +48,7 @@ PINNED: Final = {
 OVERRIDING: Final = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
 # A session has it only if its own settings reached the server.
 PROOF: Final = "payout.is_direct"
+ALARM: Final = "payout alarm: "
 
 INSPECT: Final = """
 select quote_ident(current_user), to_regnamespace('payout_api') is not null, exists (
@@ -195,9 +197,15 @@ def _backoff() -> Backoff:
 
 
 class Database:
-    """A few connections to the payout functions. Use it as a context manager."""
+    """A few connections to the payout functions. Use it as a context manager.
 
-    def __init__(self, database_url: str) -> None:
+    `on_alarm` is told each alarm that a call raises: as JSON, with the ids that it is about.
+    """
+
+    def __init__(
+        self, database_url: str, *, on_alarm: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> None:
+        self._on_alarm = on_alarm
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Row]] = AsyncConnectionPool(
             connection_string(
                 database_url,
@@ -205,7 +213,7 @@ class Database:
                 default_transaction_isolation=r"read\ committed",
             ),
             kwargs={"autocommit": True, "row_factory": dict_row},
-            configure=_log_warnings,
+            configure=self._take_notices,
             min_size=1,
             max_size=4,
             timeout=5,
@@ -247,9 +255,13 @@ class Database:
         give_up_at = clock() + retry_seconds
         backoff = _backoff()
         while True:
+            began_at = clock()
             try:
-                return await self._execute(query, arguments)
+                rows = await self._execute(query, arguments)
+                metrics.CALL_SECONDS.labels(function).observe(clock() - began_at)
+                return rows
             except Exception as error:
+                metrics.CALL_FAILURES.labels(function).inc()
                 if clock() >= give_up_at or not errors.is_transient(error):
                     raise
                 if errors.is_timeout(error) and not retry_timeouts:
@@ -266,15 +278,16 @@ class Database:
                     await connection.close()  # the pool replaces it: the server may be another now
                 raise errors.of(error) from None
 
+    async def _take_notices(self, connection: psycopg.AsyncConnection[Row]) -> None:
+        connection.add_notice_handler(self._take_notice)
 
-async def _log_warnings(connection: psycopg.AsyncConnection[Row]) -> None:
-    connection.add_notice_handler(_log_warning)
-
-
-def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
-    """Log a warning of the database at ERROR: it may be an alarm, which operators must see."""
-    if notice.severity_nonlocalized == "WARNING":
-        logger.error("%s", errors.redact(notice.message_primary or ""))
+    def _take_notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Log a warning of the database at ERROR; hand it on if it is an alarm."""
+        message = notice.message_primary or ""
+        if notice.severity_nonlocalized == "WARNING":
+            logger.error("%s", errors.redact(message))
+            if message.startswith(ALARM) and notice.message_detail:
+                self._on_alarm(json.loads(notice.message_detail))
 
 
 def apply_queue_schema(database_url: str) -> bool:

@@ -17,13 +17,14 @@ from functools import partial
 from importlib.metadata import version
 from typing import Final
 
-from payout_engine import errors
+from payout_engine import errors, metrics
+from payout_engine.alarms import AlarmHook
 from payout_engine.backoff import Backoff
 from payout_engine.database import Database, worker_name
 from payout_engine.pump import Pump
 from payout_engine.reconcile import Reconciler
 from payout_engine.reporter import Reporter
-from payout_engine.rows import Outcome, Report, Sweep
+from payout_engine.rows import Beat, Measurement, Outcome, Report, Sweep
 from payout_engine.settings import Settings
 from payout_engine.stripe_payout_adapter import StripePayoutAdapter
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS: Final = (2.0, 5.0)
 LOOK_UP_SECONDS: Final = (2.0, 5.0)
 BEAT_SECONDS: Final = (8.0, 12.0)
+FIRST_MEASURE_SECONDS: Final = 0.5
+MEASURE_SECONDS: Final = (12.0, 18.0)
 # The database wants them compared after half an hour, and refuses claims after an hour.
 NEWEST_SECONDS: Final = (300.0, 600.0)
 # While readings fail, the pauses between them grow to some two minutes.
@@ -81,13 +84,32 @@ class Engine:
 
     async def beat_for_ever(self) -> None:
         """Tell the database every few seconds that this worker is alive, whatever happens."""
-        beat = partial(
-            self.database.call,
-            "heartbeat",
-            p_worker=worker_name(),
-            p_release=version("payout-engine"),
-        )
-        await _repeat("the heartbeat", beat, seconds=BEAT_SECONDS)
+        await _repeat("the heartbeat", self._beat, seconds=BEAT_SECONDS)
+
+    async def _beat(self) -> None:
+        beat: Beat
+        try:
+            [beat] = await self.database.call(
+                "heartbeat", p_worker=worker_name(), p_release=version("payout-engine")
+            )
+        except Exception:
+            metrics.note_problem("database", "it does not take the heartbeat")
+            raise
+        metrics.note_problem("database", None)
+        refused = "Stripe refused its key, and it is on hold"
+        metrics.note_problem("worker", refused if beat["is_on_hold"] else None)
+
+    async def measure_for_ever(self) -> None:
+        """Read the gauges of the engine every few seconds, where no other worker does.
+
+        The database hands them to a worker whose heartbeat it knows.
+        """
+        await asyncio.sleep(FIRST_MEASURE_SECONDS)
+        await _repeat("measuring", self._measure, seconds=MEASURE_SECONDS)
+
+    async def _measure(self) -> None:
+        gauges: list[Measurement] = await self.database.call("measure", p_worker=worker_name())
+        metrics.engine_gauges.tell(gauges)
 
     async def look_up_for_ever(self) -> None:
         """Look up due transfers every few seconds, whatever happens."""
@@ -138,7 +160,8 @@ async def open_engine(
 ) -> AsyncIterator[Engine]:
     """Put an engine together; leaving it is a graceful stop, of about 25 seconds at most."""
     async with (
-        Database(settings.database_url) as database,
+        AlarmHook(settings, worker=worker_name()) as alarms,
+        Database(settings.database_url, on_alarm=alarms.add) as database,
         StripePayoutAdapter(
             api_key=settings.stripe_api_key,
             api_base=settings.stripe_api_base,
@@ -176,6 +199,8 @@ async def run_engine(settings: Settings) -> AsyncIterator[Engine]:
         ]
         if settings.reconcile_minutes:
             beside.append(engine.reconcile_for_ever(minutes=settings.reconcile_minutes))
+        if settings.http:
+            beside.append(engine.measure_for_ever())
         tasks = [asyncio.create_task(act) for act in beside]
         is_over = watch(asyncio.get_running_loop())
         try:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, Self
 
-from payout_engine import errors
+from payout_engine import errors, metrics
 from payout_engine.backoff import Backoff
 from payout_engine.database import Database
 from payout_engine.reporter import Reporter
@@ -130,6 +130,7 @@ class Pump:
             try:
                 wait_seconds = await self._claim_and_send(None)
                 backoff.reset()
+                metrics.note_problem("claims", None)
                 if wait_seconds:
                     self._next_turns = _again(self._next_turns, wait_seconds, self.wake)
                 if drains:
@@ -137,9 +138,13 @@ class Pump:
                     self._second_claim = _again(self._second_claim, SECOND_CLAIM_SECONDS, self.wake)
             except errors.NotNow as error:
                 logger.warning("nothing is claimed now: %s", error)
+                metrics.CLAIMS.labels("refused").inc()
+                metrics.note_problem("claims", str(error))
             except Exception as error:
                 # The next claim is a new one; orders in a lost answer are left to their leases.
                 logger.error("a claim failed: %s", errors.one_line(error))
+                metrics.CLAIMS.labels("failed").inc()
+                metrics.note_problem("claims", errors.one_line(error))
                 await backoff.pause()
                 self.wake()
             finally:
@@ -160,6 +165,8 @@ class Pump:
             except errors.NotCompared:
                 await self._compare_newest()
                 orders, claimed_at = await self._claim(room, payout_job_id)
+            metrics.CLAIMS.labels("transfers" if orders else "nothing").inc()
+            metrics.CLAIMED.inc(len(orders))
             for order in orders:
                 send = asyncio.create_task(self._send(order, claimed_at))
                 self._sends.add(send)
@@ -186,7 +193,11 @@ class Pump:
         try:
             if order["send_in_seconds"]:
                 await asyncio.sleep(claimed_at + order["send_in_seconds"] - self._clock())
-            outcome = await self._adapter.send(order, claimed_at=claimed_at)
+            began_at = self._clock()
+            metrics.note_send(order, due_at=claimed_at - order["due_for_seconds"], now=began_at)
+            with metrics.UNDER_WAY.track_inprogress():
+                outcome = await self._adapter.send(order, claimed_at=claimed_at)
+            metrics.note_answer(outcome, seconds=self._clock() - began_at)
             self._reporter.add(outcome)
             self._learn(outcome)
         except Exception:  # the order has another shape than agreed: its lease will run out

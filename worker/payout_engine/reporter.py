@@ -14,9 +14,10 @@ from typing import Final
 
 from psycopg.types.json import Jsonb
 
-from payout_engine import errors
+from payout_engine import errors, metrics
 from payout_engine.database import Database
 from payout_engine.rows import Outcome, Report
+from payout_engine.stripe_payout_adapter import boot_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Reporter:
     def add(self, outcome: Outcome) -> None:
         """Take an outcome over."""
         self.unreported += 1
+        metrics.UNREPORTED.inc()
         self._enqueue(outcome)
 
     async def flush(self, *, seconds: float = math.inf) -> None:
@@ -84,6 +86,7 @@ class Reporter:
                     await self._report([outcome])
             return
         self.unreported -= len(outcomes)
+        metrics.UNREPORTED.dec(len(outcomes))
         try:
             self._hand_on(outcomes, reports)
         except Exception:  # a broken pipe, say; other outcomes still wait for their report
@@ -96,6 +99,7 @@ class Reporter:
             if report is None:
                 logger.error("no answer of the database to %s", describe(outcome))
             else:
+                metrics.note_report(outcome, report, now=boot_seconds())
                 self._on_reported(outcome, report)
         states = collections.Counter(str(report["state"]) for report in reports)
         logger.info("reported %s", ", ".join(f"{n} {state}" for state, n in states.items()))
@@ -111,6 +115,7 @@ class Reporter:
         else:  # even the plain form is refused
             logger.critical("given up, to be found when its lease runs out: %s", describe(outcome))
             self.unreported -= 1
+            metrics.UNREPORTED.dec()
 
 
 def describe(outcome: Outcome) -> str:

@@ -21,6 +21,7 @@ class Order(TypedDict):
     lease_seconds: float
     deadline_seconds: float
     send_in_seconds: float
+    due_for_seconds: float
 
 
 class Outcome(TypedDict):
@@ -98,6 +99,21 @@ class Sweep(TypedDict):
     transfers_parked: int
     transfers_reopened: int
     wakeups_queued: int
+
+
+class Beat(TypedDict):
+    """The row of `heartbeat`."""
+
+    is_on_hold: bool
+
+
+class Measurement(TypedDict):
+    """A row of `measure`: one value of a gauge."""
+
+    metric: str
+    meaning: str
+    labels: dict[str, Any]
+    value: float
 
 
 class Check(TypedDict):

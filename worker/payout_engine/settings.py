@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ settings, from the environment:
   PAYOUT_MAX_IN_FLIGHT      requests to Stripe under way at once, in a process (100)
   PAYOUT_CLAIM_LIMIT        transfers that one claim may take (100)
   PAYOUT_RECONCILE_MINUTES  about how often all is compared with Stripe; 0: never (60)
+  PAYOUT_ALARM_COMMAND      command that gets alarms as JSON on standard input; or
+                            PAYOUT_ALARM_URL, to which they are posted
 """
 SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
 
@@ -45,6 +48,12 @@ class Settings:
     """Transfers that one claim may take, at most."""
     reconcile_minutes: int = 60
     """About how often everything is compared with Stripe's lists; 0: never."""
+    alarm_command: tuple[str, ...] = field(default=(), repr=False)
+    """The program that is given alarms, with its arguments; empty: none."""
+    alarm_url: str = field(default="", repr=False)
+    """The webhook that is given alarms, a secret; empty: none."""
+    http: tuple[str, int] | None = None
+    """Host and port at which the worker answers monitors."""
 
     @property
     def key_mode(self) -> str:
@@ -69,6 +78,8 @@ class Settings:
             reconcile_minutes=_count(
                 environment, "PAYOUT_RECONCILE_MINUTES", default=cls.reconcile_minutes, least=0
             ),
+            alarm_command=_alarm_command(environment),
+            alarm_url=_alarm_url(environment),
         )
 
 
@@ -115,14 +126,51 @@ def _stripe_api_key(environment: Mapping[str, str]) -> str:
 
 def _stripe_api_base(environment: Mapping[str, str]) -> str:
     base = environment.get("STRIPE_API_BASE", "").strip().rstrip("/") or STRIPE_API_BASE
-    parts = urlsplit(base)
-    host = parts.hostname or ""
-    if (parts.scheme == "https" and host) or (parts.scheme == "http" and _is_loopback(host)):
+    if _is_safe(base):
         return base
     raise SettingsError(
         "STRIPE_API_BASE must be an https address (plain http only on this machine's loopback), "
         f"for example {STRIPE_API_BASE}"
     )
+
+
+def _alarm_command(environment: Mapping[str, str]) -> tuple[str, ...]:
+    command = environment.get("PAYOUT_ALARM_COMMAND", "").strip()
+    if command and environment.get("PAYOUT_ALARM_URL", "").strip():
+        raise SettingsError("set one of PAYOUT_ALARM_COMMAND and PAYOUT_ALARM_URL, not both")
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:  # the command may hold a secret
+        raise SettingsError(
+            "PAYOUT_ALARM_COMMAND is no command: a quotation mark is not closed"
+        ) from None
+
+
+def _alarm_url(environment: Mapping[str, str]) -> str:
+    url = environment.get("PAYOUT_ALARM_URL", "").strip()
+    if url and not _is_safe(url):
+        raise SettingsError(
+            "PAYOUT_ALARM_URL must be an https address (plain http only on this machine's loopback)"
+        )
+    return url
+
+
+def http_address(text: str) -> tuple[str, int]:
+    """Return host and port of ``127.0.0.1:9464`` or ``[::1]:9464``. Raises SettingsError."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", text)
+    if not found or int(found[3]) > 65535:
+        raise SettingsError("--http must be a host and a port, for example 127.0.0.1:9464")
+    return found[1] or found[2], int(found[3])
+
+
+def _is_safe(url: str) -> bool:
+    """Say whether an address is encrypted, or of this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return bool(parts.scheme == "https" and host) or (parts.scheme == "http" and _is_loopback(host))
 
 
 def _is_loopback(host: str) -> bool:
