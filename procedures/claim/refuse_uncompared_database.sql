@@ -1,7 +1,7 @@
 -- refuse_uncompared_database: refuse claims until Stripe's newest transfers were compared lately.
 --
 -- The comparison notices a database that went back in time under the same identity
--- (stop_on_evidence). A worker that is refused makes one, and claims again.
+-- (stop_beside_another). A worker that is refused makes one, and claims again.
 -- Raises: SP405 none is finished that still counts.
 
 create or replace function payout.refuse_uncompared_database(p_within interval)

@@ -4,7 +4,7 @@
 -- a proof of absence. A look that began before the transfer came into its state, under a worker
 -- that slept, leaves the next one planned: it is no evidence. A transfer that is found resolves no
 -- discrepancy about another one. One that is found before its first send was sent by another
--- database (stop_on_evidence).
+-- database (stop_beside_another).
 -- Locks: the transfer's progress row.
 
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
@@ -25,7 +25,7 @@ begin
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
     if v_outcome.found = 1 and v_state.state = 'scheduled' then
-        perform payout.stop_on_evidence(array[jsonb_populate_record(
+        perform payout.stop_beside_another(array[jsonb_populate_record(
             null::payout.stripe_transfer,
             to_jsonb(v_outcome) || jsonb_build_object('belongs_to', v_outcome.payout_ref))],
             p_read.read_id);

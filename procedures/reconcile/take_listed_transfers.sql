@@ -17,7 +17,7 @@ declare
     v_found integer;
     v_reversed integer;
 begin
-    perform payout.stop_on_evidence(p_seen, p_read.read_id);
+    perform payout.stop_beside_another(p_seen, p_read.read_id);
     v_found := payout.record_discrepancies(
             p_discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
         + payout.record_listed_transfers(

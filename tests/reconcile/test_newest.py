@@ -272,13 +272,13 @@ def test_an_account_of_many_other_transfers_is_read_for_a_hundred_pages(engine: 
 @mutant(
     "a forgotten transfer that stops nothing",
     "take_listed_transfers",
-    "perform payout.stop_on_evidence(p_seen, p_read.read_id);",
+    "perform payout.stop_beside_another(p_seen, p_read.read_id);",
     "",
     at="unknown",
 )
 @mutant(
     "a transfer that was never sent is known",
-    "stop_on_evidence",
+    "stop_beside_another",
     "and coalesce(s.attempt, 0) = 0",
     "and s.attempt is null",
     at="never sent",
@@ -404,7 +404,7 @@ def test_a_transfer_that_does_not_name_this_installation_stops_nothing(
 
 @mutant(
     "a transfer that stops claims again and again",
-    "stop_on_evidence",
+    "stop_beside_another",
     "where k.stripe_transfer_id = l.stripe_transfer_id",
     "where false",
 )
@@ -414,7 +414,7 @@ def test_a_forgotten_transfer_stops_claims_once(engine: Engine) -> None:
     engine.adopt()
     compare(engine, there)
     assert refusal(engine.db, CLAIM) is None
-    # One that was made since is new evidence: another database pays.
+    # One that was made since shows that another database pays.
     compare(engine, there, ours(engine.db, "tr_8", settlement_id="set_8"))
     assert refusal(engine.db, CLAIM) == NOT_ADOPTED
 
@@ -440,12 +440,12 @@ def test_the_comparison_that_stopped_claims_goes_on_and_serves_the_adoption(
 
 
 @mutant(
-    "evidence that undoes a comparison",
+    "a stop that undoes a comparison",
     "stop_claims",
     "if payout.identity_problem() is not null then",
     "if false then",
 )
-def test_in_a_database_that_is_not_adopted_evidence_changes_nothing(engine: Engine) -> None:
+def test_a_database_that_is_not_adopted_is_not_stopped_once_more(engine: Engine) -> None:
     """A restored copy is compared, and adopted by that comparison."""
     engine.db.execute("insert into payout.adoptions (reason) values ('restored')")
     before = engine.db.execute("select count(*) from payout.adoptions").fetchall()
@@ -456,7 +456,7 @@ def test_in_a_database_that_is_not_adopted_evidence_changes_nothing(engine: Engi
 
 @mutant(
     "a second installation that nobody asked about",
-    "stop_on_evidence",
+    "stop_beside_another",
     "and l.payout_engine ~ '^[0-9a-f]{32}$'",
     "and false",
 )
@@ -482,7 +482,7 @@ def test_the_first_claim_beside_another_installation_waits_for_an_operator(
 
 @mutant(
     "another installation that is asked about for ever",
-    "stop_on_evidence",
+    "stop_beside_another",
     "select a.is_installation from payout.adoptions",
     "select true from payout.adoptions",
 )

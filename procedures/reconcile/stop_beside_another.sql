@@ -1,14 +1,14 @@
--- stop_on_evidence: stop claims when Stripe shows that another database pays from its account.
+-- stop_beside_another: stop claims when Stripe shows that another database pays from the account.
 --
 -- A transfer with our installation's id that no claim here explains was sent by the same
--- installation: by a copy of this database, or by this one before it went back in time. It tells
--- once: what a read has listed before an adoption, the operator knew. A claim is committed before
--- its request leaves, so a transfer of ours that is under way has its attempt here.
+-- installation: by a copy of this database, or by this one before it went back in time. One that a
+-- read has listed before stops nothing again: the operator who adopted the database knew it. A
+-- claim is committed before its request leaves, so one that is under way has its attempt here.
 -- A transfer of another installation is refused before this one has ever claimed, and not asked
 -- about again: two installations share no key.
 -- Called by: take_listed_transfers and finish_lookup, before they store what was seen.
 
-create or replace function payout.stop_on_evidence(
+create or replace function payout.stop_beside_another(
     p_seen payout.stripe_transfer[], p_read_id bigint
 )
 returns void
@@ -59,6 +59,6 @@ begin
     end if;
 end
 $$;
-comment on function payout.stop_on_evidence(payout.stripe_transfer[], bigint) is
+comment on function payout.stop_beside_another(payout.stripe_transfer[], bigint) is
     'Stops claims when a transfer of this installation is unknown here and was not listed before, '
     'or when one of another installation is seen before the first claim.';
