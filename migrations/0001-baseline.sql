@@ -102,7 +102,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql 6750caf40984
+-- frozen: sql/types.sql 00a3c88800b9
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -128,10 +128,6 @@ create domain payout.payout_status as text
         'scheduled', 'waiting_for_account', 'sending', 'paid', 'on_hold', 'failed', 'cancelled',
         'settled_outside'));
 comment on domain payout.payout_status is 'The application''s word for how far a transfer is.';
-
-create domain payout.metadata as jsonb
-    constraint metadata_is_an_object check (jsonb_typeof(value) = 'object');
-comment on domain payout.metadata is 'A JSON object.';
 
 create domain payout.source_transaction_id as text
     constraint source_transaction_looks_like_one check (
@@ -2427,7 +2423,7 @@ end
 $$;
 comment on function payout.tg_settlements__schedule_payout_job() is
     'Trigger: at commit, makes the payout job of a complete settlement.';
--- frozen: sql/tables/settlements.sql 28ee2b47b698
+-- frozen: sql/tables/settlements.sql 39e069720d52
 create table payout.payees (
     payee_id payout.external_id not null,
     created_at timestamptz not null default now(),
@@ -2481,9 +2477,10 @@ create table payout.settlements (
     total_minor payout.positive_minor not null,
     state payout.settlement_state not null default 'pending',
     pay_after payout.moment,
-    metadata payout.metadata not null default '{}',
+    metadata jsonb not null default '{}',
     created_at timestamptz not null default current_timestamp,
-    constraint settlements_pkey primary key (settlement_id)
+    constraint settlements_pkey primary key (settlement_id),
+    constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object')
 );
 comment on table payout.settlements is
     'The amounts that the marketplace owes to payees, settled together. Editable while pending, '
@@ -4990,7 +4987,7 @@ $$;
 comment on function payout.begin_account_waits(text) is
     'Writes a row of account_waits, and an outcome, for each transfer of the settlement without a '
     'date.';
--- frozen: procedures/settle/complete_settlement.sql c65e47399b54
+-- frozen: procedures/settle/complete_settlement.sql d2e3002dff41
 create or replace function payout_api.complete_settlement(
     p_settlement_id text,
     p_currency text,
@@ -5011,7 +5008,7 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, coalesce(p_metadata, '{}')::payout.metadata, current_timestamp
+        p_pay_after::payout.moment, coalesce(p_metadata, '{}'::jsonb), current_timestamp
     )::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;
@@ -7704,7 +7701,7 @@ end
 $$;
 comment on function payout.finish_comparison(payout.stripe_reads) is
     'Returns the read with its result and the number of its discrepancies.';
--- frozen: procedures/reconcile/finish_lookup.sql c4c9ce5439df
+-- frozen: procedures/reconcile/finish_lookup.sql 531c5a79a9b1
 create or replace function payout.finish_lookup(p_read payout.stripe_reads)
 returns payout.stripe_reads
 language plpgsql
@@ -7723,7 +7720,7 @@ begin
     for update;
     v_outcome := payout.lookup_outcome(p_read, v_state);
     if v_outcome.found = 1 and v_state.state = 'scheduled' then
-        perform payout.stop_on_evidence(array[jsonb_populate_record(
+        perform payout.stop_beside_another(array[jsonb_populate_record(
             null::payout.stripe_transfer,
             to_jsonb(v_outcome) || jsonb_build_object('belongs_to', v_outcome.payout_ref))],
             p_read.read_id);
@@ -8821,8 +8818,8 @@ $$;
 comment on function payout.set_aside_unreadable(payout.stripe_reads, jsonb) is
     'Records discrepancies of kind unreadable_at_stripe; returns their number for the count of a '
     'comparison, 0 for other reads.';
--- frozen: procedures/reconcile/stop_on_evidence.sql b830a36844c7
-create or replace function payout.stop_on_evidence(
+-- frozen: procedures/reconcile/stop_beside_another.sql c3d64b6149c7
+create or replace function payout.stop_beside_another(
     p_seen payout.stripe_transfer[], p_read_id bigint
 )
 returns void
@@ -8873,10 +8870,10 @@ begin
     end if;
 end
 $$;
-comment on function payout.stop_on_evidence(payout.stripe_transfer[], bigint) is
+comment on function payout.stop_beside_another(payout.stripe_transfer[], bigint) is
     'Stops claims when a transfer of this installation is unknown here and was not listed before, '
     'or when one of another installation is seen before the first claim.';
--- frozen: procedures/reconcile/take_listed_transfers.sql 62e0e1d05fca
+-- frozen: procedures/reconcile/take_listed_transfers.sql 3d4a12688e34
 create or replace function payout.take_listed_transfers(
     p_seen payout.stripe_transfer[],
     p_discrepancies payout.discrepancy[],
@@ -8891,7 +8888,7 @@ declare
     v_found integer;
     v_reversed integer;
 begin
-    perform payout.stop_on_evidence(p_seen, p_read.read_id);
+    perform payout.stop_beside_another(p_seen, p_read.read_id);
     v_found := payout.record_discrepancies(
             p_discrepancies, case p_read.kind when 'comparison' then p_read.read_id end)
         + payout.record_listed_transfers(
@@ -12832,7 +12829,7 @@ begin
 end
 $$;
 comment on function payout.measure_stops(integer) is 'Part of payout_api.measure().';
--- frozen: procedures/operate/measure_transfers.sql 503236caf9e2
+-- frozen: procedures/operate/measure_transfers.sql 784500477a7b
 create or replace function payout.measure_transfers(p_now timestamptz, p_limit integer)
 returns table (metric text, meaning text, labels jsonb, value double precision)
 language plpgsql
@@ -12862,10 +12859,6 @@ begin
         select count(*) as transfers, p_now - min(s.next_attempt_at) as waited_for
         from open_states as s
         where s.next_attempt_at <= p_now and s.hold_id is null and s.next_lookup_at is null
-    ), failed as (
-        select count(*) as transfers
-        from open_states as s
-        where s.state = 'failed' and s.next_attempt_at is null
     )
     select m.metric, m.meaning, m.labels, m.value::double precision from (
         select 'payout_open_transfers' as metric, 'Transfers that are open.' as meaning,
@@ -12893,8 +12886,8 @@ begin
         from due as d
         union all
         select 'payout_failed_for_operators',
-            'Failed transfers for which nothing is tried by itself.', '{}', f.transfers
-        from failed as f
+            'Failed transfers for which nothing is tried by itself.', '{}', count(*)
+        from open_states as s where s.state = 'failed' and s.next_attempt_at is null
         union all
         select 'payout_due_oldest_seconds', 'Time for which the oldest of them has been due.', '{}',
             coalesce(extract(epoch from d.waited_for), 0)

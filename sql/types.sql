@@ -29,10 +29,6 @@ create domain payout.payout_status as text
         'settled_outside'));
 comment on domain payout.payout_status is 'The application''s word for how far a transfer is.';
 
-create domain payout.metadata as jsonb
-    constraint metadata_is_an_object check (jsonb_typeof(value) = 'object');
-comment on domain payout.metadata is 'A JSON object.';
-
 create domain payout.source_transaction_id as text
     constraint source_transaction_looks_like_one check (
         value ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$' and length(value) <= 255);

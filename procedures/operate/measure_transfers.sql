@@ -32,10 +32,6 @@ begin
         select count(*) as transfers, p_now - min(s.next_attempt_at) as waited_for
         from open_states as s
         where s.next_attempt_at <= p_now and s.hold_id is null and s.next_lookup_at is null
-    ), failed as (
-        select count(*) as transfers
-        from open_states as s
-        where s.state = 'failed' and s.next_attempt_at is null
     )
     select m.metric, m.meaning, m.labels, m.value::double precision from (
         select 'payout_open_transfers' as metric, 'Transfers that are open.' as meaning,
@@ -63,8 +59,8 @@ begin
         from due as d
         union all
         select 'payout_failed_for_operators',
-            'Failed transfers for which nothing is tried by itself.', '{}', f.transfers
-        from failed as f
+            'Failed transfers for which nothing is tried by itself.', '{}', count(*)
+        from open_states as s where s.state = 'failed' and s.next_attempt_at is null
         union all
         select 'payout_due_oldest_seconds', 'Time for which the oldest of them has been due.', '{}',
             coalesce(extract(epoch from d.waited_for), 0)

@@ -26,7 +26,7 @@ declare
     v_settlement payout.settlements := row(
         p_settlement_id::payout.external_id, p_currency::payout.currency_code,
         null::payout.positive_minor, 'complete'::payout.settlement_state,
-        p_pay_after::payout.moment, coalesce(p_metadata, '{}')::payout.metadata, current_timestamp
+        p_pay_after::payout.moment, coalesce(p_metadata, '{}'::jsonb), current_timestamp
     )::payout.settlements;
     v_lines payout.settlement_lines[];
     v_line payout.settlement_lines;

@@ -59,9 +59,10 @@ create table payout.settlements (
     total_minor payout.positive_minor not null,
     state payout.settlement_state not null default 'pending',
     pay_after payout.moment,
-    metadata payout.metadata not null default '{}',
+    metadata jsonb not null default '{}',
     created_at timestamptz not null default current_timestamp,
-    constraint settlements_pkey primary key (settlement_id)
+    constraint settlements_pkey primary key (settlement_id),
+    constraint metadata_is_an_object check (jsonb_typeof(metadata) = 'object')
 );
 comment on table payout.settlements is
     'The amounts that the marketplace owes to payees, settled together. Editable while pending, '

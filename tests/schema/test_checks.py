@@ -348,7 +348,6 @@ DOMAIN_OF: Final = {
     ("settlements", "amount_is_positive"): "positive_minor",
     ("settlements", "settlement_is_pending_or_complete"): "settlement_state",
     ("settlements", "moment_is_finite"): "moment",
-    ("settlements", "metadata_is_an_object"): "metadata",
     ("settlement_lines", "amount_is_positive"): "positive_minor",
     ("settlement_lines", "source_transaction_looks_like_one"): "source_transaction_id",
     ("states", "status_is_known"): "payout_status",

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.acting import Session
-from tests.schema.refusals import Refusal, domain_refusal, refusal
+from tests.schema.refusals import Refusal, check_refusal, refusal
 from tests.settle.marketplace import (
     complete,
     insert_settlement,
@@ -122,8 +122,8 @@ def test_metadata_that_is_no_object_is_refused(app: Session) -> None:
         "values ('set_1', 'usd', 5, %s)"
     )
     for metadata in ("[]", '"text"', "7", "null"):
-        assert refusal(app, statement, [metadata]) == domain_refusal(
-            "metadata", "metadata_is_an_object"
+        assert refusal(app, statement, [metadata]) == check_refusal(
+            "settlements", "metadata_is_an_object"
         )
 
 
