@@ -1110,7 +1110,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql e8cbb3e87932
+-- frozen: sql/tables/transfers.sql 751c08bf2446
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1297,8 +1297,10 @@ create index account_waits_next_look_at_idx
 create trigger _500_refuse_rewrite
     before update on payout.account_waits
     for each row
-    when ((old.payout_transfer_id, old.payee_id, old.created_at)
-            is distinct from (new.payout_transfer_id, new.payee_id, new.created_at)
+    -- Not as rows: a restored database would write the condition otherwise (the catalogue).
+    when (old.payout_transfer_id is distinct from new.payout_transfer_id
+        or old.payee_id is distinct from new.payee_id
+        or old.created_at is distinct from new.created_at
         or old.next_look_at is null)
     execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_rewrite;
@@ -1782,7 +1784,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 0a7c3ffbfcfa
+-- frozen: sql/tables/reads.sql 37bbc16559f2
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -1873,16 +1875,23 @@ create index stripe_reads_payout_transfer_id_idx
 create trigger _500_refuse_rewrite
     before update on payout.stripe_reads
     for each row
+    -- Not as rows: a restored database would write the condition otherwise (the catalogue).
     when (
-        (old.read_id, old.kind, old.path, old.queries, old.payout_transfer_id,
-            old.stripe_transfer_id, old.worker, old.begun_at, old.books_from,
-            old.system_identifier, old.timeline_id, old.database_oid, old.table_oid,
-            old.server_started_at, old.adoption_id)
-        is distinct from
-        (new.read_id, new.kind, new.path, new.queries, new.payout_transfer_id,
-            new.stripe_transfer_id, new.worker, new.begun_at, new.books_from,
-            new.system_identifier, new.timeline_id, new.database_oid, new.table_oid,
-            new.server_started_at, new.adoption_id)
+        old.read_id is distinct from new.read_id
+        or old.kind is distinct from new.kind
+        or old.path is distinct from new.path
+        or old.queries is distinct from new.queries
+        or old.payout_transfer_id is distinct from new.payout_transfer_id
+        or old.stripe_transfer_id is distinct from new.stripe_transfer_id
+        or old.worker is distinct from new.worker
+        or old.begun_at is distinct from new.begun_at
+        or old.books_from is distinct from new.books_from
+        or old.system_identifier is distinct from new.system_identifier
+        or old.timeline_id is distinct from new.timeline_id
+        or old.database_oid is distinct from new.database_oid
+        or old.table_oid is distinct from new.table_oid
+        or old.server_started_at is distinct from new.server_started_at
+        or old.adoption_id is distinct from new.adoption_id
         or old.finished_at is not null)
     execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
@@ -4076,6 +4085,19 @@ $$;
 comment on function payout.forget_pending_wakeup() is
     'Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a '
     'rollback.';
+-- frozen: procedures/wakeup/has_queue.sql 8a1e8c353b40
+create or replace function payout.has_queue()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage'), true)
+        or obj_description(to_regnamespace('procrastinate')::oid, 'pg_namespace')
+            is not distinct from 'The queue of the payout engine, made by payout-engine migrate.'
+$$;
+comment on function payout.has_queue() is
+    'False where the queue is that of another application: migrate marks the one that it makes.';
 -- frozen: procedures/wakeup/note_failed_queue.sql f9685cc303ad
 create or replace function payout.note_failed_queue(p_problem text)
 returns void
@@ -4124,7 +4146,7 @@ $$;
 comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
--- frozen: procedures/wakeup/queue_due_wakeups.sql 209d01254f00
+-- frozen: procedures/wakeup/queue_due_wakeups.sql 59e5edb71342
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -4140,6 +4162,10 @@ begin
     if exists (
         select from payout.holds as h where h.scope = 'engine' and h.released_at is null
     ) then
+        return 0;
+    end if;
+    if not payout.has_queue() then
+        perform setval('payout.seen_wakeup', 0);
         return 0;
     end if;
     perform payout.remove_lost_wakeups();
@@ -8778,7 +8804,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rights.sql baf7fc277ec7
+-- frozen: procedures/audit/catalogue_rights.sql e306152cdfeb
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8789,7 +8815,8 @@ as $$
         select r.*
         from pg_roles as r
         where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+            'payout_auditor')
     ), things (name, acl) as (
         select format('schema %s', n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
         from pg_namespace as n
@@ -8833,7 +8860,7 @@ as $$
     group by a.grantee, t.name
 $$;
 comment on function payout.catalogue_rights() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_roles.sql 0357b6f84447
+-- frozen: procedures/audit/catalogue_roles.sql 4be2ab2c7e2d
 create or replace function payout.catalogue_roles()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -8844,7 +8871,8 @@ as $$
         select r.*
         from pg_roles as r
         where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+            'payout_auditor')
     )
     select format('role %s', o.rolname),
         jsonb_build_array(
@@ -10628,7 +10656,7 @@ as $$
     from payout.engine_settings as s
 $$;
 comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_logins.sql 44a5eaea090a
+-- frozen: procedures/operate/check_logins.sql ea9827bf104c
 create or replace function payout.check_logins()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10641,7 +10669,8 @@ as $$
                 select array_agg(g.rolname order by g.rolname)
                 from pg_roles as g
                 where g.rolname in (
-                        'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+                        'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+                        'payout_auditor')
                     and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
             ) as parts, case when r.rolsuper then '{superuser}' else (
                 select array_agg(g.rolname order by g.rolname)
@@ -10682,17 +10711,23 @@ as $$
         and a.grantee in (0, to_regrole('payout_app'))
 $$;
 comment on function payout.check_logins() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_queue.sql ba4b15ab5a08
+-- frozen: procedures/operate/check_queue.sql d40dc2b0ca12
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'wake-up jobs can be queued', q.problem is null,
+    select 'wake-up jobs can be queued', q.problem is null or not payout.has_queue(),
         coalesce(q.problem, 'procrastinate''s schema, functions and rights'),
         'payout-engine migrate; transfers are paid without wake-up jobs, a few seconds later'
     from payout.queue_problem() as q (problem)
+    union all
+    select 'the queue is the engine''s own', payout.has_queue(),
+        case when payout.has_queue() then 'the schema procrastinate'
+            else 'the schema procrastinate belongs to another application' end,
+        'transfers are paid without wake-up jobs, a few seconds later; to share the queue, run '
+        'sql/queue_grants.sql, without its revoke, as the owner of that schema'
     union all
     select 'a worker is alive', coalesce(bool_or(w.is_alive), false),
         coalesce(
@@ -11141,7 +11176,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql e90b2ca687c0
+-- frozen: procedures/operate/doctor.sql 492e46f71998
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -11158,7 +11193,7 @@ as $$
             when c.is_ok then 'ok'
             when c.check_name in (
                 'nothing is on hold', 'each login has one part', 'no login passes the rights',
-                'no settlement was edited after it was settled'
+                'no settlement was edited after it was settled', 'the queue is the engine''s own'
             ) then 'warning'
             else 'failure'
         end,

@@ -135,6 +135,7 @@ select 'payout.stripe_account_label(text, boolean)'::regprocedure;
 select 'payout.defer_job(bigint, integer)'::regprocedure;
 select 'payout.find_wakeup(bigint, integer)'::regprocedure;
 select 'payout.forget_pending_wakeup()'::regprocedure;
+select 'payout.has_queue()'::regprocedure;
 select 'payout.note_failed_queue(text)'::regprocedure;
 select 'payout.pending_wakeup()'::regprocedure;
 select 'payout.queue_due_wakeups(timestamptz, integer)'::regprocedure;

@@ -22,6 +22,10 @@ begin
     ) then
         return 0;
     end if;
+    if not payout.has_queue() then
+        perform setval('payout.seen_wakeup', 0);
+        return 0;
+    end if;
     perform payout.remove_lost_wakeups();
     select * into strict v_settings from payout.engine_settings;
 

@@ -108,10 +108,15 @@ async def run_until_stopped(settings: Settings) -> None:
     login = connecting.result()
     login.check_worker()
     async with run_engine(settings) as engine:
-        beside = [
-            asyncio.create_task(_log_start(settings, login, engine)),
-            asyncio.create_task(_listen_for_ever(engine)),
-        ]
+        beside = [asyncio.create_task(_log_start(settings, login, engine))]
+        if login.has_queue:
+            beside.append(asyncio.create_task(_listen_for_ever(engine)))
+        else:
+            logger.warning(
+                "the queue in the schema procrastinate is closed to %s: due transfers are found "
+                "without wake-up jobs, within seconds",
+                login.role,
+            )
         await stopping
         engine.pump.stop()
         for task in beside:

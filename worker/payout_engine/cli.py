@@ -17,20 +17,17 @@ from typing import Final
 
 import aiohttp
 import psycopg
-from yoyo.exceptions import LockTimeout
 
 from payout_engine import logs
 from payout_engine.app import run_until_stopped
 from payout_engine.database import (
     Database,
-    apply_queue_grants,
-    apply_queue_schema,
     connection_string,
     inspect_database,
 )
 from payout_engine.engine import open_engine
 from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
-from payout_engine.migrate import apply_all
+from payout_engine.migrate import bring_to_date
 from payout_engine.progress import Progress
 from payout_engine.reconcile import READ_FAILURES, NewestUnread
 from payout_engine.reporter import describe
@@ -58,21 +55,22 @@ EXPECTED: Final = (
     TimeoutError,
     QueueSchemaError,
     MigrationError,
-    LockTimeout,
     psycopg.Error,
 )
 
 
 def migrate(options: argparse.Namespace) -> int:
     """bring the database to this version: the queue's schema, ours, the grants"""
-    url = connection_string(database_url(os.environ), statement_timeout="0")
     sql_root()  # nothing is begun without the files that end it
-    is_new = apply_queue_schema(url)
-    print(f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}")
-    for name in apply_all(url):
-        print(f"migration: {name} applied")
-    apply_queue_grants(url)
-    print("the database is up to date")
+    for line in bring_to_date(
+        connection_string(
+            database_url(os.environ),
+            statement_timeout="0",
+            idle_in_transaction_session_timeout="0",
+            search_path="public",
+        )
+    ):
+        print(line, flush=True)
     return 0
 
 

@@ -10,7 +10,8 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final, Self, TypeVar
@@ -42,6 +43,10 @@ PINNED: Final = {
     "datestyle": "ISO",
     "intervalstyle": "postgres",
     "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "bytea_output": "hex",
+    "transform_null_equals": "off",
+    "client_min_messages": "notice",
 }
 # libpq sends these of the environment after our own.
 OVERRIDING: Final = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
@@ -53,8 +58,21 @@ select quote_ident(current_user), to_regnamespace('payout_api') is not null, exi
     select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage')),
     current_setting(%s, true) = 'yes',
     exists (select from pg_proc where oid = to_regprocedure('payout_api.release()')
-        and has_function_privilege(oid, 'execute'))
+        and has_function_privilege(oid, 'execute')),
+    exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+        where (n.nspname, c.relname) = ('procrastinate', 'procrastinate_jobs')
+        and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'update'))
 """
+# The schema procrastinate is ours if it has this comment, which dumps carry; else it belongs to
+# another application, whose rights and jobs are left alone.
+OUR_QUEUE: Final = "The queue of the payout engine, made by payout-engine migrate."
+IS_OUR_QUEUE: Final = (
+    "select obj_description(to_regnamespace('procrastinate'), 'pg_namespace') "
+    "is not distinct from %s"
+)
+# Gone with its session, so that a migrate that was killed stops no later one.
+MIGRATION_LOCK: Final = "hashtext('payout-engine migrate')"
+MIGRATION_LOCK_SECONDS: Final = 60
 A_POOLER: Final = (
     "a pooler (such as pgbouncer in transaction mode) stands between this process and Postgres: it "
     "drops the settings of the session and its notifications, on which the engine relies. Give "
@@ -106,6 +124,8 @@ class Login:
     is_worker: bool
     is_direct: bool
     release: str | None
+    has_queue: bool
+    """Whether it may take wake-up jobs: not from the queue of another application."""
 
     def check_engine(self) -> None:
         """Raise NotReady if the engine is not installed, is another release, or is out of reach."""
@@ -147,7 +167,7 @@ async def inspect_database(database_url: str) -> Login:
         raise
     async with connecting as connection:
         info = connection.info
-        [(role, has_engine, is_worker, is_direct, tells)] = await (
+        [(role, has_engine, is_worker, is_direct, tells, has_queue)] = await (
             await connection.execute(INSPECT, [PROOF])
         ).fetchall()
         release = None
@@ -162,6 +182,7 @@ async def inspect_database(database_url: str) -> Login:
             is_worker=is_worker,
             is_direct=is_direct is True,
             release=release,
+            has_queue=has_queue,
         )
 
 
@@ -277,34 +298,83 @@ def _log_warning(notice: psycopg.errors.Diagnostic) -> None:
         logger.error("%s", errors.redact(notice.message_primary or ""))
 
 
+@contextmanager
+def migration_lock(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let one session at a time change the schema. Raises MigrationError if another one goes on."""
+    holder = (
+        "select pid from pg_locks where locktype = 'advisory' and objsubid = 1 and granted "
+        f"and objid = {MIGRATION_LOCK}::bigint & 4294967295 and database = "
+        "(select oid from pg_database where datname = current_database())"
+    )
+    connection.execute(f"set lock_timeout = '{MIGRATION_LOCK_SECONDS}s'".encode())
+    try:
+        connection.execute(f"select pg_advisory_lock({MIGRATION_LOCK})".encode())
+    except psycopg.errors.LockNotAvailable:
+        connection.rollback()
+        found = connection.execute(holder.encode()).fetchone()
+        raise errors.MigrationError(
+            "another migrate is at work in this database"
+            + (f", in the server's process {found[0]}" if found else "")
+            + ": run this again once it has ended"
+        ) from None
+    connection.execute("reset lock_timeout")
+    connection.commit()
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.rollback()
+            connection.execute(f"select pg_advisory_unlock({MIGRATION_LOCK})".encode())
+            connection.commit()
+
+
+def missing_queue_functions(connection: psycopg.Connection[Any]) -> list[str] | None:
+    """Return the functions of procrastinate that its schema lacks; None if it has none at all."""
+    wanted = set(re.findall(r"^CREATE FUNCTION (\w+)", SchemaManager.get_schema(), re.MULTILINE))
+    found = connection.execute(
+        "select proname from pg_proc where pronamespace = to_regnamespace('procrastinate')"
+    ).fetchall()
+    return sorted(wanted - {name for (name,) in found}) if found else None
+
+
+def refuse_other_queue(connection: psycopg.Connection[Any]) -> None:
+    """Raise QueueSchemaError if the queue is not of the version of procrastinate installed here."""
+    if missing := missing_queue_functions(connection):
+        raise errors.QueueSchemaError(
+            f"the schema procrastinate is of another version: it lacks {', '.join(missing)}; apply "
+            "procrastinate's own migrations (procrastinate schema --migrations-path)"
+        )
+
+
 def apply_queue_schema(database_url: str) -> bool:
     """Create the schema ``procrastinate`` with procrastinate's tables and functions, once.
 
     Returns whether it was created now. Raises QueueSchemaError if the one there lacks functions
     of the version of procrastinate that is installed.
     """
-    schema_sql = SchemaManager.get_schema()
-    wanted = set(re.findall(r"^CREATE FUNCTION (\w+)", schema_sql, flags=re.MULTILINE))
-    with psycopg.connect(database_url) as connection:
-        connection.execute("select pg_advisory_xact_lock(hashtext('procrastinate'))")
-        rows = connection.execute(
-            "select proname from pg_proc where pronamespace = to_regnamespace('procrastinate')"
-        ).fetchall()
-        if rows and (missing := wanted - {name for (name,) in rows}):
-            raise errors.QueueSchemaError(
-                f"the schema procrastinate is of another version: it lacks "
-                f"{', '.join(sorted(missing))}; apply procrastinate's own migrations "
-                "(procrastinate schema --migrations-path)"
-            )
-        if not rows:
+    with psycopg.connect(database_url) as connection, migration_lock(connection):
+        refuse_other_queue(connection)
+        is_new = missing_queue_functions(connection) is None
+        if is_new:
             connection.execute("create schema if not exists procrastinate")
+            connection.execute(
+                sql.SQL("comment on schema procrastinate is {}").format(sql.Literal(OUR_QUEUE))
+            )
             connection.execute("set local search_path = procrastinate")
-            connection.execute(schema_sql)
-    return not rows
+            connection.execute(SchemaManager.get_schema())
+        connection.commit()
+    return is_new
 
 
-def apply_queue_grants(database_url: str) -> None:
-    """Run ``sql/queue_grants.sql``: it lets our roles, which must exist, use the queue."""
+def apply_queue_grants(database_url: str) -> bool:
+    """Run ``sql/queue_grants.sql``: it lets our roles, which must exist, use the queue.
+
+    Not in the queue of another application: returns whether it is ours.
+    """
     grants = (sql_root() / "sql" / "queue_grants.sql").read_bytes()
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(database_url) as connection, migration_lock(connection):
+        if connection.execute(IS_OUR_QUEUE, [OUR_QUEUE]).fetchone() != (True,):
+            return False
         connection.execute(grants)
+        connection.commit()
+    return True
