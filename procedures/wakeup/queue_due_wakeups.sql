@@ -17,13 +17,9 @@ declare
     v_due bigint[];
     v_wakeups bigint[];
 begin
-    if exists (
+    if not payout.has_queue() or exists (
         select from payout.holds as h where h.scope = 'engine' and h.released_at is null
     ) then
-        return 0;
-    end if;
-    if not payout.has_queue() then
-        perform setval('payout.seen_wakeup', 0);
         return 0;
     end if;
     perform payout.remove_lost_wakeups();

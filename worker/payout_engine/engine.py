@@ -141,6 +141,7 @@ async def open_engine(
         Database(settings.database_url) as database,
         StripePayoutAdapter(
             api_key=settings.stripe_api_key,
+            key_file=settings.key_file,
             api_base=settings.stripe_api_base,
             max_in_flight=settings.max_in_flight,
         ) as adapter,

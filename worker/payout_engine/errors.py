@@ -6,13 +6,19 @@ That character tells the caller how to react; `sql/error_codes.sql` lists all co
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import psycopg
 import psycopg_pool
 
+# Stripe shows the end of a key that it refuses: sk_test_****1234.
 SECRETS = re.compile(
-    r"\b(?:sk|rk|whsec)_\w+|\bct_[0-9a-f]{8,}|(?<=:)[^:/@\s]+(?=@)|(?<=password=)\S+"
+    r"\b(?:sk|rk|whsec)_[\w*]+|\bct_[0-9a-f]{8,}|(?<=:)[^:/@\s]+(?=@)"
+    r"|(?<=password=)(?:'(?:[^'\\]|\\.)*'?|\S+)"
 )
+# Shorter ones would strike out words of ours.
+SHORTEST_SECRET = 6
+_hidden: set[str] = set()
 
 
 class QueueSchemaError(Exception):
@@ -109,8 +115,17 @@ def one_line(error: BaseException) -> str:
     return redact(" ".join(f"{told}{cause}".split()))
 
 
+def hide(secret: str) -> None:
+    """Strike a secret out of every text that is shown from now on, whatever it looks like."""
+    _hidden.update(
+        form for form in (secret, quote(secret, safe="")) if len(form) >= SHORTEST_SECRET
+    )
+
+
 def redact(text: str) -> str:
     """Return `text` without Stripe keys, claim tokens and database passwords."""
+    for secret in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(secret, "***")
     return SECRETS.sub("***", text)
 
 
