@@ -4146,7 +4146,7 @@ $$;
 comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
--- frozen: procedures/wakeup/queue_due_wakeups.sql 59e5edb71342
+-- frozen: procedures/wakeup/queue_due_wakeups.sql 59f22b039a96
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -4159,13 +4159,9 @@ declare
     v_due bigint[];
     v_wakeups bigint[];
 begin
-    if exists (
+    if not payout.has_queue() or exists (
         select from payout.holds as h where h.scope = 'engine' and h.released_at is null
     ) then
-        return 0;
-    end if;
-    if not payout.has_queue() then
-        perform setval('payout.seen_wakeup', 0);
         return 0;
     end if;
     perform payout.remove_lost_wakeups();
@@ -10711,7 +10707,7 @@ as $$
         and a.grantee in (0, to_regrole('payout_app'))
 $$;
 comment on function payout.check_logins() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_queue.sql d40dc2b0ca12
+-- frozen: procedures/operate/check_queue.sql 7b0e21bfc31d
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -10735,6 +10731,14 @@ as $$
             'the last one was seen at ' || max(w.last_seen_at), 'none has ever run'),
         'start a worker: payout-engine worker'
     from payout_api.workers as w
+    union all
+    select 'workers are of one release', count(*) = 0,
+        coalesce(string_agg(concat_ws(' ', w.worker, w.release), ', '),
+            'that of the schema: ' || payout_api.release()),
+        'replace them: one release apart is meant for the time of an upgrade'
+    from payout_api.workers as w
+    where w.is_alive
+        and substring(w.release from '^[0-9]+[.][0-9]+') is distinct from payout_api.release()
     union all
     select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),
@@ -11063,6 +11067,126 @@ as $$
     )
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.verify_books().';
+-- frozen: procedures/operate/check_transactions.sql cbad5d61aa5f
+create or replace function payout.check_transactions()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'no transaction was left open', count(*) = 0,
+        coalesce(string_agg(o.told, ', '), 'none is older than 15 minutes') || case
+            when pg_has_role('pg_read_all_stats', 'usage') then '' else
+                '; sessions of other logins are hidden: grant pg_read_all_stats to payout_owner'
+        end,
+        'end it: pg_terminate_backend(process), rollback prepared, pg_drop_replication_slot'
+    from (
+        select format('process %s of %s since %s', a.pid, a.usename, a.xact_start) as told
+        from pg_stat_activity as a
+        where a.xact_start < clock_timestamp() - interval '15 minutes'
+            and (a.backend_xid is not null or a.backend_xmin is not null)
+            and a.backend_type = 'client backend'
+        union all
+        select format('prepared %s since %s', p.gid, p.prepared)
+        from pg_prepared_xacts as p
+        where p.prepared < clock_timestamp() - interval '15 minutes'
+        union all
+        select format('replication slot %s', r.slot_name)
+        from pg_replication_slots as r
+        where greatest(age(r.xmin), age(r.catalog_xmin)) > 1000000
+        union all
+        select format('one that is %s transactions old', n.distance)
+        from (
+            select pg_snapshot_xmax(s)::text::numeric - pg_snapshot_xmin(s)::text::numeric
+            from pg_current_snapshot() as s
+        ) as n (distance)
+        where n.distance > 1000000
+    ) as o
+    union all
+    select 'outcomes can be read', count(*) = 0,
+        coalesce(
+            string_agg(distinct format('%s holds up what came after number %s', w.holder, w.last),
+                ', '),
+            'no writer is older than five minutes'),
+        'the application reads nothing beyond it: end that transaction'
+    from (
+        select coalesce('process ' || min(l.pid), 'a prepared transaction') as holder,
+            min(l.classid::bigint << 32 | l.objid::bigint)
+                filter (where l.locktype = 'advisory' and l.objsubid = 1)
+                + 9000000000000000000 as last
+        from pg_locks as l
+        where l.database = (
+                select d.oid from pg_database as d where d.datname = current_database())
+            and l.pid is distinct from pg_backend_pid()
+        group by l.virtualtransaction
+        having bool_or(l.relation = 'payout.outcomes'::regclass and l.mode = 'RowExclusiveLock')
+    ) as w
+    where exists (
+        select from payout.outcomes as o
+        where o.outcome_id > w.last and o.changed_at < clock_timestamp() - interval '5 minutes'
+    )
+$$;
+comment on function payout.check_transactions() is 'Part of payout_api.doctor().';
+-- frozen: procedures/operate/check_upkeep.sql 677262671744
+create or replace function payout.check_upkeep()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A login that may only read has the setting for itself.
+    select 'transactions may write',
+        s.setting = 'off' or s.source in ('user', 'database user', 'client', 'session'),
+        format('default_transaction_read_only %s (%s)', s.setting, s.source),
+        'a managed server does so while its disk is full: give it room'
+    from pg_settings as s
+    where s.name = 'default_transaction_read_only'
+    union all
+    select 'notifications are read', pg_notification_queue_usage() < 0.5,
+        format('%s %% of the queue wait', round(100 * pg_notification_queue_usage()::numeric, 1)),
+        'a session that listens is stuck in a transaction; at 90 % the engine sends none'
+    union all
+    select 'no replication slot keeps the log', count(*) = 0,
+        coalesce(string_agg(format('%s keeps %s', r.slot_name, pg_size_pretty(r.kept)), ', '),
+            'none keeps more than 1 GB'),
+        'drop the slot, or mend its reader: the log fills the disk'
+    from (
+        select s.slot_name, case when not pg_is_in_recovery() then
+            pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn) end as kept
+        from pg_replication_slots as s
+    ) as r
+    where r.kept > 1073741824
+    union all
+    select 'the log is archived',
+        a.last_failed_time is null or coalesce(a.last_archived_time > a.last_failed_time, false)
+            or current_setting('archive_mode') = 'off',
+        format('archive_mode %s, failed %s times, lately at %s', current_setting('archive_mode'),
+            a.failed_count, coalesce(a.last_failed_time::text, 'no time')),
+        'see archive_command and the server''s log: what is not archived fills the disk'
+    from pg_stat_archiver as a
+    union all
+    select 'transaction numbers suffice', max(d.age) < 1000000000,
+        format('the oldest of %s is %s transactions old', string_agg(d.datname, ', '), max(d.age)),
+        'vacuum (freeze) what pg_class.relfrozenxid shows as the oldest; at 2 billion the server '
+        'stops'
+    from (
+        select b.datname, greatest(age(b.datfrozenxid), mxid_age(b.datminmxid)) as age
+        from pg_database as b
+        order by 2 desc
+        limit 1
+    ) as d
+    union all
+    select 'hot tables are vacuumed', count(*) = 0,
+        coalesce(string_agg(format('%s: %s dead rows beside %s, %s',
+                t.relid::regclass, t.n_dead_tup, t.n_live_tup,
+                pg_size_pretty(pg_total_relation_size(t.relid))), ', '),
+            'none has many dead rows'),
+        'find out what holds vacuum up; then vacuum them, and see autovacuum'
+    from pg_stat_all_tables as t
+    where t.schemaname in ('payout', 'procrastinate')
+        and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
+$$;
+comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/close_reversed.sql 2087284db4f2
 create or replace function payout.close_reversed(
     p_verb text,
@@ -11176,7 +11300,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql 492e46f71998
+-- frozen: procedures/operate/doctor.sql d125d65b4512
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -11191,15 +11315,24 @@ as $$
     select c.check_name,
         case
             when c.is_ok then 'ok'
+            -- Meant by somebody, or no danger to money yet.
             when c.check_name in (
                 'nothing is on hold', 'each login has one part', 'no login passes the rights',
-                'no settlement was edited after it was settled', 'the queue is the engine''s own'
+                'no settlement was edited after it was settled', 'the queue is the engine''s own',
+                'workers are of one release', 'notifications are read',
+                'no replication slot keeps the log', 'the log is archived',
+                'transaction numbers suffice', 'hot tables are vacuumed',
+                'no transaction was left open', 'outcomes can be read'
             ) then 'warning'
             else 'failure'
         end,
         c.detail, c.hint
     from (
         select * from payout.check_server()
+        union all
+        select * from payout.check_upkeep()
+        union all
+        select * from payout.check_transactions()
         union all
         select * from payout.check_identity(p_stripe_account_id, p_is_livemode)
         union all

@@ -312,6 +312,8 @@ select 'payout.check_seals()'::regprocedure;
 select 'payout.check_secrets()'::regprocedure;
 select 'payout.check_server()'::regprocedure;
 select 'payout.check_settlements()'::regprocedure;
+select 'payout.check_transactions()'::regprocedure;
+select 'payout.check_upkeep()'::regprocedure;
 select 'payout.close_reversed(text, text, text, bigint, bigint, text, boolean)'::regprocedure;
 select 'payout.do_proposed(payout.operator_actions)'::regprocedure;
 select 'payout_api.doctor(text, boolean)'::regprocedure;

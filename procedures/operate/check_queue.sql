@@ -24,6 +24,14 @@ as $$
         'start a worker: payout-engine worker'
     from payout_api.workers as w
     union all
+    select 'workers are of one release', count(*) = 0,
+        coalesce(string_agg(concat_ws(' ', w.worker, w.release), ', '),
+            'that of the schema: ' || payout_api.release()),
+        'replace them: one release apart is meant for the time of an upgrade'
+    from payout_api.workers as w
+    where w.is_alive
+        and substring(w.release from '^[0-9]+[.][0-9]+') is distinct from payout_api.release()
+    union all
     select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),
         'start a worker, or select * from payout_api.sweep()'

@@ -8,38 +8,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Final
+from typing import Final, NoReturn
 
 import aiohttp
 import psycopg
 
 from payout_engine import logs
 from payout_engine.app import run_until_stopped
-from payout_engine.database import (
-    Database,
-    connection_string,
-    inspect_database,
-)
+from payout_engine.database import connection_string, inspect_database
+from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
 from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
 from payout_engine.migrate import bring_to_date
 from payout_engine.progress import Progress
-from payout_engine.reconcile import READ_FAILURES, NewestUnread
+from payout_engine.reconcile import NewestUnread
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
 from payout_engine.settings import ENVIRONMENT, Settings, SettingsError, database_url
 from payout_engine.sql_files import sql_root
-from payout_engine.stripe_payout_adapter import (
-    AccountUnknown,
-    Refused,
-    StripePayoutAdapter,
-    Unreadable,
-)
+from payout_engine.stripe_payout_adapter import AccountUnknown, Refused, Unreadable
 
 INDENT: Final = " " * 11
 MARKS: Final = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
@@ -87,56 +81,34 @@ def worker(options: argparse.Namespace) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """check the installation; exit code 1 if a check fails, 0 if there are only warnings"""
-    return asyncio.run(_doctor(_settings_that_connect()))
+    settings = Settings.read(os.environ, needs_key=False)
+    asyncio.run(inspect_database(settings.database_url)).check_engine()
+    checks = asyncio.run(examine(settings))
+    if options.quiet:
+        checks = [check for check in checks if check["status"] != "ok"]
+    found = {check["status"] for check in checks}
+    status = next((level for level in ("failure", "warning") if level in found), "ok")
+    if options.json:
+        told = {"status": status, "versions": _versions(), "checks": checks}
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+    else:
+        _print_checks(checks, with_versions=not options.quiet)
+    fails = ("failure", "warning") if options.fail_on == "warning" else ("failure",)
+    return 1 if status in fails else 0
 
 
-async def _doctor(settings: Settings) -> int:
-    print(", ".join(f"{name} {version(name)}" for name in ("stripe", "procrastinate", "psycopg")))
-    key: Check = {
-        "check_name": "Stripe key",
-        "status": "ok",
-        "detail": f"{settings.key_mode} mode",
-        "hint": None,
-    }
-    account_id, answers = await _check_stripe(settings)
-    async with Database(settings.database_url) as database:
-        found: list[Check] = await database.call(
-            "doctor", p_stripe_account_id=account_id, p_is_livemode=settings.is_livemode
-        )
-    checks = [key, *answers, *found]
-    width = max(len(check["check_name"]) for check in checks)
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("payout-engine", "stripe", "procrastinate", "psycopg")}
+
+
+def _print_checks(checks: list[Check], *, with_versions: bool) -> None:
+    if with_versions:
+        print(", ".join(f"{name} {number}" for name, number in _versions().items()))
+    width = max((len(check["check_name"]) for check in checks), default=0)
     for check in checks:
         print(MARKS[check["status"]], f"{check['check_name']:{width}}", check["detail"])
         if check["status"] != "ok" and check["hint"]:
             print(" " * 4, " " * width, check["hint"])
-    return 1 if any(check["status"] == "failure" for check in checks) else 0
-
-
-async def _check_stripe(settings: Settings) -> tuple[str | None, list[Check]]:
-    """Return the account that the key belongs to, if Stripe says it, and checks to print."""
-    answers: Check = {"check_name": "Stripe answers", "status": "ok", "detail": "", "hint": None}
-    lists: Check = answers | {"check_name": "Stripe lists transfers"}
-    async with StripePayoutAdapter(
-        api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
-    ) as adapter:
-        try:
-            account_id = await adapter.account_id()
-        except AccountUnknown as error:
-            hint = "See STRIPE_API_KEY and STRIPE_API_BASE."
-            return None, [_failed(answers, error, hint)]
-        answers["detail"] = f"account {account_id} at {settings.stripe_api_base}"
-        try:
-            await adapter.list_page("/v1/transfers", {})
-        except READ_FAILURES as error:
-            hint = "Nothing is claimed before Stripe's newest transfers can be compared: the key "
-            hint += "needs the right to read transfers."
-            return account_id, [answers, _failed(lists, error, hint)]
-    lists["detail"] = "the newest can be compared with the books"
-    return account_id, [answers, lists]
-
-
-def _failed(check: Check, error: Exception, hint: str) -> Check:
-    return check | {"status": "failure", "detail": redact(str(error)), "hint": hint}
 
 
 def reconcile(options: argparse.Namespace) -> int:
@@ -200,9 +172,24 @@ def _settings_that_connect() -> Settings:
     return settings
 
 
+class Parser(argparse.ArgumentParser):
+    """Repeats no argument that may be a key or a password in a wrong place."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, without what was given unless it is a short word."""
+        said, colon, given = message.partition("unrecognized arguments: ")
+        if colon:
+            message = said + colon + " ".join(_short_word(word) for word in given.split())
+        super().error(re.sub(r"'[^']*'", lambda found: _short_word(found[0]), message))
+
+
+def _short_word(text: str) -> str:
+    return text if re.fullmatch(r"'?-{0,2}[a-z-]{1,16}'?", text) else "***"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    parser = argparse.ArgumentParser(prog="payout-engine")
+    parser = Parser(prog="payout-engine")
     told_version = f"payout-engine {version('payout-engine')}"
     parser.add_argument("--version", action="version", version=told_version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -221,7 +208,15 @@ def main(arguments: list[str] | None = None) -> int:
     add(migrate)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
     add(worker).add_argument("--log-level", choices=levels, default="INFO")
-    add(doctor)
+    examined = add(doctor)
+    examined.add_argument("--json", action="store_true", help="print one JSON object")
+    examined.add_argument("--quiet", action="store_true", help="print only what is not ok")
+    examined.add_argument(
+        "--fail-on",
+        choices=["failure", "warning"],
+        default="failure",
+        help="exit with code 1 for warnings too (default: failure)",
+    )
     add(reconcile)
     add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
     add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=int)

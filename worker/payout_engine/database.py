@@ -9,11 +9,14 @@ import asyncio
 import logging
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
@@ -38,6 +41,7 @@ NETWORK: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+LOOPBACK: Final = ("127.0.0.1", "::1")
 # Settings of the session that the calls rely on, whatever the database or the login has.
 PINNED: Final = {
     "datestyle": "ISO",
@@ -184,6 +188,29 @@ async def inspect_database(database_url: str) -> Login:
             release=release,
             has_queue=has_queue,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The clock of the server, and its disk, if it is this machine's."""
+
+    now: datetime
+    free_bytes: int | None = None
+    disk_bytes: int | None = None
+
+
+async def inspect_machine(database_url: str) -> Machine:
+    """Connect, and return what the server's machine is like."""
+    query = (
+        "select clock_timestamp(), (select setting from pg_settings where name = 'data_directory')"
+    )
+    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
+        is_here = connection.info.host.startswith("/") or connection.info.hostaddr in LOOPBACK
+        [(now, directory)] = await (await connection.execute(query)).fetchall()
+    if not is_here or directory is None or not Path(directory, "PG_VERSION").exists():
+        return Machine(now=now)
+    usage = shutil.disk_usage(directory)
+    return Machine(now=now, free_bytes=usage.free, disk_bytes=usage.total)
 
 
 def _goes_with(release: str, ours: str) -> bool:

@@ -332,6 +332,32 @@ class StripePayoutAdapter:
             raise Unreadable("the list does not tell whether there is more")
         return Page(data, has_more)
 
+    async def read(self, path: str) -> None:
+        """Read an object, such as ``/v1/balance``, to find out whether the key may."""
+        exchange = Exchange(send_before=math.inf)
+        _exchange.set(exchange)
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            await self._reads.raw_request_async("get", path)
+        _read_ok(exchange)
+
+    async def may_transfer(self) -> None:
+        """Find out whether the key may make transfers, with a request that cannot make one.
+
+        It has no amount, no currency and no destination: Stripe looks at the key first, then
+        refuses the request before anything is executed. Raises Refused for any other answer.
+        """
+        exchange = Exchange(send_before=math.inf)
+        _exchange.set(exchange)
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            await self._reads.raw_request_async("post", "/v1/transfers")
+        try:
+            _read_ok(exchange)
+        except Refused as refused:
+            if refused.status == 400:
+                return
+            raise
+        raise Unreadable("a transfer without amount, currency and destination was not refused")
+
     async def _before_write(
         self,
         session: aiohttp.ClientSession,
