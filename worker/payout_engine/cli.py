@@ -15,7 +15,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Final, NoReturn
+from typing import ClassVar, Final, NoReturn
 
 import aiohttp
 import psycopg
@@ -175,20 +175,20 @@ def _settings_that_connect() -> Settings:
 class Parser(argparse.ArgumentParser):
     """Repeats no argument that may be a key or a password in a wrong place."""
 
+    given: ClassVar[list[str]] = []
+
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the message, without what was given unless it is a short word."""
-        said, colon, given = message.partition("unrecognized arguments: ")
-        if colon:
-            message = said + colon + " ".join(_short_word(word) for word in given.split())
-        super().error(re.sub(r"'[^']*'", lambda found: _short_word(found[0]), message))
-
-
-def _short_word(text: str) -> str:
-    return text if re.fullmatch(r"'?-{0,2}[a-z-]{1,16}'?", text) else "***"
+        """Print the usage and the message, in which only short words of the user are repeated."""
+        words = [part for word in self.given for part in (word, word.partition("=")[2])]
+        for word in sorted(words, key=len, reverse=True):
+            if word and not re.fullmatch("-{0,2}[a-z-]{1,16}", word):
+                message = message.replace(repr(word), "***").replace(word, "***")
+        super().error(message)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    Parser.given = sys.argv[1:] if arguments is None else arguments
     parser = Parser(prog="payout-engine")
     told_version = f"payout-engine {version('payout-engine')}"
     parser.add_argument("--version", action="version", version=told_version)

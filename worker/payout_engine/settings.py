@@ -163,7 +163,12 @@ def _is_misread(url: str, parameters: Mapping[str, object]) -> bool:
     if not separator or scheme not in ("postgres", "postgresql"):
         return False
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
-    return rest.count("@") > 1 or rest.count("@") != authority.count("@")
+    hosts = authority.rpartition("@")[2].split(",")
+    return (
+        rest.count("@") > 1
+        or rest.count("@") != authority.count("@")
+        or not all(re.fullmatch(r"(\[[^\]]*\]|[^:\[\]#]*)(:[0-9]{1,5})?", host) for host in hosts)
+    )
 
 
 def _stripe_api_key(
@@ -197,14 +202,23 @@ def _checked_key(key: str) -> str:
 
 def _stripe_api_base(environment: Mapping[str, str]) -> str:
     base = environment.get("STRIPE_API_BASE", "").strip().rstrip("/") or STRIPE_API_BASE
-    parts = urlsplit(base)
-    host = parts.hostname or ""
-    if (parts.scheme == "https" and host) or (parts.scheme == "http" and _is_loopback(host)):
+    if _is_api_base(base):
         return base
     raise SettingsError(
-        "STRIPE_API_BASE must be an https address (plain http only on this machine's loopback), "
-        f"for example {STRIPE_API_BASE}"
+        "STRIPE_API_BASE must be an https address without a user (plain http only on this "
+        f"machine's loopback), for example {STRIPE_API_BASE}"
     )
+
+
+def _is_api_base(base: str) -> bool:
+    try:
+        parts = urlsplit(base)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or re.search("[@?#]", base):  # a password would be shown with the address
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 
 
 def _is_loopback(host: str) -> bool:
