@@ -9508,7 +9508,7 @@ $$;
 comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- frozen: procedures/sweep/heartbeat.sql 58ec92a56af0
+-- frozen: procedures/sweep/heartbeat.sql d169df348c81
 create or replace function payout_api.heartbeat(p_worker text, p_release text)
 returns void
 language plpgsql
@@ -9516,6 +9516,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_ours integer[] := string_to_array(payout_api.release(), '.')::integer[];
+    v_theirs integer[] := regexp_match(p_release, '^([0-9]{1,6})[.]([0-9]{1,6})')::integer[];
 begin
     if coalesce(btrim(p_worker), '') = '' or coalesce(btrim(p_release), '') = '' then
         raise exception 'heartbeat of % with release %', coalesce(p_worker, 'no worker'),
@@ -9523,6 +9526,13 @@ begin
             using
                 errcode = 'SP311',
                 hint = 'Name the worker and its release.';
+    end if;
+    if v_theirs[1] is distinct from v_ours[1] or abs(v_theirs[2] - v_ours[2]) > 1 then
+        raise exception 'the worker is of release %, and the database of %', p_release,
+            payout_api.release()
+            using
+                errcode = 'SP406',
+                hint = 'Workers of the release before go on during an upgrade. Replace this one.';
     end if;
     insert into payout.workers as w (worker, release)
     values (p_worker, p_release)
@@ -9533,7 +9543,8 @@ begin
 end
 $$;
 comment on function payout_api.heartbeat(text, text) is
-    'Notes the worker with its release and the time, for the doctor and payout_api.workers.';
+    'Notes the worker with its release and the time, for the doctor and payout_api.workers; refuses '
+    'a worker that is more than one release away from the schema.';
 revoke execute on function payout_api.heartbeat(text, text) from public;
 grant execute on function payout_api.heartbeat(text, text) to payout_worker;
 -- frozen: procedures/sweep/judge_listed_transfers.sql b5632f786a3c
@@ -12353,7 +12364,7 @@ comment on function payout_api.write_off(text, text, bigint, text, boolean) is
 revoke execute on function payout_api.write_off(text, text, bigint, text, boolean) from public;
 grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
     to payout_operator;
--- frozen: sql/error_codes.sql 4a27fdc08f86
+-- frozen: sql/error_codes.sql 9aee98e14778
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -12385,6 +12396,7 @@ from (values
     ('SP403', 'the database is not the one that was adopted', 'try later'),
     ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),
     ('SP405', 'Stripe''s newest transfers were not compared with the books lately', 'try later'),
+    ('SP406', 'the worker is more than one release away from the schema', 'try later'),
     ('SP410', 'this database is not adopted: nothing was reconciled in it lately', 'try later'),
     ('SP411', 'transfers are open that the old Stripe account may have executed', 'try later')
 ) as c (sqlstate, meaning, reaction);

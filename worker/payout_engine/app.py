@@ -86,7 +86,7 @@ async def run_until_stopped(settings: Settings) -> None:
     """Carry payouts until SIGTERM or SIGINT, whatever the database does meanwhile.
 
     Requests under way are finished and reported first; a second signal ends the process at once.
-    Raises NotReady, once the database is there, if no worker can do its work in it.
+    Raises NotReady, once the database is there, if no worker can do its work in it, or no longer.
     """
     stop = asyncio.Event()
 
@@ -117,11 +117,14 @@ async def run_until_stopped(settings: Settings) -> None:
                 "without wake-up jobs, within seconds",
                 login.role,
             )
-        await stopping
+        ending = asyncio.create_task(engine.ended.wait())
+        await asyncio.wait([stopping, ending], return_when=asyncio.FIRST_COMPLETED)
         engine.pump.stop()
-        for task in beside:
+        for task in (ending, *beside):
             task.cancel()
         await asyncio.wait(beside, timeout=5)
+    if engine.refusal is not None:
+        raise engine.refusal
 
 
 async def _log_start(settings: Settings, login: Login, engine: Engine) -> None:

@@ -12,7 +12,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -43,7 +43,7 @@ EXIT_HANGING: Final = 70
 STOP_SECONDS: Final = 2.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Engine:
     """The parts that the tasks of the queue work with."""
 
@@ -51,6 +51,10 @@ class Engine:
     adapter: StripePayoutAdapter
     pump: Pump
     reconciler: Reconciler
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once this process can do nothing more in this database."""
+    refusal: errors.NotReady | None = None
+    """Why it has ended."""
 
     async def sweep(self) -> None:
         """Close leases that ran out, queue wake-up jobs for due transfers, and wake this pump.
@@ -81,13 +85,19 @@ class Engine:
 
     async def beat_for_ever(self) -> None:
         """Tell the database every few seconds that this worker is alive, whatever happens."""
-        beat = partial(
-            self.database.call,
-            "heartbeat",
-            p_worker=worker_name(),
-            p_release=version("payout-engine"),
-        )
-        await _repeat("the heartbeat", beat, seconds=BEAT_SECONDS)
+        await _repeat("the heartbeat", self._beat, seconds=BEAT_SECONDS)
+
+    async def _beat(self) -> None:
+        """Beat once; a worker that an upgrade has left behind claims no more and ends."""
+        try:
+            await self.database.call(
+                "heartbeat", p_worker=worker_name(), p_release=version("payout-engine")
+            )
+        except errors.OtherRelease as error:
+            self.pump.stop()
+            self.refusal = errors.NotReady(str(error))
+            self.ended.set()
+            raise
 
     async def look_up_for_ever(self) -> None:
         """Look up due transfers every few seconds, whatever happens."""

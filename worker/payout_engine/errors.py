@@ -61,13 +61,17 @@ class NotCompared(NotNow):
     """SP405: not before Stripe's newest transfers are compared with the books: do so, then call."""
 
 
+class OtherRelease(NotNow):
+    """SP406: the schema went on to a later release than this worker's: the worker ends."""
+
+
 BY_THIRD_CHARACTER: dict[str, type[PayoutError]] = {
     "1": InvariantTouched,
     "2": WrongState,
     "3": BadArgument,
     "4": NotNow,
 }
-NOT_COMPARED = "SP405"
+BY_CODE: dict[str, type[PayoutError]] = {"SP405": NotCompared, "SP406": OtherRelease}
 # Lost connections, a server that stops or is full, deadlocks, timeouts and lock conflicts.
 TRANSIENT = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
 # statement_timeout and lock_timeout.
@@ -80,7 +84,7 @@ def of(error: psycopg.Error) -> Exception:
     """Return the exception of this project for SQLSTATE class SP, else `error` itself."""
     state = error.sqlstate or ""
     kind = BY_THIRD_CHARACTER.get(state[2:3]) if state.startswith("SP") else None
-    kind = NotCompared if state == NOT_COMPARED else kind
+    kind = BY_CODE.get(state, kind)
     return kind(error) if kind else error
 
 
