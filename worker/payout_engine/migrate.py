@@ -47,7 +47,7 @@ def yoyo_uri(conninfo: str) -> str:
     Every parameter becomes a query argument, so that sockets, several hosts and options work too.
     """
     parameters = conninfo_to_dict(conninfo)
-    return f"postgresql+psycopg:///?{urlencode(parameters)}"
+    return f"postgresql+psycopg://?{urlencode(parameters)}"
 
 
 def apply_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
