@@ -3838,7 +3838,7 @@ end
 $$;
 comment on function payout.bind_stripe_account(text, boolean) is
     'Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).';
--- frozen: procedures/identity/identity_problem.sql 67f4da77ea53
+-- frozen: procedures/identity/identity_problem.sql 5a7f8037e665
 create or replace function payout.identity_problem()
 returns text
 language plpgsql
@@ -3869,7 +3869,14 @@ begin
             format('database from %s to %s', v_adoption.database_oid, v_current.database_oid) end,
         case when v_current.table_oid <> v_adoption.table_oid then
             format('tables from %s to %s', v_adoption.table_oid, v_current.table_oid) end);
-    if v_changes <> '' then
+    -- A copy of an installation that never claimed, such as a template, has forgotten nothing, or
+    -- Stripe's newest transfers show it before the first claim (refuse_uncompared_database). A
+    -- promoted standby may have forgotten the first claims a moment ago.
+    if v_changes <> '' and (
+        not v_adoption.is_installation
+        or (v_current.system_identifier = v_adoption.system_identifier
+            and v_current.timeline_id <> v_adoption.timeline_id)
+    ) then
         return format('Changed since: %s.', v_changes);
     end if;
 

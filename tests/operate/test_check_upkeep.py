@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from payout_engine.errors import one_line
 from tests.conftest import Connection
 from tests.engine import Engine
 from tests.mutants import mutant
@@ -129,3 +130,28 @@ def test_a_writer_that_holds_up_outcomes_is_named(
 
 def test_upkeep_of_a_healthy_server_is_in_order(engine: Engine) -> None:
     assert complaints(engine.db) == {}
+
+
+def test_claims_on_a_server_that_went_read_only_fail_in_one_short_line(
+    db: Connection, dsn: Callable[..., str]
+) -> None:
+    Engine(db).settle()
+    with psycopg.connect(
+        dsn("payout_worker"), options="-c default_transaction_read_only=on", autocommit=True
+    ) as worker, pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as refused:
+        worker.execute(
+            "select * from payout_api.claim_transfers(p_worker => 'w', p_limit => 1)"
+        )
+    line = one_line(refused.value)
+    assert len(line.splitlines()) == 1
+    assert len(line) < 150
+
+
+def test_a_currency_on_hold_is_one_warning_and_no_overdue_transfer(engine: Engine) -> None:
+    """ "start a worker", while a person had stopped them (FIELD B20)."""
+    engine.settle(*(f"seller_{number}" for number in range(20)), settlement_id="set_1")
+    engine.hold("currency", "usd")
+    engine.let_pass("10 minutes")
+    engine.sweep()
+    assert engine.claim() == []
+    assert complaints(engine.db) == {"nothing is on hold": "currency usd (to look)"}

@@ -444,7 +444,9 @@ def test_a_malformed_database_url_shows_no_part_of_its_password(
 
 
 @pytest.mark.usefixtures("key")
-@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["reconcile"], ["execute", "1"]])
+@pytest.mark.parametrize(
+    "command", [["worker"], ["doctor"], ["reconcile"], ["execute", "1"], ["migrate"]]
+)
 @pytest.mark.parametrize("part", ["dbname", "user"])
 def test_what_cannot_pass_by_itself_ends_the_process_with_a_sentence(
     part: str,

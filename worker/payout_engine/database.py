@@ -165,9 +165,7 @@ async def inspect_database(database_url: str) -> Login:
     try:
         connecting = await psycopg.AsyncConnection.connect(connection_string(database_url))
     except psycopg.OperationalError as error:
-        for told, advice in HOPELESS.items():
-            if told in str(error):
-                raise errors.NotReady(advice or _refusal(error)) from None
+        refuse_hopeless(error)
         raise
     async with connecting as connection:
         info = connection.info
@@ -188,6 +186,13 @@ async def inspect_database(database_url: str) -> Login:
             release=release,
             has_queue=has_queue,
         )
+
+
+def refuse_hopeless(error: psycopg.OperationalError) -> None:
+    """Raise NotReady if a connection that failed so fails for ever."""
+    for told, advice in HOPELESS.items():
+        if told in str(error):
+            raise errors.NotReady(advice or _refusal(error)) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from payout_engine.database import (
     apply_queue_grants,
     apply_queue_schema,
     migration_lock,
+    refuse_hopeless,
 )
 from payout_engine.errors import MigrationError
 from payout_engine.prerequisites import check_prerequisites
@@ -215,8 +216,12 @@ def bring_to_date(conninfo: str) -> Iterator[str]:
     Everything that can be wrong is checked first. Each step is one transaction and finds out by
     itself what is left to do, so that a run that was killed is simply run again.
     """
-    with psycopg.connect(conninfo) as connection:
-        check_prerequisites(connection)
+    try:
+        with psycopg.connect(conninfo) as connection:
+            check_prerequisites(connection)
+    except psycopg.OperationalError as error:
+        refuse_hopeless(error)
+        raise
     is_new = apply_queue_schema(conninfo)
     yield f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}"
     if _put_rights_back(conninfo):
