@@ -9515,7 +9515,7 @@ $$;
 comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- frozen: procedures/sweep/heartbeat.sql d169df348c81
+-- frozen: procedures/sweep/heartbeat.sql bbf1208be9e2
 create or replace function payout_api.heartbeat(p_worker text, p_release text)
 returns void
 language plpgsql
@@ -9550,8 +9550,8 @@ begin
 end
 $$;
 comment on function payout_api.heartbeat(text, text) is
-    'Notes the worker with its release and the time, for the doctor and payout_api.workers; refuses '
-    'a worker that is more than one release away from the schema.';
+    'Notes the worker with its release and the time, for the doctor and payout_api.workers; '
+    'refuses one that is more than one release away from the schema.';
 revoke execute on function payout_api.heartbeat(text, text) from public;
 grant execute on function payout_api.heartbeat(text, text) to payout_worker;
 -- frozen: procedures/sweep/judge_listed_transfers.sql b5632f786a3c

@@ -38,7 +38,7 @@ begin
 end
 $$;
 comment on function payout_api.heartbeat(text, text) is
-    'Notes the worker with its release and the time, for the doctor and payout_api.workers; refuses '
-    'a worker that is more than one release away from the schema.';
+    'Notes the worker with its release and the time, for the doctor and payout_api.workers; '
+    'refuses one that is more than one release away from the schema.';
 revoke execute on function payout_api.heartbeat(text, text) from public;
 grant execute on function payout_api.heartbeat(text, text) to payout_worker;

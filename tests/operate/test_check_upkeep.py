@@ -136,12 +136,13 @@ def test_claims_on_a_server_that_went_read_only_fail_in_one_short_line(
     db: Connection, dsn: Callable[..., str]
 ) -> None:
     Engine(db).settle()
-    with psycopg.connect(
-        dsn("payout_worker"), options="-c default_transaction_read_only=on", autocommit=True
-    ) as worker, pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as refused:
-        worker.execute(
-            "select * from payout_api.claim_transfers(p_worker => 'w', p_limit => 1)"
-        )
+    with (
+        psycopg.connect(
+            dsn("payout_worker"), options="-c default_transaction_read_only=on", autocommit=True
+        ) as worker,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as refused,
+    ):
+        worker.execute("select * from payout_api.claim_transfers(p_worker => 'w', p_limit => 1)")
     line = one_line(refused.value)
     assert len(line.splitlines()) == 1
     assert len(line) < 150

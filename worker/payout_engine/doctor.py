@@ -1,6 +1,6 @@
-"""What `payout-engine doctor` finds: the key, Stripe, the disk, and the checks of the database.
+"""The checks of `payout-engine doctor`: the key, Stripe, clock and disk, and those of the database.
 
-Without a key it finds out all that needs none.
+Without a key it makes all that need none.
 """
 
 from __future__ import annotations
