@@ -3838,7 +3838,7 @@ end
 $$;
 comment on function payout.bind_stripe_account(text, boolean) is
     'Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).';
--- frozen: procedures/identity/identity_problem.sql 5a7f8037e665
+-- frozen: procedures/identity/identity_problem.sql aa74bef4e50d
 create or replace function payout.identity_problem()
 returns text
 language plpgsql
@@ -3874,8 +3874,8 @@ begin
     -- promoted standby may have forgotten the first claims a moment ago.
     if v_changes <> '' and (
         not v_adoption.is_installation
-        or (v_current.system_identifier = v_adoption.system_identifier
-            and v_current.timeline_id <> v_adoption.timeline_id)
+        or (v_adoption.system_identifier = v_current.system_identifier
+            and v_adoption.timeline_id <> v_current.timeline_id)
     ) then
         return format('Changed since: %s.', v_changes);
     end if;

@@ -38,8 +38,8 @@ begin
     -- promoted standby may have forgotten the first claims a moment ago.
     if v_changes <> '' and (
         not v_adoption.is_installation
-        or (v_current.system_identifier = v_adoption.system_identifier
-            and v_current.timeline_id <> v_adoption.timeline_id)
+        or (v_adoption.system_identifier = v_current.system_identifier
+            and v_adoption.timeline_id <> v_current.timeline_id)
     ) then
         return format('Changed since: %s.', v_changes);
     end if;

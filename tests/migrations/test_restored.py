@@ -46,8 +46,12 @@ def test_owners_and_rights_are_put_back(
     """ "permission denied", and "up to date" without a change (FIELD B6)."""
     monkeypatch.setenv("DATABASE_URL", source.uri())
     assert cli.main(["migrate"]) == 0
-    with psycopg.connect(source.uri(), autocommit=True) as db:
+    with StripeDouble.in_thread() as double, psycopg.connect(source.uri(), autocommit=True) as db:
         db.execute(SETTLE.encode())
+        monkeypatch.setenv("STRIPE_API_KEY", "sk_test_restored")
+        monkeypatch.setenv("STRIPE_API_BASE", double.url)
+        assert cli.main(["execute", "1"]) == 0
+        db.execute(SETTLE.replace("set_1", "set_2").encode())
         before = snapshot.describe(db)
         books = db.execute("select * from payout_api.trial_balance").fetchall()
     kept = tmp_path / "dump"
@@ -74,9 +78,8 @@ def test_owners_and_rights_are_put_back(
 
     with StripeDouble.in_thread() as double:
         monkeypatch.setenv("DATABASE_URL", target.uri("shop", user="till"))
-        monkeypatch.setenv("STRIPE_API_KEY", "sk_test_restored")
         monkeypatch.setenv("STRIPE_API_BASE", double.url)
-        assert cli.main(["execute", "1"]) == 2
+        assert cli.main(["execute", "2"]) == 2
         assert "this database is not the one that was adopted" in capsys.readouterr().err
         cli.main(["doctor"])
         wrong = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]

@@ -81,9 +81,13 @@ def worker(options: argparse.Namespace) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """check the installation; exit code 1 if a check fails, 0 if there are only warnings"""
+    return asyncio.run(_doctor(options))
+
+
+async def _doctor(options: argparse.Namespace) -> int:
     settings = Settings.read(os.environ, needs_key=False)
-    asyncio.run(inspect_database(settings.database_url)).check_engine()
-    checks = asyncio.run(examine(settings))
+    (await inspect_database(settings.database_url)).check_engine()
+    checks = await examine(settings)
     if options.quiet:
         checks = [check for check in checks if check["status"] != "ok"]
     found = {check["status"] for check in checks}
