@@ -1257,7 +1257,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql c2dfb8aba531
+-- frozen: sql/tables/transfers.sql bf4c3bae9f61
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1446,8 +1446,10 @@ create index account_waits_next_look_at_idx
 create trigger _500_refuse_rewrite
     before update on payout.account_waits
     for each row
-    when ((old.payout_transfer_id, old.payee_id, old.created_at)
-            is distinct from (new.payout_transfer_id, new.payee_id, new.created_at)
+    -- Not as rows: a restored database would write the condition otherwise (the catalogue).
+    when (old.payout_transfer_id is distinct from new.payout_transfer_id
+        or old.payee_id is distinct from new.payee_id
+        or old.created_at is distinct from new.created_at
         or old.next_look_at is null)
     execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_rewrite;
@@ -1954,7 +1956,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 0a7c3ffbfcfa
+-- frozen: sql/tables/reads.sql 37bbc16559f2
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -2045,16 +2047,23 @@ create index stripe_reads_payout_transfer_id_idx
 create trigger _500_refuse_rewrite
     before update on payout.stripe_reads
     for each row
+    -- Not as rows: a restored database would write the condition otherwise (the catalogue).
     when (
-        (old.read_id, old.kind, old.path, old.queries, old.payout_transfer_id,
-            old.stripe_transfer_id, old.worker, old.begun_at, old.books_from,
-            old.system_identifier, old.timeline_id, old.database_oid, old.table_oid,
-            old.server_started_at, old.adoption_id)
-        is distinct from
-        (new.read_id, new.kind, new.path, new.queries, new.payout_transfer_id,
-            new.stripe_transfer_id, new.worker, new.begun_at, new.books_from,
-            new.system_identifier, new.timeline_id, new.database_oid, new.table_oid,
-            new.server_started_at, new.adoption_id)
+        old.read_id is distinct from new.read_id
+        or old.kind is distinct from new.kind
+        or old.path is distinct from new.path
+        or old.queries is distinct from new.queries
+        or old.payout_transfer_id is distinct from new.payout_transfer_id
+        or old.stripe_transfer_id is distinct from new.stripe_transfer_id
+        or old.worker is distinct from new.worker
+        or old.begun_at is distinct from new.begun_at
+        or old.books_from is distinct from new.books_from
+        or old.system_identifier is distinct from new.system_identifier
+        or old.timeline_id is distinct from new.timeline_id
+        or old.database_oid is distinct from new.database_oid
+        or old.table_oid is distinct from new.table_oid
+        or old.server_started_at is distinct from new.server_started_at
+        or old.adoption_id is distinct from new.adoption_id
         or old.finished_at is not null)
     execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;
@@ -4443,7 +4452,7 @@ end
 $$;
 comment on function payout.bind_stripe_account(text, boolean) is
     'Fixes the first Stripe account and mode that a caller names; refuses every other (SP404).';
--- frozen: procedures/identity/identity_problem.sql 67f4da77ea53
+-- frozen: procedures/identity/identity_problem.sql aa74bef4e50d
 create or replace function payout.identity_problem()
 returns text
 language plpgsql
@@ -4474,7 +4483,14 @@ begin
             format('database from %s to %s', v_adoption.database_oid, v_current.database_oid) end,
         case when v_current.table_oid <> v_adoption.table_oid then
             format('tables from %s to %s', v_adoption.table_oid, v_current.table_oid) end);
-    if v_changes <> '' then
+    -- A copy of an installation that never claimed, such as a template, has forgotten nothing, or
+    -- Stripe's newest transfers show it before the first claim (refuse_uncompared_database). A
+    -- promoted standby may have forgotten the first claims a moment ago.
+    if v_changes <> '' and (
+        not v_adoption.is_installation
+        or (v_adoption.system_identifier = v_current.system_identifier
+            and v_adoption.timeline_id <> v_current.timeline_id)
+    ) then
         return format('Changed since: %s.', v_changes);
     end if;
 
@@ -4691,6 +4707,19 @@ $$;
 comment on function payout.forget_pending_wakeup() is
     'Resets payout.waiting_wakeup, and payout.seen_wakeup unless it is 0; not undone by a '
     'rollback.';
+-- frozen: procedures/wakeup/has_queue.sql 8a1e8c353b40
+create or replace function payout.has_queue()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(has_schema_privilege(to_regnamespace('procrastinate')::oid, 'usage'), true)
+        or obj_description(to_regnamespace('procrastinate')::oid, 'pg_namespace')
+            is not distinct from 'The queue of the payout engine, made by payout-engine migrate.'
+$$;
+comment on function payout.has_queue() is
+    'False where the queue is that of another application: migrate marks the one that it makes.';
 -- frozen: procedures/wakeup/note_failed_queue.sql f9685cc303ad
 create or replace function payout.note_failed_queue(p_problem text)
 returns void
@@ -4739,7 +4768,7 @@ $$;
 comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
--- frozen: procedures/wakeup/queue_due_wakeups.sql 209d01254f00
+-- frozen: procedures/wakeup/queue_due_wakeups.sql 59f22b039a96
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -4752,7 +4781,7 @@ declare
     v_due bigint[];
     v_wakeups bigint[];
 begin
-    if exists (
+    if not payout.has_queue() or exists (
         select from payout.holds as h where h.scope = 'engine' and h.released_at is null
     ) then
         return 0;
@@ -9734,7 +9763,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rights.sql baf7fc277ec7
+-- frozen: procedures/audit/catalogue_rights.sql e306152cdfeb
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9745,7 +9774,8 @@ as $$
         select r.*
         from pg_roles as r
         where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+            'payout_auditor')
     ), things (name, acl) as (
         select format('schema %s', n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
         from pg_namespace as n
@@ -9789,7 +9819,7 @@ as $$
     group by a.grantee, t.name
 $$;
 comment on function payout.catalogue_rights() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_roles.sql 0357b6f84447
+-- frozen: procedures/audit/catalogue_roles.sql 4be2ab2c7e2d
 create or replace function payout.catalogue_roles()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9800,7 +9830,8 @@ as $$
         select r.*
         from pg_roles as r
         where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+            'payout_auditor')
     )
     select format('role %s', o.rolname),
         jsonb_build_array(
@@ -10493,7 +10524,7 @@ $$;
 comment on function payout.expire_leases(timestamptz, integer) is
     'Closes up to p_limit leases and returns how many: a transfer '
     'is due at once, or parked when its tries are used up.';
--- frozen: procedures/sweep/heartbeat.sql 4f48c7fd6865
+-- frozen: procedures/sweep/heartbeat.sql ea344b74c7cb
 create or replace function payout_api.heartbeat(p_worker text, p_release text)
 returns table (is_on_hold boolean)
 language plpgsql
@@ -10501,6 +10532,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_ours integer[] := string_to_array(payout_api.release(), '.')::integer[];
+    v_theirs integer[] := regexp_match(p_release, '^([0-9]{1,6})[.]([0-9]{1,6})')::integer[];
 begin
     if coalesce(btrim(p_worker), '') = '' or coalesce(btrim(p_release), '') = '' then
         raise exception 'heartbeat of % with release %', coalesce(p_worker, 'no worker'),
@@ -10508,6 +10542,13 @@ begin
             using
                 errcode = 'SP311',
                 hint = 'Name the worker and its release.';
+    end if;
+    if v_theirs[1] is distinct from v_ours[1] or abs(v_theirs[2] - v_ours[2]) > 1 then
+        raise exception 'the worker is of release %, and the database of %', p_release,
+            payout_api.release()
+            using
+                errcode = 'SP406',
+                hint = 'Workers of the release before go on during an upgrade. Replace this one.';
     end if;
     insert into payout.workers as w (worker, release)
     values (p_worker, p_release)
@@ -10524,7 +10565,7 @@ end
 $$;
 comment on function payout_api.heartbeat(text, text) is
     'Notes the worker with its release and the time, for the doctor and payout_api.workers; tells '
-    'whether it is on hold.';
+    'whether it is on hold; refuses one that is more than one release away from the schema.';
 revoke execute on function payout_api.heartbeat(text, text) from public;
 grant execute on function payout_api.heartbeat(text, text) to payout_worker;
 -- frozen: procedures/sweep/judge_listed_transfers.sql b5632f786a3c
@@ -11745,7 +11786,7 @@ as $$
     from payout.engine_settings as s
 $$;
 comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_logins.sql 44a5eaea090a
+-- frozen: procedures/operate/check_logins.sql ea9827bf104c
 create or replace function payout.check_logins()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -11758,7 +11799,8 @@ as $$
                 select array_agg(g.rolname order by g.rolname)
                 from pg_roles as g
                 where g.rolname in (
-                        'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+                        'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+                        'payout_auditor')
                     and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
             ) as parts, case when r.rolsuper then '{superuser}' else (
                 select array_agg(g.rolname order by g.rolname)
@@ -11799,17 +11841,23 @@ as $$
         and a.grantee in (0, to_regrole('payout_app'))
 $$;
 comment on function payout.check_logins() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_queue.sql 0c572626af7f
+-- frozen: procedures/operate/check_queue.sql 60feee851101
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'wake-up jobs can be queued', q.problem is null,
+    select 'wake-up jobs can be queued', q.problem is null or not payout.has_queue(),
         coalesce(q.problem, 'procrastinate''s schema, functions and rights'),
         'payout-engine migrate; transfers are paid without wake-up jobs, a few seconds later'
     from payout.queue_problem() as q (problem)
+    union all
+    select 'the queue is the engine''s own', payout.has_queue(),
+        case when payout.has_queue() then 'the schema procrastinate'
+            else 'the schema procrastinate belongs to another application' end,
+        'transfers are paid without wake-up jobs, a few seconds later; to share the queue, run '
+        'sql/queue_grants.sql, without its revoke, as the owner of that schema'
     union all
     select 'a worker is alive', coalesce(bool_or(w.is_alive), false),
         coalesce(
@@ -11817,6 +11865,14 @@ as $$
             'the last one was seen at ' || max(w.last_seen_at), 'none has ever run'),
         'start a worker: payout-engine worker'
     from payout_api.workers as w
+    union all
+    select 'workers are of one release', count(*) = 0,
+        coalesce(string_agg(concat_ws(' ', w.worker, w.release), ', '),
+            'that of the schema: ' || payout_api.release()),
+        'replace them: one release apart is meant for the time of an upgrade'
+    from payout_api.workers as w
+    where w.is_alive
+        and substring(w.release from '^[0-9]+[.][0-9]+') is distinct from payout_api.release()
     union all
     select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),
@@ -12159,6 +12215,126 @@ as $$
     )
 $$;
 comment on function payout.check_settlements() is 'Part of payout_api.verify_books().';
+-- frozen: procedures/operate/check_transactions.sql cbad5d61aa5f
+create or replace function payout.check_transactions()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'no transaction was left open', count(*) = 0,
+        coalesce(string_agg(o.told, ', '), 'none is older than 15 minutes') || case
+            when pg_has_role('pg_read_all_stats', 'usage') then '' else
+                '; sessions of other logins are hidden: grant pg_read_all_stats to payout_owner'
+        end,
+        'end it: pg_terminate_backend(process), rollback prepared, pg_drop_replication_slot'
+    from (
+        select format('process %s of %s since %s', a.pid, a.usename, a.xact_start) as told
+        from pg_stat_activity as a
+        where a.xact_start < clock_timestamp() - interval '15 minutes'
+            and (a.backend_xid is not null or a.backend_xmin is not null)
+            and a.backend_type = 'client backend'
+        union all
+        select format('prepared %s since %s', p.gid, p.prepared)
+        from pg_prepared_xacts as p
+        where p.prepared < clock_timestamp() - interval '15 minutes'
+        union all
+        select format('replication slot %s', r.slot_name)
+        from pg_replication_slots as r
+        where greatest(age(r.xmin), age(r.catalog_xmin)) > 1000000
+        union all
+        select format('one that is %s transactions old', n.distance)
+        from (
+            select pg_snapshot_xmax(s)::text::numeric - pg_snapshot_xmin(s)::text::numeric
+            from pg_current_snapshot() as s
+        ) as n (distance)
+        where n.distance > 1000000
+    ) as o
+    union all
+    select 'outcomes can be read', count(*) = 0,
+        coalesce(
+            string_agg(distinct format('%s holds up what came after number %s', w.holder, w.last),
+                ', '),
+            'no writer is older than five minutes'),
+        'the application reads nothing beyond it: end that transaction'
+    from (
+        select coalesce('process ' || min(l.pid), 'a prepared transaction') as holder,
+            min(l.classid::bigint << 32 | l.objid::bigint)
+                filter (where l.locktype = 'advisory' and l.objsubid = 1)
+                + 9000000000000000000 as last
+        from pg_locks as l
+        where l.database = (
+                select d.oid from pg_database as d where d.datname = current_database())
+            and l.pid is distinct from pg_backend_pid()
+        group by l.virtualtransaction
+        having bool_or(l.relation = 'payout.outcomes'::regclass and l.mode = 'RowExclusiveLock')
+    ) as w
+    where exists (
+        select from payout.outcomes as o
+        where o.outcome_id > w.last and o.changed_at < clock_timestamp() - interval '5 minutes'
+    )
+$$;
+comment on function payout.check_transactions() is 'Part of payout_api.doctor().';
+-- frozen: procedures/operate/check_upkeep.sql 677262671744
+create or replace function payout.check_upkeep()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A login that may only read has the setting for itself.
+    select 'transactions may write',
+        s.setting = 'off' or s.source in ('user', 'database user', 'client', 'session'),
+        format('default_transaction_read_only %s (%s)', s.setting, s.source),
+        'a managed server does so while its disk is full: give it room'
+    from pg_settings as s
+    where s.name = 'default_transaction_read_only'
+    union all
+    select 'notifications are read', pg_notification_queue_usage() < 0.5,
+        format('%s %% of the queue wait', round(100 * pg_notification_queue_usage()::numeric, 1)),
+        'a session that listens is stuck in a transaction; at 90 % the engine sends none'
+    union all
+    select 'no replication slot keeps the log', count(*) = 0,
+        coalesce(string_agg(format('%s keeps %s', r.slot_name, pg_size_pretty(r.kept)), ', '),
+            'none keeps more than 1 GB'),
+        'drop the slot, or mend its reader: the log fills the disk'
+    from (
+        select s.slot_name, case when not pg_is_in_recovery() then
+            pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn) end as kept
+        from pg_replication_slots as s
+    ) as r
+    where r.kept > 1073741824
+    union all
+    select 'the log is archived',
+        a.last_failed_time is null or coalesce(a.last_archived_time > a.last_failed_time, false)
+            or current_setting('archive_mode') = 'off',
+        format('archive_mode %s, failed %s times, lately at %s', current_setting('archive_mode'),
+            a.failed_count, coalesce(a.last_failed_time::text, 'no time')),
+        'see archive_command and the server''s log: what is not archived fills the disk'
+    from pg_stat_archiver as a
+    union all
+    select 'transaction numbers suffice', max(d.age) < 1000000000,
+        format('the oldest of %s is %s transactions old', string_agg(d.datname, ', '), max(d.age)),
+        'vacuum (freeze) what pg_class.relfrozenxid shows as the oldest; at 2 billion the server '
+        'stops'
+    from (
+        select b.datname, greatest(age(b.datfrozenxid), mxid_age(b.datminmxid)) as age
+        from pg_database as b
+        order by 2 desc
+        limit 1
+    ) as d
+    union all
+    select 'hot tables are vacuumed', count(*) = 0,
+        coalesce(string_agg(format('%s: %s dead rows beside %s, %s',
+                t.relid::regclass, t.n_dead_tup, t.n_live_tup,
+                pg_size_pretty(pg_total_relation_size(t.relid))), ', '),
+            'none has many dead rows'),
+        'find out what holds vacuum up; then vacuum them, and see autovacuum'
+    from pg_stat_all_tables as t
+    where t.schemaname in ('payout', 'procrastinate')
+        and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
+$$;
+comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/close_reversed.sql 2087284db4f2
 create or replace function payout.close_reversed(
     p_verb text,
@@ -12272,7 +12448,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql fee08ebbb55c
+-- frozen: procedures/operate/doctor.sql bceae84d7b68
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -12287,15 +12463,24 @@ as $$
     select c.check_name,
         case
             when c.is_ok then 'ok'
+            -- Meant by somebody, or no danger to money yet.
             when c.check_name in (
                 'nothing is on hold', 'no currency waits for funds', 'each login has one part',
-                'no login passes the rights', 'no settlement was edited after it was settled'
+                'no login passes the rights', 'no settlement was edited after it was settled',
+                'the queue is the engine''s own', 'workers are of one release',
+                'notifications are read', 'no replication slot keeps the log',
+                'the log is archived', 'transaction numbers suffice', 'hot tables are vacuumed',
+                'no transaction was left open', 'outcomes can be read'
             ) then 'warning'
             else 'failure'
         end,
         c.detail, c.hint
     from (
         select * from payout.check_server()
+        union all
+        select * from payout.check_upkeep()
+        union all
+        select * from payout.check_transactions()
         union all
         select * from payout.check_identity(p_stripe_account_id, p_is_livemode)
         union all
@@ -13658,7 +13843,7 @@ comment on function payout_api.write_off(text, text, bigint, text, boolean) is
 revoke execute on function payout_api.write_off(text, text, bigint, text, boolean) from public;
 grant execute on function payout_api.write_off(text, text, bigint, text, boolean)
     to payout_operator;
--- frozen: sql/error_codes.sql 4a27fdc08f86
+-- frozen: sql/error_codes.sql 9aee98e14778
 create or replace view payout_api.error_codes as
 select c.sqlstate, c.meaning, c.reaction
 from (values
@@ -13690,6 +13875,7 @@ from (values
     ('SP403', 'the database is not the one that was adopted', 'try later'),
     ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),
     ('SP405', 'Stripe''s newest transfers were not compared with the books lately', 'try later'),
+    ('SP406', 'the worker is more than one release away from the schema', 'try later'),
     ('SP410', 'this database is not adopted: nothing was reconciled in it lately', 'try later'),
     ('SP411', 'transfers are open that the old Stripe account may have executed', 'try later')
 ) as c (sqlstate, meaning, reaction);

@@ -31,6 +31,7 @@ from (values
     ('SP403', 'the database is not the one that was adopted', 'try later'),
     ('SP404', 'the database pays from another Stripe account, or in the other mode', 'try later'),
     ('SP405', 'Stripe''s newest transfers were not compared with the books lately', 'try later'),
+    ('SP406', 'the worker is more than one release away from the schema', 'try later'),
     ('SP410', 'this database is not adopted: nothing was reconciled in it lately', 'try later'),
     ('SP411', 'transfers are open that the old Stripe account may have executed', 'try later')
 ) as c (sqlstate, meaning, reaction);

@@ -10,7 +10,8 @@ as $$
         select r.*
         from pg_roles as r
         where r.rolname in (
-            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+            'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+            'payout_auditor')
     )
     select format('role %s', o.rolname),
         jsonb_build_array(

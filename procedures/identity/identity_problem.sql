@@ -33,7 +33,14 @@ begin
             format('database from %s to %s', v_adoption.database_oid, v_current.database_oid) end,
         case when v_current.table_oid <> v_adoption.table_oid then
             format('tables from %s to %s', v_adoption.table_oid, v_current.table_oid) end);
-    if v_changes <> '' then
+    -- A copy of an installation that never claimed, such as a template, has forgotten nothing, or
+    -- Stripe's newest transfers show it before the first claim (refuse_uncompared_database). A
+    -- promoted standby may have forgotten the first claims a moment ago.
+    if v_changes <> '' and (
+        not v_adoption.is_installation
+        or (v_adoption.system_identifier = v_current.system_identifier
+            and v_adoption.timeline_id <> v_current.timeline_id)
+    ) then
         return format('Changed since: %s.', v_changes);
     end if;
 

@@ -15,7 +15,8 @@ as $$
                 select array_agg(g.rolname order by g.rolname)
                 from pg_roles as g
                 where g.rolname in (
-                        'payout_app', 'payout_worker', 'payout_operator', 'payout_auditor')
+                        'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
+                        'payout_auditor')
                     and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
             ) as parts, case when r.rolsuper then '{superuser}' else (
                 select array_agg(g.rolname order by g.rolname)

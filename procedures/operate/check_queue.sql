@@ -6,10 +6,16 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'wake-up jobs can be queued', q.problem is null,
+    select 'wake-up jobs can be queued', q.problem is null or not payout.has_queue(),
         coalesce(q.problem, 'procrastinate''s schema, functions and rights'),
         'payout-engine migrate; transfers are paid without wake-up jobs, a few seconds later'
     from payout.queue_problem() as q (problem)
+    union all
+    select 'the queue is the engine''s own', payout.has_queue(),
+        case when payout.has_queue() then 'the schema procrastinate'
+            else 'the schema procrastinate belongs to another application' end,
+        'transfers are paid without wake-up jobs, a few seconds later; to share the queue, run '
+        'sql/queue_grants.sql, without its revoke, as the owner of that schema'
     union all
     select 'a worker is alive', coalesce(bool_or(w.is_alive), false),
         coalesce(
@@ -17,6 +23,14 @@ as $$
             'the last one was seen at ' || max(w.last_seen_at), 'none has ever run'),
         'start a worker: payout-engine worker'
     from payout_api.workers as w
+    union all
+    select 'workers are of one release', count(*) = 0,
+        coalesce(string_agg(concat_ws(' ', w.worker, w.release), ', '),
+            'that of the schema: ' || payout_api.release()),
+        'replace them: one release apart is meant for the time of an upgrade'
+    from payout_api.workers as w
+    where w.is_alive
+        and substring(w.release from '^[0-9]+[.][0-9]+') is distinct from payout_api.release()
     union all
     select 'leases that ran out are closed', count(*) = 0,
         format('%s leases ran out over a minute ago', count(*)),

@@ -1,7 +1,8 @@
 -- heartbeat: note that a worker is alive, and forget those that ended long ago.
 --
 -- Called by: each worker, about every ten seconds.
--- Safe to repeat. Raises: SP311 no worker or no release.
+-- Safe to repeat. Raises: SP311 no worker or no release; SP406 a release that is not a neighbour
+-- of the schema's, which an upgrade has left behind: the worker ends.
 
 create or replace function payout_api.heartbeat(p_worker text, p_release text)
 returns table (is_on_hold boolean)
@@ -10,6 +11,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_ours integer[] := string_to_array(payout_api.release(), '.')::integer[];
+    v_theirs integer[] := regexp_match(p_release, '^([0-9]{1,6})[.]([0-9]{1,6})')::integer[];
 begin
     if coalesce(btrim(p_worker), '') = '' or coalesce(btrim(p_release), '') = '' then
         raise exception 'heartbeat of % with release %', coalesce(p_worker, 'no worker'),
@@ -17,6 +21,13 @@ begin
             using
                 errcode = 'SP311',
                 hint = 'Name the worker and its release.';
+    end if;
+    if v_theirs[1] is distinct from v_ours[1] or abs(v_theirs[2] - v_ours[2]) > 1 then
+        raise exception 'the worker is of release %, and the database of %', p_release,
+            payout_api.release()
+            using
+                errcode = 'SP406',
+                hint = 'Workers of the release before go on during an upgrade. Replace this one.';
     end if;
     insert into payout.workers as w (worker, release)
     values (p_worker, p_release)
@@ -33,6 +44,6 @@ end
 $$;
 comment on function payout_api.heartbeat(text, text) is
     'Notes the worker with its release and the time, for the doctor and payout_api.workers; tells '
-    'whether it is on hold.';
+    'whether it is on hold; refuses one that is more than one release away from the schema.';
 revoke execute on function payout_api.heartbeat(text, text) from public;
 grant execute on function payout_api.heartbeat(text, text) to payout_worker;

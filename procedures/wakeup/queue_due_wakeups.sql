@@ -17,7 +17,7 @@ declare
     v_due bigint[];
     v_wakeups bigint[];
 begin
-    if exists (
+    if not payout.has_queue() or exists (
         select from payout.holds as h where h.scope = 'engine' and h.released_at is null
     ) then
         return 0;

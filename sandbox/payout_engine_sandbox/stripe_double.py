@@ -24,7 +24,7 @@ import struct
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -134,6 +134,7 @@ class StripeDouble:
         self._run = secrets.token_hex(4)
         self._saved: dict[tuple[Caller, str], SavedRequest] = {}
         self._revoked: set[str] = set()
+        self._rights: dict[str, frozenset[str]] = {}
         self._faults: list[FaultInForce] = []
         self._lately: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._late: list[tuple[float, Callable[[], object]]] = []
@@ -274,6 +275,10 @@ class StripeDouble:
     def revoke_key(self, *, api_key: str) -> None:
         """Answer 401 to this secret key from now on."""
         self._revoked.add(api_key)
+
+    def limit_key(self, *, api_key: str, rights: Collection[str]) -> None:
+        """Make this a restricted key with rights such as ``transfer_read``; the account is free."""
+        self._rights[api_key] = frozenset(rights)
 
     def set_latency(self, *, seconds: float) -> None:
         """Set how long each request takes before its effect."""
@@ -459,7 +464,7 @@ class StripeDouble:
         if self._late:
             self._run_late_effects()
         try:
-            caller = self._authenticate(http.headers)
+            caller = self._authenticate(http.headers, request)
             if request.method == "GET":
                 await self._pass_time()
                 answer = self._read(request, caller)
@@ -473,7 +478,7 @@ class StripeDouble:
         _name_key(request, answer)
         return answer
 
-    def _authenticate(self, headers: Mapping[str, str]) -> Caller:
+    def _authenticate(self, headers: Mapping[str, str], request: RecordedRequest) -> Caller:
         scheme, _, credentials = headers.get("Authorization", "").partition(" ")
         if scheme == "Basic":
             with contextlib.suppress(binascii.Error, UnicodeDecodeError):
@@ -483,6 +488,14 @@ class StripeDouble:
         found = SECRET_KEY.fullmatch(credentials)
         if found is None or credentials in self._revoked:
             raise StripeRefusalError(f"Invalid API Key provided: {credentials[:8]}****", status=401)
+        right = _right_for(request)
+        if right not in self._rights.get(credentials, {right}) | {"account"}:
+            raise StripeRefusalError(
+                f"The provided key '{credentials[:8]}****' does not have the required permissions "
+                f"for this endpoint. Having the 'rak_{right}' permission would allow this request "
+                "to continue.",
+                status=403,
+            )
         account = headers.get("Stripe-Account", PLATFORM_ACCOUNT)
         return Caller(account=account, is_livemode=found[1] == "live")
 
@@ -668,6 +681,7 @@ class StripeDouble:
             "transfer": self.transfer,
             "reverse": self.reverse,
             "revoke-key": self.revoke_key,
+            "limit-key": self.limit_key,
             "latency": self.set_latency,
             "limit": self.set_limit,
             "advance": self.advance,
@@ -677,6 +691,13 @@ class StripeDouble:
         if name not in commands:
             raise LookupError(f"there is no command {name}")
         return commands[name](**arguments)
+
+
+def _right_for(request: RecordedRequest) -> str:
+    """Return the right of a restricted key that a request needs."""
+    thing = request.path.split("/")[2:3]
+    name = {"transfers": "transfer", "events": "event", "balance": "balance"}.get("".join(thing))
+    return f"{name}_{'read' if request.method == 'GET' else 'write'}" if name else "account"
 
 
 def _refused(refusal: StripeRefusalError) -> Answer:

@@ -99,16 +99,23 @@ create index stripe_reads_payout_transfer_id_idx
 create trigger _500_refuse_rewrite
     before update on payout.stripe_reads
     for each row
+    -- Not as rows: a restored database would write the condition otherwise (the catalogue).
     when (
-        (old.read_id, old.kind, old.path, old.queries, old.payout_transfer_id,
-            old.stripe_transfer_id, old.worker, old.begun_at, old.books_from,
-            old.system_identifier, old.timeline_id, old.database_oid, old.table_oid,
-            old.server_started_at, old.adoption_id)
-        is distinct from
-        (new.read_id, new.kind, new.path, new.queries, new.payout_transfer_id,
-            new.stripe_transfer_id, new.worker, new.begun_at, new.books_from,
-            new.system_identifier, new.timeline_id, new.database_oid, new.table_oid,
-            new.server_started_at, new.adoption_id)
+        old.read_id is distinct from new.read_id
+        or old.kind is distinct from new.kind
+        or old.path is distinct from new.path
+        or old.queries is distinct from new.queries
+        or old.payout_transfer_id is distinct from new.payout_transfer_id
+        or old.stripe_transfer_id is distinct from new.stripe_transfer_id
+        or old.worker is distinct from new.worker
+        or old.begun_at is distinct from new.begun_at
+        or old.books_from is distinct from new.books_from
+        or old.system_identifier is distinct from new.system_identifier
+        or old.timeline_id is distinct from new.timeline_id
+        or old.database_oid is distinct from new.database_oid
+        or old.table_oid is distinct from new.table_oid
+        or old.server_started_at is distinct from new.server_started_at
+        or old.adoption_id is distinct from new.adoption_id
         or old.finished_at is not null)
     execute function payout.tg__refuse_change();
 alter table payout.stripe_reads enable always trigger _500_refuse_rewrite;

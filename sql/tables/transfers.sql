@@ -199,8 +199,10 @@ create index account_waits_next_look_at_idx
 create trigger _500_refuse_rewrite
     before update on payout.account_waits
     for each row
-    when ((old.payout_transfer_id, old.payee_id, old.created_at)
-            is distinct from (new.payout_transfer_id, new.payee_id, new.created_at)
+    -- Not as rows: a restored database would write the condition otherwise (the catalogue).
+    when (old.payout_transfer_id is distinct from new.payout_transfer_id
+        or old.payee_id is distinct from new.payee_id
+        or old.created_at is distinct from new.created_at
         or old.next_look_at is null)
     execute function payout.tg__refuse_change();
 alter table payout.account_waits enable always trigger _500_refuse_rewrite;

@@ -6,7 +6,8 @@ The tests count the requests that arrive at Stripe.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,14 +16,15 @@ import pytest
 from psycopg import sql
 
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
-from payout_engine_sandbox.stripe_double import Fault
+from payout_engine_sandbox.stripe_double import Fault, StripeDouble
 from tests.audit.sealing import seal_everything, verify
 from tests.conftest import RUN, Connection, Server, install
 from tests.crash.dumps import dump, restore
 from tests.crash.story import Story
 from tests.crash.workers import Worker, wait_until
-from tests.engine import Engine, rate_limited, success
+from tests.engine import Engine, rate_limited, success, unguarded
 from tests.identity.identities import identity_problem, refused_claim
+from tests.mutants import mutant
 from tests.reconcile.listing import NO_SUCH_READ, begin, reconcile, report
 from tests.schema.refusals import Refusal, refusal, refusal_of
 
@@ -45,6 +47,12 @@ LISTS: Final = (
     "seal_subtotals",
     "seal_marks",
 )
+
+BY_HAND: Final = {
+    "payout.adoptions": "not is_installation",
+    "payout.stripe_reads": "true",
+    "payout.operator_actions": "action = 'adopt_database'",
+}
 
 StartWith = Callable[..., Worker]
 
@@ -92,17 +100,64 @@ def problem_of(uri: str) -> str:
     return str(refused.diag.message_detail)
 
 
-def test_a_clone_of_a_template_hands_out_nothing(server: Server) -> None:
+@contextmanager
+def cloned(server: Server, template: str) -> Iterator[str]:
+    """Give the URI of a database that was made from a template."""
     name = f"payout_{RUN}_{secrets.token_hex(4)}"
-    names = sql.Identifier(name), sql.Identifier(server.template_dbname)
+    names = sql.Identifier(name), sql.Identifier(template)
     with server.connect() as superuser:
         superuser.execute(sql.SQL("create database {} template {}").format(*names))
         try:
-            problem = problem_of(server.uri(name))
+            yield server.uri(name)
         finally:
             superuser.execute(sql.SQL("drop database {} with (force)").format(names[0]))
-    assert problem.startswith("Changed since: database from ")
-    assert "tables" not in problem
+
+
+@mutant(
+    "no copy of an installation pays",
+    "identity_problem",
+    "not v_adoption.is_installation\n        or (",
+    "true\n        or (",
+)
+def test_a_clone_of_a_template_that_never_paid_pays_and_a_clone_of_that_does_not(
+    server: Server, launch: Callable[..., Worker], clone: Connection
+) -> None:
+    """As a suite of tests makes one for each test (FIELD B17); the first claim adopts it."""
+    template = clone.info.dbname
+    # A clone of the tests is adopted by hand; back to the installation that it was made of.
+    for table in ("payout.adoptions", "payout.stripe_reads", "payout.operator_actions"):
+        with unguarded(clone, table):
+            clone.execute(f"delete from {table} where {BY_HAND[table]}".encode())
+    clone.close()
+    with StripeDouble.in_thread() as double, cloned(server, template) as uri:
+        with psycopg.connect(uri, autocommit=True) as db:
+            assert identity_problem(db) is None
+            Engine(db).settle("seller_1", "seller_2")
+        worker = launch(database_url=uri, stripe=double.url)
+        worker.wait_for_reports(paid=2)
+        worker.stop()
+        with psycopg.connect(uri, autocommit=True) as db:
+            assert identity_problem(db) is None
+            name = db.info.dbname
+        with cloned(server, name) as further:
+            assert problem_of(further).startswith("Changed since: database from ")
+
+
+def test_a_clone_that_never_claimed_sends_nothing_that_the_true_database_has_sent(
+    server: Server, launch: Callable[..., Worker], stands_ready: str
+) -> None:
+    """Its first claim waits for a look at Stripe's newest transfers."""
+    with psycopg.connect(stands_ready, autocommit=True) as true:
+        Engine(true).settle("seller_1", settlement_id="set_1")
+        name = true.info.dbname
+    with StripeDouble.in_thread() as double, cloned(server, name) as copy:
+        worker = launch(database_url=stands_ready, stripe=double.url)
+        worker.wait_for_reports(paid=1)
+        worker.stop()
+        of_copy = launch(database_url=copy, stripe=double.url)
+        of_copy.wait_for_log("that this database never sent")
+        of_copy.stop()
+        assert len(double.sends) == 1
 
 
 def test_a_dump_restored_beside_the_true_database_hands_out_nothing(

@@ -57,6 +57,7 @@ def test_everything_that_has_changed_is_named(engine: Engine) -> None:
 )
 def test_the_newest_adoption_counts(engine: Engine) -> None:
     adopted_elsewhere(engine.db, "timeline_id")
+    assert identity_problem(engine.db) is not None
     engine.db.execute("select payout_api.adopt_database('promoted', true)")
     engine.approve()
     assert identity_problem(engine.db) is None

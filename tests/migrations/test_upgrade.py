@@ -73,6 +73,7 @@ def write_second_release(root: Path) -> str:
     edit(root, "sql/data/discrepancy_kinds.sql", "'Look both up. ", "'Look up both. ")
     edit(root, "sql/views/trial_balance.sql", "(b.debit_minor, 0)", "(b.debit_minor + 0, 0)")
     edit(root, "procedures/common/backoff.sql", "p_tries", "p_try_count")
+    edit(root, "procedures/identity/release.sql", "'1.0'", "'1.1'")
     path = root / "procedures/common/nickname.sql"
     path.write_text(
         "-- nickname: the short name of a payee.\n\n"

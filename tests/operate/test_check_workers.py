@@ -76,3 +76,33 @@ def test_a_heartbeat_tells_the_worker_that_it_is_on_hold(engine: Engine) -> None
     assert not is_held("worker_2")
     engine.release_holds()
     assert not is_held("worker_1")
+
+
+@pytest.mark.parametrize(
+    ("release", "is_refused"),
+    [
+        ("1.0.0.dev0", False),
+        ("1.1.3", False),
+        ("1.2.0", True),
+        ("2.0.0", True),
+        ("0.9.9", True),
+        ("?", True),
+    ],
+)
+@mutant(
+    "a worker of any release goes on",
+    "heartbeat",
+    "abs(v_theirs[2] - v_ours[2]) > 1",
+    "false",
+    at="1.2.0-True",
+)
+def test_a_worker_more_than_one_release_away_is_refused(
+    engine: Engine, release: str, is_refused: bool
+) -> None:
+    refused = refusal(engine.worker, BEAT, ["worker_1", release])
+    if not is_refused:
+        assert refused is None
+        return
+    assert refused is not None
+    assert refused.sqlstate == "SP406"
+    assert refused.message == f"the worker is of release {release}, and the database of 1.0"

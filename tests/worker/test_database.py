@@ -118,6 +118,8 @@ def test_settings_in_the_url_are_kept() -> None:
     assert parameters["application_name"] == "mine"
     assert parameters["options"] == (
         "-c jit=off -c datestyle=ISO -c intervalstyle=postgres -c standard_conforming_strings=on "
+        "-c quote_all_identifiers=off -c bytea_output=hex -c transform_null_equals=off "
+        "-c client_min_messages=notice "
         "-c payout.is_direct=yes -c statement_timeout=15s -c search_path=procrastinate"
     )
 
@@ -135,16 +137,27 @@ def test_sessions_pin_the_settings_that_they_rely_on(
     """The database, the login and the environment of libpq may say otherwise (FIELD B7)."""
     with psycopg.connect(probes) as connection:
         name = connection.info.dbname
-        for setting in ("datestyle = 'German'", "standard_conforming_strings = off"):
+        for setting in (
+            "datestyle = 'German'",
+            "standard_conforming_strings = off",
+            "quote_all_identifiers = on",
+            "client_min_messages = 'error'",
+        ):
             connection.execute(f'alter database "{name}" set {setting}'.encode())
     monkeypatch.setenv("PGDATESTYLE", "German")
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     with psycopg.connect(connection_string(probes)) as connection:
         told = [
             connection.execute(f"show {setting}".encode()).fetchone()
-            for setting in ("datestyle", "standard_conforming_strings", "client_encoding")
+            for setting in (
+                "datestyle",
+                "standard_conforming_strings",
+                "client_encoding",
+                "quote_all_identifiers",
+                "client_min_messages",
+            )
         ]
-    assert told == [("ISO, MDY",), ("on",), ("UTF8",)]
+    assert told == [("ISO, MDY",), ("on",), ("UTF8",), ("off",), ("notice",)]
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57014", "SP401"])

@@ -79,7 +79,9 @@ ignore_startup_parameters = extra_float_digits{ignored}
 
 
 @pytest.mark.parametrize("pooler", ["", ", options"], indirect=True, ids=["as is", "ignoring"])
-@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["execute", "1"], ["reconcile"]])
+@pytest.mark.parametrize(
+    "command", [["worker"], ["doctor"], ["execute", "1"], ["reconcile"], ["migrate"]]
+)
 def test_a_worker_refuses_a_pooler_in_one_sentence(
     pooler: Callable[[str], str],
     command: list[str],

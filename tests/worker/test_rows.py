@@ -90,4 +90,4 @@ def test_every_function_that_the_worker_calls_has_a_type_for_its_rows() -> None:
     """The names of functions are the first arguments of `call`."""
     code = "\n".join(file.read_text() for file in sorted(PACKAGE.glob("*.py")))
     called = re.findall(r"\bcall\(\s*\"(\w+)\"", code)
-    assert set(called) == set(ROWS)
+    assert set(called) - {"heartbeat"} == set(ROWS)  # which returns none

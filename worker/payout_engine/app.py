@@ -86,7 +86,7 @@ async def run_until_stopped(settings: Settings) -> None:
     """Carry payouts until SIGTERM or SIGINT, whatever the database does meanwhile.
 
     Requests under way are finished and reported first; a second signal ends the process at once.
-    Raises NotReady, once the database is there, if no worker can do its work in it.
+    Raises NotReady, once the database is there, if no worker can do its work in it, or no longer.
     """
     stop = asyncio.Event()
 
@@ -114,16 +114,24 @@ async def _carry_until(stop: asyncio.Event, settings: Settings) -> None:
     login = connecting.result()
     login.check_worker()
     async with run_engine(settings) as engine:
-        beside = [
-            asyncio.create_task(_log_start(settings, login, engine)),
-            asyncio.create_task(_listen_for_ever(engine)),
-        ]
-        await stopping
+        beside = [asyncio.create_task(_log_start(settings, login, engine))]
+        if login.has_queue:
+            beside.append(asyncio.create_task(_listen_for_ever(engine)))
+        else:
+            logger.warning(
+                "the queue in the schema procrastinate is closed to %s: due transfers are found "
+                "without wake-up jobs, within seconds",
+                login.role,
+            )
+        ending = asyncio.create_task(engine.ended.wait())
+        await asyncio.wait([stopping, ending], return_when=asyncio.FIRST_COMPLETED)
         metrics.note_problem("process", "it is being stopped")
         engine.pump.stop()
-        for task in beside:
+        for task in (ending, *beside):
             task.cancel()
         await asyncio.wait(beside, timeout=5)
+    if engine.refusal is not None:
+        raise engine.refusal
 
 
 async def _log_start(settings: Settings, login: Login, engine: Engine) -> None:

@@ -8,32 +8,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Final
+from typing import ClassVar, Final, NoReturn
 
 import aiohttp
 import psycopg
-from yoyo.exceptions import LockTimeout
 
 from payout_engine import logs
 from payout_engine.app import run_until_stopped
-from payout_engine.database import (
-    Database,
-    apply_queue_grants,
-    apply_queue_schema,
-    connection_string,
-    inspect_database,
-)
+from payout_engine.database import connection_string, inspect_database
+from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
 from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
-from payout_engine.migrate import apply_all
+from payout_engine.migrate import bring_to_date
 from payout_engine.progress import Progress
-from payout_engine.reconcile import READ_FAILURES, NewestUnread
+from payout_engine.reconcile import NewestUnread
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
 from payout_engine.settings import (
@@ -44,12 +40,7 @@ from payout_engine.settings import (
     http_address,
 )
 from payout_engine.sql_files import sql_root
-from payout_engine.stripe_payout_adapter import (
-    AccountUnknown,
-    Refused,
-    StripePayoutAdapter,
-    Unreadable,
-)
+from payout_engine.stripe_payout_adapter import AccountUnknown, Refused, Unreadable
 
 INDENT: Final = " " * 11
 MARKS: Final = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
@@ -65,21 +56,22 @@ EXPECTED: Final = (
     TimeoutError,
     QueueSchemaError,
     MigrationError,
-    LockTimeout,
     psycopg.Error,
 )
 
 
 def migrate(options: argparse.Namespace) -> int:
     """bring the database to this version: the queue's schema, ours, the grants"""
-    url = connection_string(database_url(os.environ), statement_timeout="0")
     sql_root()  # nothing is begun without the files that end it
-    is_new = apply_queue_schema(url)
-    print(f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}")
-    for name in apply_all(url):
-        print(f"migration: {name} applied")
-    apply_queue_grants(url)
-    print("the database is up to date")
+    for line in bring_to_date(
+        connection_string(
+            database_url(os.environ),
+            statement_timeout="0",
+            idle_in_transaction_session_timeout="0",
+            search_path="public",
+        )
+    ):
+        print(line, flush=True)
     return 0
 
 
@@ -98,56 +90,38 @@ def worker(options: argparse.Namespace) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """check the installation; exit code 1 if a check fails, 0 if there are only warnings"""
-    return asyncio.run(_doctor(_settings_that_connect()))
+    return asyncio.run(_doctor(options))
 
 
-async def _doctor(settings: Settings) -> int:
-    print(", ".join(f"{name} {version(name)}" for name in ("stripe", "procrastinate", "psycopg")))
-    key: Check = {
-        "check_name": "Stripe key",
-        "status": "ok",
-        "detail": f"{settings.key_mode} mode",
-        "hint": None,
-    }
-    account_id, answers = await _check_stripe(settings)
-    async with Database(settings.database_url) as database:
-        found: list[Check] = await database.call(
-            "doctor", p_stripe_account_id=account_id, p_is_livemode=settings.is_livemode
-        )
-    checks = [key, *answers, *found]
-    width = max(len(check["check_name"]) for check in checks)
+async def _doctor(options: argparse.Namespace) -> int:
+    settings = Settings.read(os.environ, needs_key=False)
+    (await inspect_database(settings.database_url)).check_engine()
+    checks = await examine(settings)
+    if options.quiet:
+        checks = [check for check in checks if check["status"] != "ok"]
+    found = {check["status"] for check in checks}
+    status = next((level for level in ("failure", "warning") if level in found), "ok")
+    if options.json:
+        told = {"status": status, "versions": _versions(), "checks": checks}
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+    else:
+        _print_checks(checks, with_versions=not options.quiet)
+    fails = ("failure", "warning") if options.fail_on == "warning" else ("failure",)
+    return 1 if status in fails else 0
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("payout-engine", "stripe", "procrastinate", "psycopg")}
+
+
+def _print_checks(checks: list[Check], *, with_versions: bool) -> None:
+    if with_versions:
+        print(", ".join(f"{name} {number}" for name, number in _versions().items()))
+    width = max((len(check["check_name"]) for check in checks), default=0)
     for check in checks:
         print(MARKS[check["status"]], f"{check['check_name']:{width}}", check["detail"])
         if check["status"] != "ok" and check["hint"]:
             print(" " * 4, " " * width, check["hint"])
-    return 1 if any(check["status"] == "failure" for check in checks) else 0
-
-
-async def _check_stripe(settings: Settings) -> tuple[str | None, list[Check]]:
-    """Return the account that the key belongs to, if Stripe says it, and checks to print."""
-    answers: Check = {"check_name": "Stripe answers", "status": "ok", "detail": "", "hint": None}
-    lists: Check = answers | {"check_name": "Stripe lists transfers"}
-    async with StripePayoutAdapter(
-        api_key=settings.stripe_api_key, api_base=settings.stripe_api_base
-    ) as adapter:
-        try:
-            account_id = await adapter.account_id()
-        except AccountUnknown as error:
-            hint = "See STRIPE_API_KEY and STRIPE_API_BASE."
-            return None, [_failed(answers, error, hint)]
-        answers["detail"] = f"account {account_id} at {settings.stripe_api_base}"
-        try:
-            await adapter.list_page("/v1/transfers", {})
-        except READ_FAILURES as error:
-            hint = "Nothing is claimed before Stripe's newest transfers can be compared: the key "
-            hint += "needs the right to read transfers."
-            return account_id, [answers, _failed(lists, error, hint)]
-    lists["detail"] = "the newest can be compared with the books"
-    return account_id, [answers, lists]
-
-
-def _failed(check: Check, error: Exception, hint: str) -> Check:
-    return check | {"status": "failure", "detail": redact(str(error)), "hint": hint}
 
 
 def reconcile(options: argparse.Namespace) -> int:
@@ -211,9 +185,24 @@ def _settings_that_connect() -> Settings:
     return settings
 
 
+class Parser(argparse.ArgumentParser):
+    """Repeats no argument that may be a key or a password in a wrong place."""
+
+    given: ClassVar[list[str]] = []
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, in which only short words of the user are repeated."""
+        words = [part for word in self.given for part in (word, word.partition("=")[2])]
+        for word in sorted(words, key=len, reverse=True):
+            if word and not re.fullmatch("-{0,2}[a-z-]{1,16}", word):
+                message = message.replace(repr(word), "***").replace(word, "***")
+        super().error(message)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    parser = argparse.ArgumentParser(prog="payout-engine")
+    Parser.given = sys.argv[1:] if arguments is None else arguments
+    parser = Parser(prog="payout-engine")
     told_version = f"payout-engine {version('payout-engine')}"
     parser.add_argument("--version", action="version", version=told_version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -236,7 +225,15 @@ def main(arguments: list[str] | None = None) -> int:
     working.add_argument(
         "--http", metavar="HOST:PORT", help="answer /healthz, /readyz and /metrics there"
     )
-    add(doctor)
+    examined = add(doctor)
+    examined.add_argument("--json", action="store_true", help="print one JSON object")
+    examined.add_argument("--quiet", action="store_true", help="print only what is not ok")
+    examined.add_argument(
+        "--fail-on",
+        choices=["failure", "warning"],
+        default="failure",
+        help="exit with code 1 for warnings too (default: failure)",
+    )
     add(reconcile)
     add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
     add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=int)

@@ -10,10 +10,14 @@ import json
 import logging
 import os
 import re
+import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
@@ -38,11 +42,16 @@ NETWORK: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+LOOPBACK: Final = ("127.0.0.1", "::1")
 # Settings of the session that the calls rely on, whatever the database or the login has.
 PINNED: Final = {
     "datestyle": "ISO",
     "intervalstyle": "postgres",
     "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "bytea_output": "hex",
+    "transform_null_equals": "off",
+    "client_min_messages": "notice",
 }
 # libpq sends these of the environment after our own.
 OVERRIDING: Final = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
@@ -55,8 +64,21 @@ select quote_ident(current_user), to_regnamespace('payout_api') is not null, exi
     select from pg_roles where rolname = 'payout_worker' and pg_has_role(oid, 'usage')),
     current_setting(%s, true) = 'yes',
     exists (select from pg_proc where oid = to_regprocedure('payout_api.release()')
-        and has_function_privilege(oid, 'execute'))
+        and has_function_privilege(oid, 'execute')),
+    exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+        where (n.nspname, c.relname) = ('procrastinate', 'procrastinate_jobs')
+        and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'update'))
 """
+# The schema procrastinate is ours if it has this comment, which dumps carry; else it belongs to
+# another application, whose rights and jobs are left alone.
+OUR_QUEUE: Final = "The queue of the payout engine, made by payout-engine migrate."
+IS_OUR_QUEUE: Final = (
+    "select obj_description(to_regnamespace('procrastinate'), 'pg_namespace') "
+    "is not distinct from %s"
+)
+# Gone with its session, so that a migrate that was killed stops no later one.
+MIGRATION_LOCK: Final = "hashtext('payout-engine migrate')"
+MIGRATION_LOCK_SECONDS: Final = 60
 A_POOLER: Final = (
     "a pooler (such as pgbouncer in transaction mode) stands between this process and Postgres: it "
     "drops the settings of the session and its notifications, on which the engine relies. Give "
@@ -108,6 +130,8 @@ class Login:
     is_worker: bool
     is_direct: bool
     release: str | None
+    has_queue: bool
+    """Whether it may take wake-up jobs: not from the queue of another application."""
 
     def check_engine(self) -> None:
         """Raise NotReady if the engine is not installed, is another release, or is out of reach."""
@@ -143,13 +167,11 @@ async def inspect_database(database_url: str) -> Login:
     try:
         connecting = await psycopg.AsyncConnection.connect(connection_string(database_url))
     except psycopg.OperationalError as error:
-        for told, advice in HOPELESS.items():
-            if told in str(error):
-                raise errors.NotReady(advice or _refusal(error)) from None
+        refuse_hopeless(error)
         raise
     async with connecting as connection:
         info = connection.info
-        [(role, has_engine, is_worker, is_direct, tells)] = await (
+        [(role, has_engine, is_worker, is_direct, tells, has_queue)] = await (
             await connection.execute(INSPECT, [PROOF])
         ).fetchall()
         release = None
@@ -164,7 +186,38 @@ async def inspect_database(database_url: str) -> Login:
             is_worker=is_worker,
             is_direct=is_direct is True,
             release=release,
+            has_queue=has_queue,
         )
+
+
+def refuse_hopeless(error: psycopg.OperationalError) -> None:
+    """Raise NotReady if a connection that failed so fails for ever."""
+    for told, advice in HOPELESS.items():
+        if told in str(error):
+            raise errors.NotReady(advice or _refusal(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The clock of the server, and its disk, if it is this machine's."""
+
+    now: datetime
+    free_bytes: int | None = None
+    disk_bytes: int | None = None
+
+
+async def inspect_machine(database_url: str) -> Machine:
+    """Connect, and return what the server's machine is like."""
+    query = (
+        "select clock_timestamp(), (select setting from pg_settings where name = 'data_directory')"
+    )
+    async with await psycopg.AsyncConnection.connect(connection_string(database_url)) as connection:
+        is_here = connection.info.host.startswith("/") or connection.info.hostaddr in LOOPBACK
+        [(now, directory)] = await (await connection.execute(query)).fetchall()
+    if not is_here or directory is None or not Path(directory, "PG_VERSION").exists():
+        return Machine(now=now)
+    usage = shutil.disk_usage(directory)
+    return Machine(now=now, free_bytes=usage.free, disk_bytes=usage.total)
 
 
 def _goes_with(release: str, ours: str) -> bool:
@@ -290,34 +343,83 @@ class Database:
                 self._on_alarm(json.loads(notice.message_detail))
 
 
+@contextmanager
+def migration_lock(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let one session at a time change the schema. Raises MigrationError if another one goes on."""
+    holder = (
+        "select pid from pg_locks where locktype = 'advisory' and objsubid = 1 and granted "
+        f"and objid = {MIGRATION_LOCK}::bigint & 4294967295 and database = "
+        "(select oid from pg_database where datname = current_database())"
+    )
+    connection.execute(f"set lock_timeout = '{MIGRATION_LOCK_SECONDS}s'".encode())
+    try:
+        connection.execute(f"select pg_advisory_lock({MIGRATION_LOCK})".encode())
+    except psycopg.errors.LockNotAvailable:
+        connection.rollback()
+        found = connection.execute(holder.encode()).fetchone()
+        raise errors.MigrationError(
+            "another migrate is at work in this database"
+            + (f", in the server's process {found[0]}" if found else "")
+            + ": run this again once it has ended"
+        ) from None
+    connection.execute("reset lock_timeout")
+    connection.commit()
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.rollback()
+            connection.execute(f"select pg_advisory_unlock({MIGRATION_LOCK})".encode())
+            connection.commit()
+
+
+def missing_queue_functions(connection: psycopg.Connection[Any]) -> list[str] | None:
+    """Return the functions of procrastinate that its schema lacks; None if it has none at all."""
+    wanted = set(re.findall(r"^CREATE FUNCTION (\w+)", SchemaManager.get_schema(), re.MULTILINE))
+    found = connection.execute(
+        "select proname from pg_proc where pronamespace = to_regnamespace('procrastinate')"
+    ).fetchall()
+    return sorted(wanted - {name for (name,) in found}) if found else None
+
+
+def refuse_other_queue(connection: psycopg.Connection[Any]) -> None:
+    """Raise QueueSchemaError if the queue is not of the version of procrastinate installed here."""
+    if missing := missing_queue_functions(connection):
+        raise errors.QueueSchemaError(
+            f"the schema procrastinate is of another version: it lacks {', '.join(missing)}; apply "
+            "procrastinate's own migrations (procrastinate schema --migrations-path)"
+        )
+
+
 def apply_queue_schema(database_url: str) -> bool:
     """Create the schema ``procrastinate`` with procrastinate's tables and functions, once.
 
     Returns whether it was created now. Raises QueueSchemaError if the one there lacks functions
     of the version of procrastinate that is installed.
     """
-    schema_sql = SchemaManager.get_schema()
-    wanted = set(re.findall(r"^CREATE FUNCTION (\w+)", schema_sql, flags=re.MULTILINE))
-    with psycopg.connect(database_url) as connection:
-        connection.execute("select pg_advisory_xact_lock(hashtext('procrastinate'))")
-        rows = connection.execute(
-            "select proname from pg_proc where pronamespace = to_regnamespace('procrastinate')"
-        ).fetchall()
-        if rows and (missing := wanted - {name for (name,) in rows}):
-            raise errors.QueueSchemaError(
-                f"the schema procrastinate is of another version: it lacks "
-                f"{', '.join(sorted(missing))}; apply procrastinate's own migrations "
-                "(procrastinate schema --migrations-path)"
-            )
-        if not rows:
+    with psycopg.connect(database_url) as connection, migration_lock(connection):
+        refuse_other_queue(connection)
+        is_new = missing_queue_functions(connection) is None
+        if is_new:
             connection.execute("create schema if not exists procrastinate")
+            connection.execute(
+                sql.SQL("comment on schema procrastinate is {}").format(sql.Literal(OUR_QUEUE))
+            )
             connection.execute("set local search_path = procrastinate")
-            connection.execute(schema_sql)
-    return not rows
+            connection.execute(SchemaManager.get_schema())
+        connection.commit()
+    return is_new
 
 
-def apply_queue_grants(database_url: str) -> None:
-    """Run ``sql/queue_grants.sql``: it lets our roles, which must exist, use the queue."""
+def apply_queue_grants(database_url: str) -> bool:
+    """Run ``sql/queue_grants.sql``: it lets our roles, which must exist, use the queue.
+
+    Not in the queue of another application: returns whether it is ours.
+    """
     grants = (sql_root() / "sql" / "queue_grants.sql").read_bytes()
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(database_url) as connection, migration_lock(connection):
+        if connection.execute(IS_OUR_QUEUE, [OUR_QUEUE]).fetchone() != (True,):
+            return False
         connection.execute(grants)
+        connection.commit()
+    return True

@@ -12,7 +12,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -46,7 +46,7 @@ EXIT_HANGING: Final = 70
 STOP_SECONDS: Final = 2.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Engine:
     """The parts that the tasks of the queue work with."""
 
@@ -54,6 +54,10 @@ class Engine:
     adapter: StripePayoutAdapter
     pump: Pump
     reconciler: Reconciler
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once this process can do nothing more in this database."""
+    refusal: errors.NotReady | None = None
+    """Why it has ended."""
 
     async def sweep(self) -> None:
         """Close leases that ran out, queue wake-up jobs for due transfers, and wake this pump.
@@ -87,11 +91,17 @@ class Engine:
         await _repeat("the heartbeat", self._beat, seconds=BEAT_SECONDS)
 
     async def _beat(self) -> None:
+        """Beat once; a worker that an upgrade has left behind claims no more and ends."""
         beat: Beat
         try:
             [beat] = await self.database.call(
                 "heartbeat", p_worker=worker_name(), p_release=version("payout-engine")
             )
+        except errors.OtherRelease as error:
+            self.pump.stop()
+            self.refusal = errors.NotReady(str(error))
+            self.ended.set()
+            raise
         except Exception:
             metrics.note_problem("database", "it does not take the heartbeat")
             raise
@@ -164,6 +174,7 @@ async def open_engine(
         Database(settings.database_url, on_alarm=alarms.add) as database,
         StripePayoutAdapter(
             api_key=settings.stripe_api_key,
+            key_file=settings.key_file,
             api_base=settings.stripe_api_base,
             max_in_flight=settings.max_in_flight,
         ) as adapter,

@@ -6,13 +6,19 @@ That character tells the caller how to react; `sql/error_codes.sql` lists all co
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import psycopg
 import psycopg_pool
 
+# Stripe shows the end of a key that it refuses: sk_test_****1234.
 SECRETS = re.compile(
-    r"\b(?:sk|rk|whsec)_\w+|\bct_[0-9a-f]{8,}|(?<=:)[^:/@\s]+(?=@)|(?<=password=)\S+"
+    r"\b(?:sk|rk|whsec)_[\w*]+|\bct_[0-9a-f]{8,}|(?<=:)[^:/@\s]+(?=@)"
+    r"|(?<=password=)(?:'(?:[^'\\]|\\.)*'?|\S+)"
 )
+# Shorter ones would strike out words of ours.
+SHORTEST_SECRET = 6
+_hidden: set[str] = set()
 
 
 class QueueSchemaError(Exception):
@@ -55,13 +61,17 @@ class NotCompared(NotNow):
     """SP405: not before Stripe's newest transfers are compared with the books: do so, then call."""
 
 
+class OtherRelease(NotNow):
+    """SP406: the schema went on to a later release than this worker's: the worker ends."""
+
+
 BY_THIRD_CHARACTER: dict[str, type[PayoutError]] = {
     "1": InvariantTouched,
     "2": WrongState,
     "3": BadArgument,
     "4": NotNow,
 }
-NOT_COMPARED = "SP405"
+BY_CODE: dict[str, type[PayoutError]] = {"SP405": NotCompared, "SP406": OtherRelease}
 # Lost connections, a server that stops or is full, deadlocks, timeouts and lock conflicts.
 TRANSIENT = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
 # statement_timeout and lock_timeout.
@@ -74,7 +84,7 @@ def of(error: psycopg.Error) -> Exception:
     """Return the exception of this project for SQLSTATE class SP, else `error` itself."""
     state = error.sqlstate or ""
     kind = BY_THIRD_CHARACTER.get(state[2:3]) if state.startswith("SP") else None
-    kind = NotCompared if state == NOT_COMPARED else kind
+    kind = BY_CODE.get(state, kind)
     return kind(error) if kind else error
 
 
@@ -109,8 +119,17 @@ def one_line(error: BaseException) -> str:
     return redact(" ".join(f"{told}{cause}".split()))
 
 
+def hide(secret: str) -> None:
+    """Strike a secret out of every text that is shown from now on, whatever it looks like."""
+    _hidden.update(
+        form for form in (secret, quote(secret, safe="")) if len(form) >= SHORTEST_SECRET
+    )
+
+
 def redact(text: str) -> str:
     """Return `text` without Stripe keys, claim tokens and database passwords."""
+    for secret in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(secret, "***")
     return SECRETS.sub("***", text)
 
 

@@ -8,18 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import psycopg
 import yoyo.migrations
 from psycopg.conninfo import conninfo_to_dict
-from yoyo import get_backend
+from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
+from yoyo.connections import parse_uri
 
+from payout_engine.database import (
+    apply_queue_grants,
+    apply_queue_schema,
+    migration_lock,
+    refuse_hopeless,
+)
 from payout_engine.errors import MigrationError
+from payout_engine.prerequisites import check_prerequisites
 from payout_engine.sql_files import migration_names, sql_root
+
+# Also where only the rights of roles are others than recorded, or roles are missing.
+RIGHTS_DIFFER: Final = """
+select has_database_privilege('public', current_database(), 'temporary')
+    or exists (select from pg_namespace
+        where nspname in ('payout', 'payout_api') and pg_get_userbyid(nspowner) <> 'payout_owner')
+    or exists (select from payout_api.catalogue_differences()
+        where object ~ '^rights of "?(public|payout_[a-z]+)"? on |^role payout_'
+            or what = 'changed' and object ~ '^(table|view|sequence|function|type) ')
+"""
 
 
 def yoyo_uri(conninfo: str) -> str:
@@ -28,7 +48,7 @@ def yoyo_uri(conninfo: str) -> str:
     Every parameter becomes a query argument, so that sockets, several hosts and options work too.
     """
     parameters = conninfo_to_dict(conninfo)
-    return f"postgresql+psycopg:///?{urlencode(parameters)}"
+    return f"postgresql+psycopg://?{urlencode(parameters)}"
 
 
 def apply_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
@@ -47,14 +67,13 @@ def apply_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
             )
         return []
     scripts = _read(folder)
-    with get_backend(yoyo_uri(conninfo)) as backend, backend.lock():
-        missing = backend.to_apply(scripts)
+    with _open_registry(conninfo) as registry:
+        missing = registry.to_apply(scripts)
         if missing:
-            _join_owner(conninfo)
-        # One by one: as a list, yoyo passes over a migration that it cannot read.
+            _join_owner(registry.connection)
         for migration in missing:
             try:
-                backend.apply_one(migration)
+                registry.run(migration, "apply")
             except psycopg.Error as error:
                 error.add_note(f"while applying {migration.path}")
                 raise
@@ -64,11 +83,47 @@ def apply_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
 def roll_back_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
     """Roll back every migration that the database has, newest first; return their names."""
     scripts = _read(migrations or sql_root() / "migrations")
-    with get_backend(yoyo_uri(conninfo)) as backend, backend.lock():
-        applied = backend.to_rollback(scripts)
+    with _open_registry(conninfo) as registry:
+        applied = registry.to_rollback(scripts)
         for migration in applied:
-            backend.rollback_one(migration)
+            registry.run(migration, "rollback")
         return [migration.id for migration in applied]
+
+
+class _Registry(PostgresqlPsycopgBackend):  # type: ignore[misc]
+    """yoyo's tables, in one session that holds the lock of the database.
+
+    yoyo's own lock is a row, which outlives a process that is killed; and it keeps the list of
+    migrations in another transaction than the script, so that a script may have run unlisted.
+    """
+
+    @contextmanager
+    def lock(self, timeout: int = 10) -> Iterator[None]:
+        """Take no further lock."""
+        yield
+
+    def run(self, migration: yoyo.migrations.Migration, direction: str) -> None:
+        """Run the script of a migration and list that, in one transaction."""
+        with self.transaction():
+            migration.process_steps(self, direction)
+            self.execute("RESET ROLE")  # a script may end as payout_owner
+            if direction == "apply":
+                self.mark_one(migration, log=False)
+            else:
+                self.unmark_one(migration, log=False)
+            self.log_migration(migration, direction)
+
+
+@contextmanager
+def _open_registry(conninfo: str) -> Iterator[_Registry]:
+    uri = parse_uri(yoyo_uri(conninfo))
+    with (
+        _Registry(uri, yoyo.migrations.default_migration_table) as registry,
+        migration_lock(registry.connection),
+    ):
+        registry.init_database()
+        registry.ensure_internal_schema_updated()
+        yield registry
 
 
 def _read(folder: Path) -> yoyo.migrations.MigrationList:
@@ -117,23 +172,65 @@ def _deployed_by_sqitch(conninfo: str) -> set[str]:
         return {name for (name,) in connection.execute(changes)}
 
 
-def _join_owner(conninfo: str) -> None:
+def _join_owner(connection: psycopg.Connection[Any]) -> None:
     """Let this login act as ``payout_owner``, as the migrations do; a superuser may anyway.
 
     From PostgreSQL 16 on, the creator of a role may grant it but cannot act as it, and the first
     migration does not see the difference.
     """
-    with psycopg.connect(conninfo) as connection:
-        if connection.execute("show is_superuser").fetchone() == ("on",):
-            return
+    if connection.execute("show is_superuser").fetchone() == ("on",):
+        return
+    knows_set = connection.info.server_version >= 160000
+    may = (
+        "select pg_has_role(oid, %s) and (pg_has_role(oid, 'usage') "
+        "or not pg_has_role(oid, 'member with admin option')) "
+        "from pg_roles where rolname = 'payout_owner'"
+    )
+    options = " with inherit true, set true" if knows_set else ""
+    with connection.transaction():
         if not connection.execute("select from pg_roles where rolname = 'payout_owner'").rowcount:
             connection.execute("create role payout_owner nologin")
-        knows_set = connection.info.server_version >= 160000
-        may = (
-            "select pg_has_role(oid, %s) and (pg_has_role(oid, 'usage') "
-            "or not pg_has_role(oid, 'member with admin option')) "
-            "from pg_roles where rolname = 'payout_owner'"
-        )
         if connection.execute(may, ["set" if knows_set else "member"]).fetchone() != (True,):
-            options = " with inherit true, set true" if knows_set else ""
             connection.execute(f"grant payout_owner to current_user{options}".encode())
+
+
+def _put_rights_back(conninfo: str) -> bool:
+    """Run ``sql/ops/restore-rights.sql`` if owners or rights are not as recorded; return that."""
+    script = (sql_root() / "sql" / "ops" / "restore-rights.sql").read_bytes()
+    with psycopg.connect(conninfo) as connection, migration_lock(connection):
+        is_there = "select to_regprocedure('payout_api.catalogue_differences()') is not null"
+        if connection.execute(is_there).fetchone() != (True,):
+            return False
+        if connection.execute(RIGHTS_DIFFER).fetchone() != (True,):
+            return False
+        connection.commit()
+        _join_owner(connection)
+        connection.execute(script)
+        connection.commit()
+    return True
+
+
+def bring_to_date(conninfo: str) -> Iterator[str]:
+    """Do all that ``payout-engine migrate`` does, step by step; yield each as a line to print.
+
+    Everything that can be wrong is checked first. Each step is one transaction and finds out by
+    itself what is left to do, so that a run that was killed is simply run again.
+    """
+    try:
+        with psycopg.connect(conninfo) as connection:
+            check_prerequisites(connection)
+    except psycopg.OperationalError as error:
+        refuse_hopeless(error)
+        raise
+    is_new = apply_queue_schema(conninfo)
+    yield f"queue: procrastinate {version('procrastinate')} {'applied' if is_new else 'is there'}"
+    if _put_rights_back(conninfo):
+        yield "rights: owners and rights are as they were recorded again"
+    for name in apply_all(conninfo):
+        yield f"migration: {name} applied"
+    if not apply_queue_grants(conninfo):
+        yield (
+            "queue: it belongs to another application and is left alone; transfers are paid "
+            "without wake-up jobs, a few seconds later"
+        )
+    yield "the database is up to date"

@@ -6,6 +6,7 @@ Everything is checked here, once; the key and the database's password never show
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import shlex
 from collections.abc import Mapping
@@ -15,6 +16,10 @@ from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+
+from payout_engine.errors import hide
+
+logger = logging.getLogger(__name__)
 
 STRIPE_API_BASE = "https://api.stripe.com"
 ENVIRONMENT = """\
@@ -28,11 +33,61 @@ settings, from the environment:
   PAYOUT_ALARM_COMMAND      command that gets alarms as JSON on standard input; or
                             PAYOUT_ALARM_URL, to which they are posted
 """
+LARGEST_KEY_FILE = 4096
 SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
+
+
+MALFORMED_URL = (
+    "DATABASE_URL is no libpq URI or connection string: write characters such as %, @, / "
+    "and spaces in a password as %25, %40, %2F and %20"
+)
 
 
 class SettingsError(Exception):
     """A setting is missing or wrong; the message names it and says how to set it."""
+
+
+class KeyFile:
+    """The file that holds the Stripe key, read again when it was replaced."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._seen = self._mark()
+
+    def read(self) -> str:
+        """Return the key. Raises SettingsError if there is none."""
+        self._seen = self._mark()
+        # Only a path is shown: the variable may hold the key itself by mistake.
+        shown = f" ({self.path})" if re.match(r"[.~]{0,2}/", self.path) else ""
+        try:
+            with Path(self.path).open("rb") as file:
+                text = file.read(LARGEST_KEY_FILE + 1).decode("ascii")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            raise SettingsError(f"STRIPE_API_KEY_FILE{shown} cannot be read: {reason}") from None
+        return _checked_key(text.strip())
+
+    def replaced(self) -> str | None:
+        """Return the key if the file is another than the one that was read last, and has a key."""
+        if self._mark() in (None, self._seen):
+            return None
+        try:
+            return self.read()
+        except SettingsError as error:
+            logger.error("the key in use is kept: %s", error)
+            return None
+
+    def forget(self) -> None:
+        """Let the present file count as another one: its key is asked for again."""
+        self._seen = None
+
+    def _mark(self) -> tuple[int, ...] | None:
+        """Return numbers that change with the file, also behind links; None if it is not there."""
+        try:
+            found = Path(self.path).stat()
+        except (OSError, ValueError):
+            return None
+        return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +96,8 @@ class Settings:
 
     database_url: str = field(repr=False)
     stripe_api_key: str = field(repr=False)
+    """Empty only where no key is needed, for the doctor."""
+    key_file: KeyFile | None = field(default=None, repr=False)
     stripe_api_base: str = STRIPE_API_BASE
     max_in_flight: int = 100
     """Requests to Stripe under way at once, in this process."""
@@ -58,8 +115,7 @@ class Settings:
     @property
     def key_mode(self) -> str:
         """`live`, `test`, or `unknown` for a key whose prefix has no mode."""
-        found = re.search(r"_(live|test)_", self.stripe_api_key)
-        return found[1] if found else "unknown"
+        return mode_of(self.stripe_api_key)
 
     @property
     def is_livemode(self) -> bool | None:
@@ -67,11 +123,13 @@ class Settings:
         return {"live": True, "test": False}.get(self.key_mode)
 
     @classmethod
-    def read(cls, environment: Mapping[str, str]) -> Settings:
+    def read(cls, environment: Mapping[str, str], *, needs_key: bool = True) -> Settings:
         """Read and check every setting. Raises SettingsError for the first that is wrong."""
+        key, key_file = _stripe_api_key(environment, needs_key=needs_key)
         return cls(
             database_url=database_url(environment),
-            stripe_api_key=_stripe_api_key(environment),
+            stripe_api_key=key,
+            key_file=key_file,
             stripe_api_base=_stripe_api_base(environment),
             max_in_flight=_count(environment, "PAYOUT_MAX_IN_FLIGHT", default=cls.max_in_flight),
             claim_limit=_count(environment, "PAYOUT_CLAIM_LIMIT", default=cls.claim_limit),
@@ -83,6 +141,12 @@ class Settings:
         )
 
 
+def mode_of(key: str) -> str:
+    """Return `live` or `test`, as the prefix of a key says, or `unknown`."""
+    found = re.search(r"_(live|test)_", key)
+    return found[1] if found else "unknown"
+
+
 def database_url(environment: Mapping[str, str]) -> str:
     """Return DATABASE_URL. Raises SettingsError if it is missing or malformed."""
     url = environment.get("DATABASE_URL", "").strip()
@@ -92,18 +156,39 @@ def database_url(environment: Mapping[str, str]) -> str:
             "postgresql://payouts@localhost:5432/shop"
         )
     try:
-        conninfo_to_dict(url)
-    except psycopg.ProgrammingError:  # its message shows parts of the password
-        raise SettingsError(
-            "DATABASE_URL is no libpq URI or connection string: write characters such as %, @, / "
-            "and spaces in a password as %25, %40, %2F and %20"
-        ) from None
+        parameters = conninfo_to_dict(url)
+    except (psycopg.ProgrammingError, ValueError):  # the message shows parts of the password
+        raise SettingsError(MALFORMED_URL) from None
+    if _is_misread(url, parameters):
+        raise SettingsError(MALFORMED_URL)
+    hide(str(parameters.get("password", "")))
     return url
 
 
-def _stripe_api_key(environment: Mapping[str, str]) -> str:
+def _is_misread(url: str, parameters: Mapping[str, object]) -> bool:
+    """Tell whether libpq takes a part of a password for a host, port or name, and would show it."""
+    ports = str(parameters.get("port", "")).split(",")
+    if not all(re.fullmatch(r"[0-9]{0,5}", port) and int(port or 0) < 65536 for port in ports):
+        return True
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("postgres", "postgresql"):
+        return False
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    hosts = authority.rpartition("@")[2].split(",")
+    return (
+        rest.count("@") > 1
+        or rest.count("@") != authority.count("@")
+        or not all(re.fullmatch(r"(\[[^\]]*\]|[^:\[\]#]*)(:[0-9]{1,5})?", host) for host in hosts)
+    )
+
+
+def _stripe_api_key(
+    environment: Mapping[str, str], *, needs_key: bool
+) -> tuple[str, KeyFile | None]:
     key = environment.get("STRIPE_API_KEY", "").strip()
     file = environment.get("STRIPE_API_KEY_FILE", "").strip()
+    if not (key or file or needs_key):
+        return "", None
     if bool(key) == bool(file):
         raise SettingsError(
             f"set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE{', not both' if key else ''}: a "
@@ -111,26 +196,29 @@ def _stripe_api_key(environment: Mapping[str, str]) -> str:
             "that holds it"
         )
     if file:
-        try:
-            key = Path(file).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not text"
-            raise SettingsError(f"STRIPE_API_KEY_FILE ({file}) cannot be read: {reason}") from None
+        key_file = KeyFile(file)
+        return key_file.read(), key_file
+    return _checked_key(key), None
+
+
+def _checked_key(key: str) -> str:
     if not SECRET_KEY.fullmatch(key):
         raise SettingsError(
             "the Stripe key is not a secret or restricted key: those begin with sk_ or rk_; "
             "find it in Stripe's dashboard under Developers, API keys"
         )
+    hide(key)
     return key
 
 
 def _stripe_api_base(environment: Mapping[str, str]) -> str:
     base = environment.get("STRIPE_API_BASE", "").strip().rstrip("/") or STRIPE_API_BASE
-    if _is_safe(base):
+    # A password would be shown with the address.
+    if _is_safe(base) and not re.search("[@?#]", base):
         return base
     raise SettingsError(
-        "STRIPE_API_BASE must be an https address (plain http only on this machine's loopback), "
-        f"for example {STRIPE_API_BASE}"
+        "STRIPE_API_BASE must be an https address without a user (plain http only on this "
+        f"machine's loopback), for example {STRIPE_API_BASE}"
     )
 
 
@@ -167,10 +255,12 @@ def _is_safe(url: str) -> bool:
     """Say whether an address is encrypted, or of this machine."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    return bool(parts.scheme == "https" and host) or (parts.scheme == "http" and _is_loopback(host))
+    if not host:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 
 
 def _is_loopback(host: str) -> bool:

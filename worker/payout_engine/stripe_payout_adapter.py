@@ -27,6 +27,7 @@ import stripe
 
 from payout_engine.errors import redact
 from payout_engine.rows import Order, Outcome
+from payout_engine.settings import KeyFile, mode_of
 
 READ_TIMEOUT_SECONDS: Final = 15.0
 # From wanting a connection until it stands, TLS included; shorter than lease minus deadline.
@@ -39,7 +40,11 @@ PAGE_LIMIT: Final = 100
 PAGE_DEADLINE_SECONDS: Final = 60.0
 READS_AT_ONCE: Final = 8
 LONGEST_TEXT: Final = 500
+# A new key that Stripe does not take is tried again only so soon.
+NEW_KEY_PAUSE_SECONDS: Final = 30.0
 ACCOUNT_ID: Final = re.compile(r"acct_[A-Za-z0-9_]{1,250}")
+
+logger = logging.getLogger(__name__)
 
 stripe.enable_telemetry = False
 # At DEBUG the SDK logs the bodies of requests and answers.
@@ -134,15 +139,20 @@ class StripePayoutAdapter:
         self,
         *,
         api_key: str,
+        key_file: KeyFile | None = None,
         api_base: str = "https://api.stripe.com",
         max_in_flight: int = 100,
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         self._api_key = api_key
+        self._key_file = key_file
+        self._replacing = asyncio.Lock()
+        self._replace_after = -math.inf
         self._api_base = api_base
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._account_id: str | None = None
+        self._last_account_id: str | None = None
         self._stripe_is_ahead_seconds: float | None = None
 
     async def __aenter__(self) -> Self:
@@ -156,7 +166,9 @@ class StripePayoutAdapter:
         for session in self._sessions:
             await session.close()
 
-    def _open_client(self, most_connections: int) -> stripe.StripeClient:
+    def _open_client(
+        self, most_connections: int, *, api_key: str | None = None
+    ) -> stripe.StripeClient:
         """Return a client with connections of its own: reads and sends share no queue."""
         trace = aiohttp.TraceConfig()
         trace.on_request_chunk_sent.append(self._before_write)
@@ -173,18 +185,32 @@ class StripePayoutAdapter:
         )
         self._sessions.append(session)
         return stripe.StripeClient(
-            self._api_key,
+            api_key or self._api_key,
             base_addresses={"api": self._api_base},
             max_network_retries=0,
             http_client=_HttpClient(session=session),
         )
 
     async def send(self, order: Order, *, claimed_at: float) -> Outcome:
-        """Send the order's request, once, and return its outcome for `report_outcomes`.
+        """Send the order's request and return its outcome for `report_outcomes`.
 
         `claimed_at` is the clock of `boot_seconds` from just before the claim. Never raises for a
-        failure on the way; cancelled, it returns the outcome as known by then.
+        failure on the way; cancelled, it returns the outcome as known by then. A key that Stripe
+        refuses is tried once more if its file has another one by now: under the same idempotency
+        key and the same lease, and for the same account.
         """
+        key = self._api_key
+        exchange, outcome = await self._send_once(order, claimed_at)
+        if exchange.status not in (401, 403):
+            return outcome
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await self._replace_key()
+            if self._api_key != key:
+                again, second = await self._send_once(order, claimed_at)
+                return second if again.has_left else outcome
+        return outcome
+
+    async def _send_once(self, order: Order, claimed_at: float) -> tuple[Exchange, Outcome]:
         deadline = order["deadline_seconds"]
         exchange = Exchange(send_before=claimed_at + order["lease_seconds"] - deadline)
         _exchange.set(exchange)
@@ -207,16 +233,55 @@ class StripePayoutAdapter:
             self._transfers = self._open_client(self._max_in_flight).v1.transfers
         if exchange.status in (401, 403):
             self._account_id = None  # the key may have become that of another account
-        return _outcome(order, exchange, failure)
+        return exchange, _outcome(order, exchange, failure)
+
+    async def _replace_key(self) -> None:
+        """Take the key that is in the file by now, if it is another one of the same account.
+
+        A request that is on its way keeps its own. Transfers are claimed for an account, so that a
+        key of another account, or mode, is not for this process.
+        """
+        async with self._replacing:
+            if self._key_file is None or self._clock() < self._replace_after:
+                return
+            key = self._key_file.replaced()
+            if key is None or key == self._api_key:
+                return
+            path = self._key_file.path
+            if mode_of(key) != mode_of(self._api_key):
+                logger.error("the key in %s is of another mode: the one in use is kept", path)
+                return
+            client = self._open_client(READS_AT_ONCE, api_key=key)
+            try:
+                account_id = await self._ask_account_id(client)
+            except Exception as error:
+                self._key_file.forget()
+                self._replace_after = self._clock() + NEW_KEY_PAUSE_SECONDS
+                logger.error("the key in %s cannot be used yet: %s", path, _describe(error))
+                return
+            if self._last_account_id not in (None, account_id):
+                logger.error(
+                    "the key in %s is of the account %s: the one in use, of %s, is kept",
+                    path,
+                    account_id,
+                    self._last_account_id,
+                )
+                return
+            self._api_key, self._account_id, self._reads = key, account_id, client
+            self._last_account_id = account_id
+            self._transfers = self._open_client(self._max_in_flight).v1.transfers
+            logger.info("the Stripe key is now the one in %s", path)
 
     async def account_id(self) -> str:
         """Return the id of the key's account, asked until Stripe answers, and after a refusal.
 
         Raises AccountUnknown with Stripe's error, or the connection's.
         """
+        await self._replace_key()
         if self._account_id is None:
             try:
-                self._account_id = await self._ask_account_id()
+                self._account_id = await self._ask_account_id(self._reads)
+                self._last_account_id = self._account_id
             except Exception as error:
                 reason = _describe(error)
                 raise AccountUnknown(f"Stripe does not say whose key it is: {reason}") from None
@@ -235,11 +300,11 @@ class StripePayoutAdapter:
                 date = parsedate_to_datetime(exchange.headers["Date"])
                 self._stripe_is_ahead_seconds = date.timestamp() - self._clock()
 
-    async def _ask_account_id(self) -> str:
+    async def _ask_account_id(self, client: stripe.StripeClient) -> str:
         exchange = Exchange(send_before=math.inf)
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-            await self._reads.v1.accounts.retrieve_current_async()
+            await client.v1.accounts.retrieve_current_async()
         body = _read_ok(exchange)
         self._note_date(exchange)
         account_id = _text(body.get("id")) or ""
@@ -266,6 +331,32 @@ class StripePayoutAdapter:
         if not isinstance(has_more, bool) or (has_more and not data):
             raise Unreadable("the list does not tell whether there is more")
         return Page(data, has_more)
+
+    async def read(self, path: str) -> None:
+        """Read an object, such as ``/v1/balance``, to find out whether the key may."""
+        exchange = Exchange(send_before=math.inf)
+        _exchange.set(exchange)
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            await self._reads.raw_request_async("get", path)
+        _read_ok(exchange)
+
+    async def may_transfer(self) -> None:
+        """Find out whether the key may make transfers, with a request that cannot make one.
+
+        It has no amount, no currency and no destination: Stripe looks at the key first, then
+        refuses the request before anything is executed. Raises Refused for any other answer.
+        """
+        exchange = Exchange(send_before=math.inf)
+        _exchange.set(exchange)
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            await self._reads.raw_request_async("post", "/v1/transfers")
+        try:
+            _read_ok(exchange)
+        except Refused as refused:
+            if refused.status == 400:
+                return
+            raise
+        raise Unreadable("a transfer without amount, currency and destination was not refused")
 
     async def _before_write(
         self,

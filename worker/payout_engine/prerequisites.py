@@ -1,0 +1,189 @@
+"""Everything that can be wrong with a database or a login, before `migrate` writes anything.
+
+Each refusal is one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import class_row
+
+from payout_engine.database import A_POOLER, PROOF, refuse_other_queue
+from payout_engine.errors import MigrationError, NotReady
+
+ROLES: Final = (
+    "payout_owner",
+    "payout_app",
+    "payout_worker",
+    "payout_operator",
+    "payout_approver",
+    "payout_auditor",
+)
+OLDEST: Final = 15
+NEWEST: Final = 18
+LOOK: Final = """
+with relations as (
+    select n.nspname, c.relname
+    from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+)
+select
+    current_setting('server_version_num')::integer / 10000 as major,
+    current_setting('server_encoding') as encoding,
+    pg_is_in_recovery() as is_standby,
+    current_setting('transaction_read_only')::boolean as is_read_only,
+    current_setting(%(proof)s, true) is not distinct from 'yes' as is_direct,
+    quote_ident(current_database()) as database,
+    quote_ident(r.rolname) as login,
+    r.rolsuper as is_superuser,
+    r.rolcreaterole as may_create_roles,
+    (select pg_has_role(d.datdba, 'usage') from pg_database as d
+        where d.datname = current_database()) as owns_database,
+    coalesce(has_schema_privilege(to_regnamespace('public'), 'create'), false) as may_list,
+    ('public', '_yoyo_migration') in (select * from relations) as has_list,
+    ('sqitch', 'changes') in (select * from relations) as has_sqitch,
+    to_regnamespace('payout') is not null as has_schema,
+    ('payout', 'catalogues') in (select * from relations) as has_engine,
+    array(select n from unnest(%(roles)s::text[]) as n
+        where to_regrole(n) is null) as missing_roles,
+    (select pg_has_role(o.oid, 'member') or case
+            when current_setting('server_version_num')::integer < 160000 then r.rolcreaterole
+            else pg_has_role(o.oid, 'member with admin option') end
+        from pg_roles as o where o.rolname = 'payout_owner') as may_join,
+    (select string_agg(distinct pg_get_userbyid(c.owner), ', ') from (
+            select n.nspowner from pg_namespace as n where n.nspname in ('payout', 'payout_api')
+            union
+            select k.relowner from pg_class as k
+            where k.relnamespace in (to_regnamespace('payout'), to_regnamespace('payout_api'))
+            union
+            select p.proowner from pg_proc as p
+            where p.pronamespace in (to_regnamespace('payout'), to_regnamespace('payout_api'))
+        ) as c (owner)
+        where pg_get_userbyid(c.owner) <> 'payout_owner' and not pg_has_role(c.owner, 'usage')
+    ) as other_owners
+from pg_roles as r
+where r.rolname = current_user
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    major: int
+    encoding: str
+    is_standby: bool
+    is_read_only: bool
+    is_direct: bool
+    database: str
+    login: str
+    is_superuser: bool
+    may_create_roles: bool
+    owns_database: bool
+    may_list: bool
+    has_list: bool
+    has_sqitch: bool
+    has_schema: bool
+    has_engine: bool
+    missing_roles: list[str]
+    may_join: bool | None
+    other_owners: str | None
+
+
+def check_prerequisites(connection: psycopg.Connection[Any]) -> None:
+    """Raise MigrationError, NotReady or QueueSchemaError for the first thing that is wrong."""
+    with connection.cursor(row_factory=class_row(_Found)) as cursor:
+        found = cursor.execute(LOOK, {"proof": PROOF, "roles": [*ROLES]}).fetchone()
+    assert found is not None
+    if not found.is_direct:
+        raise NotReady(A_POOLER)
+    for problem in (_of_server(found), _of_schema(found), _of_rights(found)):
+        if problem:
+            raise MigrationError(f"nothing was changed: {problem}")
+    refuse_other_queue(connection)
+    _refuse_newer(connection)
+
+
+def _of_server(found: _Found) -> str | None:
+    if not OLDEST <= found.major <= NEWEST:
+        return (
+            f"the server is PostgreSQL {found.major}, and this release works on {OLDEST} to "
+            f"{NEWEST}"
+        )
+    if found.encoding != "UTF8":
+        return (
+            f"the database {found.database} has the encoding {found.encoding}, in which names and "
+            "ids of payees may not be written; make one with: create database … encoding 'UTF8' "
+            "template template0"
+        )
+    if found.is_standby:
+        return "the server is a standby: give DATABASE_URL the primary"
+    if found.is_read_only:
+        return (
+            "transactions are read-only (default_transaction_read_only): a managed server does so "
+            "while its disk is full"
+        )
+    return None
+
+
+def _of_schema(found: _Found) -> str | None:
+    if found.has_schema and not found.has_engine:
+        return (
+            f"the database {found.database} has a schema payout that is not the engine's: install "
+            "into another database"
+        )
+    if found.has_engine and not (found.has_list or found.has_sqitch):
+        return (
+            f"the database {found.database} holds the engine, but no list of its migrations "
+            "(public._yoyo_migration): restore that table too"
+        )
+    return None
+
+
+def _of_rights(found: _Found) -> str | None:
+    if found.is_superuser:
+        return None
+    if found.missing_roles and not found.may_create_roles:
+        return (
+            f"the login {found.login} may not create roles, and {', '.join(found.missing_roles)} "
+            f"are missing: alter role {found.login} createrole, or run this as one who may"
+        )
+    if found.may_join is False:
+        return (
+            f"the login {found.login} cannot act as payout_owner: grant payout_owner to "
+            f"{found.login}"
+        )
+    if not found.has_engine and not found.owns_database:
+        return (
+            f"the login {found.login} does not own the database {found.database}: "
+            f"alter database {found.database} owner to {found.login}, or run this as its owner"
+        )
+    if not (found.has_list or found.has_sqitch or found.may_list):
+        return (
+            f"the login {found.login} may not create tables in the schema public, where yoyo "
+            f"keeps its list of migrations: grant create on schema public to {found.login}"
+        )
+    if found.other_owners:
+        return (
+            f"the engine's objects belong to {found.other_owners}: run this as that login, or as a "
+            "superuser"
+        )
+    return None
+
+
+def _refuse_newer(connection: psycopg.Connection[Any]) -> None:
+    """Raise MigrationError if the schema is of a later release than this package."""
+    may_ask = (
+        "select from pg_proc where oid = to_regprocedure('payout_api.release()') "
+        "and has_function_privilege(oid, 'execute') and has_schema_privilege(pronamespace, 'usage')"
+    )
+    if not connection.execute(may_ask).rowcount:
+        return
+    [(release,)] = connection.execute("select payout_api.release()").fetchall()
+    ours = version("payout-engine")
+    if [int(n) for n in release.split(".")] > [int(n) for n in ours.split(".")[:2]]:
+        raise MigrationError(
+            f"nothing was changed: the database is of release {release} and this is payout-engine "
+            f"{ours}: run payout-engine migrate of that release"
+        )
