@@ -1,6 +1,7 @@
 """The command `payout-engine`: migrate, worker, doctor, reconcile, demo, execute.
 
-A user's mistake is answered with a sentence and exit code 2, never with a traceback.
+A user's mistake is answered with a sentence and exit code 2, never with a traceback: to start the
+command again does not help. A fault of ours ends it with 1.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import logging
 import os
 import sys
 import textwrap
@@ -19,7 +21,7 @@ import aiohttp
 import psycopg
 from yoyo.exceptions import LockTimeout
 
-from payout_engine import logs
+from payout_engine import logs, processes
 from payout_engine.app import run_until_stopped
 from payout_engine.database import (
     Database,
@@ -27,6 +29,7 @@ from payout_engine.database import (
     apply_queue_schema,
     connection_string,
     inspect_database,
+    worker_name,
 )
 from payout_engine.engine import open_engine
 from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
@@ -44,7 +47,10 @@ from payout_engine.stripe_payout_adapter import (
     Unreadable,
 )
 
+logger = logging.getLogger(__name__)
+
 INDENT: Final = " " * 11
+MOST_PROCESSES: Final = 64
 MARKS: Final = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
 EXPECTED: Final = (
     SettingsError,
@@ -78,13 +84,34 @@ def migrate(options: argparse.Namespace) -> int:
 
 def worker(options: argparse.Namespace) -> int:
     """carry payouts until SIGTERM or Ctrl-C"""
-    settings = Settings.read(os.environ)
-    lines = logs.start(options.log_level)
+    lines = logs.start(options.log_level, form=options.log_format, worker=worker_name())
+    if options.parent:
+        processes.end_with(options.parent)
+    code = 0
     try:
-        asyncio.run(run_until_stopped(settings))
+        settings = Settings.read(os.environ)
+        if options.processes > 1:
+            code = asyncio.run(processes.run(_alone(options), count=options.processes))
+        else:
+            asyncio.run(run_until_stopped(settings))
+    except EXPECTED as error:
+        if options.log_format == "text":
+            raise
+        logger.critical("%s", _sentence(error), extra={"event": "refused"})
+        code = 2
+    except Exception:
+        logger.critical("the worker ends by a fault", exc_info=True, extra={"event": "fault"})
+        code = 1
     finally:
         logs.finish(lines)
-    os._exit(0)  # an ordinary exit would wait for a log that is not read
+    os._exit(code)  # an ordinary exit would wait for a log that is not read
+
+
+def _alone(options: argparse.Namespace) -> list[str]:
+    """Return the command for one of several workers."""
+    form, level = options.log_format, options.log_level
+    command = [sys.executable, "-m", "payout_engine.cli", "worker", f"--parent={os.getpid()}"]
+    return [*command, f"--log-level={level}", f"--log-format={form}"]
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -202,6 +229,18 @@ def _settings_that_connect() -> Settings:
     return settings
 
 
+def _sentence(error: Exception) -> str:
+    return " ".join((redact(str(error)) or type(error).__name__).split())
+
+
+def _number_of_processes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to {MOST_PROCESSES}")
+    if int(text) > 1 and sys.platform != "linux":
+        raise argparse.ArgumentTypeError("several processes need Linux")
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     parser = argparse.ArgumentParser(prog="payout-engine")
@@ -222,7 +261,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     add(migrate)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
-    add(worker).add_argument("--log-level", choices=levels, default="INFO")
+    worker_options = add(worker).add_argument
+    worker_options("--log-level", choices=levels, default="INFO")
+    worker_options("--log-format", choices=logs.FORMATS, default="text")
+    worker_options("--processes", metavar="N", type=_number_of_processes, default=1)
+    worker_options("--parent", type=int, help=argparse.SUPPRESS)
     add(doctor)
     add(reconcile)
     add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
@@ -233,8 +276,7 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except EXPECTED as error:
-        told = redact(str(error)) or type(error).__name__
-        print("payout-engine:", *told.split(), file=sys.stderr)
+        print("payout-engine:", _sentence(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -62,7 +62,7 @@ class Engine:
             for row in swept:
                 if any(row.values()):
                     counts = ", ".join(f"{name} {count}" for name, count in row.items() if count)
-                    logger.info("swept: %s", counts)
+                    logger.info("swept: %s", counts, extra={"event": "swept"})
         finally:
             self.pump.wake()
 
@@ -71,7 +71,8 @@ class Engine:
         try:
             await self.sweep()
         except Exception as error:
-            logger.warning("a sweep failed: %s", errors.one_line(error))
+            level, reason = self.database.level(error, logging.WARNING), errors.one_line(error)
+            logger.log(level, "a sweep failed: %s", reason, extra={"event": "sweep_failed"})
 
     async def sweep_for_ever(self) -> None:
         """Sweep every few seconds, whatever happens."""
@@ -79,20 +80,20 @@ class Engine:
             await self.try_to_sweep()
             await asyncio.sleep(random.uniform(*SWEEP_SECONDS))
 
+    async def beat(self) -> None:
+        """Tell the database that this worker is alive. Raises its refusal."""
+        await self.database.call(
+            "heartbeat", p_worker=worker_name(), p_release=version("payout-engine")
+        )
+
     async def beat_for_ever(self) -> None:
         """Tell the database every few seconds that this worker is alive, whatever happens."""
-        beat = partial(
-            self.database.call,
-            "heartbeat",
-            p_worker=worker_name(),
-            p_release=version("payout-engine"),
-        )
-        await _repeat("the heartbeat", beat, seconds=BEAT_SECONDS)
+        await self._repeat("the heartbeat", self.beat, seconds=BEAT_SECONDS)
 
     async def look_up_for_ever(self) -> None:
         """Look up due transfers every few seconds, whatever happens."""
         look_up = partial(self.reconciler.read, "lookup")
-        await _repeat("looking up", look_up, seconds=LOOK_UP_SECONDS)
+        await self._repeat("looking up", look_up, seconds=LOOK_UP_SECONDS)
 
     async def compare_newest_for_ever(self) -> None:
         """Compare Stripe's newest transfers before claims are refused without that.
@@ -101,7 +102,7 @@ class Engine:
         """
         await asyncio.sleep(random.uniform(*NEWEST_SECONDS))
         compare = self.reconciler.compare_newest
-        await _repeat("comparing the newest transfers", compare, seconds=NEWEST_SECONDS)
+        await self._repeat("comparing the newest transfers", compare, seconds=NEWEST_SECONDS)
 
     async def reconcile_for_ever(self, *, minutes: float) -> None:
         """Compare everything with Stripe about every so many minutes, whatever happens.
@@ -110,26 +111,27 @@ class Engine:
         together, and one that restarts often reconciles all the same.
         """
         await asyncio.sleep(random.uniform(0, 60 * minutes))
-        await _repeat("reconciling", self.reconciler.run, seconds=(54 * minutes, 66 * minutes))
+        between = (54 * minutes, 66 * minutes)
+        await self._repeat("reconciling", self.reconciler.run, seconds=between)
 
-
-async def _repeat(
-    name: str, act: Callable[[], Awaitable[object]], *, seconds: tuple[float, float]
-) -> None:
-    """Act, and again after a pause of so many seconds, or a growing one while it fails."""
-    backoff = Backoff(
-        first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS, jitter=0.6
-    )
-    while True:
-        try:
-            await act()
-        except Exception as error:
-            level = logging.WARNING if errors.is_transient(error) else logging.ERROR
-            logger.log(level, "%s failed: %s", name, errors.one_line(error))
-            await backoff.pause()
-        else:
-            backoff.reset()
-            await asyncio.sleep(random.uniform(*seconds))
+    async def _repeat(
+        self, name: str, act: Callable[[], Awaitable[object]], *, seconds: tuple[float, float]
+    ) -> None:
+        """Act, and again after a pause of so many seconds, or a growing one while it fails."""
+        backoff = Backoff(
+            first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS, jitter=0.6
+        )
+        while True:
+            try:
+                await act()
+            except Exception as error:
+                usual = logging.WARNING if errors.is_transient(error) else logging.ERROR
+                level, reason = self.database.level(error, usual), errors.one_line(error)
+                logger.log(level, "%s failed: %s", name, reason, extra={"event": "round_failed"})
+                await backoff.pause()
+            else:
+                backoff.reset()
+                await asyncio.sleep(random.uniform(*seconds))
 
 
 @asynccontextmanager

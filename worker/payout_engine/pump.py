@@ -23,6 +23,11 @@ LINGER_SECONDS: Final = 0.01
 # A settlement may rely on a pending wake-up job that is served just before it commits.
 SECOND_CLAIM_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 20.0
+# A claim takes less by its own deadlines, even after a comparison that Stripe answers slowly.
+LONGEST_TURN_SECONDS: Final = 600.0
+# A pump that ends lets requests finish for so long, and then reports for so long.
+GRACE_SECONDS: Final = 20.0
+REPORT_SECONDS: Final = 5.0
 
 
 class Pump:
@@ -63,6 +68,7 @@ class Pump:
         self._is_stopping = False
 
     async def __aenter__(self) -> Self:
+        self._turned_at = asyncio.get_running_loop().time()
         self._claiming = asyncio.create_task(self._claim_when_woken())
         return self
 
@@ -98,7 +104,14 @@ class Pump:
         self.wake()
         _finish(self._drains)
 
-    async def close(self, *, grace_seconds: float = 20.0, report_seconds: float = 5.0) -> None:
+    def is_turning(self) -> bool:
+        """Tell whether claims go on; a sweep wakes an idle pump every few seconds."""
+        seconds = asyncio.get_running_loop().time() - self._turned_at
+        return not self._claiming.done() and seconds < LONGEST_TURN_SECONDS
+
+    async def close(
+        self, *, grace_seconds: float = GRACE_SECONDS, report_seconds: float = REPORT_SECONDS
+    ) -> None:
         """Stop, let requests finish within the grace, cancel the rest, and report all of them."""
         self.stop()
         give_up = asyncio.get_running_loop().call_later(grace_seconds, self._cancel)
@@ -125,10 +138,11 @@ class Pump:
                 if drains:
                     self._claim_again_soon()
             except errors.NotNow as error:
-                logger.warning("nothing is claimed now: %s", error)
+                logger.warning("nothing is claimed now: %s", error, extra={"event": "no_claim"})
             except Exception as error:
                 # The next claim is a new one; orders in a lost answer are left to their leases.
-                logger.error("a claim failed: %s", errors.one_line(error))
+                level, reason = self._database.level(error, logging.ERROR), errors.one_line(error)
+                logger.log(level, "a claim failed: %s", reason, extra={"event": "claim_failed"})
                 await backoff.pause()
                 self.wake()
             finally:
@@ -143,6 +157,7 @@ class Pump:
 
     async def _claim_and_send(self, payout_job_id: int | None) -> None:
         while True:
+            self._turned_at = asyncio.get_running_loop().time()
             room = await self._wait_for_room()
             if self._is_stopping:
                 return
@@ -175,9 +190,10 @@ class Pump:
 
     async def _send(self, order: Order, claimed_at: float) -> None:
         try:
-            self._reporter.add(await self._adapter.send(order, claimed_at=claimed_at))
+            outcome = await self._adapter.send(order, claimed_at=claimed_at)
+            self._reporter.add(outcome, settlement_id=_settlement_id(order))
         except Exception:  # the order has another shape than agreed: its lease will run out
-            logger.exception("an order could not be carried out")
+            logger.exception("an order could not be carried out", extra={"event": "send_failed"})
 
     async def _wait_for_room(self) -> int:
         """Return how many transfers to claim: at least one, and more if a moment brings more.
@@ -188,6 +204,7 @@ class Pump:
         if self._room() < self._chunk:
             await asyncio.sleep(LINGER_SECONDS)
         while self._room() <= 0 and not self._is_stopping:
+            self._turned_at = asyncio.get_running_loop().time()
             await asyncio.sleep(LINGER_SECONDS)
         return min(self._room(), self._chunk)
 
@@ -195,6 +212,11 @@ class Pump:
         if self._reporter.unreported >= self._max_in_flight:
             return 0
         return self._max_in_flight - len(self._sends)
+
+
+def _settlement_id(order: Order) -> str | None:
+    metadata = order["request"].get("metadata")
+    return str(metadata.get("settlement_id")) if isinstance(metadata, dict) else None
 
 
 def _finish(drains: list[asyncio.Future[None]]) -> None:

@@ -126,7 +126,9 @@ class Reconciler:
             if failures and len(failures) == len(ended):
                 raise failures[0]
             for failure in failures:
-                logger.error("a read failed, and comes up again: %s", errors.one_line(failure))
+                reason = errors.one_line(failure)
+                told = "a read failed, and comes up again: %s"
+                logger.error(told, reason, extra={"event": "read_failed"})
             reports += [result for result in ended if not isinstance(result, BaseException)]
             if len(reads) < READS_AT_ONCE:
                 return reports
@@ -136,7 +138,9 @@ class Reconciler:
         try:
             reports = await self.read(kind)
         except Exception as error:
-            logger.error("reading %s failed, and comes up again: %s", kind, errors.one_line(error))
+            reason = errors.one_line(error)
+            told = "reading %s failed, and comes up again: %s"
+            logger.error(told, kind, reason, extra={"event": "read_failed"})
             return None
         return sum(1 if kind == "lookup" else report["objects_found"] for report in reports)
 
@@ -159,7 +163,8 @@ class Reconciler:
             )
             on_progress(report)
             parameters = report["next_parameters"]
-        logger.log(logging.ERROR if report["is_alarm"] else logging.INFO, "%s", report["result"])
+        level = logging.ERROR if report["is_alarm"] else logging.INFO
+        logger.log(level, "%s", report["result"], extra={"event": "read_ended"})
         return report
 
     async def _page(self, path: str, params: Mapping[str, Any]) -> Page:
@@ -174,7 +179,9 @@ class Reconciler:
             except Exception as error:
                 if not tries_left or not _is_transient(error):
                     raise
-                logger.warning("%s fails, to be repeated: %s", path, errors.one_line(error))
+                reason = errors.one_line(error)
+                told = "%s fails, to be repeated: %s"
+                logger.warning(told, path, reason, extra={"event": "page_failed"})
             await backoff.pause()
 
     async def _wait_for_turn(self) -> None:
