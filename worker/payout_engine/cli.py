@@ -263,8 +263,9 @@ def main(arguments: list[str] | None = None) -> int:
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
     worker_options = add(worker).add_argument
     worker_options("--log-level", choices=levels, default="INFO")
-    worker_options("--log-format", choices=logs.FORMATS, default="text")
-    worker_options("--processes", metavar="N", type=_number_of_processes, default=1)
+    worker_options("--log-format", choices=logs.FORMATS, default="text", help="text, or JSON lines")
+    several = "run so many worker processes under one parent (1)"
+    worker_options("--processes", metavar="N", type=_number_of_processes, default=1, help=several)
     worker_options("--parent", type=int, help=argparse.SUPPRESS)
     add(doctor)
     add(reconcile)

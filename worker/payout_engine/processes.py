@@ -7,12 +7,14 @@ its own; the parent tells the service manager about all of them.
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import contextlib
 import logging
 import os
 import secrets
+import select
 import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -28,7 +30,6 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 LASTING_SECONDS: Final = 60.0
 TICK_SECONDS: Final = 1.0
 SILENT_TICKS: Final = 60
-PR_SET_PDEATHSIG: Final = 1
 
 
 class Place(asyncio.DatagramProtocol):
@@ -148,7 +149,11 @@ async def _tick(places: Sequence[Place]) -> None:
 
 
 def end_with(parent: int) -> None:
-    """Have this process stopped when its parent is gone, however it went (Linux)."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
+    """Stop this process once its parent is gone, however it went (Linux)."""
+
+    def wait() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            select.select([os.pidfd_open(parent)], [], [])
         os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="end with parent", daemon=True).start()
