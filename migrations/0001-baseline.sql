@@ -2636,7 +2636,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'cancelled', 'withdrawn by an operator'),
     ('failed', 'settled_outside', 'paid in another way')
 on conflict do nothing;
--- frozen: sql/data/stripe_error_rules.sql 76908d6a3679
+-- frozen: sql/data/stripe_error_rules.sql 71ebef98a191
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code, is_replayed,
     should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm, wait_at_least, wait_base,
@@ -2677,11 +2677,11 @@ values
     (100, 'response', null, null, null, 'api_key_expired', null, null, null,
         'pause', 1, true, '0', '1 min', '1 min',
         'stripe_key_refused',
-        'Give the workers a valid key, then release the hold on the engine.'),
+        'Start the worker that is on hold again, with a valid key; the others go on.'),
     (101, 'response', null, null, null, 'platform_api_key_expired', null, null, null,
         'pause', 1, true, '0', '1 min', '1 min',
         'stripe_key_refused',
-        'Give the workers a valid key, then release the hold on the engine.'),
+        'Start the worker that is on hold again, with a valid key; the others go on.'),
     (102, 'response', null, null, null, 'testmode_charges_only', null, null, null,
         'pause', 1, true, '0', '1 min', '1 min',
         'stripe_account_not_live',
@@ -2732,7 +2732,7 @@ values
     (120, 'response', 401, 401, null, null, null, null, null,
         'pause', 1, true, '0', '1 min', '1 min',
         'stripe_key_refused',
-        'Give the workers a valid key, then release the hold on the engine.'),
+        'Start the worker that is on hold again, with a valid key; the others go on.'),
     (121, 'response', 403, 403, null, null, null, null, null,
         'pause', 1, true, '0', '1 min', '1 min',
         'stripe_permission_refused',
@@ -3631,7 +3631,7 @@ $$;
 comment on function payout.set_aside(bigint, text) is
     'Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the '
     'error.';
--- frozen: procedures/transfers/stop_refused_worker.sql 26b014b50805
+-- frozen: procedures/transfers/stop_refused_worker.sql 1767ec45064a
 create or replace function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text)
 returns void
 language plpgsql
@@ -3645,7 +3645,7 @@ declare
         where a.payout_transfer_id = p_outcome.payout_transfer_id
             and a.attempt = p_outcome.attempt);
 begin
-    if exists (
+    if p_reason = 'stripe_key_refused' or exists (
         select
         from payout.transfer_observations as o
         join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
@@ -3669,8 +3669,8 @@ begin
 end
 $$;
 comment on function payout.stop_refused_worker(payout.outcome, text) is
-    'Places a hold on the worker of the attempt, if another worker succeeded within '
-    'engine_settings.alarm_window_for, else on the engine.';
+    'Places a hold on the worker of the attempt, if its key is refused or another worker succeeded '
+    'within engine_settings.alarm_window_for, else on the engine.';
 -- frozen: procedures/transfers/stop_transfer.sql 1e24dd410794
 create or replace function payout.stop_transfer(
     p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint

@@ -23,7 +23,8 @@ class Reaction(NamedTuple):
     # Whether a later `surely not executed` still leaves the transfer unknown.
     is_sticky: bool = False
     notifies: bool = False
-    holds_the_engine: bool = False
+    # The scope of the hold that it places.
+    holds: str | None = None
 
 
 SURELY_NOT_EXECUTED = Reaction("retry_wait", goes_on=True)
@@ -33,7 +34,8 @@ DECLINED = Reaction("failed", goes_on=False)
 DECLINED_FOR_A_REASON_OF_OURS = DECLINED._replace(notifies=True)
 DECLINED_UNTIL_FUNDED = Reaction("failed", goes_on=True, notifies=True)
 A_PERSON_MUST_LOOK = Reaction("parked", goes_on=False, is_sticky=True, notifies=True)
-KEY_REFUSED = SURELY_NOT_EXECUTED._replace(notifies=True, holds_the_engine=True)
+KEY_REFUSED = SURELY_NOT_EXECUTED._replace(notifies=True, holds="worker")
+RIGHT_REFUSED = KEY_REFUSED._replace(holds="engine")
 
 
 def error(status: int, code: str | None = None, kind: str = "invalid_request_error") -> Outcome:
@@ -127,9 +129,9 @@ REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
     ("401 expired", error(401, "api_key_expired"), KEY_REFUSED),
     ("401 platform key", error(401, "platform_api_key_expired"), KEY_REFUSED),
     ("401 secret key", error(401, "secret_key_required"), KEY_REFUSED),
-    ("403", error(403), KEY_REFUSED),
-    ("test mode only", error(400, "testmode_charges_only"), KEY_REFUSED),
-    ("no platform", error(400, "platform_account_required"), KEY_REFUSED),
+    ("403", error(403), RIGHT_REFUSED),
+    ("test mode only", error(400, "testmode_charges_only"), RIGHT_REFUSED),
+    ("no platform", error(400, "platform_account_required"), RIGHT_REFUSED),
     # Stripe may yet do it.
     ("approval", error(400, "approval_required"), A_PERSON_MUST_LOOK),
     ("blocked", error(403, "action_blocked"), A_PERSON_MUST_LOOK),
@@ -214,7 +216,7 @@ def test_an_answer_moves_the_transfer_and_its_money_only_when_nothing_was_execut
     assert progress.reason is not None
     assert (progress.next_attempt_in is not None) == expected.goes_on
     assert progress.has_unknown_send == expected.is_sticky
-    assert progress.tries == (not expected.holds_the_engine)
+    assert progress.tries == (expected.holds is None)
     assert progress.lease_for is None
     assert progress.stripe_transfer_id is None
     release = ("release", 1, "in_flight", "payable:seller_1", 1500)
@@ -222,7 +224,7 @@ def test_an_answer_moves_the_transfer_and_its_money_only_when_nothing_was_execut
 
 
 @every_answer
-def test_an_answer_notifies_operators_and_holds_the_engine_when_it_should(
+def test_an_answer_notifies_operators_and_holds_worker_or_engine_when_it_should(
     engine: Engine, answer: dict[str, Any], expected: Reaction
 ) -> None:
     (transfer,) = engine.settle()
@@ -233,7 +235,8 @@ def test_an_answer_notifies_operators_and_holds_the_engine_when_it_should(
     finally:
         engine.worker.remove_notice_handler(warnings.append)
     assert len(warnings) == expected.notifies
-    assert [scope for scope, _, _ in engine.open_holds()] == ["engine"] * expected.holds_the_engine
+    scopes = [scope for scope, _, _ in engine.open_holds()]
+    assert scopes == ([expected.holds] if expected.holds else [])
     found = [found for _, found, _ in engine.discrepancies()]
     assert found == [transfer] * (expected.state == "parked")
 

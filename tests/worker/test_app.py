@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -162,17 +163,13 @@ def test_a_worker_whose_key_is_revoked_stops_and_is_named_while_the_other_pays(
     old.wait_for_log(" mode\n")
     fresh = launch(database_url=uri, stripe=double.url, STRIPE_API_KEY="sk_test_the_new_one")
     fresh.wait_for_log(" mode\n")
-    old.freeze()
-    settle(uri, "set_1")
-    wait_until_paid(uri, 1)
     fresh.freeze()
     double.revoke_key(api_key=CANARY)
-    settle(uri, "set_2")
-    old.thaw()
+    settle(uri, "set_1")
     assert old.wait() == 2
     fresh.thaw()
     assert f" {old.pid} stops, because Stripe refuses its key: " in old.log()
-    settle(uri, "set_3")
+    settle(uri, "set_2")
     with psycopg.connect(uri, autocommit=True) as connection:
         held = connection.execute(
             "select scope, subject from payout.holds where released_at is null"
@@ -183,8 +180,46 @@ def test_a_worker_whose_key_is_revoked_stops_and_is_named_while_the_other_pays(
         connection.execute(
             "update payout.transfer_states set next_attempt_at = now() where state = 'retry_wait'"
         )
-    wait_until_paid(uri, 3)
+    wait_until_paid(uri, 2)
     stop(fresh)
+
+
+def test_a_json_line_about_an_answer_names_transfer_settlement_attempt_and_request(
+    uri: str, double: StripeDouble, start: StartWorker
+) -> None:
+    for number, status in ((1, 429), (2, 409)):
+        fault = Fault(effect="none", status=status, headers={"Request-Id": f"req_sent_{number}"})
+        double.inject(fault)
+    worker = start(uri, (*OURS, "--log-level", "DEBUG", "--log-format", "json"))
+    settle(uri, "set_1")
+    wait_until_paid(uri, 1)
+    stop(worker)
+    lines = [json.loads(line) for line in worker.log().splitlines()]
+    told = [line for line in lines if line["event"] == "outcome"]
+    found = [
+        (line["payout_transfer_id"], line["generation"], line["attempt"], line["settlement_id"])
+        for line in told
+    ]
+    assert found == [(1, 1, attempt, "set_1") for attempt in (1, 2, 3)]
+    assert [line["state"] for line in told] == ["retry_wait", "unknown", "paid"]
+    assert {line["verdict"] for line in told} == {"ok"}
+    assert [line["stripe_request_id"] for line in told[:2]] == ["req_sent_1", "req_sent_2"]
+    assert told[2]["stripe_request_id"].startswith("req_")
+    events = {line["event"] for line in lines if line["logger"].startswith("procrastinate")}
+    assert {"start_worker", "start_job", "job_success"} <= events
+
+
+def test_an_alarm_in_json_names_its_transfer(
+    uri: str, double: StripeDouble, start: StartWorker
+) -> None:
+    double.inject(Fault(effect="none", status=400, error_code="balance_insufficient"))
+    worker = start(uri, (*OURS, "--log-format", "json"))
+    settle(uri, "set_1")
+    worker.wait_for_log("payout alarm: ")
+    stop(worker)
+    lines = [json.loads(line) for line in worker.log().splitlines()]
+    [alarm] = [line for line in lines if line["event"] == "alarm"]
+    assert (alarm["level"], alarm["payout_transfer_id"]) == ("ERROR", 1)
 
 
 def test_a_login_that_is_no_member_of_payout_worker_ends_the_worker_with_one_line(
