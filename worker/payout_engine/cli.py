@@ -110,8 +110,10 @@ def worker(options: argparse.Namespace) -> int:
 def _alone(options: argparse.Namespace) -> list[str]:
     """Return the command for one of several workers."""
     form, level = options.log_format, options.log_level
-    command = [sys.executable, "-m", "payout_engine.cli", "worker", f"--parent={os.getpid()}"]
-    return [*command, f"--log-level={level}", f"--log-format={form}"]
+    # With -P as the command itself: nothing is imported from the current directory.
+    command = [sys.executable, "-P", "-m", "payout_engine.cli", "worker"]
+    parent = f"--parent={os.getpid()}"
+    return [*command, parent, f"--log-level={level}", f"--log-format={form}"]
 
 
 def doctor(options: argparse.Namespace) -> int:

@@ -113,7 +113,8 @@ def start(level: str, *, form: str = "text", worker: str = "") -> queue.Queue[lo
 
 
 def finish(lines: queue.Queue[logging.LogRecord]) -> None:
-    """Give the last lines a second to be written; a stuck reader gets no more."""
+    """Give the last lines a second to be written, and log no more; a stuck reader gets none."""
     give_up_at = time.monotonic() + 1
     while not lines.empty() and time.monotonic() < give_up_at:
         time.sleep(0.01)
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
