@@ -233,6 +233,9 @@ def test_a_signal_reaches_every_worker_and_a_second_one_too(
     family.wait_for_starts(2)
     manager.wait_for("READY=1")
     time.sleep(0.5)
+    # A terminal sends Ctrl-C to all of its group: a worker would hear it twice, and end at once.
+    groups = {os.getpgid(pid) for pid in (family.parent.pid, *family.started())}
+    assert len(groups) == 3
     os.kill(family.parent.pid, number)
     manager.wait_for("STOPPING=1")
     time.sleep(0.5)
