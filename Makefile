@@ -51,11 +51,14 @@ release: .venv/ready ## list the migration in migrations/FROZEN: it never change
 snapshot: .venv/ready ## write schema.snapshot.sql
 	@$(RUN) tools.snapshot
 
-# Needs the program uv. One lock for all platforms and every Python from 3.11 on.
+# Needs the program uv. One lock for all platforms and every Python from 3.11 on; the image takes
+# its parts of it.
 lock: ## write requirements.lock anew out of pyproject.toml
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	    --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	    --output-file requirements.lock pyproject.toml
+	@$(MAKE) --no-print-directory .venv/ready
+	@$(RUN) tools.image_requirements
 
 clean: ## remove the .venv and all caches
 	@rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache

@@ -2852,7 +2852,7 @@ insert into payout.state_edges (from_state, to_state, why) values
     ('failed', 'cancelled', 'withdrawn by an operator'),
     ('failed', 'settled_outside', 'paid in another way')
 on conflict do nothing;
--- frozen: sql/data/stripe_error_rules.sql 5a6d5ce11ae0
+-- frozen: sql/data/stripe_error_rules.sql f6bb497c8c75
 insert into payout.stripe_error_rules (
     error_rule_id, signal, http_status_from, http_status_to, error_type, error_code,
     error_param, is_replayed, should_retry, is_rate_limited, reaction, sends_to_believe, is_alarm,
@@ -2893,11 +2893,11 @@ values
     (100, 'response', null, null, null, 'api_key_expired', null, null, null, null,
         'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_key_refused',
-        'Give the workers a valid key, then release the hold on the engine.'),
+        'Start the worker that is on hold again, with a valid key; the others go on.'),
     (101, 'response', null, null, null, 'platform_api_key_expired', null, null, null, null,
         'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_key_refused',
-        'Give the workers a valid key, then release the hold on the engine.'),
+        'Start the worker that is on hold again, with a valid key; the others go on.'),
     (102, 'response', null, null, null, 'testmode_charges_only', null, null, null, null,
         'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_account_not_live',
@@ -2948,7 +2948,7 @@ values
     (120, 'response', 401, 401, null, null, null, null, null, null,
         'pause', 1, true, false, null, null, '0', '1 min', '1 min',
         'stripe_key_refused',
-        'Give the workers a valid key, then release the hold on the engine.'),
+        'Start the worker that is on hold again, with a valid key; the others go on.'),
     (121, 'response', 403, 403, null, null, null, null, null, null,
         'decline', 3, true, false, 'account', 3, '0', '1 min', '15 min',
         'stripe_permission_refused',
@@ -4162,7 +4162,7 @@ $$;
 comment on function payout.set_aside(bigint, text) is
     'Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the '
     'error.';
--- frozen: procedures/transfers/stop_refused_worker.sql 26b014b50805
+-- frozen: procedures/transfers/stop_refused_worker.sql 1767ec45064a
 create or replace function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text)
 returns void
 language plpgsql
@@ -4176,7 +4176,7 @@ declare
         where a.payout_transfer_id = p_outcome.payout_transfer_id
             and a.attempt = p_outcome.attempt);
 begin
-    if exists (
+    if p_reason = 'stripe_key_refused' or exists (
         select
         from payout.transfer_observations as o
         join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
@@ -4200,8 +4200,8 @@ begin
 end
 $$;
 comment on function payout.stop_refused_worker(payout.outcome, text) is
-    'Places a hold on the worker of the attempt, if another worker succeeded within '
-    'engine_settings.alarm_window_for, else on the engine.';
+    'Places a hold on the worker of the attempt, if its key is refused or another worker succeeded '
+    'within engine_settings.alarm_window_for, else on the engine.';
 -- frozen: procedures/transfers/stop_transfer.sql 1e24dd410794
 create or replace function payout.stop_transfer(
     p_payout_transfer_id bigint, p_reason text, p_discrepancy_id bigint
@@ -11736,6 +11736,37 @@ as $$
         )
 $$;
 comment on function payout.check_dates() is 'Part of payout_api.doctor().';
+-- frozen: procedures/operate/check_holds.sql 3f73f9ab9ad5
+create or replace function payout.check_holds()
+returns table (check_name text, is_ok boolean, detail text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'nothing is on hold', count(*) = 0,
+        coalesce(string_agg(format('%s (%s)', concat_ws(' ', h.scope, h.subject), h.reason), ', '),
+            'no hold'),
+        'payout_api.release_hold(hold_id, reason) once the cause is gone'
+    from payout.holds as h
+    where h.released_at is null
+        and h.goes_on_at is null
+    union all
+    select 'no currency waits for funds', count(*) = 0,
+        coalesce(string_agg(format('%s since %s', h.subject,
+            to_char(h.placed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC')), ', '), 'none'),
+        'add funds to the platform''s Stripe balance; one transfer is tried from time to time'
+    from payout.holds as h
+    where h.released_at is null
+        and h.awaits = 'funds'
+    union all
+    select 'no transfer waits for a released hold', count(*) = 0,
+        format('%s do', count(*)),
+        'the row breaks a rule (select payout.progress_problem(s) from payout.transfer_states as s)'
+    from payout.transfer_states as s
+    left join payout.holds as h on h.hold_id = s.hold_id and h.released_at is null
+    where s.hold_id is not null and h.hold_id is null
+$$;
+comment on function payout.check_holds() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_identity.sql 47c26dd9ac6a
 create or replace function payout.check_identity(p_stripe_account_id text, p_is_livemode boolean)
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -11841,7 +11872,7 @@ as $$
         and a.grantee in (0, to_regrole('payout_app'))
 $$;
 comment on function payout.check_logins() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_queue.sql 60feee851101
+-- frozen: procedures/operate/check_queue.sql 78498718dfdd
 create or replace function payout.check_queue()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -11891,29 +11922,6 @@ as $$
         -- A look that was too early for a decline is made again later.
         and (s.state <> 'failed'
             or coalesce(s.next_lookup_at, '-infinity') <= clock_timestamp())
-    union all
-    select 'nothing is on hold', count(*) = 0,
-        coalesce(string_agg(format('%s (%s)', concat_ws(' ', h.scope, h.subject), h.reason), ', '),
-            'no hold'),
-        'payout_api.release_hold(hold_id, reason) once the cause is gone'
-    from payout.holds as h
-    where h.released_at is null
-        and h.goes_on_at is null
-    union all
-    select 'no currency waits for funds', count(*) = 0,
-        coalesce(string_agg(format('%s since %s', h.subject,
-            to_char(h.placed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI UTC')), ', '), 'none'),
-        'add funds to the platform''s Stripe balance; one transfer is tried from time to time'
-    from payout.holds as h
-    where h.released_at is null
-        and h.awaits = 'funds'
-    union all
-    select 'no transfer waits for a released hold', count(*) = 0,
-        format('%s do', count(*)),
-        'the row breaks a rule (select payout.progress_problem(s) from payout.transfer_states as s)'
-    from payout.transfer_states as s
-    left join payout.holds as h on h.hold_id = s.hold_id and h.released_at is null
-    where s.hold_id is not null and h.hold_id is null
 $$;
 comment on function payout.check_queue() is 'Part of payout_api.doctor().';
 -- frozen: procedures/operate/check_reads.sql b63fef5a163f
@@ -12448,7 +12456,7 @@ end
 $$;
 comment on function payout.do_proposed(payout.operator_actions) is
     'Does it as things stand now; one row for each transfer that it is about.';
--- frozen: procedures/operate/doctor.sql bceae84d7b68
+-- frozen: procedures/operate/doctor.sql 9523316db55e
 create or replace function payout_api.doctor(
     p_stripe_account_id text default null, p_is_livemode boolean default null
 )
@@ -12489,6 +12497,8 @@ as $$
         select * from payout.check_logins()
         union all
         select * from payout.check_queue()
+        union all
+        select * from payout.check_holds()
         union all
         select * from payout.check_reads()
         union all

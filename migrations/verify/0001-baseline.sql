@@ -334,6 +334,7 @@ select 'payout.check_acts()'::regprocedure;
 select 'payout.check_books()'::regprocedure;
 select 'payout.check_catalogue()'::regprocedure;
 select 'payout.check_dates()'::regprocedure;
+select 'payout.check_holds()'::regprocedure;
 select 'payout.check_identity(text, boolean)'::regprocedure;
 select 'payout.check_logins()'::regprocedure;
 select 'payout.check_queue()'::regprocedure;

@@ -45,6 +45,8 @@ as $$
         union all
         select * from payout.check_queue()
         union all
+        select * from payout.check_holds()
+        union all
         select * from payout.check_reads()
         union all
         select * from payout.check_books()

@@ -1,7 +1,8 @@
 -- stop_refused_worker: hold the worker whose key Stripe refuses, or the engine.
 --
--- The key is one worker's trouble while another worker, which is not on hold itself, is paid out
--- to by Stripe. The newest thousand observations tell.
+-- A key that Stripe does not take is its worker's own: another worker that has it shows that by
+-- itself. Any other refusal is one worker's while another worker, which is not on hold itself, is
+-- paid out to by Stripe. The newest thousand observations tell.
 
 create or replace function payout.stop_refused_worker(p_outcome payout.outcome, p_reason text)
 returns void
@@ -16,7 +17,7 @@ declare
         where a.payout_transfer_id = p_outcome.payout_transfer_id
             and a.attempt = p_outcome.attempt);
 begin
-    if exists (
+    if p_reason = 'stripe_key_refused' or exists (
         select
         from payout.transfer_observations as o
         join payout.transfer_attempts as a on a.payout_transfer_id = o.payout_transfer_id
@@ -40,5 +41,5 @@ begin
 end
 $$;
 comment on function payout.stop_refused_worker(payout.outcome, text) is
-    'Places a hold on the worker of the attempt, if another worker succeeded within '
-    'engine_settings.alarm_window_for, else on the engine.';
+    'Places a hold on the worker of the attempt, if its key is refused or another worker succeeded '
+    'within engine_settings.alarm_window_for, else on the engine.';

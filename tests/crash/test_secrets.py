@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from psycopg import sql
@@ -13,6 +14,7 @@ from tests.crash.story import Story
 from tests.crash.workers import CANARY, OURS, PLAIN
 
 DEBUG: Final = (*OURS, "--log-level", "DEBUG")
+JSON: Final = (*DEBUG, "--log-format", "json")
 TABLES: Final = """
 select c.oid::regclass::text from pg_class as c
 where c.relnamespace in ('payout'::regnamespace, 'procrastinate'::regnamespace)
@@ -51,7 +53,7 @@ def test_the_secret_key_is_in_no_row_and_no_line_of_a_log_after_every_fault(
 ) -> None:
     for fault in ECHOES:
         story.double.inject(fault)
-    workers = [run_worker(DEBUG)]
+    workers = [run_worker(DEBUG), run_worker(JSON)]
     story.settle(len(ECHOES) + 2)
     story.wait_for_requests(len(ECHOES) + 2)
     latch = Latch()
@@ -75,5 +77,7 @@ def test_the_secret_key_is_in_no_row_and_no_line_of_a_log_after_every_fault(
     for secret in (CANARY, PASSWORD):
         assert rows_with(story.db, secret) == []
         assert [worker.pid for worker in workers if secret in worker.log()] == []
+    lines = [json.loads(line) for line in workers[1].log().splitlines()]
+    assert {line["worker"].split()[-1] for line in lines} == {str(workers[1].pid)}
     assert rows_with(story.db, "wrong key") == ["payout.transfer_observations"]
     story.check_money()

@@ -24,7 +24,7 @@ def test_what_is_released_is_claimed_again(engine: Engine) -> None:
     assert len(engine.claim()) == 1
 
 
-def test_the_engine_goes_on_after_a_key_was_refused_and_replaced(engine: Engine) -> None:
+def test_a_worker_goes_on_after_its_key_was_refused_and_replaced(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2", "seller_3")
     engine.report(*(outcome(claim, "response", http_status=401) for claim in engine.claim()))
     engine.make_due()

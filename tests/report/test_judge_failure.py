@@ -256,13 +256,13 @@ def test_a_decline_is_believed_even_on_the_last_try(engine: Engine) -> None:
     "a refused key that costs tries",
     sql="update payout.stripe_error_rules set is_counted_try = true where reaction = 'pause'",
 )
-def test_a_refused_key_holds_the_engine_and_costs_no_try(engine: Engine) -> None:
+def test_a_refused_key_holds_its_worker_and_costs_no_try(engine: Engine) -> None:
     (transfer,) = engine.settle()
     engine.set(max_tries=2)
     for _ in range(5):
         progress = answer_again(engine, refused_key)
         assert (progress.state, progress.tries) == ("retry_wait", 0)
-        assert engine.open_holds() == [("engine", None, "stripe_key_refused")]
+        assert engine.open_holds() == [("worker", "worker_1", "stripe_key_refused")]
         engine.make_due()
         assert engine.claim() == []
         engine.release_holds()

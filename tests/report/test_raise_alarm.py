@@ -311,7 +311,7 @@ def test_a_hold_stays_while_one_of_its_alarms_is_open(engine: Engine) -> None:
     at="long_ago",
 )
 @pytest.mark.parametrize("who", ["another_worker", "same_worker", "held_worker", "long_ago"])
-def test_a_refused_key_stops_its_worker_and_the_engine_if_no_other_succeeds(
+def test_a_refused_right_stops_its_worker_and_the_engine_if_no_other_succeeds(
     engine: Engine, who: str
 ) -> None:
     engine.settle("seller_1", "seller_2", "seller_3")
@@ -322,9 +322,9 @@ def test_a_refused_key_stops_its_worker_and_the_engine_if_no_other_succeeds(
     if who == "long_ago":
         engine.let_pass("11 minutes")
     (claim,) = engine.claim(1, worker="worker_1")
-    engine.report(outcome(claim, "response", http_status=401))
+    engine.report(outcome(claim, "response", http_status=403))
     held = ("worker", "worker_1") if who == "another_worker" else ("engine", None)
-    assert engine.open_holds()[-1] == (*held, "stripe_key_refused")
+    assert engine.open_holds()[-1] == (*held, "stripe_permission_refused")
     engine.make_due()
     assert engine.claim(1, worker="worker_1") == []
     assert len(engine.claim(1, worker="worker_2")) == (who == "another_worker")
@@ -332,10 +332,27 @@ def test_a_refused_key_stops_its_worker_and_the_engine_if_no_other_succeeds(
     assert len(engine.claim(1, worker="worker_1")) == 1
 
 
+@mutant(
+    "a refused key stops the engine where nothing was paid lately",
+    "stop_refused_worker",
+    "p_reason = 'stripe_key_refused' or exists (",
+    "exists (",
+)
+def test_a_refused_key_stops_its_worker_alone(engine: Engine) -> None:
+    """The attack: a worker with an old key stopped the fleet in a quiet hour (FIELD B12)."""
+    engine.settle("seller_1", "seller_2")
+    (claim,) = engine.claim(1, worker="worker_1")
+    engine.report(outcome(claim, "response", http_status=401))
+    assert engine.open_holds() == [("worker", "worker_1", "stripe_key_refused")]
+    engine.make_due()
+    assert engine.claim(worker="worker_1") == []
+    assert len(engine.claim(worker="worker_2")) == 2
+
+
 def test_a_hold_that_the_engine_places_is_noted_among_the_actions_once(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2")
-    engine.report(*(outcome(claim, "response", http_status=401) for claim in engine.claim()))
+    engine.report(*(outcome(claim, "response", http_status=403) for claim in engine.claim()))
     actions = engine.db.execute(
         "select action, subject, reason from payout.operator_actions where action = 'hold'"
     ).fetchall()
-    assert actions == [("hold", "engine", "stripe_key_refused")]
+    assert actions == [("hold", "engine", "stripe_permission_refused")]

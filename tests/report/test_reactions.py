@@ -38,7 +38,8 @@ DECLINED_FOR_A_REASON_OF_OURS = DECLINED._replace(notifies=True)
 DECLINED_UNTIL_FUNDED = Reaction("failed", goes_on=True, notifies=True, holds="currency")
 DECLINED_FOR_NOW = Reaction("failed", goes_on=True, holds="payee")
 A_PERSON_MUST_LOOK = Reaction("parked", goes_on=False, is_sticky=True, notifies=True)
-KEY_REFUSED = NOT_PROCESSED._replace(notifies=True, holds="engine")
+KEY_REFUSED = NOT_PROCESSED._replace(notifies=True, holds="worker")
+RIGHT_REFUSED = KEY_REFUSED._replace(holds="engine")
 
 
 def error(status: int, code: str | None = None, kind: str = "invalid_request_error") -> Outcome:
@@ -136,8 +137,8 @@ REACTIONS: Final[list[tuple[str, dict[str, Any], Reaction]]] = [
     ("401 platform key", error(401, "platform_api_key_expired"), KEY_REFUSED),
     ("401 secret key", error(401, "secret_key_required"), KEY_REFUSED),
     ("403", error(403), NOT_PROCESSED),
-    ("test mode only", error(400, "testmode_charges_only"), KEY_REFUSED),
-    ("no platform", error(400, "platform_account_required"), KEY_REFUSED),
+    ("test mode only", error(400, "testmode_charges_only"), RIGHT_REFUSED),
+    ("no platform", error(400, "platform_account_required"), RIGHT_REFUSED),
     # Stripe may yet do it.
     ("approval", error(400, "approval_required"), A_PERSON_MUST_LOOK),
     ("blocked", error(403, "action_blocked"), A_PERSON_MUST_LOOK),
@@ -230,7 +231,7 @@ def test_an_answer_moves_the_transfer_and_its_money_only_when_nothing_was_execut
 
 
 @every_answer
-def test_an_answer_notifies_operators_and_holds_the_engine_when_it_should(
+def test_an_answer_notifies_operators_and_holds_worker_or_engine_when_it_should(
     engine: Engine, answer: dict[str, Any], expected: Reaction
 ) -> None:
     (transfer,) = engine.settle()

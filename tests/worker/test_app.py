@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from payout_engine_sandbox.stripe_double import Latch, StripeDouble
+from payout_engine_sandbox.stripe_double import Fault, Latch, StripeDouble
 from tests.conftest import PASSWORD, ROOT, login_name
 from tests.crash.workers import CANARY, OURS, PLAIN, Worker
 
@@ -122,13 +123,103 @@ def test_the_log_begins_with_version_database_account_and_mode(
     stop(worker)
 
 
-def test_the_log_says_when_stripe_does_not_name_the_account(
-    uri: str, double: StripeDouble, start: StartWorker
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_stripe_refuses_at_the_start_ends_the_worker_with_one_sentence(
+    uri: str, double: StripeDouble, start: StartWorker, status: int
 ) -> None:
-    double.revoke_key(api_key=CANARY)
+    """To start it again does not help: exit code 2, on which a service manager gives up."""
+    double.inject(Fault(method="GET", path="/v1/account", effect="none", status=status, times=None))
+    settle(uri, "set_1")
+    worker = start(uri)
+    assert worker.wait() == 2
+    [sentence] = [line for line in worker.log().splitlines() if line.startswith("payout-engine: ")]
+    assert f" {worker.pid} stops, because Stripe refuses its key: " in sentence
+    assert f"HTTP status {status}" in sentence
+    assert CANARY not in worker.log()
+    assert double.sends == []
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_one_refusal_among_answers_that_take_the_key_stops_no_worker(
+    uri: str, double: StripeDouble, start: StartWorker, status: int
+) -> None:
     worker = start(uri)
     worker.wait_for_log(" mode\n")
-    assert "Stripe account unknown in test mode" in worker.log()
+    double.inject(Fault(effect="none", status=status))
+    settle(uri, "set_1")
+    double.wait_for_requests(1, where=lambda request: request.status == status)
+    double.wait_for_requests(
+        2 if status == 401 else 1, where=lambda request: request.path == "/v1/account"
+    )
+    assert worker.is_alive
+    stop(worker)
+
+
+def test_a_worker_whose_key_is_revoked_stops_and_is_named_while_the_other_pays(
+    uri: str, double: StripeDouble, start: StartWorker, launch: Callable[..., Worker]
+) -> None:
+    """FIELD B12: it paused the whole fleet, again and again, and nothing told which it was."""
+    old = start(uri)
+    old.wait_for_log(" mode\n")
+    fresh = launch(database_url=uri, stripe=double.url, STRIPE_API_KEY="sk_test_the_new_one")
+    fresh.wait_for_log(" mode\n")
+    fresh.freeze()
+    double.revoke_key(api_key=CANARY)
+    settle(uri, "set_1")
+    assert old.wait() == 2
+    fresh.thaw()
+    assert f" {old.pid} stops, because Stripe refuses its key: " in old.log()
+    settle(uri, "set_2")
+    with psycopg.connect(uri, autocommit=True) as connection:
+        held = connection.execute(
+            "select scope, subject from payout.holds where released_at is null"
+        ).fetchall()
+        assert [(scope, subject.split()[-1]) for scope, subject in held] == [
+            ("worker", str(old.pid))
+        ]
+        connection.execute(
+            "update payout.transfer_states set next_attempt_at = now() where state = 'retry_wait'"
+        )
+    wait_until_paid(uri, 2)
+    stop(fresh)
+
+
+def test_a_json_line_about_an_answer_names_transfer_settlement_attempt_and_request(
+    uri: str, double: StripeDouble, start: StartWorker
+) -> None:
+    for number, status in ((1, 429), (2, 409)):
+        fault = Fault(effect="none", status=status, headers={"Request-Id": f"req_sent_{number}"})
+        double.inject(fault)
+    worker = start(uri, (*OURS, "--log-level", "DEBUG", "--log-format", "json"))
+    settle(uri, "set_1")
+    wait_until_paid(uri, 1)
+    stop(worker)
+    lines = [json.loads(line) for line in worker.log().splitlines()]
+    told = [line for line in lines if line["event"] == "outcome"]
+    found = [
+        (line["payout_transfer_id"], line["generation"], line["attempt"], line["settlement_id"])
+        for line in told
+    ]
+    assert found == [(1, 1, attempt, "set_1") for attempt in (1, 2, 3)]
+    assert [line["state"] for line in told] == ["retry_wait", "unknown", "paid"]
+    assert {line["verdict"] for line in told} == {"ok"}
+    assert [line["stripe_request_id"] for line in told[:2]] == ["req_sent_1", "req_sent_2"]
+    assert told[2]["stripe_request_id"].startswith("req_")
+    events = {line["event"] for line in lines if line["logger"].startswith("procrastinate")}
+    assert {"start_worker", "start_job", "job_success"} <= events
+
+
+def test_an_alarm_in_json_names_its_transfer(
+    uri: str, double: StripeDouble, start: StartWorker
+) -> None:
+    double.inject(Fault(effect="none", status=400, error_code="balance_insufficient"))
+    worker = start(uri, (*OURS, "--log-format", "json"))
+    settle(uri, "set_1")
+    worker.wait_for_log("payout alarm: ")
+    stop(worker)
+    lines = [json.loads(line) for line in worker.log().splitlines()]
+    [alarm] = [line for line in lines if line["event"] == "alarm"]
+    assert (alarm["level"], alarm["payout_transfer_id"]) == ("ERROR", 1)
 
 
 def test_a_login_that_is_no_member_of_payout_worker_ends_the_worker_with_one_line(
@@ -141,6 +232,32 @@ def test_a_login_that_is_no_member_of_payout_worker_ends_the_worker_with_one_lin
         f"payout-engine: login {login} is no member of payout_worker: "
         f"grant payout_worker to {login}\n"
     )
+
+
+def test_a_login_that_may_not_call_the_functions_ends_the_worker_with_one_line(
+    dsn: Callable[..., str], db: Connection, start: StartWorker
+) -> None:
+    """A restore without rights leaves roles and memberships as they were."""
+    db.execute("revoke execute on function payout_api.heartbeat(text, text) from payout_worker")
+    worker = start(dsn("payout_worker"))
+    assert worker.wait() == 2
+    assert worker.log().endswith("payout-engine: permission denied for function heartbeat\n")
+
+
+def test_a_fault_of_ours_ends_the_worker_with_exit_code_1_and_its_traceback(
+    uri: str, launch: Callable[..., Worker]
+) -> None:
+    code = (
+        "import os\n"
+        "from payout_engine import cli\n"
+        "async def fail(settings): raise RuntimeError('with ' + os.environ['STRIPE_API_KEY'])\n"
+        "cli.run_until_stopped = fail\n"
+        "cli.main(['worker'])"
+    )
+    worker = launch(("-c", code), database_url=uri, stripe="http://127.0.0.1:1")
+    assert worker.wait() == 1
+    assert "CRITICAL payout_engine.cli: the worker ends by a fault\nTraceback" in worker.log()
+    assert worker.log().endswith("RuntimeError: with ***\n")
 
 
 def test_a_database_that_was_never_migrated_ends_the_worker_with_one_line(

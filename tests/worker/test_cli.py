@@ -290,7 +290,7 @@ def test_a_missing_database_is_reported_in_one_sentence(
     assert cli.main(command) == 2
     assert capsys.readouterr().err == (
         "payout-engine: DATABASE_URL is not set: set it to a libpq URI, for example "
-        "postgresql://payouts@localhost:5432/shop\n"
+        "postgresql://payouts@localhost:5432/shop, or set DATABASE_URL_FILE\n"
     )
 
 

@@ -77,9 +77,8 @@ class ReadingNothing(Reconciler):
 
 
 def make_engine(reconciler: Reconciler) -> Engine:
-    database: Any = None
     pump: Any = None
-    return Engine(database=database, adapter=FakeAdapter(), pump=pump, reconciler=reconciler)
+    return Engine(database=FakeDatabase(), adapter=FakeAdapter(), pump=pump, reconciler=reconciler)
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,29 @@ def test_the_mode_of_a_key_is_read_from_its_prefix(
     assert settings.is_livemode is is_livemode
 
 
-def test_the_key_may_be_in_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "key"
-    file.write_text(f"{CANARY}\n")
-    environment = {"DATABASE_URL": "postgresql:///db", "STRIPE_API_KEY_FILE": str(file)}
-    assert Settings.read(environment).stripe_api_key == CANARY
+@pytest.mark.parametrize("name", list(GOOD))
+def test_a_secret_may_be_in_a_file(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{GOOD[name]}\n")
+    settings = Settings.read({**GOOD, name: "", f"{name}_FILE": str(file)})
+    assert (settings.database_url, settings.stripe_api_key) == tuple(GOOD.values())
+
+
+@pytest.mark.parametrize("name", list(GOOD))
+@pytest.mark.parametrize("content", [b"\xff\xfe", None])
+def test_a_secret_that_is_given_in_place_of_its_file_is_not_shown(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    given = GOOD[name] if content is None else str(file)
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({**GOOD, name: "", f"{name}_FILE": given})
+    assert str(caught.value).startswith(f"{name}_FILE")
+    assert "cannot be read: " in str(caught.value)
+    assert "hidden" not in str(caught.value)
+    assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +91,11 @@ def test_another_stripe_url_may_be_unencrypted_on_loopback_only(base: str) -> No
         ({"STRIPE_API_KEY": ""}, "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE: a secret"),
         (
             {"STRIPE_API_KEY_FILE": "/key"},
-            "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both: a secret",
+            "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both",
+        ),
+        (
+            {"DATABASE_URL_FILE": "/url"},
+            "set one of DATABASE_URL and DATABASE_URL_FILE, not both",
         ),
         (
             {"STRIPE_API_KEY": "", "STRIPE_API_KEY_FILE": "/no/such/file"},

@@ -18,18 +18,20 @@ from procrastinate import App, PsycopgConnector
 from procrastinate.app import WorkerOptions
 from psycopg_pool import AsyncConnectionPool
 
-from payout_engine import errors, metrics, monitor
+from payout_engine import errors, metrics, monitor, service
 from payout_engine.backoff import Backoff
-from payout_engine.database import Login, connection_string, wait_for_database
+from payout_engine.database import Login, connection_string, wait_for_database, worker_name
 from payout_engine.engine import Engine, run_engine
 from payout_engine.settings import Settings, database_url
-from payout_engine.stripe_payout_adapter import AccountUnknown
+from payout_engine.stripe_payout_adapter import AccountUnknown, KeyRefused
 
 logger = logging.getLogger(__name__)
 
 QUEUE: Final = "payouts"
 # A run of the queue's worker that lasted longer than this counts as a success.
 LASTING_SECONDS: Final = 60.0
+# The tasks that are cancelled when a worker stops have so long to end.
+CANCEL_SECONDS: Final = 5.0
 
 
 class PayoutApp(App):
@@ -86,14 +88,17 @@ async def run_until_stopped(settings: Settings) -> None:
     """Carry payouts until SIGTERM or SIGINT, whatever the database does meanwhile.
 
     Requests under way are finished and reported first; a second signal ends the process at once.
-    Raises NotReady, once the database is there, if no worker can do its work in it, or no longer.
+    Raises NotReady if the database, once it is there, or Stripe refuses this worker for good.
     """
     stop = asyncio.Event()
 
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
             os._exit(128 + number)
-        logger.info("%s: claiming no more, finishing the requests under way", number.name)
+        told = "claiming no more, finishing the requests under way"
+        logger.info("%s: %s", number.name, told, extra={"event": "stopping"})
+        service.notify("STOPPING=1")
+        service.show(told)
         stop.set()
 
     loop = asyncio.get_running_loop()
@@ -114,7 +119,13 @@ async def _carry_until(stop: asyncio.Event, settings: Settings) -> None:
     login = connecting.result()
     login.check_worker()
     async with run_engine(settings) as engine:
-        beside = [asyncio.create_task(_log_start(settings, login, engine))]
+        accepted = asyncio.create_task(_work_while_accepted(settings, login, engine))
+        ending = asyncio.create_task(engine.ended.wait())
+        beside = [
+            accepted,
+            ending,
+            asyncio.create_task(service.feed_watchdog(engine.pump.is_turning)),
+        ]
         if login.has_queue:
             beside.append(asyncio.create_task(_listen_for_ever(engine)))
         else:
@@ -122,32 +133,58 @@ async def _carry_until(stop: asyncio.Event, settings: Settings) -> None:
                 "the queue in the schema procrastinate is closed to %s: due transfers are found "
                 "without wake-up jobs, within seconds",
                 login.role,
+                extra={"event": "queue_closed"},
             )
-        ending = asyncio.create_task(engine.ended.wait())
-        await asyncio.wait([stopping, ending], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopping, accepted, ending], return_when=asyncio.FIRST_COMPLETED)
         metrics.note_problem("process", "it is being stopped")
+        service.notify("STOPPING=1")
         engine.pump.stop()
-        for task in (ending, *beside):
+        for task in beside:
             task.cancel()
-        await asyncio.wait(beside, timeout=5)
+        await asyncio.wait(beside, timeout=CANCEL_SECONDS)
     if engine.refusal is not None:
         raise engine.refusal
+    if accepted.done() and not accepted.cancelled():
+        accepted.result()
 
 
-async def _log_start(settings: Settings, login: Login, engine: Engine) -> None:
-    """Log version, database, Stripe account and mode, in one line."""
-    try:
-        account = await engine.adapter.account_id()
-    except AccountUnknown:  # claims and look-ups log the reason
-        account = "unknown"
-    logger.info(
-        "payout-engine %s: database %s as %s, Stripe account %s in %s mode",
-        version("payout-engine"),
-        login.database,
-        login.role,
-        account,
-        settings.key_mode,
-    )
+async def _work_while_accepted(settings: Settings, login: Login, engine: Engine) -> None:
+    """Tell the log and the service manager once the database and Stripe accept this worker.
+
+    Raises NotReady when Stripe refuses its key, at its start or later, and an error of the database
+    that no repetition helps.
+    """
+    backoff = Backoff(first_seconds=0.5, longest_seconds=10.0)
+    ready = waiting_for = ""
+    while True:
+        try:
+            await engine.beat()
+            account = await engine.adapter.account_id()
+        except KeyRefused as error:
+            raise errors.NotReady(
+                f"worker {worker_name()} stops, because Stripe refuses its key: {error}; start it "
+                "again with a valid key; workers that have one go on"
+            ) from None
+        except Exception as error:
+            if not isinstance(error, AccountUnknown) and not errors.is_transient(error):
+                raise
+            if (reason := errors.one_line(error)) != waiting_for:
+                level = engine.database.level(error, logging.WARNING)
+                logger.log(level, "not ready: %s", reason, extra={"event": "not_ready"})
+                service.show(f"not ready: {reason}")
+            waiting_for = reason
+            await backoff.pause()
+            continue
+        if not ready:
+            ready = (
+                f"payout-engine {version('payout-engine')}: database {login.database} as "
+                f"{login.role}, Stripe account {account} in {settings.key_mode} mode"
+            )
+            logger.info("%s", ready, extra={"event": "ready"})
+            service.notify("READY=1")
+            service.show(ready)
+        engine.adapter.key_refused.clear()
+        await engine.adapter.key_refused.wait()
 
 
 async def _listen_for_ever(engine: Engine) -> None:
@@ -159,9 +196,13 @@ async def _listen_for_ever(engine: Engine) -> None:
         try:
             async with app.open_async():
                 await app.listen(engine, install_signal_handlers=False)
-            logger.error("the queue's worker ended by itself")
+            logger.error("the queue's worker ended by itself", extra={"event": "queue_failed"})
         except Exception as error:
-            logger.error("the queue's worker failed: %s", errors.one_line(error))
+            cause = error.__cause__ if isinstance(error.__cause__, psycopg.Error) else error
+            await engine.database.lose(cause)
+            level = engine.database.level(cause, logging.ERROR, since=began_at)
+            told, reason = "the queue's worker failed: %s", errors.one_line(error)
+            logger.log(level, told, reason, extra={"event": "queue_failed"})
         if clock() - began_at > LASTING_SECONDS:
             backoff.reset()
         await backoff.pause()

@@ -1,6 +1,7 @@
 """The command `payout-engine`: migrate, worker, doctor, reconcile, demo, execute.
 
-A user's mistake is answered with a sentence and exit code 2, never with a traceback.
+A user's mistake is answered with a sentence and exit code 2, never with a traceback: to start the
+command again does not help. A fault of ours ends it with 1.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import logging
 import os
 import re
 import sys
@@ -21,9 +23,9 @@ from typing import ClassVar, Final, NoReturn
 import aiohttp
 import psycopg
 
-from payout_engine import logs
+from payout_engine import logs, processes
 from payout_engine.app import run_until_stopped
-from payout_engine.database import connection_string, inspect_database
+from payout_engine.database import connection_string, inspect_database, worker_name
 from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
 from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
@@ -42,7 +44,10 @@ from payout_engine.settings import (
 from payout_engine.sql_files import sql_root
 from payout_engine.stripe_payout_adapter import AccountUnknown, Refused, Unreadable
 
+logger = logging.getLogger(__name__)
+
 INDENT: Final = " " * 11
+MOST_PROCESSES: Final = 64
 MARKS: Final = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
 EXPECTED: Final = (
     SettingsError,
@@ -77,15 +82,43 @@ def migrate(options: argparse.Namespace) -> int:
 
 def worker(options: argparse.Namespace) -> int:
     """carry payouts until SIGTERM or Ctrl-C"""
-    settings = Settings.read(os.environ)
-    if options.http:
-        settings = replace(settings, http=http_address(options.http))
-    lines = logs.start(options.log_level)
+    lines = logs.start(options.log_level, form=options.log_format, worker=worker_name())
+    if options.parent:
+        processes.end_with(options.parent)
+    code = 0
     try:
-        asyncio.run(run_until_stopped(settings))
+        settings = Settings.read(os.environ)
+        if options.http:
+            settings = replace(settings, http=http_address(options.http))
+        if options.processes > 1:
+            code = asyncio.run(processes.run(_each_alone(options, settings)))
+        else:
+            asyncio.run(run_until_stopped(settings))
+    except EXPECTED as error:
+        if options.log_format == "text":
+            raise
+        logger.critical("%s", _sentence(error), extra={"event": "refused"})
+        code = 2
+    except Exception:
+        logger.critical("the worker ends by a fault", exc_info=True, extra={"event": "fault"})
+        code = 1
     finally:
         logs.finish(lines)
-    os._exit(0)  # an ordinary exit would wait for a log that is not read
+    os._exit(code)  # an ordinary exit would wait for a log that is not read
+
+
+def _each_alone(options: argparse.Namespace, settings: Settings) -> list[list[str]]:
+    """Return the command for each of several workers; monitors find them at ports in a row."""
+    form, level = options.log_format, options.log_level
+    # With -P as the command itself: nothing is imported from the current directory.
+    command = [sys.executable, "-P", "-m", "payout_engine.cli", "worker"]
+    parent = f"--parent={os.getpid()}"
+    command += [parent, f"--log-level={level}", f"--log-format={form}"]
+    if settings.http is None:
+        return [command] * options.processes
+    host, port = settings.http
+    host = f"[{host}]" if ":" in host else host
+    return [[*command, f"--http={host}:{port + number}"] for number in range(options.processes)]
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -199,6 +232,18 @@ class Parser(argparse.ArgumentParser):
         super().error(message)
 
 
+def _sentence(error: Exception) -> str:
+    return " ".join((redact(str(error)) or type(error).__name__).split())
+
+
+def _number_of_processes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to {MOST_PROCESSES}")
+    if int(text) > 1 and sys.platform != "linux":
+        raise argparse.ArgumentTypeError("several processes need Linux")
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     Parser.given = sys.argv[1:] if arguments is None else arguments
@@ -220,11 +265,17 @@ def main(arguments: list[str] | None = None) -> int:
 
     add(migrate)
     levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
-    working = add(worker)
-    working.add_argument("--log-level", choices=levels, default="INFO")
-    working.add_argument(
-        "--http", metavar="HOST:PORT", help="answer /healthz, /readyz and /metrics there"
+    worker_options = add(worker).add_argument
+    worker_options("--log-level", choices=levels, default="INFO")
+    worker_options("--log-format", choices=logs.FORMATS, default="text", help="text, or JSON lines")
+    worker_options(
+        "--http",
+        metavar="HOST:PORT",
+        help="answer /healthz, /readyz and /metrics there; of several processes each has its port",
     )
+    several = "run so many worker processes under one parent (1)"
+    worker_options("--processes", metavar="N", type=_number_of_processes, default=1, help=several)
+    worker_options("--parent", type=int, help=argparse.SUPPRESS)
     examined = add(doctor)
     examined.add_argument("--json", action="store_true", help="print one JSON object")
     examined.add_argument("--quiet", action="store_true", help="print only what is not ok")
@@ -243,8 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except EXPECTED as error:
-        told = redact(str(error)) or type(error).__name__
-        print("payout-engine:", *told.split(), file=sys.stderr)
+        print("payout-engine:", _sentence(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -26,7 +27,7 @@ from psycopg import conninfo, sql
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from payout_engine import errors, metrics
+from payout_engine import errors, metrics, service
 from payout_engine.backoff import Backoff
 from payout_engine.sql_files import sql_root
 
@@ -235,13 +236,22 @@ def _refusal(error: psycopg.Error) -> str:
 
 
 async def wait_for_database(database_url: str) -> Login:
-    """Inspect the database as soon as it accepts a connection, however long that takes."""
+    """Inspect the database as soon as it accepts a connection, however long that takes.
+
+    Each reason why it does not is logged once.
+    """
     backoff = _backoff()
+    logged = ""
     while True:
         try:
             return await inspect_database(database_url)
         except psycopg.OperationalError as error:
-            logger.warning("error connecting, to be repeated: %s", errors.one_line(error))
+            reason = errors.one_line(error)
+        if reason != logged:
+            told = "error connecting, to be repeated: %s"
+            logger.warning(told, reason, extra={"event": "not_connected"})
+            service.show(f"waiting for the database: {reason}")
+        logged = reason
         await backoff.pause()
 
 
@@ -252,8 +262,12 @@ def _backoff() -> Backoff:
 class Database:
     """A few connections to the payout functions. Use it as a context manager.
 
-    `on_alarm` is told each alarm that a call raises: as JSON, with the ids that it is about.
+    That the connection is lost, and that it is there again, is logged once each. `on_alarm` is told
+    each alarm that a call raises: as JSON, with the ids that it is about.
     """
+
+    _lost_at: float | None = None
+    _found_at = 0.0
 
     def __init__(
         self, database_url: str, *, on_alarm: Callable[[dict[str, Any]], None] = lambda _: None
@@ -319,28 +333,68 @@ class Database:
                     raise
                 if errors.is_timeout(error) and not retry_timeouts:
                     raise
-                logger.warning("%s fails, to be repeated: %s", function, errors.one_line(error))
+                level, reason = self.level(error, logging.WARNING), errors.one_line(error)
+                told = "%s fails, to be repeated: %s"
+                logger.log(level, told, function, reason, extra={"event": "call_failed"})
             await backoff.pause()
+
+    def level(self, error: Exception, level: int, *, since: float = math.inf) -> int:
+        """Return the level to log a failure at: DEBUG if it only says again what `lose` said.
+
+        With `since` that holds as well if the connection was away after that time.
+        """
+        is_said = self._lost_at is not None or since < self._found_at
+        return logging.DEBUG if is_said and errors.is_transient(error) else level
+
+    async def lose(self, error: Exception) -> None:
+        """Replace every connection, and log it once, if this error says that one is lost."""
+        if self._lost_at is not None or not errors.is_lost(error):
+            return
+        self._lost_at = asyncio.get_running_loop().time()
+        reason = errors.one_line(error)
+        logger.warning("connection lost: %s", reason, extra={"event": "connection_lost"})
+        service.show(f"connection to the database lost: {reason}")
+        await self._pool.drain()
+
+    def _find(self) -> None:
+        if self._lost_at is None:
+            return
+        self._found_at = asyncio.get_running_loop().time()
+        seconds, self._lost_at = self._found_at - self._lost_at, None
+        logger.warning("connected again, after %.1f s", seconds, extra={"event": "connected_again"})
+        service.show("connected to the database again")
 
     async def _execute(self, query: sql.Composed, arguments: dict[str, object]) -> list[Any]:
         async with self._pool.connection() as connection:
             try:
-                return await (await connection.execute(query, arguments)).fetchall()
+                rows = await (await connection.execute(query, arguments)).fetchall()
             except psycopg.Error as error:
                 if errors.is_transient(error):
                     await connection.close()  # the pool replaces it: the server may be another now
+                await self.lose(error)
                 raise errors.of(error) from None
+            self._find()
+            return rows
 
     async def _take_notices(self, connection: psycopg.AsyncConnection[Row]) -> None:
         connection.add_notice_handler(self._take_notice)
 
     def _take_notice(self, notice: psycopg.errors.Diagnostic) -> None:
-        """Log a warning of the database at ERROR; hand it on if it is an alarm."""
+        """Log a warning of the database at ERROR; hand it on if it is an alarm.
+
+        That the server ends the session is told by the call that fails then.
+        """
+        if notice.severity_nonlocalized != "WARNING" or (notice.sqlstate or "").startswith("57P"):
+            return
         message = notice.message_primary or ""
-        if notice.severity_nonlocalized == "WARNING":
-            logger.error("%s", errors.redact(message))
-            if message.startswith(ALARM) and notice.message_detail:
-                self._on_alarm(json.loads(notice.message_detail))
+        alarm = {}
+        if message.startswith(ALARM) and notice.message_detail:
+            alarm = json.loads(notice.message_detail)
+        event = "alarm" if alarm else "database_warning"
+        ids = {name: alarm.get(name) for name in ("payout_transfer_id", "settlement_id")}
+        logger.error("%s", errors.redact(message), extra={"event": event, **ids})
+        if alarm:
+            self._on_alarm(alarm)
 
 
 @contextmanager

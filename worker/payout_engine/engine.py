@@ -69,7 +69,7 @@ class Engine:
             for row in swept:
                 if any(row.values()):
                     counts = ", ".join(f"{name} {count}" for name, count in row.items() if count)
-                    logger.info("swept: %s", counts)
+                    logger.info("swept: %s", counts, extra={"event": "swept"})
         finally:
             self.pump.wake()
 
@@ -78,7 +78,8 @@ class Engine:
         try:
             await self.sweep()
         except Exception as error:
-            logger.warning("a sweep failed: %s", errors.one_line(error))
+            level, reason = self.database.level(error, logging.WARNING), errors.one_line(error)
+            logger.log(level, "a sweep failed: %s", reason, extra={"event": "sweep_failed"})
 
     async def sweep_for_ever(self) -> None:
         """Sweep every few seconds, whatever happens."""
@@ -88,10 +89,12 @@ class Engine:
 
     async def beat_for_ever(self) -> None:
         """Tell the database every few seconds that this worker is alive, whatever happens."""
-        await _repeat("the heartbeat", self._beat, seconds=BEAT_SECONDS)
+        await self._repeat("the heartbeat", self.beat, seconds=BEAT_SECONDS)
 
-    async def _beat(self) -> None:
-        """Beat once; a worker that an upgrade has left behind claims no more and ends."""
+    async def beat(self) -> None:
+        """Tell the database that this worker is alive. Raises its refusal.
+
+        A worker that an upgrade has left behind claims no more and ends."""
         beat: Beat
         try:
             [beat] = await self.database.call(
@@ -115,7 +118,7 @@ class Engine:
         The database hands them to a worker whose heartbeat it knows.
         """
         await asyncio.sleep(FIRST_MEASURE_SECONDS)
-        await _repeat("measuring", self._measure, seconds=MEASURE_SECONDS)
+        await self._repeat("measuring", self._measure, seconds=MEASURE_SECONDS)
 
     async def _measure(self) -> None:
         gauges: list[Measurement] = await self.database.call("measure", p_worker=worker_name())
@@ -124,7 +127,7 @@ class Engine:
     async def look_up_for_ever(self) -> None:
         """Look up due transfers every few seconds, whatever happens."""
         look_up = partial(self.reconciler.read, "lookup")
-        await _repeat("looking up", look_up, seconds=LOOK_UP_SECONDS)
+        await self._repeat("looking up", look_up, seconds=LOOK_UP_SECONDS)
 
     async def compare_newest_for_ever(self) -> None:
         """Compare Stripe's newest transfers before claims are refused without that.
@@ -133,7 +136,7 @@ class Engine:
         """
         await asyncio.sleep(random.uniform(*NEWEST_SECONDS))
         compare = self.reconciler.compare_newest
-        await _repeat("comparing the newest transfers", compare, seconds=NEWEST_SECONDS)
+        await self._repeat("comparing the newest transfers", compare, seconds=NEWEST_SECONDS)
 
     async def reconcile_for_ever(self, *, minutes: float) -> None:
         """Compare everything with Stripe about every so many minutes, whatever happens.
@@ -142,26 +145,27 @@ class Engine:
         together, and one that restarts often reconciles all the same.
         """
         await asyncio.sleep(random.uniform(0, 60 * minutes))
-        await _repeat("reconciling", self.reconciler.run, seconds=(54 * minutes, 66 * minutes))
+        between = (54 * minutes, 66 * minutes)
+        await self._repeat("reconciling", self.reconciler.run, seconds=between)
 
-
-async def _repeat(
-    name: str, act: Callable[[], Awaitable[object]], *, seconds: tuple[float, float]
-) -> None:
-    """Act, and again after a pause of so many seconds, or a growing one while it fails."""
-    backoff = Backoff(
-        first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS, jitter=0.6
-    )
-    while True:
-        try:
-            await act()
-        except Exception as error:
-            level = logging.WARNING if errors.is_transient(error) else logging.ERROR
-            logger.log(level, "%s failed: %s", name, errors.one_line(error))
-            await backoff.pause()
-        else:
-            backoff.reset()
-            await asyncio.sleep(random.uniform(*seconds))
+    async def _repeat(
+        self, name: str, act: Callable[[], Awaitable[object]], *, seconds: tuple[float, float]
+    ) -> None:
+        """Act, and again after a pause of so many seconds, or a growing one while it fails."""
+        backoff = Backoff(
+            first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS, jitter=0.6
+        )
+        while True:
+            try:
+                await act()
+            except Exception as error:
+                usual = logging.WARNING if errors.is_transient(error) else logging.ERROR
+                level, reason = self.database.level(error, usual), errors.one_line(error)
+                logger.log(level, "%s failed: %s", name, reason, extra={"event": "round_failed"})
+                await backoff.pause()
+            else:
+                backoff.reset()
+                await asyncio.sleep(random.uniform(*seconds))
 
 
 @asynccontextmanager

@@ -97,6 +97,15 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, NotNow) or _state(error).startswith(TRANSIENT)
 
 
+def is_lost(error: Exception) -> bool:
+    """Say whether the connection was lost: no other one of the pool can be trusted either."""
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
+        return False  # each connection may be busy
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
+
+
 def is_timeout(error: Exception) -> bool:
     """Say whether the call waited for a lock, or ran, for longer than its session allows."""
     return _state(error) in TIMEOUT

@@ -26,6 +26,11 @@ DRAIN_SECONDS: Final = 20.0
 # A process begins with few requests at once, and has one slot more for each so many answers.
 FIRST_SLOTS: Final = 8
 ANSWERS_PER_SLOT: Final = 8
+# A claim takes less by its own deadlines, even after a comparison that Stripe answers slowly.
+LONGEST_TURN_SECONDS: Final = 600.0
+# A pump that ends lets requests finish for so long, and then reports for so long.
+GRACE_SECONDS: Final = 20.0
+REPORT_SECONDS: Final = 5.0
 
 
 class Pump:
@@ -70,6 +75,7 @@ class Pump:
         self._is_stopping = False
 
     async def __aenter__(self) -> Self:
+        self._turned_at = asyncio.get_running_loop().time()
         self._claiming = asyncio.create_task(self._claim_when_woken())
         return self
 
@@ -106,7 +112,14 @@ class Pump:
         self.wake()
         _finish(self._drains)
 
-    async def close(self, *, grace_seconds: float = 20.0, report_seconds: float = 5.0) -> None:
+    def is_turning(self) -> bool:
+        """Tell whether claims go on; a sweep wakes an idle pump every few seconds."""
+        seconds = asyncio.get_running_loop().time() - self._turned_at
+        return not self._claiming.done() and seconds < LONGEST_TURN_SECONDS
+
+    async def close(
+        self, *, grace_seconds: float = GRACE_SECONDS, report_seconds: float = REPORT_SECONDS
+    ) -> None:
         """Stop, let requests finish within the grace, cancel the rest, and report all of them."""
         self.stop()
         give_up = asyncio.get_running_loop().call_later(grace_seconds, self._cancel)
@@ -137,14 +150,15 @@ class Pump:
                     # A moment after the last wake-up job that was served.
                     self._second_claim = _again(self._second_claim, SECOND_CLAIM_SECONDS, self.wake)
             except errors.NotNow as error:
-                logger.warning("nothing is claimed now: %s", error)
+                logger.warning("nothing is claimed now: %s", error, extra={"event": "no_claim"})
                 metrics.CLAIMS.labels("refused").inc()
                 metrics.note_problem("claims", str(error))
             except Exception as error:
                 # The next claim is a new one; orders in a lost answer are left to their leases.
-                logger.error("a claim failed: %s", errors.one_line(error))
+                level, reason = self._database.level(error, logging.ERROR), errors.one_line(error)
+                logger.log(level, "a claim failed: %s", reason, extra={"event": "claim_failed"})
                 metrics.CLAIMS.labels("failed").inc()
-                metrics.note_problem("claims", errors.one_line(error))
+                metrics.note_problem("claims", reason)
                 await backoff.pause()
                 self.wake()
             finally:
@@ -157,6 +171,7 @@ class Pump:
         pace: then half of its turns are left.
         """
         while True:
+            self._turned_at = asyncio.get_running_loop().time()
             room = await self._wait_for_room()
             if self._is_stopping:
                 return 0.0
@@ -198,10 +213,10 @@ class Pump:
             with metrics.UNDER_WAY.track_inprogress():
                 outcome = await self._adapter.send(order, claimed_at=claimed_at)
             metrics.note_answer(outcome, seconds=self._clock() - began_at)
-            self._reporter.add(outcome)
+            self._reporter.add(outcome, settlement_id=_settlement_id(order))
             self._learn(outcome)
         except Exception:  # the order has another shape than agreed: its lease will run out
-            logger.exception("an order could not be carried out")
+            logger.exception("an order could not be carried out", extra={"event": "send_failed"})
 
     def _learn(self, outcome: Outcome) -> None:
         """Let an outcome make the pump send more at once, or less."""
@@ -224,6 +239,7 @@ class Pump:
         if self._room() < self._chunk:
             await asyncio.sleep(LINGER_SECONDS)
         while self._room() <= 0 and not self._is_stopping:
+            self._turned_at = asyncio.get_running_loop().time()
             await asyncio.sleep(LINGER_SECONDS)
         if self._is_refused:
             self._is_refused = False
@@ -246,6 +262,11 @@ def _again(
     if handle is not None:
         handle.cancel()
     return asyncio.get_running_loop().call_later(seconds, act)
+
+
+def _settlement_id(order: Order) -> str | None:
+    metadata = order["request"].get("metadata")
+    return str(metadata.get("settlement_id")) if isinstance(metadata, dict) else None
 
 
 def _finish(drains: list[asyncio.Future[None]]) -> None:

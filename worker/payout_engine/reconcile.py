@@ -122,7 +122,9 @@ class Reconciler:
             if failures and len(failures) == len(ended):
                 raise failures[0]
             for failure in failures:
-                logger.error("a read failed, and comes up again: %s", errors.one_line(failure))
+                reason = errors.one_line(failure)
+                told = "a read failed, and comes up again: %s"
+                logger.error(told, reason, extra={"event": "read_failed"})
             reports += [result for result in ended if not isinstance(result, BaseException)]
             if len(reads) < READS_AT_ONCE:
                 return reports
@@ -132,7 +134,9 @@ class Reconciler:
         try:
             reports = await self.read(kind)
         except Exception as error:
-            logger.error("reading %s failed, and comes up again: %s", kind, errors.one_line(error))
+            reason = errors.one_line(error)
+            told = "reading %s failed, and comes up again: %s"
+            logger.error(told, kind, reason, extra={"event": "read_failed"})
             return None
         return sum(1 if kind == "lookup" else report["objects_found"] for report in reports)
 
@@ -147,7 +151,8 @@ class Reconciler:
             report = await self._report(read, parameters, page)
             on_progress(report)
             parameters, turn_in_seconds = report["next_parameters"], report["read_in_seconds"]
-        logger.log(logging.ERROR if report["is_alarm"] else logging.INFO, "%s", report["result"])
+        level = logging.ERROR if report["is_alarm"] else logging.INFO
+        logger.log(level, "%s", report["result"], extra={"event": "read_ended"})
         return report
 
     async def _report(
@@ -180,7 +185,8 @@ class Reconciler:
             except Exception as error:
                 if not tries_left or not _is_transient(error):
                     raise
-                logger.warning("%s fails, to be repeated: %s", path, errors.one_line(error))
+                told, reason = "%s fails, to be repeated: %s", errors.one_line(error)
+                logger.warning(told, path, reason, extra={"event": "page_failed"})
                 is_rate_limited = isinstance(error, Refused) and error.status == RATE_LIMITED
             if is_rate_limited:
                 refused = await self._report(read, parameters, None)

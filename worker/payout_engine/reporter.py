@@ -33,16 +33,18 @@ class Reporter:
         self, *, database: Database, on_reported: Callable[[Outcome, Report], None] | None = None
     ) -> None:
         self._database = database
-        self._on_reported = on_reported or log_reported
+        self._on_reported = on_reported
         self._waiting: list[Outcome] = []
         self._task: asyncio.Task[None] | None = None
+        self._settlement_ids: dict[tuple[int, int, int], str | None] = {}
         self.unreported = 0
         """The number of outcomes that the database does not have yet."""
 
-    def add(self, outcome: Outcome) -> None:
-        """Take an outcome over."""
+    def add(self, outcome: Outcome, *, settlement_id: str | None = None) -> None:
+        """Take an outcome over; the log names its settlement."""
         self.unreported += 1
         metrics.UNREPORTED.inc()
+        self._settlement_ids[_attempt(outcome)] = settlement_id
         self._enqueue(outcome)
 
     async def flush(self, *, seconds: float = math.inf) -> None:
@@ -56,7 +58,8 @@ class Reporter:
         if self._task is not None:
             self._task.cancel()
         if self.unreported:
-            logger.error("%d outcomes could not be reported", self.unreported)
+            told = "%d outcomes could not be reported"
+            logger.error(told, self.unreported, extra={"event": "outcomes_unreported"})
 
     def _enqueue(self, outcome: Outcome) -> None:
         self._waiting.append(outcome)
@@ -90,30 +93,47 @@ class Reporter:
         try:
             self._hand_on(outcomes, reports)
         except Exception:  # a broken pipe, say; other outcomes still wait for their report
-            logger.exception("a report could not be handed on")
+            logger.exception("a report could not be handed on", extra={"event": "report_failed"})
 
     def _hand_on(self, outcomes: list[Outcome], reports: list[Report]) -> None:
         by_attempt = {_attempt(report): report for report in reports}
         for outcome in outcomes:
             report = by_attempt.get(_attempt(outcome))
+            fields = self._fields(outcome)
+            self._settlement_ids.pop(_attempt(outcome), None)
             if report is None:
-                logger.error("no answer of the database to %s", describe(outcome))
-            else:
-                metrics.note_report(outcome, report, now=boot_seconds())
+                told = "no answer of the database to %s"
+                logger.error(told, describe(outcome), extra={"event": "no_verdict", **fields})
+                continue
+            metrics.note_report(outcome, report, now=boot_seconds())
+            if self._on_reported is not None:
                 self._on_reported(outcome, report)
+            else:
+                log_reported(outcome, report, **fields)
         states = collections.Counter(str(report["state"]) for report in reports)
-        logger.info("reported %s", ", ".join(f"{n} {state}" for state, n in states.items()))
+        counts = ", ".join(f"{n} {state}" for state, n in states.items())
+        logger.info("reported %s", counts, extra={"event": "reported"})
+
+    def _fields(self, outcome: Outcome) -> dict[str, object]:
+        """Return the fields by which the log names an outcome."""
+        names = ("payout_transfer_id", "generation", "attempt", "stripe_request_id")
+        found: dict[str, object] = {name: outcome.get(name) for name in names}
+        return found | {"settlement_id": self._settlement_ids.get(_attempt(outcome))}
 
     async def _report_refused(self, outcome: Outcome, error: Exception) -> None:
         plain = _plain(outcome)
-        logger.error("refused: %s: %s", describe(outcome), errors.one_line(error))
+        told, reason = f"refused: {describe(outcome)}", errors.one_line(error)
+        fields = self._fields(outcome)
+        logger.error("%s: %s", told, reason, extra={"event": "report_refused", **fields})
         if not errors.is_data_refused(error):
             loop = asyncio.get_running_loop()
             loop.call_later(REFUSED_AGAIN_AFTER_SECONDS, self._enqueue, outcome)
         elif outcome != plain:
             await self._report([plain])
         else:  # even the plain form is refused
-            logger.critical("given up, to be found when its lease runs out: %s", describe(outcome))
+            told = "given up, to be found when its lease runs out: %s"
+            logger.critical(told, describe(outcome), extra={"event": "outcome_given_up", **fields})
+            self._settlement_ids.pop(_attempt(outcome), None)
             self.unreported -= 1
             metrics.UNREPORTED.dec()
 
@@ -135,7 +155,7 @@ def describe(outcome: Outcome) -> str:
     return f"transfer {transfer} (generation {generation}, attempt {attempt}): {answer}"
 
 
-def log_reported(outcome: Outcome, report: Report) -> None:
+def log_reported(outcome: Outcome, report: Report, **fields: object) -> None:
     """Log the verdict on an outcome, an alarm at ERROR: operators must see it."""
     verdict, state = report["verdict"], report["state"]
     level = logging.INFO
@@ -144,7 +164,8 @@ def log_reported(outcome: Outcome, report: Report) -> None:
     elif verdict == "ok" and state == "paid":
         level = logging.DEBUG
     if logger.isEnabledFor(level):
-        logger.log(level, "%s -> %s, %s", describe(outcome), verdict, state)
+        extra = {"event": "outcome", "verdict": verdict, "state": state, **fields}
+        logger.log(level, "%s -> %s, %s", describe(outcome), verdict, state, extra=extra)
 
 
 def _attempt(row: Outcome | Report) -> tuple[int, int, int]:

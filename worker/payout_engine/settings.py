@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 STRIPE_API_BASE = "https://api.stripe.com"
 ENVIRONMENT = """\
 settings, from the environment:
-  DATABASE_URL              libpq URI of the database
+  DATABASE_URL              libpq URI of the database; or DATABASE_URL_FILE, a file that holds it
   STRIPE_API_KEY            secret or restricted key; or STRIPE_API_KEY_FILE, a file that holds it
   STRIPE_API_BASE           another address than https://api.stripe.com
   PAYOUT_MAX_IN_FLIGHT      requests to Stripe under way at once, in a process (100)
@@ -149,11 +149,11 @@ def mode_of(key: str) -> str:
 
 def database_url(environment: Mapping[str, str]) -> str:
     """Return DATABASE_URL. Raises SettingsError if it is missing or malformed."""
-    url = environment.get("DATABASE_URL", "").strip()
+    url = _secret(environment, "DATABASE_URL")
     if not url:
         raise SettingsError(
             "DATABASE_URL is not set: set it to a libpq URI, for example "
-            "postgresql://payouts@localhost:5432/shop"
+            "postgresql://payouts@localhost:5432/shop, or set DATABASE_URL_FILE"
         )
     try:
         parameters = conninfo_to_dict(url)
@@ -191,9 +191,8 @@ def _stripe_api_key(
         return "", None
     if bool(key) == bool(file):
         raise SettingsError(
-            f"set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE{', not both' if key else ''}: a "
-            "secret or restricted key of the platform account (of test mode, to try it), or a file "
-            "that holds it"
+            "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE: a secret or restricted key of the "
+            "platform account (of test mode, to try it), or a file that holds it"
         )
     if file:
         key_file = KeyFile(file)
@@ -209,6 +208,22 @@ def _checked_key(key: str) -> str:
         )
     hide(key)
     return key
+
+
+def _secret(environment: Mapping[str, str], name: str) -> str:
+    """Return a setting, or the content of the file that the setting NAME_FILE names."""
+    value = environment.get(name, "").strip()
+    file = environment.get(f"{name}_FILE", "").strip()
+    if value and file:
+        raise SettingsError(f"set one of {name} and {name}_FILE, not both")
+    if not file:
+        return value
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        shown = f" ({file})" if file.startswith("/") else ""  # it may be the secret itself
+        raise SettingsError(f"{name}_FILE{shown} cannot be read: {reason}") from None
 
 
 def _stripe_api_base(environment: Mapping[str, str]) -> str:

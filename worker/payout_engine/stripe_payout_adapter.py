@@ -70,6 +70,10 @@ class AccountUnknown(Exception):
     """Stripe did not name the account of the key, so nothing may be claimed for it."""
 
 
+class KeyRefused(AccountUnknown):
+    """Stripe does not take the key: no repetition helps, another key does."""
+
+
 class Refused(Exception):
     """Stripe answered a read with an error; the message is its status and Stripe's message."""
 
@@ -153,6 +157,8 @@ class StripePayoutAdapter:
         self._clock = clock
         self._account_id: str | None = None
         self._last_account_id: str | None = None
+        self.key_refused = asyncio.Event()
+        """Set once Stripe refused to name the account of the key."""
         self._stripe_is_ahead_seconds: float | None = None
 
     async def __aenter__(self) -> Self:
@@ -283,8 +289,11 @@ class StripePayoutAdapter:
                 self._account_id = await self._ask_account_id(self._reads)
                 self._last_account_id = self._account_id
             except Exception as error:
-                reason = _describe(error)
-                raise AccountUnknown(f"Stripe does not say whose key it is: {reason}") from None
+                reason = f"Stripe does not say whose key it is: {_describe(error)}"
+                if isinstance(error, Refused) and error.status in (401, 403):
+                    self.key_refused.set()
+                    raise KeyRefused(reason) from None
+                raise AccountUnknown(reason) from None
         return self._account_id
 
     def stripe_now(self) -> datetime | None:
@@ -323,6 +332,8 @@ class StripePayoutAdapter:
         _exchange.set(exchange)
         async with asyncio.timeout(PAGE_DEADLINE_SECONDS):
             await self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
+        if exchange.status == 401:
+            self._account_id = None  # as after a send: Stripe is asked whether it takes the key
         body = _read_ok(exchange)
         self._note_date(exchange)
         data, has_more = body.get("data"), body.get("has_more")

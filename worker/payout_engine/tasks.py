@@ -21,7 +21,7 @@ async def execute_payout(context: JobContext, *, payout_job_id: int) -> None:
 
     Raises nothing for answers of Stripe, and ends before the queue could take it for stalled.
     """
-    logger.debug("wake-up job of payout job %s", payout_job_id)
+    logger.debug("wake-up job of payout job %s", payout_job_id, extra={"event": "woken"})
     await _engine(context).pump.drain()
 
 
