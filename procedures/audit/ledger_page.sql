@@ -1,6 +1,6 @@
 -- ledger_page: the next entries of the ledger in an interval of time, in the order of their ids.
 --
--- The interval includes p_from and leaves p_to out. Sealed ranges that lie outside of it are not
+-- The interval includes p_from and leaves p_to out. Sealed ranges that are over before it are not
 -- read. Pages are of one moment only in one transaction that is repeatable read.
 -- Called by: operators, auditors, `payout-engine export ledger`.
 
@@ -30,35 +30,33 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
     select e.ledger_entry_id, e.created_at, e.kind, e.debit_account, e.credit_account,
         e.amount_minor * c.minor_unit, e.amount_minor, e.currency, t.settlement_id, t.payee_id,
         e.payout_transfer_id, s.stripe_transfer_id, e.stripe_reversal_id
     from (
         select l.*
-        from (
-            select r.*
-            from (
-                select s.first_id, s.last_id
-                from payout.seals as s
-                where s.table_name = 'ledger_entries' and s.last_id > p_after
-                    and s.rows_until >= p_from and s.rows_from < p_to
-                union all
-                select coalesce(max(s.last_id) + 1, -9223372036854775808), 9223372036854775807
-                from payout.seals as s
-                where s.table_name = 'ledger_entries'
-            ) as r
-            order by r.first_id
-        ) as r
-        cross join lateral (
-            -- Kept apart by the limit, so that each range is read by its ids.
-            select l.*
-            from payout.ledger_entries as l
-            where l.ledger_entry_id between greatest(r.first_id, p_after + 1) and r.last_id
-                and l.created_at >= p_from and l.created_at < p_to
-            order by l.ledger_entry_id
-            limit p_limit
-        ) as l
+        from payout.ledger_entries as l
+        where l.ledger_entry_id > p_after
+            and l.ledger_entry_id >= coalesce(
+                (
+                    select f.first_id
+                    from payout.seals as f
+                    where f.table_name = 'ledger_entries' and f.last_id > p_after
+                        and f.rows_until >= p_from
+                    order by f.last_id
+                    limit 1
+                ),
+                (
+                    select max(n.last_id) + 1
+                    from payout.seals as n
+                    where n.table_name = 'ledger_entries'
+                ),
+                -9223372036854775808)
+            and l.created_at >= p_from and l.created_at < p_to
+        order by l.ledger_entry_id
         limit p_limit
     ) as e
     join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
