@@ -50,7 +50,13 @@ def fill(engine: Engine) -> None:
     engine.settle("seller_2", settlement_id="set_6", amount_minor=900)
     engine.app.execute("select payout_api.register_payee('newcomer')")
     complete(engine.app, "set_7", [line("1", "newcomer", 123_456_789)])
-    engine.hold("payee", "seller_2")
+    for payee in ("seller_2", SCRIPT):
+        engine.hold("payee", payee)
+    for scope, subject in (("settlement", LONG), ("payee", "seller_3")):
+        engine.operator.execute(
+            "select payout_api.hold(p_scope => %s, p_reason => %s, p_subject => %s)",
+            [scope, 200 * "x", subject],
+        )
     engine.worker.execute("select payout_api.heartbeat('worker_1', '1.0')")
 
 

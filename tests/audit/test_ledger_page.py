@@ -28,7 +28,8 @@ TOTALS: Final = (
 )
 # The same, from the balances of all accounts at two moments.
 BALANCES: Final = """
-    select split_part(account, ':', 1), currency, sum(payout_api.major_units(balance_minor, currency))
+    select split_part(account, ':', 1), currency,
+        sum(payout_api.major_units(balance_minor, currency))
     from payout_api.balances_as_of(%s::timestamptz - interval '1 us')
     group by split_part(account, ':', 1), currency
     """

@@ -214,10 +214,7 @@ def _money(summary: Summary) -> Markup:
     groups: dict[str, dict[str, list[Row]]] = {}
     for row in summary.rows("overview"):
         groups.setdefault(row["currency"], {}).setdefault(row["state"], []).append(row)
-    table = Table(
-        *("State", "Transfers", "Amount", *AGES.values(), "Oldest"),
-        numbers=range(1, 4 + len(AGES)),
-    )
+    table = Table(*("State", "Amount", *AGES.values(), "Oldest"), numbers=range(1, 3 + len(AGES)))
     for currency, states in groups.items():
         table.group(currency.upper())
         for state, rows in states.items():
@@ -225,8 +222,7 @@ def _money(summary: Summary) -> Markup:
             by_age = {row["since_at_least"]: row for row in rows}
             table.line(
                 [element("b", _words(state)), element("small", rows[0]["meaning"])],
-                _count(rows[0]["state_transfers"]),
-                _amount(rows[0], "state_amount"),
+                [_amount(rows[0], "state_amount"), _transfers(rows[0]["state_transfers"])],
                 *(_aged(by_age.get(age)) for age in AGES),
                 None if None in by_age else _day(rows[0]["state_oldest_since"]),
             )
@@ -323,7 +319,7 @@ def _unpaid(summary: Summary, installation: Row) -> Markup:
             element(
                 "div",
                 element("b", _amount(row), class_="amount"),
-                element("span", row["currency"].upper()),
+                f" {row['currency'].upper()}",
                 _transfers(row["transfers"]),
                 class_="sum",
             ),
@@ -439,7 +435,7 @@ def _holds(summary: Summary, installation: Row) -> Markup | None:
     for row in summary.rows("holds"):
         table.line(
             [row["scope"], " ", _name(row["subject"]) if row["subject"] else None],
-            row["reason"],
+            _name(_reason(row["reason"])),
             _name(row["placed_by"]),
             _since(row["placed_at"], installation),
         )
@@ -533,10 +529,6 @@ def _plain(amount: Decimal | int | None) -> str:
     return "" if amount is None else f"{amount:,}".replace("-", "\u2212")
 
 
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
 def _transfers(number: int) -> Markup:
     return element("small", _plural(number, "transfer", "transfers"))
 
@@ -551,7 +543,8 @@ def _words(name: str) -> str:
     return name.replace("_", " ").capitalize().replace(" stripe", " Stripe")
 
 
-def _reason(reason: str) -> Child:
+def _reason(reason: str) -> str:
+    """Show a code as words; a sentence is one already."""
     if re.fullmatch(r"[a-z0-9_]+", reason):
         return _words(reason)
     return reason
