@@ -1,4 +1,4 @@
-"""The types of the rows that Python reads are the columns of its functions, in names, order and types."""
+"""The types of the rows that Python reads are the columns of the functions, in names and order."""
 
 from __future__ import annotations
 

@@ -184,16 +184,20 @@ def report(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """write the ledger of some days (UTC) for accounting, under a login in payout_auditor"""
+    """write the ledger of some days (UTC) for accounting; exit code 1 if its sums are not right"""
     interval = ledger_export.Interval.read(options.begin, options.end)
-    with (
-        Reader(database_url(os.environ)) as reader,
-        written_to(options.output) as output,
-        ExportProgress(sys.stderr) as progress,
-    ):
-        count, totals = ledger_export.export(
-            reader, interval, form=options.format, output=output, show=progress.show
-        )
+    try:
+        with (
+            Reader(database_url(os.environ)) as reader,
+            written_to(options.output) as output,
+            ExportProgress(sys.stderr) as progress,
+        ):
+            count, totals = ledger_export.export(
+                reader, interval, form=options.format, output=output, show=progress.show
+            )
+    except ledger_export.BooksDiffer as error:
+        print("payout-engine:", error, file=sys.stderr)
+        return 1
     print(f"{count:,} entries {interval}", *ledger_export.table(totals), sep="\n", file=sys.stderr)
     if not interval.is_over():
         print("these days are not over: more may still be booked in them", file=sys.stderr)

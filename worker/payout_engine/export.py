@@ -18,14 +18,18 @@ from payout_engine.rows import Entry, LedgerTotal
 
 PAGE_LIMIT: Final = 5000
 COLUMNS: Final = tuple(Entry.__annotations__)
-# A spreadsheet takes a text that begins so for a formula; the apostrophe is there so that the mark
-# can be taken off again.
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+# A spreadsheet takes a text that begins so for a formula, also where letters are wide ones. The
+# apostrophe is there so that the mark before such a text can be taken off again.
+FORMULA: Final = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20", "'")
 HEADINGS: Final = ("account", "currency", "opening", "debit", "credit", "closing")
 
 
 class ExportError(Exception):
-    """The export cannot be made as it is asked for, or its sums are not those of the books."""
+    """The export cannot be made as it is asked for."""
+
+
+class BooksDiffer(Exception):
+    """The sums of the entries are not those of the books; the message says where."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +100,7 @@ def export(
 ) -> tuple[int, list[LedgerTotal]]:
     """Write the entries; return their number and the totals of the books for the interval.
 
-    Raises ExportError if the sums of what was written are not those totals.
+    Raises BooksDiffer if the sums of the entries are not those totals.
     """
     write = (_csv_writer if form == "csv" else _json_writer)(output)
     sums: Counter[tuple[str, str, str]] = Counter()
@@ -118,7 +122,7 @@ def export(
     )
     for key in sorted({*sums, *books}):
         if sums[key] != books[key]:
-            raise ExportError(
+            raise BooksDiffer(
                 f"the entries are not those of the books: the {' of '.join(key[:2])} in {key[2]} "
                 f"(minor units) is {sums[key]} in the entries and {books[key]} in the "
                 "books; select * from payout_api.verify_seals() says which row was changed"
@@ -162,14 +166,14 @@ def _moment(at: datetime) -> str:
 
 def table(totals: list[LedgerTotal]) -> list[str]:
     """Return the totals as lines of a table."""
-    lines = [HEADINGS]
+    lines: list[tuple[str, ...]] = [HEADINGS]
     for total in totals:
         account = total["account"]
         if account == "payable":
             account += f" ({total['accounts']:,} payee{'s' * (total['accounts'] != 1)})"
         amounts = (total["opening"], total["debit"], total["credit"], total["closing"])
         told = ("?" if amount is None else f"{amount:,}" for amount in amounts)
-        lines.append((account, total["currency"], *told))  # type: ignore[arg-type]
+        lines.append((account, total["currency"], *told))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(
