@@ -12368,7 +12368,7 @@ as $$
     ) as i
 $$;
 comment on function payout.summary_installation(integer) is 'Part of payout_api.summary().';
--- frozen: procedures/operate/summary_transfers.sql 08b415d43dec
+-- frozen: procedures/operate/summary_transfers.sql f74e10403479
 create or replace function payout.summary_transfers(p_days integer, p_rows integer)
 returns table (section text, most integer, place bigint, content jsonb)
 language sql
@@ -12394,7 +12394,6 @@ as $$
             'meaning', st.meaning,
             'state_transfers', sum(o.transfers) over state,
             'state_amount', sum(o.amount) over state,
-            'state_amount_minor', sum(o.amount_minor) over state,
             'state_oldest_since', min(o.oldest_since) over state)
     from payout_api.overview_by_age as o
     join payout.states as st on st.state = o.state

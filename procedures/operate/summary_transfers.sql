@@ -25,7 +25,6 @@ as $$
             'meaning', st.meaning,
             'state_transfers', sum(o.transfers) over state,
             'state_amount', sum(o.amount) over state,
-            'state_amount_minor', sum(o.amount_minor) over state,
             'state_oldest_since', min(o.oldest_since) over state)
     from payout_api.overview_by_age as o
     join payout.states as st on st.state = o.state

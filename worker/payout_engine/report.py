@@ -282,7 +282,7 @@ def _chart(summary: Summary, currency: str, days: Sequence[date]) -> Markup:
 
 
 def _height(row: Row, name: str) -> Decimal:
-    return Decimal(row[name] if row[name] is not None else row[f"{name}_minor"])
+    return Decimal(row[name] or 0)
 
 
 def _by_day(summary: Summary) -> Markup:
@@ -519,10 +519,8 @@ def _code(value: object) -> Markup | None:
 
 
 def _amount(row: Row, name: str = "amount") -> str:
-    """Show an amount in the currency itself, or in minor units if it has no digits here."""
-    if row.get(name) is not None:
-        return _plain(row[name])
-    return f"{_plain(row[f'{name}_minor'])} minor units"
+    """Show an amount in the currency itself; one without digits is shown as a question."""
+    return "?" if row[name] is None else _plain(row[name])
 
 
 def _plain(amount: Decimal | int | None) -> str:
