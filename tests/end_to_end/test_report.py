@@ -21,6 +21,9 @@ from tests.engine import Engine
 
 __all__ = ["browser"]
 
+# Chromium is started several times for a test.
+pytestmark = pytest.mark.long
+
 PHONE: Final = 390
 DESK: Final = 1100
 WIDTHS: Final = (320, PHONE, 600, 768, DESK, 1600)
