@@ -10061,6 +10061,173 @@ end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
+-- frozen: procedures/audit/ledger_page.sql 07b7b1791879
+create or replace function payout_api.ledger_page(
+    p_from timestamptz,
+    p_to timestamptz,
+    p_after bigint default -9223372036854775808,
+    p_limit integer default 1000
+)
+returns table (
+    entry_id bigint,
+    booked_at timestamptz,
+    kind text,
+    debit_account text,
+    credit_account text,
+    amount numeric,
+    amount_minor bigint,
+    currency text,
+    settlement_id text,
+    payee_id text,
+    transfer_id bigint,
+    stripe_transfer_id text,
+    stripe_reversal_id text
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+    select e.ledger_entry_id, e.created_at, e.kind, e.debit_account, e.credit_account,
+        e.amount_minor * c.minor_unit, e.amount_minor, e.currency, t.settlement_id, t.payee_id,
+        e.payout_transfer_id, s.stripe_transfer_id, e.stripe_reversal_id
+    from (
+        select l.*
+        from payout.ledger_entries as l
+        where l.ledger_entry_id > p_after
+            and l.ledger_entry_id >= coalesce(
+                (
+                    select f.first_id
+                    from payout.seals as f
+                    where f.table_name = 'ledger_entries' and f.last_id > p_after
+                        and f.rows_until >= p_from
+                    order by f.last_id
+                    limit 1
+                ),
+                (
+                    select max(n.last_id) + 1
+                    from payout.seals as n
+                    where n.table_name = 'ledger_entries'
+                ),
+                -9223372036854775808)
+            and l.created_at >= p_from and l.created_at < p_to
+        order by l.ledger_entry_id
+        limit p_limit
+    ) as e
+    join payout.payout_transfers as t on t.payout_transfer_id = e.payout_transfer_id
+    join payout.transfer_states as s on s.payout_transfer_id = e.payout_transfer_id
+    left join payout.currencies as c on c.currency = e.currency
+    order by e.ledger_entry_id
+$$;
+comment on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer) is
+    'The first p_limit entries with an id above p_after that were booked from p_from on and before '
+    'p_to: accounts, amount in the currency itself and in minor units, settlement, payee, '
+    'transfer, and Stripe''s ids of it.';
+revoke execute on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)
+    from public;
+grant execute on function payout_api.ledger_page(timestamptz, timestamptz, bigint, integer)
+    to payout_operator, payout_auditor;
+-- frozen: procedures/audit/ledger_totals.sql 8057c9c6e2ff
+create or replace function payout_api.ledger_totals(p_from timestamptz, p_to timestamptz)
+returns table (
+    account text,
+    currency payout.currency_code,
+    accounts bigint,
+    debit_minor numeric,
+    credit_minor numeric,
+    opening numeric,
+    debit numeric,
+    credit numeric,
+    closing numeric
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    select t.account, t.currency, t.accounts, t.debit_minor, t.credit_minor,
+        t.opening_minor * c.minor_unit, t.debit_minor * c.minor_unit,
+        t.credit_minor * c.minor_unit, t.closing_minor * c.minor_unit
+    from (
+        select split_part(b.account, ':', 1) as account, b.currency,
+            count(*) filter (where b.sign = 1) as accounts,
+            sum(b.debit_minor * b.sign) as debit_minor,
+            sum(b.credit_minor * b.sign) as credit_minor,
+            coalesce(sum(b.balance_minor) filter (where b.sign = -1), 0) as opening_minor,
+            coalesce(sum(b.balance_minor) filter (where b.sign = 1), 0) as closing_minor
+        from (
+            select a.*, -1 as sign
+            from payout_api.balances_as_of(p_from - interval '1 microsecond') as a
+            union all
+            select z.*, 1
+            from payout_api.balances_as_of(p_to - interval '1 microsecond') as z
+        ) as b
+        group by split_part(b.account, ':', 1), b.currency
+    ) as t
+    left join payout.currencies as c on c.currency = t.currency
+    order by t.currency, t.account
+$$;
+comment on function payout_api.ledger_totals(timestamptz, timestamptz) is
+    'Per account and currency, payable for those of all payees: how many accounts they are, debit '
+    'and credit of the entries from p_from on and before p_to, in minor units and in the currency '
+    'itself, between the balances before and after.';
+revoke execute on function payout_api.ledger_totals(timestamptz, timestamptz) from public;
+grant execute on function payout_api.ledger_totals(timestamptz, timestamptz)
+    to payout_operator, payout_auditor;
+-- frozen: procedures/audit/money_flow.sql 34b1d16bd587
+create or replace function payout_api.money_flow(p_from timestamptz, p_to timestamptz)
+returns table (
+    day date,
+    currency payout.currency_code,
+    transfers_settled bigint,
+    transfers_paid bigint,
+    settled_minor numeric,
+    paid_minor numeric,
+    failed_minor numeric,
+    taken_back_minor numeric,
+    settled numeric,
+    paid numeric,
+    failed numeric,
+    taken_back numeric
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+    select f.day, f.currency, f.transfers_settled, f.transfers_paid,
+        f.settled_minor, f.paid_minor, f.failed_minor, f.taken_back_minor,
+        f.settled_minor * c.minor_unit, f.paid_minor * c.minor_unit,
+        f.failed_minor * c.minor_unit, f.taken_back_minor * c.minor_unit
+    from (
+        select (e.created_at at time zone 'UTC')::date as day,
+            e.currency,
+            count(*) filter (where e.kind = 'obligation') as transfers_settled,
+            count(*) filter (where e.kind = 'paid') as transfers_paid,
+            coalesce(sum(e.amount_minor) filter (where e.kind = 'obligation'), 0) as settled_minor,
+            coalesce(sum(e.amount_minor) filter (where e.kind = 'paid'), 0) as paid_minor,
+            coalesce(sum(e.amount_minor) filter (where e.kind = 'release'), 0) as failed_minor,
+            coalesce(sum(e.amount_minor) filter (where e.kind = 'reversal'), 0)
+                as taken_back_minor
+        from payout.ledger_entries as e
+        where e.created_at >= p_from and e.created_at < p_to and e.kind <> 'reserve'
+        group by (e.created_at at time zone 'UTC')::date, e.currency
+    ) as f
+    left join payout.currencies as c on c.currency = f.currency
+    order by f.day, f.currency
+$$;
+comment on function payout_api.money_flow(timestamptz, timestamptz) is
+    'For each day (UTC) and currency in which anything was booked: the amounts that settlements '
+    'owed, that were paid, that were declined, and that Stripe took back, in minor units and in '
+    'the currency itself. From p_from on, before p_to.';
+revoke execute on function payout_api.money_flow(timestamptz, timestamptz) from public;
+grant execute on function payout_api.money_flow(timestamptz, timestamptz)
+    to payout_operator, payout_auditor;
 -- frozen: procedures/audit/newest_row_id.sql 896aa9258ed2
 create or replace function payout.newest_row_id(p_table_name text)
 returns bigint
@@ -13744,6 +13911,209 @@ comment on function payout_api.settle_outside(bigint, text, text, boolean) is
 revoke execute on function payout_api.settle_outside(bigint, text, text, boolean) from public;
 grant execute on function payout_api.settle_outside(bigint, text, text, boolean)
     to payout_operator;
+-- frozen: procedures/operate/summary.sql fb0bd3ae2bfd
+create or replace function payout_api.summary(
+    p_days integer default 30,
+    p_rows integer default 20
+)
+returns table (section text, row_count bigint, content jsonb)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set jit = off
+as $$
+    select s.section, max(s.place),
+        coalesce(jsonb_agg(s.content order by s.place)
+            filter (where s.most is null or s.place <= s.most), '[]')
+    from (
+        select * from payout.summary_installation(p_days)
+        union all
+        select * from payout.summary_transfers(p_days, p_rows)
+        union all
+        select * from payout.summary_balances(p_rows)
+        union all
+        select * from payout.summary_troubles(p_rows)
+    ) as s
+    group by s.section
+$$;
+comment on function payout_api.summary(integer, integer) is
+    'Sections with their rows, of one moment: the installation; transfers by state and age, what '
+    'was settled and paid on each of the last p_days days (UTC), the reasons of unpaid transfers; '
+    'balances; open discrepancies, reversed money, holds and workers. row_count is that of the '
+    'whole list, content its first rows.';
+revoke execute on function payout_api.summary(integer, integer) from public;
+grant execute on function payout_api.summary(integer, integer)
+    to payout_operator, payout_auditor;
+-- frozen: procedures/operate/summary_balances.sql a1ec249b2577
+create or replace function payout.summary_balances(p_rows integer)
+returns table (section text, most integer, place bigint, content jsonb)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with balances as materialized (select b.* from payout_api.ledger_balances as b),
+    accounts as (
+        select split_part(b.account, ':', 1) as account, b.currency, count(*) as accounts,
+            sum(b.debit) as debit, sum(b.credit) as credit, sum(b.balance) as balance,
+            sum(b.balance_minor) as balance_minor
+        from balances as b
+        group by split_part(b.account, ':', 1), b.currency
+    ),
+    payees as (
+        select b.currency, substr(b.account, length('payable:') + 1) as payee_id, b.balance,
+            row_number() over (
+                partition by b.currency order by b.balance_minor desc, b.account) as rank
+        from balances as b
+        where b.account like 'payable:%' and b.balance_minor <> 0
+    ),
+    books as (
+        select coalesce(a.currency, o.currency) as currency,
+            coalesce(a.difference_minor, 0) as difference_minor,
+            coalesce(a.in_flight_minor, 0) as in_flight_minor,
+            coalesce(o.open_transfers_minor, 0) as open_transfers_minor
+        from (
+            select a.currency, sum(a.balance_minor) as difference_minor,
+                sum(a.balance_minor) filter (where a.account = 'in_flight') as in_flight_minor
+            from accounts as a
+            group by a.currency
+        ) as a
+        full join (
+            select t.currency, sum(t.amount_minor) as open_transfers_minor
+            from payout.transfer_states as s
+            join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+            where s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked')
+            group by t.currency
+        ) as o on o.currency = a.currency
+    )
+    select 'accounts', null::integer, row_number() over (order by a.currency, a.account),
+        to_jsonb(a) || jsonb_build_object('meaning', l.meaning)
+    from accounts as a
+    left join payout.ledger_accounts as l on l.account = a.account
+    union all
+    select 'payees', p_rows, row_number() over (order by p.rank, p.currency), to_jsonb(p)
+    from payees as p
+    union all
+    select 'books', null, row_number() over (order by b.currency), to_jsonb(b)
+    from books as b
+$$;
+comment on function payout.summary_balances(integer) is 'Part of payout_api.summary().';
+-- frozen: procedures/operate/summary_installation.sql 071c6dbacaf6
+create or replace function payout.summary_installation(p_days integer)
+returns table (section text, most integer, place bigint, content jsonb)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'installation', 1, 1, to_jsonb(i)
+    from (
+        select now() as taken_at,
+            current_date - greatest(p_days, 1) + 1 as first_day,
+            current_date as last_day,
+            current_database() as database_name,
+            session_user as login,
+            payout_api.release() as release,
+            e.installation_id,
+            e.stripe_account_id,
+            e.is_livemode,
+            payout_api.seal_head() as seal_head,
+            s.sealed_at,
+            (select count(*) from payout_api.workers as w where w.is_alive) as workers_alive,
+            c.begun_at as compared_at,
+            c.transfers_seen as transfers_compared
+        from payout.engine_settings as e
+        left join lateral (
+            select s.sealed_at from payout.seals as s order by s.seal_id desc limit 1
+        ) as s on true
+        left join lateral (
+            select r.begun_at, r.objects_seen as transfers_seen
+            from payout.stripe_reads as r
+            where r.kind = 'comparison' and r.finished_at is not null
+            order by r.read_id desc
+            limit 1
+        ) as c on true
+    ) as i
+$$;
+comment on function payout.summary_installation(integer) is 'Part of payout_api.summary().';
+-- frozen: procedures/operate/summary_transfers.sql f74e10403479
+create or replace function payout.summary_transfers(p_days integer, p_rows integer)
+returns table (section text, most integer, place bigint, content jsonb)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with flow as materialized (
+        select f.*
+        from payout_api.money_flow(current_date - greatest(p_days, 1) + 1, 'infinity') as f
+    ),
+    totals as (
+        select f.currency, sum(f.transfers_settled) as transfers_settled,
+            sum(f.transfers_paid) as transfers_paid,
+            sum(f.settled) as settled, sum(f.paid) as paid, sum(f.failed) as failed,
+            sum(f.taken_back) as taken_back
+        from flow as f
+        group by f.currency
+    )
+    -- All but the last have a row for each currency, state and day at most: they are not cut.
+    select 'overview', null::integer,
+        row_number() over (order by o.currency, st.is_final, o.state, o.since_at_least),
+        to_jsonb(o) || jsonb_build_object(
+            'meaning', st.meaning,
+            'state_transfers', sum(o.transfers) over state,
+            'state_amount', sum(o.amount) over state,
+            'state_oldest_since', min(o.oldest_since) over state)
+    from payout_api.overview_by_age as o
+    join payout.states as st on st.state = o.state
+    window state as (partition by o.currency, o.state)
+    union all
+    select 'days', null, row_number() over (order by f.currency, f.day), to_jsonb(f)
+    from flow as f
+    union all
+    select 'totals', null,
+        row_number() over (order by f.transfers_settled + f.transfers_paid desc, f.currency),
+        to_jsonb(f)
+    from totals as f
+    union all
+    select 'unpaid', p_rows, row_number() over (
+            order by u.state in ('scheduled', 'in_flight'), u.transfers desc, u.first_transfer_id),
+        to_jsonb(u)
+    from payout_api.unpaid_by_reason as u
+$$;
+comment on function payout.summary_transfers(integer, integer) is 'Part of payout_api.summary().';
+-- frozen: procedures/operate/summary_troubles.sql affc9e4dec7a
+create or replace function payout.summary_troubles(p_rows integer)
+returns table (section text, most integer, place bigint, content jsonb)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Only rows that are shown are explained.
+    select 'discrepancies', p_rows, d.place, case when d.place <= p_rows then (
+        select to_jsonb(v) - '{ours,theirs}'::text[]
+        from payout_api.discrepancies as v
+        where v.discrepancy_id = d.discrepancy_id)
+    end
+    from (
+        select d.discrepancy_id, row_number() over (order by d.found_at, d.discrepancy_id) as place
+        from payout.discrepancies as d
+        where d.resolved_at is null
+    ) as d
+    union all
+    select 'reversed', p_rows, row_number() over (order by m.since, m.payout_transfer_id),
+        to_jsonb(m) || jsonb_build_object('open', m.open_minor * c.minor_unit)
+    from payout_api.reversed_money as m
+    left join payout.currencies as c on c.currency = m.currency
+    union all
+    select 'holds', p_rows, row_number() over (order by h.scope <> 'engine', h.hold_id), to_jsonb(h)
+    from payout.holds as h
+    where h.released_at is null
+    union all
+    select 'workers', p_rows,
+        row_number() over (order by w.is_alive desc, w.last_seen_at desc, w.worker), to_jsonb(w)
+    from payout_api.workers as w
+$$;
+comment on function payout.summary_troubles(integer) is 'Part of payout_api.summary().';
 -- frozen: procedures/operate/verify_books.sql 9b86b15d388d
 create or replace function payout_api.verify_books()
 returns table (check_name text, detail text, hint text)
@@ -14016,6 +14386,45 @@ group by s.state, t.currency, c.minor_unit;
 comment on view payout_api.overview is
     'Transfers by state and currency; amount in the currency itself, amount_minor in minor units.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
+-- frozen: sql/views/overview_by_age.sql 926dca69f168
+create or replace view payout_api.overview_by_age as
+select
+    o.state,
+    o.currency,
+    null::interval as since_at_least,
+    o.transfers,
+    o.amount,
+    o.amount_minor,
+    o.oldest_since
+from payout_api.overview as o
+join payout.states as st on st.state = o.state
+where st.is_final
+union all
+select
+    s.state,
+    t.currency,
+    g.since_at_least,
+    count(*),
+    sum(t.amount_minor) * c.minor_unit,
+    sum(t.amount_minor),
+    min(s.changed_at)
+from payout.transfer_states as s
+join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+left join payout.currencies as c on c.currency = t.currency
+cross join lateral (
+    select case
+        when s.changed_at > now() - interval '1 hour' then interval '0'
+        when s.changed_at > now() - interval '1 day' then interval '1 hour'
+        when s.changed_at > now() - interval '7 days' then interval '1 day'
+        else interval '7 days'
+    end as since_at_least
+) as g
+where s.state not in ('paid', 'cancelled', 'settled_outside')
+group by s.state, t.currency, g.since_at_least, c.minor_unit;
+comment on view payout_api.overview_by_age is
+    'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '
+    'time for which each has been in its state, up to the next of these; null for final states.';
+grant select on payout_api.overview_by_age to payout_operator, payout_auditor;
 -- frozen: sql/views/payout_status.sql f6f42ff66aaa
 create or replace view payout_api.payout_status as
 select
@@ -14216,6 +14625,41 @@ comment on view payout_api.unpaid is
     'One row for each transfer that is not paid, as payout_api.explained has it: state, reason, '
     'since when, whose turn it is, when the engine acts next by itself, and the next step.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
+-- frozen: sql/views/unpaid_by_reason.sql 910f580b5144
+create or replace view payout_api.unpaid_by_reason as
+with groups as materialized (
+    select s.state, s.reason, t.currency, s.hold_id is not null as is_on_hold,
+        count(*) as transfers,
+        sum(t.amount_minor) as amount_minor,
+        min(s.changed_at) as oldest_since,
+        min(s.payout_transfer_id) as first_transfer_id
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.state not in ('paid', 'cancelled', 'settled_outside')
+    group by s.state, s.reason, t.currency, s.hold_id is not null
+)
+select
+    g.state,
+    e.reason,
+    g.currency,
+    g.transfers,
+    g.amount_minor * c.minor_unit as amount,
+    g.amount_minor,
+    g.oldest_since,
+    g.first_transfer_id,
+    e.situation,
+    e.whose_turn,
+    e.advice,
+    e.next_call
+from groups as g
+left join payout.currencies as c on c.currency = g.currency
+left join payout_api.explained as e on e.payout_transfer_id = g.first_transfer_id
+    and e.payout_transfer_id = any (array(select x.first_transfer_id from groups as x));
+comment on view payout_api.unpaid_by_reason is
+    'One row for each state, reason and currency of transfers that are not paid, those that a '
+    'sweep found on hold apart: their number and amount, the oldest time, and situation, turn, '
+    'advice and call of the first of them, as payout_api.explained has it.';
+grant select on payout_api.unpaid_by_reason to payout_operator, payout_auditor;
 -- frozen: sql/views/workers.sql db146579d4b8
 create or replace view payout_api.workers as
 select

@@ -229,6 +229,12 @@ def test_the_installed_wheel_migrates_checks_pays_and_stops(
             print(told, flush=True)
             assert worker.returncode == 0
             assert "Traceback" not in told
+        auditor = login_name("payout_auditor")
+        reading = {"DATABASE_URL": settings["DATABASE_URL"].replace(login, auditor)}
+        assert "<style>" in installation.run("payout-engine", "report", **reading)
+        ever = ("--from", "2001-01-01", "--to", "2101-01-01")
+        told = installation.run("payout-engine", "export", "ledger", *ever, **reading)
+        assert told.count(",paid,in_flight,stripe_balance,15.00,1500,usd,") == 2
 
 
 @pytest.mark.skipif(not FROM_INDEX, reason="tests/end_to_end/test_demo.py runs a smaller one")

@@ -32,6 +32,7 @@ from tests.engine import unguarded
 from tests.worker.fakes import CANARY
 
 Connection = psycopg.Connection[Any]
+EXPORT = ["export", "ledger", "--from", "2026-01-01", "--to", "2026-02-01"]
 SETTLED = """
 do $$ begin
     perform payout_api.register_payee(
@@ -281,7 +282,8 @@ def test_execute_says_that_stripe_does_not_take_the_key(
 
 @pytest.mark.usefixtures("key")
 @pytest.mark.parametrize(
-    "command", [["worker"], ["doctor"], ["execute", "1"], ["migrate"], ["reconcile"]]
+    "command",
+    [["worker"], ["doctor"], ["execute", "1"], ["migrate"], ["reconcile"], ["report"], EXPORT],
 )
 def test_a_missing_database_is_reported_in_one_sentence(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -295,7 +297,9 @@ def test_a_missing_database_is_reported_in_one_sentence(
 
 
 @pytest.mark.usefixtures("key")
-@pytest.mark.parametrize("command", [["doctor"], ["execute", "1"], ["reconcile"]])
+@pytest.mark.parametrize(
+    "command", [["doctor"], ["execute", "1"], ["reconcile"], ["report"], EXPORT]
+)
 def test_a_database_that_was_never_migrated_is_reported_with_the_command_to_run(
     command: list[str],
     empty_database: Callable[[], str],
@@ -411,7 +415,9 @@ def test_reconcile_can_be_interrupted(db: Connection, compare: Callable[..., Non
 
 
 @pytest.mark.usefixtures("key")
-@pytest.mark.parametrize("command", [["doctor"], ["execute", "1"], ["migrate"], ["reconcile"]])
+@pytest.mark.parametrize(
+    "command", [["doctor"], ["execute", "1"], ["migrate"], ["reconcile"], ["report"], EXPORT]
+)
 def test_an_unreachable_database_is_reported_without_its_password(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -425,7 +431,7 @@ def test_an_unreachable_database_is_reported_without_its_password(
 
 
 @pytest.mark.usefixtures("key")
-@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["migrate"]])
+@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["migrate"], ["report"]])
 @pytest.mark.parametrize(
     "url", ["postgresql://u:sec%ret@h/x", "postgresql://u:s ecret@h/x", "host=h password='secret"]
 )
@@ -445,7 +451,8 @@ def test_a_malformed_database_url_shows_no_part_of_its_password(
 
 @pytest.mark.usefixtures("key")
 @pytest.mark.parametrize(
-    "command", [["worker"], ["doctor"], ["reconcile"], ["execute", "1"], ["migrate"]]
+    "command",
+    [["worker"], ["doctor"], ["reconcile"], ["execute", "1"], ["migrate"], ["report"]],
 )
 @pytest.mark.parametrize("part", ["dbname", "user"])
 def test_what_cannot_pass_by_itself_ends_the_process_with_a_sentence(
@@ -466,7 +473,7 @@ def test_what_cannot_pass_by_itself_ends_the_process_with_a_sentence(
 
 
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["reconcile"]])
+@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["reconcile"], ["report"]])
 @pytest.mark.parametrize(
     ("release", "is_refused"), [("1.1", False), ("1.2", True), ("2.0", True), ("0.9", True)]
 )
@@ -513,6 +520,9 @@ def test_a_reader_that_has_seen_enough_ends_the_doctor_quietly(db: Connection) -
         (["pay"], "invalid choice: 'pay'"),
         (["execute", "one"], "invalid int value: 'one'"),
         (["execute"], "the following arguments are required: JOB_ID"),
+        (["export", "ledger"], "the following arguments are required: --from, --to"),
+        (["export", "cash"], "invalid choice: 'cash'"),
+        ([*EXPORT, "--format", "xls"], "invalid choice: 'xls'"),
     ],
 )
 def test_a_wrong_command_is_explained(
@@ -524,7 +534,9 @@ def test_a_wrong_command_is_explained(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["migrate", "worker", "doctor", "reconcile", "execute"])
+@pytest.mark.parametrize(
+    "command", ["migrate", "worker", "doctor", "reconcile", "execute", "report", "export"]
+)
 def test_help_names_every_setting_that_is_read(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 
-from payout_engine.progress import Progress
+from payout_engine.progress import ExportProgress, Progress
 from payout_engine.rows import Read
 
 READ: Read = {
@@ -68,3 +69,29 @@ def test_progress_is_one_moving_line_in_a_terminal_that_is_gone_at_the_end(
 def test_a_count_beyond_the_expected_one_fills_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = show(io.StringIO(), monkeypatch, *[9] * 5, 20)
     assert shown.splitlines()[-1].startswith(f"[{'#' * 30}] 1,300 of about 1,000")
+
+
+def export(output: io.StringIO, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> str:
+    """Show 5,000 more entries at each of these seconds after the beginning."""
+    now = 100.0
+    monkeypatch.setattr("payout_engine.progress.time.monotonic", lambda: now)
+    with ExportProgress(output) as line:
+        for number, second in enumerate(seconds, start=1):
+            now = 100.0 + second
+            line.show(5000 * number, datetime(2026, 3, 1, tzinfo=UTC))
+    return output.getvalue()
+
+
+def test_a_quick_export_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert export(io.StringIO(), monkeypatch, 0.2, 0.9) == ""
+
+
+def test_an_export_that_takes_more_than_a_second_shows_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert export(io.StringIO(), monkeypatch, 0.9, 1.25, 3.0, 7.0) == (
+        "10,000 entries, up to 2026-03-01, 8,000/s\n20,000 entries, up to 2026-03-01, 2,857/s\n"
+    )
+    assert export(Terminal(), monkeypatch, 1.25) == (
+        "\r\x1b[K5,000 entries, up to 2026-03-01, 4,000/s\r\x1b[K"
+    )

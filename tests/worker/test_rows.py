@@ -1,9 +1,10 @@
-"""The types of the worker's rows are the columns of its functions, in names, order and types."""
+"""The types of the rows that Python reads are the columns of the functions, in names and order."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, NotRequired, get_args, get_origin, get_type_hints
@@ -24,11 +25,15 @@ ROWS: Final[dict[str, type]] = {
     "heartbeat": rows.Beat,
     "measure": rows.Measurement,
     "doctor": rows.Check,
+    "ledger_page": rows.Entry,
+    "ledger_totals": rows.LedgerTotal,
+    "summary": rows.Section,
 }
 PYTHON_TYPES: Final[dict[str, set[Any]]] = {
     "bigint": {int},
     "integer": {int},
-    "numeric": {float},
+    "numeric": {float, Decimal},
+    "payout.currency_code": {str},
     "double precision": {float},
     "text": {str},
     "boolean": {bool},

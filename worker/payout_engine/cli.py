@@ -1,4 +1,4 @@
-"""The command `payout-engine`: migrate, worker, doctor, reconcile, demo, execute.
+"""The command `payout-engine`: migrate, worker, doctor, reconcile, report, export, execute, demo.
 
 A user's mistake is answered with a sentence and exit code 2, never with a traceback: to start the
 command again does not help. A fault of ours ends it with 1.
@@ -23,6 +23,7 @@ from typing import ClassVar, Final, NoReturn
 import aiohttp
 import psycopg
 
+from payout_engine import export as ledger_export
 from payout_engine import logs, processes
 from payout_engine.app import run_until_stopped
 from payout_engine.database import connection_string, inspect_database, worker_name
@@ -30,8 +31,11 @@ from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
 from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
 from payout_engine.migrate import bring_to_date
-from payout_engine.progress import Progress
+from payout_engine.output import OutputError, written_to
+from payout_engine.progress import ExportProgress, Progress
+from payout_engine.reading import Reader
 from payout_engine.reconcile import NewestUnread
+from payout_engine.report import page
 from payout_engine.reporter import describe
 from payout_engine.rows import Check, OpenDiscrepancies, Outcome, Report
 from payout_engine.settings import (
@@ -61,6 +65,8 @@ EXPECTED: Final = (
     TimeoutError,
     QueueSchemaError,
     MigrationError,
+    OutputError,
+    ledger_export.ExportError,
     psycopg.Error,
 )
 
@@ -184,6 +190,36 @@ async def _reconcile(settings: Settings) -> int:
     return 1
 
 
+def report(options: argparse.Namespace) -> int:
+    """write the state of all payouts as one HTML page, under a login in payout_auditor"""
+    with Reader(database_url(os.environ)) as reader:
+        html = page(reader.call("summary"))
+    with written_to(options.output) as output:
+        output.write(html)
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """write the ledger of some days (UTC) for accounting; exit code 1 if its sums are not right"""
+    interval = ledger_export.Interval.read(options.begin, options.end)
+    try:
+        with (
+            Reader(database_url(os.environ)) as reader,
+            written_to(options.output) as output,
+            ExportProgress(sys.stderr) as progress,
+        ):
+            count, totals = ledger_export.export(
+                reader, interval, form=options.format, output=output, show=progress.show
+            )
+    except ledger_export.BooksDiffer as error:
+        print("payout-engine:", error, file=sys.stderr)
+        return 1
+    print(f"{count:,} entries {interval}", *ledger_export.table(totals), sep="\n", file=sys.stderr)
+    if not interval.is_over():
+        print("these days are not over: more may still be booked in them", file=sys.stderr)
+    return 0
+
+
 def demo(options: argparse.Namespace) -> int:
     """show the engine at work, with a database and a Stripe of its own"""
     arguments = ["--keep"] if options.keep else []
@@ -286,6 +322,16 @@ def main(arguments: list[str] | None = None) -> int:
         help="exit with code 1 for warnings too (default: failure)",
     )
     add(reconcile)
+    add(report).add_argument("--output", metavar="FILE", help="instead of standard output")
+    exported = add(export)
+    exported.add_argument("book", choices=["ledger"])
+    for option, name, told in (
+        ("--from", "begin", "the first day, as 2026-01-31"),
+        ("--to", "end", "the day after the last one: it is left out"),
+    ):
+        exported.add_argument(option, dest=name, metavar="DATE", required=True, help=told)
+    exported.add_argument("--format", choices=["csv", "jsonl"], default="csv")
+    exported.add_argument("--output", metavar="FILE", help="instead of standard output")
     add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
     add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=int)
     options = parser.parse_args(arguments)

@@ -311,13 +311,7 @@ class Database:
         call that is safe to repeat; a call that ran into a timeout of the server only with
         `retry_timeouts`. Raises the exceptions of `payout_engine.errors`, or psycopg's.
         """
-        query = sql.SQL("select * from payout_api.{}({})").format(
-            sql.Identifier(function),
-            sql.SQL(", ").join(
-                sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name))
-                for name in arguments
-            ),
-        )
+        query = function_call(function, arguments)
         clock = asyncio.get_running_loop().time
         give_up_at = clock() + retry_seconds
         backoff = _backoff()
@@ -395,6 +389,17 @@ class Database:
         logger.error("%s", errors.redact(message), extra={"event": event, **ids})
         if alarm:
             self._on_alarm(alarm)
+
+
+def function_call(function: str, arguments: Mapping[str, object]) -> sql.Composed:
+    """Return the query that calls ``payout_api.<function>`` with named arguments."""
+    named = (
+        sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name))
+        for name in arguments
+    )
+    return sql.SQL("select * from payout_api.{}({})").format(
+        sql.Identifier(function), sql.SQL(", ").join(named)
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ A test compares each type with the columns of its function, in names, order and 
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NotRequired, TypedDict, final
 
 
@@ -123,3 +124,43 @@ class Check(TypedDict):
     status: str
     detail: str
     hint: str | None
+
+
+class Entry(TypedDict):
+    """A row of `ledger_page`: an entry of the ledger."""
+
+    entry_id: int
+    booked_at: datetime
+    kind: str
+    debit_account: str
+    credit_account: str
+    amount: Decimal | None
+    amount_minor: int
+    currency: str
+    settlement_id: str
+    payee_id: str
+    transfer_id: int
+    stripe_transfer_id: str | None
+    stripe_reversal_id: str | None
+
+
+class LedgerTotal(TypedDict):
+    """A row of `ledger_totals`: an account, or those of all payees, over an interval."""
+
+    account: str
+    currency: str
+    accounts: int
+    debit_minor: Decimal
+    credit_minor: Decimal
+    opening: Decimal | None
+    debit: Decimal | None
+    credit: Decimal | None
+    closing: Decimal | None
+
+
+class Section(TypedDict):
+    """A row of `summary`: the first rows of one list, and how many it has."""
+
+    section: str
+    row_count: int
+    content: list[dict[str, Any]]

@@ -1,0 +1,42 @@
+-- overview_by_age: the transfers and the money in each state, by the time they have been in it.
+--
+-- Final states have no age: they are read apart, since they may be millions.
+
+create or replace view payout_api.overview_by_age as
+select
+    o.state,
+    o.currency,
+    null::interval as since_at_least,
+    o.transfers,
+    o.amount,
+    o.amount_minor,
+    o.oldest_since
+from payout_api.overview as o
+join payout.states as st on st.state = o.state
+where st.is_final
+union all
+select
+    s.state,
+    t.currency,
+    g.since_at_least,
+    count(*),
+    sum(t.amount_minor) * c.minor_unit,
+    sum(t.amount_minor),
+    min(s.changed_at)
+from payout.transfer_states as s
+join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+left join payout.currencies as c on c.currency = t.currency
+cross join lateral (
+    select case
+        when s.changed_at > now() - interval '1 hour' then interval '0'
+        when s.changed_at > now() - interval '1 day' then interval '1 hour'
+        when s.changed_at > now() - interval '7 days' then interval '1 day'
+        else interval '7 days'
+    end as since_at_least
+) as g
+where s.state not in ('paid', 'cancelled', 'settled_outside')
+group by s.state, t.currency, g.since_at_least, c.minor_unit;
+comment on view payout_api.overview_by_age is
+    'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '
+    'time for which each has been in its state, up to the next of these; null for final states.';
+grant select on payout_api.overview_by_age to payout_operator, payout_auditor;

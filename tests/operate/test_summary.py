@@ -1,0 +1,281 @@
+"""The summary and its views: every number is that of another view, and long lists are cut."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from tests.busy import age, fill
+from tests.conftest import Connection
+from tests.engine import Engine, success
+from tests.mutants import mutant
+from tests.schema.refusals import Refusal, refusal
+
+Row = dict[str, Any]
+
+BY_AGE: Final = (
+    "select state, currency, sum(transfers)::bigint, sum(amount), sum(amount_minor), "
+    "min(oldest_since) from payout_api.overview_by_age group by state, currency"
+)
+OVERVIEW: Final = (
+    "select state, currency, transfers, amount, amount_minor, oldest_since from payout_api.overview"
+)
+FLOW: Final = (
+    "select currency, sum(settled_minor), sum(paid_minor), sum(failed_minor), "
+    "sum(taken_back_minor) from payout_api.money_flow(%s, %s) group by currency order by currency"
+)
+# The same, from the entries alone.
+PLAIN: Final = """
+    select e.currency,
+        coalesce(sum(amount_minor) filter (where kind = 'obligation'), 0),
+        coalesce(sum(amount_minor) filter (where kind = 'paid'), 0),
+        coalesce(sum(amount_minor) filter (where kind = 'release'), 0),
+        coalesce(sum(amount_minor) filter (where kind = 'reversal'), 0)
+    from payout.ledger_entries as e
+    where e.created_at >= %s and e.created_at < %s
+    group by e.currency order by e.currency
+    """
+
+
+def sections(db: Connection, **arguments: int) -> dict[str, tuple[int, list[Row]]]:
+    """Return how many rows each section has, and those that are shown."""
+    named = ", ".join(f"{name} => {value}" for name, value in arguments.items())
+    rows = db.execute(f"select * from payout_api.summary({named})".encode())
+    return {section: (count, content) for section, count, content in rows}
+
+
+def as_json(db: Connection, view: str) -> list[Row]:
+    """Return the rows of a view, as JSON has them."""
+    rows = db.execute(f"select to_jsonb(v) from {view} as v order by 1".encode())
+    return [row for (row,) in rows]
+
+
+@pytest.fixture
+def busy(engine: Engine) -> Engine:
+    fill(engine)
+    return engine
+
+
+@mutant(
+    "ages that leave out a state",
+    sql="create or replace view payout_api.overview_by_age as select o.state, o.currency, "
+    "null::interval as since_at_least, o.transfers, o.amount, o.amount_minor, o.oldest_since "
+    "from payout_api.overview as o where o.state = 'paid'",
+)
+def test_the_ages_of_a_state_add_up_to_the_state(busy: Engine) -> None:
+    found = busy.db.execute(BY_AGE.encode()).fetchall()
+    assert len(found) > 6
+    assert sorted(found) == sorted(busy.db.execute(OVERVIEW.encode()).fetchall())
+
+
+def test_an_open_transfer_is_as_old_as_its_state_and_a_final_one_has_no_age(
+    engine: Engine,
+) -> None:
+    for days in (7, 6, 1):
+        engine.settle(settlement_id=f"set_{days}")
+        age(engine, days=days)
+    engine.settle(settlement_id="set_new")
+    engine.settle("seller_paid", settlement_id="set_paid")
+    claim = next(c for c in engine.claim() if c.request["destination"] == "acct_paid")
+    engine.report(success(claim))
+    with engine.db.transaction(force_rollback=True):
+        rows = engine.db.execute(
+            "select state, since_at_least::text, transfers from payout_api.overview_by_age "
+            "order by state, since_at_least nulls first"
+        ).fetchall()
+    # The claim was the last change of the others.
+    assert rows == [("in_flight", "00:00:00", 4), ("paid", None, 1)]
+    with engine.db.transaction(force_rollback=True):
+        for number, interval in enumerate(("59 minutes", "61 minutes", "25 hours", "8 days")):
+            engine.db.execute(
+                "update payout.transfer_states set changed_at = now() - %s::interval "
+                "where payout_transfer_id = (select min(payout_transfer_id) + %s "
+                "from payout.payout_transfers)",
+                [interval, number],
+            )
+        rows = engine.db.execute(
+            "select since_at_least::text, transfers from payout_api.overview_by_age "
+            "where state = 'in_flight' order by since_at_least"
+        ).fetchall()
+    assert rows == [("00:00:00", 1), ("01:00:00", 1), ("1 day", 1), ("7 days", 1)]
+
+
+def test_reasons_count_each_unpaid_transfer_once_with_the_words_of_the_first(busy: Engine) -> None:
+    groups = busy.db.execute(
+        "select state, currency, sum(transfers)::bigint, sum(amount) "
+        "from payout_api.unpaid_by_reason group by state, currency order by 1, 2"
+    ).fetchall()
+    assert groups == (
+        busy.db.execute(
+            "select state, currency, count(*), sum(amount) from payout_api.unpaid "
+            "group by state, currency order by 1, 2"
+        ).fetchall()
+    )
+    words = busy.db.execute(
+        "select first_transfer_id, reason, situation, whose_turn, advice, next_call "
+        "from payout_api.unpaid_by_reason order by 1"
+    ).fetchall()
+    assert len(words) >= 5
+    assert words == (
+        busy.db.execute(
+            "select payout_transfer_id, reason, situation, whose_turn, advice, next_call "
+            "from payout_api.explained where payout_transfer_id = any (%s) order by 1",
+            [[row[0] for row in words]],
+        ).fetchall()
+    )
+
+
+@mutant(
+    "the end of an interval belongs to it",
+    "money_flow",
+    "e.created_at < p_to",
+    "e.created_at <= p_to",
+)
+def test_flow_is_what_was_booked_from_the_first_moment_on_and_before_the_last(
+    busy: Engine,
+) -> None:
+    moments = [
+        moment
+        for (moment,) in busy.db.execute(
+            "select distinct created_at from payout.ledger_entries order by 1"
+        )
+    ]
+    assert len(moments) >= 3
+    for interval in (moments[:2], moments[1:3], (moments[0], "infinity")):
+        flow = busy.db.execute(FLOW.encode(), interval).fetchall()
+        assert flow == busy.db.execute(PLAIN.encode(), interval).fetchall()
+    ((first, second),) = busy.db.execute(
+        "select min(day)::text, max(day)::text from payout_api.money_flow('-infinity', 'infinity')"
+    ).fetchall()
+    assert second > first
+
+
+def test_amounts_have_the_digits_of_their_currency(busy: Engine) -> None:
+    rows = busy.db.execute(
+        "select currency, max(settled)::text from payout_api.money_flow('-infinity', 'infinity') "
+        "where currency <> 'usd' group by currency order by currency"
+    ).fetchall()
+    assert rows == [("jpy", "1234567"), ("kwd", "1000000.000")]
+
+
+@mutant(
+    "books that forget parked transfers",
+    "summary_balances",
+    "'unknown', 'parked')",
+    "'unknown')",
+)
+@mutant(
+    "books without in_flight",
+    "summary_balances",
+    "where a.account = 'in_flight'",
+    "where a.account = 'payable'",
+)
+def test_each_section_is_what_the_view_says(busy: Engine) -> None:
+    busy.db.execute("set local timezone = 'UTC'")
+    found = sections(busy.db)
+    assert found["books"][1] == [
+        {
+            name: row[name]
+            for name in (
+                "currency",
+                "difference_minor",
+                "in_flight_minor",
+                "open_transfers_minor",
+            )
+        }
+        for row in as_json(busy.db, "payout_api.trial_balance")
+    ]
+    for section, view in (
+        ("unpaid", "payout_api.unpaid_by_reason"),
+        ("workers", "payout_api.workers"),
+        ("reversed", "payout_api.reversed_money"),
+        ("overview", "payout_api.overview_by_age"),
+        ("days", "payout_api.money_flow('-infinity', 'infinity')"),
+        ("discrepancies", "payout_api.discrepancies"),
+        ("holds", "payout.holds"),
+    ):
+        count, rows = found[section]
+        expected = as_json(busy.db, view)
+        assert count == len(rows) == len(expected) > 0, section
+        assert sorted(map(str, (strip(row, rows[0]) for row in expected))) == sorted(
+            map(str, (strip(row, expected[0]) for row in rows))
+        ), section
+    balances: dict[tuple[str, str], float] = defaultdict(float)
+    for row in as_json(busy.db, "payout_api.ledger_balances"):
+        balances[row["account"].partition(":")[0], row["currency"]] += row["balance"]
+    assert balances == {
+        (row["account"], row["currency"]): row["balance"] for row in found["accounts"][1]
+    }
+    [installation] = found["installation"][1]
+    assert installation["database_name"] == busy.db.info.dbname
+
+
+def strip(row: Row, other: Row) -> Row:
+    """Return what both have."""
+    return {name: row[name] for name in sorted(row.keys() & other.keys())}
+
+
+@mutant(
+    "a list without an end",
+    "summary",
+    "where s.most is null or s.place <= s.most",
+    "where true",
+)
+def test_a_long_list_is_cut_and_says_how_long_it_is(engine: Engine) -> None:
+    payees = [f"seller_{number}" for number in range(5)]
+    engine.settle(*payees)
+    for payee in payees:
+        engine.hold("payee", payee)
+        engine.db.execute(
+            "insert into payout.discrepancies (kind, advice) values ('differs_at_stripe', 'Look.')"
+        )
+    found = sections(engine.db, p_rows=2)
+    assert [(found[name][0], len(found[name][1])) for name in ("holds", "discrepancies")] == [
+        (5, 2),
+        (5, 2),
+    ]
+
+
+def test_a_hold_on_the_engine_is_never_cut(engine: Engine) -> None:
+    engine.settle()
+    engine.hold("payee", "seller_1")
+    engine.hold("engine")
+    assert sections(engine.db, p_rows=1)["holds"][1][0]["scope"] == "engine"
+
+
+@mutant("days of another number", "summary_transfers", "greatest(p_days, 1) + 1", "p_days")
+def test_so_many_days_are_shown_with_today(busy: Engine) -> None:
+    # Something was booked today, two and five days ago.
+    for days, shown in ((30, 3), (3, 2), (2, 1), (1, 1), (0, 1)):
+        found = sections(busy.db, p_days=days)["days"][1]
+        assert len({row["day"] for row in found}) == shown, days
+
+
+def test_an_installation_without_a_transfer_has_a_summary(engine: Engine) -> None:
+    found = sections(engine.db)
+    assert {"installation"} <= set(found)
+    assert {"overview", "days", "unpaid", "books"}.isdisjoint(found)
+
+
+@pytest.mark.parametrize(
+    ("role", "is_allowed"),
+    [
+        ("payout_auditor", True),
+        ("payout_operator", True),
+        ("payout_app", False),
+        ("payout_worker", False),
+        ("payout_approver", False),
+    ],
+)
+def test_auditors_and_operators_may_read_it(
+    role: str, is_allowed: bool, act: Callable[[str], Connection]
+) -> None:
+    if is_allowed:
+        assert sections(act(role))
+    else:
+        assert refusal(act(role), "select * from payout_api.summary()") == Refusal(
+            "42501", "permission denied for function summary"
+        )
