@@ -42,6 +42,7 @@ def fill(engine: Engine) -> None:
         [Jsonb([{"id": "trr_1", "amount": 400}])],
     )
     age(engine, days=3)
+    engine.end_waits()
     engine.settle("seller_1", settlement_id="set_5", amount_minor=700)
     job = engine.db.execute("select max(payout_job_id) from payout.payout_jobs").fetchall()[0][0]
     (claim,) = engine.claim(payout_job_id=job)

@@ -277,7 +277,7 @@ def test_a_success_of_what_was_never_claimed_here_stops_its_first_send(engine: E
         "select payout.transfer_request(t, 'acct_1', '{}', installation_id), t.payout_ref "
         "from payout.payout_transfers as t cross join payout.engine_settings"
     ).fetchall()[0]
-    forgotten = Claim(transfer, 1, 1, f"{payout_ref}:1", "token", request, 30, 20, 0)
+    forgotten = Claim(transfer, 1, 1, f"{payout_ref}:1", "token", request, 30, 20, 0, 0)
     assert engine.report_one(success(forgotten)) == ("alarm", "scheduled")
     assert engine.claim() == []
 

@@ -282,6 +282,11 @@ def test_a_hold_stays_while_one_of_its_alarms_is_open(engine: Engine) -> None:
     assert engine.open_holds() == [("transfer", str(transfer), "answer_contradicts_request")]
 
 
+def not_live(claim: Claim) -> Outcome:
+    """Return the refusal of a platform whose account is not active."""
+    return outcome(claim, "response", http_status=400, error_code="testmode_charges_only")
+
+
 @mutant(
     "a refused key of one worker stops the engine",
     "stop_refused_worker",
@@ -322,9 +327,9 @@ def test_a_refused_right_stops_its_worker_and_the_engine_if_no_other_succeeds(
     if who == "long_ago":
         engine.let_pass("11 minutes")
     (claim,) = engine.claim(1, worker="worker_1")
-    engine.report(outcome(claim, "response", http_status=403))
+    engine.report(not_live(claim))
     held = ("worker", "worker_1") if who == "another_worker" else ("engine", None)
-    assert engine.open_holds()[-1] == (*held, "stripe_permission_refused")
+    assert engine.open_holds()[-1] == (*held, "stripe_account_not_live")
     engine.make_due()
     assert engine.claim(1, worker="worker_1") == []
     assert len(engine.claim(1, worker="worker_2")) == (who == "another_worker")
@@ -351,8 +356,8 @@ def test_a_refused_key_stops_its_worker_alone(engine: Engine) -> None:
 
 def test_a_hold_that_the_engine_places_is_noted_among_the_actions_once(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2")
-    engine.report(*(outcome(claim, "response", http_status=403) for claim in engine.claim()))
+    engine.report(*(not_live(claim) for claim in engine.claim()))
     actions = engine.db.execute(
         "select action, subject, reason from payout.operator_actions where action = 'hold'"
     ).fetchall()
-    assert actions == [("hold", "engine", "stripe_permission_refused")]
+    assert actions == [("hold", "engine", "stripe_account_not_live")]

@@ -212,7 +212,7 @@ def test_a_json_line_about_an_answer_names_transfer_settlement_attempt_and_reque
 def test_an_alarm_in_json_names_its_transfer(
     uri: str, double: StripeDouble, start: StartWorker
 ) -> None:
-    double.inject(Fault(effect="none", status=400, error_code="balance_insufficient"))
+    double.inject(Fault(effect="none", status=400, error_code="parameter_missing"))
     worker = start(uri, (*OURS, "--log-format", "json"))
     settle(uri, "set_1")
     worker.wait_for_log("payout alarm: ")

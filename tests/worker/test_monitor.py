@@ -153,12 +153,13 @@ def test_a_worker_without_its_database_is_alive_and_not_ready(
     worker.stop()
 
 
-def test_a_worker_whose_key_stripe_refuses_is_not_ready(
+def test_a_worker_to_which_stripe_does_not_answer_is_not_ready(
     shared_engine: Engine, double: StripeDouble, start: Callable[..., Worker], port: int
 ) -> None:
-    double.revoke_key(api_key=CANARY)
     shared_engine.settle()
-    worker = start(port)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = taken.getsockname()[1]
+    worker = start(port, STRIPE_API_BASE=f"http://127.0.0.1:{nobody}")
     wait_until(lambda: "claims: " in get(port, "/readyz")[1], tell=lambda: get(port, "/readyz"))
     problem = get(port, "/readyz")[1]
     assert problem.startswith("claims: ")

@@ -29,7 +29,7 @@ processes.FIRST_PAUSE_SECONDS, processes.LONGEST_PAUSE_SECONDS = 0.1, 0.4
 processes.TICK_SECONDS, processes.SILENT_TICKS = 0.1, 30
 command = [sys.executable, "-c", '''{child}''']
 lines = logs.start("INFO")
-code = asyncio.run(processes.run(command, count={count}))
+code = asyncio.run(processes.run([command] * {count}))
 logs.finish(lines)
 os._exit(code)
 """

@@ -59,7 +59,8 @@ class AlarmHook:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
         if self._waiting:
-            logger.error("%d alarms could not be handed on", len(self._waiting))
+            told = "%d alarms could not be handed on"
+            logger.error(told, len(self._waiting), extra={"event": "alarms_lost"})
 
     def add(self, alarm: Alarm) -> None:
         """Take an alarm over, without waiting for anything."""
@@ -103,7 +104,8 @@ class AlarmHook:
             except Exception as error:
                 reason = str(error) if isinstance(error, _Failed) else type(error).__name__
                 metrics.DELIVERIES.labels("failed").inc()
-                logger.error("the alarm hook failed, %d tries left: %s", tries_left, reason)
+                told = "the alarm hook failed, %d tries left: %s"
+                logger.error(told, tries_left, reason, extra={"event": "alarm_hook_failed"})
             else:
                 metrics.DELIVERIES.labels("delivered").inc()
                 return

@@ -74,7 +74,7 @@ class KeyFile:
         try:
             return self.read()
         except SettingsError as error:
-            logger.error("the key in use is kept: %s", error)
+            logger.error("the key in use is kept: %s", error, extra={"event": "key_not_taken"})
             return None
 
     def forget(self) -> None:
@@ -125,9 +125,10 @@ class Settings:
     @classmethod
     def read(cls, environment: Mapping[str, str], *, needs_key: bool = True) -> Settings:
         """Read and check every setting. Raises SettingsError for the first that is wrong."""
+        url = database_url(environment)
         key, key_file = _stripe_api_key(environment, needs_key=needs_key)
         return cls(
-            database_url=database_url(environment),
+            database_url=url,
             stripe_api_key=key,
             key_file=key_file,
             stripe_api_base=_stripe_api_base(environment),
@@ -189,7 +190,9 @@ def _stripe_api_key(
     file = environment.get("STRIPE_API_KEY_FILE", "").strip()
     if not (key or file or needs_key):
         return "", None
-    if bool(key) == bool(file):
+    if key and file:
+        raise SettingsError("set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE, not both")
+    if not key and not file:
         raise SettingsError(
             "set one of STRIPE_API_KEY and STRIPE_API_KEY_FILE: a secret or restricted key of the "
             "platform account (of test mode, to try it), or a file that holds it"

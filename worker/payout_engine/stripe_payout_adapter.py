@@ -255,7 +255,8 @@ class StripePayoutAdapter:
                 return
             path = self._key_file.path
             if mode_of(key) != mode_of(self._api_key):
-                logger.error("the key in %s is of another mode: the one in use is kept", path)
+                told = "the key in %s is of another mode: the one in use is kept"
+                logger.error(told, path, extra={"event": "key_not_taken"})
                 return
             client = self._open_client(READS_AT_ONCE, api_key=key)
             try:
@@ -263,20 +264,19 @@ class StripePayoutAdapter:
             except Exception as error:
                 self._key_file.forget()
                 self._replace_after = self._clock() + NEW_KEY_PAUSE_SECONDS
-                logger.error("the key in %s cannot be used yet: %s", path, _describe(error))
+                told = "the key in %s cannot be used yet: %s"
+                logger.error(told, path, _describe(error), extra={"event": "key_not_taken"})
                 return
             if self._last_account_id not in (None, account_id):
-                logger.error(
-                    "the key in %s is of the account %s: the one in use, of %s, is kept",
-                    path,
-                    account_id,
-                    self._last_account_id,
-                )
+                told = "the key in %s is of the account %s: the one in use, of %s, is kept"
+                ours = self._last_account_id
+                logger.error(told, path, account_id, ours, extra={"event": "key_not_taken"})
                 return
             self._api_key, self._account_id, self._reads = key, account_id, client
             self._last_account_id = account_id
             self._transfers = self._open_client(self._max_in_flight).v1.transfers
-            logger.info("the Stripe key is now the one in %s", path)
+            told = "the Stripe key is now the one in %s"
+            logger.info(told, path, extra={"event": "key_taken"})
 
     async def account_id(self) -> str:
         """Return the id of the key's account, asked until Stripe answers, and after a refusal.
