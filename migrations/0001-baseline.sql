@@ -2691,20 +2691,22 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql 7badc319acc7
+-- frozen: sql/data/situations.sql 5edcb27b4b0a
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
         'Due: a worker sends it. If none does, payout-engine doctor says why.', null),
     ('scheduled_for_later', 'engine',
         'Your payout is scheduled.',
-        'Its settlement is to be paid from {until} on.', null),
+        'Its settlement is to be paid from {until} on. If it is not owed after all, cancel it.',
+        null),
     ('waiting_for_account', 'payee',
         'Your payout waits for your payout account. Please complete it.',
         'The payee has no Stripe account yet: register_payee, and it goes out by itself.', null),
     ('looked_for_first', 'engine',
         'Your payout is being checked before it is sent.',
-        'It was due for longer than a key lives: it is looked for at Stripe, then sent.', null),
+        'It was due for longer than a key lives: it is looked for at Stripe at {until}, and '
+        'sent if it is not there.', null),
     ('being_sent', 'stripe',
         'Your payout is being sent.',
         'A worker holds it until the answer comes, or its lease ends.', null),
@@ -2794,7 +2796,8 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
     ('paid', 'nobody', 'Your payout was sent.', 'Paid.', null),
     ('reversed', 'operator',
         'Your payout was sent, and part of it was taken back.',
-        'Stripe took part of it back, which is owed again: write_off or repay.',
+        'Stripe took it back, or part of it, which is owed again. If it is the payee''s loss: '
+        'write_off, as payout_api.reversed_money has the call; if they are to have it: repay.',
         'select * from payout_api.repay({transfer}, ''…'');'),
     ('cancelled', 'nobody', 'Your payout was withdrawn.', 'Withdrawn: not owed.', null),
     ('settled_outside', 'nobody', 'Your payout was made in another way.',
@@ -11544,7 +11547,7 @@ comment on function payout_api.approve(bigint, text) is
     'its result. payout_api.proposals lists those that wait.';
 revoke execute on function payout_api.approve(bigint, text) from public;
 grant execute on function payout_api.approve(bigint, text) to payout_approver;
--- frozen: procedures/operate/approve_absence.sql db6789b335d7
+-- frozen: procedures/operate/approve_absence.sql 6f078cf6158b
 create or replace function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text)
 returns setof payout.act_result
 language plpgsql
@@ -11562,6 +11565,13 @@ begin
         jsonb_build_object('generation', s.generation)
     from payout.transfer_states as s
     where s.payout_transfer_id = any (p_payout_transfer_ids) and s.state = 'parked';
+    perform payout_api.resolve_discrepancy(d.discrepancy_id, p_reason)
+    from payout.discrepancies as d
+    join payout.transfer_states as s on s.payout_transfer_id = d.payout_transfer_id
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+        and s.state = 'parked'
+        and d.kind = 'absence_awaits_approval'
+        and d.resolved_at is null;
     return query
     select * from payout.act('retry', p_payout_transfer_ids, p_reason, false);
 end
@@ -14114,6 +14124,35 @@ as $$
     from payout_api.workers as w
 $$;
 comment on function payout.summary_troubles(integer) is 'Part of payout_api.summary().';
+-- frozen: procedures/operate/time_from_now.sql 5f96b2d52c7a
+create or replace function payout_api.time_from_now(p_at timestamptz)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format(
+        case
+            when s.seconds is null or not isfinite(p_at) then '%1$s'
+            when abs(s.seconds) < 1 then 'now'
+            when p_at < now() then '%2$s ago'
+            else 'in %2$s'
+        end,
+        p_at,
+        case
+            when abs(s.seconds) < 120 then floor(abs(s.seconds)) || ' s'
+            when abs(s.seconds) < 7200 then floor(abs(s.seconds) / 60) || ' min'
+            when abs(s.seconds) < 172800 then floor(abs(s.seconds) / 3600) || ' h'
+            else floor(abs(s.seconds) / 86400) || ' d'
+        end)
+    from (select case when isfinite(p_at) then extract(epoch from p_at - now()) end) as s (seconds)
+    where p_at is not null
+$$;
+comment on function payout_api.time_from_now(timestamptz) is
+    'The time in seconds, minutes, hours or days from now: 3 h ago, in 5 min; null for none.';
+revoke execute on function payout_api.time_from_now(timestamptz) from public;
+grant execute on function payout_api.time_from_now(timestamptz)
+    to payout_operator, payout_approver, payout_auditor;
 -- frozen: procedures/operate/verify_books.sql 9b86b15d388d
 create or replace function payout_api.verify_books()
 returns table (check_name text, detail text, hint text)
