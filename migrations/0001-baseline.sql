@@ -102,7 +102,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql 00a3c88800b9
+-- frozen: sql/types.sql 19b8d1bacb5b
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -211,6 +211,7 @@ create type payout.act_result as (
     payout_transfer_id bigint,
     settlement_id text,
     payee_id text,
+    amount numeric,
     amount_minor bigint,
     currency text,
     state text,
@@ -218,9 +219,9 @@ create type payout.act_result as (
     detail text
 );
 comment on type payout.act_result is
-    'The result of an act of an operator for a transfer: its state now; result is done, already, '
-    'refused, proposed (another person has to approve it) or preview (it would be done); detail '
-    'says why, or what comes next.';
+    'The result of an act of an operator for a transfer: its amount in the currency itself and in '
+    'minor units; its state now; result is done, already, refused, proposed (another person has to '
+    'approve it) or preview (it would be done); detail says why, or what comes next.';
 
 create type payout.judgement as (
     verdict text,
@@ -11202,7 +11203,7 @@ comment on function payout_api.sweep(integer) is
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql 68e9ec28fd2a
+-- frozen: procedures/operate/act.sql 7a370961fc12
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -11259,7 +11260,7 @@ begin
     end if;
 
     return query
-    select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount_minor, a.currency,
+    select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,
         s.state::text,
         case
             when a.payout_transfer_id = any (v_ids) then 'done'
@@ -12520,7 +12521,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql 2087284db4f2
+-- frozen: procedures/operate/close_reversed.sql 69a1f1423950
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -12552,9 +12553,11 @@ begin
     for update;
     select coalesce(sum(r.open_minor), 0)::bigint,
         array_agg(row(
-            r.payout_transfer_id, r.settlement_id, r.payee_id, r.part_minor, r.currency, 'paid',
+            r.payout_transfer_id, r.settlement_id, r.payee_id,
+            payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
             case when p_preview then 'preview' else 'done' end,
-            format('%s of %s reversed', r.part_minor, r.open_minor))::payout.act_result
+            format('%s of %s reversed', payout_api.major_units(r.part_minor, r.currency),
+                payout_api.major_units(r.open_minor, r.currency)))::payout.act_result
             order by r.payout_transfer_id) filter (where r.part_minor > 0)
     into v_open_minor, v_acts
     from (
@@ -13395,7 +13398,7 @@ revoke execute on function payout_api.park(
 grant execute on function payout_api.park(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/pay_again.sql f164a658a80b
+-- frozen: procedures/operate/pay_again.sql e1b2a0feb689
 create or replace function payout.pay_again(p_payout_transfer_id bigint, p_reason text)
 returns setof payout.act_result
 language plpgsql
@@ -13417,8 +13420,9 @@ begin
         v_settlement_id, v_owed.currency, jsonb_build_array(jsonb_build_object(
             'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', v_owed.amount_minor)));
     return query
-    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
-        t.currency::text, s.state::text, 'done', format(
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
+        payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
+        s.state::text, 'done', format(
             'pays again what was reversed of transfer %s', p_payout_transfer_id)
     from payout.payout_transfers as t
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
@@ -13427,7 +13431,7 @@ end
 $$;
 comment on function payout.pay_again(bigint, text) is
     'Closes what is owed of the reversed transfer and schedules a new one; returns the new one.';
--- frozen: procedures/operate/previewed_acts.sql 7e676493d2bc
+-- frozen: procedures/operate/previewed_acts.sql cbbc99cea7b6
 create or replace function payout.previewed_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_details jsonb
 )
@@ -13436,8 +13440,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
-        t.currency::text, s.state::text,
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
+        payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
+        s.state::text,
         case j.verdict when 'ok' then 'preview' when 'already' then 'already' else 'refused' end,
         case j.verdict
             when 'stale' then j.reason
@@ -13493,7 +13498,7 @@ end
 $$;
 comment on function payout.propose(text, text, text, jsonb) is
     'Returns the number of the proposal, which payout_api.approve takes.';
--- frozen: procedures/operate/proposed_acts.sql ff20446deb28
+-- frozen: procedures/operate/proposed_acts.sql 6d35a6f0fe88
 create or replace function payout.proposed_acts(
     p_payout_transfer_ids bigint[], p_proposal_id bigint
 )
@@ -13502,8 +13507,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
-        t.currency::text, s.state::text, 'proposed', format(
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
+        payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
+        s.state::text, 'proposed', format(
             'another person: select * from payout_api.approve(%s, ''…'')', p_proposal_id)
     from payout.payout_transfers as t
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
