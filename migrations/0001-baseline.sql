@@ -102,7 +102,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql 00a3c88800b9
+-- frozen: sql/types.sql 19b8d1bacb5b
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -211,6 +211,7 @@ create type payout.act_result as (
     payout_transfer_id bigint,
     settlement_id text,
     payee_id text,
+    amount numeric,
     amount_minor bigint,
     currency text,
     state text,
@@ -218,9 +219,9 @@ create type payout.act_result as (
     detail text
 );
 comment on type payout.act_result is
-    'The result of an act of an operator for a transfer: its state now; result is done, already, '
-    'refused, proposed (another person has to approve it) or preview (it would be done); detail '
-    'says why, or what comes next.';
+    'The result of an act of an operator for a transfer: its amount in the currency itself and in '
+    'minor units; its state now; result is done, already, refused, proposed (another person has to '
+    'approve it) or preview (it would be done); detail says why, or what comes next.';
 
 create type payout.judgement as (
     verdict text,
@@ -2691,20 +2692,22 @@ insert into payout.ledger_accounts (account, is_per_payee, meaning) values
     ('stripe_balance', false, 'Moved by Stripe out of the platform''s balance.'),
     ('paid_outside', false, 'Paid in another way, as an operator has said with a reference.')
 on conflict do nothing;
--- frozen: sql/data/situations.sql 7badc319acc7
+-- frozen: sql/data/situations.sql 5edcb27b4b0a
 insert into payout.situations (situation, whose_turn, for_seller, for_operator, next_call) values
     ('due', 'engine',
         'Your payout is about to be sent.',
         'Due: a worker sends it. If none does, payout-engine doctor says why.', null),
     ('scheduled_for_later', 'engine',
         'Your payout is scheduled.',
-        'Its settlement is to be paid from {until} on.', null),
+        'Its settlement is to be paid from {until} on. If it is not owed after all, cancel it.',
+        null),
     ('waiting_for_account', 'payee',
         'Your payout waits for your payout account. Please complete it.',
         'The payee has no Stripe account yet: register_payee, and it goes out by itself.', null),
     ('looked_for_first', 'engine',
         'Your payout is being checked before it is sent.',
-        'It was due for longer than a key lives: it is looked for at Stripe, then sent.', null),
+        'It was due for longer than a key lives: it is looked for at Stripe at {until}, and '
+        'sent if it is not there.', null),
     ('being_sent', 'stripe',
         'Your payout is being sent.',
         'A worker holds it until the answer comes, or its lease ends.', null),
@@ -2794,7 +2797,8 @@ insert into payout.situations (situation, whose_turn, for_seller, for_operator, 
     ('paid', 'nobody', 'Your payout was sent.', 'Paid.', null),
     ('reversed', 'operator',
         'Your payout was sent, and part of it was taken back.',
-        'Stripe took part of it back, which is owed again: write_off or repay.',
+        'Stripe took it back, or part of it, which is owed again. If it is the payee''s loss: '
+        'write_off, as payout_api.reversed_money has the call; if they are to have it: repay.',
         'select * from payout_api.repay({transfer}, ''…'');'),
     ('cancelled', 'nobody', 'Your payout was withdrawn.', 'Withdrawn: not owed.', null),
     ('settled_outside', 'nobody', 'Your payout was made in another way.',
@@ -11199,7 +11203,7 @@ comment on function payout_api.sweep(integer) is
     'queues wake-up jobs for due transfers; up to p_limit of each. Returns how many. Seals too.';
 revoke execute on function payout_api.sweep(integer) from public;
 grant execute on function payout_api.sweep(integer) to payout_worker, payout_operator;
--- frozen: procedures/operate/act.sql 68e9ec28fd2a
+-- frozen: procedures/operate/act.sql 7a370961fc12
 create or replace function payout.act(
     p_verb text,
     p_payout_transfer_ids bigint[],
@@ -11256,7 +11260,7 @@ begin
     end if;
 
     return query
-    select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount_minor, a.currency,
+    select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,
         s.state::text,
         case
             when a.payout_transfer_id = any (v_ids) then 'done'
@@ -11544,7 +11548,7 @@ comment on function payout_api.approve(bigint, text) is
     'its result. payout_api.proposals lists those that wait.';
 revoke execute on function payout_api.approve(bigint, text) from public;
 grant execute on function payout_api.approve(bigint, text) to payout_approver;
--- frozen: procedures/operate/approve_absence.sql db6789b335d7
+-- frozen: procedures/operate/approve_absence.sql 6f078cf6158b
 create or replace function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text)
 returns setof payout.act_result
 language plpgsql
@@ -11562,6 +11566,13 @@ begin
         jsonb_build_object('generation', s.generation)
     from payout.transfer_states as s
     where s.payout_transfer_id = any (p_payout_transfer_ids) and s.state = 'parked';
+    perform payout_api.resolve_discrepancy(d.discrepancy_id, p_reason)
+    from payout.discrepancies as d
+    join payout.transfer_states as s on s.payout_transfer_id = d.payout_transfer_id
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+        and s.state = 'parked'
+        and d.kind = 'absence_awaits_approval'
+        and d.resolved_at is null;
     return query
     select * from payout.act('retry', p_payout_transfer_ids, p_reason, false);
 end
@@ -12510,7 +12521,7 @@ as $$
         and t.n_dead_tup > 100000 and t.n_dead_tup > 4 * t.n_live_tup
 $$;
 comment on function payout.check_upkeep() is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/close_reversed.sql 2087284db4f2
+-- frozen: procedures/operate/close_reversed.sql 69a1f1423950
 create or replace function payout.close_reversed(
     p_verb text,
     p_payee_id text,
@@ -12542,9 +12553,11 @@ begin
     for update;
     select coalesce(sum(r.open_minor), 0)::bigint,
         array_agg(row(
-            r.payout_transfer_id, r.settlement_id, r.payee_id, r.part_minor, r.currency, 'paid',
+            r.payout_transfer_id, r.settlement_id, r.payee_id,
+            payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
             case when p_preview then 'preview' else 'done' end,
-            format('%s of %s reversed', r.part_minor, r.open_minor))::payout.act_result
+            format('%s of %s reversed', payout_api.major_units(r.part_minor, r.currency),
+                payout_api.major_units(r.open_minor, r.currency)))::payout.act_result
             order by r.payout_transfer_id) filter (where r.part_minor > 0)
     into v_open_minor, v_acts
     from (
@@ -13385,7 +13398,7 @@ revoke execute on function payout_api.park(
 grant execute on function payout_api.park(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/pay_again.sql f164a658a80b
+-- frozen: procedures/operate/pay_again.sql e1b2a0feb689
 create or replace function payout.pay_again(p_payout_transfer_id bigint, p_reason text)
 returns setof payout.act_result
 language plpgsql
@@ -13407,8 +13420,9 @@ begin
         v_settlement_id, v_owed.currency, jsonb_build_array(jsonb_build_object(
             'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', v_owed.amount_minor)));
     return query
-    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
-        t.currency::text, s.state::text, 'done', format(
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
+        payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
+        s.state::text, 'done', format(
             'pays again what was reversed of transfer %s', p_payout_transfer_id)
     from payout.payout_transfers as t
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
@@ -13417,7 +13431,7 @@ end
 $$;
 comment on function payout.pay_again(bigint, text) is
     'Closes what is owed of the reversed transfer and schedules a new one; returns the new one.';
--- frozen: procedures/operate/previewed_acts.sql 7e676493d2bc
+-- frozen: procedures/operate/previewed_acts.sql cbbc99cea7b6
 create or replace function payout.previewed_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_details jsonb
 )
@@ -13426,8 +13440,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
-        t.currency::text, s.state::text,
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
+        payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
+        s.state::text,
         case j.verdict when 'ok' then 'preview' when 'already' then 'already' else 'refused' end,
         case j.verdict
             when 'stale' then j.reason
@@ -13483,7 +13498,7 @@ end
 $$;
 comment on function payout.propose(text, text, text, jsonb) is
     'Returns the number of the proposal, which payout_api.approve takes.';
--- frozen: procedures/operate/proposed_acts.sql ff20446deb28
+-- frozen: procedures/operate/proposed_acts.sql 6d35a6f0fe88
 create or replace function payout.proposed_acts(
     p_payout_transfer_ids bigint[], p_proposal_id bigint
 )
@@ -13492,8 +13507,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
-        t.currency::text, s.state::text, 'proposed', format(
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
+        payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
+        s.state::text, 'proposed', format(
             'another person: select * from payout_api.approve(%s, ''…'')', p_proposal_id)
     from payout.payout_transfers as t
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
@@ -14114,6 +14130,35 @@ as $$
     from payout_api.workers as w
 $$;
 comment on function payout.summary_troubles(integer) is 'Part of payout_api.summary().';
+-- frozen: procedures/operate/time_from_now.sql 5f96b2d52c7a
+create or replace function payout_api.time_from_now(p_at timestamptz)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format(
+        case
+            when s.seconds is null or not isfinite(p_at) then '%1$s'
+            when abs(s.seconds) < 1 then 'now'
+            when p_at < now() then '%2$s ago'
+            else 'in %2$s'
+        end,
+        p_at,
+        case
+            when abs(s.seconds) < 120 then floor(abs(s.seconds)) || ' s'
+            when abs(s.seconds) < 7200 then floor(abs(s.seconds) / 60) || ' min'
+            when abs(s.seconds) < 172800 then floor(abs(s.seconds) / 3600) || ' h'
+            else floor(abs(s.seconds) / 86400) || ' d'
+        end)
+    from (select case when isfinite(p_at) then extract(epoch from p_at - now()) end) as s (seconds)
+    where p_at is not null
+$$;
+comment on function payout_api.time_from_now(timestamptz) is
+    'The time in seconds, minutes, hours or days from now: 3 h ago, in 5 min; null for none.';
+revoke execute on function payout_api.time_from_now(timestamptz) from public;
+grant execute on function payout_api.time_from_now(timestamptz)
+    to payout_operator, payout_approver, payout_auditor;
 -- frozen: procedures/operate/verify_books.sql 9b86b15d388d
 create or replace function payout_api.verify_books()
 returns table (check_name text, detail text, hint text)

@@ -111,6 +111,7 @@ create type payout.act_result as (
     payout_transfer_id bigint,
     settlement_id text,
     payee_id text,
+    amount numeric,
     amount_minor bigint,
     currency text,
     state text,
@@ -118,9 +119,9 @@ create type payout.act_result as (
     detail text
 );
 comment on type payout.act_result is
-    'The result of an act of an operator for a transfer: its state now; result is done, already, '
-    'refused, proposed (another person has to approve it) or preview (it would be done); detail '
-    'says why, or what comes next.';
+    'The result of an act of an operator for a transfer: its amount in the currency itself and in '
+    'minor units; its state now; result is done, already, refused, proposed (another person has to '
+    'approve it) or preview (it would be done); detail says why, or what comes next.';
 
 create type payout.judgement as (
     verdict text,

@@ -386,6 +386,7 @@ select 'payout.summary_balances(integer)'::regprocedure;
 select 'payout.summary_installation(integer)'::regprocedure;
 select 'payout.summary_transfers(integer, integer)'::regprocedure;
 select 'payout.summary_troubles(integer)'::regprocedure;
+select 'payout_api.time_from_now(timestamptz)'::regprocedure;
 select 'payout_api.verify_books()'::regprocedure;
 select 'payout.warn_of_former_accounts(payout.holds)'::regprocedure;
 select 'payout_api.write_off(text, text, bigint, text, boolean)'::regprocedure;

@@ -63,7 +63,7 @@ begin
     end if;
 
     return query
-    select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount_minor, a.currency,
+    select a.payout_transfer_id, a.settlement_id, a.payee_id, a.amount, a.amount_minor, a.currency,
         s.state::text,
         case
             when a.payout_transfer_id = any (v_ids) then 'done'

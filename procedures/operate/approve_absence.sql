@@ -1,7 +1,7 @@
 -- approve_absence: let the engine take large transfers for absent at Stripe, on its own proof.
 --
 -- Called by: approve. It proves nothing by itself: the engine looks each transfer up once more, at
--- once, and only then gives its key up.
+-- once, and only then gives its key up. Its alarm asked for this decision, and is resolved by it.
 
 create or replace function payout.approve_absence(p_payout_transfer_ids bigint[], p_reason text)
 returns setof payout.act_result
@@ -20,6 +20,13 @@ begin
         jsonb_build_object('generation', s.generation)
     from payout.transfer_states as s
     where s.payout_transfer_id = any (p_payout_transfer_ids) and s.state = 'parked';
+    perform payout_api.resolve_discrepancy(d.discrepancy_id, p_reason)
+    from payout.discrepancies as d
+    join payout.transfer_states as s on s.payout_transfer_id = d.payout_transfer_id
+    where s.payout_transfer_id = any (p_payout_transfer_ids)
+        and s.state = 'parked'
+        and d.kind = 'absence_awaits_approval'
+        and d.resolved_at is null;
     return query
     select * from payout.act('retry', p_payout_transfer_ids, p_reason, false);
 end

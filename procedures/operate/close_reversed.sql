@@ -35,9 +35,11 @@ begin
     for update;
     select coalesce(sum(r.open_minor), 0)::bigint,
         array_agg(row(
-            r.payout_transfer_id, r.settlement_id, r.payee_id, r.part_minor, r.currency, 'paid',
+            r.payout_transfer_id, r.settlement_id, r.payee_id,
+            payout_api.major_units(r.part_minor, r.currency), r.part_minor, r.currency, 'paid',
             case when p_preview then 'preview' else 'done' end,
-            format('%s of %s reversed', r.part_minor, r.open_minor))::payout.act_result
+            format('%s of %s reversed', payout_api.major_units(r.part_minor, r.currency),
+                payout_api.major_units(r.open_minor, r.currency)))::payout.act_result
             order by r.payout_transfer_id) filter (where r.part_minor > 0)
     into v_open_minor, v_acts
     from (

@@ -21,8 +21,9 @@ begin
         v_settlement_id, v_owed.currency, jsonb_build_array(jsonb_build_object(
             'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', v_owed.amount_minor)));
     return query
-    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
-        t.currency::text, s.state::text, 'done', format(
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
+        payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
+        s.state::text, 'done', format(
             'pays again what was reversed of transfer %s', p_payout_transfer_id)
     from payout.payout_transfers as t
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id

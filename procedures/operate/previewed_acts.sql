@@ -8,8 +8,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
-        t.currency::text, s.state::text,
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
+        payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
+        s.state::text,
         case j.verdict when 'ok' then 'preview' when 'already' then 'already' else 'refused' end,
         case j.verdict
             when 'stale' then j.reason

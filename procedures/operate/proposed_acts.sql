@@ -8,8 +8,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text, t.amount_minor,
-        t.currency::text, s.state::text, 'proposed', format(
+    select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
+        payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
+        s.state::text, 'proposed', format(
             'another person: select * from payout_api.approve(%s, ''…'')', p_proposal_id)
     from payout.payout_transfers as t
     join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id

@@ -26,7 +26,7 @@ from tests.engine import (
 from tests.mutants import Edit, mutant
 from tests.schema.refusals import Refusal, refusal, refusal_of
 
-LOOKED_FOR_FIRST = "It was due for longer than a key lives: it is looked for at Stripe, then sent."
+LOOKED_FOR_FIRST = "It was due for longer than a key lives: it is looked for at Stripe at "
 CLAIM = "select * from payout_api.claim_transfers(p_worker => 'worker_1', p_limit => 10)"
 
 
@@ -618,7 +618,8 @@ def test_the_look_before_a_late_first_send_comes_once_nothing_forgotten_can_come
     ((turn, advice, wait),) = engine.db.execute(
         "select whose_turn, advice, next_attempt_at - now() from payout_api.unpaid"
     ).fetchall()
-    assert (turn, advice) == ("engine", LOOKED_FOR_FIRST)
+    assert turn == "engine"
+    assert advice.startswith(LOOKED_FOR_FIRST)
     assert timedelta(hours=24, minutes=15) < wait <= timedelta(hours=24, seconds=930)
     engine.let_pass("24 hours 15 minutes 20 seconds")
     assert engine.claim_lookups() == []

@@ -114,6 +114,32 @@ def test_what_was_paid_in_another_way_is_closed_in_the_books(engine: Engine, sta
     assert kept == [("wire 77",)]
 
 
+def test_each_act_tells_the_amount_as_people_read_it(engine: Engine) -> None:
+    engine.settle("seller_1", settlement_id="set_1", currency="jpy", amount_minor=LARGE)
+    engine.settle("seller_2", settlement_id="set_2", currency="kwd", amount_minor=99_990)
+    (yen, dinars) = engine.claim()
+    engine.report(no_such_account(yen), success(dinars))
+    reversal = '[{"id": "trr_1", "amount": 99990}]'
+    engine.db.execute(
+        "select payout.book_reversals(t, %s) from payout.payout_transfers as t "
+        "where t.payee_id = 'seller_2'",
+        [reversal],
+    )
+    wire, again = (c.payout_transfer_id for c in (yen, dinars))
+    for call, amount in (
+        (f"cancel('why', {wire}, p_preview => true)", "100001 jpy"),
+        (f"settle_outside({wire}, 'wire', 'why')", "100001 jpy"),
+        (f"repay({again}, 'why', true)", "99.990 kwd"),
+        (f"retry('why', {wire})", "100001 jpy"),
+        ("write_off('seller_2', 'kwd', 10, 'why')", "0.010 kwd"),
+        (f"repay({again}, 'why')", "99.980 kwd"),
+    ):
+        told = engine.operator.execute(
+            f"select amount || ' ' || currency from payout_api.{call}".encode()
+        ).fetchall()
+        assert told == [(amount,)], call
+
+
 def in_flight(engine: Engine, claim: Claim) -> None:
     """Leave the claim open."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.engine import Engine, LookupReport
 from tests.mutants import mutant
+from tests.operate.checks import complaints
 from tests.report.test_judge_absence import ABSENT, GIVEN_UP, vanished
 
 LARGE = 100_001
@@ -16,6 +17,10 @@ def approve(engine: Engine, transfer: int | None, reason: str | None = "looked a
         "select payout_api.retry(p_payout_transfer_id => %s, p_reason => %s)", [transfer, reason]
     )
     engine.approve()
+
+
+def open_alarms(engine: Engine) -> int:
+    return engine.db.execute("select from payout_api.discrepancies").rowcount
 
 
 @pytest.fixture
@@ -95,6 +100,20 @@ def test_an_approval_is_for_one_key(engine: Engine, proved: int) -> None:
     engine.let_pass("61 minutes")
     assert engine.look_up() == ABSENT
     assert engine.progress(proved).reason == "absence_awaits_approval"
+    assert open_alarms(engine) == 1
+
+
+@mutant(
+    "an alarm that rings for ever",
+    "approve_absence",
+    "and d.kind = 'absence_awaits_approval'",
+    "and false",
+)
+def test_an_approval_ends_its_alarm(engine: Engine, proved: int) -> None:
+    assert open_alarms(engine) == 1
+    approve(engine, proved)
+    assert open_alarms(engine) == 0
+    assert "every release and resolution has its act" not in complaints(engine.db)
 
 
 def test_the_limit_itself_needs_nobody(engine: Engine) -> None:

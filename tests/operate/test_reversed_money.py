@@ -93,14 +93,15 @@ def test_the_oldest_transfer_is_written_off_first(engine: Engine, transfer: int)
     engine.report(success(engine.claim_one(), stripe_transfer_id="tr_2"))
     reverse(engine, second, 300)
     rows = engine.operator.execute(WRITE_OFF, [500, "why"]).fetchall()
-    assert [(row[0], row[3]) for row in rows] == [(transfer, 400), (second, 100)]
+    assert [(row[0], row[4]) for row in rows] == [(transfer, 400), (second, 100)]
     assert reversed_of(engine, second) == [(300, 100, 200)]
 
 
 def test_reversed_money_is_paid_again_once(engine: Engine, transfer: int) -> None:
     (row,) = engine.operator.execute(REPAY, [transfer, "reversed by mistake"]).fetchall()
     again = row[0]
-    assert row[1:7] == (f"repay_{transfer}_1", "seller_1", 400, "usd", "scheduled", "done")
+    assert row[1:3] == (f"repay_{transfer}_1", "seller_1")
+    assert row[4:8] == (400, "usd", "scheduled", "done")
     assert refusal(engine.db, REPAY, [transfer, "once more"]) == Refusal(
         "SP314",
         "cannot repay null usd of seller_1, of whom 0 reversed are owed, for reason 'once more'",
@@ -112,7 +113,7 @@ def test_reversed_money_is_paid_again_once(engine: Engine, transfer: int) -> Non
     # Taken back once more, it can be paid once more.
     reverse(engine, transfer, 100, number=2)
     (row,) = engine.operator.execute(REPAY, [transfer, "again"]).fetchall()
-    assert (row[1], row[3]) == (f"repay_{transfer}_2", 100)
+    assert (row[1], row[4]) == (f"repay_{transfer}_2", 100)
 
 
 @mutant(
@@ -142,7 +143,7 @@ def test_a_large_amount_is_written_off_by_two_people(engine: Engine) -> None:
     engine.report(success(engine.claim_one()))
     reverse(engine, transfer, LARGE)
     (row,) = engine.operator.execute(WRITE_OFF, [LARGE, "why"]).fetchall()
-    assert row[6] == "proposed"
+    assert row[7] == "proposed"
     assert reversed_of(engine, transfer) == [(LARGE, 0, LARGE)]
     engine.approve()
     assert reversed_of(engine, transfer) == []
