@@ -25,31 +25,32 @@ begin
     perform payout.remove_lost_wakeups();
     select * into strict v_settings from payout.engine_settings;
 
+    -- Nearly all have a job that is queued: they are passed by that alone, read once into a hash.
     v_due := array(
         select s.payout_transfer_id
         from payout.transfer_states as s
-        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.next_attempt_at <= p_now
             and s.hold_id is null
             and s.state in ('scheduled', 'retry_wait', 'unknown')
             and (s.wakeup_id is null
                 or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
             and case
-                when exists (
-                    select from procrastinate.procrastinate_jobs as q
-                    where q.id = s.wakeup_id and q.status = 'todo'
-                        and q.task_name = 'payout.execute'
+                when s.wakeup_id in (
+                    select q.id from procrastinate.procrastinate_jobs as q
+                    where q.status = 'todo' and q.task_name = 'payout.execute'
                 ) then false
                 when payout.progress_problem(s) is not null then false
-                else not (
-                    t.currency::text in (select h.subject from payout.holds as h
-                        where h.scope = 'currency' and h.released_at is null)
-                    or t.payee_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'payee' and h.released_at is null)
-                    or t.settlement_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'settlement' and h.released_at is null)
-                    or t.payout_transfer_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'transfer' and h.released_at is null))
+                else (
+                    select not exists (
+                        select from payout.holds as h
+                        where h.released_at is null
+                            and (h.scope, h.subject) in (
+                                ('currency', t.currency::text), ('payee', t.payee_id::text),
+                                ('settlement', t.settlement_id::text),
+                                ('transfer', t.payout_transfer_id::text)))
+                    from payout.payout_transfers as t
+                    where t.payout_transfer_id = s.payout_transfer_id
+                )
             end
         order by s.next_attempt_at
         limit p_limit

@@ -23,7 +23,7 @@ select
     sum(t.amount_minor) * c.minor_unit,
     sum(t.amount_minor),
     min(s.changed_at)
-from payout.transfer_states as s
+from payout_api.open_transfers as s
 join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
 left join payout.currencies as c on c.currency = t.currency
 cross join lateral (
@@ -34,7 +34,6 @@ cross join lateral (
         else interval '7 days'
     end as since_at_least
 ) as g
-where s.state not in ('paid', 'cancelled', 'settled_outside')
 group by s.state, t.currency, g.since_at_least, c.minor_unit;
 comment on view payout_api.overview_by_age is
     'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '

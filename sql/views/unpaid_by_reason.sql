@@ -10,9 +10,8 @@ with groups as materialized (
         sum(t.amount_minor) as amount_minor,
         min(s.changed_at) as oldest_since,
         min(s.payout_transfer_id) as first_transfer_id
-    from payout.transfer_states as s
+    from payout_api.open_transfers as s
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    where s.state not in ('paid', 'cancelled', 'settled_outside')
     group by s.state, s.reason, t.currency, s.hold_id is not null
 )
 select
