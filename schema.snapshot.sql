@@ -776,6 +776,7 @@ table payout.stripe_reads, owner payout_owner -- Every read of one of Stripe's l
     index stripe_reads_kind_finished_idx USING btree (kind, read_id) WHERE ((kind = ANY (ARRAY['newest'::text, 'events'::text, 'comparison'::text])) AND (finished_at IS NOT NULL))
     unique index stripe_reads_one_goes_on_key USING btree (kind) WHERE ((kind = ANY (ARRAY['newest'::text, 'events'::text, 'comparison'::text])) AND (finished_at IS NULL) AND (abandoned_at IS NULL))
     index stripe_reads_payout_transfer_id_idx USING btree (payout_transfer_id) WHERE (payout_transfer_id IS NOT NULL)
+    index stripe_reads_read_id_idx USING btree (read_id) WHERE (kind = 'comparison'::text)
     trigger _500_refuse_delete BEFORE DELETE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_rewrite BEFORE UPDATE FOR EACH ROW WHEN (((old.read_id IS DISTINCT FROM new.read_id) OR (old.kind IS DISTINCT FROM new.kind) OR (old.path IS DISTINCT FROM new.path) OR (old.queries IS DISTINCT FROM new.queries) OR (old.payout_transfer_id IS DISTINCT FROM new.payout_transfer_id) OR (old.stripe_transfer_id IS DISTINCT FROM new.stripe_transfer_id) OR (old.worker IS DISTINCT FROM new.worker) OR (old.begun_at IS DISTINCT FROM new.begun_at) OR (old.books_from IS DISTINCT FROM new.books_from) OR (old.system_identifier IS DISTINCT FROM new.system_identifier) OR (old.timeline_id IS DISTINCT FROM new.timeline_id) OR (old.database_oid IS DISTINCT FROM new.database_oid) OR (old.table_oid IS DISTINCT FROM new.table_oid) OR (old.server_started_at IS DISTINCT FROM new.server_started_at) OR (old.adoption_id IS DISTINCT FROM new.adoption_id) OR (old.finished_at IS NOT NULL))) EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
@@ -999,7 +1000,7 @@ view payout_api.overview, body 4f818a884ae3, owner payout_owner -- Transfers by 
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.overview_by_age, body 4c1b6fad1f87, owner payout_owner -- Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the time for which each has been in its state, up to the next of these; null for final states.
+view payout_api.overview_by_age, body fb6f9a547c3c, owner payout_owner -- Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the time for which each has been in its state, up to the next of these; null for final states.
     state payout.transfer_state
     currency payout.currency_code
     since_at_least interval
@@ -1036,7 +1037,7 @@ view payout_api.proposals, body fdaa5629ac48, owner payout_owner -- One row for 
     what_to_do text
     rights: select to payout_approver; select to payout_auditor; select to payout_operator
 
-view payout_api.reconcile_progress, body 0642ff0424d5, owner payout_owner -- One row for each comparison: the time from which Stripe made the transfers (null: all), the pages and transfers seen so far, the number that these books expected, the number of its discrepancies, and that of the transfers that are not ours by a rule.
+view payout_api.reconcile_progress, body acae0aa18645, owner payout_owner -- One row for each comparison: the time from which Stripe made the transfers (null: all), the pages and transfers seen so far, the number that these books expected, the number of its discrepancies, and that of the transfers that are not ours by a rule.
     read_id bigint
     progress text
     worker text
@@ -1254,7 +1255,7 @@ function payout.look_for_accounts(p_now timestamp with time zone, p_limit intege
 function payout.lookup_outcome(p_read payout.stripe_reads, p_state payout.transfer_states) returns payout.outcome, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body b68a0a889200 -- The number of transfers found, and the facts of the transfer if it is one; null: it cannot be told.
 function payout.lookup_queries(p_transfer payout.payout_transfers) returns jsonb, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e99035d6410f -- Parameters of GET /v1/transfers, one object a query.
 function payout.lower_pace(p_kind text, p_claimed_at timestamp with time zone) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 406ff9aaabb3 -- Halves the pace of a kind of request for a refusal of one that was handed out then.
-function payout.mark_held_transfers(p_now timestamp with time zone) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 901b97783b1d -- Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns how many.
+function payout.mark_held_transfers(p_now timestamp with time zone) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body e70bb749bea6 -- Sets transfer_states.hold_id of up to 5,000 transfers on hold that are due first; returns how many.
 function payout.match_error_rule(p_outcome payout.outcome) returns payout.stripe_error_rules, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body aa085db702f5 -- The first rule in order of id that fits; the last rule of a signal fits all.
 function payout.may_be_ours(p_listed payout.stripe_transfer) returns boolean, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 3d14dc190417 -- True where it names our installation, a payout_ref of ours, or a settlement and a payee of ours; or a payout_ref without saying of which installation.
 function payout.measure_stops(p_limit integer) returns TABLE(metric text, meaning text, labels jsonb, value double precision), plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body d0969454be53 -- Part of payout_api.measure().
@@ -1301,7 +1302,7 @@ function payout.progress_problem(p_state payout.transfer_states) returns text, p
 function payout.proof_of_absence(p_state payout.transfer_states) returns bigint[], sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 62e187ed3d29 -- Ids of the observations, in order; null: it was not proved absent.
 function payout.propose(p_verb text, p_subject text, p_reason text, p_details jsonb) returns bigint, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body af22c8d0c936 -- Returns the number of the proposal, which payout_api.approve takes.
 function payout.proposed_acts(p_payout_transfer_ids bigint[], p_proposal_id bigint) returns SETOF payout.act_result, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4bc1169b77c0 -- One row for each transfer, with result proposed and the call that approves.
-function payout.queue_due_wakeups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=100ms, rights: none, body 5d087a36c3db -- Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, 0 if the queue fails.
+function payout.queue_due_wakeups(p_now timestamp with time zone, p_limit integer) returns integer, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp; lock_timeout=100ms, rights: none, body 14d8354c7c74 -- Queues wake-up jobs for up to p_limit due transfers without one; returns the number of jobs, 0 if the queue fails.
 function payout.queue_problem() returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, procrastinate, pg_temp; lock_timeout=100ms, rights: none, body f9b0e7e5572a -- The error of the queue, or null; a read-only transaction cannot tell, and gets null.
 function payout.queue_wakeup(p_payout_job_id bigint, p_transfers integer, p_pay_after timestamp with time zone) returns bigint[], plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 599b1139f7cd -- Queues one wake-up job for each transfers_per_wakeup (of engine_settings) transfers, or relies on one that waits already; none before pay_after, none while the queue fails. Returns the ids.
 function payout.raise_alarm(p_outcome payout.outcome, p_judgement payout.judgement) returns text, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 50b3e8692f47 -- Notifies operators, records a discrepancy, holds the transfer, a worker or the engine; returns the reason.

@@ -1962,7 +1962,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 37bbc16559f2
+-- frozen: sql/tables/reads.sql 7641d6fe2b6d
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -2047,6 +2047,7 @@ create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
         and finished_at is null and abandoned_at is null;
 create index stripe_reads_kind_finished_idx on payout.stripe_reads (kind, read_id)
     where kind in ('newest', 'events', 'comparison') and finished_at is not null;
+create index stripe_reads_read_id_idx on payout.stripe_reads (read_id) where kind = 'comparison';
 create index stripe_reads_payout_transfer_id_idx
     on payout.stripe_reads (payout_transfer_id) where payout_transfer_id is not null;
 
@@ -4795,7 +4796,7 @@ $$;
 comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
--- frozen: procedures/wakeup/queue_due_wakeups.sql a20bf568f572
+-- frozen: procedures/wakeup/queue_due_wakeups.sql a007b5d0b95f
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -4816,7 +4817,6 @@ begin
     perform payout.remove_lost_wakeups();
     select * into strict v_settings from payout.engine_settings;
 
-    -- Nearly all have a job that is queued: they are passed by that alone, read once into a hash.
     v_due := array(
         select s.payout_transfer_id
         from payout.transfer_states as s
@@ -10959,7 +10959,7 @@ $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
     'account their date; returns how many are due now.';
--- frozen: procedures/sweep/mark_held_transfers.sql e416f024c67f
+-- frozen: procedures/sweep/mark_held_transfers.sql 2e4c179ef234
 create or replace function payout.mark_held_transfers(p_now timestamptz)
 returns integer
 language plpgsql
@@ -10994,9 +10994,7 @@ begin
             cross join lateral (
                 select h.hold_id
                 from payout.holds as h
-                where h.released_at is null
-                    and h.scope = x.scope
-                    and h.subject = x.subject
+                where h.released_at is null and (h.scope, h.subject) = (x.scope, x.subject)
                     and (h.awaits is null or (
                         d.window_begins_at is null
                         and h.probe_transfer_id is distinct from d.payout_transfer_id
@@ -11005,8 +11003,7 @@ begin
             ) as h
             where x.scope = any (v_scopes)
         ), kept as materialized (
-            select h.hold_id
-            from payout.holds as h
+            select h.hold_id from payout.holds as h
             where h.hold_id in (select d.hold_id from held as d) and h.released_at is null
             for share skip locked
         ), free as materialized (
@@ -14553,7 +14550,7 @@ comment on view payout_api.overview is
     'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
     'oldest_since is null for those that are paid.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
--- frozen: sql/views/overview_by_age.sql debd9c17dae2
+-- frozen: sql/views/overview_by_age.sql ca7b92a86858
 create or replace view payout_api.overview_by_age as
 select
     o.state,
@@ -14564,8 +14561,7 @@ select
     o.amount_minor,
     o.oldest_since
 from payout_api.overview as o
-join payout.states as st on st.state = o.state
-where st.is_final
+where o.state in ('paid', 'cancelled', 'settled_outside')
 union all
 select
     s.state,
@@ -14671,7 +14667,7 @@ comment on view payout_api.proposals is
     'One row for each proposal that nobody has approved and that has not expired, with the call '
     'by which another login approves it.';
 grant select on payout_api.proposals to payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/reconcile_progress.sql ef88c27db462
+-- frozen: sql/views/reconcile_progress.sql 7bcf939fc673
 create or replace view payout_api.reconcile_progress as
 select
     r.read_id,
@@ -14684,7 +14680,7 @@ select
     r.begun_at,
     coalesce(r.finished_at, r.abandoned_at) as ended_at,
     to_timestamp((r.queries #>> '{0,created,gte}')::double precision) as created_from,
-    p.pages,
+    coalesce(p.pages, 0) as pages,
     p.last_page_at,
     r.objects_seen as transfers_seen,
     r.objects_expected as transfers_expected,
@@ -14692,9 +14688,12 @@ select
     (select sum(n.value::bigint) from jsonb_each_text(r.not_ours) as n) as transfers_not_ours
 from payout.stripe_reads as r
 left join lateral (
-    select count(*) as pages, max(p.received_at) as last_page_at
+    -- Pages are counted from one: the last says how many there are.
+    select p.page_number::bigint as pages, p.received_at as last_page_at
     from payout.stripe_read_pages as p
     where p.read_id = r.read_id
+    order by p.page_number desc
+    limit 1
 ) as p on true
 where r.kind = 'comparison'
 order by r.read_id desc;

@@ -40,9 +40,7 @@ begin
             cross join lateral (
                 select h.hold_id
                 from payout.holds as h
-                where h.released_at is null
-                    and h.scope = x.scope
-                    and h.subject = x.subject
+                where h.released_at is null and (h.scope, h.subject) = (x.scope, x.subject)
                     and (h.awaits is null or (
                         d.window_begins_at is null
                         and h.probe_transfer_id is distinct from d.payout_transfer_id
@@ -51,8 +49,7 @@ begin
             ) as h
             where x.scope = any (v_scopes)
         ), kept as materialized (
-            select h.hold_id
-            from payout.holds as h
+            select h.hold_id from payout.holds as h
             where h.hold_id in (select d.hold_id from held as d) and h.released_at is null
             for share skip locked
         ), free as materialized (

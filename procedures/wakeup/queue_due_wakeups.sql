@@ -2,7 +2,8 @@
 --
 -- Such transfers wait to be tried again, had a pay_after, or lost their job with a worker or
 -- with the queue. A job that a worker has fetched does not count: the worker either claims soon
--- or is gone. Transfers on hold get none. A queue that fails stops nothing else of the sweep.
+-- or is gone. Jobs are read once, into a hash, and of transfers that have one the progress only.
+-- Transfers on hold get none. A queue that fails stops nothing else of the sweep.
 -- Locks: progress rows, skipping those that another session has locked.
 
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
@@ -25,7 +26,6 @@ begin
     perform payout.remove_lost_wakeups();
     select * into strict v_settings from payout.engine_settings;
 
-    -- Nearly all have a job that is queued: they are passed by that alone, read once into a hash.
     v_due := array(
         select s.payout_transfer_id
         from payout.transfer_states as s
