@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ def main() -> None:
         _measure(server.uri(), runs=options.runs, plans=options.plans)
         if options.serve:
             print(server.uri(), flush=True)
-            input()
+            sys.stdin.readline()
 
 
 def _measure(uri: str, *, runs: int, plans: bool) -> None:
