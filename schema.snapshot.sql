@@ -990,7 +990,7 @@ view payout_api.open_transfers, body cc70e27a9f02, owner payout_owner -- The row
     hold_id bigint
     rights: select to payout_approver; select to payout_auditor; select to payout_operator
 
-view payout_api.overview, body 4f818a884ae3, owner payout_owner -- Transfers by state and currency; amount in the currency itself, amount_minor in minor units. oldest_since is null for those that are paid.
+view payout_api.overview, body c8dd078d7394, owner payout_owner -- Transfers by state and currency; amount in the currency itself, amount_minor in minor units. oldest_since is null for those that are paid.
     state payout.transfer_state
     currency payout.currency_code
     transfers bigint
@@ -1000,7 +1000,7 @@ view payout_api.overview, body 4f818a884ae3, owner payout_owner -- Transfers by 
     next_attempt_at timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.overview_by_age, body fb6f9a547c3c, owner payout_owner -- Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the time for which each has been in its state, up to the next of these; null for final states.
+view payout_api.overview_by_age, body 4a97ab9e326e, owner payout_owner -- Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the time for which each has been in its state, up to the next of these; null for final states.
     state payout.transfer_state
     currency payout.currency_code
     since_at_least interval
@@ -1078,7 +1078,7 @@ view payout_api.seen_at_stripe, body 302570d2b660, owner payout_owner -- One row
     observation_id bigint
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.trial_balance, body 85da6209a844, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
+view payout_api.trial_balance, body 221b1d7d90bd, owner payout_owner -- Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.
     currency payout.currency_code
     debit_minor numeric
     credit_minor numeric
@@ -1110,7 +1110,7 @@ view payout_api.unpaid, body cebdf41dda51, owner payout_owner -- One row for eac
     attempt integer
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.unpaid_by_reason, body 5d614e1edbd7, owner payout_owner -- One row for each state, reason and currency of transfers that are not paid, those that a sweep found on hold apart: their number and amount, the oldest time, and situation, turn, advice and call of the first of them, as payout_api.explained has it.
+view payout_api.unpaid_by_reason, body 891661e31303, owner payout_owner -- One row for each state, reason and currency of transfers that are not paid, those that a sweep found on hold apart: their number and amount, the oldest time, and situation, turn, advice and call of the first of them, as payout_api.explained has it.
     state payout.transfer_state
     reason text
     currency payout.currency_code

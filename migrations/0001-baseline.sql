@@ -14518,7 +14518,7 @@ where s.next_attempt_at is null and s.hold_id is null and s.lease_until is null
 comment on view payout_api.open_transfers is
     'The rows of transfer_states that are not paid, cancelled or settled outside.';
 grant select on payout_api.open_transfers to payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/overview.sql 1adce8635219
+-- frozen: sql/views/overview.sql a446e4c73fd8
 create or replace view payout_api.overview as
 select
     o.state,
@@ -14532,7 +14532,13 @@ from (
     select s.state, t.currency, count(*) as transfers, sum(t.amount_minor) as amount_minor,
         min(s.changed_at) as oldest_since, min(s.next_attempt_at) as next_attempt_at
     from payout_api.open_transfers as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
     group by s.state, t.currency
     union all
     select s.state, t.currency, count(*), sum(t.amount_minor), min(s.changed_at), null
@@ -14550,7 +14556,7 @@ comment on view payout_api.overview is
     'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
     'oldest_since is null for those that are paid.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
--- frozen: sql/views/overview_by_age.sql ca7b92a86858
+-- frozen: sql/views/overview_by_age.sql 7940d677a597
 create or replace view payout_api.overview_by_age as
 select
     o.state,
@@ -14564,25 +14570,35 @@ from payout_api.overview as o
 where o.state in ('paid', 'cancelled', 'settled_outside')
 union all
 select
-    s.state,
-    t.currency,
-    g.since_at_least,
-    count(*),
-    sum(t.amount_minor) * c.minor_unit,
-    sum(t.amount_minor),
-    min(s.changed_at)
-from payout_api.open_transfers as s
-join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-left join payout.currencies as c on c.currency = t.currency
-cross join lateral (
-    select case
-        when s.changed_at > now() - interval '1 hour' then interval '0'
-        when s.changed_at > now() - interval '1 day' then interval '1 hour'
-        when s.changed_at > now() - interval '7 days' then interval '1 day'
-        else interval '7 days'
-    end as since_at_least
-) as g
-group by s.state, t.currency, g.since_at_least, c.minor_unit;
+    a.state,
+    a.currency,
+    a.since_at_least,
+    a.transfers,
+    a.amount_minor * c.minor_unit,
+    a.amount_minor,
+    a.oldest_since
+from (
+    select s.state, t.currency, g.since_at_least, count(*) as transfers,
+        sum(t.amount_minor) as amount_minor, min(s.changed_at) as oldest_since
+    from payout_api.open_transfers as s
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
+    cross join lateral (
+        select case
+            when s.changed_at > now() - interval '1 hour' then interval '0'
+            when s.changed_at > now() - interval '1 day' then interval '1 hour'
+            when s.changed_at > now() - interval '7 days' then interval '1 day'
+            else interval '7 days'
+        end as since_at_least
+    ) as g
+    group by s.state, t.currency, g.since_at_least
+) as a
+left join payout.currencies as c on c.currency = a.currency;
 comment on view payout_api.overview_by_age is
     'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '
     'time for which each has been in its state, up to the next of these; null for final states.';
@@ -14755,7 +14771,7 @@ comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
 grant select on payout_api.sealed_rows to payout_operator, payout_auditor;
--- frozen: sql/views/trial_balance.sql 50532bf55d58
+-- frozen: sql/views/trial_balance.sql 6f8f23067b2d
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
@@ -14774,7 +14790,13 @@ from (
 full join (
     select t.currency, sum(t.amount_minor) as open_transfers_minor
     from payout_api.open_transfers as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
     where s.state <> 'failed'
     group by t.currency
 ) as o on o.currency = b.currency;
@@ -14792,7 +14814,7 @@ comment on view payout_api.unpaid is
     'One row for each transfer that is not paid, as payout_api.explained has it: state, reason, '
     'since when, whose turn it is, when the engine acts next by itself, and the next step.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid_by_reason.sql b566779d3852
+-- frozen: sql/views/unpaid_by_reason.sql 4e8bbd8d0d47
 create or replace view payout_api.unpaid_by_reason as
 with groups as materialized (
     select s.state, s.reason, t.currency, s.hold_id is not null as is_on_hold,
@@ -14801,7 +14823,13 @@ with groups as materialized (
         min(s.changed_at) as oldest_since,
         min(s.payout_transfer_id) as first_transfer_id
     from payout_api.open_transfers as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
     group by s.state, s.reason, t.currency, s.hold_id is not null
 )
 select

@@ -16,7 +16,13 @@ from (
     select s.state, t.currency, count(*) as transfers, sum(t.amount_minor) as amount_minor,
         min(s.changed_at) as oldest_since, min(s.next_attempt_at) as next_attempt_at
     from payout_api.open_transfers as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
     group by s.state, t.currency
     union all
     select s.state, t.currency, count(*), sum(t.amount_minor), min(s.changed_at), null

@@ -20,7 +20,13 @@ from (
 full join (
     select t.currency, sum(t.amount_minor) as open_transfers_minor
     from payout_api.open_transfers as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
     where s.state <> 'failed'
     group by t.currency
 ) as o on o.currency = b.currency;

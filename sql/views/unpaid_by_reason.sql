@@ -11,7 +11,13 @@ with groups as materialized (
         min(s.changed_at) as oldest_since,
         min(s.payout_transfer_id) as first_transfer_id
     from payout_api.open_transfers as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
     group by s.state, s.reason, t.currency, s.hold_id is not null
 )
 select
