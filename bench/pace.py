@@ -45,6 +45,7 @@ BY_SECOND = """
     order by second
     """
 
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """The outcome of one settlement."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -27,9 +27,9 @@ COMPARE_NEWEST = (
 
 
 @contextmanager
-def database() -> Iterator[EmbeddedPostgres]:
+def database(settings: Mapping[str, str] = SETTINGS) -> Iterator[EmbeddedPostgres]:
     """A durable server on disk with the engine installed and some payees registered."""
-    with EmbeddedPostgres.start(settings=SETTINGS, is_on_disk=True) as server:
+    with EmbeddedPostgres.start(settings=settings, is_on_disk=True) as server:
         uri = server.uri()
         apply_queue_schema(uri)
         migrate.apply_all(uri)

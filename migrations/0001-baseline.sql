@@ -1258,7 +1258,7 @@ end
 $$;
 comment on function payout.tg_transfer_states__tell_status() is
     'Trigger: writes payout.outcomes for each transfer whose status for the application changed.';
--- frozen: sql/tables/transfers.sql bf4c3bae9f61
+-- frozen: sql/tables/transfers.sql 49540888af59
 create table payout.payout_jobs (
     payout_job_id bigint not null generated always as identity,
     settlement_id payout.external_id not null,
@@ -1382,6 +1382,12 @@ create index transfer_states_hold_id_idx
     on payout.transfer_states (hold_id, next_attempt_at) where hold_id is not null;
 create index transfer_states_changed_at_idx
     on payout.transfer_states (changed_at) where state in ('parked', 'failed');
+create index transfer_states_undated_idx
+    on payout.transfer_states (changed_at)
+    where next_attempt_at is null and hold_id is null and lease_until is null
+        and state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
+create index transfer_states_state_idx
+    on payout.transfer_states (state) where state in ('cancelled', 'settled_outside');
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states
@@ -1957,7 +1963,7 @@ end
 $$;
 comment on function payout.database_identity() is
     'System identifier, timeline, oid of the database and oid of payout.transfer_states.';
--- frozen: sql/tables/reads.sql 37bbc16559f2
+-- frozen: sql/tables/reads.sql 7641d6fe2b6d
 create table payout.stripe_reads (
     read_id bigint not null generated always as identity,
     kind text not null,
@@ -2042,6 +2048,7 @@ create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
         and finished_at is null and abandoned_at is null;
 create index stripe_reads_kind_finished_idx on payout.stripe_reads (kind, read_id)
     where kind in ('newest', 'events', 'comparison') and finished_at is not null;
+create index stripe_reads_read_id_idx on payout.stripe_reads (read_id) where kind = 'comparison';
 create index stripe_reads_payout_transfer_id_idx
     on payout.stripe_reads (payout_transfer_id) where payout_transfer_id is not null;
 
@@ -2194,7 +2201,7 @@ create trigger _500_refuse_truncate before truncate on payout.reversed_transfers
 alter table payout.reversed_transfers enable always trigger _500_refuse_truncate;
 
 grant select on payout.reversed_transfers to payout_operator, payout_auditor;
--- frozen: sql/tables/seals.sql ab2b6e748d4d
+-- frozen: sql/tables/seals.sql 998596129527
 create table payout.seals (
     seal_id bigint not null,
     seal_version integer not null,
@@ -2282,16 +2289,21 @@ create table payout.seal_subtotals (
     seal_id bigint not null,
     debit_minor numeric not null,
     credit_minor numeric not null,
+    debits bigint not null,
+    credits bigint not null,
     constraint seal_subtotals_pkey primary key (account, currency, seal_id),
     constraint seal_subtotals_seal_id_fkey foreign key (seal_id) references payout.seals (seal_id)
 );
 comment on table payout.seal_subtotals is
     'For each seal of ledger_entries the accounts that its range moved, with the sums of all that '
-    'was booked on them up to its end. Insert-only.';
+    'was booked on them up to its end; payable, without a payee, stands for all of them. '
+    'Insert-only.';
 comment on column payout.seal_subtotals.debit_minor is
     'Sum of all debits up to the end of the seal, in minor units of currency.';
 comment on column payout.seal_subtotals.credit_minor is
     'Sum of all credits up to the end of the seal, in minor units of currency.';
+comment on column payout.seal_subtotals.debits is 'Number of those debits.';
+comment on column payout.seal_subtotals.credits is 'Number of those credits.';
 
 create index seal_subtotals_seal_id_idx on payout.seal_subtotals (seal_id);
 
@@ -3565,6 +3577,22 @@ $$;
 comment on function payout.held(text, text) is
     'Names of workers and currencies, ids of payees, settlements and transfers; without '
     'p_awaits those on hold by a person or an alarm.';
+-- frozen: procedures/transfers/held_scopes.sql af50fb4bc109
+create or replace function payout.held_scopes()
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array(
+        select s.scope
+        from unnest('{currency,payee,settlement,transfer}'::text[]) as s (scope)
+        where exists (
+            select from payout.holds as h where h.scope = s.scope and h.released_at is null
+        ))
+$$;
+comment on function payout.held_scopes() is
+    'Those of currency, payee, settlement and transfer that have an open hold or wait.';
 -- frozen: procedures/transfers/lower_pace.sql e3a2755baddf
 create or replace function payout.lower_pace(p_kind text, p_claimed_at timestamptz)
 returns void
@@ -4772,7 +4800,7 @@ $$;
 comment on function payout.pending_wakeup() is
     'The id of the wake-up job that waits in the queue, kept in payout.seen_wakeup if others see '
     'it too; or null.';
--- frozen: procedures/wakeup/queue_due_wakeups.sql 59f22b039a96
+-- frozen: procedures/wakeup/queue_due_wakeups.sql a007b5d0b95f
 create or replace function payout.queue_due_wakeups(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql
@@ -4796,28 +4824,28 @@ begin
     v_due := array(
         select s.payout_transfer_id
         from payout.transfer_states as s
-        join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
         where s.next_attempt_at <= p_now
             and s.hold_id is null
             and s.state in ('scheduled', 'retry_wait', 'unknown')
             and (s.wakeup_id is null
                 or s.next_attempt_at <= p_now - v_settings.queue_wakeup_again_after)
             and case
-                when exists (
-                    select from procrastinate.procrastinate_jobs as q
-                    where q.id = s.wakeup_id and q.status = 'todo'
-                        and q.task_name = 'payout.execute'
+                when s.wakeup_id in (
+                    select q.id from procrastinate.procrastinate_jobs as q
+                    where q.status = 'todo' and q.task_name = 'payout.execute'
                 ) then false
                 when payout.progress_problem(s) is not null then false
-                else not (
-                    t.currency::text in (select h.subject from payout.holds as h
-                        where h.scope = 'currency' and h.released_at is null)
-                    or t.payee_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'payee' and h.released_at is null)
-                    or t.settlement_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'settlement' and h.released_at is null)
-                    or t.payout_transfer_id::text in (select h.subject from payout.holds as h
-                        where h.scope = 'transfer' and h.released_at is null))
+                else (
+                    select not exists (
+                        select from payout.holds as h
+                        where h.released_at is null
+                            and (h.scope, h.subject) in (
+                                ('currency', t.currency::text), ('payee', t.payee_id::text),
+                                ('settlement', t.settlement_id::text),
+                                ('transfer', t.payout_transfer_id::text)))
+                    from payout.payout_transfers as t
+                    where t.payout_transfer_id = s.payout_transfer_id
+                )
             end
         order by s.next_attempt_at
         limit p_limit
@@ -9481,7 +9509,7 @@ end
 $$;
 comment on function payout.within_caps(bigint[], timestamptz) is
     'Returns those of the transfers that are within every cap, and lets the others wait.';
--- frozen: procedures/audit/add_seal.sql 282123938301
+-- frozen: procedures/audit/add_seal.sql 8643488739fa
 create or replace function payout.add_seal(
     p_table_name text, p_up_to_id bigint, p_limit integer, p_now timestamptz
 )
@@ -9521,8 +9549,9 @@ begin
     insert into payout.seals select v_seal.*;
     if p_table_name = 'ledger_entries' then
         insert into payout.seal_subtotals (
-            seal_id, account, currency, debit_minor, credit_minor)
-        select v_seal.seal_id, b.account, b.currency, b.debit_minor, b.credit_minor
+            seal_id, account, currency, debit_minor, credit_minor, debits, credits)
+        select v_seal.seal_id, b.account, b.currency, b.debit_minor, b.credit_minor, b.debits,
+            b.credits
         from payout.subtotals_of(v_seal) as b;
     end if;
     return v_seal;
@@ -9530,7 +9559,7 @@ end
 $$;
 comment on function payout.add_seal(text, bigint, integer, timestamptz) is
     'Seals up to p_limit rows, with the sub-totals of the ledger; returns the seal.';
--- frozen: procedures/audit/balances_as_of.sql 3d36987f3fc5
+-- frozen: procedures/audit/balances_as_of.sql 0cd378589c4b
 create or replace function payout_api.balances_as_of(p_at timestamptz)
 returns table (
     account text,
@@ -9569,6 +9598,7 @@ as $$
         sum(b.credit_minor) - sum(b.debit_minor)
     from (
         select t.* from sealed as s cross join lateral payout.subtotals_at(s.seal_id) as t
+        where t.account <> 'payable'
         union all
         select m.*
         from rest as r
@@ -9968,7 +9998,7 @@ as $$
     join ours as c on c.oid = p.polrelid
 $$;
 comment on function payout.catalogue_rules() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/check_seal.sql bec3f8725901
+-- frozen: procedures/audit/check_seal.sql 6cf3e3c511fe
 create or replace function payout.check_seal(p_seal payout.seals)
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language sql
@@ -9991,7 +10021,8 @@ as $$
         select b.* from payout.subtotals_of(p_seal) as b
         where p_seal.table_name = 'ledger_entries'
     ) as b using (account, currency)
-    where (s.debit_minor, s.credit_minor) is distinct from (b.debit_minor, b.credit_minor)
+    where (s.debit_minor, s.credit_minor, s.debits, s.credits)
+            is distinct from (b.debit_minor, b.credit_minor, b.debits, b.credits)
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is
@@ -10065,6 +10096,66 @@ end
 $$;
 comment on function payout.check_seal_rows(payout.seals) is
     'Rows that were altered, removed or slipped in; none: all is well.';
+-- frozen: procedures/audit/control_totals.sql bc7a646c6685
+create or replace function payout_api.control_totals()
+returns table (
+    account text,
+    currency payout.currency_code,
+    debit_minor numeric,
+    credit_minor numeric,
+    debits bigint,
+    credits bigint
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+    with recursive currencies as (
+        select a.account, (
+            select min(t.currency::text) from payout.seal_subtotals as t
+            where t.account = a.account) as currency
+        from payout.ledger_accounts as a
+        union all
+        select c.account, (
+            select min(t.currency::text) from payout.seal_subtotals as t
+            where t.account = c.account and t.currency > c.currency)
+        from currencies as c
+        where c.currency is not null
+    )
+    select b.account, b.currency, sum(b.debit_minor), sum(b.credit_minor), sum(b.debits)::bigint,
+        sum(b.credits)::bigint
+    from (
+        select c.account, c.currency::payout.currency_code as currency, t.debit_minor,
+            t.credit_minor, t.debits, t.credits
+        from currencies as c
+        cross join lateral (
+            select s.* from payout.seal_subtotals as s
+            where s.account = c.account and s.currency = c.currency
+            order by s.seal_id desc
+            limit 1
+        ) as t
+        union all
+        select split_part(m.account, ':', 1), e.currency, m.debit_minor, m.credit_minor,
+            m.debits, m.credits
+        from payout.ledger_entries as e
+        cross join lateral (values
+            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
+        ) as m (account, debit_minor, credit_minor, debits, credits)
+        where e.ledger_entry_id > coalesce((
+            select max(s.last_id) from payout.seals as s where s.table_name = 'ledger_entries'),
+            -9223372036854775808)
+    ) as b
+    group by b.account, b.currency
+$$;
+comment on function payout_api.control_totals() is
+    'Debits and credits of each general account and currency in minor units, and how many; account '
+    'payable stands for those of all payees. The balance is credit minus debit.';
+revoke execute on function payout_api.control_totals() from public;
+grant execute on function payout_api.control_totals() to payout_operator, payout_auditor;
 -- frozen: procedures/audit/ledger_page.sql 07b7b1791879
 create or replace function payout_api.ledger_page(
     p_from timestamptz,
@@ -10497,30 +10588,43 @@ as $$
 $$;
 comment on function payout.subtotals_at(bigint) is
     'Debits and credits in minor units, from the first entry to the end of the seal.';
--- frozen: procedures/audit/subtotals_of.sql 316f8814d322
+-- frozen: procedures/audit/subtotals_of.sql 2a6e0e5daeb5
 create or replace function payout.subtotals_of(p_seal payout.seals)
 returns table (
-    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric
+    account text, currency payout.currency_code, debit_minor numeric, credit_minor numeric,
+    debits bigint, credits bigint
 )
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select m.account, m.currency,
-        coalesce(f.debit_minor, 0) + m.debit_minor,
-        coalesce(f.credit_minor, 0) + m.credit_minor
-    from (
+    with moved as (
         select a.account, e.currency, sum(a.debit_minor) as debit_minor,
-            sum(a.credit_minor) as credit_minor
+            sum(a.credit_minor) as credit_minor, sum(a.debits) as debits,
+            sum(a.credits) as credits
         from payout.ledger_entries as e
         cross join lateral (values
-            (e.debit_account, e.amount_minor, 0), (e.credit_account, 0, e.amount_minor)
-        ) as a (account, debit_minor, credit_minor)
+            (e.debit_account, e.amount_minor, 0, 1, 0), (e.credit_account, 0, e.amount_minor, 0, 1)
+        ) as a (account, debit_minor, credit_minor, debits, credits)
         where e.ledger_entry_id between p_seal.first_id and p_seal.last_id
         group by a.account, e.currency
+    )
+    select m.account, m.currency,
+        coalesce(f.debit_minor, 0) + m.debit_minor,
+        coalesce(f.credit_minor, 0) + m.credit_minor,
+        coalesce(f.debits, 0) + m.debits::bigint,
+        coalesce(f.credits, 0) + m.credits::bigint
+    from (
+        table moved
+        union all
+        select split_part(p.account, ':', 1), p.currency, sum(p.debit_minor),
+            sum(p.credit_minor), sum(p.debits), sum(p.credits)
+        from moved as p
+        where p.account like '%:%'
+        group by split_part(p.account, ':', 1), p.currency
     ) as m
     left join lateral (
-        select t.debit_minor, t.credit_minor
+        select t.debit_minor, t.credit_minor, t.debits, t.credits
         from payout.seal_subtotals as t
         where t.account = m.account and t.currency = m.currency and t.seal_id < p_seal.seal_id
         order by t.seal_id desc
@@ -10528,7 +10632,8 @@ as $$
     ) as f on true
 $$;
 comment on function payout.subtotals_of(payout.seals) is
-    'Debits and credits in minor units, from the first entry to the last of the range.';
+    'Debits and credits in minor units, and how many, from the first entry to the last of the '
+    'range.';
 -- frozen: procedures/audit/verify_projection.sql f2e722caf74f
 create or replace function payout_api.verify_projection()
 returns table (payout_transfer_id bigint, column_name text, stored text, folded text)
@@ -10587,9 +10692,9 @@ comment on function payout_api.verify_projection() is
     'is well.';
 revoke execute on function payout_api.verify_projection() from public;
 grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;
--- frozen: procedures/audit/verify_seals.sql 87edbfcba03c
+-- frozen: procedures/audit/verify_seals.sql 06a1953bc26b
 create or replace function payout_api.verify_seals(
-    p_from bigint default 1, p_head text default null
+    p_from bigint default 1, p_head text default null, p_until bigint default null
 )
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language plpgsql
@@ -10600,6 +10705,9 @@ set jit = off
 set enable_seqscan = off
 set plan_cache_mode = force_custom_plan
 as $$
+declare
+    v_last bigint := least(p_until, (select max(s.seal_id) from payout.seals as s));
+    v_known text[] := '{}';
 begin
     if p_from is null or (p_from <> 1 and not exists (
         select from payout.seals as s where s.seal_id = p_from
@@ -10616,30 +10724,42 @@ begin
                 hint = 'Give a result of payout_api.seal_head(): number, colon, 64 hex digits.';
     end if;
 
-    return query
-    select distinct on (d.table_name) d.table_name, d.row_id, d.seal_id, d.what
-    from (
-        select c.*
-        from payout.seals as s
-        cross join lateral payout.check_seal(s) as c
-        where s.seal_id >= p_from
-        union all
-        select 'seals', h.seal_id, h.seal_id, 'it is not the seal that the kept head names'
-        from (select split_part(p_head, ':', 1)::bigint, split_part(p_head, ':', 2))
-            as h (seal_id, sha256)
-        where p_head is not null and not exists (
-            select from payout.seals as s
-            where s.seal_id = h.seal_id and s.seal_sha256 = decode(h.sha256, 'hex')
-        )
-    ) as d
-    order by d.table_name, d.seal_id, d.row_id;
+    for v_first in p_from .. greatest(v_last, p_from) by 1000 loop
+        for table_name, row_id, seal_id, what in
+            select distinct on (d.table_name) d.table_name, d.row_id, d.seal_id, d.what
+            from (
+                select c.*
+                from payout.seals as s
+                cross join lateral payout.check_seal(s) as c
+                where s.seal_id between v_first and least(v_first + 999, v_last)
+                union all
+                select 'seals', h.seal_id, h.seal_id, 'it is not the seal that the kept head names'
+                from (select split_part(p_head, ':', 1)::bigint, split_part(p_head, ':', 2))
+                    as h (seal_id, sha256)
+                where p_head is not null and v_first = p_from and not exists (
+                    select from payout.seals as s
+                    where s.seal_id = h.seal_id and s.seal_sha256 = decode(h.sha256, 'hex')
+                )
+            ) as d
+            where d.table_name <> all (v_known)
+            order by d.table_name, d.seal_id, d.row_id
+        loop
+            v_known := v_known || table_name;
+            return next;
+        end loop;
+        if v_first + 999 < v_last then
+            raise notice 'seals up to % are verified, of %', v_first + 999, v_last;
+        end if;
+    end loop;
 end
 $$;
-comment on function payout_api.verify_seals(bigint, text) is
-    'Recomputes seals from p_from on and returns per table the first row that was altered, removed '
-    'or slipped in, table seals for the chain itself; nothing when all is as it was sealed.';
-revoke execute on function payout_api.verify_seals(bigint, text) from public;
-grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
+comment on function payout_api.verify_seals(bigint, text, bigint) is
+    'Recomputes seals from p_from to p_until (null: the newest) and returns per table the first '
+    'row that was altered, removed or slipped in, table seals for the chain itself; nothing when '
+    'all is as it was sealed.';
+revoke execute on function payout_api.verify_seals(bigint, text, bigint) from public;
+grant execute on function payout_api.verify_seals(bigint, text, bigint)
+    to payout_operator, payout_auditor;
 -- frozen: procedures/sweep/end_waits.sql 28bbf21c8087
 create or replace function payout.end_waits(p_now timestamptz)
 returns void
@@ -10843,7 +10963,7 @@ $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
     'account their date; returns how many are due now.';
--- frozen: procedures/sweep/mark_held_transfers.sql 5a0240a8da12
+-- frozen: procedures/sweep/mark_held_transfers.sql 2e4c179ef234
 create or replace function payout.mark_held_transfers(p_now timestamptz)
 returns integer
 language plpgsql
@@ -10851,12 +10971,11 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_scopes text[] := payout.held_scopes();
     v_marked integer;
     v_all_marked integer := 0;
 begin
-    if not exists (
-        select from payout.holds as h where h.scope <> 'engine' and h.released_at is null
-    ) then
+    if v_scopes = '{}' then
         return 0;
     end if;
     for v_round in 1 .. 5 loop
@@ -10876,23 +10995,25 @@ begin
                 ('currency', t.currency::text), ('payee', t.payee_id::text),
                 ('settlement', t.settlement_id::text), ('transfer', t.payout_transfer_id::text)
             ) as x (scope, subject)
-            join payout.holds as h on h.released_at is null
-                and h.scope = x.scope
-                and h.subject = x.subject
-                and (h.awaits is null or (
-                    d.window_begins_at is null
-                    and h.probe_transfer_id is distinct from d.payout_transfer_id
-                    and (h.awaits <> 'funds' or t.source_transaction is null)))
+            cross join lateral (
+                select h.hold_id
+                from payout.holds as h
+                where h.released_at is null and (h.scope, h.subject) = (x.scope, x.subject)
+                    and (h.awaits is null or (
+                        d.window_begins_at is null
+                        and h.probe_transfer_id is distinct from d.payout_transfer_id
+                        and (h.awaits <> 'funds' or t.source_transaction is null)))
+                offset 0
+            ) as h
+            where x.scope = any (v_scopes)
         ), kept as materialized (
-            select h.hold_id
-            from payout.holds as h
+            select h.hold_id from payout.holds as h
             where h.hold_id in (select d.hold_id from held as d) and h.released_at is null
             for share skip locked
         ), free as materialized (
             select s.payout_transfer_id
             from payout.transfer_states as s
-            where s.payout_transfer_id in (
-                    select d.payout_transfer_id from held as d)
+            where s.payout_transfer_id in (select d.payout_transfer_id from held as d)
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
                 and payout.progress_problem(s) is null
             for update skip locked
@@ -14414,24 +14535,73 @@ comment on view payout_api.not_ours is
     'the last comparison that met such transfers and their number, and the discrepancies that it '
     'resolved.';
 grant select on payout_api.not_ours to payout_operator, payout_auditor;
--- frozen: sql/views/overview.sql 2cd1aef208f6
+-- frozen: sql/views/open_transfers.sql 0197f529c3c5
+create or replace view payout_api.open_transfers as
+select s.*
+from payout.transfer_states as s
+where s.next_attempt_at is not null and s.hold_id is null and s.lease_until is null
+    and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown')
+union all
+select s.*
+from payout.transfer_states as s
+where s.hold_id is not null and s.lease_until is null
+    and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown')
+union all
+select s.*
+from payout.transfer_states as s
+where s.lease_until is not null
+    and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown')
+union all
+select s.*
+from payout.transfer_states as s
+where s.state in ('parked', 'failed')
+union all
+select s.*
+from payout.transfer_states as s
+where s.next_attempt_at is null and s.hold_id is null and s.lease_until is null
+    and s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
+comment on view payout_api.open_transfers is
+    'The rows of transfer_states that are not paid, cancelled or settled outside.';
+grant select on payout_api.open_transfers to payout_operator, payout_approver, payout_auditor;
+-- frozen: sql/views/overview.sql a446e4c73fd8
 create or replace view payout_api.overview as
 select
-    s.state,
-    t.currency,
-    count(*) as transfers,
-    sum(t.amount_minor) * c.minor_unit as amount,
-    sum(t.amount_minor) as amount_minor,
-    min(s.changed_at) as oldest_since,
-    min(s.next_attempt_at) as next_attempt_at
-from payout.transfer_states as s
-join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-left join payout.currencies as c on c.currency = t.currency
-group by s.state, t.currency, c.minor_unit;
+    o.state,
+    o.currency,
+    o.transfers,
+    o.amount_minor * c.minor_unit as amount,
+    o.amount_minor,
+    o.oldest_since,
+    o.next_attempt_at
+from (
+    select s.state, t.currency, count(*) as transfers, sum(t.amount_minor) as amount_minor,
+        min(s.changed_at) as oldest_since, min(s.next_attempt_at) as next_attempt_at
+    from payout_api.open_transfers as s
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
+    group by s.state, t.currency
+    union all
+    select s.state, t.currency, count(*), sum(t.amount_minor), min(s.changed_at), null
+    from payout.transfer_states as s
+    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
+    where s.state in ('cancelled', 'settled_outside')
+    group by s.state, t.currency
+    union all
+    select 'paid'::payout.transfer_state, b.currency, b.credits, b.credit_minor, null, null
+    from payout_api.control_totals() as b
+    where b.account = 'stripe_balance' and b.credits > 0
+) as o
+left join payout.currencies as c on c.currency = o.currency;
 comment on view payout_api.overview is
-    'Transfers by state and currency; amount in the currency itself, amount_minor in minor units.';
+    'Transfers by state and currency; amount in the currency itself, amount_minor in minor units. '
+    'oldest_since is null for those that are paid.';
 grant select on payout_api.overview to payout_operator, payout_auditor;
--- frozen: sql/views/overview_by_age.sql 926dca69f168
+-- frozen: sql/views/overview_by_age.sql 7940d677a597
 create or replace view payout_api.overview_by_age as
 select
     o.state,
@@ -14442,30 +14612,38 @@ select
     o.amount_minor,
     o.oldest_since
 from payout_api.overview as o
-join payout.states as st on st.state = o.state
-where st.is_final
+where o.state in ('paid', 'cancelled', 'settled_outside')
 union all
 select
-    s.state,
-    t.currency,
-    g.since_at_least,
-    count(*),
-    sum(t.amount_minor) * c.minor_unit,
-    sum(t.amount_minor),
-    min(s.changed_at)
-from payout.transfer_states as s
-join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-left join payout.currencies as c on c.currency = t.currency
-cross join lateral (
-    select case
-        when s.changed_at > now() - interval '1 hour' then interval '0'
-        when s.changed_at > now() - interval '1 day' then interval '1 hour'
-        when s.changed_at > now() - interval '7 days' then interval '1 day'
-        else interval '7 days'
-    end as since_at_least
-) as g
-where s.state not in ('paid', 'cancelled', 'settled_outside')
-group by s.state, t.currency, g.since_at_least, c.minor_unit;
+    a.state,
+    a.currency,
+    a.since_at_least,
+    a.transfers,
+    a.amount_minor * c.minor_unit,
+    a.amount_minor,
+    a.oldest_since
+from (
+    select s.state, t.currency, g.since_at_least, count(*) as transfers,
+        sum(t.amount_minor) as amount_minor, min(s.changed_at) as oldest_since
+    from payout_api.open_transfers as s
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
+    cross join lateral (
+        select case
+            when s.changed_at > now() - interval '1 hour' then interval '0'
+            when s.changed_at > now() - interval '1 day' then interval '1 hour'
+            when s.changed_at > now() - interval '7 days' then interval '1 day'
+            else interval '7 days'
+        end as since_at_least
+    ) as g
+    group by s.state, t.currency, g.since_at_least
+) as a
+left join payout.currencies as c on c.currency = a.currency;
 comment on view payout_api.overview_by_age is
     'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '
     'time for which each has been in its state, up to the next of these; null for final states.';
@@ -14550,7 +14728,7 @@ comment on view payout_api.proposals is
     'One row for each proposal that nobody has approved and that has not expired, with the call '
     'by which another login approves it.';
 grant select on payout_api.proposals to payout_operator, payout_approver, payout_auditor;
--- frozen: sql/views/reconcile_progress.sql ef88c27db462
+-- frozen: sql/views/reconcile_progress.sql 7bcf939fc673
 create or replace view payout_api.reconcile_progress as
 select
     r.read_id,
@@ -14563,7 +14741,7 @@ select
     r.begun_at,
     coalesce(r.finished_at, r.abandoned_at) as ended_at,
     to_timestamp((r.queries #>> '{0,created,gte}')::double precision) as created_from,
-    p.pages,
+    coalesce(p.pages, 0) as pages,
     p.last_page_at,
     r.objects_seen as transfers_seen,
     r.objects_expected as transfers_expected,
@@ -14571,9 +14749,12 @@ select
     (select sum(n.value::bigint) from jsonb_each_text(r.not_ours) as n) as transfers_not_ours
 from payout.stripe_reads as r
 left join lateral (
-    select count(*) as pages, max(p.received_at) as last_page_at
+    -- Pages are counted from one: the last says how many there are.
+    select p.page_number::bigint as pages, p.received_at as last_page_at
     from payout.stripe_read_pages as p
     where p.read_id = r.read_id
+    order by p.page_number desc
+    limit 1
 ) as p on true
 where r.kind = 'comparison'
 order by r.read_id desc;
@@ -14635,7 +14816,7 @@ comment on view payout_api.sealed_rows is
     'The rows that seals cover, with the content whose digest they keep: payout_api.verify_seals() '
     'compares.';
 grant select on payout_api.sealed_rows to payout_operator, payout_auditor;
--- frozen: sql/views/trial_balance.sql 53930b25e0c3
+-- frozen: sql/views/trial_balance.sql 6f8f23067b2d
 create or replace view payout_api.trial_balance as
 select
     coalesce(b.currency, o.currency) as currency,
@@ -14646,31 +14827,39 @@ select
     coalesce(o.open_transfers_minor, 0) as open_transfers_minor
 from (
     select l.currency, sum(l.debit_minor) as debit_minor, sum(l.credit_minor) as credit_minor,
-        sum(l.balance_minor) filter (where l.account = 'in_flight') as in_flight_minor
-    from payout_api.ledger_balances as l
+        sum(l.credit_minor - l.debit_minor) filter (where l.account = 'in_flight')
+            as in_flight_minor
+    from payout_api.control_totals() as l
     group by l.currency
 ) as b
 full join (
     select t.currency, sum(t.amount_minor) as open_transfers_minor
-    from payout.transfer_states as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    where s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked')
+    from payout_api.open_transfers as s
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
+    where s.state <> 'failed'
     group by t.currency
 ) as o on o.currency = b.currency;
 comment on view payout_api.trial_balance is
     'Per currency: difference_minor is zero, and in_flight_minor equals open_transfers_minor, the '
     'sum of the transfers that are neither paid, failed nor cancelled. Anything else is a bug.';
 grant select on payout_api.trial_balance to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid.sql 1c4d9ffd6b50
+-- frozen: sql/views/unpaid.sql e03803dc34f8
 create or replace view payout_api.unpaid as
 select e.*
 from payout_api.explained as e
-where e.state not in ('paid', 'cancelled', 'settled_outside');
+where e.payout_transfer_id = any (array(
+    select o.payout_transfer_id from payout_api.open_transfers as o));
 comment on view payout_api.unpaid is
     'One row for each transfer that is not paid, as payout_api.explained has it: state, reason, '
     'since when, whose turn it is, when the engine acts next by itself, and the next step.';
 grant select on payout_api.unpaid to payout_operator, payout_auditor;
--- frozen: sql/views/unpaid_by_reason.sql 910f580b5144
+-- frozen: sql/views/unpaid_by_reason.sql 4e8bbd8d0d47
 create or replace view payout_api.unpaid_by_reason as
 with groups as materialized (
     select s.state, s.reason, t.currency, s.hold_id is not null as is_on_hold,
@@ -14678,9 +14867,14 @@ with groups as materialized (
         sum(t.amount_minor) as amount_minor,
         min(s.changed_at) as oldest_since,
         min(s.payout_transfer_id) as first_transfer_id
-    from payout.transfer_states as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    where s.state not in ('paid', 'cancelled', 'settled_outside')
+    from payout_api.open_transfers as s
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
     group by s.state, s.reason, t.currency, s.hold_id is not null
 )
 select

@@ -41,8 +41,9 @@ begin
     insert into payout.seals select v_seal.*;
     if p_table_name = 'ledger_entries' then
         insert into payout.seal_subtotals (
-            seal_id, account, currency, debit_minor, credit_minor)
-        select v_seal.seal_id, b.account, b.currency, b.debit_minor, b.credit_minor
+            seal_id, account, currency, debit_minor, credit_minor, debits, credits)
+        select v_seal.seal_id, b.account, b.currency, b.debit_minor, b.credit_minor, b.debits,
+            b.credits
         from payout.subtotals_of(v_seal) as b;
     end if;
     return v_seal;

@@ -43,6 +43,7 @@ as $$
         sum(b.credit_minor) - sum(b.debit_minor)
     from (
         select t.* from sealed as s cross join lateral payout.subtotals_at(s.seal_id) as t
+        where t.account <> 'payable'
         union all
         select m.*
         from rest as r

@@ -24,7 +24,8 @@ as $$
         select b.* from payout.subtotals_of(p_seal) as b
         where p_seal.table_name = 'ledger_entries'
     ) as b using (account, currency)
-    where (s.debit_minor, s.credit_minor) is distinct from (b.debit_minor, b.credit_minor)
+    where (s.debit_minor, s.credit_minor, s.debits, s.credits)
+            is distinct from (b.debit_minor, b.credit_minor, b.debits, b.credits)
         and not exists (select from changed as c)
 $$;
 comment on function payout.check_seal(payout.seals) is

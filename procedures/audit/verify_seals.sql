@@ -1,12 +1,13 @@
 -- verify_seals: the first row of each table that is not as it was sealed.
 --
--- Called by: operators, auditors. It reads all that it verifies: seals from p_from on.
+-- Called by: operators, auditors. It reads all that it verifies, seals from p_from to p_until, and
+-- says how far it is after each thousand.
 -- p_head is a former result of seal_head(): without it, neither the removal of the newest seals
 -- shows nor a chain that was made anew from some seal on.
 -- Raises: SP330 no such seal to start from, or a malformed head.
 
 create or replace function payout_api.verify_seals(
-    p_from bigint default 1, p_head text default null
+    p_from bigint default 1, p_head text default null, p_until bigint default null
 )
 returns table (table_name text, row_id bigint, seal_id bigint, what text)
 language plpgsql
@@ -17,6 +18,9 @@ set jit = off
 set enable_seqscan = off
 set plan_cache_mode = force_custom_plan
 as $$
+declare
+    v_last bigint := least(p_until, (select max(s.seal_id) from payout.seals as s));
+    v_known text[] := '{}';
 begin
     if p_from is null or (p_from <> 1 and not exists (
         select from payout.seals as s where s.seal_id = p_from
@@ -33,27 +37,39 @@ begin
                 hint = 'Give a result of payout_api.seal_head(): number, colon, 64 hex digits.';
     end if;
 
-    return query
-    select distinct on (d.table_name) d.table_name, d.row_id, d.seal_id, d.what
-    from (
-        select c.*
-        from payout.seals as s
-        cross join lateral payout.check_seal(s) as c
-        where s.seal_id >= p_from
-        union all
-        select 'seals', h.seal_id, h.seal_id, 'it is not the seal that the kept head names'
-        from (select split_part(p_head, ':', 1)::bigint, split_part(p_head, ':', 2))
-            as h (seal_id, sha256)
-        where p_head is not null and not exists (
-            select from payout.seals as s
-            where s.seal_id = h.seal_id and s.seal_sha256 = decode(h.sha256, 'hex')
-        )
-    ) as d
-    order by d.table_name, d.seal_id, d.row_id;
+    for v_first in p_from .. greatest(v_last, p_from) by 1000 loop
+        for table_name, row_id, seal_id, what in
+            select distinct on (d.table_name) d.table_name, d.row_id, d.seal_id, d.what
+            from (
+                select c.*
+                from payout.seals as s
+                cross join lateral payout.check_seal(s) as c
+                where s.seal_id between v_first and least(v_first + 999, v_last)
+                union all
+                select 'seals', h.seal_id, h.seal_id, 'it is not the seal that the kept head names'
+                from (select split_part(p_head, ':', 1)::bigint, split_part(p_head, ':', 2))
+                    as h (seal_id, sha256)
+                where p_head is not null and v_first = p_from and not exists (
+                    select from payout.seals as s
+                    where s.seal_id = h.seal_id and s.seal_sha256 = decode(h.sha256, 'hex')
+                )
+            ) as d
+            where d.table_name <> all (v_known)
+            order by d.table_name, d.seal_id, d.row_id
+        loop
+            v_known := v_known || table_name;
+            return next;
+        end loop;
+        if v_first + 999 < v_last then
+            raise notice 'seals up to % are verified, of %', v_first + 999, v_last;
+        end if;
+    end loop;
 end
 $$;
-comment on function payout_api.verify_seals(bigint, text) is
-    'Recomputes seals from p_from on and returns per table the first row that was altered, removed '
-    'or slipped in, table seals for the chain itself; nothing when all is as it was sealed.';
-revoke execute on function payout_api.verify_seals(bigint, text) from public;
-grant execute on function payout_api.verify_seals(bigint, text) to payout_operator, payout_auditor;
+comment on function payout_api.verify_seals(bigint, text, bigint) is
+    'Recomputes seals from p_from to p_until (null: the newest) and returns per table the first '
+    'row that was altered, removed or slipped in, table seals for the chain itself; nothing when '
+    'all is as it was sealed.';
+revoke execute on function payout_api.verify_seals(bigint, text, bigint) from public;
+grant execute on function payout_api.verify_seals(bigint, text, bigint)
+    to payout_operator, payout_auditor;

@@ -3,6 +3,7 @@
 -- A claim steps over each transfer on hold that is due; marked ones it does not meet, however
 -- many there are and however long they are on hold. The mark only spares that work: a claim asks
 -- for holds itself. It is set under a lock on the hold, and the hold's release clears it.
+-- Only scopes that have an open hold are looked at, each subject by index: hence the offset.
 -- Locks: open holds, shared, and the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.mark_held_transfers(p_now timestamptz)
@@ -12,12 +13,11 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_scopes text[] := payout.held_scopes();
     v_marked integer;
     v_all_marked integer := 0;
 begin
-    if not exists (
-        select from payout.holds as h where h.scope <> 'engine' and h.released_at is null
-    ) then
+    if v_scopes = '{}' then
         return 0;
     end if;
     for v_round in 1 .. 5 loop
@@ -37,23 +37,25 @@ begin
                 ('currency', t.currency::text), ('payee', t.payee_id::text),
                 ('settlement', t.settlement_id::text), ('transfer', t.payout_transfer_id::text)
             ) as x (scope, subject)
-            join payout.holds as h on h.released_at is null
-                and h.scope = x.scope
-                and h.subject = x.subject
-                and (h.awaits is null or (
-                    d.window_begins_at is null
-                    and h.probe_transfer_id is distinct from d.payout_transfer_id
-                    and (h.awaits <> 'funds' or t.source_transaction is null)))
+            cross join lateral (
+                select h.hold_id
+                from payout.holds as h
+                where h.released_at is null and (h.scope, h.subject) = (x.scope, x.subject)
+                    and (h.awaits is null or (
+                        d.window_begins_at is null
+                        and h.probe_transfer_id is distinct from d.payout_transfer_id
+                        and (h.awaits <> 'funds' or t.source_transaction is null)))
+                offset 0
+            ) as h
+            where x.scope = any (v_scopes)
         ), kept as materialized (
-            select h.hold_id
-            from payout.holds as h
+            select h.hold_id from payout.holds as h
             where h.hold_id in (select d.hold_id from held as d) and h.released_at is null
             for share skip locked
         ), free as materialized (
             select s.payout_transfer_id
             from payout.transfer_states as s
-            where s.payout_transfer_id in (
-                    select d.payout_transfer_id from held as d)
+            where s.payout_transfer_id in (select d.payout_transfer_id from held as d)
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
                 and payout.progress_problem(s) is null
             for update skip locked

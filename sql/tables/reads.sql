@@ -93,6 +93,7 @@ create unique index stripe_reads_one_goes_on_key on payout.stripe_reads (kind)
         and finished_at is null and abandoned_at is null;
 create index stripe_reads_kind_finished_idx on payout.stripe_reads (kind, read_id)
     where kind in ('newest', 'events', 'comparison') and finished_at is not null;
+create index stripe_reads_read_id_idx on payout.stripe_reads (read_id) where kind = 'comparison';
 create index stripe_reads_payout_transfer_id_idx
     on payout.stripe_reads (payout_transfer_id) where payout_transfer_id is not null;
 

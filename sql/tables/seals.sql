@@ -90,16 +90,21 @@ create table payout.seal_subtotals (
     seal_id bigint not null,
     debit_minor numeric not null,
     credit_minor numeric not null,
+    debits bigint not null,
+    credits bigint not null,
     constraint seal_subtotals_pkey primary key (account, currency, seal_id),
     constraint seal_subtotals_seal_id_fkey foreign key (seal_id) references payout.seals (seal_id)
 );
 comment on table payout.seal_subtotals is
     'For each seal of ledger_entries the accounts that its range moved, with the sums of all that '
-    'was booked on them up to its end. Insert-only.';
+    'was booked on them up to its end; payable, without a payee, stands for all of them. '
+    'Insert-only.';
 comment on column payout.seal_subtotals.debit_minor is
     'Sum of all debits up to the end of the seal, in minor units of currency.';
 comment on column payout.seal_subtotals.credit_minor is
     'Sum of all credits up to the end of the seal, in minor units of currency.';
+comment on column payout.seal_subtotals.debits is 'Number of those debits.';
+comment on column payout.seal_subtotals.credits is 'Number of those credits.';
 
 create index seal_subtotals_seal_id_idx on payout.seal_subtotals (seal_id);
 

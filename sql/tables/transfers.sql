@@ -134,6 +134,12 @@ create index transfer_states_hold_id_idx
     on payout.transfer_states (hold_id, next_attempt_at) where hold_id is not null;
 create index transfer_states_changed_at_idx
     on payout.transfer_states (changed_at) where state in ('parked', 'failed');
+create index transfer_states_undated_idx
+    on payout.transfer_states (changed_at)
+    where next_attempt_at is null and hold_id is null and lease_until is null
+        and state in ('scheduled', 'in_flight', 'retry_wait', 'unknown');
+create index transfer_states_state_idx
+    on payout.transfer_states (state) where state in ('cancelled', 'settled_outside');
 
 create trigger _110_plan_lookup
     before update on payout.transfer_states

@@ -12,7 +12,7 @@ select
     r.begun_at,
     coalesce(r.finished_at, r.abandoned_at) as ended_at,
     to_timestamp((r.queries #>> '{0,created,gte}')::double precision) as created_from,
-    p.pages,
+    coalesce(p.pages, 0) as pages,
     p.last_page_at,
     r.objects_seen as transfers_seen,
     r.objects_expected as transfers_expected,
@@ -20,9 +20,12 @@ select
     (select sum(n.value::bigint) from jsonb_each_text(r.not_ours) as n) as transfers_not_ours
 from payout.stripe_reads as r
 left join lateral (
-    select count(*) as pages, max(p.received_at) as last_page_at
+    -- Pages are counted from one: the last says how many there are.
+    select p.page_number::bigint as pages, p.received_at as last_page_at
     from payout.stripe_read_pages as p
     where p.read_id = r.read_id
+    order by p.page_number desc
+    limit 1
 ) as p on true
 where r.kind = 'comparison'
 order by r.read_id desc;

@@ -12,15 +12,22 @@ select
     coalesce(o.open_transfers_minor, 0) as open_transfers_minor
 from (
     select l.currency, sum(l.debit_minor) as debit_minor, sum(l.credit_minor) as credit_minor,
-        sum(l.balance_minor) filter (where l.account = 'in_flight') as in_flight_minor
-    from payout_api.ledger_balances as l
+        sum(l.credit_minor - l.debit_minor) filter (where l.account = 'in_flight')
+            as in_flight_minor
+    from payout_api.control_totals() as l
     group by l.currency
 ) as b
 full join (
     select t.currency, sum(t.amount_minor) as open_transfers_minor
-    from payout.transfer_states as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    where s.state in ('scheduled', 'in_flight', 'retry_wait', 'unknown', 'parked')
+    from payout_api.open_transfers as s
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
+    where s.state <> 'failed'
     group by t.currency
 ) as o on o.currency = b.currency;
 comment on view payout_api.trial_balance is

@@ -10,9 +10,14 @@ with groups as materialized (
         sum(t.amount_minor) as amount_minor,
         min(s.changed_at) as oldest_since,
         min(s.payout_transfer_id) as first_transfer_id
-    from payout.transfer_states as s
-    join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
-    where s.state not in ('paid', 'cancelled', 'settled_outside')
+    from payout_api.open_transfers as s
+    cross join lateral (
+        -- Each by its number, and never all of them: hence the offset.
+        select p.currency, p.amount_minor
+        from payout.payout_transfers as p
+        where p.payout_transfer_id = s.payout_transfer_id
+        offset 0
+    ) as t
     group by s.state, s.reason, t.currency, s.hold_id is not null
 )
 select

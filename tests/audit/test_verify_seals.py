@@ -425,6 +425,8 @@ def test_a_range_that_was_cut_out_of_the_chain_is_noticed(sealed: Connection) ->
     [
         "update payout.seal_subtotals set credit_minor = credit_minor + 1 "
         "where seal_id = 5 and account = 'in_flight'",
+        "update payout.seal_subtotals set credits = credits + 1 "
+        "where seal_id = 5 and account = 'in_flight'",
         "delete from payout.seal_subtotals where seal_id = 5 and account = 'in_flight'",
     ],
 )
@@ -434,11 +436,24 @@ def test_a_changed_subtotal_is_named(sealed: Connection, attack: str) -> None:
     ]
 
 
+def test_a_range_of_seals_is_verified_alone(sealed: Connection) -> None:
+    ranges = "select seal_id from payout_api.verify_seals(p_from => %s, p_until => %s)"
+    with sealed.transaction(force_rollback=True):
+        with unguarded(sealed, SUBTOTALS):
+            sealed.execute(
+                "update payout.seal_subtotals set credits = credits + 1 "
+                "where seal_id = 5 and account = 'in_flight'"
+            )
+        found = [sealed.execute(ranges, of).fetchall() for of in ([1, 4], [5, 5], [2, 9], [6, 9])]
+    assert found == [[], [(5,)], [(5,)], []]
+
+
 def test_a_subtotal_that_was_slipped_in_is_named(sealed: Connection) -> None:
     for seal_id, currency in ((11, "eur"), (13, "usd")):
         slip_in = (
             "insert into payout.seal_subtotals (seal_id, account, currency, debit_minor, "
-            f"credit_minor) values ({seal_id}, 'in_flight', '{currency}', 0, 5)"
+            "credit_minor, debits, credits) "
+            f"values ({seal_id}, 'in_flight', '{currency}', 0, 5, 0, 1)"
         )
         assert after(sealed, slip_in, table=SUBTOTALS) == [
             Alteration("seal_subtotals", None, seal_id, f"in_flight {currency} is altered")

@@ -349,6 +349,8 @@ def valid_row(connection: Connection, table: str, payout_transfer_id: int) -> Ro
             "currency": "usd",
             "debit_minor": 0,
             "credit_minor": AMOUNT_MINOR,
+            "debits": 0,
+            "credits": 1,
         },
         "adoptions": {
             "system_identifier": 1,
