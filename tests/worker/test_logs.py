@@ -181,10 +181,12 @@ def test_a_fault_in_a_call_that_logs_is_no_fault_of_the_caller() -> None:
     assert run(code, form="json").stdout == "through\n"
 
 
-def test_a_lost_connection_of_the_queue_is_left_to_the_line_that_says_it_once() -> None:
+@pytest.mark.parametrize("name", ["procrastinate.utils", "asyncio"])
+def test_a_lost_connection_of_the_queue_is_left_to_the_line_that_says_it_once(name: str) -> None:
+    """asyncio tells of a task of procrastinate's that nobody waited for."""
     code = (
         "from procrastinate.exceptions import ConnectorException\n"
-        "log = logging.getLogger('procrastinate.utils')\n"
+        f"log = logging.getLogger('{name}')\n"
         "for error in (ConnectorException('gone'), ValueError('odd')):\n"
         "    try: raise error\n"
         "    except Exception: log.exception('listener error')\n"

@@ -32,9 +32,13 @@ LONGEST_LINE: Final = 4000
 
 
 def _is_told_already(record: logging.LogRecord) -> bool:
-    """Say whether procrastinate logs a lost connection, which `app` and `database` log once."""
+    """Say whether procrastinate logs a lost connection, which `app` and `database` log once.
+
+    Or asyncio, of a task of procrastinate's that nobody waits for any more.
+    """
     error = record.exc_info and record.exc_info[1]
-    return isinstance(error, ConnectorException) and record.name.startswith("procrastinate")
+    is_theirs = record.name.partition(".")[0] in ("procrastinate", "asyncio")
+    return is_theirs and isinstance(error, ConnectorException)
 
 
 class _DroppingHandler(logging.handlers.QueueHandler):
