@@ -991,7 +991,7 @@ view payout_api.open_transfers, body cc70e27a9f02, owner payout_owner -- The row
     hold_id bigint
     rights: select to payout_approver; select to payout_auditor; select to payout_operator
 
-view payout_api.overview, body c8dd078d7394, owner payout_owner -- Transfers by state and currency; amount in the currency itself, amount_minor in minor units. oldest_since is null for those that are paid.
+view payout_api.overview, body b9d912528d9e, owner payout_owner -- Transfers by state and currency; amount in the currency itself, amount_minor in minor units. oldest_since is null for those that are paid.
     state payout.transfer_state
     currency payout.currency_code
     transfers bigint

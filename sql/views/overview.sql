@@ -25,13 +25,16 @@ from (
     ) as t
     group by s.state, t.currency
     union all
-    select s.state, t.currency, count(*), sum(t.amount_minor), min(s.changed_at), null
+    select s.state, t.currency, count(*), sum(t.amount_minor), min(s.changed_at),
+        -- Cast and named, as a dump writes it.
+        null::timestamptz as next_attempt_at
     from payout.transfer_states as s
     join payout.payout_transfers as t on t.payout_transfer_id = s.payout_transfer_id
     where s.state in ('cancelled', 'settled_outside')
     group by s.state, t.currency
     union all
-    select 'paid'::payout.transfer_state, b.currency, b.credits, b.credit_minor, null, null
+    select 'paid'::payout.transfer_state, b.currency, b.credits, b.credit_minor,
+        null::timestamptz as oldest_since, null::timestamptz as next_attempt_at
     from payout_api.control_totals() as b
     where b.account = 'stripe_balance' and b.credits > 0
 ) as o
