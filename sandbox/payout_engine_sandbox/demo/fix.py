@@ -19,8 +19,8 @@ NEW_ACCOUNT: Final = "acct_seller_07_b"
 EXPLAIN: Final = f"select * from payout_api.explain(p_payee_id => '{PAYEE}') limit 1;"
 REGISTER: Final = f"select payout_api.register_payee('{PAYEE}', '{NEW_ACCOUNT}');"
 UNPAID: Final = """
-    select count(*) filter (where state <> 'failed') as waiting,
-        count(*) filter (where state = 'failed') as failed
+    select count(*) filter (where situation = 'waits_for_funds') as unfunded,
+        count(*) filter (where state <> 'failed' and situation <> 'waits_for_funds') as waiting
     from payout_api.explain(p_payee_id => %s)
 """
 SHOWN: Final = ("settlement_id", "state", "situation", "stripe_said", "whose_turn", "advice")
@@ -41,18 +41,20 @@ def show_a_fix(console: Console, stand: Stand, stop: Stop) -> list[str]:
         console.print(f"=> {REGISTER}", markup=False)
         app.execute(REGISTER)
         began = time.monotonic()
-        waiting, failed = _unpaid(operator)
-        before = waiting
+        unfunded, waiting = _unpaid(operator)
+        before = unfunded + waiting
         while waiting and time.monotonic() - began < PATIENCE_SECONDS:
             stop.check()
             time.sleep(0.2)
-            waiting, failed = _unpaid(operator)
+            unfunded, waiting = _unpaid(operator)
     seconds = time.monotonic() - began
     if waiting:
         return [f"{waiting} of {before} transfers of {PAYEE} still wait {seconds:.0f} s later"]
     console.print(
-        f"   {before} transfers that waited are paid to {NEW_ACCOUNT} {seconds:.0f} s later: first "
-        f"one, then the others. {failed} that Stripe had refused are looked for in its list first."
+        f"   {before - unfunded} transfers that waited are paid to {NEW_ACCOUNT} {seconds:.0f} s "
+        "later: first one, then the others. One that Stripe had refused is looked for in its list "
+        "before it is sent again"
+        + (f"; {unfunded} wait for funds in their currency." if unfunded else ".")
     )
     return []
 
@@ -60,4 +62,4 @@ def show_a_fix(console: Console, stand: Stand, stop: Stop) -> list[str]:
 def _unpaid(operator: psycopg.Connection[DictRow]) -> tuple[int, int]:
     row = operator.execute(UNPAID, [PAYEE]).fetchone()
     assert row is not None
-    return row["waiting"], row["failed"]
+    return row["unfunded"], row["waiting"]
