@@ -3535,7 +3535,7 @@ $$;
 comment on function payout.fold_facts() is
     'One row for each transfer as transfer_states must say it, folded from attempts, '
     'observations and books.';
--- frozen: procedures/transfers/free_turns.sql 50999c53b1ee
+-- frozen: procedures/transfers/free_turns.sql 37830b90b787
 create or replace function payout.free_turns(p_now timestamptz)
 returns integer
 language plpgsql
@@ -3545,7 +3545,7 @@ as $$
 declare
     -- As most_per_second: a call of it is a hundredth of a claim.
     v_per_second double precision := (
-        select least(p.per_second, e.sends_per_second)
+        select least(p.per_second, e.sends_per_second)::double precision
         from payout.engine_settings as e
         join payout.paces as p on p.kind = 'sends');
     v_ahead double precision;
@@ -3553,9 +3553,9 @@ begin
     if v_per_second is null then
         return null;
     end if;
-    v_ahead := extract(epoch from payout.next_turn('sends', p_now) - p_now);
+    v_ahead := extract(epoch from payout.next_turn('sends', p_now) - p_now)::double precision;
     return case when v_ahead > 5 then 0
-        else 1 + floor(greatest(0.25 - v_ahead, 0) * v_per_second) end;
+        else 1 + floor(greatest(0.25 - v_ahead, 0) * v_per_second)::integer end;
 end
 $$;
 comment on function payout.free_turns(timestamptz) is
@@ -3593,7 +3593,7 @@ as $$
 $$;
 comment on function payout.held_scopes() is
     'Those of currency, payee, settlement and transfer that have an open hold or wait.';
--- frozen: procedures/transfers/lower_pace.sql e3a2755baddf
+-- frozen: procedures/transfers/lower_pace.sql cc4c38d94422
 create or replace function payout.lower_pace(p_kind text, p_claimed_at timestamptz)
 returns void
 language plpgsql
@@ -3617,7 +3617,7 @@ begin
         return;
     end if;
 
-    v_most := payout.most_per_second(p_kind);
+    v_most := payout.most_per_second(p_kind)::numeric;
     v_answered := case p_kind when 'sends' then greatest(payout.answered_lately(), 10) end;
     update payout.paces as p
     set per_second = greatest(coalesce(least(v_most, v_answered), 25) / 2, 0.5),
@@ -3634,7 +3634,7 @@ end
 $$;
 comment on function payout.lower_pace(text, timestamptz) is
     'Halves the pace of a kind of request for a refusal of one that was handed out then.';
--- frozen: procedures/transfers/most_per_second.sql 8b096812819b
+-- frozen: procedures/transfers/most_per_second.sql 4ae78b6af595
 create or replace function payout.most_per_second(p_kind text)
 returns double precision
 language plpgsql
@@ -3644,7 +3644,7 @@ as $$
 begin
     return (
         select least(p.per_second, case p_kind
-            when 'sends' then e.sends_per_second else e.reads_per_second end)
+            when 'sends' then e.sends_per_second else e.reads_per_second end)::double precision
         from payout.engine_settings as e
         join payout.paces as p on p.kind = p_kind);
 end
@@ -4270,7 +4270,7 @@ $$;
 comment on function payout.stop_transfer(bigint, text, bigint) is
     'Places the hold of an alarm on a transfer; engine_settings says how many alarms hold the '
     'engine.';
--- frozen: procedures/transfers/take_turns.sql b2261c155ffd
+-- frozen: procedures/transfers/take_turns.sql e61ebcceb852
 create or replace function payout.take_turns(
     p_kind text,
     p_count integer,
@@ -4285,7 +4285,7 @@ as $$
 declare
     v_turns regclass := case p_kind when 'sends' then 'payout.send_turns'::regclass
         else 'payout.read_turns'::regclass end;
-    v_now bigint := extract(epoch from p_now) * 1e6;
+    v_now bigint := (extract(epoch from p_now) * 1e6)::bigint;
     v_taken bigint;
 begin
     first_seconds := 0;
@@ -4295,11 +4295,12 @@ begin
         return;
     end if;
 
-    v_taken := 1e6 * p_count * apart_seconds;
+    v_taken := (1e6 * p_count * apart_seconds)::bigint;
     first_seconds := (
         select case
             when p_kind = 'reads' or t.first_at <= v_now + 5000000
-                then (setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6
+                then ((setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6)
+                    ::double precision
         end
         from (
             -- One that is a minute ahead was set by a clock that has since been set back.
@@ -6471,7 +6472,7 @@ comment on function payout.judge_expiry(
 ) is
     'Judges an expired lease: unknown and due at once, or parked when the tries are used up; and '
     'an expired key: parked.';
--- frozen: procedures/report/judge_failure.sql 99a102269eea
+-- frozen: procedures/report/judge_failure.sql 2c0d154ea2d7
 create or replace function payout.judge_failure(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6508,7 +6509,7 @@ begin
     v_judgement.counts_as_try := coalesce(v_rule.is_counted_try, true);
     v_judgement.leaves_unknown := coalesce(v_rule.reaction in ('unknown', 'park'), true);
     v_earlier := (
-        select count(*)
+        select count(*)::integer
         from payout.transfer_observations as o
         where o.payout_transfer_id = p_state.payout_transfer_id
             and o.generation = p_state.generation
@@ -9354,7 +9355,7 @@ end
 $$;
 comment on function payout.lock_due_transfers(timestamptz, timestamptz, text, integer, bigint) is
     'Returns up to p_limit transfers that are not on hold and whose key is young enough.';
--- frozen: procedures/claim/open_attempts.sql eabbd617aa52
+-- frozen: procedures/claim/open_attempts.sql ba47897c4cb1
 create or replace function payout.open_attempts(
     p_payout_transfer_ids bigint[],
     p_worker text,
@@ -9368,8 +9369,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_first double precision := 0;
-    v_apart double precision := 0;
+    v_first double precision := 0::double precision;
+    v_apart double precision := 0::double precision;
 begin
     if p_is_paced then
         select * into v_first, v_apart
@@ -10692,7 +10693,7 @@ comment on function payout_api.verify_projection() is
     'is well.';
 revoke execute on function payout_api.verify_projection() from public;
 grant execute on function payout_api.verify_projection() to payout_operator, payout_auditor;
--- frozen: procedures/audit/verify_seals.sql 06a1953bc26b
+-- frozen: procedures/audit/verify_seals.sql 6b0f5cf2d1f0
 create or replace function payout_api.verify_seals(
     p_from bigint default 1, p_head text default null, p_until bigint default null
 )
@@ -10707,7 +10708,7 @@ set plan_cache_mode = force_custom_plan
 as $$
 declare
     v_last bigint := least(p_until, (select max(s.seal_id) from payout.seals as s));
-    v_known text[] := '{}';
+    v_known text[] := '{}'::text[];
 begin
     if p_from is null or (p_from <> 1 and not exists (
         select from payout.seals as s where s.seal_id = p_from
@@ -10724,7 +10725,7 @@ begin
                 hint = 'Give a result of payout_api.seal_head(): number, colon, 64 hex digits.';
     end if;
 
-    for v_first in p_from .. greatest(v_last, p_from) by 1000 loop
+    for v_first in p_from::integer .. greatest(v_last, p_from)::integer by 1000 loop
         for table_name, row_id, seal_id, what in
             select distinct on (d.table_name) d.table_name, d.row_id, d.seal_id, d.what
             from (

@@ -20,7 +20,7 @@ set plan_cache_mode = force_custom_plan
 as $$
 declare
     v_last bigint := least(p_until, (select max(s.seal_id) from payout.seals as s));
-    v_known text[] := '{}';
+    v_known text[] := '{}'::text[];
 begin
     if p_from is null or (p_from <> 1 and not exists (
         select from payout.seals as s where s.seal_id = p_from
@@ -37,7 +37,7 @@ begin
                 hint = 'Give a result of payout_api.seal_head(): number, colon, 64 hex digits.';
     end if;
 
-    for v_first in p_from .. greatest(v_last, p_from) by 1000 loop
+    for v_first in p_from::integer .. greatest(v_last, p_from)::integer by 1000 loop
         for table_name, row_id, seal_id, what in
             select distinct on (d.table_name) d.table_name, d.row_id, d.seal_id, d.what
             from (

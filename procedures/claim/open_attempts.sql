@@ -17,8 +17,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_first double precision := 0;
-    v_apart double precision := 0;
+    v_first double precision := 0::double precision;
+    v_apart double precision := 0::double precision;
 begin
     if p_is_paced then
         select * into v_first, v_apart

@@ -42,7 +42,7 @@ begin
     v_judgement.counts_as_try := coalesce(v_rule.is_counted_try, true);
     v_judgement.leaves_unknown := coalesce(v_rule.reaction in ('unknown', 'park'), true);
     v_earlier := (
-        select count(*)
+        select count(*)::integer
         from payout.transfer_observations as o
         where o.payout_transfer_id = p_state.payout_transfer_id
             and o.generation = p_state.generation

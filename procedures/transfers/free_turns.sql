@@ -14,7 +14,7 @@ as $$
 declare
     -- As most_per_second: a call of it is a hundredth of a claim.
     v_per_second double precision := (
-        select least(p.per_second, e.sends_per_second)
+        select least(p.per_second, e.sends_per_second)::double precision
         from payout.engine_settings as e
         join payout.paces as p on p.kind = 'sends');
     v_ahead double precision;
@@ -22,9 +22,9 @@ begin
     if v_per_second is null then
         return null;
     end if;
-    v_ahead := extract(epoch from payout.next_turn('sends', p_now) - p_now);
+    v_ahead := extract(epoch from payout.next_turn('sends', p_now) - p_now)::double precision;
     return case when v_ahead > 5 then 0
-        else 1 + floor(greatest(0.25 - v_ahead, 0) * v_per_second) end;
+        else 1 + floor(greatest(0.25 - v_ahead, 0) * v_per_second)::integer end;
 end
 $$;
 comment on function payout.free_turns(timestamptz) is

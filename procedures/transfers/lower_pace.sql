@@ -30,7 +30,7 @@ begin
         return;
     end if;
 
-    v_most := payout.most_per_second(p_kind);
+    v_most := payout.most_per_second(p_kind)::numeric;
     v_answered := case p_kind when 'sends' then greatest(payout.answered_lately(), 10) end;
     update payout.paces as p
     set per_second = greatest(coalesce(least(v_most, v_answered), 25) / 2, 0.5),

@@ -9,7 +9,7 @@ as $$
 begin
     return (
         select least(p.per_second, case p_kind
-            when 'sends' then e.sends_per_second else e.reads_per_second end)
+            when 'sends' then e.sends_per_second else e.reads_per_second end)::double precision
         from payout.engine_settings as e
         join payout.paces as p on p.kind = p_kind);
 end

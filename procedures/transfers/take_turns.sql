@@ -19,7 +19,7 @@ as $$
 declare
     v_turns regclass := case p_kind when 'sends' then 'payout.send_turns'::regclass
         else 'payout.read_turns'::regclass end;
-    v_now bigint := extract(epoch from p_now) * 1e6;
+    v_now bigint := (extract(epoch from p_now) * 1e6)::bigint;
     v_taken bigint;
 begin
     first_seconds := 0;
@@ -29,11 +29,12 @@ begin
         return;
     end if;
 
-    v_taken := 1e6 * p_count * apart_seconds;
+    v_taken := (1e6 * p_count * apart_seconds)::bigint;
     first_seconds := (
         select case
             when p_kind = 'reads' or t.first_at <= v_now + 5000000
-                then (setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6
+                then ((setval(v_turns, t.first_at + v_taken) - v_taken - v_now) / 1e6)
+                    ::double precision
         end
         from (
             -- One that is a minute ahead was set by a clock that has since been set back.
