@@ -10896,7 +10896,7 @@ $$;
 comment on function payout.judge_listed_transfers(timestamptz, integer) is
     'Judges up to p_limit transfers, which are then paid or parked; returns '
     'how many.';
--- frozen: procedures/sweep/let_through.sql 0822f5e95ab8
+-- frozen: procedures/sweep/let_through.sql 6324c15933ed
 create or replace function payout.let_through(p_hold payout.holds, p_now timestamptz)
 returns bigint
 language sql
@@ -10913,7 +10913,7 @@ as $$
             and not exists (
                 select from payout.holds as h
                 where h.released_at is null
-                    and h.hold_id <> p_hold.hold_id
+                    and coalesce(h.awaits not in ('funds', 'account'), true)
                     and (h.scope, h.subject) in (
                         ('currency', t.currency::text), ('payee', t.payee_id::text),
                         ('settlement', t.settlement_id::text),

@@ -1,6 +1,8 @@
 -- let_through: choose the transfer that a wait lets through, and make it due.
 --
--- One that is on another hold would not be sent. A failed one is looked up first, for its next key.
+-- One that is on another hold would not be sent; one send tries funds and the account at once, or
+-- a payee and a currency would wait for each other. A failed one is looked up first, for its next
+-- key.
 -- Called by: probe_waits, which holds the lock on the hold.
 -- Locks: the transfer, skipping those that are locked.
 
@@ -20,7 +22,7 @@ as $$
             and not exists (
                 select from payout.holds as h
                 where h.released_at is null
-                    and h.hold_id <> p_hold.hold_id
+                    and coalesce(h.awaits not in ('funds', 'account'), true)
                     and (h.scope, h.subject) in (
                         ('currency', t.currency::text), ('payee', t.payee_id::text),
                         ('settlement', t.settlement_id::text),

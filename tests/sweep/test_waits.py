@@ -537,3 +537,25 @@ def test_those_that_wait_say_why_and_until_when(
         ("failed", reason, "engine", True, situation),
         ("scheduled", reason, "engine", True, situation),
     ]
+
+
+@mutant(
+    "waits for funds and for an account wait for each other",
+    "let_through",
+    "coalesce(h.awaits not in ('funds', 'account'), true)",
+    "h.hold_id <> p_hold.hold_id",
+)
+def test_a_currency_and_its_one_payee_do_not_wait_for_each_other(engine: Engine) -> None:
+    for number in range(4):
+        engine.settle("seller_1", settlement_id=f"set_{number}")
+    first, second = engine.claim(2)
+    engine.report(incapable(first), unfunded(second))
+    assert len(waits(engine)) == 2
+    for _ in range(6):
+        go_on(engine)
+        for lookup in engine.claim_lookups():
+            for number in range(len(lookup.queries)):
+                engine.report_page(lookup, number, [])
+        engine.sweep()
+        pay(engine, *engine.claim())
+    assert states(engine) == {"paid": 4}
