@@ -103,6 +103,33 @@ def test_a_second_try_that_never_left_takes_nothing_back(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "told"),
+    [({}, 401), ({"Stripe-Should-Retry": "false"}, 400)],
+    ids=["not saved", "saved"],
+)
+def test_a_refusal_of_the_second_try_stands_only_if_stripe_saved_it(
+    path: Path, headers: dict[str, str], told: int
+) -> None:
+    """Else the first answer, which may be a copy, would be known to nobody."""
+
+    async def main() -> None:
+        async with started(path) as (double, adapter):
+
+            async def replace() -> None:
+                adapter._api_key = NEXT
+                refusal = {"error_code": "account_invalid", "headers": headers}
+                double.inject(Fault(effect="none", status=400, **refusal))  # type: ignore[arg-type]
+
+            adapter._replace_key = replace  # type: ignore[method-assign]
+            double.revoke_key(api_key=CANARY)
+            outcome = await adapter.send(make_order(), claimed_at=boot_seconds())
+            assert (outcome["signal"], outcome["http_status"]) == ("response", told)
+            assert len(double.sends) == 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         ("not a key", "the key in use is kept: the Stripe key is not a secret or restricted key"),

@@ -203,7 +203,8 @@ class StripePayoutAdapter:
         `claimed_at` is the clock of `boot_seconds` from just before the claim. Never raises for a
         failure on the way; cancelled, it returns the outcome as known by then. A key that Stripe
         refuses is tried once more if its file has another one by now: under the same idempotency
-        key and the same lease, and for the same account.
+        key and the same lease, and for the same account. If that is refused, and Stripe did not save
+        the refusal, the first answer stands: nothing more is known of the first request.
         """
         key = self._api_key
         exchange, outcome = await self._send_once(order, claimed_at)
@@ -213,7 +214,7 @@ class StripePayoutAdapter:
             await self._replace_key()
             if self._api_key != key:
                 again, second = await self._send_once(order, claimed_at)
-                return second if again.has_left else outcome
+                return second if again.has_left and not _is_unsaved_refusal(second) else outcome
         return outcome
 
     async def _send_once(self, order: Order, claimed_at: float) -> tuple[Exchange, Outcome]:
@@ -381,6 +382,11 @@ class StripePayoutAdapter:
         if late_by >= 0:
             raise LeaseTooOld(f"too late to begin by {late_by:.1f} s")
         exchange.has_left = True
+
+
+def _is_unsaved_refusal(outcome: Outcome) -> bool:
+    is_saved = outcome.get("is_replayed") or outcome.get("should_retry") == "false"
+    return 400 <= (outcome.get("http_status") or 0) < 500 and not is_saved
 
 
 def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) -> Outcome:
