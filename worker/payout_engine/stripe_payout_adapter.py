@@ -203,8 +203,8 @@ class StripePayoutAdapter:
         `claimed_at` is the clock of `boot_seconds` from just before the claim. Never raises for a
         failure on the way; cancelled, it returns the outcome as known by then. A key that Stripe
         refuses is tried once more if its file has another one by now: under the same idempotency
-        key and the same lease, and for the same account. If that is refused, and Stripe did not save
-        the refusal, the first answer stands: nothing more is known of the first request.
+        key and the same lease, and for the same account. If that is refused, and Stripe has not
+        saved the refusal, the first answer stands: no more is known of the first request.
         """
         key = self._api_key
         exchange, outcome = await self._send_once(order, claimed_at)
