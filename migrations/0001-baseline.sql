@@ -3377,7 +3377,7 @@ $$;
 comment on function payout.booked_states() is
     'For each transfer the account, amount in minor units and currency that its ledger entries '
     'leave it at, reversals aside.';
--- frozen: procedures/transfers/change_of_account.sql dcd88c1b17e9
+-- frozen: procedures/transfers/change_of_account.sql 96bcf5301d11
 create or replace function payout.change_of_account(p_payee_id text)
 returns void
 language plpgsql
@@ -3390,8 +3390,7 @@ declare
 begin
     update payout.holds as h
     set goes_on_at = payout.clock(),
-        probes = 0,
-        probe_transfer_id = null
+        probes = 0
     where h.scope = 'payee'
         and h.subject = p_payee_id
         and h.awaits = 'account'
@@ -9279,7 +9278,7 @@ end
 $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
--- frozen: procedures/claim/lock_due_transfers.sql cfc5f5388ff3
+-- frozen: procedures/claim/lock_due_transfers.sql beb86d9ef120
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
     p_window_begins_after timestamptz,
@@ -9336,16 +9335,17 @@ begin
                 where h.awaits is not null and h.released_at is null))
                 then (
                     t.currency::text in (select h from payout.held('currency', 'cap') as h)
-                    or t.payout_transfer_id::text in (
-                        select h from payout.held('transfer', 'cap') as h)
-                    or t.payee_id::text in (select h from payout.held('payee', 'account') as h)
+                    or t.payout_transfer_id::text in (select h from payout.held('transfer', 'cap') h)
                     or t.payee_id::text in (
                         select h from payout.held('payee', 'account_change') as h)
-                    or t.source_transaction is null and t.currency::text in (
-                        select h from payout.held('currency', 'funds') as h)
-                ) and t.payout_transfer_id not in (
-                    select h.probe_transfer_id from payout.holds as h
-                    where h.probe_transfer_id is not null and h.released_at is null)
+                    or (
+                        t.payee_id::text in (select h from payout.held('payee', 'account') as h)
+                        or t.source_transaction is null and t.currency::text in (
+                            select h from payout.held('currency', 'funds') as h)
+                    ) and t.payout_transfer_id not in (
+                        select h.probe_transfer_id from payout.holds as h
+                        where h.probe_transfer_id is not null and h.released_at is null)
+                )
             else false
         end
     order by s.next_attempt_at

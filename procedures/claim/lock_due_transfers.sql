@@ -6,8 +6,8 @@
 -- estimate of rows keeps the planner on the index of due transfers, away from the history;
 -- transfers that a sweep found on hold are not in it. The holds are read only while there are any,
 -- each scope once, into a hash: hence `in` within a case, and the case begins with a column of
--- transfer_states, so that only due transfers are looked at. Waits stop first sends alone, and not
--- a transfer that one of them lets through.
+-- transfer_states, so that only due transfers are looked at. Waits stop first sends alone;
+-- those for funds and for an account not the transfer that one of them lets through.
 -- Locks: the transfers' progress rows, skipping those that are locked.
 
 create or replace function payout.lock_due_transfers(
@@ -66,16 +66,17 @@ begin
                 where h.awaits is not null and h.released_at is null))
                 then (
                     t.currency::text in (select h from payout.held('currency', 'cap') as h)
-                    or t.payout_transfer_id::text in (
-                        select h from payout.held('transfer', 'cap') as h)
-                    or t.payee_id::text in (select h from payout.held('payee', 'account') as h)
+                    or t.payout_transfer_id::text in (select h from payout.held('transfer', 'cap') h)
                     or t.payee_id::text in (
                         select h from payout.held('payee', 'account_change') as h)
-                    or t.source_transaction is null and t.currency::text in (
-                        select h from payout.held('currency', 'funds') as h)
-                ) and t.payout_transfer_id not in (
-                    select h.probe_transfer_id from payout.holds as h
-                    where h.probe_transfer_id is not null and h.released_at is null)
+                    or (
+                        t.payee_id::text in (select h from payout.held('payee', 'account') as h)
+                        or t.source_transaction is null and t.currency::text in (
+                            select h from payout.held('currency', 'funds') as h)
+                    ) and t.payout_transfer_id not in (
+                        select h.probe_transfer_id from payout.holds as h
+                        where h.probe_transfer_id is not null and h.released_at is null)
+                )
             else false
         end
     order by s.next_attempt_at

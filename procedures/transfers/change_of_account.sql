@@ -1,7 +1,7 @@
 -- change_of_account: what follows for a payee whose Stripe account was changed.
 --
 -- A payee that waits because the former account took no transfers is tried at once, by the next
--- sweep; a transfer that was let through before waits again, since it would go to the new account.
+-- sweep.
 -- Where changes of accounts have to wait, nothing new goes to the payee for that time, which begins
 -- anew with each change.
 -- Called by: register_payee, which holds the lock of the payee.
@@ -19,8 +19,7 @@ declare
 begin
     update payout.holds as h
     set goes_on_at = payout.clock(),
-        probes = 0,
-        probe_transfer_id = null
+        probes = 0
     where h.scope = 'payee'
         and h.subject = p_payee_id
         and h.awaits = 'account'

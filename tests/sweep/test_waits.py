@@ -444,12 +444,6 @@ def test_a_changed_account_waits_and_the_first_one_does_not(engine: Engine) -> N
     assert engine.claim_one().request["destination"] == "acct_third"
 
 
-@mutant(
-    "one that was let through goes to the new account",
-    "change_of_account",
-    "probe_transfer_id = null",
-    "probe_transfer_id = h.probe_transfer_id",
-)
 def test_a_transfer_that_was_let_through_waits_when_the_account_changes(engine: Engine) -> None:
     engine.set(account_change_waits_for="2 days")
     engine.settle("seller_1", settlement_id="set_1")
@@ -537,6 +531,25 @@ def test_those_that_wait_say_why_and_until_when(
         ("failed", reason, "engine", True, situation),
         ("scheduled", reason, "engine", True, situation),
     ]
+
+
+@mutant(
+    "one that tries the funds passes the wait of a changed account",
+    "lock_due_transfers",
+    """or t.payee_id::text in (
+                        select h from payout.held('payee', 'account_change') as h)""",
+    "",
+)
+def test_one_that_tries_the_funds_waits_when_its_account_changes(engine: Engine) -> None:
+    """The attack: the payee of the transfer that was let through gets another account."""
+    engine.set(account_change_waits_for="2 days")
+    engine.settle("seller_2", settlement_id="set_1")
+    engine.report(unfunded(engine.claim_one()))
+    engine.settle("seller_1", settlement_id="set_2")
+    engine.sweep()
+    go_on(engine)
+    register(engine, "acct_other")
+    assert engine.claim() == []
 
 
 @mutant(
