@@ -9278,7 +9278,7 @@ end
 $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
--- frozen: procedures/claim/lock_due_transfers.sql beb86d9ef120
+-- frozen: procedures/claim/lock_due_transfers.sql e201bda9e44b
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
     p_window_begins_after timestamptz,
@@ -9331,11 +9331,11 @@ begin
         and not case
             when s.window_begins_at is not null then false
             when (select exists (
-                select from payout.holds as h
-                where h.awaits is not null and h.released_at is null))
+                select from payout.holds as h where h.awaits is not null and h.released_at is null))
                 then (
                     t.currency::text in (select h from payout.held('currency', 'cap') as h)
-                    or t.payout_transfer_id::text in (select h from payout.held('transfer', 'cap') h)
+                    or t.payout_transfer_id::text in (
+                        select h from payout.held('transfer', 'cap') as h)
                     or t.payee_id::text in (
                         select h from payout.held('payee', 'account_change') as h)
                     or (

@@ -62,11 +62,11 @@ begin
         and not case
             when s.window_begins_at is not null then false
             when (select exists (
-                select from payout.holds as h
-                where h.awaits is not null and h.released_at is null))
+                select from payout.holds as h where h.awaits is not null and h.released_at is null))
                 then (
                     t.currency::text in (select h from payout.held('currency', 'cap') as h)
-                    or t.payout_transfer_id::text in (select h from payout.held('transfer', 'cap') h)
+                    or t.payout_transfer_id::text in (
+                        select h from payout.held('transfer', 'cap') as h)
                     or t.payee_id::text in (
                         select h from payout.held('payee', 'account_change') as h)
                     or (
