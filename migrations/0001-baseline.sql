@@ -3592,6 +3592,20 @@ as $$
 $$;
 comment on function payout.held_scopes() is
     'Those of currency, payee, settlement and transfer that have an open hold or wait.';
+-- frozen: procedures/transfers/let_through_ids.sql 06c8291d732f
+create or replace function payout.let_through_ids()
+returns setof bigint
+language sql
+stable
+rows 20
+set search_path = pg_catalog, pg_temp
+as $$
+    select h.probe_transfer_id
+    from payout.holds as h
+    where h.probe_transfer_id is not null and h.released_at is null
+$$;
+comment on function payout.let_through_ids() is
+    'Numbers of transfers that are tried to see whether a wait is over.';
 -- frozen: procedures/transfers/lower_pace.sql cc4c38d94422
 create or replace function payout.lower_pace(p_kind text, p_claimed_at timestamptz)
 returns void
@@ -9278,7 +9292,7 @@ end
 $$;
 comment on function payout.freeze_requests(bigint[]) is
     'Writes transfer_requests for those of the transfers whose present key has none.';
--- frozen: procedures/claim/lock_due_transfers.sql e201bda9e44b
+-- frozen: procedures/claim/lock_due_transfers.sql b6d7744531ff
 create or replace function payout.lock_due_transfers(
     p_now timestamptz,
     p_window_begins_after timestamptz,
@@ -9342,9 +9356,7 @@ begin
                         t.payee_id::text in (select h from payout.held('payee', 'account') as h)
                         or t.source_transaction is null and t.currency::text in (
                             select h from payout.held('currency', 'funds') as h)
-                    ) and t.payout_transfer_id not in (
-                        select h.probe_transfer_id from payout.holds as h
-                        where h.probe_transfer_id is not null and h.released_at is null)
+                    ) and t.payout_transfer_id not in (select payout.let_through_ids())
                 )
             else false
         end
@@ -10964,7 +10976,7 @@ $$;
 comment on function payout.look_for_accounts(timestamptz, integer) is
     'Looks at up to p_limit transfers that are to be looked at, and gives those whose payee has an '
     'account their date; returns how many are due now.';
--- frozen: procedures/sweep/mark_held_transfers.sql 2e4c179ef234
+-- frozen: procedures/sweep/mark_held_transfers.sql 6aa744803eee
 create or replace function payout.mark_held_transfers(p_now timestamptz)
 returns integer
 language plpgsql
@@ -10981,7 +10993,8 @@ begin
     end if;
     for v_round in 1 .. 5 loop
         with due as materialized (
-            select s.payout_transfer_id, s.window_begins_at
+            select s.payout_transfer_id, s.window_begins_at,
+                s.payout_transfer_id in (select payout.let_through_ids()) as is_let_through
             from payout.transfer_states as s
             where s.next_attempt_at <= p_now
                 and s.hold_id is null
@@ -11002,7 +11015,7 @@ begin
                 where h.released_at is null and (h.scope, h.subject) = (x.scope, x.subject)
                     and (h.awaits is null or (
                         d.window_begins_at is null
-                        and h.probe_transfer_id is distinct from d.payout_transfer_id
+                        and (h.awaits in ('cap', 'account_change') or not d.is_let_through)
                         and (h.awaits <> 'funds' or t.source_transaction is null)))
                 offset 0
             ) as h
@@ -11012,8 +11025,7 @@ begin
             where h.hold_id in (select d.hold_id from held as d) and h.released_at is null
             for share skip locked
         ), free as materialized (
-            select s.payout_transfer_id
-            from payout.transfer_states as s
+            select s.payout_transfer_id from payout.transfer_states as s
             where s.payout_transfer_id in (select d.payout_transfer_id from held as d)
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
                 and payout.progress_problem(s) is null

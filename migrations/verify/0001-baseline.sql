@@ -122,6 +122,7 @@ select 'payout.fold_facts()'::regprocedure;
 select 'payout.free_turns(timestamptz)'::regprocedure;
 select 'payout.held(text, text)'::regprocedure;
 select 'payout.held_scopes()'::regprocedure;
+select 'payout.let_through_ids()'::regprocedure;
 select 'payout.lower_pace(text, timestamptz)'::regprocedure;
 select 'payout.most_per_second(text)'::regprocedure;
 select 'payout.newest_facts()'::regprocedure;

@@ -73,9 +73,7 @@ begin
                         t.payee_id::text in (select h from payout.held('payee', 'account') as h)
                         or t.source_transaction is null and t.currency::text in (
                             select h from payout.held('currency', 'funds') as h)
-                    ) and t.payout_transfer_id not in (
-                        select h.probe_transfer_id from payout.holds as h
-                        where h.probe_transfer_id is not null and h.released_at is null)
+                    ) and t.payout_transfer_id not in (select payout.let_through_ids())
                 )
             else false
         end

@@ -22,7 +22,8 @@ begin
     end if;
     for v_round in 1 .. 5 loop
         with due as materialized (
-            select s.payout_transfer_id, s.window_begins_at
+            select s.payout_transfer_id, s.window_begins_at,
+                s.payout_transfer_id in (select payout.let_through_ids()) as is_let_through
             from payout.transfer_states as s
             where s.next_attempt_at <= p_now
                 and s.hold_id is null
@@ -43,7 +44,7 @@ begin
                 where h.released_at is null and (h.scope, h.subject) = (x.scope, x.subject)
                     and (h.awaits is null or (
                         d.window_begins_at is null
-                        and h.probe_transfer_id is distinct from d.payout_transfer_id
+                        and (h.awaits in ('cap', 'account_change') or not d.is_let_through)
                         and (h.awaits <> 'funds' or t.source_transaction is null)))
                 offset 0
             ) as h
@@ -53,8 +54,7 @@ begin
             where h.hold_id in (select d.hold_id from held as d) and h.released_at is null
             for share skip locked
         ), free as materialized (
-            select s.payout_transfer_id
-            from payout.transfer_states as s
+            select s.payout_transfer_id from payout.transfer_states as s
             where s.payout_transfer_id in (select d.payout_transfer_id from held as d)
                 and s.state in ('scheduled', 'retry_wait', 'unknown')
                 and payout.progress_problem(s) is null

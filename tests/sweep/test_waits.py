@@ -534,6 +534,23 @@ def test_those_that_wait_say_why_and_until_when(
 
 
 @mutant(
+    "one that is let through is marked by another wait",
+    "mark_held_transfers",
+    "or not d.is_let_through)",
+    "or h.probe_transfer_id is distinct from d.payout_transfer_id)",
+)
+def test_a_sweep_before_the_claim_does_not_stop_one_that_is_let_through(engine: Engine) -> None:
+    for number in range(4):
+        engine.settle("seller_1", settlement_id=f"set_{number}")
+    first, second = engine.claim(2)
+    engine.report(incapable(first), unfunded(second))
+    engine.sweep()
+    go_on(engine)
+    engine.sweep()
+    assert len(engine.claim()) == 1
+
+
+@mutant(
     "one that tries the funds passes the wait of a changed account",
     "lock_due_transfers",
     """or t.payee_id::text in (
