@@ -924,7 +924,7 @@ view payout_api.error_codes, body 8e6664a9e6e2, owner payout_owner -- SP1xx: an 
     reaction text
     rights: select to payout_app; select to payout_approver; select to payout_auditor; select to payout_operator; select to payout_worker
 
-view payout_api.explained, body 184c011a10c9, owner payout_owner -- One row for each transfer: destination (before the first send the payee's present account), amount in the currency itself, state, reason, Stripe's own sentence if it refused, since when, whose turn it is, when the engine acts next by itself, the next step in words, the call that moves it, and the words for the payee.
+view payout_api.explained, body 32befcc7fab4, owner payout_owner -- One row for each transfer: destination (before the first send the payee's present account), amount in the currency itself, state, reason, Stripe's own sentence if it refused, since when, whose turn it is, when the engine acts next by itself, the next step in words, the call that moves it, and the words for the payee.
     payout_transfer_id bigint
     settlement_id payout.external_id
     payee_id payout.external_id
@@ -1011,7 +1011,7 @@ view payout_api.overview_by_age, body 4a97ab9e326e, owner payout_owner -- Transf
     oldest_since timestamp with time zone
     rights: select to payout_auditor; select to payout_operator
 
-view payout_api.payout_status, body 5006fc77affc, owner payout_owner -- One row for each transfer of a complete settlement: status (scheduled, waiting_for_account, sending, paid, on_hold, failed, cancelled or settled_outside), the code of the reason where there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or payee.
+view payout_api.payout_status, body eac11abed58f, owner payout_owner -- One row for each transfer of a complete settlement: status (scheduled, waiting_for_account, sending, paid, on_hold, failed, cancelled or settled_outside), the code of the reason where there is one, and the sum that Stripe took back, in minor units. Fast for one settlement or payee.
     settlement_id payout.external_id
     payee_id payout.external_id
     source_transaction text
@@ -1391,7 +1391,7 @@ function payout.tg_transfer_states__tell_status() returns trigger, plpgsql volat
 function payout.transfer_facts(p_transfer payout.payout_transfers, p_is_livemode boolean) returns jsonb, plpgsql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4fa463d500ca -- Reference, settlement, amount, currency, destination and mode of a transfer by these books.
 function payout.transfer_request(p_transfer payout.payout_transfers, p_destination text, p_metadata jsonb, p_installation_id text) returns jsonb, plpgsql immutable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1f30af13db24 -- The request for a transfer to an account, with the metadata of its settlement and the installation's id.
 function payout.unjudged_listed_transfers() returns SETOF text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp; enable_seqscan=on; enable_hashjoin=on; enable_mergejoin=on, rights: none, body 2971f974d48b -- Ids of listed transfers that match a transfer here and that no observation names.
-function payout.wait_of(p_state payout.transfer_states, p_transfer payout.payout_transfers) returns payout.holds, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 4d4d40b97484 -- The hold; null: it waits for nothing.
+function payout.wait_of(p_state payout.transfer_states, p_transfer payout.payout_transfers) returns payout.holds, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 6667824b4512 -- The hold; null: it waits for nothing.
 function payout.waits_of(p_payout_transfer_ids bigint[]) returns bigint[], sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f565f7f21969 -- Ids of the longest wait of each.
 function payout.wake_up_for(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body db72decfd43d -- Queues a wake-up job for each transfers_per_wakeup of these transfers, and notes it with each.
 function payout.warn_of_former_accounts(p_hold payout.holds) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body bf72a6b4a1c6 -- WARNING with their number, if the hold has a payee, settlement or transfer for its subject.

@@ -4385,7 +4385,7 @@ $$;
 comment on function payout.transfer_request(payout.payout_transfers, text, jsonb, text) is
     'The request for a transfer to an account, with the metadata of its settlement and the '
     'installation''s id.';
--- frozen: procedures/transfers/wait_of.sql c8aa191f3b08
+-- frozen: procedures/transfers/wait_of.sql 1ac5f606ddb3
 create or replace function payout.wait_of(
     p_state payout.transfer_states, p_transfer payout.payout_transfers
 )
@@ -4405,8 +4405,8 @@ as $$
             or p_state.state = 'failed')
         and p_state.next_attempt_at is not null
         and (h.awaits <> 'funds' or p_transfer.source_transaction is null)
-        and (h.probe_transfer_id is distinct from p_transfer.payout_transfer_id
-            or p_state.hold_id = h.hold_id)
+        and (h.awaits in ('cap', 'account_change') or p_state.hold_id is not null
+            or p_transfer.payout_transfer_id not in (select payout.let_through_ids()))
     order by h.goes_on_at desc nulls first, h.hold_id
     limit 1
 $$;
@@ -12959,7 +12959,7 @@ where o.reason is distinct from 'report_of_another_claim'
 comment on view payout_api.seen_at_stripe is
     'One row for each observation, accepted or not, that tells of the transfer at Stripe.';
 grant select on payout_api.seen_at_stripe to payout_operator, payout_auditor;
--- frozen: sql/views/explained.sql 8d73ea08005e
+-- frozen: sql/views/explained.sql edbd590de1cd
 create or replace view payout_api.explained as
 with first_holds as not materialized (
     select distinct on (h.scope, h.subject) h.scope, h.subject, h.hold_id, h.reason
@@ -13067,18 +13067,20 @@ left join waits as wt on wt.scope = 'transfer' and wt.subject = t.payout_transfe
 left join lateral (
     select k.*
     from (values
-        (wc.hold_id, wc.awaits, wc.reason, wc.goes_on_at, wc.probe_transfer_id),
-        (wf.hold_id, wf.awaits, wf.reason, wf.goes_on_at, wf.probe_transfer_id),
-        (wa.hold_id, wa.awaits, wa.reason, wa.goes_on_at, wa.probe_transfer_id),
-        (wn.hold_id, wn.awaits, wn.reason, wn.goes_on_at, wn.probe_transfer_id),
-        (wt.hold_id, wt.awaits, wt.reason, wt.goes_on_at, wt.probe_transfer_id)
-    ) as k (hold_id, awaits, reason, goes_on_at, probe_transfer_id)
+        (wc.hold_id, wc.awaits, wc.reason, wc.goes_on_at),
+        (wf.hold_id, wf.awaits, wf.reason, wf.goes_on_at),
+        (wa.hold_id, wa.awaits, wa.reason, wa.goes_on_at),
+        (wn.hold_id, wn.awaits, wn.reason, wn.goes_on_at),
+        (wt.hold_id, wt.awaits, wt.reason, wt.goes_on_at)
+    ) as k (hold_id, awaits, reason, goes_on_at)
     where k.hold_id is not null
         and h.hold_id is null
         and (s.state = 'scheduled' and s.window_begins_at is null or s.state = 'failed')
         and s.next_attempt_at is not null
         and (k.awaits <> 'funds' or t.source_transaction is null)
-        and (k.probe_transfer_id is distinct from t.payout_transfer_id or s.hold_id = k.hold_id)
+        and (k.awaits in ('cap', 'account_change') or s.hold_id is not null
+            or t.payout_transfer_id not in (
+                select p.probe_transfer_id from waits as p where p.probe_transfer_id is not null))
     order by k.goes_on_at desc nulls first, k.hold_id
     limit 1
 ) as w on true
@@ -14664,7 +14666,7 @@ comment on view payout_api.overview_by_age is
     'Transfers by state, currency and age: since_at_least is 0, an hour, a day or seven days, the '
     'time for which each has been in its state, up to the next of these; null for final states.';
 grant select on payout_api.overview_by_age to payout_operator, payout_auditor;
--- frozen: sql/views/payout_status.sql f6f42ff66aaa
+-- frozen: sql/views/payout_status.sql 75933b23f743
 create or replace view payout_api.payout_status as
 select
     t.settlement_id,
@@ -14712,8 +14714,9 @@ left join lateral (
         and (h.awaits is null or (
             s.window_begins_at is null
             and (h.awaits <> 'funds' or t.source_transaction is null)
-            and (h.probe_transfer_id is distinct from t.payout_transfer_id
-                or s.hold_id = h.hold_id)))
+            and (h.awaits in ('cap', 'account_change') or s.hold_id is not null or not exists (
+                select from payout.holds as p
+                where p.probe_transfer_id = t.payout_transfer_id and p.released_at is null))))
     order by h.awaits is not null, h.hold_id
     limit 1
 ) as h on true;

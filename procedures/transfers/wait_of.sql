@@ -23,8 +23,8 @@ as $$
             or p_state.state = 'failed')
         and p_state.next_attempt_at is not null
         and (h.awaits <> 'funds' or p_transfer.source_transaction is null)
-        and (h.probe_transfer_id is distinct from p_transfer.payout_transfer_id
-            or p_state.hold_id = h.hold_id)
+        and (h.awaits in ('cap', 'account_change') or p_state.hold_id is not null
+            or p_transfer.payout_transfer_id not in (select payout.let_through_ids()))
     order by h.goes_on_at desc nulls first, h.hold_id
     limit 1
 $$;

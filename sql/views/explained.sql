@@ -109,18 +109,20 @@ left join waits as wt on wt.scope = 'transfer' and wt.subject = t.payout_transfe
 left join lateral (
     select k.*
     from (values
-        (wc.hold_id, wc.awaits, wc.reason, wc.goes_on_at, wc.probe_transfer_id),
-        (wf.hold_id, wf.awaits, wf.reason, wf.goes_on_at, wf.probe_transfer_id),
-        (wa.hold_id, wa.awaits, wa.reason, wa.goes_on_at, wa.probe_transfer_id),
-        (wn.hold_id, wn.awaits, wn.reason, wn.goes_on_at, wn.probe_transfer_id),
-        (wt.hold_id, wt.awaits, wt.reason, wt.goes_on_at, wt.probe_transfer_id)
-    ) as k (hold_id, awaits, reason, goes_on_at, probe_transfer_id)
+        (wc.hold_id, wc.awaits, wc.reason, wc.goes_on_at),
+        (wf.hold_id, wf.awaits, wf.reason, wf.goes_on_at),
+        (wa.hold_id, wa.awaits, wa.reason, wa.goes_on_at),
+        (wn.hold_id, wn.awaits, wn.reason, wn.goes_on_at),
+        (wt.hold_id, wt.awaits, wt.reason, wt.goes_on_at)
+    ) as k (hold_id, awaits, reason, goes_on_at)
     where k.hold_id is not null
         and h.hold_id is null
         and (s.state = 'scheduled' and s.window_begins_at is null or s.state = 'failed')
         and s.next_attempt_at is not null
         and (k.awaits <> 'funds' or t.source_transaction is null)
-        and (k.probe_transfer_id is distinct from t.payout_transfer_id or s.hold_id = k.hold_id)
+        and (k.awaits in ('cap', 'account_change') or s.hold_id is not null
+            or t.payout_transfer_id not in (
+                select p.probe_transfer_id from waits as p where p.probe_transfer_id is not null))
     order by k.goes_on_at desc nulls first, k.hold_id
     limit 1
 ) as w on true

@@ -51,8 +51,9 @@ left join lateral (
         and (h.awaits is null or (
             s.window_begins_at is null
             and (h.awaits <> 'funds' or t.source_transaction is null)
-            and (h.probe_transfer_id is distinct from t.payout_transfer_id
-                or s.hold_id = h.hold_id)))
+            and (h.awaits in ('cap', 'account_change') or s.hold_id is not null or not exists (
+                select from payout.holds as p
+                where p.probe_transfer_id = t.payout_transfer_id and p.released_at is null))))
     order by h.awaits is not null, h.hold_id
     limit 1
 ) as h on true;

@@ -547,6 +547,13 @@ def test_a_sweep_before_the_claim_does_not_stop_one_that_is_let_through(engine: 
     engine.sweep()
     go_on(engine)
     engine.sweep()
+    told = (
+        "select situation from payout_api.explained where payout_transfer_id in "
+        "(select payout.let_through_ids()) order by situation"
+    )
+    assert engine.db.execute(told).fetchall() == [("due",), ("tried_again_later",)]
+    words = engine.db.execute("select status, count(*) from payout_api.payout_status group by 1")
+    assert dict(words.fetchall()) == {"failed": 2, "scheduled": 1, "on_hold": 1}
     assert len(engine.claim()) == 1
 
 
