@@ -7255,7 +7255,7 @@ end
 $$;
 comment on function payout.slow_down(bigint[]) is
     'Begins the waits, and lowers the pace, that the newest outcomes of these transfers call for.';
--- frozen: procedures/report/take_outcomes.sql fd612364a99b
+-- frozen: procedures/report/take_outcomes.sql f878f3961e0f
 create or replace function payout.take_outcomes(p_outcomes payout.outcome[])
 returns setof payout.reported
 language plpgsql
@@ -7293,7 +7293,14 @@ begin
     if exists (
         select from unnest(p_outcomes) as o where o.http_status between 400 and 499
     ) then
-        perform payout.slow_down(v_known_ids);
+        begin
+            perform payout.slow_down(v_known_ids);
+        exception
+            when integrity_constraint_violation or data_exception
+                or sqlstate 'SP103' or sqlstate 'SP201' then
+                -- What Stripe answered is kept; the next decline begins the wait.
+                perform payout.notify_operators('no_wait_was_begun', sqlerrm);
+        end;
     end if;
     if exists (
         select from unnest(p_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)

@@ -40,7 +40,14 @@ begin
     if exists (
         select from unnest(p_outcomes) as o where o.http_status between 400 and 499
     ) then
-        perform payout.slow_down(v_known_ids);
+        begin
+            perform payout.slow_down(v_known_ids);
+        exception
+            when integrity_constraint_violation or data_exception
+                or sqlstate 'SP103' or sqlstate 'SP201' then
+                -- What Stripe answered is kept; the next decline begins the wait.
+                perform payout.notify_operators('no_wait_was_begun', sqlerrm);
+        end;
     end if;
     if exists (
         select from unnest(p_outcomes) as o where o.payout_transfer_id <> all (v_known_ids)

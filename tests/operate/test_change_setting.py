@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import login_name
 from tests.engine import Engine
-from tests.schema.refusals import refusal
+from tests.schema.refusals import Refusal, refusal
 
 CHANGE = "select payout_api.change_setting(%s, %s, %s)"
 # Those of the installation, and of the Stripe account, which has a verb of its own.
@@ -61,9 +61,9 @@ def test_a_pace_may_be_taken_away_and_no_other_number(engine: Engine) -> None:
     assert engine.db.execute("select sends_per_second from payout.engine_settings").fetchall() == [
         (None,)
     ]
-    found = refusal(engine.operator, CHANGE, ["max_tries", None, "why"])
-    assert found is not None
-    assert found.sqlstate == "SP314"
+    assert refusal(engine.operator, CHANGE, ["max_tries", None, "why"]) == Refusal(
+        "SP314", "cannot set max_tries to null for reason 'why'"
+    )
 
 
 @pytest.mark.parametrize(
