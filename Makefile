@@ -14,7 +14,7 @@ RUN := $(BIN)/python -m
 SQUAWK := squawk --assume-in-transaction --pg-version 15.0 --exclude \
     prefer-bigint-over-int,prefer-bigint-over-smallint,ban-create-domain-with-constraint,ban-drop-function
 
-.PHONY: help demo test lint bench wheel refresh migration release snapshot lock clean
+.PHONY: help demo test prove lint bench wheel refresh migration release snapshot lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -24,9 +24,15 @@ demo: refresh ## pay a few hundred settlements, kill a worker, reconcile (KEEP=1
 
 # The suite and lint go on without a migration of an edited file: the files are the truth.
 # Compiled once for all processes and for the next run, whatever else the environment wants.
-test: .venv/ready ## run the whole suite (on DATABASE_URL when it is set; ARGS="-k name")
+PYTEST = PYTHONDONTWRITEBYTECODE= $(RUN) pytest --numprocesses 4 --dist worksteal
+
+test: .venv/ready ## run the tests (on DATABASE_URL when it is set; ARGS="-k name")
 	@$(RUN) tools.migration --refresh || true
-	@PYTHONDONTWRITEBYTECODE= $(RUN) pytest --numprocesses 4 --dist worksteal $(ARGS)
+	@$(PYTEST) -m "not proof" $(ARGS)
+
+prove: .venv/ready ## run the mutants, wide explorations, the package, its image and the demo
+	@$(RUN) tools.migration --refresh || true
+	@$(PYTEST) -m proof $(ARGS)
 
 lint: .venv/ready ## check style and types of the Python, house rules and safety of the SQL
 	@$(RUN) tools.migration --refresh || true

@@ -78,8 +78,9 @@ def broken_by(request: pytest.FixtureRequest) -> Mutant | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker."""
+    """Declare the markers."""
     config.addinivalue_line("markers", "mutant(mutant): a broken rule under which the test fails")
+    config.addinivalue_line("markers", "proof: a mutant, a wide exploration, or of the package")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -105,6 +106,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mutant = _mutant_of(item)
         if mutant is None or mutant.suits(item):
             kept.append(item)
+        if mutant is not None:
+            item.add_marker("proof")
     if not any("::" in argument for argument in config.args):
         proved = {mutant.name for item in kept if (mutant := _mutant_of(item))}
         if lost := sorted(declared.keys() - proved):

@@ -1,9 +1,10 @@
 -- take_turns: hand out the next turns of a kind of request, one after the other in time.
 --
 -- No call waits for another: the time of the next turn is a sequence, which no rollback takes back.
--- It is read and set in one expression: two calls that meet within it hand out the same turns,
--- which costs a refusal at most. Where others have taken the turns of the next five seconds none is
--- handed out to send. A lowered pace grows while its turns are all used (raise_pace).
+-- It is read and set in one expression: calls that meet within it, as of workers that are woken
+-- together, hand out the same turns, of which Stripe refuses some. Where others have taken the
+-- turns of the next five seconds none is handed out to send. A lowered pace grows while its turns
+-- are all used (raise_pace).
 
 create or replace function payout.take_turns(
     p_kind text,

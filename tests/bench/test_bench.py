@@ -15,6 +15,7 @@ from payout_engine_sandbox import embedded_postgres
 from tests.conftest import Connection
 
 
+@pytest.mark.proof
 @pytest.mark.long
 def test_every_figure_is_measured_and_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -20,7 +20,7 @@ def kill_before_the_claim_is_heard(story: Story, fork_worker: StartWorker) -> No
     story.settle(PAYEES)
     with story.locked("lock table payout.transfer_attempts in share mode"):
         worker = fork_worker()
-        story.wait_until_blocked(worker)
+        story.wait_for_sessions(worker, "wait_event_type = 'Lock' and query ~ 'claim_transfers'")
         worker.kill()
     story.wait_until_states(in_flight=PAYEES)
     assert story.double.sends == []

@@ -33,15 +33,15 @@ def test_a_queue_that_is_emptied_under_the_workers_hands_stops_none_of_them(
     latch = Latch()
     story.double.inject("answer_delayed", times=None, hold_after=latch)
     workers = [run_worker(member=1), run_worker(member=2)]
-    story.settle(30)
-    story.wait_for_requests(30)
+    story.settle(12)  # no more than two workers begin with at once
+    story.wait_for_requests(12)
     for number in range(3):
         story.settle(2, settlement_id=f"late_{number}")
         story.empty_the_queue()
     latch.open()
-    story.wait_until_states(paid=36)
+    story.wait_until_states(paid=18)
     story.settle(2, settlement_id="after")
-    story.wait_until_states(paid=38)
+    story.wait_until_states(paid=20)
     wait_until(lambda: story.wakeup_jobs() == 0)
     for worker in workers:
         worker.stop()

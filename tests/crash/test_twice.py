@@ -70,13 +70,13 @@ def test_no_session_stays_in_a_transaction_while_requests_hang(
     latch = Latch()
     story.double.inject("answer_delayed", times=None, hold_after=latch)
     workers = [run_worker(command) for command in (OURS, PLAIN)]
-    story.settle(30)
-    story.wait_for_requests(30)
+    story.settle(12)  # no more than two workers begin with at once
+    story.wait_for_requests(12)
     for worker in workers:
         assert story.wait_for_sessions(worker)
         assert story.sessions(worker, "state ~ 'idle in transaction'") == []
     latch.open()
-    story.wait_until_states(paid=30)
+    story.wait_until_states(paid=12)
     for worker in workers:
         worker.stop()
     story.check_each_transfer_is_paid_once()

@@ -123,6 +123,7 @@ def stages(tmp_path: Path) -> dict[str, Stage]:
     return found
 
 
+@pytest.mark.proof
 @pytest.mark.long
 def test_the_image_holds_an_engine_that_works_and_nothing_of_the_checkout_or_the_build(
     stages: dict[str, Stage], server: Server, empty_database: Callable[[], str], tmp_path: Path

@@ -96,6 +96,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
         demo.process.communicate()
 
 
+@pytest.mark.proof
 @pytest.mark.long
 @needs_proc
 def test_the_demo_pays_each_transfer_once_although_a_worker_is_killed(

@@ -22,7 +22,7 @@ from tests.engine import Engine
 __all__ = ["browser"]
 
 # Chromium is started several times for a test.
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.proof]
 
 PHONE: Final = 390
 DESK: Final = 1100

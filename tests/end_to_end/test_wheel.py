@@ -40,7 +40,7 @@ select from payee, payout_api.complete_settlement(
 UNPAID: Final = "select from payout.transfer_states where state <> 'paid'"
 ALIVE: Final = "select coalesce(bool_or(is_alive), false) from payout_api.workers"
 # The installation takes as long as the network does.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.proof]
 
 # Imports every module, then prints the parts of the extra `demo` that this needed, and the paths.
 IMPORT_ALL: Final = """

@@ -16,6 +16,8 @@ from tests.conftest import Connection, Server, install
 from tests.crash.workers import Worker, wait_until
 from tests.migrations.checkouts import describe
 
+pytestmark = pytest.mark.proof
+
 MIGRATE: Final = ("-m", "payout_engine.cli", "migrate")
 # It counts commands, or those that come after the last migration is listed.
 STOPPER: Final = """

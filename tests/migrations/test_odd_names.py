@@ -20,6 +20,8 @@ from payout_engine import cli
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.proof
+
 NAME: Final = "shop %41 @x/y"
 PASSWORD: Final = "p@ %25/?:s#'"
 HBA: Final = """

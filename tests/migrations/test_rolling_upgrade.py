@@ -20,6 +20,8 @@ from tests.crash.workers import OURS, Worker, wait_until
 from tests.engine import Engine
 from tests.migrations.test_upgrade import MADE_UP, Upgrade, upgrade
 
+pytestmark = pytest.mark.proof
+
 __all__ = ["upgrade"]
 
 MIGRATE: Final = ("-m", "payout_engine.cli", "migrate")

@@ -35,6 +35,8 @@ OPEN: Final = [
 ROWS: Final = """
 select t.payout_ref, r.request::text, s.state, s.attempt, s.reason
 from payout.payout_transfers as t
+
+pytestmark = pytest.mark.proof
 left join payout.transfer_requests as r on r.payout_transfer_id = t.payout_transfer_id
 join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
 order by t.payout_transfer_id

@@ -174,6 +174,8 @@ def test_a_copied_403_alone_is_not_believed(workbench: Connection) -> None:
     assert found.counterexample is None, f"\n{found.counterexample}"
 
 
+@pytest.mark.proof
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_copied_403_never_pays_twice_since_a_look_comes_before_each_key(
     workbench: Connection,
@@ -185,6 +187,8 @@ def test_a_copied_403_never_pays_twice_since_a_look_comes_before_each_key(
     assert found.counterexample is None, f"\n{found.counterexample}"
 
 
+@pytest.mark.proof
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_copied_403_in_place_of_a_500_never_pays_twice_since_the_look_waits_a_day(
     workbench: Connection,
@@ -196,6 +200,8 @@ def test_a_copied_403_in_place_of_a_500_never_pays_twice_since_the_look_waits_a_
     assert found.counterexample is None, f"\n{found.counterexample}"
 
 
+@pytest.mark.proof
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_declines_for_lack_of_funds_open_further_keys_safely(workbench: Connection) -> None:
     answers = {"answers": frozenset({"unfunded"}), "max_generations": 1}
@@ -215,6 +221,8 @@ def test_a_copy_of_an_answer_that_names_no_key_does_not_shorten_the_proof_of_abs
     assert found.counterexample is None, f"\n{found.counterexample}"
 
 
+@pytest.mark.proof
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "bounds",
@@ -233,6 +241,7 @@ def test_a_database_that_went_back_in_time_never_pays_twice(
     assert found.counterexample is None, f"\n{found.counterexample}"
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("variant", "broken", "bounds"), CONTROLS)
 def test_an_unsafe_variant_is_caught(variant: str, broken: str, bounds: dict[str, Any]) -> None:
@@ -242,6 +251,7 @@ def test_an_unsafe_variant_is_caught(variant: str, broken: str, bounds: dict[str
     assert found.counterexample.broken == broken
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("broken", "bounds"), GAPS)
 def test_a_gap_of_the_rules_is_still_there(
     workbench: Connection, broken: str, bounds: dict[str, Any]

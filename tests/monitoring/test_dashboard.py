@@ -65,6 +65,7 @@ def double() -> Iterator[StripeDouble]:
         yield double
 
 
+@pytest.mark.proof
 @pytest.mark.long
 def test_a_real_prometheus_answers_every_query_with_the_numbers_of_the_views(
     shared_engine: Engine,

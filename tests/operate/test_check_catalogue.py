@@ -385,6 +385,7 @@ def objects(db: Connection) -> list[str]:
     return re.split(r"(?<=\)), ", complaints(db).get(AS_DEPLOYED, ""))
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     "change", ["drop trigger {0} on {1}", "alter table {1} disable trigger {0}"]
 )

@@ -35,6 +35,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a back
 import subprocess
 import sys
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+
+pytestmark = pytest.mark.proof
 EmbeddedPostgres._initialise_data_directory = lambda server: subprocess.run(
     ["cp", "-a", sys.argv[1], str(server.data_directory)], check=True
 )

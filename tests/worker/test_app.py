@@ -18,6 +18,7 @@ import pytest
 from payout_engine_sandbox.stripe_double import Fault, Latch, StripeDouble
 from tests.conftest import PASSWORD, ROOT, login_name
 from tests.crash.workers import CANARY, OURS, PLAIN, Worker
+from tests.engine import Engine
 
 Connection = psycopg.Connection[Any]
 StartWorker = Callable[..., Worker]
@@ -192,6 +193,12 @@ def test_a_json_line_about_an_answer_names_transfer_settlement_attempt_and_reque
         double.inject(fault)
     worker = start(uri, (*OURS, "--log-level", "DEBUG", "--log-format", "json"))
     settle(uri, "set_1")
+    with psycopg.connect(uri, autocommit=True) as connection:
+        engine = Engine(connection)
+        for state in ("retry_wait", "unknown"):
+            worker.wait_for_log(f'"state": "{state}"')
+            engine.make_due()
+            engine.sweep()
     wait_until_paid(uri, 1)
     stop(worker)
     lines = [json.loads(line) for line in worker.log().splitlines()]
