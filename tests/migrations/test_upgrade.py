@@ -24,6 +24,8 @@ from tests.migrations.checkouts import copy_checkout, describe
 from tests.schema import rows
 from tools import migration, schema_files
 
+pytestmark = pytest.mark.proof
+
 PAYEES: Final = "sql/tables/settlements.sql"
 NICKNAME: Final = "alter table payout.payees add column nickname text;\n"
 COLUMN: Final = "    created_at timestamptz not null default now(),\n    constraint payees_pkey"
@@ -35,8 +37,6 @@ OPEN: Final = [
 ROWS: Final = """
 select t.payout_ref, r.request::text, s.state, s.attempt, s.reason
 from payout.payout_transfers as t
-
-pytestmark = pytest.mark.proof
 left join payout.transfer_requests as r on r.payout_transfer_id = t.payout_transfer_id
 join payout.transfer_states as s on s.payout_transfer_id = t.payout_transfer_id
 order by t.payout_transfer_id

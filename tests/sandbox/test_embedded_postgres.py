@@ -28,6 +28,8 @@ from payout_engine_sandbox.embedded_postgres import (
     EmbeddedPostgresError,
 )
 
+pytestmark = pytest.mark.proof
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOLD_A_SERVER = """
 import signal
@@ -35,8 +37,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a back
 import subprocess
 import sys
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
-
-pytestmark = pytest.mark.proof
 EmbeddedPostgres._initialise_data_directory = lambda server: subprocess.run(
     ["cp", "-a", sys.argv[1], str(server.data_directory)], check=True
 )
