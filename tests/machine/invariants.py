@@ -234,19 +234,19 @@ class Watched(World):
         self.count_results()
 
     def take_a_round(self) -> None:
-        """Do everything that is due."""
+        """Do everything that is due: a look counts for what is sent soon after it."""
         self.engine.release_holds()
         for told in self.outcomes:
             self.engine.report(told)
         self.outcomes.clear()
         self.approve_absences()
         self.engine.sweep()
+        for look in self.look():
+            self.report_look(look)
         self.take_orders(100)
         for order in self.orders:
             self.send(order, None)
         self.orders.clear()
-        for look in self.look():
-            self.report_look(look)
 
     def approve_absences(self) -> None:
         rows = self.engine.db.execute(
