@@ -121,8 +121,8 @@ def _of_server(found: _Found) -> str | None:
         return "the server is a standby: give DATABASE_URL the primary"
     if found.is_read_only:
         return (
-            "transactions are read-only (default_transaction_read_only): a managed server does so "
-            "while its disk is full"
+            "transactions are read-only (default_transaction_read_only): turn that off once you "
+            "know why it is on; a managed server does it while its disk is full"
         )
     return None
 
