@@ -6,12 +6,12 @@ Each refusal is one sentence that says what to do.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import class_row
 
+from payout_engine import RELEASE
 from payout_engine.database import A_POOLER, PROOF, refuse_other_queue
 from payout_engine.errors import MigrationError, NotReady
 
@@ -181,7 +181,7 @@ def _refuse_newer(connection: psycopg.Connection[Any]) -> None:
     if not connection.execute(may_ask).rowcount:
         return
     [(release,)] = connection.execute("select payout_api.release()").fetchall()
-    ours = version("payout-engine")
+    ours = RELEASE
     if [int(n) for n in release.split(".")] > [int(n) for n in ours.split(".")[:2]]:
         raise MigrationError(
             f"nothing was changed: the database is of release {release} and this is payout-engine "
