@@ -11969,7 +11969,7 @@ as $$
     ) as c (row)
 $$;
 comment on function payout.check_acts() is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_books.sql fc51d13d5ebe
+-- frozen: procedures/operate/check_books.sql ed8a9aed92e4
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -11984,7 +11984,7 @@ as $$
     union all
     select 'no discrepancy is open', count(*) = 0,
         coalesce(string_agg(distinct d.kind, ', '), 'none'),
-        'select * from payout.discrepancies where resolved_at is null'
+        'select * from payout_api.discrepancies'
     from payout.discrepancies as d
     where d.resolved_at is null and d.kind <> 'settlement_edited'
     union all
