@@ -11969,7 +11969,7 @@ as $$
     ) as c (row)
 $$;
 comment on function payout.check_acts() is 'Part of payout_api.verify_books().';
--- frozen: procedures/operate/check_books.sql fc51d13d5ebe
+-- frozen: procedures/operate/check_books.sql ed8a9aed92e4
 create or replace function payout.check_books()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -11984,7 +11984,7 @@ as $$
     union all
     select 'no discrepancy is open', count(*) = 0,
         coalesce(string_agg(distinct d.kind, ', '), 'none'),
-        'select * from payout.discrepancies where resolved_at is null'
+        'select * from payout_api.discrepancies'
     from payout.discrepancies as d
     where d.resolved_at is null and d.kind <> 'settlement_edited'
     union all
@@ -12136,7 +12136,7 @@ as $$
     from payout.engine_settings as s
 $$;
 comment on function payout.check_identity(text, boolean) is 'Part of payout_api.doctor().';
--- frozen: procedures/operate/check_logins.sql ea9827bf104c
+-- frozen: procedures/operate/check_logins.sql 6f9d11082a93
 create or replace function payout.check_logins()
 returns table (check_name text, is_ok boolean, detail text, hint text)
 language sql
@@ -12145,13 +12145,17 @@ set search_path = pg_catalog, pg_temp
 as $$
     with logins as (
         select
-            r.rolname, r.oid = 10 as is_first, (
+            r.rolname, r.oid = 10 as is_first, r.oid = d.datdba as owns_database, (
                 select array_agg(g.rolname order by g.rolname)
                 from pg_roles as g
                 where g.rolname in (
                         'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
                         'payout_auditor')
-                    and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
+                    and not r.rolsuper and case
+                        when current_setting('server_version_num')::integer < 160000
+                            then pg_has_role(r.oid, g.oid, 'member')
+                        else pg_has_role(r.oid, g.oid, 'usage') or pg_has_role(r.oid, g.oid, 'set')
+                    end
             ) as parts, case when r.rolsuper then '{superuser}' else (
                 select array_agg(g.rolname order by g.rolname)
                 from pg_roles as g
@@ -12161,6 +12165,7 @@ as $$
                     and pg_has_role(r.oid, g.oid, 'member')
             ) end as ways
         from pg_roles as r
+        join pg_database as d on d.datname = current_database()
         where r.rolcanlogin
     )
     select 'each login has one part', count(*) filter (where l.is_both) = 0,
@@ -12174,7 +12179,9 @@ as $$
         where o.parts is not null
     ) as l
     union all
-    select 'no login passes the rights', coalesce(bool_and(l.is_first), true),
+    select 'no login passes the rights', coalesce(bool_and(
+            l.is_first
+            or l.owns_database and l.parts is null and l.ways = array['payout_owner'::name]), true),
         coalesce(string_agg(format('%s (%s)', l.rolname, array_to_string(l.ways, ', ')), ', '
             order by l.rolname), 'none'),
         'revoke the role, or watch these logins: docs/guarantees.md says what they can do'

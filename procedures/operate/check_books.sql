@@ -14,7 +14,7 @@ as $$
     union all
     select 'no discrepancy is open', count(*) = 0,
         coalesce(string_agg(distinct d.kind, ', '), 'none'),
-        'select * from payout.discrepancies where resolved_at is null'
+        'select * from payout_api.discrepancies'
     from payout.discrepancies as d
     where d.resolved_at is null and d.kind <> 'settlement_edited'
     union all

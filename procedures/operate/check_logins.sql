@@ -1,7 +1,9 @@
 -- check_logins: the logins that can act for the engine, and those that can do more than their part.
 --
--- Logins are the operator's to make, so these are warnings. The superuser that every server is
--- made with is named, and no warning.
+-- Logins are the operator's to make, so these are warnings. Two that pass the rights are named, and
+-- no warning: the superuser that every server is made with, and the owner of the database, who
+-- installs, if it has no part besides. From PostgreSQL 16 on the creator of a role is a member who
+-- may only grant it.
 
 create or replace function payout.check_logins()
 returns table (check_name text, is_ok boolean, detail text, hint text)
@@ -11,13 +13,17 @@ set search_path = pg_catalog, pg_temp
 as $$
     with logins as (
         select
-            r.rolname, r.oid = 10 as is_first, (
+            r.rolname, r.oid = 10 as is_first, r.oid = d.datdba as owns_database, (
                 select array_agg(g.rolname order by g.rolname)
                 from pg_roles as g
                 where g.rolname in (
                         'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
                         'payout_auditor')
-                    and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')
+                    and not r.rolsuper and case
+                        when current_setting('server_version_num')::integer < 160000
+                            then pg_has_role(r.oid, g.oid, 'member')
+                        else pg_has_role(r.oid, g.oid, 'usage') or pg_has_role(r.oid, g.oid, 'set')
+                    end
             ) as parts, case when r.rolsuper then '{superuser}' else (
                 select array_agg(g.rolname order by g.rolname)
                 from pg_roles as g
@@ -27,6 +33,7 @@ as $$
                     and pg_has_role(r.oid, g.oid, 'member')
             ) end as ways
         from pg_roles as r
+        join pg_database as d on d.datname = current_database()
         where r.rolcanlogin
     )
     select 'each login has one part', count(*) filter (where l.is_both) = 0,
@@ -40,7 +47,9 @@ as $$
         where o.parts is not null
     ) as l
     union all
-    select 'no login passes the rights', coalesce(bool_and(l.is_first), true),
+    select 'no login passes the rights', coalesce(bool_and(
+            l.is_first
+            or l.owns_database and l.parts is null and l.ways = array['payout_owner'::name]), true),
         coalesce(string_agg(format('%s (%s)', l.rolname, array_to_string(l.ways, ', ')), ', '
             order by l.rolname), 'none'),
         'revoke the role, or watch these logins: docs/guarantees.md says what they can do'

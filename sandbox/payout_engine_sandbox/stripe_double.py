@@ -689,7 +689,7 @@ class StripeDouble:
             "clear-faults": self.clear_faults,
         }
         if name not in commands:
-            raise LookupError(f"there is no command {name}")
+            raise LookupError(f"there is no command {name}: {', '.join(commands)}")
         return commands[name](**arguments)
 
 

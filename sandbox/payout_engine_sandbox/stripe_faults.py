@@ -189,6 +189,8 @@ class Fault:
     @classmethod
     def named(cls, name: str, **changes: Any) -> Self:
         """Return one of `NAMED_FAULTS`, with some of its fields changed. Raises KeyError."""
+        if name not in NAMED_FAULTS:
+            raise KeyError(f"there is no fault {name}: {', '.join(NAMED_FAULTS)}")
         return replace(cls(name=name, **NAMED_FAULTS[name]), **changes)
 
     def is_meant_for(self, request: RecordedRequest) -> bool:

@@ -37,6 +37,7 @@ select from payee, payout_api.complete_settlement(
     p_settlement_id => %s, p_currency => 'usd',
     p_lines => '[{"line_id": "1", "payee_id": "seller_1", "amount_minor": 1500}]')
 """
+TEXTS: Final = re.compile(r"\.sql$|README|/(deploy|docs|sql)/")
 UNPAID: Final = "select from payout.transfer_states where state <> 'paid'"
 ALIVE: Final = "select coalesce(bool_or(is_alive), false) from payout_api.workers"
 # The installation takes as long as the network does.
@@ -151,7 +152,7 @@ def test_the_wheel_holds_two_packages_and_the_sql(wheel: Path) -> None:
     assert re.fullmatch(r"payout_engine-1\.[0-9.]+(\.dev0)?-py3-none-any\.whl", wheel.name)
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        texts = {name: archive.read(name) for name in names if re.search(r"\.sql$|/sql/", name)}
+        texts = {name: archive.read(name) for name in names if TEXTS.search(name)}
     information = f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"
     assert {name.partition("/")[0] for name in names} == {
         "payout_engine",
@@ -160,6 +161,11 @@ def test_the_wheel_holds_two_packages_and_the_sql(wheel: Path) -> None:
     }
     # The files themselves, where migrations/ holds links to them.
     files = [
+        ROOT / "README.md",
+        *(ROOT / "deploy" / "systemd").iterdir(),
+        *(ROOT / "deploy" / "grafana").iterdir(),
+        ROOT / "deploy" / "prometheus" / "alerts.yml",
+        *(file for file in (ROOT / "docs").rglob("*") if file.is_file()),
         *(ROOT / "migrations").glob("*.sql"),
         *(ROOT / "sql" / "ops").iterdir(),
         ROOT / "sql" / "queue_grants.sql",
@@ -190,10 +196,31 @@ def test_packages_of_the_user_are_imported_and_the_wheel_takes_no_other_name(
         *("None", "None", "None"),
         "",
     ]
-    [tell] = re.findall(r'`python -c "(.*psqlrc.*)"`', (ROOT / "README.md").read_text())
-    assert Path(installation.run("python", "-c", tell).strip()).is_file()
     told = installation.run("payout-engine", "--version")
     assert re.fullmatch(r"payout-engine 1\.[0-9.]+(\.dev0)?\n", told)
+
+
+def test_each_file_that_the_pages_take_from_the_installation_is_there(
+    installation: Installation,
+) -> None:
+    folder = Path(installation.run("payout-engine", "files").strip())
+    assert folder.is_relative_to(installation.environment)
+    pages = [folder / "README.md", *(folder / "docs").glob("*.md")]
+    named = {
+        name
+        for page in pages
+        for name in re.findall(
+            r'"\$\([\w/-]*payout-engine files\)/([\w./-]+)"', page.read_text(encoding="utf-8")
+        )
+    }
+    assert named == {
+        "deploy/grafana/payouts.json",
+        "deploy/prometheus/alerts.yml",
+        "deploy/systemd/payout-engine.service",
+        "sql/ops/attach-orders.sql",
+        "sql/ops/psqlrc",
+    }
+    assert [name for name in named if not (folder / name).is_file()] == []
 
 
 def test_the_installed_wheel_migrates_checks_pays_and_stops(

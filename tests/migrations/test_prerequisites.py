@@ -91,7 +91,7 @@ LATIN1: Final = "encoding 'LATIN1' template template0 locale 'C'"
             "installer",
             "",
             "alter database shop set default_transaction_read_only = on",
-            "transactions are read-only (default_transaction_read_only): a managed server does so",
+            "transactions are read-only (default_transaction_read_only): ",
         ),
         (
             "installer",
@@ -116,6 +116,22 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     assert refused(uri, monkeypatch, capsys).startswith(told)
     with psycopg.connect(managed.uri("shop")) as connection:
         assert connection.execute(MADE.encode()).fetchone() in ([], ([],), (["payout"],))
+
+
+def test_a_standby_is_left_alone_and_the_primary_is_asked_for(
+    managed: EmbeddedPostgres,
+    shop: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its transactions are read-only too, which no setting changes."""
+    shop()
+    with EmbeddedPostgres.start(primary=managed) as standby:
+        uri = standby.uri("shop", user="installer")
+        told = "the server is a standby: give DATABASE_URL the primary"
+        assert refused(uri, monkeypatch, capsys) == told
+        with psycopg.connect(uri) as connection:
+            assert connection.execute(MADE.encode()).fetchone() == ([],)
 
 
 def test_another_major_version_is_refused(
@@ -154,6 +170,28 @@ def test_settings_of_the_database_change_nothing(
         table = connection.execute("select to_regclass('public._yoyo_migration') is not null")
         assert table.fetchone() == (True,)
     assert cli.main([*Migrate]) == 0
+
+
+def test_a_login_whose_transactions_are_read_only_is_refused_where_the_engine_is_already(
+    managed: EmbeddedPostgres,
+    shop: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    uri = shop()
+    monkeypatch.setenv("DATABASE_URL", uri)
+    assert cli.main([*Migrate]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    with psycopg.connect(managed.uri(), autocommit=True) as connection:
+        connection.execute("alter role installer set default_transaction_read_only = on")
+        try:
+            told = refused(uri, monkeypatch, capsys)
+        finally:
+            connection.execute("alter role installer reset default_transaction_read_only")
+    assert told.startswith(
+        "transactions are read-only (default_transaction_read_only): turn that off once you know"
+    )
+    assert cli.main([*Migrate]) == 0, capsys.readouterr().err
 
 
 def test_a_lock_that_a_killed_yoyo_left_behind_stops_nobody_and_a_living_session_is_named(

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.proof
 __all__ = ["upgrade"]
 
 MIGRATE: Final = ("-m", "payout_engine.cli", "migrate")
+SEEN: Final = "select from payout_api.workers where release = %s and last_seen_at > %s"
 ALIVE: Final = "select release from payout_api.workers where is_alive order by release"
 
 
@@ -75,6 +76,17 @@ def test_workers_of_neighbouring_releases_pay_before_and_after_the_schema_is_upg
             lambda: db.execute(ALIVE).fetchall() == [("1.0.0.dev0",), ("1.1.0",)],
             tell=lambda: old.log() + new.log(),
         )
+        # Another release is installed over the one that runs, as an upgrade in place does.
+        [metadata] = upgrade.checkout.glob("worker/*.dist-info/METADATA")
+        text = metadata.read_text(encoding="utf-8")
+        metadata.write_text(text.replace("Version: 1.1.0", "Version: 1.9.0"), encoding="utf-8")
+        [(installed_at,)] = db.execute("select clock_timestamp()").fetchall()
+        wait_until(
+            lambda: db.execute(SEEN, ["1.1.0", installed_at]).rowcount,
+            tell=lambda: (db.execute(ALIVE).fetchall(), new.log()),
+        )
+        metadata.write_text(text, encoding="utf-8")
+
         new.freeze()
         pays(old, "set_1", 3)
         new.thaw()

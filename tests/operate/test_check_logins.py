@@ -26,8 +26,9 @@ def told(db: Connection, check_name: str) -> tuple[str, list[str]]:
 @mutant(
     "a login that only counts as a direct member",
     "check_logins",
-    "and not r.rolsuper and pg_has_role(r.oid, g.oid, 'member')",
-    "and exists (select from pg_auth_members as m where (m.member, m.roleid) = (r.oid, g.oid))",
+    "and not r.rolsuper and case",
+    "and exists (select from pg_auth_members as m where (m.member, m.roleid) = (r.oid, g.oid)) "
+    "and case",
     at="through another role",
 )
 @pytest.mark.parametrize(
@@ -88,6 +89,28 @@ def test_the_first_superuser_of_the_server_is_named_and_no_warning(engine: Engin
     )
     assert told(engine.db, PASSES) == ("ok", [f"{first} (superuser)"])
     assert told(engine.db, ONE_PART) == ("ok", ["no login has any"])
+
+
+@mutant(
+    "an owner of the database that is the application as well is no warning",
+    "check_logins",
+    "l.owns_database and l.parts is null and",
+    "l.owns_database and",
+)
+def test_the_owner_of_the_database_is_named_and_a_warning_only_with_a_part_of_the_engine(
+    engine: Engine,
+) -> None:
+    """It installs where there is no superuser; an application that owns the database is another."""
+    engine.db.execute(
+        "do $$ declare v_login name; begin for v_login in select rolname from pg_roles "
+        "where rolcanlogin and oid <> 10 loop execute format('alter role %I nologin', v_login); "
+        "end loop; create role audit_test_login login; grant payout_owner to audit_test_login; "
+        "execute format('alter database %I owner to audit_test_login', current_database()); end $$"
+    )
+    status, logins = told(engine.db, PASSES)
+    assert (status, logins[0]) == ("ok", "audit_test_login (payout_owner)")
+    engine.db.execute("grant payout_app to audit_test_login")
+    assert told(engine.db, PASSES)[0] == "warning"
 
 
 @pytest.mark.parametrize(

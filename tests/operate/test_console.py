@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -142,13 +143,14 @@ def test_a_time_is_told_from_now(db: Connection, interval: str | None, text: str
 def test_the_line_of_the_readme_works_with_the_login_that_it_names(
     server: Server, database: str, db: Connection
 ) -> None:
-    """The login is made as the README has it: with the grant of its first block, and no more."""
+    """The login is made as the README has it: with the role of its first block, and no more."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    [grant] = re.findall(r"'(grant payout_operator to my_operator_login)'", readme)
-    [line] = re.findall(r"^(PSQLRC=\S+ psql postgresql://my_operator_login@…) .*$", readme, re.M)
+    [create] = re.findall(r'-c "(create role my_operator_login .*?)"', readme)
+    [line] = re.findall(r"^(PSQLRC=.* psql postgresql://my_operator_login@…) .*$", readme, re.M)
     [doctor] = re.findall(r"^PSQLRC.* (:doctor) …$", readme, re.M)
     uri = server.uri(database, user="my_operator_login", password=PASSWORD)
-    db.execute(f"create role my_operator_login login password '{PASSWORD}'; {grant}".encode())
+    psql, python = (str(Path(p).parent) for p in (EmbeddedPostgres().bin("psql"), sys.executable))
+    db.execute(create.replace("…", PASSWORD).encode())
     try:
         done = subprocess.run(
             ["bash", "-c", line.replace("postgresql://my_operator_login@…", '"$URI"')],
@@ -157,7 +159,7 @@ def test_the_line_of_the_readme_works_with_the_login_that_it_names(
             env={
                 **os.environ,
                 "URI": uri,
-                "PATH": f"{Path(EmbeddedPostgres().bin('psql')).parent}:{os.environ['PATH']}",
+                "PATH": os.pathsep.join([psql, python, os.environ["PATH"]]),
             },
             capture_output=True,
             text=True,

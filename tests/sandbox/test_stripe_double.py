@@ -1236,9 +1236,9 @@ def test_the_command_is_governed_over_http(command: tuple[subprocess.Popen[str],
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("nonsense", {}, "LookupError: there is no command nonsense"),
+        ("nonsense", {}, "LookupError: there is no command nonsense: balance, "),
         ("nonsense", None, "LookupError: there is no view nonsense"),
-        ("fault", {"name": "nonsense"}, "KeyError: 'nonsense'"),
+        ("fault", {"name": "nonsense"}, "there is no fault nonsense: rate_limited, "),
         ("account", {"account_id": "acct_1", "state": "shut"}, "ValueError"),
         ("balance", {"currency": "usd"}, "TypeError"),
     ],

@@ -129,7 +129,7 @@ def test_the_demo_without_its_extra_says_how_to_install_it(
     assert cli.main(["demo"]) == 2
     assert capsys.readouterr() == (
         "",
-        "payout-engine: the demo needs rich: pip install 'payout-engine[demo]'\n",
+        "payout-engine: the demo needs rich: pip install rich\n",
     )
 
 

@@ -17,6 +17,7 @@ from payout_engine.database import (
     apply_queue_grants,
     apply_queue_schema,
     connection_string,
+    refuse_hopeless,
 )
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 
@@ -270,3 +271,11 @@ def test_only_the_worker_role_may_fetch_jobs(db: Connection, dsn: Callable[..., 
         [fetch],
     )
     assert {row[0] for row in rows} == {"payout_worker"}
+
+
+def test_a_login_that_only_a_user_of_the_system_may_have_is_refused_and_not_waited_for() -> None:
+    """As Debian's server refuses its superuser over the socket, to every other user."""
+    told = 'connection to server on socket "/run/.s.PGSQL.5432" failed: FATAL:  Peer '
+    told += 'authentication failed for user "postgres"'
+    with pytest.raises(errors.NotReady, match="no connection: Peer authentication failed"):
+        refuse_hopeless(psycopg.OperationalError(told))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Final
 
 import psycopg
 import pytest
@@ -75,6 +77,57 @@ def test_a_failing_migration_is_named_and_leaves_nothing_behind(
     assert failure.value.__notes__ == [f"while applying {script}"]
     with psycopg.connect(uri) as connection:
         assert connection.execute("select to_regclass('t')").fetchone() == (None,)
+
+
+LOCKS: Final = """\
+-- 0001-locks: x
+
+set local lock_timeout = '100ms';
+lock table t in access exclusive mode;
+alter table t add n int;
+"""
+
+
+def test_a_migration_that_workers_get_in_the_way_of_is_tried_again(
+    tmp_path: Path, empty_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade beside four workers ended in "deadlock detected", and nothing was said to do."""
+    write(tmp_path, "0001-locks", LOCKS)
+    uri = empty_database()
+    pauses: list[float] = []
+    with psycopg.connect(uri, autocommit=True) as connection, psycopg.connect(uri) as other:
+        connection.execute("create table t ()")
+        other.execute("select from t")
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                other.rollback()
+
+        monkeypatch.setattr(migrate, "time", SimpleNamespace(sleep=pause))
+        assert migrate.apply_all(uri, migrations=tmp_path) == ["0001-locks"]
+        assert len(pauses) == 3
+
+
+def test_a_migration_that_never_gets_its_locks_says_so_and_leaves_nothing_behind(
+    tmp_path: Path, empty_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "0001-locks", LOCKS)
+    uri = empty_database()
+    monkeypatch.setattr(migrate, "PAUSE_SECONDS", (0, 0))
+    monkeypatch.setattr(migrate, "TRIES", 2)
+    with psycopg.connect(uri, autocommit=True) as connection, psycopg.connect(uri) as other:
+        connection.execute("create table t ()")
+        other.execute("select from t")
+        with pytest.raises(MigrationError) as refusal:
+            migrate.apply_all(uri, migrations=tmp_path)
+        other.rollback()
+        assert str(refusal.value) == (
+            "nothing of 0001-locks was applied: 2 times other sessions held its locks (canceling "
+            "statement due to lock timeout). Run this again, with fewer workers if need be; long "
+            "transactions of others are in pg_stat_activity"
+        )
+        assert migrate.apply_all(uri, migrations=tmp_path) == ["0001-locks"]
 
 
 def test_postgres_gets_the_whole_script_and_names_the_line_that_is_wrong(

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import signal
-from importlib.metadata import version
 from typing import Any, Final, Unpack
 
 import psycopg
@@ -18,7 +17,7 @@ from procrastinate import App, PsycopgConnector
 from procrastinate.app import WorkerOptions
 from psycopg_pool import AsyncConnectionPool
 
-from payout_engine import errors, metrics, monitor, service
+from payout_engine import RELEASE, errors, metrics, monitor, service
 from payout_engine.backoff import Backoff
 from payout_engine.database import Login, connection_string, wait_for_database, worker_name
 from payout_engine.engine import Engine, run_engine
@@ -177,7 +176,7 @@ async def _work_while_accepted(settings: Settings, login: Login, engine: Engine)
             continue
         if not ready:
             ready = (
-                f"payout-engine {version('payout-engine')}: database {login.database} as "
+                f"payout-engine {RELEASE}: database {login.database} as "
                 f"{login.role}, Stripe account {account} in {settings.key_mode} mode"
             )
             logger.info("%s", ready, extra={"event": "ready"})

@@ -1,4 +1,4 @@
-"""The command `payout-engine`: migrate, worker, doctor, reconcile, report, export, execute, demo.
+"""The command `payout-engine`, with a subcommand for each thing to do.
 
 A user's mistake is answered with a sentence and exit code 2, never with a traceback: to start the
 command again does not help. A fault of ours ends it with 1.
@@ -23,8 +23,8 @@ from typing import ClassVar, Final, NoReturn
 import aiohttp
 import psycopg
 
+from payout_engine import RELEASE, logs, processes
 from payout_engine import export as ledger_export
-from payout_engine import logs, processes
 from payout_engine.app import run_until_stopped
 from payout_engine.database import connection_string, inspect_database, worker_name
 from payout_engine.doctor import examine
@@ -227,6 +227,12 @@ def demo(options: argparse.Namespace) -> int:
     return code
 
 
+def files(options: argparse.Namespace) -> int:
+    """print the folder of the README, docs/, deploy/ and sql/ops/, which come with the program"""
+    print(sql_root())
+    return 0
+
+
 def execute(options: argparse.Namespace) -> int:
     """pay now the transfers of one payout job that are due, and tell the outcome"""
     return asyncio.run(_execute(_settings_that_connect(), options.payout_job_id))
@@ -284,7 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     Parser.given = sys.argv[1:] if arguments is None else arguments
     parser = Parser(prog="payout-engine")
-    told_version = f"payout-engine {version('payout-engine')}"
+    told_version = f"payout-engine {RELEASE}"
     parser.add_argument("--version", action="version", version=told_version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -333,6 +339,7 @@ def main(arguments: list[str] | None = None) -> int:
     exported.add_argument("--format", choices=["csv", "jsonl"], default="csv")
     exported.add_argument("--output", metavar="FILE", help="instead of standard output")
     add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
+    add(files)
     add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=int)
     options = parser.parse_args(arguments)
     logs.start_plain()  # the worker goes on with a log of its own

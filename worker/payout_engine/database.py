@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -27,7 +26,7 @@ from psycopg import conninfo, sql
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from payout_engine import errors, metrics, service
+from payout_engine import RELEASE, errors, metrics, service
 from payout_engine.backoff import Backoff
 from payout_engine.sql_files import sql_root
 
@@ -89,6 +88,7 @@ A_POOLER: Final = (
 HOPELESS: Final = {
     "unsupported startup parameter": A_POOLER,
     "password authentication failed": None,
+    "Peer authentication failed": None,
     "no password supplied": None,
     "no pg_hba.conf entry": None,
     "does not exist": None,
@@ -142,7 +142,7 @@ class Login:
             raise errors.NotReady(
                 f"the database {self.database} holds no payout engine: run payout-engine migrate"
             )
-        ours = version("payout-engine")
+        ours = RELEASE
         if self.release is not None and not _goes_with(self.release, ours):
             raise errors.NotReady(
                 f"the database {self.database} is of release {self.release} and this is "

@@ -14,10 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from typing import Final
 
-from payout_engine import errors, metrics
+from payout_engine import RELEASE, errors, metrics
 from payout_engine.alarms import AlarmHook
 from payout_engine.backoff import Backoff
 from payout_engine.database import Database, worker_name
@@ -98,7 +97,7 @@ class Engine:
         beat: Beat
         try:
             [beat] = await self.database.call(
-                "heartbeat", p_worker=worker_name(), p_release=version("payout-engine")
+                "heartbeat", p_worker=worker_name(), p_release=RELEASE
             )
         except errors.OtherRelease as error:
             self.pump.stop()

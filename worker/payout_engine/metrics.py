@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from typing import Final
 
 from prometheus_client import (
@@ -22,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from payout_engine import RELEASE
 from payout_engine.rows import Measurement, Order, Outcome, Report
 
 ANSWERS: Final = ("2xx", "3xx", "4xx", "429", "5xx", "not_sent", "no_response", "unreadable")
@@ -102,7 +102,7 @@ for _result in CLAIM_RESULTS:
     CLAIMS.labels(_result)
 for _result in ("delivered", "failed"):
     DELIVERIES.labels(_result)
-INFO.labels(version("payout-engine")).set(1)
+INFO.labels(RELEASE).set(1)
 
 _due_at: dict[tuple[int, int], float] = {}
 _problems: dict[str, str] = {}

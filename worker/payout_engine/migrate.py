@@ -6,6 +6,8 @@ own kind; it is made out of the libpq URI that everything else uses.
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -31,6 +33,9 @@ from payout_engine.errors import MigrationError
 from payout_engine.prerequisites import check_prerequisites
 from payout_engine.sql_files import migration_names, sql_root
 
+# Workers go on during an upgrade, and a migration gives in to them after seconds.
+TRIES: Final = 10
+PAUSE_SECONDS: Final = (0.5, 2.0)
 # Also where only the rights of roles are others than recorded, or roles are missing.
 RIGHTS_DIFFER: Final = """
 select has_database_privilege('public', current_database(), 'temporary')
@@ -55,7 +60,8 @@ def apply_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
     """Apply the migrations that the database lacks, oldest first; return their names.
 
     Where sqitch has deployed them all, none is lacking. Raises psycopg.Error, with a note that
-    names the migration, yoyo's BadMigration, or MigrationError if sqitch has deployed only some.
+    names the migration, yoyo's BadMigration, or MigrationError if sqitch has deployed only some, or
+    if other sessions hold what it locks.
     """
     folder = migrations or sql_root() / "migrations"
     if deployed := _deployed_by_sqitch(conninfo):
@@ -72,12 +78,27 @@ def apply_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:
         if missing:
             _join_owner(registry.connection)
         for migration in missing:
-            try:
-                registry.run(migration, "apply")
-            except psycopg.Error as error:
-                error.add_note(f"while applying {migration.path}")
-                raise
+            _apply(registry, migration)
         return [migration.id for migration in missing]
+
+
+def _apply(registry: _Registry, migration: yoyo.migrations.Migration) -> None:
+    """Apply a migration, again while sessions that use its tables get in its way."""
+    for left in reversed(range(TRIES)):
+        try:
+            registry.run(migration, "apply")
+            return
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable) as error:
+            if not left:
+                raise MigrationError(
+                    f"nothing of {migration.id} was applied: {TRIES} times other sessions held "
+                    f"its locks ({error.diag.message_primary}). Run this again, with fewer workers "
+                    "if need be; long transactions of others are in pg_stat_activity"
+                ) from None
+        except psycopg.Error as error:
+            error.add_note(f"while applying {migration.path}")
+            raise
+        time.sleep(random.uniform(*PAUSE_SECONDS))
 
 
 def roll_back_all(conninfo: str, *, migrations: Path | None = None) -> list[str]:

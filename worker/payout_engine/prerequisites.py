@@ -6,12 +6,12 @@ Each refusal is one sentence that says what to do.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import class_row
 
+from payout_engine import RELEASE
 from payout_engine.database import A_POOLER, PROOF, refuse_other_queue
 from payout_engine.errors import MigrationError, NotReady
 
@@ -121,8 +121,8 @@ def _of_server(found: _Found) -> str | None:
         return "the server is a standby: give DATABASE_URL the primary"
     if found.is_read_only:
         return (
-            "transactions are read-only (default_transaction_read_only): a managed server does so "
-            "while its disk is full"
+            "transactions are read-only (default_transaction_read_only): turn that off once you "
+            "know why it is on; a managed server does it while its disk is full"
         )
     return None
 
@@ -181,7 +181,7 @@ def _refuse_newer(connection: psycopg.Connection[Any]) -> None:
     if not connection.execute(may_ask).rowcount:
         return
     [(release,)] = connection.execute("select payout_api.release()").fetchall()
-    ours = version("payout-engine")
+    ours = RELEASE
     if [int(n) for n in release.split(".")] > [int(n) for n in ours.split(".")[:2]]:
         raise MigrationError(
             f"nothing was changed: the database is of release {release} and this is payout-engine "

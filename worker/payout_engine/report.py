@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from importlib import resources
-from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
+from payout_engine import RELEASE
 from payout_engine.chart import Day, chart
 from payout_engine.markup import Child, Markup, element
 from payout_engine.rows import Section
@@ -486,7 +486,7 @@ def _footer(installation: Row) -> Markup:
         element("p", told),
         element(
             "p",
-            f"Made by payout-engine {version('payout-engine')} from a schema of release "
+            f"Made by payout-engine {RELEASE} from a schema of release "
             f"{installation['release']}; all times are UTC.",
         ),
     )

