@@ -15,6 +15,7 @@ as $$
 begin
     with old as (
         select p.per_second, p.refused_per_second, p.refused_at,
+            round(0.95 * p.refused_per_second, 6) as below_refused,
             greatest(least(extract(epoch from p_now - p.grown_at), 1), 0) as seconds
         from payout.paces as p
         where p.kind = p_kind
@@ -23,8 +24,8 @@ begin
         for update skip locked
     ), grown as (
         select o.refused_per_second, round(case
-            when o.per_second < 0.95 * o.refused_per_second
-                then least(o.per_second * 2 ^ (o.seconds / 5), 0.95 * o.refused_per_second)
+            when o.per_second < o.below_refused
+                then least(o.per_second * 2 ^ (o.seconds / 5), o.below_refused)
             when o.refused_per_second is not null
                 and o.refused_at between p_now - interval '1 minute' and p_now then o.per_second
             else o.per_second * 2 ^ (o.seconds / 10)
