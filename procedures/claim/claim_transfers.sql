@@ -65,6 +65,7 @@ begin
     -- Bounded, should a row be due still that was set aside, or waits.
     for v_turn in 0 .. 2 * v_size loop
         begin
+            v_size := least(v_size, least(p_limit, v_free) - cardinality(v_claims));
             select array_agg(d.payout_transfer_id) as ids, null::bigint[] as allowed_ids,
                 array_agg(distinct d.wakeup_id) as wakeup_ids
             into v_due

@@ -54,7 +54,7 @@ def test_without_a_pace_everything_that_is_due_is_handed_out_at_once(engine: Eng
     "a claim that knows no pace",
     "claim_transfers",
     "v_size := least(p_limit, v_free);",
-    "v_size := p_limit;",
+    "v_size := p_limit; v_free := null;",
 )
 @mutant(
     "a setting that bounds nothing",
@@ -97,21 +97,21 @@ def test_the_turns_of_all_workers_follow_one_another(
 ) -> None:
     """No claim waits for another one's commit, and no turn is handed out again by a rollback."""
     settle_many(shared_engine)
-    shared_engine.set(sends_per_second=20)
+    shared_engine.set(sends_per_second=1)
     one, other = connect("payout_worker"), connect("payout_worker")
     ends = []
 
     def claim(connection: Connection) -> None:
         """The turns of a claim begin where those before it end, or now."""
-        assert len(shared_engine.claim(2, connection=connection)) == 2
+        assert len(shared_engine.claim(2, connection=connection)) == 1
         ends.append(end_of_turns(shared_engine))
 
     with one.transaction(force_rollback=True):
         claim(one)
         claim(other)
     claim(other)
-    assert ends[1] - ends[0] >= 100_000
-    assert ends[2] - ends[1] >= 100_000
+    assert ends[1] - ends[0] >= 1_000_000
+    assert ends[2] - ends[1] >= 1_000_000
 
 
 def test_claims_at_once_share_the_turns_of_the_next_seconds(

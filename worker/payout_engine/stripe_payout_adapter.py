@@ -42,6 +42,9 @@ READS_AT_ONCE: Final = 8
 LONGEST_TEXT: Final = 500
 # A new key that Stripe does not take is tried again only so soon.
 NEW_KEY_PAUSE_SECONDS: Final = 30.0
+# As far as clocks may differ (payout.clock_differs).
+OLDEST_ANSWER_SECONDS: Final = 300.0
+REQUEST_IDS_KEPT: Final = 10_000
 ACCOUNT_ID: Final = re.compile(r"acct_[A-Za-z0-9_]{1,250}")
 
 logger = logging.getLogger(__name__)
@@ -102,6 +105,8 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     """The whole body; None as long as any of it is missing."""
+    is_own: bool = True
+    """Whether the answer may be the one to this request, and no copy of another one."""
 
 
 _exchange: contextvars.ContextVar[Exchange] = contextvars.ContextVar("exchange")
@@ -160,6 +165,7 @@ class StripePayoutAdapter:
         self.key_refused = asyncio.Event()
         """Set once Stripe refused to name the account of the key."""
         self._stripe_is_ahead_seconds: float | None = None
+        self._request_ids: dict[str, None] = {}
 
     async def __aenter__(self) -> Self:
         self._sessions: list[aiohttp.ClientSession] = []
@@ -233,7 +239,8 @@ class StripePayoutAdapter:
             failure = error
         finally:
             exchange.send_before = -math.inf  # a request that has not begun to leave never will
-        if _answers_key(exchange.headers, order["idempotency_key"]):
+        exchange.is_own = self._is_own(exchange, order["idempotency_key"])
+        if exchange.is_own:
             self._note_date(exchange)
         else:
             # The next answer on its connection may belong elsewhere too: use none of them again.
@@ -310,13 +317,46 @@ class StripePayoutAdapter:
                 date = parsedate_to_datetime(exchange.headers["Date"])
                 self._stripe_is_ahead_seconds = date.timestamp() - self._clock()
 
+    def _is_own(self, exchange: Exchange, key: str | None) -> bool:
+        """Tell whether an answer may be the one to a request under `key`, or to a read.
+
+        Stripe names the key in each answer that got as far as the key; 401 and 403 name none. Any
+        other answer is a copy if its Request-Id came before.
+        """
+        request_id = exchange.headers.get("Request-Id")
+        came_before = request_id in self._request_ids
+        if request_id is not None:
+            self._request_ids[request_id] = None
+            if len(self._request_ids) > REQUEST_IDS_KEPT:
+                del self._request_ids[next(iter(self._request_ids))]
+        named = exchange.headers.get("Idempotency-Key")
+        return not came_before if named is None else named == key
+
+    def _read_own(self, exchange: Exchange) -> dict[str, Any]:
+        """Return the object of a 200 that answers this read. Raises as `_read_ok`.
+
+        A copy of an earlier answer, as of a hop that gives one twice or keeps them, is Unreadable:
+        a list may have more by now. Its date is noted, should the one before have been wrong: the
+        database begins no look-up while its clock differs from that.
+        """
+        is_own = self._is_own(exchange, None)
+        ahead = self._stripe_is_ahead_seconds
+        body = _read_ok(exchange)
+        self._note_date(exchange)
+        if ahead is not None and self._stripe_is_ahead_seconds is not None:
+            is_own &= self._stripe_is_ahead_seconds - ahead > -OLDEST_ANSWER_SECONDS
+        if not is_own:
+            # The next answer on its connection may be one to another request too.
+            self._reads = self._open_client(READS_AT_ONCE)
+            raise Unreadable("the answer is a copy of an earlier one")
+        return body
+
     async def _ask_account_id(self, client: stripe.StripeClient) -> str:
         exchange = Exchange(send_before=math.inf)
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             await client.v1.accounts.retrieve_current_async()
-        body = _read_ok(exchange)
-        self._note_date(exchange)
+        body = self._read_own(exchange)
         account_id = _text(body.get("id")) or ""
         if body.get("object") != "account" or not ACCOUNT_ID.fullmatch(account_id):
             raise Unreadable("the answer is no account of Stripe's")
@@ -335,8 +375,7 @@ class StripePayoutAdapter:
             await self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
         if exchange.status == 401:
             self._account_id = None  # as after a send: Stripe is asked whether it takes the key
-        body = _read_ok(exchange)
-        self._note_date(exchange)
+        body = self._read_own(exchange)
         data, has_more = body.get("data"), body.get("has_more")
         if body.get("object") != "list" or not isinstance(data, list):
             raise Unreadable("the body is JSON, but not a list of Stripe's")
@@ -350,7 +389,7 @@ class StripePayoutAdapter:
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             await self._reads.raw_request_async("get", path)
-        _read_ok(exchange)
+        self._read_own(exchange)
 
     async def may_transfer(self) -> None:
         """Find out whether the key may make transfers, with a request that cannot make one.
@@ -412,20 +451,12 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
         "retry_after_seconds": int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
     }
     try:
-        if not _answers_key(headers, order["idempotency_key"]):
-            raise Unreadable("the answer names the key of another request")
+        if not exchange.is_own:
+            raise Unreadable("the answer is one to another request")
         body: dict[str, Any] = _each_text(_read_body(exchange, failure), redact)
     except (Unreadable, RecursionError) as reason:
         return outcome | {"signal": "unreadable", "detail": _describe(reason)}
     return outcome | {"signal": "response", "body": body}
-
-
-def _answers_key(headers: Mapping[str, str], key: str | None) -> bool:
-    """Tell whether an answer may be the one to a request under `key`.
-
-    Stripe names the key in each answer that got as far as the key; 401 and 403 name none.
-    """
-    return headers.get("Idempotency-Key", key) == key
 
 
 def _read_ok(exchange: Exchange) -> dict[str, Any]:
