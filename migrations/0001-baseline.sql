@@ -4601,7 +4601,7 @@ $$;
 comment on function payout.refuse_unadopted_database(text, boolean) is
     'Refuses to go on in a database that is not adopted (SP403), or for another Stripe account '
     '(SP404).';
--- frozen: procedures/identity/refuse_unsafe_account_change.sql a113b5cd7148
+-- frozen: procedures/identity/refuse_unsafe_account_change.sql 1b78b7e893ab
 create or replace function payout.refuse_unsafe_account_change(
     p_old payout.engine_settings, p_is_livemode boolean
 )
@@ -4611,10 +4611,19 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The other account would report each as never executed. Test mode moves no money.
+    -- The other account would report each as never executed, also one that failed by refusals which
+    -- name no key, or that two people gave up. Test mode moves no money.
     if p_old.stripe_account_id is not null and p_is_livemode and exists (
         select from payout.transfer_states as s
-        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
+        where s.attempt > 0
+            and (s.state in ('in_flight', 'retry_wait', 'unknown', 'parked')
+                or s.state = 'failed' and exists (
+                    select from payout.transfer_observations as o
+                    where o.payout_transfer_id = s.payout_transfer_id
+                        and o.generation = s.generation
+                        and o.moved_to = 'failed'
+                        and o.signal in ('response', 'give_up')
+                        and (o.facts ->> 'is_tied')::boolean is not true))
     ) then
         raise exception 'transfers are open that % may have executed', p_old.stripe_account_id
             using

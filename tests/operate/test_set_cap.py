@@ -83,7 +83,9 @@ def test_a_cap_of_one_currency_leaves_the_others_alone(engine: Engine) -> None:
     engine.settle("seller_1", "seller_2", settlement_id="set_eur", currency="eur")
     engine.settle()
     assert len(engine.claim()) == 1
-    query = "select scope, awaits from payout.holds where goes_on_at <= now() order by hold_id"
+    query = (
+        "select scope, awaits from payout.holds where goes_on_at <= payout.clock() order by hold_id"
+    )
     engine.operator.execute(CALL.format("'payee', 'jpy', 'a test', 5"))
     assert engine.db.execute(query).fetchall() == []
     engine.operator.execute(CALL.format("'payee', 'eur', 'a test', 500000"))
