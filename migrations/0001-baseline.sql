@@ -9843,7 +9843,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rights.sql e306152cdfeb
+-- frozen: procedures/audit/catalogue_rights.sql b2ad15569025
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9881,7 +9881,6 @@ as $$
         where d.defaclrole in (select o.oid from ours as o)
         union all
         select format('parameter %s', p.parname), p.paracl from pg_parameter_acl as p
-        where p.parname = 'session_replication_role'
     )
     select
         format('rights of %s on %s',
@@ -9893,6 +9892,7 @@ as $$
     left join ours as o on o.oid = a.grantee
     where case a.privilege_type
         when 'SELECT' then o.oid is not null
+        when 'SET' then t.name = 'parameter session_replication_role'
         when 'USAGE' then o.oid is not null or t.name !~ '^schema '
         else a.privilege_type <> 'MAINTAIN' or o.rolname is distinct from 'payout_owner'
     end
