@@ -2,7 +2,7 @@
 --
 -- Rights to read harm nothing and are the operator's to give, save to the roles of the engine.
 -- Memberships in those roles are too (check_logins): here are only the memberships that they have.
--- Who may alter the system can have the server run a program of theirs, or forget commits.
+-- The right to alter the system lets a role have the server run its programs, or forget commits.
 
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)

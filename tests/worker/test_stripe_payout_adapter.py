@@ -9,7 +9,7 @@ import json
 import math
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -724,6 +724,27 @@ def list_answer(request_id: str, ago: timedelta = timedelta()) -> bytes:
     )
 
 
+@asynccontextmanager
+async def one_answer_each(
+    answers: Iterator[bytes], connections: list[int] | None = None
+) -> AsyncIterator[int]:
+    """Run a server that gives each request the next answer and keeps its connections."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if connections is not None:
+            connections.append(1)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(next(answers))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
 @pytest.mark.parametrize(
     "copy",
     [list_answer("req_1"), list_answer("req_kept", timedelta(hours=1))],
@@ -734,28 +755,44 @@ def test_a_page_that_a_hop_has_copied_is_unreadable_and_ends_its_connection(copy
 
     async def main() -> None:
         answers = iter([list_answer("req_1"), copy, list_answer("req_2"), list_answer("req_3")])
-        connections = 0
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal connections
-            connections += 1
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-                while True:
-                    await reader.readuntil(b"\r\n\r\n")
-                    writer.write(next(answers))
-                    await writer.drain()
-            writer.close()
-
-        server = await asyncio.start_server(serve, "127.0.0.1")
-        port = server.sockets[0].getsockname()[1]
-        async with server, adapter_for(f"http://127.0.0.1:{port}") as adapter:
+        connections: list[int] = []
+        async with (
+            one_answer_each(answers, connections) as port,
+            adapter_for(f"http://127.0.0.1:{port}") as adapter,
+        ):
             assert (await adapter.list_page("/v1/transfers", {"destination": "acct_1"})).data == []
-            with pytest.raises(Unreadable, match="a copy of an earlier one"):
+            with pytest.raises(Unreadable, match="a copy of an earlier answer"):
                 await adapter.list_page("/v1/transfers", {"destination": "acct_2"})
-            assert connections == 1
+            assert len(connections) == 1
             for _ in range(2):
                 assert (await adapter.list_page("/v1/transfers", {})).data == []
-            assert connections == 2
+            assert len(connections) == 2
+
+    asyncio.run(main())
+
+
+def test_a_time_that_was_wrong_is_corrected_by_the_answer_for_the_account() -> None:
+    account = b'{"object": "account", "id": "acct_platform"}'
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    answers = iter(
+        [
+            list_answer("req_1", timedelta(days=-1)),
+            list_answer("req_2"),
+            http_answer(account, headers=f"Request-Id: req_3\r\nDate: {now}\r\n"),
+            list_answer("req_4"),
+        ]
+    )
+
+    async def main() -> None:
+        async with (
+            one_answer_each(answers) as port,
+            adapter_for(f"http://127.0.0.1:{port}") as adapter,
+        ):
+            await adapter.list_page("/v1/transfers", {})
+            with pytest.raises(Unreadable):
+                await adapter.list_page("/v1/transfers", {})
+            assert await adapter.account_id() == "acct_platform"
+            await adapter.list_page("/v1/transfers", {})
 
     asyncio.run(main())
 

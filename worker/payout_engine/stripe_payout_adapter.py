@@ -310,12 +310,23 @@ class StripePayoutAdapter:
             return None
         return datetime.fromtimestamp(self._clock() + self._stripe_is_ahead_seconds, tz=UTC)
 
-    def _note_date(self, exchange: Exchange) -> None:
+    def _ahead_seconds(self, exchange: Exchange) -> float | None:
         """Compare the boot clock with the `Date` of an answer that is Stripe's own."""
         if "Request-Id" in exchange.headers:
             with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
                 date = parsedate_to_datetime(exchange.headers["Date"])
-                self._stripe_is_ahead_seconds = date.timestamp() - self._clock()
+                return date.timestamp() - self._clock()
+        return None
+
+    def _note_date(self, exchange: Exchange) -> None:
+        ahead = self._ahead_seconds(exchange)
+        if ahead is not None:
+            self._stripe_is_ahead_seconds = ahead
+
+    def _is_old(self, exchange: Exchange) -> bool:
+        """Tell whether an answer was made long before the last one came: a hop has kept it."""
+        known, ahead = self._stripe_is_ahead_seconds, self._ahead_seconds(exchange)
+        return known is not None and ahead is not None and ahead < known - OLDEST_ANSWER_SECONDS
 
     def _is_own(self, exchange: Exchange, key: str | None) -> bool:
         """Tell whether an answer may be the one to a request under `key`, or to a read.
@@ -332,31 +343,13 @@ class StripePayoutAdapter:
         named = exchange.headers.get("Idempotency-Key")
         return not came_before if named is None else named == key
 
-    def _read_own(self, exchange: Exchange) -> dict[str, Any]:
-        """Return the object of a 200 that answers this read. Raises as `_read_ok`.
-
-        A copy of an earlier answer, as of a hop that gives one twice or keeps them, is Unreadable:
-        a list may have more by now. Its date is noted, should the one before have been wrong: the
-        database begins no look-up while its clock differs from that.
-        """
-        is_own = self._is_own(exchange, None)
-        ahead = self._stripe_is_ahead_seconds
-        body = _read_ok(exchange)
-        self._note_date(exchange)
-        if ahead is not None and self._stripe_is_ahead_seconds is not None:
-            is_own &= self._stripe_is_ahead_seconds - ahead > -OLDEST_ANSWER_SECONDS
-        if not is_own:
-            # The next answer on its connection may be one to another request too.
-            self._reads = self._open_client(READS_AT_ONCE)
-            raise Unreadable("the answer is a copy of an earlier one")
-        return body
-
     async def _ask_account_id(self, client: stripe.StripeClient) -> str:
         exchange = Exchange(send_before=math.inf)
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             await client.v1.accounts.retrieve_current_async()
-        body = self._read_own(exchange)
+        body = _read_ok(exchange)
+        self._note_date(exchange)
         account_id = _text(body.get("id")) or ""
         if body.get("object") != "account" or not ACCOUNT_ID.fullmatch(account_id):
             raise Unreadable("the answer is no account of Stripe's")
@@ -375,7 +368,14 @@ class StripePayoutAdapter:
             await self._reads.raw_request_async("get", path, **params, limit=PAGE_LIMIT)
         if exchange.status == 401:
             self._account_id = None  # as after a send: Stripe is asked whether it takes the key
-        body = self._read_own(exchange)
+        body = _read_ok(exchange)
+        if not self._is_own(exchange, None) or self._is_old(exchange):
+            # The next answer on its connection may be one to another request too. Should the time
+            # that was known be wrong, the account's answer corrects it.
+            self._reads = self._open_client(READS_AT_ONCE)
+            self._account_id = None
+            raise Unreadable("the page is a copy of an earlier answer")
+        self._note_date(exchange)
         data, has_more = body.get("data"), body.get("has_more")
         if body.get("object") != "list" or not isinstance(data, list):
             raise Unreadable("the body is JSON, but not a list of Stripe's")
@@ -389,7 +389,7 @@ class StripePayoutAdapter:
         _exchange.set(exchange)
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             await self._reads.raw_request_async("get", path)
-        self._read_own(exchange)
+        _read_ok(exchange)
 
     async def may_transfer(self) -> None:
         """Find out whether the key may make transfers, with a request that cannot make one.
