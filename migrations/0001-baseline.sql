@@ -366,7 +366,7 @@ end
 $$;
 comment on function payout.tg_engine_settings__record_change() is
     'Trigger: writes the old and the new value of each changed setting into operator_actions.';
--- frozen: sql/tables/identity.sql 44c06c273c6a
+-- frozen: sql/tables/identity.sql baa631f84d16
 create table payout.engine_settings (
     is_single_row boolean not null default true,
     installation_id text not null default replace(gen_random_uuid()::text, '-', ''),
@@ -419,8 +419,16 @@ create table payout.engine_settings (
     constraint scans_are_an_hour_apart check (scans_apart_for >= '60 minutes'),
     constraint approval_limit_is_an_amount check (approval_limit_minor >= 0),
     constraint proposals_live_for_a_while check (proposals_expire_after > '0'),
-    constraint paces_are_positive check (sends_per_second > 0 and reads_per_second > 0),
-    constraint account_change_waits_no_less_than_no_time check (account_change_waits_for >= '0')
+    -- A turn that is a minute ahead counts as one of a wrong clock.
+    constraint paces_can_be_kept check (
+        sends_per_second between 0.1 and 10000 and reads_per_second between 0.1 and 10000),
+    constraint account_change_waits_no_less_than_no_time check (account_change_waits_for >= '0'),
+    -- Beyond, sums of times and numbers are none that Postgres holds: nothing would go on.
+    constraint times_and_numbers_can_be_added_up check (
+        greatest(indeterminate_for, scans_apart_for, proposals_expire_after, alarm_window_for,
+            queue_wakeup_again_after, account_change_waits_for) <= '1 year'
+        and greatest(max_tries, max_generations, largest_claim, transfers_per_wakeup, max_alarms)
+            <= 1000000)
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
 comment on column payout.engine_settings.installation_id is
@@ -893,7 +901,7 @@ create trigger _500_refuse_truncate before truncate on payout.discrepancy_kinds
 alter table payout.discrepancy_kinds enable always trigger _500_refuse_truncate;
 
 grant select on payout.discrepancy_kinds to payout_operator, payout_auditor;
--- frozen: sql/tables/limits.sql bea61018aeda
+-- frozen: sql/tables/limits.sql b7974409bad9
 -- They are sequences, because no claim must wait for another one's commit (D-130).
 create sequence payout.send_turns;
 comment on sequence payout.send_turns is
@@ -976,7 +984,7 @@ create table payout.cap_uses (
     subject text not null,
     currency payout.currency_code not null,
     begun_at timestamptz not null,
-    amount_minor bigint not null,
+    amount_minor numeric not null,
     transfers integer not null,
     constraint cap_uses_pkey primary key (scope, currency, subject),
     constraint use_is_positive check (amount_minor > 0 and transfers > 0)
@@ -3411,24 +3419,27 @@ $$;
 comment on function payout.change_of_account(text) is
     'Lets the payee be tried again at once, or lets it wait for '
     'engine_settings.account_change_waits_for.';
--- frozen: procedures/transfers/destinations.sql 8899dc86921c
+-- frozen: procedures/transfers/destinations.sql fa665bed4d87
 create or replace function payout.destinations(p_transfer payout.payout_transfers)
 returns text[]
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(
-        (select array_agg(distinct r.destination)
-            from payout.transfer_requests as r
-            where r.payout_transfer_id = p_transfer.payout_transfer_id),
-        (select array_agg(distinct a.stripe_account_id)
-            from payout.payee_accounts as a
-            where a.payee_id = p_transfer.payee_id))
+    select array_agg(d.destination order by d.destination)
+    from (
+        select r.destination
+        from payout.transfer_requests as r
+        where r.payout_transfer_id = p_transfer.payout_transfer_id
+        union
+        select a.stripe_account_id
+        from payout.payee_accounts as a
+        where a.payee_id = p_transfer.payee_id
+    ) as d
 $$;
 comment on function payout.destinations(payout.payout_transfers) is
-    'The accounts in the requests of a transfer, under all its keys; before the first request, '
-    'those of its payee.';
+    'The accounts in the requests of a transfer, under all its keys, and those of its payee; null: '
+    'there is none.';
 -- frozen: procedures/transfers/end_holds.sql d98b2d502593
 create or replace function payout.end_holds(
     p_hold_ids bigint[], p_released_by text, p_reason text
@@ -3937,7 +3948,7 @@ $$;
 comment on function payout.present_outcomes() is
     'One row for each transfer: its status with the mark of a hold, reason, hold, Stripe''s id, '
     'and the sum of its reversals.';
--- frozen: procedures/transfers/progress_problem.sql db3eefbf8c8a
+-- frozen: procedures/transfers/progress_problem.sql f426a7914b7c
 create or replace function payout.progress_problem(p_state payout.transfer_states)
 returns text
 language plpgsql
@@ -3963,6 +3974,9 @@ begin
             then 'scheduled_has_a_date_or_awaits_an_account'
         when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled', 'settled_outside')
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
+        when p_state.hold_id is not null
+            and p_state.state not in ('scheduled', 'retry_wait', 'unknown', 'failed')
+            then 'only_waiting_is_on_hold'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
             then 'parked_and_failed_say_why'
         when p_state.state not in ('scheduled', 'parked', 'failed')
@@ -4413,7 +4427,7 @@ as $$
 $$;
 comment on function payout.wait_of(payout.transfer_states, payout.payout_transfers) is
     'The hold; null: it waits for nothing.';
--- frozen: procedures/transfers/waits_of.sql 573a32dc6187
+-- frozen: procedures/transfers/waits_of.sql 869a89ed9b75
 create or replace function payout.waits_of(p_payout_transfer_ids bigint[])
 returns bigint[]
 language sql
@@ -4424,6 +4438,7 @@ as $$
         select h.hold_id
         from payout.holds as h
         where h.released_at is null
+            and h.awaits in ('funds', 'account')
             and h.hold_id in (
                 select (payout.wait_of(s, t)).hold_id
                 from payout.transfer_states as s
@@ -4433,7 +4448,7 @@ as $$
         for update)
 $$;
 comment on function payout.waits_of(bigint[]) is
-    'Ids of the longest wait of each.';
+    'Ids of the longest wait of each, if it is for funds or for an account.';
 -- frozen: procedures/identity/adopt_at_first_claim.sql c819390c11cf
 create or replace function payout.adopt_at_first_claim(p_payout_transfer_ids bigint[])
 returns void
@@ -4587,7 +4602,7 @@ $$;
 comment on function payout.refuse_unadopted_database(text, boolean) is
     'Refuses to go on in a database that is not adopted (SP403), or for another Stripe account '
     '(SP404).';
--- frozen: procedures/identity/refuse_unsafe_account_change.sql a113b5cd7148
+-- frozen: procedures/identity/refuse_unsafe_account_change.sql 1b78b7e893ab
 create or replace function payout.refuse_unsafe_account_change(
     p_old payout.engine_settings, p_is_livemode boolean
 )
@@ -4597,10 +4612,19 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The other account would report each as never executed. Test mode moves no money.
+    -- The other account would report each as never executed, also one that failed by refusals which
+    -- name no key, or that two people gave up. Test mode moves no money.
     if p_old.stripe_account_id is not null and p_is_livemode and exists (
         select from payout.transfer_states as s
-        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
+        where s.attempt > 0
+            and (s.state in ('in_flight', 'retry_wait', 'unknown', 'parked')
+                or s.state = 'failed' and exists (
+                    select from payout.transfer_observations as o
+                    where o.payout_transfer_id = s.payout_transfer_id
+                        and o.generation = s.generation
+                        and o.moved_to = 'failed'
+                        and o.signal in ('response', 'give_up')
+                        and (o.facts ->> 'is_tied')::boolean is not true))
     ) then
         raise exception 'transfers are open that % may have executed', p_old.stripe_account_id
             using
@@ -6349,7 +6373,7 @@ comment on function payout.judge_absence(
 ) is
     'Judges a look-up that found nothing: evidence only, or proof, or none needed; then failed '
     'with a new key at once, or parked for approval.';
--- frozen: procedures/report/judge_act.sql 5d4a8174bccd
+-- frozen: procedures/report/judge_act.sql 25dd6bd8d88f
 create or replace function payout.judge_act(
     p_outcome payout.outcome,
     p_state payout.transfer_states,
@@ -6391,7 +6415,7 @@ begin
             -- A parked transfer is only looked up, by the date that retry gives it.
             if p_state.state <> 'parked' then
                 v_judgement.to_state := p_state.state;
-                v_judgement.next_attempt_at := payout.clock();
+                v_judgement.next_attempt_at := least(p_state.next_attempt_at, payout.clock());
             end if;
     end case;
     return v_judgement;
@@ -8383,7 +8407,7 @@ $$;
 comment on function payout.not_ours_rule(text, jsonb) is
     'The id of the first open rule that fits, by kind and theirs of a discrepancy; null: none '
     'does, or the transfer may be ours.';
--- frozen: procedures/reconcile/note_reversals.sql 693685349347
+-- frozen: procedures/reconcile/note_reversals.sql ee73917cf763
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
 language plpgsql
@@ -8398,6 +8422,7 @@ begin
     select l.stripe_transfer_id, max(l.amount_reversed_minor), payout.clock()
     from unnest(p_seen) as l
     where l.amount_reversed_minor > 0
+        and l.stripe_transfer_id is not null
         and (coalesce(l.belongs_to, l.payout_ref) is not null or exists (
             select from payout.transfer_states as s
             where s.stripe_transfer_id = l.stripe_transfer_id))
@@ -9071,7 +9096,7 @@ as $$
 $$;
 comment on function payout.unjudged_listed_transfers() is
     'Ids of listed transfers that match a transfer here and that no observation names.';
--- frozen: procedures/claim/claim_transfers.sql aa36e4683d14
+-- frozen: procedures/claim/claim_transfers.sql a40a07fc66a2
 create or replace function payout_api.claim_transfers(
     p_worker text,
     p_limit integer default 100,
@@ -9106,7 +9131,7 @@ declare
     v_settings payout.engine_settings;
     v_now timestamptz := payout.clock();
     v_free integer;
-    v_size integer;
+    v_size integer := p_limit;
     v_due record;
     v_claims payout.claim[] := '{}'::payout.claim[];
 begin
@@ -9125,10 +9150,10 @@ begin
 
     perform payout.forget_pending_wakeup();
     v_free := payout.free_turns(v_now);
-    v_size := least(p_limit, v_free);
     -- Bounded, should a row be due still that was set aside, or waits.
-    for v_turn in 0 .. 2 * v_size loop
+    for v_turn in 0 .. 2 * p_limit loop
         begin
+            v_size := least(v_size, least(p_limit, v_free) - cardinality(v_claims));
             select array_agg(d.payout_transfer_id) as ids, null::bigint[] as allowed_ids,
                 array_agg(distinct d.wakeup_id) as wakeup_ids
             into v_due
@@ -9818,7 +9843,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
 $$;
 comment on function payout.catalogue_relations() is 'Part of payout.catalogue().';
--- frozen: procedures/audit/catalogue_rights.sql e306152cdfeb
+-- frozen: procedures/audit/catalogue_rights.sql b2ad15569025
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
 language sql
@@ -9856,7 +9881,6 @@ as $$
         where d.defaclrole in (select o.oid from ours as o)
         union all
         select format('parameter %s', p.parname), p.paracl from pg_parameter_acl as p
-        where p.parname = 'session_replication_role'
     )
     select
         format('rights of %s on %s',
@@ -9868,6 +9892,7 @@ as $$
     left join ours as o on o.oid = a.grantee
     where case a.privilege_type
         when 'SELECT' then o.oid is not null
+        when 'SET' then t.name = 'parameter session_replication_role'
         when 'USAGE' then o.oid is not null or t.name !~ '^schema '
         else a.privilege_type <> 'MAINTAIN' or o.rolname is distinct from 'payout_owner'
     end
@@ -10916,7 +10941,7 @@ $$;
 comment on function payout.judge_listed_transfers(timestamptz, integer) is
     'Judges up to p_limit transfers, which are then paid or parked; returns '
     'how many.';
--- frozen: procedures/sweep/let_through.sql 6324c15933ed
+-- frozen: procedures/sweep/let_through.sql c1be5d9e2118
 create or replace function payout.let_through(p_hold payout.holds, p_now timestamptz)
 returns bigint
 language sql
@@ -10939,7 +10964,9 @@ as $$
                         ('settlement', t.settlement_id::text),
                         ('transfer', t.payout_transfer_id::text))
             )
-        order by s.state = 'failed',
+        order by s.state = 'scheduled' and s.next_attempt_at <= p_now - (
+                select e.send_window_for from payout.engine_settings as e),
+            s.state = 'failed',
             s.payout_transfer_id is not distinct from p_hold.probe_transfer_id, s.next_attempt_at
         limit 1
         for update of s skip locked
@@ -12750,7 +12777,7 @@ comment on function payout.close_reversed(
 ) is
     'Books p_amount_minor, of one transfer if given, as write_off entries; one row for each '
     'transfer. A preview changes nothing.';
--- frozen: procedures/operate/do_proposed.sql 098a1e56fe59
+-- frozen: procedures/operate/do_proposed.sql 95a184912919
 create or replace function payout.do_proposed(p_proposal payout.operator_actions)
 returns setof payout.act_result
 language plpgsql
@@ -12775,7 +12802,8 @@ begin
                 'write_off', p_proposal.details ->> 'payee_id', p_proposal.details ->> 'currency',
                 (p_proposal.details ->> 'amount_minor')::bigint, null, p_proposal.reason, false);
         when 'repay' then
-            return query select * from payout.pay_again(v_ids[1], p_proposal.reason);
+            return query select * from payout.pay_again(
+                v_ids[1], (p_proposal.details ->> 'amount_minor')::bigint, p_proposal.reason);
         else
             return query select * from payout.act(
                 p_proposal.details ->> 'verb', v_ids, p_proposal.reason, false,
@@ -13549,8 +13577,10 @@ revoke execute on function payout_api.park(
 grant execute on function payout_api.park(
     text, bigint, text, text, text, text, boolean
 ) to payout_operator;
--- frozen: procedures/operate/pay_again.sql e1b2a0feb689
-create or replace function payout.pay_again(p_payout_transfer_id bigint, p_reason text)
+-- frozen: procedures/operate/pay_again.sql ac459a74dabc
+create or replace function payout.pay_again(
+    p_payout_transfer_id bigint, p_amount_minor bigint, p_reason text
+)
 returns setof payout.act_result
 language plpgsql
 volatile
@@ -13561,15 +13591,19 @@ declare
     v_settlement_id text;
 begin
     perform payout.close_reversed(
-        'repay', v_owed.payee_id, v_owed.currency, v_owed.amount_minor, p_payout_transfer_id,
-        p_reason, false);
-    v_settlement_id := format('repay_%s_%s', p_payout_transfer_id, (
-        select count(*)
-        from payout.ledger_entries as e
-        where e.payout_transfer_id = p_payout_transfer_id and e.kind = 'write_off'));
+        'repay', v_owed.payee_id, v_owed.currency, p_amount_minor, p_payout_transfer_id, p_reason,
+        false);
+    v_settlement_id := (
+        select format('repay_%s_%s', p_payout_transfer_id, n.number)
+        from generate_series(1, 1000) as n (number)
+        where not exists (
+            select from payout.settlements as s
+            where s.settlement_id = format('repay_%s_%s', p_payout_transfer_id, n.number))
+        order by n.number
+        limit 1);
     perform payout_api.complete_settlement(
         v_settlement_id, v_owed.currency, jsonb_build_array(jsonb_build_object(
-            'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', v_owed.amount_minor)));
+            'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', p_amount_minor)));
     return query
     select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
         payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
@@ -13580,8 +13614,9 @@ begin
     where t.settlement_id = v_settlement_id;
 end
 $$;
-comment on function payout.pay_again(bigint, text) is
-    'Closes what is owed of the reversed transfer and schedules a new one; returns the new one.';
+comment on function payout.pay_again(bigint, bigint, text) is
+    'Closes this amount of what is owed of the reversed transfer and schedules a new one for it; '
+    'returns the new one.';
 -- frozen: procedures/operate/previewed_acts.sql cbbc99cea7b6
 create or replace function payout.previewed_acts(
     p_verb text, p_payout_transfer_ids bigint[], p_details jsonb
@@ -13784,7 +13819,7 @@ end
 $$;
 comment on function payout.release_or_propose(payout.holds, text) is
     'Returns the hold as it is then: it stays until another person approves.';
--- frozen: procedures/operate/repay.sql 7e5edd7579c7
+-- frozen: procedures/operate/repay.sql 589a612de78b
 create or replace function payout_api.repay(
     p_payout_transfer_id bigint, p_reason text, p_preview boolean default false
 )
@@ -13808,7 +13843,8 @@ begin
             'repay', p_payout_transfer_id::text, p_reason, jsonb_build_object(
                 'payout_transfer_ids', to_jsonb(v_ids), 'amount_minor', v_owed.amount_minor)));
     else
-        return query select * from payout.pay_again(p_payout_transfer_id, p_reason);
+        return query
+        select * from payout.pay_again(p_payout_transfer_id, v_owed.amount_minor, p_reason);
     end if;
 end
 $$;
@@ -13983,7 +14019,7 @@ $$;
 comment on function payout.selected_transfers(bigint, text, text, text, text) is
     'Numbers of the transfers, in order; those that are done only if named by number or '
     'settlement.';
--- frozen: procedures/operate/set_cap.sql e0301ce3ec37
+-- frozen: procedures/operate/set_cap.sql f8169624b112
 create or replace function payout_api.set_cap(
     p_scope text,
     p_currency text,
@@ -14024,12 +14060,16 @@ begin
     update payout.holds as h
     set goes_on_at = payout.clock()
     where h.awaits = 'cap'
-        and h.released_at is null;
+        and h.released_at is null
+        and p_currency = case h.scope when 'currency' then h.subject else (
+            select t.currency
+            from payout.payout_transfers as t
+            where t.payout_transfer_id = h.subject::bigint) end;
 end
 $$;
 comment on function payout_api.set_cap(text, text, text, bigint, integer) is
     'Sets a cap: of a transfer, of a payee and day, or of the engine and hour, in minor units of a '
-    'currency and in transfers; null takes it away. The next sweep ends the waits for caps.';
+    'currency and in transfers; null takes it away. The next sweep ends the waits for caps of it.';
 revoke execute on function payout_api.set_cap(text, text, text, bigint, integer) from public;
 grant execute on function payout_api.set_cap(text, text, text, bigint, integer)
     to payout_operator;

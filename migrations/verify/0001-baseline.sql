@@ -371,7 +371,7 @@ select 'payout.measure_upkeep(timestamptz)'::regprocedure;
 select 'payout.open_states(integer)'::regprocedure;
 select 'payout.owed_again(bigint, text)'::regprocedure;
 select 'payout_api.park(text, bigint, text, text, text, text, boolean)'::regprocedure;
-select 'payout.pay_again(bigint, text)'::regprocedure;
+select 'payout.pay_again(bigint, bigint, text)'::regprocedure;
 select 'payout.previewed_acts(text, bigint[], jsonb)'::regprocedure;
 select 'payout.propose(text, text, text, jsonb)'::regprocedure;
 select 'payout.proposed_acts(bigint[], bigint)'::regprocedure;

@@ -2,6 +2,7 @@
 --
 -- Rights to read harm nothing and are the operator's to give, save to the roles of the engine.
 -- Memberships in those roles are too (check_logins): here are only the memberships that they have.
+-- The right to alter the system lets a role have the server run its programs, or forget commits.
 
 create or replace function payout.catalogue_rights()
 returns table (object text, definition text, deparsed text)
@@ -40,7 +41,6 @@ as $$
         where d.defaclrole in (select o.oid from ours as o)
         union all
         select format('parameter %s', p.parname), p.paracl from pg_parameter_acl as p
-        where p.parname = 'session_replication_role'
     )
     select
         format('rights of %s on %s',
@@ -52,6 +52,7 @@ as $$
     left join ours as o on o.oid = a.grantee
     where case a.privilege_type
         when 'SELECT' then o.oid is not null
+        when 'SET' then t.name = 'parameter session_replication_role'
         when 'USAGE' then o.oid is not null or t.name !~ '^schema '
         else a.privilege_type <> 'MAINTAIN' or o.rolname is distinct from 'payout_owner'
     end

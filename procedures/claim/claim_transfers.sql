@@ -42,7 +42,7 @@ declare
     v_settings payout.engine_settings;
     v_now timestamptz := payout.clock();
     v_free integer;
-    v_size integer;
+    v_size integer := p_limit;
     v_due record;
     v_claims payout.claim[] := '{}'::payout.claim[];
 begin
@@ -61,10 +61,10 @@ begin
 
     perform payout.forget_pending_wakeup();
     v_free := payout.free_turns(v_now);
-    v_size := least(p_limit, v_free);
     -- Bounded, should a row be due still that was set aside, or waits.
-    for v_turn in 0 .. 2 * v_size loop
+    for v_turn in 0 .. 2 * p_limit loop
         begin
+            v_size := least(v_size, least(p_limit, v_free) - cardinality(v_claims));
             select array_agg(d.payout_transfer_id) as ids, null::bigint[] as allowed_ids,
                 array_agg(distinct d.wakeup_id) as wakeup_ids
             into v_due

@@ -14,10 +14,19 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The other account would report each as never executed. Test mode moves no money.
+    -- The other account would report each as never executed, also one that failed by refusals which
+    -- name no key, or that two people gave up. Test mode moves no money.
     if p_old.stripe_account_id is not null and p_is_livemode and exists (
         select from payout.transfer_states as s
-        where s.state in ('in_flight', 'retry_wait', 'unknown', 'parked') and s.attempt > 0
+        where s.attempt > 0
+            and (s.state in ('in_flight', 'retry_wait', 'unknown', 'parked')
+                or s.state = 'failed' and exists (
+                    select from payout.transfer_observations as o
+                    where o.payout_transfer_id = s.payout_transfer_id
+                        and o.generation = s.generation
+                        and o.moved_to = 'failed'
+                        and o.signal in ('response', 'give_up')
+                        and (o.facts ->> 'is_tied')::boolean is not true))
     ) then
         raise exception 'transfers are open that % may have executed', p_old.stripe_account_id
             using

@@ -24,7 +24,8 @@ begin
                 'write_off', p_proposal.details ->> 'payee_id', p_proposal.details ->> 'currency',
                 (p_proposal.details ->> 'amount_minor')::bigint, null, p_proposal.reason, false);
         when 'repay' then
-            return query select * from payout.pay_again(v_ids[1], p_proposal.reason);
+            return query select * from payout.pay_again(
+                v_ids[1], (p_proposal.details ->> 'amount_minor')::bigint, p_proposal.reason);
         else
             return query select * from payout.act(
                 p_proposal.details ->> 'verb', v_ids, p_proposal.reason, false,

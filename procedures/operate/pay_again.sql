@@ -1,6 +1,11 @@
 -- pay_again: owe reversed money by a settlement of the engine's own, in place of the transfer.
+--
+-- Its id is one that no settlement has: a repeat of another one would pay nothing.
+-- Raises: SP314 (close_reversed) less than the amount is owed by now.
 
-create or replace function payout.pay_again(p_payout_transfer_id bigint, p_reason text)
+create or replace function payout.pay_again(
+    p_payout_transfer_id bigint, p_amount_minor bigint, p_reason text
+)
 returns setof payout.act_result
 language plpgsql
 volatile
@@ -11,15 +16,19 @@ declare
     v_settlement_id text;
 begin
     perform payout.close_reversed(
-        'repay', v_owed.payee_id, v_owed.currency, v_owed.amount_minor, p_payout_transfer_id,
-        p_reason, false);
-    v_settlement_id := format('repay_%s_%s', p_payout_transfer_id, (
-        select count(*)
-        from payout.ledger_entries as e
-        where e.payout_transfer_id = p_payout_transfer_id and e.kind = 'write_off'));
+        'repay', v_owed.payee_id, v_owed.currency, p_amount_minor, p_payout_transfer_id, p_reason,
+        false);
+    v_settlement_id := (
+        select format('repay_%s_%s', p_payout_transfer_id, n.number)
+        from generate_series(1, 1000) as n (number)
+        where not exists (
+            select from payout.settlements as s
+            where s.settlement_id = format('repay_%s_%s', p_payout_transfer_id, n.number))
+        order by n.number
+        limit 1);
     perform payout_api.complete_settlement(
         v_settlement_id, v_owed.currency, jsonb_build_array(jsonb_build_object(
-            'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', v_owed.amount_minor)));
+            'line_id', '1', 'payee_id', v_owed.payee_id, 'amount_minor', p_amount_minor)));
     return query
     select t.payout_transfer_id, t.settlement_id::text, t.payee_id::text,
         payout_api.major_units(t.amount_minor, t.currency), t.amount_minor, t.currency::text,
@@ -30,5 +39,6 @@ begin
     where t.settlement_id = v_settlement_id;
 end
 $$;
-comment on function payout.pay_again(bigint, text) is
-    'Closes what is owed of the reversed transfer and schedules a new one; returns the new one.';
+comment on function payout.pay_again(bigint, bigint, text) is
+    'Closes this amount of what is owed of the reversed transfer and schedules a new one for it; '
+    'returns the new one.';

@@ -28,7 +28,8 @@ begin
             'repay', p_payout_transfer_id::text, p_reason, jsonb_build_object(
                 'payout_transfer_ids', to_jsonb(v_ids), 'amount_minor', v_owed.amount_minor)));
     else
-        return query select * from payout.pay_again(p_payout_transfer_id, p_reason);
+        return query
+        select * from payout.pay_again(p_payout_transfer_id, v_owed.amount_minor, p_reason);
     end if;
 end
 $$;

@@ -44,12 +44,16 @@ begin
     update payout.holds as h
     set goes_on_at = payout.clock()
     where h.awaits = 'cap'
-        and h.released_at is null;
+        and h.released_at is null
+        and p_currency = case h.scope when 'currency' then h.subject else (
+            select t.currency
+            from payout.payout_transfers as t
+            where t.payout_transfer_id = h.subject::bigint) end;
 end
 $$;
 comment on function payout_api.set_cap(text, text, text, bigint, integer) is
     'Sets a cap: of a transfer, of a payee and day, or of the engine and hour, in minor units of a '
-    'currency and in transfers; null takes it away. The next sweep ends the waits for caps.';
+    'currency and in transfers; null takes it away. The next sweep ends the waits for caps of it.';
 revoke execute on function payout_api.set_cap(text, text, text, bigint, integer) from public;
 grant execute on function payout_api.set_cap(text, text, text, bigint, integer)
     to payout_operator;

@@ -1,6 +1,7 @@
 -- note_reversals: note the transfers of ours of which Stripe has reversed more than was known.
 --
--- The amount only grows, so that a page that comes twice or late changes nothing.
+-- The amount only grows, so that a page that comes twice or late changes nothing. One without a
+-- readable id has no reversals that could be asked for.
 
 create or replace function payout.note_reversals(p_seen payout.stripe_transfer[])
 returns integer
@@ -16,6 +17,7 @@ begin
     select l.stripe_transfer_id, max(l.amount_reversed_minor), payout.clock()
     from unnest(p_seen) as l
     where l.amount_reversed_minor > 0
+        and l.stripe_transfer_id is not null
         and (coalesce(l.belongs_to, l.payout_ref) is not null or exists (
             select from payout.transfer_states as s
             where s.stripe_transfer_id = l.stripe_transfer_id))

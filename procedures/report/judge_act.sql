@@ -1,8 +1,9 @@
 -- judge_act: judge an act of an operator by its transfer, as it stands now.
 --
 -- Called by: judge_outcome, and act for a preview. Nothing is cancelled, or settled outside, that
--- may be at Stripe: scheduled and not claimed under its key, or failed. A retry moves the date
--- forward, and opens no key: the sweep does, on the evidence that each new key needs.
+-- may be at Stripe: scheduled and not claimed under its key, or failed. A retry moves a later date
+-- to now and leaves one that has come: a late first send waits for a look (plan_late_lookups). It
+-- opens no key: the sweep does, on the evidence that each new key needs.
 
 create or replace function payout.judge_act(
     p_outcome payout.outcome,
@@ -45,7 +46,7 @@ begin
             -- A parked transfer is only looked up, by the date that retry gives it.
             if p_state.state <> 'parked' then
                 v_judgement.to_state := p_state.state;
-                v_judgement.next_attempt_at := payout.clock();
+                v_judgement.next_attempt_at := least(p_state.next_attempt_at, payout.clock());
             end if;
     end case;
     return v_judgement;

@@ -2,7 +2,7 @@
 --
 -- One that is on another hold would not be sent; one send tries funds and the account at once, or
 -- a payee and a currency would wait for each other. A failed one is looked up first, for its next
--- key.
+-- key. One that is late for its first send comes last: no claim takes it before its look.
 -- Called by: probe_waits, which holds the lock on the hold.
 -- Locks: the transfer, skipping those that are locked.
 
@@ -28,7 +28,9 @@ as $$
                         ('settlement', t.settlement_id::text),
                         ('transfer', t.payout_transfer_id::text))
             )
-        order by s.state = 'failed',
+        order by s.state = 'scheduled' and s.next_attempt_at <= p_now - (
+                select e.send_window_for from payout.engine_settings as e),
+            s.state = 'failed',
             s.payout_transfer_id is not distinct from p_hold.probe_transfer_id, s.next_attempt_at
         limit 1
         for update of s skip locked

@@ -28,6 +28,9 @@ begin
             then 'scheduled_has_a_date_or_awaits_an_account'
         when p_state.state in ('in_flight', 'parked', 'paid', 'cancelled', 'settled_outside')
             and p_state.next_attempt_at is not null then 'resting_has_no_next_attempt'
+        when p_state.hold_id is not null
+            and p_state.state not in ('scheduled', 'retry_wait', 'unknown', 'failed')
+            then 'only_waiting_is_on_hold'
         when p_state.state in ('parked', 'failed') and p_state.reason is null
             then 'parked_and_failed_say_why'
         when p_state.state not in ('scheduled', 'parked', 'failed')

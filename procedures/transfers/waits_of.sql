@@ -1,7 +1,7 @@
--- waits_of: lock the waits under which transfers stand.
+-- waits_of: lock the waits for funds and for accounts under which transfers stand.
 --
--- Called by: act, before it locks the transfers, as a release locks its hold first; then it refuses
--- to retry one that waits for a cap, or after a change of account (act_problem).
+-- Called by: act, before it locks the transfers, as a release locks its hold first, and again to
+-- end those of the transfers that are retried. A retry ends no other wait.
 -- Locks: the waits, in id order.
 
 create or replace function payout.waits_of(p_payout_transfer_ids bigint[])
@@ -14,6 +14,7 @@ as $$
         select h.hold_id
         from payout.holds as h
         where h.released_at is null
+            and h.awaits in ('funds', 'account')
             and h.hold_id in (
                 select (payout.wait_of(s, t)).hold_id
                 from payout.transfer_states as s
@@ -23,4 +24,4 @@ as $$
         for update)
 $$;
 comment on function payout.waits_of(bigint[]) is
-    'Ids of the longest wait of each.';
+    'Ids of the longest wait of each, if it is for funds or for an account.';

@@ -55,8 +55,16 @@ create table payout.engine_settings (
     constraint scans_are_an_hour_apart check (scans_apart_for >= '60 minutes'),
     constraint approval_limit_is_an_amount check (approval_limit_minor >= 0),
     constraint proposals_live_for_a_while check (proposals_expire_after > '0'),
-    constraint paces_are_positive check (sends_per_second > 0 and reads_per_second > 0),
-    constraint account_change_waits_no_less_than_no_time check (account_change_waits_for >= '0')
+    -- A turn that is a minute ahead counts as one of a wrong clock.
+    constraint paces_can_be_kept check (
+        sends_per_second between 0.1 and 10000 and reads_per_second between 0.1 and 10000),
+    constraint account_change_waits_no_less_than_no_time check (account_change_waits_for >= '0'),
+    -- Beyond, sums of times and numbers are none that Postgres holds: nothing would go on.
+    constraint times_and_numbers_can_be_added_up check (
+        greatest(indeterminate_for, scans_apart_for, proposals_expire_after, alarm_window_for,
+            queue_wakeup_again_after, account_change_waits_for) <= '1 year'
+        and greatest(max_tries, max_generations, largest_claim, transfers_per_wakeup, max_alarms)
+            <= 1000000)
 );
 comment on table payout.engine_settings is 'The engine''s numbers, in one row.';
 comment on column payout.engine_settings.installation_id is

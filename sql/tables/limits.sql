@@ -86,7 +86,7 @@ create table payout.cap_uses (
     subject text not null,
     currency payout.currency_code not null,
     begun_at timestamptz not null,
-    amount_minor bigint not null,
+    amount_minor numeric not null,
     transfers integer not null,
     constraint cap_uses_pkey primary key (scope, currency, subject),
     constraint use_is_positive check (amount_minor > 0 and transfers > 0)

@@ -83,6 +83,26 @@ def test_a_transfer_over_its_cap_waits_for_a_person(engine: Engine) -> None:
     assert claimed(engine) == []
 
 
+def test_amounts_of_any_size_are_counted(engine: Engine) -> None:
+    """The attack: sums beyond a bigint set transfers aside, as if their rows were wrong."""
+    set_cap(engine, "payee", count=5)
+    settle(engine, *[2**62] * 5)
+    assert len(engine.claim()) == 5
+    assert engine.discrepancies() == []
+
+
+@mutant(
+    "a claim that hands out more than was asked for",
+    "claim_transfers",
+    "v_size := least(v_size, least(p_limit, v_free) - cardinality(v_claims));",
+    "",
+)
+def test_a_claim_hands_out_no_more_than_was_asked_for(engine: Engine) -> None:
+    set_cap(engine, "transfer", amount=1000)
+    settle(engine, 5000, *[10] * 12)
+    assert [len(engine.claim(5)) for _ in range(4)] == [5, 5, 2, 0]
+
+
 @mutant(
     "a transfer that a person let pass waits again",
     "exceeded_cap",

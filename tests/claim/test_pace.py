@@ -53,8 +53,8 @@ def test_without_a_pace_everything_that_is_due_is_handed_out_at_once(engine: Eng
 @mutant(
     "a claim that knows no pace",
     "claim_transfers",
-    "v_size := least(p_limit, v_free);",
-    "v_size := p_limit;",
+    "least(p_limit, v_free) - cardinality(v_claims)",
+    "p_limit - cardinality(v_claims)",
 )
 @mutant(
     "a setting that bounds nothing",

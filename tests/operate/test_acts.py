@@ -324,6 +324,30 @@ def test_a_retry_passes_neither_a_cap_nor_the_wait_of_a_changed_account(
     assert engine.claim() == []
 
 
+@mutant(
+    "a retry that ends any wait",
+    "waits_of",
+    "            and h.awaits in ('funds', 'account')\n",
+    "",
+)
+def test_a_retry_of_a_declined_transfer_lets_the_payee_of_a_changed_account_wait(
+    engine: Engine,
+) -> None:
+    """The attack: a stolen login changes the account; a retry of an old decline lets all go out."""
+    engine.set(account_change_waits_for="2 days")
+    (transfer,) = engine.settle()
+    engine.report(no_such_account(engine.claim_one()))
+    engine.settle(settlement_id="set_2")
+    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_other')")
+    assert act(engine, "retry", payout_transfer_id=transfer)[0].result == "done"
+    assert engine.db.execute(
+        "select awaits from payout.holds where released_at is null"
+    ).fetchall() == [("account_change",)]
+    engine.show_nothing()
+    engine.sweep()
+    assert engine.claim() == []
+
+
 def test_a_retry_of_a_parked_transfer_is_a_look(engine: Engine) -> None:
     (transfer,) = engine.settle()
     parked(engine, engine.claim_one())

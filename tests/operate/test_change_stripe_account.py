@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Connection, compare_newest, login_name
-from tests.engine import Engine, no_answer, success
+from tests.engine import Claim, Engine, no_answer, refusal_by_stripe, success, unfunded
 from tests.identity.identities import adoptions, identity_problem, refused_claim
 from tests.mutants import mutant
 from tests.operate.test_adopt_database import NOT_RECONCILED, OPEN, reconcile
@@ -111,8 +111,8 @@ def test_account_mode_and_reason_are_needed(
 @mutant(
     "a change of the Stripe account in the midst of sends",
     "refuse_unsafe_account_change",
-    "and s.attempt > 0",
-    "and false",
+    "where s.attempt > 0\n",
+    "where false\n",
     at="no_answer",
 )
 @pytest.mark.parametrize("answer", [None, no_answer])
@@ -127,6 +127,55 @@ def test_what_the_old_account_may_have_executed_comes_first(
     assert refusal(live.db, CHANGE, MOVED) == MAY_BE_EXECUTED
     live.report(success(claim, is_livemode=True))
     live.db.execute(CHANGE, MOVED)
+
+
+def given_up(engine: Engine, claim: Claim) -> None:
+    engine.report(refusal_by_stripe(claim, 400, "approval_required"))
+    engine.operator.execute(
+        "select payout_api.retry('it never came', p_force => true, "
+        f"p_payout_transfer_id => {claim.payout_transfer_id})"
+    )
+    engine.approve()
+
+
+def refused_without_a_key(engine: Engine, claim: Claim) -> None:
+    for _ in range(3):
+        engine.report(refusal_by_stripe(claim, 403, "account_closed") | {"is_tied": False})
+        engine.let_pass("20 minutes")
+        for again in engine.claim(account=LIVE):
+            claim = again
+
+
+@mutant(
+    "a change of the Stripe account beside what was given up",
+    "refuse_unsafe_account_change",
+    "and o.signal in ('response', 'give_up')",
+    "and o.signal = 'response'",
+    at="given_up",
+)
+@mutant(
+    "a change of the Stripe account beside a refusal that may be a copy",
+    "refuse_unsafe_account_change",
+    "and o.signal in ('response', 'give_up')",
+    "and o.signal = 'give_up'",
+    at="refused_without_a_key",
+)
+@pytest.mark.parametrize("end", [given_up, refused_without_a_key])
+def test_a_key_that_ended_without_an_answer_of_its_own_is_looked_for_in_the_old_account(
+    live: Engine, end: Callable[[Engine, Claim], None]
+) -> None:
+    """The attack: a look at the new account's list finds nothing, and opens another key."""
+    (transfer,) = live.settle()
+    (claim,) = live.claim(account=LIVE)
+    end(live, claim)
+    assert live.progress(transfer).state == "failed"
+    assert refusal(live.db, CHANGE, MOVED) == MAY_BE_EXECUTED
+
+
+def test_a_decline_that_stripe_saved_lets_the_account_change(live: Engine) -> None:
+    live.settle()
+    live.report(unfunded(live.claim(account=LIVE)[0]))
+    assert refusal(live.db, CHANGE, MOVED) is None
 
 
 def test_what_was_never_sent_is_paid_from_the_new_account(live: Engine) -> None:

@@ -352,6 +352,11 @@ def change_body(function: str, body: str) -> str:
             id="the right to pass triggers",
         ),
         pytest.param(
+            "grant alter system on parameter archive_command to payout_test_app",
+            "rights of payout_test_app on parameter archive_command (added)",
+            id="the right to have the server run a program",
+        ),
+        pytest.param(
             "grant payout_owner to payout_app",
             "membership of payout_app in payout_owner (added)",
             id="a role that acts as the owner",

@@ -117,6 +117,39 @@ def test_reversed_money_is_paid_again_once(engine: Engine, transfer: int) -> Non
 
 
 @mutant(
+    "a settlement of somebody else's taken for the repayment",
+    "pay_again",
+    "from generate_series(1, 1000)",
+    "from generate_series(1, 1)",
+)
+def test_a_repayment_takes_no_settlement_of_that_id_for_its_own(
+    engine: Engine, transfer: int
+) -> None:
+    """The attack: the application has repaid it so before, by an id of the same form."""
+    engine.settle(settlement_id=f"repay_{transfer}_1", amount_minor=400)
+    (row,) = engine.operator.execute(REPAY, [transfer, "reversed by mistake"]).fetchall()
+    assert (row[1], row[4]) == (f"repay_{transfer}_2", 400)
+    assert sorted(claim.request["amount"] for claim in engine.claim()) == [400, 400]
+
+
+@mutant(
+    "an approval that pays what was reversed since",
+    "do_proposed",
+    "v_ids[1], (p_proposal.details ->> 'amount_minor')::bigint, p_proposal.reason);",
+    "v_ids[1], (payout.owed_again(v_ids[1], 'why')).amount_minor, p_proposal.reason);",
+)
+def test_an_approval_repays_the_amount_that_was_proposed(engine: Engine) -> None:
+    (transfer,) = engine.settle(amount_minor=3 * LARGE)
+    engine.report(success(engine.claim_one()))
+    reverse(engine, transfer, LARGE)
+    engine.operator.execute(REPAY, [transfer, "why"])
+    reverse(engine, transfer, LARGE, number=2)
+    engine.approve()
+    assert engine.claim_one().request["amount"] == LARGE
+    assert reversed_of(engine, transfer) == [(2 * LARGE, LARGE, LARGE)]
+
+
+@mutant(
     "a large amount repaid by one person",
     "repay",
     "elsif v_owed.amount_minor > (",

@@ -70,6 +70,30 @@ def test_a_cap_without_all_that_it_needs_is_refused(acted_engine: Engine, argume
     )
 
 
+@mutant(
+    "a cap that ends the waits of all currencies",
+    "set_cap",
+    "and p_currency = case",
+    "and p_currency is not null or null = case",
+)
+def test_a_cap_of_one_currency_leaves_the_others_alone(engine: Engine) -> None:
+    """The attack: each transfer over a cap notified operators again, whichever cap was set."""
+    engine.operator.execute(CALL.format("'transfer', 'usd', 'a test', 10"))
+    engine.operator.execute(CALL.format("'engine', 'eur', 'a test', 1500"))
+    engine.settle("seller_1", "seller_2", settlement_id="set_eur", currency="eur")
+    engine.settle()
+    assert len(engine.claim()) == 1
+    query = (
+        "select scope, awaits from payout.holds where goes_on_at <= payout.clock() order by hold_id"
+    )
+    engine.operator.execute(CALL.format("'payee', 'jpy', 'a test', 5"))
+    assert engine.db.execute(query).fetchall() == []
+    engine.operator.execute(CALL.format("'payee', 'eur', 'a test', 500000"))
+    assert engine.db.execute(query).fetchall() == [("currency", "cap")]
+    engine.operator.execute(CALL.format("'payee', 'usd', 'a test', 500000"))
+    assert engine.db.execute(query).fetchall() == [("currency", "cap"), ("transfer", "cap")]
+
+
 @pytest.mark.parametrize("role", ["payout_app", "payout_worker", "payout_auditor"])
 def test_only_operators_set_caps(visit: Callable[[str], Connection | Session], role: str) -> None:
     assert refusal(visit(role), CALL.format("'payee', 'usd', 'a test', 1")) == Refusal(

@@ -86,6 +86,13 @@ def test_the_same_pages_again_change_nothing(engine: Engine, parked: tuple[int, 
 
 
 @mutant(
+    "reversals of a transfer without an id",
+    "note_reversals",
+    "and l.stripe_transfer_id is not null",
+    "",
+    at="{'id': 're_1', 'amount_reversed': 5}",
+)
+@mutant(
     "a match that is not compared",
     "answers_request",
     "and p_outcome.amount_minor = p_transfer.amount_minor",
@@ -102,6 +109,7 @@ def test_the_same_pages_again_change_nothing(engine: Engine, parked: tuple[int, 
         {"livemode": None},
         {"amount": "many"},
         {"metadata": {}},
+        {"id": "re_1", "amount_reversed": 5},
     ],
     ids=str,
 )
@@ -421,6 +429,23 @@ def test_a_transfer_of_a_charge_whose_metadata_somebody_edited_is_never_given_up
         assert engine.look_up(there).state == "parked"
     engine.sweep()
     assert engine.claim() == []
+
+
+@mutant(
+    "only the accounts of known requests are looked at",
+    "destinations",
+    "where a.payee_id = p_transfer.payee_id",
+    "where a.payee_id = p_transfer.payee_id and not exists (select from payout.transfer_requests)",
+)
+def test_a_look_asks_for_an_account_that_a_forgotten_key_may_have_paid(engine: Engine) -> None:
+    """The attack: the database went back to before the second key, sent to another account."""
+    claim = park_of_charge(engine)
+    engine.app.execute("select payout_api.register_payee('seller_1', 'acct_2')")
+    there = listed(claim, destination="acct_2", metadata={}, transfer_group="group_pi_1")
+    (lookup,) = engine.claim_lookups()
+    assert lookup.queries == [{"destination": "acct_1"}, {"destination": "acct_2"}]
+    engine.report_page(lookup, 0, [])
+    assert engine.report_page(lookup, 1, [there]) == LookupReport(True, "alarm", "parked")
 
 
 def test_a_transfer_that_pays_another_row_of_the_same_charge_is_no_match(engine: Engine) -> None:

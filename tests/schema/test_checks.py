@@ -31,6 +31,21 @@ IDENTITY: Final = ("system_identifier", "timeline_id", "database_oid", "table_oi
 NO_IDENTITY: Final[dict[str, object]] = dict.fromkeys(IDENTITY)
 WAITING: Final = ("scheduled", "retry_wait", "unknown")
 RESTING: Final = ("parked", "paid", "cancelled", "settled_outside")
+LONG_TIMES: Final = (
+    "indeterminate_for",
+    "scans_apart_for",
+    "proposals_expire_after",
+    "alarm_window_for",
+    "queue_wakeup_again_after",
+    "account_change_waits_for",
+)
+LARGE_NUMBERS: Final = (
+    "max_tries",
+    "max_generations",
+    "largest_claim",
+    "transfers_per_wakeup",
+    "max_alarms",
+)
 
 
 def without(changes: Changes, column: str) -> Changes:
@@ -112,6 +127,9 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ],
     ("transfer_states", "resting_has_no_next_attempt"): [
         state_row(state, next_attempt_at=OPENED) for state in (*RESTING, "in_flight")
+    ],
+    ("transfer_states", "only_waiting_is_on_hold"): [
+        state_row(state, next_attempt_at=None, hold_id=1) for state in (*RESTING, "in_flight")
     ],
     ("transfer_states", "parked_and_failed_say_why"): [
         state_row(state, next_attempt_at=None, reason=None) for state in ("parked", "failed")
@@ -248,9 +266,14 @@ REFUSED: Final[Mapping[tuple[str, str], Sequence[Changes]]] = {
     ("engine_settings", "scans_are_an_hour_apart"): [{"scans_apart_for": "59 minutes"}],
     ("engine_settings", "approval_limit_is_an_amount"): [{"approval_limit_minor": -1}],
     ("engine_settings", "proposals_live_for_a_while"): [{"proposals_expire_after": "0"}],
-    ("engine_settings", "paces_are_positive"): [
-        {"sends_per_second": 0},
-        {"reads_per_second": -1},
+    ("engine_settings", "paces_can_be_kept"): [
+        {f"{kind}_per_second": pace}
+        for kind in ("sends", "reads")
+        for pace in (-1, 0, 0.09, 10001, 1e300, "NaN", "Infinity")
+    ],
+    ("engine_settings", "times_and_numbers_can_be_added_up"): [
+        *({name: "361 days"} for name in LONG_TIMES),
+        *({name: 1000001} for name in LARGE_NUMBERS),
     ],
     ("engine_settings", "account_change_waits_no_less_than_no_time"): [
         {"account_change_waits_for": "-1 second"}
@@ -411,6 +434,8 @@ ACCEPTED: Final[Mapping[str, Sequence[Changes]]] = {
         {"attempt_drain_for": "59 minutes 29 seconds"},
         {"queue_wakeup_again_after": "0"},
         {"sends_per_second": 0.1, "reads_per_second": None},
+        {"sends_per_second": None, "reads_per_second": 10000},
+        dict.fromkeys(LONG_TIMES, "1 year") | dict.fromkeys(LARGE_NUMBERS, 1000000),
         {"is_livemode": True},
         {"is_livemode": False, "stripe_account_id": "acct_" + 250 * "1"},
     ],

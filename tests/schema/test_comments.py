@@ -94,7 +94,7 @@ def test_a_column_is_named_for_its_type(db: Connection) -> None:
     for column, name, kind in found:
         if name.endswith("_minor"):
             # A sum of amounts may be more than a bigint holds.
-            is_sum = column.startswith("seal_subtotals.")
+            is_sum = column.startswith(("seal_subtotals.", "cap_uses."))
             assert kind == ("numeric" if is_sum else "bigint"), column
         if name.endswith(("_at", "_until")):
             assert kind == "timestamp with time zone", column

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from tests.conftest import Connection
-from tests.engine import Engine, success
+from tests.engine import Engine, success, unguarded
 from tests.mutants import mutant
 from tests.schema.refusals import Refusal, refusal, wait_until_blocked
 from tests.wakeup.wakeups import rung, wakeups
@@ -65,6 +65,38 @@ def test_released_transfers_are_due_again(engine: Engine, held: int) -> None:
     assert rung(engine.db) == 1
     assert len(wakeups(engine.db)) > 0
     assert len(engine.claim()) == 50
+
+
+@mutant(
+    "a row that contradicts its hold and stops its release",
+    "progress_problem",
+    "when p_state.hold_id is not null\n",
+    "when false\n",
+)
+def test_a_paid_transfer_that_still_has_its_mark_stops_no_release(
+    engine: Engine, held: int
+) -> None:
+    """The attack: a row that somebody wrote while the guards were off; each sweep failed at it."""
+    engine.sweep()
+    until = "set expires_at = now() where released_at is null"
+    with unguarded(engine.db, "payout.transfer_states", "payout.holds"):
+        ((drifted, due),) = engine.db.execute(
+            "update payout.transfer_states as s set state = 'paid', stripe_transfer_id = 'tr_9', "
+            "next_attempt_at = null from payout.transfer_states as f "
+            "where f.payout_transfer_id = s.payout_transfer_id and s.payout_transfer_id = ("
+            "select min(payout_transfer_id) from payout.transfer_states where hold_id = %s) "
+            "returning s.payout_transfer_id, f.next_attempt_at",
+            [held],
+        ).fetchall()
+        engine.db.execute(f"update payout.holds {until}".encode())
+    engine.sweep()
+    assert len(engine.claim()) == 50
+    with unguarded(engine.db, "payout.transfer_states"):
+        engine.db.execute(
+            "update payout.transfer_states set state = 'scheduled', stripe_transfer_id = null, "
+            "next_attempt_at = %s where payout_transfer_id = %s",
+            [due, drifted],
+        )
 
 
 @mutant(

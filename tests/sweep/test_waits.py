@@ -8,6 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from tests.conftest import compare_newest
 from tests.engine import Claim, Engine, Outcome, no_answer, outcome, success, unfunded
 from tests.engine import refusal_by_stripe as refused
 from tests.mutants import mutant
@@ -255,6 +256,50 @@ def test_funds_that_an_operator_knows_of_end_the_wait_at_once(engine: Engine) ->
     assert waits(engine) == []
     assert len(engine.claim()) == 1
     assert len(engine.claim_lookups()) == 1
+
+
+@mutant(
+    "a retry that makes a late first send young",
+    "judge_act",
+    "least(p_state.next_attempt_at, payout.clock())",
+    "payout.clock()",
+)
+def test_a_retry_of_one_that_waited_for_long_passes_no_look(engine: Engine) -> None:
+    """The attack: the database went back in time, to when the currency waited for funds."""
+    first, late = engine.settle("seller_1", "seller_2")
+    engine.report(unfunded(engine.claim(1)[0]))
+    engine.sweep()
+    engine.let_pass("30 hours")
+    assert retried(engine, f"p_payout_transfer_id => {late}") == [("done", "was scheduled")]
+    assert waits(engine) == []
+    engine.sweep()
+    compare_newest(engine.db)
+    assert late not in {claim.payout_transfer_id for claim in engine.claim()}
+    assert engine.progress(late).next_lookup_in is not None
+    assert engine.progress(first).state == "failed"
+
+
+@mutant(
+    "a round for one that no claim takes",
+    "let_through",
+    "s.state = 'scheduled' and s.next_attempt_at <= p_now - (",
+    "s.next_attempt_at <= p_now - (",
+)
+def test_a_round_is_for_one_that_can_be_sent(engine: Engine) -> None:
+    """The attack: no funds for a day; each round let one through that waited for its look."""
+    declined, *_ = engine.settle("seller_1", "seller_2", "seller_3")
+    engine.report(unfunded(engine.claim(1)[0]))
+    engine.sweep()
+    engine.let_pass("21 hours")
+    compare_newest(engine.db)
+    go_on(engine)
+    engine.show_nothing()
+    engine.sweep()
+    claim = engine.claim_one()
+    assert (claim.payout_transfer_id, claim.generation) == (declined, 2)
+    pay(engine, claim)
+    engine.sweep()
+    assert waits(engine) == []
 
 
 def test_a_hold_that_a_person_placed_is_no_wait_and_outlasts_it(engine: Engine) -> None:

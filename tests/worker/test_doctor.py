@@ -159,7 +159,8 @@ def test_a_clock_that_is_not_stripes_is_a_failure(
     status: str,
 ) -> None:
     date = format_datetime(datetime.now(tz=UTC) + timedelta(minutes=minutes), usegmt=True)
-    double.inject(Fault(method="GET", path="/v1/events", headers={"Date": date}))
+    for path in ("/v1/account", "/v1/transfers", "/v1/events"):
+        double.inject(Fault(method="GET", path=path, headers={"Date": date}))
     _, checks = examined(capsys)
     assert checks["the clock is Stripe's"]["status"] == status
 

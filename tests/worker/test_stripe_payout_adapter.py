@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import math
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -534,13 +537,33 @@ def test_an_answer_that_names_another_key_is_unreadable_and_ends_its_connection(
         )
         outcome = await send(adapter)
         assert outcome["signal"] == "unreadable"
-        assert outcome["detail"] == "Unreadable: the answer names the key of another request"
+        assert outcome["detail"] == "Unreadable: the answer is one to another request"
         assert outcome["is_tied"] is False
         await send(adapter)
         first, second = double.requests
         assert first.connection != second.connection
 
     run(test)
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "429 Too Many Requests"])
+def test_a_refusal_that_came_before_is_unreadable_though_it_names_no_key(status: str) -> None:
+    """A hop gives the refusal of one transfer a second time: the second one may have been made."""
+    refused = b'{"error": {"type": "invalid_request_error", "code": "account_closed"}}'
+    answer = http_answer(
+        refused, status=status, headers="Request-Id: req_1\r\nConnection: close\r\n"
+    )
+
+    async def main() -> None:
+        async with (
+            raw_server(answer) as server,
+            adapter_for(f"http://127.0.0.1:{server.port}") as adapter,
+        ):
+            assert (await send(adapter, number=1))["signal"] == "response"
+            copied = await send(adapter, number=2)
+            assert (copied["signal"], copied["http_status"]) == ("unreadable", int(status[:3]))
+
+    asyncio.run(main())
 
 
 def test_a_secret_in_an_answer_is_struck_out() -> None:
@@ -691,6 +714,103 @@ def test_a_list_does_not_wait_for_transfers_under_way() -> None:
             await sending
 
     run(test)
+
+
+def list_answer(request_id: str, ago: timedelta = timedelta()) -> bytes:
+    date = format_datetime(datetime.now(UTC) - ago, usegmt=True)
+    return http_answer(
+        b'{"object":"list","data":[],"has_more":false}',
+        headers=f"Request-Id: {request_id}\r\nDate: {date}\r\n",
+    )
+
+
+@asynccontextmanager
+async def one_answer_each(
+    answers: Iterator[bytes], connections: list[int] | None = None
+) -> AsyncIterator[int]:
+    """Run a server that gives each request the next answer and keeps its connections."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if connections is not None:
+            connections.append(1)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(next(answers))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+FIRST_ANSWER: Final = list_answer("req_1")
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [FIRST_ANSWER, list_answer("req_kept", timedelta(hours=1))],
+    ids=["given twice", "kept for an hour"],
+)
+def test_a_page_that_a_hop_has_copied_is_unreadable_and_ends_its_connection(copy: bytes) -> None:
+    """The attack: an empty page from before a transfer was made, as proof that it was not."""
+
+    async def main() -> None:
+        answers = iter([FIRST_ANSWER, copy, list_answer("req_2"), list_answer("req_3")])
+        connections: list[int] = []
+        async with (
+            one_answer_each(answers, connections) as port,
+            adapter_for(f"http://127.0.0.1:{port}") as adapter,
+        ):
+            assert (await adapter.list_page("/v1/transfers", {"destination": "acct_1"})).data == []
+            with pytest.raises(Unreadable, match="a copy of an earlier answer"):
+                await adapter.list_page("/v1/transfers", {"destination": "acct_2"})
+            assert len(connections) == 1
+            for _ in range(2):
+                assert (await adapter.list_page("/v1/transfers", {})).data == []
+            assert len(connections) == 2
+
+    asyncio.run(main())
+
+
+def test_a_double_may_give_all_its_answers_one_id() -> None:
+    async def main() -> None:
+        answers = (list_answer("req_123", timedelta(seconds=-number)) for number in range(3))
+        async with (
+            one_answer_each(answers) as port,
+            adapter_for(f"http://127.0.0.1:{port}") as adapter,
+        ):
+            for _ in range(3):
+                assert (await adapter.list_page("/v1/transfers", {})).data == []
+
+    asyncio.run(main())
+
+
+def test_a_time_that_was_wrong_is_corrected_by_the_answer_for_the_account() -> None:
+    account = b'{"object": "account", "id": "acct_platform"}'
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    answers = iter(
+        [
+            list_answer("req_1", timedelta(days=-1)),
+            list_answer("req_2"),
+            http_answer(account, headers=f"Request-Id: req_3\r\nDate: {now}\r\n"),
+            list_answer("req_4"),
+        ]
+    )
+
+    async def main() -> None:
+        async with (
+            one_answer_each(answers) as port,
+            adapter_for(f"http://127.0.0.1:{port}") as adapter,
+        ):
+            await adapter.list_page("/v1/transfers", {})
+            with pytest.raises(Unreadable):
+                await adapter.list_page("/v1/transfers", {})
+            assert await adapter.account_id() == "acct_platform"
+            await adapter.list_page("/v1/transfers", {})
+
+    asyncio.run(main())
 
 
 UNSTORABLE: Final = {

@@ -42,6 +42,9 @@ READS_AT_ONCE: Final = 8
 LONGEST_TEXT: Final = 500
 # A new key that Stripe does not take is tried again only so soon.
 NEW_KEY_PAUSE_SECONDS: Final = 30.0
+# As far as clocks may differ (payout.clock_differs).
+OLDEST_ANSWER_SECONDS: Final = 300.0
+ANSWERS_KEPT: Final = 10_000
 ACCOUNT_ID: Final = re.compile(r"acct_[A-Za-z0-9_]{1,250}")
 
 logger = logging.getLogger(__name__)
@@ -102,6 +105,8 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     """The whole body; None as long as any of it is missing."""
+    is_own: bool = True
+    """Whether the answer may be the one to this request, and no copy of another one."""
 
 
 _exchange: contextvars.ContextVar[Exchange] = contextvars.ContextVar("exchange")
@@ -160,6 +165,7 @@ class StripePayoutAdapter:
         self.key_refused = asyncio.Event()
         """Set once Stripe refused to name the account of the key."""
         self._stripe_is_ahead_seconds: float | None = None
+        self._answers: dict[tuple[str, str | None, int], None] = {}
 
     async def __aenter__(self) -> Self:
         self._sessions: list[aiohttp.ClientSession] = []
@@ -233,7 +239,8 @@ class StripePayoutAdapter:
             failure = error
         finally:
             exchange.send_before = -math.inf  # a request that has not begun to leave never will
-        if _answers_key(exchange.headers, order["idempotency_key"]):
+        exchange.is_own = self._is_own(exchange, order["idempotency_key"])
+        if exchange.is_own:
             self._note_date(exchange)
         else:
             # The next answer on its connection may belong elsewhere too: use none of them again.
@@ -303,12 +310,40 @@ class StripePayoutAdapter:
             return None
         return datetime.fromtimestamp(self._clock() + self._stripe_is_ahead_seconds, tz=UTC)
 
-    def _note_date(self, exchange: Exchange) -> None:
+    def _ahead_seconds(self, exchange: Exchange) -> float | None:
         """Compare the boot clock with the `Date` of an answer that is Stripe's own."""
         if "Request-Id" in exchange.headers:
             with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
                 date = parsedate_to_datetime(exchange.headers["Date"])
-                self._stripe_is_ahead_seconds = date.timestamp() - self._clock()
+                return date.timestamp() - self._clock()
+        return None
+
+    def _note_date(self, exchange: Exchange) -> None:
+        ahead = self._ahead_seconds(exchange)
+        if ahead is not None:
+            self._stripe_is_ahead_seconds = ahead
+
+    def _is_old(self, exchange: Exchange) -> bool:
+        """Tell whether an answer was made long before the last one came: a hop has kept it."""
+        known, ahead = self._stripe_is_ahead_seconds, self._ahead_seconds(exchange)
+        return known is not None and ahead is not None and ahead < known - OLDEST_ANSWER_SECONDS
+
+    def _is_own(self, exchange: Exchange, key: str | None) -> bool:
+        """Tell whether an answer may be the one to a request under `key`, or to a read.
+
+        Stripe names the key in each answer that got as far as the key; 401 and 403 name none. Any
+        other answer is a copy if its Request-Id came before, with the same date and body: a double
+        of Stripe's may give all its answers one id.
+        """
+        came_before = False
+        if request_id := exchange.headers.get("Request-Id"):
+            answer = (request_id, exchange.headers.get("Date"), hash(exchange.body))
+            came_before = answer in self._answers
+            self._answers[answer] = None
+            if len(self._answers) > ANSWERS_KEPT:
+                del self._answers[next(iter(self._answers))]
+        named = exchange.headers.get("Idempotency-Key")
+        return not came_before if named is None else named == key
 
     async def _ask_account_id(self, client: stripe.StripeClient) -> str:
         exchange = Exchange(send_before=math.inf)
@@ -336,6 +371,12 @@ class StripePayoutAdapter:
         if exchange.status == 401:
             self._account_id = None  # as after a send: Stripe is asked whether it takes the key
         body = _read_ok(exchange)
+        if not self._is_own(exchange, None) or self._is_old(exchange):
+            # The next answer on its connection may be one to another request too. Should the time
+            # that was known be wrong, the account's answer corrects it.
+            self._reads = self._open_client(READS_AT_ONCE)
+            self._account_id = None
+            raise Unreadable("the page is a copy of an earlier answer")
         self._note_date(exchange)
         data, has_more = body.get("data"), body.get("has_more")
         if body.get("object") != "list" or not isinstance(data, list):
@@ -412,20 +453,12 @@ def _outcome(order: Order, exchange: Exchange, failure: BaseException | None) ->
         "retry_after_seconds": int(wait) if re.fullmatch("[0-9]{1,6}", wait) else None,
     }
     try:
-        if not _answers_key(headers, order["idempotency_key"]):
-            raise Unreadable("the answer names the key of another request")
+        if not exchange.is_own:
+            raise Unreadable("the answer is one to another request")
         body: dict[str, Any] = _each_text(_read_body(exchange, failure), redact)
     except (Unreadable, RecursionError) as reason:
         return outcome | {"signal": "unreadable", "detail": _describe(reason)}
     return outcome | {"signal": "response", "body": body}
-
-
-def _answers_key(headers: Mapping[str, str], key: str | None) -> bool:
-    """Tell whether an answer may be the one to a request under `key`.
-
-    Stripe names the key in each answer that got as far as the key; 401 and 403 name none.
-    """
-    return headers.get("Idempotency-Key", key) == key
 
 
 def _read_ok(exchange: Exchange) -> dict[str, Any]:
