@@ -7,7 +7,8 @@
 -- The triggers run as the login that writes the tables, so these logins are members of payout_app.
 -- docs/attach.md says what happens when, and how a later edit is corrected.
 
--- Free items owe nothing to a payee, nor do those of the shop itself.
+-- Free items owe nothing to a payee, nor do those of the shop itself, nor does a cancelled order:
+-- name each state of yours in which nobody is owed anything.
 create function order_lines(p_order_id orders.order_id%type) returns jsonb
 language sql stable set search_path from current as $$
     select coalesce(jsonb_agg(jsonb_build_object(
@@ -15,6 +16,8 @@ language sql stable set search_path from current as $$
     ) order by i.item_id), '[]')
     from order_items as i
     where i.order_id = p_order_id and i.share_minor <> 0 and i.seller_id is not null
+        and not exists (
+            select from orders as o where o.order_id = p_order_id and o.state in ('cancelled'))
 $$;
 
 -- Settles an order that is completed at the commit, once; later it only reports what differs.
@@ -78,7 +81,8 @@ create constraint trigger settle_order_completed after update on orders
 
 create constraint trigger report_order_edited after update on orders
     deferrable initially deferred for each row
-    when (old.currency is distinct from new.currency) execute function report_order();
+    when ((old.currency, old.state) is distinct from (new.currency, new.state))
+    execute function report_order();
 create constraint trigger report_order_removed after delete on orders
     deferrable initially deferred for each row execute function report_order();
 create constraint trigger report_item_edited after update on order_items

@@ -513,12 +513,72 @@ def test_a_reader_that_has_seen_enough_ends_the_doctor_quietly(db: Connection) -
         assert doctor.wait() == 0
 
 
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("command", ["doctor", "reconcile", f"{' '.join(EXPORT)}", "report"])
+def test_standard_output_on_a_full_disk_is_told_in_a_sentence(
+    command: str, dsn: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", dsn())
+    ended = run(f"{command} > /dev/full")
+    told = "payout-engine: standard output cannot be written: No space left on device"
+    assert ended.stderr.splitlines()[-1] == told
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("closing", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_fault(
+    closing: str, dsn: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", dsn())
+    ended = run(f"report {closing}")
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0
+
+
+def run(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a shell does."""
+    return subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m payout_engine.cli {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("doctor", "may not examine the engine: grant payout_auditor to {}"),
+        ("reconcile", "is no member of payout_worker: grant payout_worker to {}"),
+        ("execute 1", "is no member of payout_worker: grant payout_worker to {}"),
+    ],
+)
+def test_a_login_without_the_rights_of_a_command_is_told_the_grant(
+    command: str,
+    told: str,
+    dsn: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was "permission denied for function claim_reads"."""
+    monkeypatch.setenv("DATABASE_URL", dsn("payout_app"))
+    login = "payout_test_app"
+    assert refusal_of(command.split(), capsys) == (
+        f"payout-engine: login {login} {told.format(login)}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
         (["pay"], "invalid choice: 'pay'"),
-        (["execute", "one"], "invalid int value: 'one'"),
+        (["execute", "one"], "JOB_ID: the number of a payout job, which complete_settlement"),
+        (["execute", "-5"], "JOB_ID: the number of a payout job, which complete_settlement"),
+        (["execute", str(1 << 63)], "JOB_ID: the number of a payout job, which complete_"),
         (["execute"], "the following arguments are required: JOB_ID"),
         (["export", "ledger"], "the following arguments are required: --from, --to"),
         (["export", "cash"], "invalid choice: 'cash'"),

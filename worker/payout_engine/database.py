@@ -402,6 +402,14 @@ def function_call(function: str, arguments: Mapping[str, object]) -> sql.Compose
     )
 
 
+def lift_transaction_timeout(connection: psycopg.Connection[Any]) -> None:
+    """Let transactions of this session take their time; PostgreSQL 17 and newer may limit it."""
+    connection.execute(
+        "select set_config('transaction_timeout', '0', false) "
+        "where current_setting('transaction_timeout', true) is not null"
+    )
+
+
 @contextmanager
 def migration_lock(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Let one session at a time change the schema. Raises MigrationError if another one goes on."""
@@ -411,6 +419,7 @@ def migration_lock(connection: psycopg.Connection[Any]) -> Iterator[None]:
         "(select oid from pg_database where datname = current_database())"
     )
     connection.execute(f"set lock_timeout = '{MIGRATION_LOCK_SECONDS}s'".encode())
+    lift_transaction_timeout(connection)
     try:
         connection.execute(f"select pg_advisory_lock({MIGRATION_LOCK})".encode())
     except psycopg.errors.LockNotAvailable:
