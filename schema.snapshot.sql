@@ -257,7 +257,7 @@ END -- One minor unit in the currency itself: 0.01 for usd. An amount times this
     constraint minor_digits_are_0_2_or_3 CHECK ((minor_digits = ANY (ARRAY[0, 2, 3])))
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
-    rights: select to payout_auditor; select to payout_operator
+    rights: select to payout_app; select to payout_auditor; select to payout_operator
 
 table payout.discrepancies, owner payout_owner -- Disagreements between Stripe, or the application, and these books: both sides, and the next step. Never deleted.
     discrepancy_id bigint not null identity

@@ -26,6 +26,7 @@ from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
 from payout_engine.sql_files import migration_names, sql_root
 from payout_engine.stripe_payout_adapter import Refused, Unreadable
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine_sandbox.stripe_double import Fault, StripeDouble
 from tests.conftest import ROOT, Server
 from tests.engine import unguarded
@@ -469,6 +470,54 @@ def test_what_cannot_pass_by_itself_ends_the_process_with_a_sentence(
     assert re.fullmatch(
         r'payout-engine: no connection: (database|role) "nowhere_to_be_found" does not exist\n',
         told,
+    )
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["migrate"], ["report"]])
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"sslmode": "require"}, "server does not support SSL, but SSL was required"),
+        ({"sslmode": "always"}, 'invalid sslmode value: "always"'),
+        ({"service": "nowhere"}, 'definition of service "nowhere" not found'),
+    ],
+)
+def test_a_connection_that_can_never_be_made_ends_the_process(
+    wrong: dict[str, str],
+    told: str,
+    command: list[str],
+    managed_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A worker repeated a warning for ever, and looked active."""
+    monkeypatch.setenv("DATABASE_URL", make_conninfo(managed_uri, **wrong))
+    assert told in refusal_of(command, capsys)
+
+
+@pytest.fixture(scope="module")
+def managed_uri() -> Iterator[str]:
+    """A server of its own: one that DATABASE_URL names may speak TLS."""
+    with EmbeddedPostgres.start() as server:
+        yield server.uri()
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["migrate"], ["report"]])
+def test_a_login_that_may_not_connect_ends_the_process(
+    command: list[str],
+    db: Connection,
+    dsn: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = db.info.dbname
+    db.execute(f"revoke connect on database {name} from public".encode())
+    monkeypatch.setenv("DATABASE_URL", dsn("payout_worker"))
+    assert refusal_of(command, capsys) == (
+        f'payout-engine: no connection: permission denied for database "{name}" '
+        "DETAIL: User does not have CONNECT privilege.\n"
     )
 
 
