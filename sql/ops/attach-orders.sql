@@ -39,17 +39,15 @@ begin
 end
 $$;
 
--- Reports an order that no longer agrees with its settlement, once for all that a commit edits.
+-- Reports an order that no longer agrees with its settlement, once for all that was edited before.
 create function report_order() returns trigger
 language plpgsql set search_path from current as $$
 declare
     v_order_id orders.order_id%type;
-    v_commit text;
 begin
     foreach v_order_id in array array_remove(array[old.order_id, new.order_id], null) loop
-        v_commit := concat_ws(' ', v_order_id, statement_timestamp());
-        if current_setting('shop.reported', true) is distinct from v_commit then
-            perform set_config('shop.reported', v_commit, true);
+        if current_setting('shop.reported', true) is distinct from v_order_id::text then
+            perform set_config('shop.reported', v_order_id::text, true);
             perform payout_api.report_edit(
                 v_order_id::text,
                 (select lower(o.currency) from orders as o where o.order_id = v_order_id),
@@ -58,6 +56,15 @@ begin
             where s.settlement_id = v_order_id::text and s.state = 'complete';
         end if;
     end loop;
+    return null;
+end
+$$;
+
+-- Before each statement: what was reported may be edited again by it.
+create function report_again() returns trigger
+language plpgsql as $$
+begin
+    perform set_config('shop.reported', '', true);
     return null;
 end
 $$;
@@ -92,6 +99,11 @@ create constraint trigger report_item_edited after update on order_items
     execute function report_order();
 create constraint trigger report_item_added_or_removed after insert or delete on order_items
     deferrable initially deferred for each row execute function report_order();
+
+create trigger report_again before insert or update or delete on orders
+    for each statement execute function report_again();
+create trigger report_again before insert or update or delete on order_items
+    for each statement execute function report_again();
 
 create trigger register_seller after insert or update on sellers
     for each row when (new.stripe_account_id <> '') execute function register_seller();
