@@ -35,8 +35,9 @@ domain payout.settlement_state as text
     -- pending: editable; complete: frozen and scheduled.
 
 domain payout.source_transaction_id as text
+    constraint source_transaction_is_a_charge_and_no_payment_intent CHECK ((VALUE !~ '^pi_'::text))
     constraint source_transaction_looks_like_one CHECK (((VALUE ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$'::text) AND (length(VALUE) <= 255)))
-    -- Stripe's id of a charge, such as ch_1.
+    -- Stripe's id of a charge, such as ch_1; a payment intent has it in latest_charge.
 
 domain payout.transfer_state as text
     constraint state_is_known CHECK ((VALUE = ANY (ARRAY['scheduled'::text, 'in_flight'::text, 'retry_wait'::text, 'unknown'::text, 'parked'::text, 'failed'::text, 'paid'::text, 'cancelled'::text, 'settled_outside'::text])))
@@ -256,7 +257,7 @@ END -- One minor unit in the currency itself: 0.01 for usd. An amount times this
     constraint minor_digits_are_0_2_or_3 CHECK ((minor_digits = ANY (ARRAY[0, 2, 3])))
     trigger _500_refuse_change BEFORE DELETE OR UPDATE FOR EACH ROW EXECUTE FUNCTION payout.tg__refuse_change(), always
     trigger _500_refuse_truncate BEFORE TRUNCATE FOR EACH STATEMENT EXECUTE FUNCTION payout.tg__refuse_change(), always
-    rights: select to payout_auditor; select to payout_operator
+    rights: select to payout_app; select to payout_auditor; select to payout_operator
 
 table payout.discrepancies, owner payout_owner -- Disagreements between Stripe, or the application, and these books: both sides, and the next step. Never deleted.
     discrepancy_id bigint not null identity
@@ -1356,7 +1357,7 @@ function payout.selected_transfers(p_payout_transfer_id bigint, p_settlement_id 
 function payout.set_aside(p_payout_transfer_id bigint, p_error text) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 84823f753204 -- Holds and parks a transfer, once, with a discrepancy row_contradicts_facts that names the error.
 function payout.set_aside_unreadable(p_read payout.stripe_reads, p_objects jsonb) returns integer, sql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c19df2b9bd43 -- Records discrepancies of kind unreadable_at_stripe; returns their number for the count of a comparison, 0 for other reads.
 function payout.settlement_difference(p_settlement payout.settlements, p_currency text, p_lines jsonb, p_pay_after timestamp with time zone, p_metadata jsonb) returns text, sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 0cf0ce110603 -- Names the parts that differ, for lines the first one; empty when nothing differs.
-function payout.settlement_problem(p_settlement payout.settlements) returns TABLE(code text, problem text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body f20ad32c35b2 -- SQLSTATE, message after the settlement's name, and hint of the first reason for which it cannot be paid out; SP402 if there is none by now.
+function payout.settlement_problem(p_settlement payout.settlements) returns TABLE(code text, problem text, hint text), sql stable, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body c21d123aac14 -- SQLSTATE, message after the settlement's name, and hint of the first reason for which it cannot be paid out; SP402 if there is none by now.
 function payout.slow_down(p_payout_transfer_ids bigint[]) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 1cde523656e7 -- Begins the waits, and lowers the pace, that the newest outcomes of these transfers call for.
 function payout.stop_beside_another(p_seen payout.stripe_transfer[], p_read_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body ffda799314ba -- Stops claims when a transfer of this installation is unknown here and was not listed before, or when one of another installation is seen before the first claim.
 function payout.stop_claims(p_alarm text, p_reason text, p_read_id bigint) returns void, plpgsql volatile, owner payout_owner, set search_path=pg_catalog, pg_temp, rights: none, body 9a83fa0b2043 -- Records that the database is not adopted, for a reason that a read has shown, and notifies operators.

@@ -4,20 +4,39 @@ set local lock_timeout = '5s';
 set local statement_timeout = '60s';
 set local check_function_bodies = off;
 
--- frozen: sql/roles.sql bec40748139c
+-- frozen: sql/roles.sql 3db28a4d81c9
 reset role;
 
 do $$
 declare
-    v_role text;
+    v_role record;
 begin
-    foreach v_role in array array[
-        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
-        'payout_auditor'
-    ]
+    for v_role in
+        select *
+        from (values
+            ('payout_owner', 'Owns every object of the payout engine; no login uses it.'),
+            ('payout_app',
+                'The marketplace: registers payees, inserts and completes settlements.'),
+            ('payout_worker',
+                'The process that calls Stripe: claims transfers, reports outcomes.'),
+            ('payout_operator',
+                'Operators on call: hold, release and the other calls with a reason.'),
+            ('payout_approver',
+                'The second person: approves what an operator has proposed, never what he '
+                'proposed himself.'),
+            ('payout_auditor', 'Reads everything, changes nothing.')
+        ) as r (name, description)
     loop
-        if not exists (select from pg_catalog.pg_roles as r where r.rolname = v_role) then
-            execute format('create role %I nologin', v_role);
+        if not exists (select from pg_catalog.pg_roles as r where r.rolname = v_role.name) then
+            execute format('create role %I nologin', v_role.name);
+        end if;
+        -- Those of another installation in the cluster, or made by hand, may be another login's.
+        if pg_catalog.shobj_description(v_role.name::pg_catalog.regrole, 'pg_authid') is null then
+            begin
+                execute format('comment on role %I is %L', v_role.name, v_role.description);
+            exception when insufficient_privilege then
+                raise debug 'role % has no comment', v_role.name;
+            end;
         end if;
     end loop;
 
@@ -27,17 +46,6 @@ begin
     end if;
 end
 $$;
-
-comment on role payout_owner is 'Owns every object of the payout engine; no login uses it.';
-comment on role payout_app is
-    'The marketplace: registers payees, inserts and completes settlements.';
-comment on role payout_worker is
-    'The process that calls Stripe: claims transfers, reports outcomes.';
-comment on role payout_operator is
-    'Operators on call: hold, release and the other calls with a reason.';
-comment on role payout_approver is
-    'The second person: approves what an operator has proposed, never what he proposed himself.';
-comment on role payout_auditor is 'Reads everything, changes nothing.';
 
 create schema if not exists payout authorization payout_owner;
 comment on schema payout is
@@ -102,7 +110,7 @@ comment on function payout.id_fits(text) is
     'normal form C.';
 revoke execute on function payout.id_fits(text) from public;
 grant execute on function payout.id_fits(text) to payout_app;
--- frozen: sql/types.sql 19b8d1bacb5b
+-- frozen: sql/types.sql 754c94569cf5
 create domain payout.external_id as text
     -- The first half is true of nearly every id, and costs no call of a function.
     constraint id_fits check (
@@ -131,8 +139,10 @@ comment on domain payout.payout_status is 'The application''s word for how far a
 
 create domain payout.source_transaction_id as text
     constraint source_transaction_looks_like_one check (
-        value ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$' and length(value) <= 255);
-comment on domain payout.source_transaction_id is 'Stripe''s id of a charge, such as ch_1.';
+        value ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$' and length(value) <= 255)
+    constraint source_transaction_is_a_charge_and_no_payment_intent check (value !~ '^pi_');
+comment on domain payout.source_transaction_id is
+    'Stripe''s id of a charge, such as ch_1; a payment intent has it in latest_charge.';
 
 create domain payout.settlement_state as text
     constraint settlement_is_pending_or_complete check (value in ('pending', 'complete'));
@@ -671,7 +681,7 @@ end
 $$;
 comment on function payout.tg_caps__record_change() is
     'Trigger: writes the old and the new cap into operator_actions.';
--- frozen: sql/tables/lists.sql 1136688931a0
+-- frozen: sql/tables/lists.sql 9b9c776ec0e1
 create table payout.currencies (
     currency payout.currency_code not null,
     minor_digits smallint not null,
@@ -685,6 +695,8 @@ create table payout.currencies (
 comment on table payout.currencies is
     'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies). An '
     'operator adds one with payout_api.add_currency, a release in sql/data/currencies.sql.';
+-- Errors tell the application to look here.
+grant select on payout.currencies to payout_app;
 comment on column payout.currencies.minor_digits is
     'Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.';
 comment on column payout.currencies.amount_step is
@@ -5978,7 +5990,7 @@ $$;
 comment on function payout.settlement_difference(
     payout.settlements, text, jsonb, timestamptz, jsonb
 ) is 'Names the parts that differ, for lines the first one; empty when nothing differs.';
--- frozen: procedures/settle/settlement_problem.sql b39026338b3d
+-- frozen: procedures/settle/settlement_problem.sql 40c714783270
 create or replace function payout.settlement_problem(p_settlement payout.settlements)
 returns table (code text, problem text, hint text)
 language sql
@@ -5994,7 +6006,8 @@ as $$
     select w.code, w.problem, w.hint
     from (
         select 1, null, 'SP305', format(': currency %s is not supported', p_settlement.currency),
-            'payout.currencies lists those that Stripe transfers.'
+            'payout.currencies lists those that Stripe transfers; an operator adds one that is '
+            'missing: payout_api.add_currency.'
         where not exists (
             select from payout.currencies as c where c.currency = p_settlement.currency
         )

@@ -8,15 +8,34 @@ reset role;
 
 do $$
 declare
-    v_role text;
+    v_role record;
 begin
-    foreach v_role in array array[
-        'payout_owner', 'payout_app', 'payout_worker', 'payout_operator', 'payout_approver',
-        'payout_auditor'
-    ]
+    for v_role in
+        select *
+        from (values
+            ('payout_owner', 'Owns every object of the payout engine; no login uses it.'),
+            ('payout_app',
+                'The marketplace: registers payees, inserts and completes settlements.'),
+            ('payout_worker',
+                'The process that calls Stripe: claims transfers, reports outcomes.'),
+            ('payout_operator',
+                'Operators on call: hold, release and the other calls with a reason.'),
+            ('payout_approver',
+                'The second person: approves what an operator has proposed, never what he '
+                'proposed himself.'),
+            ('payout_auditor', 'Reads everything, changes nothing.')
+        ) as r (name, description)
     loop
-        if not exists (select from pg_catalog.pg_roles as r where r.rolname = v_role) then
-            execute format('create role %I nologin', v_role);
+        if not exists (select from pg_catalog.pg_roles as r where r.rolname = v_role.name) then
+            execute format('create role %I nologin', v_role.name);
+        end if;
+        -- Those of another installation in the cluster, or made by hand, may be another login's.
+        if pg_catalog.shobj_description(v_role.name::pg_catalog.regrole, 'pg_authid') is null then
+            begin
+                execute format('comment on role %I is %L', v_role.name, v_role.description);
+            exception when insufficient_privilege then
+                raise debug 'role % has no comment', v_role.name;
+            end;
         end if;
     end loop;
 
@@ -26,17 +45,6 @@ begin
     end if;
 end
 $$;
-
-comment on role payout_owner is 'Owns every object of the payout engine; no login uses it.';
-comment on role payout_app is
-    'The marketplace: registers payees, inserts and completes settlements.';
-comment on role payout_worker is
-    'The process that calls Stripe: claims transfers, reports outcomes.';
-comment on role payout_operator is
-    'Operators on call: hold, release and the other calls with a reason.';
-comment on role payout_approver is
-    'The second person: approves what an operator has proposed, never what he proposed himself.';
-comment on role payout_auditor is 'Reads everything, changes nothing.';
 
 create schema if not exists payout authorization payout_owner;
 comment on schema payout is

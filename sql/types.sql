@@ -31,8 +31,10 @@ comment on domain payout.payout_status is 'The application''s word for how far a
 
 create domain payout.source_transaction_id as text
     constraint source_transaction_looks_like_one check (
-        value ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$' and length(value) <= 255);
-comment on domain payout.source_transaction_id is 'Stripe''s id of a charge, such as ch_1.';
+        value ~ '^[A-Za-z0-9]+_[A-Za-z0-9_]+$' and length(value) <= 255)
+    constraint source_transaction_is_a_charge_and_no_payment_intent check (value !~ '^pi_');
+comment on domain payout.source_transaction_id is
+    'Stripe''s id of a charge, such as ch_1; a payment intent has it in latest_charge.';
 
 create domain payout.settlement_state as text
     constraint settlement_is_pending_or_complete check (value in ('pending', 'complete'));

@@ -19,7 +19,8 @@ as $$
     select w.code, w.problem, w.hint
     from (
         select 1, null, 'SP305', format(': currency %s is not supported', p_settlement.currency),
-            'payout.currencies lists those that Stripe transfers.'
+            'payout.currencies lists those that Stripe transfers; an operator adds one that is '
+            'missing: payout_api.add_currency.'
         where not exists (
             select from payout.currencies as c where c.currency = p_settlement.currency
         )

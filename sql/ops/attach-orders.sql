@@ -7,7 +7,8 @@
 -- The triggers run as the login that writes the tables, so these logins are members of payout_app.
 -- docs/attach.md says what happens when, and how a later edit is corrected.
 
--- Free items owe nothing to a payee, nor do those of the shop itself.
+-- Free items owe nothing to a payee, nor do those of the shop itself, nor does a cancelled order:
+-- name each state of yours in which nobody is owed anything.
 create function order_lines(p_order_id orders.order_id%type) returns jsonb
 language sql stable set search_path from current as $$
     select coalesce(jsonb_agg(jsonb_build_object(
@@ -15,6 +16,8 @@ language sql stable set search_path from current as $$
     ) order by i.item_id), '[]')
     from order_items as i
     where i.order_id = p_order_id and i.share_minor <> 0 and i.seller_id is not null
+        and not exists (
+            select from orders as o where o.order_id = p_order_id and o.state in ('cancelled'))
 $$;
 
 -- Settles an order that is completed at the commit, once; later it only reports what differs.
@@ -36,17 +39,15 @@ begin
 end
 $$;
 
--- Reports an order that no longer agrees with its settlement, once for all that a commit edits.
+-- Reports an order that no longer agrees with its settlement, once for all that was edited before.
 create function report_order() returns trigger
 language plpgsql set search_path from current as $$
 declare
     v_order_id orders.order_id%type;
-    v_commit text;
 begin
     foreach v_order_id in array array_remove(array[old.order_id, new.order_id], null) loop
-        v_commit := concat_ws(' ', v_order_id, statement_timestamp());
-        if current_setting('shop.reported', true) is distinct from v_commit then
-            perform set_config('shop.reported', v_commit, true);
+        if current_setting('shop.reported', true) is distinct from v_order_id::text then
+            perform set_config('shop.reported', v_order_id::text, true);
             perform payout_api.report_edit(
                 v_order_id::text,
                 (select lower(o.currency) from orders as o where o.order_id = v_order_id),
@@ -55,6 +56,15 @@ begin
             where s.settlement_id = v_order_id::text and s.state = 'complete';
         end if;
     end loop;
+    return null;
+end
+$$;
+
+-- Before each statement: what was reported may be edited again by it.
+create function report_again() returns trigger
+language plpgsql as $$
+begin
+    perform set_config('shop.reported', '', true);
     return null;
 end
 $$;
@@ -78,7 +88,8 @@ create constraint trigger settle_order_completed after update on orders
 
 create constraint trigger report_order_edited after update on orders
     deferrable initially deferred for each row
-    when (old.currency is distinct from new.currency) execute function report_order();
+    when ((old.currency, old.state) is distinct from (new.currency, new.state))
+    execute function report_order();
 create constraint trigger report_order_removed after delete on orders
     deferrable initially deferred for each row execute function report_order();
 create constraint trigger report_item_edited after update on order_items
@@ -88,6 +99,11 @@ create constraint trigger report_item_edited after update on order_items
     execute function report_order();
 create constraint trigger report_item_added_or_removed after insert or delete on order_items
     deferrable initially deferred for each row execute function report_order();
+
+create trigger report_again before insert or update or delete on orders
+    for each statement execute function report_again();
+create trigger report_again before insert or update or delete on order_items
+    for each statement execute function report_again();
 
 create trigger register_seller after insert or update on sellers
     for each row when (new.stripe_account_id <> '') execute function register_seller();

@@ -19,6 +19,8 @@ create table payout.currencies (
 comment on table payout.currencies is
     'The currencies Stripe transfers and how it counts them (docs.stripe.com/currencies). An '
     'operator adds one with payout_api.add_currency, a release in sql/data/currencies.sql.';
+-- Errors tell the application to look here.
+grant select on payout.currencies to payout_app;
 comment on column payout.currencies.minor_digits is
     'Decimal places between the currency and its minor unit: 2 for usd, 0 for jpy, 3 for kwd.';
 comment on column payout.currencies.amount_step is

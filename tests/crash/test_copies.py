@@ -21,7 +21,7 @@ from tests.audit.sealing import seal_everything, verify
 from tests.conftest import RUN, Connection, Server, install
 from tests.crash.dumps import dump, restore
 from tests.crash.story import Story
-from tests.crash.workers import Worker, wait_until
+from tests.crash.workers import TALKATIVE, Worker, wait_until
 from tests.engine import Engine, rate_limited, success, unguarded
 from tests.identity.identities import identity_problem, refused_claim
 from tests.mutants import mutant
@@ -259,7 +259,7 @@ def test_a_standby_hands_out_nothing_before_or_after_it_is_promoted() -> None:
 
 def test_a_staging_copy_of_production_sends_nothing(
     due: Story,
-    start_worker: StartWith,
+    launch: Callable[..., Worker],
     dsn: Callable[..., str],
     empty_database: Callable[[], str],
     tmp_path: Path,
@@ -269,7 +269,7 @@ def test_a_staging_copy_of_production_sends_nothing(
     restore(dump(dsn(), tmp_path / "dump.sql"), copy)
     with psycopg.connect(copy, autocommit=True) as db:
         Engine(db).settle(settlement_id="only_here")
-        worker = start_worker(copy)
+        worker = launch(TALKATIVE, database_url=copy, stripe=due.double.url)
         worker.wait_for_log(f"{NOTHING_IS_CLAIMED}no transfer is handed out")
         wait_until(lambda: worker.log().count(NOTHING_IS_CLAIMED) > 1)
         worker.stop()

@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from tests.crash.conftest import StartWorker
 from tests.crash.dumps import dump, restore
 from tests.crash.story import Story, key_is_committed
-from tests.crash.workers import OURS, RECONCILE, Worker, wait_until
+from tests.crash.workers import OURS, RECONCILE, TALKATIVE, Worker, wait_until
 from tests.engine import Engine
 from tests.schema.refusals import refusal
 
@@ -95,7 +95,7 @@ def drill(
 def test_a_restored_database_sends_nothing_until_it_is_adopted(drill: Drill) -> None:
     story, sent = drill.story, len(drill.story.double.sends)
     assert story.states() == {"paid": 10, "scheduled": HALF}
-    worker = drill.start_worker()
+    worker = drill.run(TALKATIVE)
     refusal = "nothing is claimed now: no transfer is handed out: this database is not the"
     wait_until(lambda: worker.log().count(refusal) > 1, tell=worker.log)
     story.settle(HALF, settlement_id="forgotten")

@@ -177,6 +177,22 @@ def test_a_refund_changes_no_settlement_and_is_reported(
     assert [is_open for *_, is_open in books.edits(order)] == [False, False]
 
 
+def test_a_settled_order_that_is_cancelled_is_reported(
+    shop: Shop, books: Books, ada: int, bob: int
+) -> None:
+    """Its sellers went on being paid, and nothing said so."""
+    order = shop.order((ada, 700), (bob, 800))
+    shop.save(order, state="completed")
+    paid = books.transfers(order)
+
+    shop.save(order, state="cancelled")
+
+    assert books.transfers(order) == paid
+    assert books.edits(order) == [([700, 800], None, True)]
+    shop.save(order, state="completed")
+    assert (books.transfers(order), books.edits(order)) == (paid, [([700, 800], None, False)])
+
+
 def test_an_order_that_is_completed_again_is_not_paid_again(
     shop: Shop, books: Books, ada: int
 ) -> None:

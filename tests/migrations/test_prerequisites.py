@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -14,6 +15,7 @@ import pytest
 
 from payout_engine import cli, database, prerequisites
 from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
+from tests.crash.dumps import dump, restore
 
 Migrate: Final = ["migrate"]
 LOGINS: Final = """
@@ -157,13 +159,15 @@ def test_settings_of_the_database_change_nothing(
         "idle_in_transaction_session_timeout = '1ms'",
         "bytea_output = 'escape'",
         "datestyle = 'German'",
+        "transaction_timeout = '500ms'",  # of PostgreSQL 17
     )
     then = "".join(f"alter database shop set {setting};" for setting in settings)
     monkeypatch.setenv("DATABASE_URL", shop(then=then))
     assert cli.main([*Migrate]) == 0, capsys.readouterr().err
     with psycopg.connect(
         managed.uri("shop"),
-        options="-c statement_timeout=0 -c idle_in_transaction_session_timeout=0",
+        options="-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 "
+        "-c transaction_timeout=0",
     ) as connection:
         found = connection.execute("select * from payout_api.catalogue_differences()")
         assert found.fetchall() == []
@@ -191,6 +195,61 @@ def test_a_login_whose_transactions_are_read_only_is_refused_where_the_engine_is
     assert told.startswith(
         "transactions are read-only (default_transaction_read_only): turn that off once you know"
     )
+    assert cli.main([*Migrate]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("may_create_roles", [True, False])
+def test_a_second_owner_installs_beside_the_roles_of_the_first(
+    may_create_roles: bool,
+    shop: Callable[..., str],
+    managed: EmbeddedPostgres,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Refused, granted what the refusal said, and refused again after half the work."""
+    monkeypatch.setenv("DATABASE_URL", shop())
+    assert cli.main([*Migrate]) == 0
+    with psycopg.connect(managed.uri(), autocommit=True) as connection:
+        connection.execute("drop database shop")
+        connection.execute("create role second login")
+        if may_create_roles:
+            connection.execute("alter role second createrole")
+        connection.execute("create database shop owner second")
+        uri = managed.uri("shop", user="second")
+        capsys.readouterr()
+        told = refused(uri, monkeypatch, capsys)
+        assert told.startswith("the login second cannot act as payout_owner: grant ")
+        connection.execute(told.partition(": ")[2].encode())
+        try:
+            assert cli.main([*Migrate]) == 0, capsys.readouterr().err
+            assert cli.main([*Migrate]) == 0
+        finally:
+            connection.execute("drop database shop with (force)")
+            connection.execute("drop role second")
+
+
+def test_a_dump_of_the_schema_alone_is_refused_with_the_way_out(
+    shop: Callable[..., str],
+    managed: EmbeddedPostgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As test databases are made of an application's schema: it was an AssertionError of yoyo's."""
+    monkeypatch.setenv("DATABASE_URL", shop())
+    assert cli.main([*Migrate]) == 0
+    uri = managed.uri("shop")
+    dumped = dump(uri, tmp_path / "schema.sql", "--schema-only")
+    with psycopg.connect(managed.uri(), autocommit=True) as connection:
+        connection.execute("drop database shop")
+        connection.execute("create database shop")
+    restore(dumped, uri)
+    capsys.readouterr()
+    told = refused(uri, monkeypatch, capsys)
+    assert told.startswith("the database shop has the engine's tables without their first rows, ")
+    way_out = told.partition("leaves them: ")[2].removesuffix("; then run this again")
+    with psycopg.connect(uri) as connection:
+        connection.execute(way_out.encode())
     assert cli.main([*Migrate]) == 0, capsys.readouterr().err
 
 

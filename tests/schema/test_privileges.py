@@ -93,7 +93,7 @@ def test_public_and_the_worker_read_no_table(db: Connection) -> None:
             readers.setdefault(grantee, set()).add(relation)
 
     assert readers.keys() == {"payout_app", "payout_operator", "payout_auditor"}
-    assert readers["payout_app"] == {"settlements", "settlement_lines"}
+    assert readers["payout_app"] == {"settlements", "settlement_lines", "currencies"}
 
 
 def test_every_object_of_the_engine_belongs_to_the_owner(db: Connection) -> None:

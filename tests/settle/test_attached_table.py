@@ -80,7 +80,7 @@ def test_the_ids_of_the_shop_may_be_of_any_type(app: Session, db: Session, kind:
         for number, name in enumerate(("order", "item", "seller"), start=1)
     }
     app.execute("drop table orders, order_items, sellers cascade")
-    app.execute("drop function settle_order, report_order, register_seller")
+    app.execute("drop function settle_order, report_order, report_again, register_seller")
     app.execute(f"create table orders (order_id {kind}, currency varchar(3), state text)".encode())
     app.execute(
         f"create table order_items (order_id {kind}, item_id {kind}, seller_id {kind}, "
@@ -133,6 +133,45 @@ def test_a_completed_order_may_get_other_items(app: Session, db: Session) -> Non
     assert db.execute("select kind, resolved_at from payout.discrepancies").fetchall() == [
         ("settlement_edited", None)
     ]
+
+
+AT_ONCE: Final = (
+    """
+do $$ begin
+    set constraints all immediate;
+    update order_items set share_minor = 650 where item_id = '1';
+    update order_items set share_minor = 42 where item_id = '1';
+end $$
+""",
+)
+RECOMPUTED: Final = (
+    """
+create function recompute() returns trigger language plpgsql as $$ begin
+    update order_items set share_minor = 42 where item_id = '1' and share_minor <> 42;
+    return null;
+end $$
+""",
+    "create constraint trigger zz_recompute after update on order_items "
+    "deferrable initially deferred for each row execute function recompute()",
+    "update order_items set share_minor = 650 where item_id = '1'",
+)
+
+
+@pytest.mark.parametrize("edit", [AT_ONCE, RECOMPUTED], ids=["at once", "by a trigger at commit"])
+def test_an_edit_that_follows_another_in_one_commit_is_not_missed(
+    edit: tuple[str, ...], app: Session, db: Session
+) -> None:
+    """The first of them was reported, and the amount of the last was not."""
+    app.execute(ITEM_ROWS)
+    app.execute(ORDER.format(state="completed").encode())
+
+    for statement in edit:
+        app.execute(statement.encode())
+
+    assert db.execute(
+        "select theirs -> 'owed' -> 0 -> 'amount_minor' from payout.discrepancies "
+        "where resolved_at is null"
+    ).fetchall() == [(42,)]
 
 
 def test_an_item_that_goes_to_another_order_is_missed_in_both(app: Session, db: Session) -> None:

@@ -28,6 +28,7 @@ RELATIONS: Final = {
         for table in ("settlements", "settlement_lines")
         for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")
     ),
+    ("payout.currencies", "SELECT"),  # to which hints point it
     ("payout_api.error_codes", "SELECT"),
     ("payout_api.payout_status", "SELECT"),
 }

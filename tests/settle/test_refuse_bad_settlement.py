@@ -129,6 +129,12 @@ MALFORMED: Final = {
         settlement_id="set_1 ",
     ),
     "no source": Case([line("1", "seller_1", 5, source_transaction="")], SOURCE),
+    "a payment intent as source": Case(
+        [line("1", "seller_1", 5, source_transaction="pi_1")],
+        domain_refusal(
+            "source_transaction_id", "source_transaction_is_a_charge_and_no_payment_intent"
+        ),
+    ),
     "a source that is none": Case([line("1", "seller_1", 5, source_transaction="ch 1")], SOURCE),
 }
 # A call names the line that is wrong.

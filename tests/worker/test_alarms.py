@@ -263,6 +263,23 @@ def test_an_alarm_of_the_database_comes_with_its_ids_and_no_hook_is_no_trouble(
     asyncio.run(main())
 
 
+def test_a_command_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
+    """It was noticed at the first alarm, which was lost."""
+    program = tmp_path / "hook"
+
+    async def main() -> None:
+        async with hook(PAYOUT_ALARM_COMMAND=f"{program} --loud"):
+            pass
+
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="PAYOUT_ALARM_COMMAND names a program") as caught:
+            asyncio.run(main())
+        assert str(program) not in str(caught.value)
+        program.write_text("#!/bin/sh\n")  # without the right to run it
+    program.chmod(0o700)
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

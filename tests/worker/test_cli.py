@@ -26,6 +26,7 @@ from payout_engine.reconcile import Reconciler
 from payout_engine.settings import Settings
 from payout_engine.sql_files import migration_names, sql_root
 from payout_engine.stripe_payout_adapter import Refused, Unreadable
+from payout_engine_sandbox.embedded_postgres import EmbeddedPostgres
 from payout_engine_sandbox.stripe_double import Fault, StripeDouble
 from tests.conftest import ROOT, Server
 from tests.engine import unguarded
@@ -472,6 +473,54 @@ def test_what_cannot_pass_by_itself_ends_the_process_with_a_sentence(
     )
 
 
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["migrate"], ["report"]])
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"sslmode": "require"}, "server does not support SSL, but SSL was required"),
+        ({"sslmode": "always"}, 'invalid sslmode value: "always"'),
+        ({"service": "nowhere"}, 'definition of service "nowhere" not found'),
+    ],
+)
+def test_a_connection_that_can_never_be_made_ends_the_process(
+    wrong: dict[str, str],
+    told: str,
+    command: list[str],
+    managed_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A worker repeated a warning for ever, and looked active."""
+    monkeypatch.setenv("DATABASE_URL", make_conninfo(managed_uri, **wrong))
+    assert told in refusal_of(command, capsys)
+
+
+@pytest.fixture(scope="module")
+def managed_uri() -> Iterator[str]:
+    """A server of its own: one that DATABASE_URL names may speak TLS."""
+    with EmbeddedPostgres.start() as server:
+        yield server.uri()
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", [["worker"], ["doctor"], ["migrate"], ["report"]])
+def test_a_login_that_may_not_connect_ends_the_process(
+    command: list[str],
+    db: Connection,
+    dsn: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = db.info.dbname
+    db.execute(f"revoke connect on database {name} from public".encode())
+    monkeypatch.setenv("DATABASE_URL", dsn("payout_worker"))
+    assert refusal_of(command, capsys) == (
+        f'payout-engine: no connection: permission denied for database "{name}" '
+        "DETAIL: User does not have CONNECT privilege.\n"
+    )
+
+
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("command", [["worker"], ["doctor"], ["reconcile"], ["report"]])
 @pytest.mark.parametrize(
@@ -513,12 +562,72 @@ def test_a_reader_that_has_seen_enough_ends_the_doctor_quietly(db: Connection) -
         assert doctor.wait() == 0
 
 
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("command", ["doctor", "reconcile", f"{' '.join(EXPORT)}", "report"])
+def test_standard_output_on_a_full_disk_is_told_in_a_sentence(
+    command: str, dsn: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", dsn())
+    ended = run(f"{command} > /dev/full")
+    told = "payout-engine: standard output cannot be written: No space left on device"
+    assert ended.stderr.splitlines()[-1] == told
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("closing", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_fault(
+    closing: str, dsn: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", dsn())
+    ended = run(f"report {closing}")
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0
+
+
+def run(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a shell does."""
+    return subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m payout_engine.cli {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("doctor", "may not examine the engine: grant payout_auditor to {}"),
+        ("reconcile", "is no member of payout_worker: grant payout_worker to {}"),
+        ("execute 1", "is no member of payout_worker: grant payout_worker to {}"),
+    ],
+)
+def test_a_login_without_the_rights_of_a_command_is_told_the_grant(
+    command: str,
+    told: str,
+    dsn: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It was "permission denied for function claim_reads"."""
+    monkeypatch.setenv("DATABASE_URL", dsn("payout_app"))
+    login = "payout_test_app"
+    assert refusal_of(command.split(), capsys) == (
+        f"payout-engine: login {login} {told.format(login)}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
         (["pay"], "invalid choice: 'pay'"),
-        (["execute", "one"], "invalid int value: 'one'"),
+        (["execute", "one"], "JOB_ID: the number of a payout job, which complete_settlement"),
+        (["execute", "-5"], "JOB_ID: the number of a payout job, which complete_settlement"),
+        (["execute", str(1 << 63)], "JOB_ID: the number of a payout job, which complete_"),
         (["execute"], "the following arguments are required: JOB_ID"),
         (["export", "ledger"], "the following arguments are required: --from, --to"),
         (["export", "cash"], "invalid choice: 'cash'"),

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from payout_engine import cli
 from payout_engine import export as ledger_export
@@ -322,6 +324,34 @@ def test_a_wrong_date_is_refused_in_a_sentence(
     assert told.out == ""
     assert told.err.startswith(f"payout-engine: {message}")
     assert len(told.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["export", "ledger", *EVER], ["report"]])
+def test_a_dash_is_standard_output(
+    busy: Engine,
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It wrote a file of that name."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*command, "--output", "-"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_may_take_its_time(
+    busy: Engine, dsn: Callable[..., str], db: psycopg.Connection[Any]
+) -> None:
+    """An export into a pipe that is read slowly was ended by the server."""
+    limits = "-c idle_in_transaction_session_timeout=500ms"
+    if db.info.server_version >= 170000:
+        limits += " -c transaction_timeout=500ms"
+    with Reader(make_conninfo(dsn(), options=limits)) as reader:
+        reader.call("summary")
+        time.sleep(0.8)
+        reader.call("summary")
 
 
 @pytest.mark.parametrize("command", [["export", "ledger", *EVER], ["report"]])

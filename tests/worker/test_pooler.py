@@ -31,8 +31,8 @@ pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not inst
 def pooler(
     server: Server, database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[str], str]]:
-    """Give the URI of a role through pgbouncer in transaction mode."""
-    ignored: str = getattr(request, "param", "")
+    """Give the URI of a role through pgbouncer, in transaction mode if no other is asked for."""
+    ignored, _, mode = getattr(request, "param", "").partition("|")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     names = {login_name(role) for role in ("payout_app", "payout_worker", "payout_operator")}
@@ -48,7 +48,7 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = plain
 auth_file = {tmp_path}/users.txt
-pool_mode = transaction
+pool_mode = {mode or "transaction"}
 ignore_startup_parameters = extra_float_digits{ignored}
 """,
         encoding="ascii",
@@ -78,7 +78,12 @@ ignore_startup_parameters = extra_float_digits{ignored}
         process.terminate()
 
 
-@pytest.mark.parametrize("pooler", ["", ", options"], indirect=True, ids=["as is", "ignoring"])
+@pytest.mark.parametrize(
+    "pooler",
+    ["", ", options", ", options|session", ", options|statement"],
+    indirect=True,
+    ids=["as is", "ignoring", "session", "statement"],
+)
 @pytest.mark.parametrize(
     "command", [["worker"], ["doctor"], ["execute", "1"], ["reconcile"], ["migrate"]]
 )

@@ -59,6 +59,38 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(GOOD))
+def test_the_file_may_be_one_of_an_editor_that_marks_utf_8(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(f"\ufeff{GOOD[name]}\r\n".encode())
+    settings = Settings.read({**GOOD, name: "", f"{name}_FILE": str(file)})
+    assert (settings.database_url, settings.stripe_api_key) == tuple(GOOD.values())
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://u:hidden@h/x?pgbouncer=true", "libpq knows no parameter pgbouncer; leave"),
+        ("postgres://u@h/x?sslmode=require&schema=public", "libpq knows no parameter schema;"),
+        ("postgresql://u@h/x?ssl=true&currentSchema=a", "libpq knows no parameter currentSchema"),
+        ("postgresql+asyncpg://u:hidden@h/x", "a URI begins with postgresql:// and names no driv"),
+        ("jdbc:postgresql://h/x?user=u", "a URI begins with postgresql:// and names no driver"),
+        ("mysql://u:hidden@h/x", "a URI begins with postgresql://"),
+        ('"postgresql://u:hidden@h/x"', "it stands in quotation marks; take them away"),
+        ("shop", "a URI begins with postgresql://"),
+        ("postgresql://u:hid?den=x@h/x", "write characters such as %"),
+        ("postgresql://u:hid?den", "write characters such as %"),
+    ],
+)
+def test_a_url_of_another_program_is_refused_with_what_is_wrong_in_it(url: str, told: str) -> None:
+    """Each was told to write characters of the password anew."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({**GOOD, "DATABASE_URL": url})
+    wrong = str(caught.value).removeprefix("DATABASE_URL is no libpq URI or connection string: ")
+    assert wrong.startswith(told)
+    assert "hid" not in wrong
+
+
+@pytest.mark.parametrize("name", list(GOOD))
 @pytest.mark.parametrize("content", [b"\xff\xfe", None])
 def test_a_secret_that_is_given_in_place_of_its_file_is_not_shown(
     tmp_path: Path, name: str, content: bytes | None

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 from typing import Any, Final, Self, TypeAlias
 
@@ -19,7 +20,7 @@ import aiohttp
 
 from payout_engine import metrics
 from payout_engine.backoff import Backoff
-from payout_engine.settings import Settings
+from payout_engine.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,12 @@ class AlarmHook:
         self._is_closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        """Raise SettingsError if there is no such command: the first alarm would be lost."""
+        if self._command and shutil.which(self._command[0]) is None:
+            raise SettingsError(
+                "PAYOUT_ALARM_COMMAND names a program that is not there or may not be run: give "
+                "its whole path"
+            )
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -31,7 +31,13 @@ from payout_engine.doctor import examine
 from payout_engine.engine import open_engine
 from payout_engine.errors import MigrationError, NotReady, PayoutError, QueueSchemaError, redact
 from payout_engine.migrate import bring_to_date
-from payout_engine.output import OutputError, written_to
+from payout_engine.output import (
+    UNWRITABLE,
+    OutputError,
+    open_closed_streams,
+    print_no_more,
+    written_to,
+)
 from payout_engine.progress import ExportProgress, Progress
 from payout_engine.reading import Reader
 from payout_engine.reconcile import NewestUnread
@@ -134,8 +140,14 @@ def doctor(options: argparse.Namespace) -> int:
 
 async def _doctor(options: argparse.Namespace) -> int:
     settings = Settings.read(os.environ, needs_key=False)
-    (await inspect_database(settings.database_url)).check_engine()
-    checks = await examine(settings)
+    login = await inspect_database(settings.database_url)
+    login.check_engine()
+    try:
+        checks = await examine(settings)
+    except psycopg.errors.InsufficientPrivilege:
+        raise NotReady(
+            f"login {login.role} may not examine the engine: grant payout_auditor to {login.role}"
+        ) from None
     if options.quiet:
         checks = [check for check in checks if check["status"] != "ok"]
     found = {check["status"] for check in checks}
@@ -256,7 +268,7 @@ async def _execute(settings: Settings, payout_job_id: int) -> int:
 def _settings_that_connect() -> Settings:
     """Read the settings; a database that is not there is told at once, by psycopg's own error."""
     settings = Settings.read(os.environ)
-    asyncio.run(inspect_database(settings.database_url)).check_engine()
+    asyncio.run(inspect_database(settings.database_url)).check_worker()
     return settings
 
 
@@ -286,8 +298,17 @@ def _number_of_processes(text: str) -> int:
     return int(text)
 
 
+def _job_id(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,19}", text) or not 0 < int(text) < 1 << 63:
+        raise argparse.ArgumentTypeError(
+            "the number of a payout job, which complete_settlement returns"
+        )
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    open_closed_streams()
     Parser.given = sys.argv[1:] if arguments is None else arguments
     parser = Parser(prog="payout-engine")
     told_version = f"payout-engine {RELEASE}"
@@ -328,7 +349,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="exit with code 1 for warnings too (default: failure)",
     )
     add(reconcile)
-    add(report).add_argument("--output", metavar="FILE", help="instead of standard output")
+    to_file = "instead of standard output, which is also -"
+    add(report).add_argument("--output", metavar="FILE", help=to_file)
     exported = add(export)
     exported.add_argument("book", choices=["ledger"])
     for option, name, told in (
@@ -337,10 +359,10 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         exported.add_argument(option, dest=name, metavar="DATE", required=True, help=told)
     exported.add_argument("--format", choices=["csv", "jsonl"], default="csv")
-    exported.add_argument("--output", metavar="FILE", help="instead of standard output")
+    exported.add_argument("--output", metavar="FILE", help=to_file)
     add(demo).add_argument("--keep", action="store_true", help="leave it running, to look around")
     add(files)
-    add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=int)
+    add(execute).add_argument("payout_job_id", metavar="JOB_ID", type=_job_id)
     options = parser.parse_args(arguments)
     logs.start_plain()  # the worker goes on with a log of its own
     try:
@@ -352,8 +374,14 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_no_more()
         return 0
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        print_no_more()
+        print("payout-engine: standard output cannot be written:", error.strerror, file=sys.stderr)
+        return 2
     return code
 
 

@@ -87,12 +87,19 @@ A_POOLER: Final = (
 # A connection that fails for one of these fails for ever: libpq tells no SQLSTATE.
 HOPELESS: Final = {
     "unsupported startup parameter": A_POOLER,
+    "statement pooling mode": A_POOLER,
     "password authentication failed": None,
     "Peer authentication failed": None,
+    "Ident authentication failed": None,
+    "certificate authentication failed": None,
     "no password supplied": None,
     "no pg_hba.conf entry": None,
     "does not exist": None,
     "is not permitted to log in": None,
+    "permission denied for database": None,
+    "SSL was required": None,
+    "definition of service": None,
+    ' value: "': None,  # of a parameter that libpq checks, such as sslmode
 }
 
 
@@ -166,7 +173,10 @@ async def inspect_database(database_url: str) -> Login:
     Raises psycopg's errors, or NotReady where no repetition helps.
     """
     try:
-        connecting = await psycopg.AsyncConnection.connect(connection_string(database_url))
+        # Without a transaction, which a pooler of single statements refuses.
+        connecting = await psycopg.AsyncConnection.connect(
+            connection_string(database_url), autocommit=True
+        )
     except psycopg.OperationalError as error:
         refuse_hopeless(error)
         raise
@@ -230,9 +240,12 @@ def _goes_with(release: str, ours: str) -> bool:
 
 
 def _refusal(error: psycopg.Error) -> str:
-    """Return the last line of a refused connection, which names the login or the database."""
-    line = str(error).strip().splitlines()[-1].split("FATAL:")[-1]
-    return f"no connection: {errors.redact(line.strip())}"
+    """Return what refused a connection, which names the login, the database or the setting."""
+    told = str(error).strip()
+    _, is_told, line = told.rpartition("FATAL:")
+    if not is_told:
+        line = told.splitlines()[-1].rpartition(" failed: ")[2]
+    return f"no connection: {errors.redact(' '.join(line.split()))}"
 
 
 async def wait_for_database(database_url: str) -> Login:
@@ -402,6 +415,14 @@ def function_call(function: str, arguments: Mapping[str, object]) -> sql.Compose
     )
 
 
+def lift_transaction_timeout(connection: psycopg.Connection[Any]) -> None:
+    """Let transactions of this session take their time; PostgreSQL 17 and newer may limit it."""
+    connection.execute(
+        "select set_config('transaction_timeout', '0', false) "
+        "where current_setting('transaction_timeout', true) is not null"
+    )
+
+
 @contextmanager
 def migration_lock(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Let one session at a time change the schema. Raises MigrationError if another one goes on."""
@@ -411,6 +432,7 @@ def migration_lock(connection: psycopg.Connection[Any]) -> Iterator[None]:
         "(select oid from pg_database where datname = current_database())"
     )
     connection.execute(f"set lock_timeout = '{MIGRATION_LOCK_SECONDS}s'".encode())
+    lift_transaction_timeout(connection)
     try:
         connection.execute(f"select pg_advisory_lock({MIGRATION_LOCK})".encode())
     except psycopg.errors.LockNotAvailable:

@@ -26,6 +26,7 @@ from yoyo.connections import parse_uri
 from payout_engine.database import (
     apply_queue_grants,
     apply_queue_schema,
+    lift_transaction_timeout,
     migration_lock,
     refuse_hopeless,
 )
@@ -239,6 +240,7 @@ def bring_to_date(conninfo: str) -> Iterator[str]:
     """
     try:
         with psycopg.connect(conninfo) as connection:
+            lift_transaction_timeout(connection)
             check_prerequisites(connection)
     except psycopg.OperationalError as error:
         refuse_hopeless(error)

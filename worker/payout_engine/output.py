@@ -1,13 +1,21 @@
-"""Writes a result to standard output, or to a file that takes its name once it is whole."""
+"""Writes a result to standard output, or to a file that takes its name once it is whole.
+
+Standard output may be closed, as under some service managers, or a disk that is full.
+"""
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
+
+# A disk says so, and no connection.
+UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class OutputError(Exception):
@@ -16,12 +24,12 @@ class OutputError(Exception):
 
 @contextmanager
 def written_to(path: str | None) -> Iterator[TextIO]:
-    """Give a file to write, as UTF-8; None: standard output.
+    """Give a file to write, as UTF-8; None or ``-``: standard output.
 
     A file that is there is replaced only at the end, so that no half of one is taken for it.
     Raises OutputError.
     """
-    if path is None:
+    if path is None or path == "-":
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
@@ -42,3 +50,15 @@ def written_to(path: str | None) -> Iterator[TextIO]:
     finally:
         if not is_special:
             part.unlink(missing_ok=True)
+
+
+def open_closed_streams() -> None:
+    """Let what is printed go nowhere where a stream is closed; Python leaves None in its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+
+
+def print_no_more() -> None:
+    """Let Python find nothing that fails when it flushes standard output at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

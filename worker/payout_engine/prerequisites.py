@@ -47,6 +47,9 @@ select
     ('sqitch', 'changes') in (select * from relations) as has_sqitch,
     to_regnamespace('payout') is not null as has_schema,
     ('payout', 'catalogues') in (select * from relations) as has_engine,
+    (select coalesce(sum(pg_relation_size(c.oid)) = 0, false)
+        from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+        where n.nspname = 'payout' and c.relname in ('states', 'payees')) as is_empty,
     array(select n from unnest(%(roles)s::text[]) as n
         where to_regrole(n) is null) as missing_roles,
     (select pg_has_role(o.oid, 'member') or case
@@ -86,6 +89,7 @@ class _Found:
     has_sqitch: bool
     has_schema: bool
     has_engine: bool
+    is_empty: bool
     missing_roles: list[str]
     may_join: bool | None
     other_owners: str | None
@@ -132,6 +136,13 @@ def _of_schema(found: _Found) -> str | None:
         return (
             f"the database {found.database} has a schema payout that is not the engine's: install "
             "into another database"
+        )
+    if found.is_empty:
+        return (
+            f"the database {found.database} has the engine's tables without their first rows, as a "
+            "dump of the schema alone leaves them: drop schema payout, payout_api, procrastinate "
+            "cascade; drop table public._yoyo_migration, public._yoyo_log, public._yoyo_version, "
+            "public.yoyo_lock; then run this again"
         )
     if found.has_engine and not (found.has_list or found.has_sqitch):
         return (

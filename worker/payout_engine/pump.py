@@ -136,6 +136,7 @@ class Pump:
 
     async def _claim_when_woken(self) -> None:
         backoff = Backoff(first_seconds=0.1, longest_seconds=5.0)
+        refused: str | None = None
         while not self._is_stopping:
             await self._woken.wait()
             self._woken.clear()
@@ -143,6 +144,7 @@ class Pump:
             try:
                 wait_seconds = await self._claim_and_send(None)
                 backoff.reset()
+                refused = None
                 metrics.note_problem("claims", None)
                 if wait_seconds:
                     self._next_turns = _again(self._next_turns, wait_seconds, self.wake)
@@ -150,7 +152,9 @@ class Pump:
                     # A moment after the last wake-up job that was served.
                     self._second_claim = _again(self._second_claim, SECOND_CLAIM_SECONDS, self.wake)
             except errors.NotNow as error:
-                logger.warning("nothing is claimed now: %s", error, extra={"event": "no_claim"})
+                level = logging.DEBUG if str(error) == refused else logging.WARNING
+                logger.log(level, "nothing is claimed now: %s", error, extra={"event": "no_claim"})
+                refused = str(error)
                 metrics.CLAIMS.labels("refused").inc()
                 metrics.note_problem("claims", str(error))
             except Exception as error:

@@ -21,6 +21,7 @@ from payout_engine.database import (
     connection_string,
     function_call,
     inspect_database,
+    lift_transaction_timeout,
 )
 
 R = TypeVar("R")
@@ -40,11 +41,16 @@ class Reader:
         settings = connection_string(
             self._url,
             statement_timeout="5min",
+            idle_in_transaction_session_timeout="0",  # a reader of the output may be slow
             default_transaction_read_only="on",
             default_transaction_isolation=r"repeatable\ read",
             timezone="UTC",
         )
-        self._connection: psycopg.Connection[Row] = psycopg.connect(settings, row_factory=dict_row)
+        self._connection: psycopg.Connection[Row] = psycopg.connect(
+            settings, row_factory=dict_row, autocommit=True
+        )
+        lift_transaction_timeout(self._connection)
+        self._connection.autocommit = False  # the first call begins the snapshot
         set_json_loads(partial(json.loads, parse_float=Decimal), self._connection)
         return self
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 from payout_engine.errors import hide
 
@@ -37,9 +38,9 @@ LARGEST_KEY_FILE = 4096
 SECRET_KEY = re.compile(r"(sk|rk)_[A-Za-z0-9_]{3,250}")
 
 
-MALFORMED_URL = (
-    "DATABASE_URL is no libpq URI or connection string: write characters such as %, @, / "
-    "and spaces in a password as %25, %40, %2F and %20"
+MALFORMED_URL = "DATABASE_URL is no libpq URI or connection string: "
+QUOTE_PASSWORD = (
+    "write characters such as %, @, / and spaces in a password as %25, %40, %2F and %20"
 )
 
 
@@ -61,7 +62,7 @@ class KeyFile:
         shown = f" ({self.path})" if re.match(r"[.~]{0,2}/", self.path) else ""
         try:
             with Path(self.path).open("rb") as file:
-                text = file.read(LARGEST_KEY_FILE + 1).decode("ascii")
+                text = file.read(LARGEST_KEY_FILE + 1).decode("utf-8-sig")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not text"
             raise SettingsError(f"STRIPE_API_KEY_FILE{shown} cannot be read: {reason}") from None
@@ -159,11 +160,30 @@ def database_url(environment: Mapping[str, str]) -> str:
     try:
         parameters = conninfo_to_dict(url)
     except (psycopg.ProgrammingError, ValueError):  # the message shows parts of the password
-        raise SettingsError(MALFORMED_URL) from None
+        raise SettingsError(MALFORMED_URL + _why_malformed(url)) from None
     if _is_misread(url, parameters):
-        raise SettingsError(MALFORMED_URL)
+        raise SettingsError(MALFORMED_URL + QUOTE_PASSWORD)
     hide(str(parameters.get("password", "")))
     return url
+
+
+def _why_malformed(url: str) -> str:
+    """Say what libpq does not take, with no part of the URL that may be of a password."""
+    scheme, separator, rest = url.partition("://")
+    if url[0] in "'\"`":
+        return "it stands in quotation marks; take them away"
+    if separator and "=" not in scheme and scheme not in ("postgres", "postgresql"):
+        return "a URI begins with postgresql:// and names no driver"
+    if not separator and "=" not in url:
+        return "a URI begins with postgresql://"
+    authority, _, query = rest.partition("?")
+    if "@" in authority and "@" not in query:  # else this may be of a password
+        known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+        parts = (part for part in query.split("&") if part != "ssl=true")
+        for name in (part.partition("=")[0] for part in parts):
+            if name not in known and re.fullmatch("[A-Za-z_.]{2,32}", name):
+                return f"libpq knows no parameter {name}; leave it out"
+    return QUOTE_PASSWORD
 
 
 def _is_misread(url: str, parameters: Mapping[str, object]) -> bool:
@@ -222,7 +242,7 @@ def _secret(environment: Mapping[str, str], name: str) -> str:
     if not file:
         return value
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        return Path(file).read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         shown = f" ({file})" if file.startswith("/") else ""  # it may be the secret itself
